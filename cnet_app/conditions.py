@@ -1,0 +1,90 @@
+"""THE registry: one frozen row per condition. Tabs, command line, docs and tests are comprehensions over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from annotators.base import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One kind of control: what makes its map, and which ControlNet reads the map."""
+
+    id: str
+    title: str
+    help: str
+    annotators: tuple[str, ...]
+    """Annotator ids, the best first. Where a file is missing the app starts with the first that can run."""
+    controlnets: Mapping[str, str]
+    """Base-model family to catalogue id of the ControlNet."""
+    example: str
+    """scikit-image photo (skimage.data) or `world:SEED`, a procedural scene."""
+    example_prompt: str
+    """What the example asks of the embedded model."""
+    conditioning_scale: float = 1.0
+    canvas: bool = False
+    """Offers a canvas to draw on beside the photo."""
+    aliases: tuple[str, ...] = field(default=())
+
+
+def _row(id: str, title: str, help: str, annotators: str, example: str, example_prompt: str, canvas: bool = False, **controlnets: str) -> Condition:
+    return Condition(
+        id=id,
+        title=title,
+        help=help,
+        annotators=tuple(annotators.split()),
+        controlnets=MappingProxyType(controlnets),
+        example=example,
+        example_prompt=example_prompt,
+        canvas=canvas,
+    )
+
+
+CONDITIONS: tuple[Condition, ...] = (
+    _row(
+        "canny", "Canny", "Hard edges: keeps every outline of the photo.",
+        "canny", "astronaut", "a poster in ocean colours",
+        embedded="embedded_canny", sd15="control_v11p_sd15_canny", sd21="controlnet_sd21_canny", sdxl="controlnet_canny_sdxl",
+    ),
+    _row(
+        "softedge", "Soft edge", "Soft outlines: keeps shapes, lets textures go.",
+        "hed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours",
+        embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
+    ),
+    _row(
+        "openpose", "OpenPose", "Body pose: places people by their joints.",
+        "openpose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky",
+        embedded="embedded_openpose", sd15="control_v11p_sd15_openpose", sd21="controlnet_sd21_openpose", sdxl="controlnet_openpose_sdxl",
+    ),
+    _row(
+        "depth", "Depth", "Near and far: keeps the layout of the scene.",
+        "midas depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky",
+        embedded="embedded_depth", sd15="control_v11f1p_sd15_depth", sd21="controlnet_sd21_depth", sdxl="controlnet_depth_sdxl",
+    ),
+    _row(
+        "normal", "Normals", "Surface directions: keeps relief and light.",
+        "normal_bae normal_embedded", "world:5", "a clay picture of a yellow box under a day sky",
+        embedded="embedded_normal", sd15="control_v11p_sd15_normalbae", sd21="controlnet_sd21_normalbae", sdxl="controlnet_union_sdxl",
+    ),
+    _row(
+        "segmentation", "Segmentation", "What is where, in ADE20K colours.",
+        "ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky",
+        embedded="embedded_segmentation", sd15="control_v11p_sd15_seg", sd21="controlnet_sd21_ade20k", sdxl="controlnet_segmentation_sdxl",
+    ),
+    _row(
+        "scribble", "Scribble", "A rough drawing: draw it here or take the outlines of a photo.",
+        "scribble_xdog scribble_hed", "chelsea", "a stained glass window in fire colours", canvas=True,
+        embedded="embedded_scribble", sd15="control_v11p_sd15_scribble", sd21="controlnet_sd21_scribble", sdxl="controlnet_scribble_sdxl",
+    ),
+)  # fmt: skip
+
+
+def condition(id: str) -> Condition:
+    """The row of an id; an unknown one is an InputError that lists the ids."""
+    for row in CONDITIONS:
+        if row.id == id:
+            return row
+    raise InputError(f"There is no condition {id!r}; choose one of: {', '.join(row.id for row in CONDITIONS)}.")
