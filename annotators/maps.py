@@ -1,0 +1,125 @@
+"""What control images look like: one encoder a kind, shared by annotators, training data and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotators.base import Image
+
+# The 150 classes of the MIT Scene Parsing benchmark in their order, and the colours ControlNets are trained with.
+ADE20K_CLASSES: tuple[str, ...] = tuple(
+    """wall,building,sky,floor,tree,ceiling,road,bed,window,grass,cabinet,sidewalk,person,earth,door,table,mountain,
+    plant,curtain,chair,car,water,painting,sofa,shelf,house,sea,mirror,rug,field,armchair,seat,fence,desk,rock,
+    wardrobe,lamp,bathtub,railing,cushion,base,box,column,signboard,chest of drawers,counter,sand,sink,skyscraper,
+    fireplace,refrigerator,grandstand,path,stairs,runway,case,pool table,pillow,screen door,stairway,river,bridge,
+    bookcase,blind,coffee table,toilet,flower,book,hill,bench,countertop,stove,palm,kitchen island,computer,
+    swivel chair,boat,bar,arcade machine,hovel,bus,towel,light,truck,tower,chandelier,awning,street light,booth,
+    television,airplane,dirt track,apparel,pole,land,banister,escalator,ottoman,bottle,buffet,poster,stage,van,ship,
+    fountain,conveyer belt,canopy,washer,toy,swimming pool,stool,barrel,basket,waterfall,tent,bag,minibike,cradle,
+    oven,ball,food,step,tank,trade name,microwave,pot,animal,bicycle,lake,dishwasher,screen,blanket,sculpture,hood,
+    sconce,vase,traffic light,tray,trash can,fan,pier,crt screen,plate,monitor,bulletin board,shower,radiator,glass,
+    clock,flag""".replace("\n    ", "").split(",")
+)
+ADE20K_PALETTE: NDArray[np.uint8] = np.frombuffer(
+    bytes.fromhex(
+        "787878b4787806e6e650323204c8037878508c8c8ccc05ffe6e6e604fa07e005ffebff0796053d78784608ff33ff0652"
+        "8fff8cccff04ff3307cc46030066c83de6faff06330b66ffff0747ff09e00907e6dcdcdcff095c7009ff08ffd607ffe0"
+        "ffb8060aff47ff290a07ffffe0ff086608ffff3d06ffc207ff7a0800ff14ff0829ff05990633ffeb0cffa0961400a3ff"
+        "8c8c8cfa0a0f14ff001fff00ff1f00ffe00099ff000000ffff470000ebff00adff1f00ff0bc8c8ff520000fff5003dff"
+        "00ff7000ff85ff0000ffa300ff6600c2ff00008fff33ff000052ff00ff2900ffad0a00ffadff0000ff99ff5c00ff00ff"
+        "ff00f5ff0066ffad00ff0014ffb8b8001fff00ff3d0047ffff00cc00ffc200ff52000aff0070ff3300ff00c2ff007aff"
+        "00ffa3ff990000ff0aff70008fff005200ffa3ff00ffeb0008b8aa8500ff00ff5cb800ffff001f00b8ff00d6ffff0070"
+        "5cff0000e0ff70e0ff46b8a0a300ff9900ff47ff00ff00a3ffcc00ff008f00ffeb85ff00ff00ebf500ffff007afff500"
+        "0abed4d6ff0000ccff1400ffffff000099ff0029ff00ffcc2900ff29ff00ad00ff00f5ff4700ff7a00ff00ffb8005cff"
+        "b8ff000085ffffd60019c2c266ff005c00ff"
+    ),
+    np.uint8,
+).reshape(150, 3)
+
+# OpenPose's COCO-18 body: nose, neck, right arm (3), left arm (3), right leg (3), left leg (3), eyes, ears.
+LIMBS: tuple[tuple[int, int], ...] = (
+    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
+    (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
+)  # fmt: skip
+POSE_COLOURS: tuple[tuple[int, int, int], ...] = (
+    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
+    (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255),
+    (255, 0, 255), (255, 0, 170), (255, 0, 85),
+)  # fmt: skip
+LIMB_BRIGHTNESS = 0.6
+STICK_AT_512 = 4.0
+"""Half width of a limb and radius of a joint, in pixels of a map whose short side is 512."""
+SUBPIXEL_BITS = 4
+
+
+def lines(mask: NDArray[Any]) -> Image:
+    """(H, W) truth or grey 0 to 255 → a map: white on black."""
+    grey = np.where(mask, 255, 0) if mask.dtype == np.bool_ else np.clip(np.rint(mask), 0, 255)
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def encode_depth(inverse_depth: NDArray[Any]) -> Image:
+    """(H, W) inverse depth of any scale → grey over the full range, near is white; one single depth is black."""
+    depth = np.asarray(inverse_depth, np.float32)
+    low, high = float(depth.min()), float(depth.max())
+    return lines((depth - low) * (255 / max(high - low, 1e-6)))
+
+
+def encode_normal(normal: NDArray[Any]) -> Image:
+    """(H, W, 3) unit vectors (x right, y up, z to the viewer) → red left, green top, blue front.
+
+    A zero vector (no surface there) becomes (128, 128, 255), a wall that faces the viewer, as in published maps.
+    """
+    vectors = np.asarray(normal, np.float32) * np.array([-1, 1, 1], np.float32)
+    vectors = np.where(np.any(vectors != 0, axis=2, keepdims=True), vectors, np.array([0, 0, 1], np.float32))
+    return np.clip(np.rint(vectors * 127.5 + 127.5), 0, 255).astype(np.uint8)
+
+
+def encode_segmentation(classes: NDArray[Any]) -> Image:
+    """(H, W) ADE20K class indices 0 to 149 → palette colours; -1 and 255 (no class) become black."""
+    index = np.asarray(classes).astype(np.int64)
+    known = (index >= 0) & (index < len(ADE20K_PALETTE))
+    return np.where(known[..., None], ADE20K_PALETTE[np.where(known, index, 0)], 0).astype(np.uint8)
+
+
+def draw_pose(people: Sequence[NDArray[Any]], height: int, width: int) -> Image:
+    """People as coloured sticks on black.
+
+    Each person is (18, 3): x, y in pixels of the map and a visibility; 0 leaves the point out. Limbs come first, at 0.6
+    of their brightness, then joints in full colour. Thickness follows the short side: half width 4 at 512.
+    """
+    canvas = np.zeros((height, width, 3), np.uint8)
+    radius = max(1.0, STICK_AT_512 * min(height, width) / 512)
+    unit = 1 << SUBPIXEL_BITS
+    for person in people:
+        points = np.asarray(person, np.float64)
+        for (start, end), colour in zip(LIMBS, POSE_COLOURS, strict=False):
+            if points[start, 2] > 0 and points[end, 2] > 0:
+                polygon = _limb(points[start, :2], points[end, :2], radius)
+                dark = tuple(int(channel * LIMB_BRIGHTNESS) for channel in colour)
+                cv2.fillConvexPoly(canvas, np.rint(polygon * unit).astype(np.int32), dark, shift=SUBPIXEL_BITS)
+        for (x, y, visible), colour in zip(points, POSE_COLOURS, strict=True):
+            if visible > 0:
+                centre = (round(x * unit), round(y * unit))
+                cv2.circle(canvas, centre, round(radius * unit), colour, -1, cv2.LINE_8, SUBPIXEL_BITS)
+    return canvas
+
+
+def _limb(start: NDArray[np.float64], end: NDArray[np.float64], half_width: float) -> NDArray[np.float64]:
+    """(32, 2) outline of the ellipse from joint to joint."""
+    along = (end - start) / 2
+    length = max(float(np.hypot(*along)), 1e-6)
+    across = np.array([-along[1], along[0]]) * (half_width / length)
+    angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)[:, None]
+    return (start + end) / 2 + np.cos(angle) * along + np.sin(angle) * across
+
+
+def is_blank(control_image: Image) -> bool:
+    """True for a map of one colour, nearly: no edge, one depth, nobody. It steers nothing."""
+    pixels = control_image.reshape(-1, control_image.shape[-1])
+    return bool(np.all(pixels.max(axis=0).astype(int) - pixels.min(axis=0) < 8))
