@@ -37,7 +37,7 @@ class SoftEdgeGradient(Annotator):
 
 
 def _gradient(lab: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """(H, W) length of the Lab gradient after smoothing, times sigma: the same step edge gives the same at every scale."""
+    """(H, W) length of the Lab gradient after smoothing, times sigma: a step edge gives the same at every scale."""
     smooth = cv2.GaussianBlur(lab, (0, 0), sigma)
     horizontal = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8)
     vertical = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8)
