@@ -30,7 +30,16 @@ class Condition:
     aliases: tuple[str, ...] = field(default=())
 
 
-def _row(id: str, title: str, help: str, annotators: str, example: str, example_prompt: str, canvas: bool = False, **controlnets: str) -> Condition:
+def _row(
+    id: str,
+    title: str,
+    help: str,
+    annotators: str,
+    example: str,
+    example_prompt: str,
+    canvas: bool = False,
+    **controlnets: str,
+) -> Condition:
     return Condition(
         id=id,
         title=title,

@@ -44,4 +44,13 @@ def exit_code(error: BaseException) -> int:
     return 3 if isinstance(error, WeightsError) else 1
 
 
-__all__ = ["TOLD", "CancelledError", "InputError", "OutOfMemoryError", "SaveError", "StudioError", "WeightsError", "exit_code"]
+__all__ = [
+    "TOLD",
+    "CancelledError",
+    "InputError",
+    "OutOfMemoryError",
+    "SaveError",
+    "StudioError",
+    "WeightsError",
+    "exit_code",
+]

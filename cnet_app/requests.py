@@ -110,9 +110,13 @@ class GenerationRequest:
         _check_numbers(self, REQUEST_LIMITS)
         for name in ("width", "height"):
             if getattr(self, name) % 64:
-                raise InputError(f"{name} is {getattr(self, name)}, but it must be a multiple of 64, such as 256 or 512.")
+                raise InputError(
+                    f"{name} is {getattr(self, name)}, but it must be a multiple of 64, such as 256 or 512."
+                )
         if self.width * self.height > MAX_PIXELS:
-            raise InputError(f"The size is {self.width}x{self.height}, but a picture has at most {MAX_PIXELS:,} pixels.")
+            raise InputError(
+                f"The size is {self.width}x{self.height}, but a picture has at most {MAX_PIXELS:,} pixels."
+            )
         for name in ("prompt", "negative_prompt"):
             text = getattr(self, name)
             if not isinstance(text, str) or len(text) > MAX_PROMPT:
