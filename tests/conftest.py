@@ -1,0 +1,15 @@
+"""What every test gets: no network, and nothing written outside its own folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+    """Weights come from this disk alone, and pictures go to the test's folder."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("CNET_OFFLINE", "1")
+    monkeypatch.setenv("CNET_OUTPUT_DIR", str(tmp_path / "outputs"))
