@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from annotators.base import InputError
+
 Family = Literal["embedded", "sd15", "sd21", "sdxl"]
 Kind = Literal["base", "controlnet", "annotator"]
 
@@ -248,11 +250,11 @@ CATALOG: tuple[Weights, ...] = (*_BASES, *_CONTROLNETS, *_ANNOTATORS)
 
 
 def entry(id: str) -> Weights:
-    """The row of an id; raises KeyError with a sentence that lists the ids."""
+    """The row of an id; an unknown one is an InputError that lists the ids."""
     for row in CATALOG:
         if row.id == id:
             return row
-    raise KeyError(f"There are no weights {id!r}; choose one of: {', '.join(row.id for row in CATALOG)}.")
+    raise InputError(f"There are no weights {id!r}; choose one of: {', '.join(row.id for row in CATALOG)}.")
 
 
 def hub_entry(repo: str, kind: Kind, components: Iterable[str] = ()) -> Weights:

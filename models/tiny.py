@@ -1,0 +1,174 @@
+"""Miniatures of every family: the real classes with random weights, small enough for tests.
+
+The zero convolutions of a ControlNet are filled with visible values: fresh ones add nothing, and a test that compares two
+ways of adding nothing proves nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from models.catalog import Defaults, Family
+from models.loader import Base, vae_scale_factor
+
+WIDTHS = (8, 16)
+TEXT_WIDTH = 16
+TOKENS = 16
+"""Longest prompt in tokens, marks included."""
+WORDS = (
+    "a an and astronaut ball blue box cone day green in night of on person picture poster red sky under yellow".split()
+)
+
+_BLOCKS: dict[str, Any] = {
+    "block_out_channels": WIDTHS,
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "attention_head_dim": 2,
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+}
+_FAMILY: dict[Family, dict[str, Any]] = {
+    "embedded": {"in_channels": 64, "cross_attention_dim": TEXT_WIDTH, "use_linear_projection": True},
+    "sd15": {"in_channels": 4, "cross_attention_dim": TEXT_WIDTH, "use_linear_projection": False},
+    "sd21": {"in_channels": 4, "cross_attention_dim": TEXT_WIDTH, "use_linear_projection": True},
+    "sdxl": {
+        "in_channels": 4,
+        "cross_attention_dim": 2 * TEXT_WIDTH,
+        "use_linear_projection": True,
+        "transformer_layers_per_block": (1, 2),
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 4,
+        "projection_class_embeddings_input_dim": TEXT_WIDTH + 6 * 4,
+    },
+}
+
+
+def tiny_base(family: Family, seed: int = 0) -> Base:
+    """A base of about 100,000 parameters on the CPU in float32; the same seed gives the same weights."""
+    # The caller's random state stays as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(
+            **_BLOCKS,
+            **_FAMILY[family],
+            out_channels=_FAMILY[family]["in_channels"],
+            sample_size=4,
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        )
+        vae = _tiny_autoencoder(family)
+        encoders = (_text_encoder(CLIPTextModel),)
+        if family == "sdxl":
+            encoders = (*encoders, _text_encoder(CLIPTextModelWithProjection))
+    return Base(
+        id=f"tiny_{family}",
+        family=family,
+        unet=unet.eval().requires_grad_(False),
+        vae=vae.eval().requires_grad_(False),
+        text_encoders=encoders,
+        tokenizers=tuple(_tokenizer() for _ in encoders),
+        scheduler=_scheduler(family),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        vae_scale_factor=vae_scale_factor(vae),
+        defaults=Defaults(size=64, guidance_scale=5.0 if family != "embedded" else 1.0, num_inference_steps=4),
+    )
+
+
+def tiny_controlnet(base: Base, seed: int = 0) -> ControlNetModel:
+    """A ControlNet that fits the base and visibly changes what it makes."""
+    levels = base.vae_scale_factor.bit_length()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        controlnet = ControlNetModel.from_unet(
+            base.unet, conditioning_embedding_out_channels=tuple(4 * (1 + i) for i in range(levels))
+        )
+        zero_convolutions = (
+            *controlnet.controlnet_down_blocks,
+            controlnet.controlnet_mid_block,
+            controlnet.controlnet_cond_embedding.conv_out,
+        )
+        for convolution in zero_convolutions:
+            torch.nn.init.normal_(convolution.weight, std=0.3)
+            torch.nn.init.normal_(convolution.bias, std=0.3)
+    return controlnet.eval().requires_grad_(False)
+
+
+def _tiny_autoencoder(family: Family) -> AutoencoderKL | AutoencoderTiny:
+    if family == "embedded":
+        return AutoencoderTiny(
+            encoder_block_out_channels=(8,) * 5,
+            decoder_block_out_channels=(8,) * 5,
+            num_encoder_blocks=(1,) * 5,
+            num_decoder_blocks=(1,) * 5,
+            latent_channels=64,
+            scaling_factor=1.0,
+        )
+    return AutoencoderKL(
+        block_out_channels=(4, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=4,
+        scaling_factor=0.13025 if family == "sdxl" else 0.18215,
+    )
+
+
+def _text_encoder(kind: type[CLIPTextModel] | type[CLIPTextModelWithProjection]) -> Any:
+    config = CLIPTextConfig(
+        vocab_size=len(_vocabulary()),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=2 * TEXT_WIDTH,
+        projection_dim=TEXT_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=TOKENS,
+        bos_token_id=_vocabulary()["<|startoftext|>"],
+        eos_token_id=_vocabulary()["<|endoftext|>"],
+        pad_token_id=_vocabulary()["<|endoftext|>"],
+    )
+    return kind(config).eval().requires_grad_(False)
+
+
+def _vocabulary() -> dict[str, int]:
+    """Letters and the words, each with its end-of-word form, then the two marks."""
+    letters = [chr(code) for code in range(33, 127)]
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *_merged()]
+    return {token: number for number, token in enumerate([*tokens, "<|startoftext|>", "<|endoftext|>"])}
+
+
+def _merges() -> list[tuple[str, str]]:
+    """Pairs that build every word from its letters, left to right."""
+    pairs: dict[tuple[str, str], None] = {}
+    for word in WORDS:
+        pieces = [*word[:-1], f"{word[-1]}</w>"]
+        while len(pieces) > 1:
+            pairs[pieces[0], pieces[1]] = None
+            pieces[:2] = [pieces[0] + pieces[1]]
+    return list(pairs)
+
+
+def _merged() -> list[str]:
+    return list(dict.fromkeys(left + right for left, right in _merges()))
+
+
+def _tokenizer() -> CLIPTokenizer:
+    return CLIPTokenizer(vocab=_vocabulary(), merges=_merges(), model_max_length=TOKENS)
+
+
+def _scheduler(family: Family) -> DDIMScheduler:
+    if family == "embedded":
+        return DDIMScheduler(
+            prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False
+        )
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction" if family == "sd21" else "epsilon",
+        steps_offset=1,
+        clip_sample=False,
+        set_alpha_to_one=False,
+    )
