@@ -20,7 +20,20 @@ TEXT_WIDTH = 16
 TOKENS = 16
 """Longest prompt in tokens, marks included."""
 WORDS = (
-    "a an and astronaut ball blue box cone day green in night of on person picture poster red sky under yellow".split()
+    "a",
+    "and",
+    "ball",
+    "blue",
+    "box",
+    "cone",
+    "green",
+    "night",
+    "person",
+    "poster",
+    "red",
+    "sky",
+    "under",
+    "yellow",
 )
 
 _BLOCKS: dict[str, Any] = {
