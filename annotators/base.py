@@ -18,6 +18,12 @@ class InputError(ValueError):
     """A user's mistake, told in one sentence: what was given, what is allowed, what to do."""
 
 
+def shown(value: object) -> str:
+    """A given value as a message shows it: cut where it is long."""
+    text = f"{value:g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
     """What forms, command line, checks and docs know of one field. Numbers have bounds, words have choices."""
@@ -35,19 +41,20 @@ class Parameter:
         if isinstance(self.default, bool):
             if isinstance(value, bool):
                 return value
-            raise InputError(f"{name} is {value!r}, but it must be true or false.")
+            raise InputError(f"{name} is {shown(value)}, but it must be true or false.")
         if isinstance(self.default, str):
             if value in self.choices:
                 return cast(str, value)
-            raise InputError(f"{name} is {value!r}, but it must be one of: {', '.join(self.choices)}.")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InputError(f"{name} is {value!r}, but it must be a number{self.range_text()}.")
+            raise InputError(f"{name} is {shown(value)}, but it must be one of: {', '.join(self.choices)}.")
+        endless = isinstance(value, float) and not math.isfinite(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or endless:
+            raise InputError(f"{name} is {shown(value)}, but it must be a number{self.range_text()}.")
         if isinstance(self.default, int) and value != int(value):
-            raise InputError(f"{name} is {value!r}, but it must be a whole number{self.range_text()}.")
+            raise InputError(f"{name} is {shown(value)}, but it must be a whole number{self.range_text()}.")
         below = self.minimum is not None and value < self.minimum
         above = self.maximum is not None and value > self.maximum
         if below or above:
-            raise InputError(f"{name} is {value:g}, but it must be{self.range_text()}.")
+            raise InputError(f"{name} is {shown(value)}, but it must be{self.range_text()}.")
         return type(self.default)(value)
 
     def range_text(self) -> str:

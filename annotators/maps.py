@@ -90,14 +90,15 @@ def encode_segmentation(classes: NDArray[Any]) -> Image:
 def draw_pose(people: Sequence[NDArray[Any]], height: int, width: int) -> Image:
     """People as coloured sticks on black.
 
-    Each person is (18, 3): x, y in pixels of the map and a visibility; 0 leaves the point out. Limbs come first, at 0.6
-    of their brightness, then joints in full colour. Thickness follows the short side: half width 4 at 512.
+    Each person is (18, 3): x, y in pixels of the map (the centre of the first is 0.5, 0.5) and a visibility; 0 leaves
+    the point out. Limbs come first, at 0.6 of their brightness, then joints in full colour. Thickness follows the short
+    side: half width 4 at 512.
     """
     canvas = np.zeros((height, width, 3), np.uint8)
     radius = max(1.0, STICK_AT_512 * min(height, width) / 512)
     unit = 1 << SUBPIXEL_BITS
     for person in people:
-        points = np.asarray(person, np.float64)
+        points = np.asarray(person, np.float64) - [0.5, 0.5, 0]  # OpenCV counts from a pixel's centre
         for (start, end), colour in zip(LIMBS, POSE_COLOURS, strict=False):
             if points[start, 2] > 0 and points[end, 2] > 0:
                 polygon = _limb(points[start, :2], points[end, :2], radius)

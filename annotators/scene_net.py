@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ HEAT_SIGMA = 1.5
 """Width of a joint's bell in its heat map, in cells."""
 MULTIPLE = 32
 """Sides of the picture are multiples of this."""
-WEIGHTS_NAME = "scene_net.safetensors"
+WEIGHTS_NAME = "model.safetensors"
 
 
 class SceneMaps(NamedTuple):
@@ -66,7 +67,7 @@ class SceneNet(nn.Module):
         super().__init__()
         self.channels = tuple(channels)
         self.stem = nn.Conv2d(3, channels[0], 4, stride=2, padding=1)
-        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        pairs = list(pairwise(channels))
         self.first = Block(channels[0], channels[0])
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairs)
         self.encode = nn.ModuleList(Block(b, b) for _, b in pairs)
@@ -123,14 +124,13 @@ def segment_targets(classes: NDArray[Any]) -> NDArray[np.int64]:
 
 def pose_targets(people: Sequence[NDArray[Any]], height: int, width: int) -> NDArray[np.float32]:
     """People of a picture (height, width), each (18, 3) in its pixels → (18, height / 4, width / 4) bells, peak 1."""
-    rows, columns = np.arange(height // HEAT_STRIDE), np.arange(width // HEAT_STRIDE)
+    rows = (np.arange(height // HEAT_STRIDE) + 0.5) * HEAT_STRIDE
+    columns = (np.arange(width // HEAT_STRIDE) + 0.5) * HEAT_STRIDE
     heat = np.zeros((JOINTS, len(rows), len(columns)), np.float32)
     for person in people:
         for joint, (x, y, visible) in enumerate(np.asarray(person, np.float64)):
             if visible > 0:
-                # The centre of cell i lies at pixel (i + 0.5) * stride - 0.5.
-                across = (columns - ((x + 0.5) / HEAT_STRIDE - 0.5)) ** 2
-                down = (rows - ((y + 0.5) / HEAT_STRIDE - 0.5)) ** 2
-                bell = np.exp(-(down[:, None] + across[None]) / (2 * HEAT_SIGMA**2))
+                distance = (rows[:, None] - y) ** 2 + (columns[None] - x) ** 2
+                bell = np.exp(-distance / (2 * (HEAT_SIGMA * HEAT_STRIDE) ** 2))
                 heat[joint] = np.maximum(heat[joint], bell)
     return heat

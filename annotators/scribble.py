@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from annotators.base import Annotator, Image, InputError, param
 from annotators.maps import lines
+from annotators.softedge import hed_edges
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,25 @@ def _without_specks(strokes: NDArray[np.bool_], smallest: int) -> NDArray[np.boo
     """Only connected strokes whose box is at least `smallest` px wide plus high: nobody draws dust."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(strokes.astype(np.uint8), connectivity=8)
     size = stats[:, cv2.CC_STAT_WIDTH] + stats[:, cv2.CC_STAT_HEIGHT]
-    return strokes & (size >= smallest)[labels]
+    return strokes & (size >= smallest)[np.asarray(labels, np.intp)]
+
+
+@dataclass(frozen=True)
+class ScribbleHED(Annotator):
+    """The ridges of HED's soft edges, as bold strokes."""
+
+    id = "scribble_hed"
+    title = "HED"
+    weights = ("hed",)
+
+    detect_resolution: int = param(
+        512, "Short side at which edges are looked for.", minimum=128, maximum=1024, step=64, unit="px"
+    )
+    threshold: int = param(127, "How sure an outline must be; lower draws more.", minimum=1, maximum=254, step=1)
+
+    def __call__(self, source_image: Image) -> Image:
+        """White strokes on black."""
+        return scribble_from_softedge(255 * hed_edges(source_image, self.detect_resolution), self.threshold)
 
 
 def scribble_from_softedge(soft_edge: NDArray[Any], threshold: int = 127) -> Image:

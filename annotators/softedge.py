@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -10,6 +13,10 @@ from numpy.typing import NDArray
 
 from annotators.base import Annotator, Image, param
 from annotators.maps import lines
+from annotators.networks import aux_module, load_into, load_state, resize_for_network, resize_to, to_batch, weights_file
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -36,9 +43,44 @@ class SoftEdgeGradient(Annotator):
         return lines(255 * response)
 
 
-def _gradient(lab: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+def _gradient(lab: NDArray[Any], sigma: float) -> NDArray[np.float32]:
     """(H, W) length of the Lab gradient after smoothing, times sigma: a step edge gives the same at every scale."""
     smooth = cv2.GaussianBlur(lab, (0, 0), sigma)
     horizontal = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8)
     vertical = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8)
     return np.sqrt((horizontal**2 + vertical**2).sum(axis=2)) * (sigma * 2.5)
+
+
+@dataclass(frozen=True)
+class HED(Annotator):
+    """Holistically nested edges (Xie and Tu, 2015): a network's idea of what is an outline."""
+
+    id = "hed"
+    title = "HED"
+    weights = ("hed",)
+
+    detect_resolution: int = param(
+        512, "Short side at which edges are looked for.", minimum=128, maximum=1024, step=64, unit="px"
+    )
+    safe: bool = param(False, "Only three levels of grey, so that the photo's shading cannot leak through.")
+
+    def __call__(self, source_image: Image) -> Image:
+        """White on black, soft."""
+        edges = hed_edges(source_image, self.detect_resolution)
+        return lines(255 * (np.floor(edges * 3) / 2 if self.safe else edges))
+
+
+def hed_edges(image: Image, detect_resolution: int) -> NDArray[np.float32]:
+    """(H, W) in [0, 1]: the mean of the network's five scales."""
+    import torch
+
+    network = _load_hed(weights_file("hed"))
+    with torch.inference_mode():
+        scales = network(to_batch(resize_for_network(image, detect_resolution, multiple=8)))
+    logits = np.mean([resize_to(scale[0, 0].float().cpu().numpy(), image) for scale in scales], axis=0)
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _load_hed(path: Path) -> torch.nn.Module:
+    return load_into(aux_module("hed").ControlNetHED_Apache2(), load_state(path), path)

@@ -1,0 +1,64 @@
+"""`python -m annotators canny in.jpg out.png --set low_threshold=80`; `--list` tells the annotators."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from annotators.base import InputError, create, parameters
+from annotators.registry import ANNOTATORS, annotator, parse_values
+from models.weights import WeightsError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0, 2 for a user's mistake, 3 where weights are missing."""
+    parser = argparse.ArgumentParser(prog="python -m annotators", description="Turn a picture into a control map.")
+    parser.add_argument("annotator", nargs="?", help="an id that --list shows")
+    parser.add_argument("source", nargs="?", type=Path, help="picture file")
+    parser.add_argument("output", nargs="?", type=Path, help="where to write the map, a PNG")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter, may be repeated")
+    parser.add_argument("--list", action="store_true", help="show the annotators and their parameters")
+    options = parser.parse_args(arguments)
+    if options.list:
+        print(describe())
+        return 0
+    if not (options.annotator and options.source and options.output):
+        parser.error("give an annotator, a picture and a file for the map, or --list")
+    try:
+        _annotate(options.annotator, options.source, options.output, options.set)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except WeightsError as error:
+        print(error, file=sys.stderr)
+        return 3
+    return 0
+
+
+def describe() -> str:
+    """One line an annotator, one below it for each parameter."""
+    rows: list[str] = []
+    for kind in ANNOTATORS:
+        rows.append(f"{kind.id:22} {kind.title}. {kind.note}".rstrip())
+        for name, parameter in parameters(kind).items():
+            rows.append(f"    {name}={parameter.default}{parameter.range_text()}: {parameter.help}")
+    return "\n".join(rows)
+
+
+def _annotate(id: str, source: Path, output: Path, settings: Sequence[str]) -> None:
+    from PIL import Image
+
+    from annotators.images import load_image
+
+    annotate = create(annotator(id), parse_values(settings))
+    control_image = annotate(load_image(source))
+    try:
+        Image.fromarray(control_image).save(output, "PNG")
+    except OSError as error:
+        raise InputError(f"{output} cannot be written ({error.strerror}); choose another file.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""The annotators that ship with the project: one small network, trained on procedural scenes, for every condition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotators.base import Annotator, Image, param
+from annotators.maps import draw_pose, encode_depth, encode_normal, encode_segmentation, lines
+from annotators.networks import device, resize_for_network, resize_to, to_batch
+from models.weights import WeightsError, fetch
+
+if TYPE_CHECKING:
+    from annotators.scene_net import SceneMaps, SceneNet
+
+WEIGHTS = ("embedded_annotator",)
+SHORT_SIDE = 256
+"""Pixels; what the network was trained at."""
+JOINT_THRESHOLD = 0.3
+"""Height of a heat map above which a joint is taken for found."""
+NECK = 1
+
+
+def _note(better: str) -> str:
+    return f"Made for this project's own scenes and weak on real photos; for those take {better}, a download."
+
+
+@dataclass(frozen=True)
+class DepthEmbedded(Annotator):
+    """Inverse depth of the small network."""
+
+    id = "depth_embedded"
+    title = "Embedded"
+    weights = WEIGHTS
+    note = _note("MiDaS")
+
+    def __call__(self, source_image: Image) -> Image:
+        """Grey over the full range, near is white."""
+        return encode_depth(resize_to(_maps(source_image).depth[0, 0].cpu().numpy(), source_image))
+
+
+@dataclass(frozen=True)
+class NormalEmbedded(Annotator):
+    """Normals of the small network."""
+
+    id = "normal_embedded"
+    title = "Embedded"
+    weights = WEIGHTS
+    note = _note("Normals (BAE)")
+
+    def __call__(self, source_image: Image) -> Image:
+        """Red left, green top, blue front."""
+        vectors = resize_to(_maps(source_image).normal[0].permute(1, 2, 0).cpu().numpy(), source_image)
+        return encode_normal(vectors / np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), 1e-6))
+
+
+@dataclass(frozen=True)
+class SegmentationEmbedded(Annotator):
+    """Classes of the small network: it knows the few of its scenes."""
+
+    id = "segmentation_embedded"
+    title = "Embedded"
+    weights = WEIGHTS
+    note = _note("ADE20K (UPerNet)")
+
+    def __call__(self, source_image: Image) -> Image:
+        """ADE20K colours; black is what it has no name for."""
+        from annotators.scene_net import SEGMENTS
+
+        logits = resize_to(_maps(source_image).segmentation[0].permute(1, 2, 0).cpu().numpy(), source_image)
+        return encode_segmentation(np.array(SEGMENTS)[logits.argmax(axis=2)])
+
+
+@dataclass(frozen=True)
+class OpenPoseEmbedded(Annotator):
+    """Joints of the small network, up to two people."""
+
+    id = "openpose_embedded"
+    title = "Embedded"
+    weights = WEIGHTS
+    note = _note("OpenPose")
+
+    threshold: float = param(JOINT_THRESHOLD, "How sure a joint must be.", minimum=0.05, maximum=0.95, step=0.05)
+
+    def __call__(self, source_image: Image) -> Image:
+        """Sticks on black; black alone where nobody is found."""
+        height, width = source_image.shape[:2]
+        heat = _maps(source_image).pose[0].sigmoid().cpu().numpy()
+        scale = np.array([width / heat.shape[2], height / heat.shape[1], 1])
+        return draw_pose([person * scale for person in people_from_heat(heat, self.threshold)], height, width)
+
+
+@dataclass(frozen=True)
+class SoftEdgeEmbedded(Annotator):
+    """Soft edges of the small network."""
+
+    id = "softedge_embedded"
+    title = "Embedded"
+    weights = WEIGHTS
+    note = _note("HED")
+
+    def __call__(self, source_image: Image) -> Image:
+        """White on black, soft."""
+        return lines(resize_to(255 * _maps(source_image).softedge[0, 0].sigmoid().cpu().numpy(), source_image))
+
+
+def people_from_heat(heat: NDArray[np.float32], threshold: float = JOINT_THRESHOLD) -> list[NDArray[np.float64]]:
+    """(18, h, w) in [0, 1] → people as (18, 3): x, y in cells from the corner, and the height of the peak or 0.
+
+    Up to two, one for each peak of the neck's map; of every other joint a person gets the peak nearest to its neck. A
+    neck below the threshold makes one person of the highest peaks. Fewer than three joints are nobody.
+    """
+    peaks = [_peaks(channel, threshold) for channel in heat]
+    people = [np.zeros((len(heat), 3)) for _ in peaks[NECK]] or [np.zeros((len(heat), 3))]
+    for joint, found in enumerate(peaks):
+        for x, y, score in reversed(found):  # the highest last, so that it stays
+            distances = [(x - neck[0]) ** 2 + (y - neck[1]) ** 2 for neck in peaks[NECK]]
+            people[int(np.argmin(distances)) if distances else 0][joint] = x, y, score
+    return [person for person in people if np.count_nonzero(person[:, 2]) >= 3]
+
+
+def _peaks(channel: NDArray[np.float32], threshold: float) -> list[tuple[float, float, float]]:
+    """Up to two local maxima, the highest first: x, y to fractions of a cell, height."""
+    highest = (channel == cv2.dilate(channel, np.ones((7, 7), np.uint8))) & (channel > threshold)
+    places = sorted(np.argwhere(highest).tolist(), key=lambda place: -channel[place[0], place[1]])[:2]
+    return [(*_centre(channel, row, column), float(channel[row, column])) for row, column in places]
+
+
+def _centre(channel: NDArray[np.float32], row: int, column: int) -> tuple[float, float]:
+    """Centre of gravity of the 3x3 cells around a peak, from the corner of the map."""
+    top, left = max(row - 1, 0), max(column - 1, 0)
+    around = channel[top : row + 2, left : column + 2].astype(np.float64) ** 2
+    y, x = np.mgrid[top : top + around.shape[0], left : left + around.shape[1]]
+    return float((x * around).sum() / around.sum() + 0.5), float((y * around).sum() / around.sum() + 0.5)
+
+
+def _maps(source_image: Image) -> SceneMaps:
+    """All maps of the picture, at the network's size."""
+    import torch
+
+    from annotators.scene_net import MULTIPLE
+
+    network = _load(fetch(WEIGHTS[0]))
+    with torch.inference_mode():
+        return network(to_batch(resize_for_network(source_image, SHORT_SIDE, MULTIPLE)) / 255)
+
+
+@lru_cache(maxsize=1)
+def _load(folder: Path) -> SceneNet:
+    from annotators.scene_net import load_scene_net
+
+    try:
+        return load_scene_net(folder).to(device())
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsError(
+            f"The embedded annotator in {folder} is damaged ({type(error).__name__}); get the project again."
+        ) from error

@@ -1,0 +1,176 @@
+"""Picture files as RGB arrays: what is read, what is refused and with which sentence; sizes and resizing."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageCms, ImageOps, UnidentifiedImageError
+
+from annotators.base import Image, InputError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF")
+MAX_BYTES = 100_000_000
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 8
+"""Pixels."""
+MAX_RATIO = 100
+"""Long side to short side; beyond it a resized picture has no width left."""
+ResizeMode = Literal["crop", "stretch", "pad"]
+
+# What Pillow's decoders raise over broken files.
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+
+
+def load_image(source: Path | str | bytes, name: str | None = None) -> Image:
+    """A picture file, or its bytes, as upright sRGB; of an animation the first frame. Every fault is an InputError.
+
+    Transparency is laid on white, 16 bits are scaled to 8, colour profiles are converted. `name` stands for the
+    picture in the sentences.
+    """
+    name = name or ("The picture" if isinstance(source, bytes) else Path(source).name)
+    data = source if isinstance(source, bytes) else _read(Path(source), name)
+    if not data:
+        raise InputError(f"{name} is empty (0 bytes); choose another picture.")
+    picture = _open(data, name)
+    check_size(picture.width, picture.height, name)
+    try:
+        if picture.format == "PNG":
+            _open(data, name).verify()  # decoding alone does not compare the checksums
+        picture.load()
+    except _DECODING_ERRORS as error:
+        raise InputError(f"{name} is damaged or cut off; save or download it again.") from error
+    return np.array(_to_rgb(_upright(picture), name))
+
+
+def from_array(values: NDArray[Any], name: str = "The picture") -> Image:
+    """An array from elsewhere, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8, as RGB on white; else an InputError."""
+    array = np.asarray(values)
+    array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise InputError(
+            f"{name} is an array of {array.dtype} and shape {array.shape}; "
+            "give uint8 of height x width, with 1, 3 or 4 channels."
+        )
+    check_size(array.shape[1], array.shape[0], name)
+    return np.array(_to_rgb(Pillow.fromarray(array), name))
+
+
+def check_size(width: int, height: int, name: str = "The picture") -> None:
+    """Raises InputError for a picture too large, too small or too narrow to work with."""
+    if width * height > MAX_PIXELS:
+        raise InputError(_too_large(name, width * height))
+    if min(width, height) < MIN_SIDE:
+        raise InputError(
+            f"{name} is {width}x{height} pixels; each side must be at least {MIN_SIDE}, choose a larger one."
+        )
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise InputError(
+            f"{name} is {width}x{height} pixels, too narrow: the long side may be {MAX_RATIO} times the short one; crop it."
+        )
+
+
+def resize(image: Image, width: int, height: int, mode: ResizeMode = "crop", nearest: bool = False) -> Image:
+    """The image at another size.
+
+    crop keeps the middle of the proportions asked for, pad puts black beside, stretch distorts. `nearest` keeps the
+    colours of label maps.
+    """
+    old_height, old_width = image.shape[:2]
+    if (old_width, old_height) == (width, height):
+        return image
+    if mode == "stretch":
+        return _scale(image, width, height, nearest)
+    if mode == "crop":
+        scale = max(width / old_width, height / old_height)
+        wide, high = min(old_width, round(width / scale)), min(old_height, round(height / scale))
+        left, top = (old_width - wide) // 2, (old_height - high) // 2
+        return _scale(image[top : top + max(high, 1), left : left + max(wide, 1)], width, height, nearest)
+    scale = min(width / old_width, height / old_height)
+    wide, high = max(1, round(old_width * scale)), max(1, round(old_height * scale))
+    left, top = (width - wide) // 2, (height - high) // 2
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[top : top + high, left : left + wide] = _scale(image, wide, high, nearest)
+    return canvas
+
+
+def fit_size(width: int, height: int, long_side: int, multiple: int = 64) -> tuple[int, int]:
+    """Width and height of nearly the same proportions whose long side is `long_side`; both multiples of `multiple`."""
+    scale = long_side / max(width, height)
+    return (
+        max(multiple, round(width * scale / multiple) * multiple),
+        max(multiple, round(height * scale / multiple) * multiple),
+    )
+
+
+def _scale(image: Image, width: int, height: int, nearest: bool) -> Image:
+    smaller = width * height < image.shape[0] * image.shape[1]
+    method = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=method), np.uint8)
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise InputError(f"{name} has {size / 1e6:.0f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB, save it smaller.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"There is no file {name}; check its name and folder.") from None
+    except OSError as error:
+        raise InputError(f"{name} cannot be read ({error.strerror}); choose a picture file.") from error
+
+
+def _open(data: bytes, name: str) -> Pillow.Image:
+    """Reads the header only."""
+    try:
+        return Pillow.open(io.BytesIO(data), formats=FORMATS)
+    except Pillow.DecompressionBombError as error:
+        pixels = re.search(r"\d+", str(error))
+        raise InputError(_too_large(name, int(pixels[0]) if pixels else 2 * MAX_PIXELS)) from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} is not a picture that can be read; give one of {', '.join(FORMATS)}.") from error
+    except _DECODING_ERRORS as error:
+        raise InputError(f"{name} is damaged or cut off; save or download it again.") from error
+
+
+def _too_large(name: str, pixels: int) -> str:
+    limit = MAX_PIXELS // 1_000_000
+    return f"{name} has {pixels / 1e6:.0f} megapixels; the limit is {limit}, make it smaller."
+
+
+def _upright(picture: Pillow.Image) -> Pillow.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except (*_DECODING_ERRORS, TypeError, AttributeError):
+        return picture  # broken EXIF is no reason to refuse the picture
+
+
+def _to_rgb(picture: Pillow.Image, name: str) -> Pillow.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        grey = np.asarray(picture).astype(np.float32) / 257
+        return Pillow.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        if np.asarray(layer)[..., 3].max() <= 1:
+            raise InputError(f"{name} is transparent everywhere, there is nothing on it; choose another picture.")
+        return Pillow.alpha_composite(Pillow.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    profile = picture.info.get("icc_profile")
+    if profile and picture.mode in ("RGB", "CMYK"):
+        try:
+            # The profile is data of the picture's author; one that does not fit its picture is left out.
+            converted = ImageCms.profileToProfile(
+                picture, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            return converted or picture.convert("RGB")
+        except (ImageCms.PyCMSError, *_DECODING_ERRORS):
+            return picture.convert("RGB")
+    return picture.convert("RGB")

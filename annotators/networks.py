@@ -1,0 +1,121 @@
+"""What the annotators with a network share: device, importing, reading weights, sizes. torch is imported on use."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import sys
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotators.base import Image
+from models.catalog import entry
+from models.weights import WeightsError, fetch
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGE = "controlnet_aux"
+# What torch, its zip and pickle readers, safetensors and transformers raise over damaged files.
+LOADING_ERRORS = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError)
+
+
+def device() -> str:
+    """Where annotators run: the GPU if there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def aux_module(name: str) -> ModuleType:
+    """`controlnet_aux.NAME` alone; WeightsError where it cannot be imported.
+
+    The package's own __init__ imports every annotator it has, and one that fails takes all others with it; so the
+    package is entered without running that.
+    """
+    try:
+        if PACKAGE not in sys.modules:
+            spec = find_spec(PACKAGE)
+            if spec is None:
+                raise ModuleNotFoundError(f"No module named {PACKAGE!r}")
+            sys.modules[PACKAGE] = module_from_spec(spec)
+        with contextlib.redirect_stdout(sys.stderr):  # some of its modules print
+            return import_module(f"{PACKAGE}.{name}")
+    except (ImportError, AttributeError, RuntimeError, OSError) as error:
+        raise WeightsError(
+            f"This annotator needs {PACKAGE}.{name}, which cannot be imported here ({error}); "
+            "run `pip install -r requirements.txt`, or choose another annotator."
+        ) from error
+
+
+def weights_file(id: str) -> Path:
+    """The file of a catalogue row that has but one; downloaded if need be."""
+    return fetch(id) / entry(id).files[0].name
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The tensors of a pickled checkpoint, on the CPU; nothing but tensors is unpickled."""
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except LOADING_ERRORS as error:
+        raise WeightsError(
+            f"{path.name} in {path.parent} is damaged ({type(error).__name__}); delete it and fetch it again."
+        ) from error
+    state = state.get("state_dict", state)
+    return dict(state.get("model", state))
+
+
+def load_into(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:
+    """The network with these weights, ready to run; weights of another network are a WeightsError."""
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{path.name} in {path.parent} holds another network's weights; delete it and fetch it again."
+        ) from error
+    return network.to(device()).eval().requires_grad_(False)
+
+
+def to_batch(image: NDArray[Any]) -> torch.Tensor:
+    """(H, W, 3) 0 to 255 → (1, 3, H, W) float of the same values, on the device."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(image)).float().permute(2, 0, 1)[None].to(device())
+
+
+def resize_for_network(image: Image, short_side: int, multiple: int) -> Image:
+    """The image with this short side, proportions kept as well as sides that are multiples of `multiple` allow."""
+    height, width = image.shape[:2]
+    scale = short_side / min(height, width)
+    sides = [max(multiple, round(side * scale / multiple) * multiple) for side in (width, height)]
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (sides[0], sides[1]), interpolation=method), np.uint8)
+
+
+def resize_to(values: NDArray[Any], image: Image) -> NDArray[Any]:
+    """Float values (h, w) or (h, w, C) brought to the image's size."""
+    height, width = image.shape[:2]
+    return cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def load_pretrained(kind: Any, folder: Path) -> tuple[Any, Any]:
+    """Image processor and network of a folder in transformers layout; a damaged one is a WeightsError."""
+    from transformers import AutoImageProcessor
+
+    try:
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        network = kind.from_pretrained(folder, local_files_only=True)
+    except LOADING_ERRORS as error:
+        raise WeightsError(
+            f"The network in {folder} cannot be loaded ({type(error).__name__}); delete it and fetch it again."
+        ) from error
+    return processor, network.to(device()).eval().requires_grad_(False)

@@ -1,0 +1,50 @@
+"""Annotators by id. Importing this loads no network library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from annotators.base import Annotator, InputError
+from annotators.canny import Canny
+from annotators.depth import Midas
+from annotators.embedded import DepthEmbedded, NormalEmbedded, OpenPoseEmbedded, SegmentationEmbedded, SoftEdgeEmbedded
+from annotators.normal import NormalBAE
+from annotators.openpose import OpenPose
+from annotators.scribble import ScribbleHED, ScribbleXDoG
+from annotators.segmentation import ADE20K
+from annotators.softedge import HED, SoftEdgeGradient
+
+ANNOTATORS: tuple[type[Annotator], ...] = (
+    Canny, HED, SoftEdgeGradient, SoftEdgeEmbedded, OpenPose, OpenPoseEmbedded, Midas, DepthEmbedded, NormalBAE,
+    NormalEmbedded, ADE20K, SegmentationEmbedded, ScribbleXDoG, ScribbleHED,
+)  # fmt: skip
+
+
+def annotator(id: str) -> type[Annotator]:
+    """The class of an id; an unknown one is an InputError that lists the ids."""
+    for kind in ANNOTATORS:
+        if kind.id == id:
+            return kind
+    raise InputError(f"There is no annotator {id!r}; choose one of: {', '.join(kind.id for kind in ANNOTATORS)}.")
+
+
+def parse_values(pairs: Iterable[str]) -> dict[str, object]:
+    """`["low_threshold=80", "safe=true"]` → values for `create`, which checks them."""
+    values: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise InputError(f"{pair!r} is not a setting; write NAME=VALUE, such as low_threshold=80.")
+        values[name.strip()] = _value(text.strip())
+    return values
+
+
+def _value(text: str) -> object:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
