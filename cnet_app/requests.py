@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,13 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from annotators.base import Parameter
+from annotators.base import Parameter, shown
+from annotators.images import load_image
 from cnet_app.conditions import condition
 from cnet_app.errors import InputError
 
 ControlMode = Literal["balanced", "control"]
 MAX_PROMPT = 10_000
+MAX_NAME = 1_000
 MAX_PIXELS = 2048 * 2048
+MAX_UNITS = 8
+MAX_MAP_BYTES = 40_000_000
+"""Of all units' maps, as PNG; Pillow reads no more than 64 MiB of text back from a recipe, where they are base64."""
+MAX_SEED = 2**32 - 1
 
 UNIT_LIMITS: Mapping[str, Parameter] = MappingProxyType(
     {
@@ -36,7 +44,7 @@ REQUEST_LIMITS: Mapping[str, Parameter] = MappingProxyType(
         "num_inference_steps": Parameter(default=20, minimum=1, maximum=150, step=1, help="Denoising steps: more is finer and slower."),
         "guidance_scale": Parameter(default=1.0, minimum=1.0, maximum=30.0, step=0.5, help="How strongly the prompt is followed; 1 is off and twice as fast."),
         "num_images": Parameter(default=1, minimum=1, maximum=8, step=1, help="Pictures made with seed, seed + 1, …"),
-        "seed": Parameter(default=0, minimum=0, maximum=2**32 - 1, step=1, help="The same seed makes the same picture."),
+        "seed": Parameter(default=0, minimum=0, maximum=MAX_SEED, step=1, help="The same seed makes the same picture."),
     }
 )  # fmt: skip
 
@@ -68,7 +76,12 @@ class ControlUnit:
     """Catalogue id, hub id or folder; None takes the registry's for the base's family."""
 
     def __post_init__(self) -> None:
+        for name in ("condition", "annotator", "source_sha256", "controlnet"):
+            _check_text(self, name, MAX_NAME, optional=name != "condition")
         condition(self.condition)
+        if not isinstance(self.control_image, bytes):
+            raise InputError(f"control_image is {shown(self.control_image)}, but it must be the bytes of a PNG.")
+        load_image(self.control_image)
         _check_numbers(self, UNIT_LIMITS)
         if self.control_guidance_start > self.control_guidance_end:
             raise InputError(
@@ -76,13 +89,13 @@ class ControlUnit:
                 f"control_guidance_end, {self.control_guidance_end:g}."
             )
         if self.control_mode not in ("balanced", "control"):
-            raise InputError(f"control_mode is {self.control_mode!r}, but it must be balanced or control.")
-        object.__setattr__(self, "annotator_parameters", MappingProxyType(dict(self.annotator_parameters)))
+            raise InputError(f"control_mode is {shown(self.control_mode)}, but it must be balanced or control.")
+        object.__setattr__(self, "annotator_parameters", _plain_values(self.annotator_parameters))
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
         """The map, (H, W, 3) RGB."""
-        return np.asarray(Image.open(io.BytesIO(self.control_image)).convert("RGB"))
+        return load_image(self.control_image)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +119,14 @@ class GenerationRequest:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "units", tuple(self.units))
+        object.__setattr__(self, "units", _checked_units(self.units))
         _check_numbers(self, REQUEST_LIMITS)
+        for name in ("prompt", "negative_prompt"):
+            _check_text(self, name, MAX_PROMPT)
+        for name in ("base", "scheduler"):
+            _check_text(self, name, MAX_NAME)
+        if not isinstance(self.guess_mode, bool):
+            raise InputError(f"guess_mode is {shown(self.guess_mode)}, but it must be true or false.")
         for name in ("width", "height"):
             if getattr(self, name) % 64:
                 raise InputError(
@@ -117,11 +136,15 @@ class GenerationRequest:
             raise InputError(
                 f"The size is {self.width}x{self.height}, but a picture has at most {MAX_PIXELS:,} pixels."
             )
-        for name in ("prompt", "negative_prompt"):
-            text = getattr(self, name)
-            if not isinstance(text, str) or len(text) > MAX_PROMPT:
-                given = f"{len(text):,} characters long" if isinstance(text, str) else repr(text)
-                raise InputError(f"{name} is {given}, but it must be text of at most {MAX_PROMPT:,} characters.")
+        if self.seed + self.num_images - 1 > MAX_SEED:
+            raise InputError(
+                f"seed is {self.seed} and num_images {self.num_images}, but seed + num_images - 1, the seed of the last "
+                f"picture, must be at most {MAX_SEED}; lower the seed."
+            )
+
+    def only_picture(self, index: int) -> GenerationRequest:
+        """The request that makes picture `index` (0 … num_images - 1) alone, bit for bit."""
+        return dataclasses.replace(self, num_images=1, seed=self.seed + index)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; maps as base64 PNG."""
@@ -131,13 +154,24 @@ class GenerationRequest:
 
     @classmethod
     def from_json(cls, values: object) -> GenerationRequest:
-        """The inverse of to_json; anything unknown, missing or out of range is an InputError."""
+        """The inverse of to_json; absent fields take their defaults, anything unknown or out of range is an InputError."""
         given = _known_fields(cls, values, "request")
         units = given.get("units", [])
         if not isinstance(units, list):
             raise InputError("units is not a list; give a list of control units.")
-        given["units"] = tuple(_unit_from_json(unit) for unit in units)
+        given["units"] = tuple(_unit_from_json(unit) for unit in cast(list[object], units))
         return cls(**given)
+
+    @classmethod
+    def from_text(cls, text: str) -> GenerationRequest:
+        """From JSON text."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f"The request is not JSON ({error}); give the text that to_json was written to."
+            ) from error
+        return cls.from_json(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +196,46 @@ def _check_numbers(owner: object, limits: Mapping[str, Parameter]) -> None:
         object.__setattr__(owner, name, limit.check(name, getattr(owner, name)))
 
 
+def _check_text(owner: object, name: str, longest: int, optional: bool = False) -> None:
+    text = getattr(owner, name)
+    if optional and text is None:
+        return
+    if not isinstance(text, str):
+        raise InputError(f"{name} is {shown(text)}, but it must be text.")
+    if len(text) > longest:
+        raise InputError(
+            f"{name} has {len(text):,} characters, but it must be text of at most {longest:,}; shorten it."
+        )
+    if any(0xD800 <= ord(character) < 0xE000 for character in text) or "\0" in text:
+        raise InputError(f"{name} holds a character that is no text (a zero or half of a surrogate pair); remove it.")
+
+
+def _checked_units(units: object) -> tuple[ControlUnit, ...]:
+    if not isinstance(units, list | tuple) or not all(isinstance(unit, ControlUnit) for unit in units):
+        raise InputError("units must be a list of control units.")
+    if len(units) > MAX_UNITS:
+        raise InputError(f"The request has {len(units)} control units, but at most {MAX_UNITS} work together.")
+    size = sum(len(unit.control_image) for unit in units)
+    if size > MAX_MAP_BYTES:
+        raise InputError(
+            f"The maps have {size / 1e6:.0f} MB, but at most {MAX_MAP_BYTES / 1e6:.0f} MB; make them smaller."
+        )
+    return tuple(units)
+
+
+def _plain_values(values: object) -> Mapping[str, Any]:
+    """A frozen copy; its values are what JSON can say: numbers, words, true and false."""
+    if not isinstance(values, Mapping):
+        raise InputError(f"annotator_parameters is {shown(values)}, but it must be an object of names and values.")
+    for name, value in values.items():
+        plain = isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
+        if not isinstance(name, str) or not plain:
+            raise InputError(
+                f"annotator_parameters has {shown(name)}: {shown(value)}, but a value must be a number, a word, true or false."
+            )
+    return MappingProxyType(dict(cast(Mapping[str, Any], values)))
+
+
 def _known_fields(cls: type, values: object, what: str) -> dict[str, Any]:
     names = [f.name for f in dataclasses.fields(cls)]
     if not isinstance(values, dict):
@@ -169,7 +243,7 @@ def _known_fields(cls: type, values: object, what: str) -> dict[str, Any]:
     given = cast(dict[str, Any], values)
     unknown = sorted(set(given) - set(names))
     if unknown:
-        raise InputError(f"The {what} has an unknown field {unknown[0]!r}; its fields are: {', '.join(names)}.")
+        raise InputError(f"The {what} has an unknown field {shown(unknown[0])}; its fields are: {', '.join(names)}.")
     return dict(given)
 
 

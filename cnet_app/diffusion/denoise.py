@@ -1,0 +1,84 @@
+"""The loop: noise to latents in a few dozen steps, the same for every family, scheduler and prediction type."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnet_app.diffusion.control import Control, sum_residuals
+from cnet_app.diffusion.prompts import Text
+from cnet_app.errors import CancelledError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One finished step of one picture."""
+
+    step: int
+    """1 … steps."""
+    steps: int
+    model_input: Tensor
+    """(1, C, h, w): what the U-Net saw."""
+    prediction: Tensor
+    """(1, C, h, w): what it said, guidance applied."""
+    timestep: Tensor
+
+
+def denoise(
+    unet: Any,
+    scheduler: Any,
+    noise: Tensor,
+    text: Text,
+    controls: Sequence[Control],
+    *,
+    guidance_scale: float,
+    generator: torch.Generator,
+    on_step: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+) -> Tensor:
+    """(1, C, h, w) unit noise to latents, float32.
+
+    The scheduler has its timesteps set. Latents stay in float32 while the networks may be half precision. Guidance runs
+    the U-Net on both sides in one batch where `text` holds two. Raises CancelledError before the next network runs.
+    """
+    latents = noise * scheduler.init_noise_sigma
+    options = _step_options(scheduler, generator)
+    steps = len(scheduler.timesteps)
+    for step, timestep in enumerate(scheduler.timesteps):
+        _stop_if(cancelled)
+        model_input = scheduler.scale_model_input(latents, timestep)
+        batch = model_input.expand(len(text.states), -1, -1, -1).to(unet.dtype)
+        running = [control for control in controls if control.runs_at(step, steps)]
+        residuals = sum_residuals(running, batch, timestep, text)
+        _stop_if(cancelled)
+        prediction = unet(
+            batch,
+            timestep,
+            encoder_hidden_states=text.states,
+            added_cond_kwargs=text.added,
+            down_block_additional_residuals=tuple(residuals[:-1]) if residuals else None,
+            mid_block_additional_residual=residuals[-1] if residuals else None,
+            return_dict=False,
+        )[0].float()
+        if len(prediction) == 2:
+            unconditional, conditional = prediction.chunk(2)
+            prediction = unconditional + guidance_scale * (conditional - unconditional)
+        latents = scheduler.step(prediction, timestep, latents, **options, return_dict=False)[0]
+        on_step(Progress(step + 1, steps, model_input, prediction, timestep))
+    _stop_if(cancelled)
+    return latents
+
+
+def _step_options(scheduler: Any, generator: torch.Generator) -> dict[str, Any]:
+    """The generator for schedulers that draw noise at every step; others do not take one."""
+    return {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
+
+
+def _stop_if(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise CancelledError("Cancelled.")

@@ -1,0 +1,32 @@
+"""Between latents and pixels: the noise a seed means, and decoding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from models.loader import Base
+
+
+def create_noise(base: Base, width: int, height: int, generator: torch.Generator) -> Tensor:
+    """(1, C, h, w) normal noise in float32. The generator is the CPU's, so a seed means the same on every device."""
+    factor = base.vae_scale_factor
+    shape = (1, base.unet.config["in_channels"], height // factor, width // factor)
+    return torch.randn(shape, generator=generator, dtype=torch.float32).to(base.device)
+
+
+def decode(base: Base, latents: Tensor) -> Tensor:
+    """(1, C, h, w) latents to (1, 3, H, W) pixels in [-1, 1], float32."""
+    scaled = latents / base.vae.config["scaling_factor"]
+    return base.vae.decode(scaled.to(base.vae.dtype), return_dict=False)[0].float()
+
+
+def to_pixels(image: Tensor) -> NDArray[np.uint8]:
+    """(1, 3, H, W) in [-1, 1] to (H, W, 3) uint8 RGB."""
+    unit = (image[0] / 2 + 0.5).clamp(0, 1)
+    return (unit * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
