@@ -27,17 +27,15 @@ TRAIN_PHOTOS = (
     "stereo_motorcycle",
     "page",
     "text",
-    "clock",
     "horse",
     "hubble_deep_field",
     "immunohistochemistry",
-    "moon",
     "retina",
     "brick",
     "gravel",
 )
 """Photos that come with scikit-image, by the name of their function in skimage.data."""
-PHOTO_WEIGHTS = (5, 6, 4, 6, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1)
+PHOTO_WEIGHTS = (5, 6, 4, 6, 2, 2, 1, 1, 1, 1, 1, 1)
 """How often each is taken: scenes with things in them more often than textures."""
 HELD_OUT_PHOTOS = ("astronaut", "coffee", "rocket")
 """Photos no training poster is made of."""
@@ -58,21 +56,31 @@ POSTER_STYLES: Mapping[str, str] = MappingProxyType(
 )
 """Style → how its captions begin."""
 
+STYLE_SHARES = (0.42, 0.3, 0.28)
 PHOTO_SHARE = 0.45
+RICH_LEVELS = 12
+"""Photo posters may have twice the palette's tones: weak edges then stay weak, as in a photo."""
+BUSIEST: Mapping[str, float] = MappingProxyType({"poster": 0.11, "ink": 0.075, "glass": 0.06})
+"""Most of the area that borders may take, at the picture's size; lines count twice, once for each of their sides."""
 
 
 def create_poster(seed: int, size: int = 256, held_out: bool = False) -> Sample:
     """The poster of a seed: `size` pixels square. Only with `held_out` are its photos HELD_OUT_PHOTOS, and then only those."""
     rng = np.random.default_rng((0x905, seed, int(held_out)))
-    style = str(rng.choice(list(POSTER_STYLES)))
+    style = str(rng.choice(list(POSTER_STYLES), p=STYLE_SHARES))
     palette = str(rng.choice(list(PALETTES)))
     levels = int(rng.integers(3, 7))
     if rng.random() < PHOTO_SHARE:
         content = "a photo"
-        tones, strokes = cut_photo(take_crop(rng, size, held_out), rng, levels)
+        levels = RICH_LEVELS if style == "poster" and rng.random() < 0.5 else levels
+        tones, strokes = cut_photo(take_crop(rng, size, held_out), rng, levels, BUSIEST[style])
+        for _ in range(2):
+            if border_share(tones) > 0.02:
+                break
+            tones, strokes = cut_photo(take_crop(rng, size, held_out), rng, levels, BUSIEST[style])
     else:
         content = str(rng.choice(list(DRAWINGS)))
-        tones, strokes = DRAWINGS[content](rng, 2 * size, levels), np.zeros((2 * size, 2 * size), np.uint8)
+        tones, strokes = draw(content, rng, 2 * size, levels, BUSIEST[style]), np.zeros((2 * size, 2 * size), np.uint8)
     if rng.random() < 0.25:
         tones, strokes = overlay(rng, tones, strokes, levels)
     return finish(tones, strokes, levels, rng, style, palette, content)
@@ -88,8 +96,9 @@ def poster_from_photo(photo: Image, seed: int, size: int, style: str, palette: s
     side = min(photo.shape[:2])
     top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
     square = cv2.resize(photo[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA)
-    tones, strokes = cut_photo(as_grey(square), rng, 6)
-    return finish(tones, strokes, 6, rng, style, palette, "a photo")
+    levels = {"poster": RICH_LEVELS, "ink": 4, "glass": 5}[style]
+    tones, strokes = cut_photo(as_grey(square), rng, levels, BUSIEST[style])
+    return finish(tones, strokes, levels, rng, style, palette, "a photo")
 
 
 @lru_cache(maxsize=32)
@@ -119,6 +128,21 @@ def as_grey(photo: Image) -> Image:
     return photo if photo.ndim == 2 else cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
 
 
+def draw(content: str, rng: Generator, n: int, levels: int, busiest: float) -> ToneMap:
+    """A drawing, drawn again (three times at most) where it came out all but empty or too fine."""
+    tones = DRAWINGS[content](rng, n, levels)
+    for _ in range(3):
+        if 0.035 < border_share(tones) * 2 < max(0.085, busiest):
+            break
+        tones = DRAWINGS[content](rng, n, levels)
+    return tones
+
+
+def border_share(tones: ToneMap) -> float:
+    """Share of the pixels that have another tone to the left or above."""
+    return float((cv2.morphologyEx(tones, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0).mean())
+
+
 def take_crop(rng: Generator, size: int, held_out: bool) -> Image:
     """(size, size) grey: some part of some photo, turned, flipped, brightened or darkened."""
     weights = np.array([1] * len(HELD_OUT_PHOTOS) if held_out else PHOTO_WEIGHTS, float)
@@ -133,7 +157,7 @@ def take_crop(rng: Generator, size: int, held_out: bool) -> Image:
         warp[:, 2] += size / 2 - centre
         soft = cv2.GaussianBlur(grey, (0, 0), 0.5 * side / size) if side > 1.5 * size else grey
         crop = cv2.warpAffine(soft, warp, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        if crop.std() > 22:
+        if (cv2.Canny(crop, 80, 160) > 0).mean() > 0.035:
             break
     if rng.random() < 0.5:
         crop = cv2.flip(crop, 1)
@@ -141,28 +165,30 @@ def take_crop(rng: Generator, size: int, held_out: bool) -> Image:
     return cv2.LUT(crop, (255 * np.linspace(0, 1, 256) ** gamma).astype(np.uint8))
 
 
-def cut_photo(grey: Image, rng: Generator, levels: int) -> tuple[ToneMap, Image]:
+def cut_photo(grey: Image, rng: Generator, levels: int, busiest: float) -> tuple[ToneMap, Image]:
     """Tone map and line mask (0 or 1) of a grey photo, both twice its size.
 
-    A busy photo is smoothed until it can be read at its size.
+    A photo is simplified step by step until its borders take less than `busiest` of the area. With more tones than a palette
+    has, most borders are too low to be seen as edges; then only its lines are counted.
     """
-    size = grey.shape[0]
+    rich, size = levels > 6, grey.shape[0]
     even = cv2.createCLAHE(rng.uniform(0.5, 2.5), (4, 4)).apply(grey)
-    regions, strength = rng.random() < 0.75, rng.uniform(0.6, 1.2)
+    regions, strength = not rich and rng.random() < 0.75, rng.uniform(0.5, 0.8 if rich else 1.0)
+    smallest, contrast = (6.0 if rich else 14.0) * (size / 256) ** 2, 1.0
     tones, edges = np.zeros_like(grey), np.zeros_like(grey)
-    for _ in range(4):
+    for _ in range(6):
         smooth = cv2.bilateralFilter(even, 7, 30 * strength, 3 * strength)
         smooth = cv2.GaussianBlur(smooth, (0, 0), 0.9 * strength)
-        tones = level_grey(region_means(smooth) if regions else smooth, levels)
-        tones = drop_specks(tones, round(14 * strength * (size / 256) ** 2) + 4)
-        edges = cv2.Canny(smooth, 60, 130)
-        borders = cv2.morphologyEx(tones, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0
-        if max(borders.mean(), (edges > 0).mean()) < 0.12:
+        tones = drop_specks(level_grey(region_means(smooth) if regions else smooth, levels), round(smallest))
+        edges = cv2.Canny(smooth, 60 * contrast, 130 * contrast)
+        lines = float((edges > 0).mean())
+        if (lines < 1.3 * busiest) if rich else max(lines, border_share(tones)) < busiest:
             break
-        strength *= 1.5
-    large = cv2.medianBlur(cv2.resize(tones, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST), 7)
-    lines = cv2.resize(edges, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    return large, (cv2.GaussianBlur(lines, (0, 0), 1.2) > 70).astype(np.uint8)
+        strength, smallest, contrast = 1.2 * strength, 2 * smallest, 1.2 * contrast
+    large = cv2.resize(tones, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    large = cv2.medianBlur(cv2.medianBlur(large, 5), 5)
+    wide = cv2.resize(edges, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    return large, (cv2.GaussianBlur(wide, (0, 0), 1.2) > 70).astype(np.uint8)
 
 
 def region_means(grey: Image) -> Image:
@@ -225,12 +251,14 @@ def finish(
     paint = {"poster": paint_poster, "ink": paint_ink, "glass": paint_glass}[style]
     picture = paint(tones, strokes, colours, levels, rng)
     caption = f"{POSTER_STYLES[style]} in {palette} colours of {content}"
-    return Sample(image=np.clip(np.round(picture), 0, 255).astype(np.uint8), caption=caption, style=style, palette=palette)
+    return Sample(
+        image=np.clip(np.round(picture), 0, 255).astype(np.uint8), caption=caption, style=style, palette=palette
+    )
 
 
 def halve(field: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
     size = field.shape[0] // 2
-    return cv2.resize(field.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    return cv2.resize(field, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def lay(picture: NDArray[np.float32], cover: Image, colour: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -240,8 +268,12 @@ def lay(picture: NDArray[np.float32], cover: Image, colour: NDArray[np.float32])
 
 
 def spread(colours: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
-    """As many of the colours as there are tones, first and last among them."""
-    return colours[np.linspace(0, len(colours) - 1, levels).round().astype(int)]
+    """As many of the colours as there are tones, first and last among them; between them where they are not enough."""
+    place = np.linspace(0, len(colours) - 1, levels)
+    if levels <= len(colours):
+        return colours[place.round().astype(int)]
+    below = np.minimum(place.astype(int), len(colours) - 2)
+    return colours[below] + (place - below)[:, None].astype(np.float32) * (colours[below + 1] - colours[below])
 
 
 def borders(regions: NDArray[np.uint8] | NDArray[np.uint16], width: int) -> Image:
@@ -266,7 +298,7 @@ def paint_ink(
     paper, ink = 0.6 * colours[-1] + 0.4 * 255, colours[0]
     picture = np.broadcast_to(paper, (n // 2, n // 2, 3)).astype(np.float32)
     shade = (tones == 1).astype(np.uint8)
-    if rng.random() < 0.5 and shade.mean() < 0.4:
+    if rng.random() < 0.4 and shade.mean() < 0.3:
         y, x = np.mgrid[:n, :n]
         spacing = n * rng.uniform(0.03, 0.05)
         shade = shade * (((x + rng.choice([-1, 1]) * y) % spacing) < 0.3 * spacing).astype(np.uint8)
@@ -284,11 +316,11 @@ def paint_glass(
     """Cells of glowing colour between dark lead; large regions are cut in pieces."""
     n = tones.shape[0]
     tones = drop_specks(tones, round(0.0012 * n * n))
-    pieces = int(rng.choice([1, 12, 30]))
+    pieces = int(rng.choice([1, 8, 16] if border_share(tones) > 0.02 else [8, 16, 30]))
     parts = nearest(rng.integers(0, n, (pieces, 2)), n)
     cells = tones.astype(np.uint16) * np.uint16(pieces + 1) + parts.astype(np.uint16)
-    light = rng.uniform(0.82, 1.12, int(cells.max()) + 1).astype(np.float32)[cells]
-    glow = 0.86 + 0.28 * noise(rng, n // 2, 3, 2)
-    picture = halve(spread(colours[1:], max(levels, 2)).astype(np.float32)[tones] * light[..., None]) * glow[..., None]
-    lead = borders(cells, max(4, round(n * rng.uniform(0.009, 0.014))))
+    light = halve(rng.uniform(0.82, 1.12, int(cells.max()) + 1).astype(np.float32)[cells])
+    glow = light * (0.86 + 0.28 * noise(rng, n // 2, 3, 2))
+    picture = halve(spread(colours[1:], levels).astype(np.uint8)[tones]) * glow[..., None]
+    lead = borders(cells, max(3, round(n * rng.uniform(0.005, 0.013))))
     return lay(picture, lead, 0.5 * colours[0])

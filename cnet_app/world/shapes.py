@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 ToneMap = NDArray[np.uint8]
 Points = NDArray[np.float64]
 
-WORDS = ("SUN", "art", "Open", "jazz", "NOW", "Cafe", "blue", "HELLO", "zoo", "Mix", "Tea", "42", "1969", "go!", "Radio", "&", "?")
+WORDS = tuple("SUN art Open jazz NOW Cafe blue HELLO zoo Mix Tea 42 1969 go! Radio & ?".split())
 FONTS = (
     cv2.FONT_HERSHEY_SIMPLEX,
     cv2.FONT_HERSHEY_DUPLEX,
@@ -130,7 +130,9 @@ def draw_lines(rng: Generator, n: int, tones: int) -> ToneMap:
         knots = rng.uniform(-0.1, 1.1, (4, 2)) * n
         if rng.random() < 0.5:  # short, rather than across the whole picture
             knots = knots[0] + (knots - knots[0]) * 0.45
-        curve = (1 - t) ** 3 * knots[0] + 3 * t * (1 - t) ** 2 * knots[1] + 3 * t**2 * (1 - t) * knots[2] + t**3 * knots[3]
+        curve = (
+            (1 - t) ** 3 * knots[0] + 3 * t * (1 - t) ** 2 * knots[1] + 3 * t**2 * (1 - t) * knots[2] + t**3 * knots[3]
+        )
         width = max(2, round(n * float(np.exp(rng.uniform(np.log(0.008), np.log(0.06))))))
         cv2.polylines(canvas, [np.round(curve).astype(np.int32)], False, int(rng.integers(tones)), width)
     return canvas
@@ -176,7 +178,9 @@ def draw_words(rng: Generator, n: int, tones: int) -> ToneMap:
             cv2.rectangle(canvas, (0, round(y)), (n, round(y + 1.5 * height)), below, -1)
         x, tone = n * rng.uniform(-0.1, 0.12), other_tone(rng, tones, below)
         while x < n:
-            x += write(canvas, rng, str(rng.choice(WORDS)), np.array([x, y + 1.2 * height]), height, tone) + 0.5 * height
+            x += (
+                write(canvas, rng, str(rng.choice(WORDS)), np.array([x, y + 1.2 * height]), height, tone) + 0.5 * height
+            )
         y += 1.6 * height
     return canvas
 
@@ -237,7 +241,9 @@ def draw_dots(rng: Generator, n: int, tones: int) -> ToneMap:
     column, row = np.floor(x), np.floor(y)
     across, down = x - column - 0.5, y - row - 0.5
     distance = np.hypot(across, down) if rng.random() < 0.7 else np.abs(across) + np.abs(down)
-    radius = rng.uniform(0.22, 0.44, (16, 16))[row.astype(int) % 16, column.astype(int) % 16] if rng.random() < 0.5 else 0.38
+    radius = (
+        rng.uniform(0.22, 0.44, (16, 16))[row.astype(int) % 16, column.astype(int) % 16] if rng.random() < 0.5 else 0.38
+    )
     ground = int(rng.integers(tones))
     dots = tile_tones(rng, column, row, tones)
     dots[dots == ground] = other_tone(rng, tones, ground)
@@ -257,7 +263,9 @@ def draw_cells(rng: Generator, n: int, tones: int) -> ToneMap:
     canvas = rng.integers(0, tones, len(inside) + 1).astype(np.uint8)[nearest(inside, n)]
     if rng.random() < 0.4:
         width = max(3, round(n * 0.012))
-        canvas[cv2.morphologyEx(canvas, cv2.MORPH_GRADIENT, np.ones((width, width), np.uint8)) > 0] = rng.choice([0, tones - 1])
+        canvas[cv2.morphologyEx(canvas, cv2.MORPH_GRADIENT, np.ones((width, width), np.uint8)) > 0] = rng.choice(
+            [0, tones - 1]
+        )
     return canvas
 
 
@@ -285,7 +293,11 @@ def draw_hills(rng: Generator, n: int, tones: int) -> ToneMap:
             at, tall = int(rng.integers(120)), rng.uniform(0.03, 0.1)
             foot = np.array([x[at], height + waves[at] + 0.015]) * n
             wide = rng.uniform(0.015, 0.03)
-            roof = [[-wide, 0], [0, -tall], [wide, 0]] if ridge % 2 else [[-wide, 0], [-wide, -tall], [wide, -tall], [wide, 0]]
+            roof = (
+                [[-wide, 0], [0, -tall], [wide, 0]]
+                if ridge % 2
+                else [[-wide, 0], [-wide, -tall], [wide, -tall], [wide, 0]]
+            )
             fill(canvas, foot + np.array(roof) * n, tone)
     return canvas
 
@@ -313,12 +325,16 @@ def draw_face(rng: Generator, n: int, tones: int) -> ToneMap:
     return canvas
 
 
-def draw_head(canvas: ToneMap, rng: Generator, middle: Points, h: float, tilt: float, tone: tuple[int, int, int, int]) -> None:
+def draw_head(
+    canvas: ToneMap, rng: Generator, middle: Points, h: float, tilt: float, tone: tuple[int, int, int, int]
+) -> None:
     """`h` is half of the head's height in pixels; `tone` is skin, hair, features, white of the eye."""
     skin, hair, dark, white = tone
     turn = rotation(np.radians(tilt))
 
-    def oval(x: float, y: float, rx: float, ry: float, colour: int, start: int = 0, end: int = 360, width: int = -1) -> None:
+    def oval(
+        x: float, y: float, rx: float, ry: float, colour: int, start: int = 0, end: int = 360, width: int = -1
+    ) -> None:
         cx, cy = middle + np.array([x, y]) * h @ turn
         axes = (max(1, round(rx * h)), max(1, round(ry * h)))
         cv2.ellipse(canvas, (round(float(cx)), round(float(cy))), axes, tilt, start, end, colour, width)
