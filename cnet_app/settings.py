@@ -1,0 +1,83 @@
+"""How the web app runs: one frozen object from the environment (CNET_…) and, over it, the flags."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import ipaddress
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+def _option(default: Any, help: str, parse: Callable[[str], Any] = str) -> Any:
+    """A field that is also the flag --its-name and the variable CNET_ITS_NAME."""
+    return field(default=default, metadata={"help": help, "parse": parse})
+
+
+def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.strip().isdecimal() or not minimum <= int(text) <= maximum:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return parse
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in {"1", "on", "yes", "true", "0", "off", "no", "false", ""}:
+        raise argparse.ArgumentTypeError(f"{text!r} is not on or off")
+    return text.lower() in {"1", "on", "yes", "true"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Chosen once at the start; nothing changes them later."""
+
+    host: str = _option("127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in")
+    port: int = _option(7860, "port to listen on; 0 takes a free one", _whole(0, 65535))
+    output_dir: Path = field(
+        default=Path("outputs"), metadata={"help": "folder for pictures and history", "parse": Path}
+    )
+    base: str = _option("", "base model: catalogue id, hub id or folder; left out, the best that can run here")
+    device: str = _option("auto", "cpu, cuda, mps; auto takes the fastest")
+    offline: bool = _option(False, "never use the network", _switch)
+    max_upload_mb: int = _option(20, "largest file that may be uploaded, in MB", _whole(1, 1000))
+    max_waiting: int = _option(64, "jobs that may wait in line, over all users", _whole(1, 10_000))
+
+    @property
+    def is_local(self) -> bool:
+        """Only this machine can reach the app: whoever uses it may see what was made before."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message[:1].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.\n")
+
+
+def read_settings(
+    argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ, prog: str = "app.py"
+) -> Settings:
+    """Defaults, then CNET_… variables, then flags. A wrong value ends the process with exit code 2 and one sentence."""
+    parser = _Parser(prog=prog, description="ControlNet Studio in the browser.")
+    for option in dataclasses.fields(Settings):
+        variable = f"CNET_{option.name.upper()}"
+        parse = option.metadata["parse"]
+        extra = {"nargs": "?", "const": True} if parse is _switch else {"metavar": option.name.upper()}
+        parser.add_argument(
+            f"--{option.name.replace('_', '-')}",
+            type=parse,
+            # argparse parses a default that is text, and reports a fault in it like one in a flag.
+            default=environ.get(variable, option.default),
+            help=f"{option.metadata['help']} ({variable}; default {option.default or 'none'})".replace("%", "%%"),
+            **extra,
+        )
+    return Settings(**vars(parser.parse_args(argv)))
