@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from annotators.base import InputError
-
 Family = Literal["embedded", "sd15", "sd21", "sdxl"]
 Kind = Literal["base", "controlnet", "annotator"]
 
@@ -76,7 +74,9 @@ def size_text(size: int | None) -> str:
     """'723 MB', '1.45 GB', 'size unknown'."""
     if size is None:
         return "size unknown"
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{max(size / 1e6, 0.1):.3g} MB"
+    if size < 100_000:
+        return "under 0.1 MB"
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
 def text_files(*names: str) -> tuple[File, ...]:
@@ -250,11 +250,11 @@ CATALOG: tuple[Weights, ...] = (*_BASES, *_CONTROLNETS, *_ANNOTATORS)
 
 
 def entry(id: str) -> Weights:
-    """The row of an id; an unknown one is an InputError that lists the ids."""
+    """The row of an id; raises LookupError with a sentence that lists the ids."""
     for row in CATALOG:
         if row.id == id:
             return row
-    raise InputError(f"There are no weights {id!r}; choose one of: {', '.join(row.id for row in CATALOG)}.")
+    raise LookupError(f"There are no weights {id!r}; choose one of: {', '.join(row.id for row in CATALOG)}.")
 
 
 def hub_entry(repo: str, kind: Kind, components: Iterable[str] = ()) -> Weights:
