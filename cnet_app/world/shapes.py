@@ -1,7 +1,7 @@
 """Drawn sources of posters: each kind fills a square with a few tones, so that every sort of edge occurs somewhere.
 
-A drawing is a tone map: (n, n) uint8, values 0 (darkest) to tones - 1 (lightest), hard-edged. `posters` draws at twice the
-size of the picture and shrinks, which is where smooth edges come from.
+A drawing is a tone map: (n, n) uint8, values 0 (darkest) to tones - 1 (lightest), hard-edged. Posters are drawn at
+twice their size and shrunk, which is where smooth edges come from.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 ToneMap = NDArray[np.uint8]
 Points = NDArray[np.float64]
 
-WORDS = tuple("SUN art Open jazz NOW Cafe blue HELLO zoo Mix Tea 42 1969 go! Radio & ?".split())
+WORDS = "SUN art Open jazz NOW Cafe blue HELLO zoo Mix Tea 42 1969 go! Radio & ?".split()  # noqa: SIM905 - easier read
 FONTS = (
     cv2.FONT_HERSHEY_SIMPLEX,
     cv2.FONT_HERSHEY_DUPLEX,
@@ -75,7 +75,7 @@ def noise(rng: Generator, n: int, cells: int, octaves: int = 4) -> NDArray[np.fl
     for octave in range(octaves):
         grid = rng.random((cells * 2**octave + 2,) * 2, dtype=np.float32)
         field += cv2.resize(grid, (n, n), interpolation=cv2.INTER_CUBIC) * np.float32(0.5**octave)
-    return cv2.normalize(field, np.empty_like(field), 0, 1, cv2.NORM_MINMAX)
+    return np.asarray(cv2.normalize(field, np.empty_like(field), 0, 1, cv2.NORM_MINMAX), np.float32)
 
 
 def level(field: NDArray[np.float32], tones: int) -> ToneMap:
@@ -156,7 +156,7 @@ def draw_letters(rng: Generator, n: int, tones: int) -> ToneMap:
         layer = np.zeros((n, n), np.uint8)
         height = n * rng.uniform(0.1, 0.45)
         centre = rng.uniform(0.05, 0.95, 2) * n
-        write(layer, rng, glyphs[rng.integers(len(glyphs))], centre + [-0.35 * height, 0.5 * height], height, 255)
+        write(layer, rng, glyphs[rng.integers(len(glyphs))], centre + np.array([-0.35, 0.5]) * height, height, 255)
         angle = rng.uniform(-40, 40) if rng.random() < 0.6 else 0
         turn = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), angle, 1)
         layer = cv2.warpAffine(layer, turn, (n, n), flags=cv2.INTER_NEAREST)
@@ -273,7 +273,8 @@ def nearest(points: NDArray[np.int_], n: int) -> NDArray[np.int32]:
     """(n, n) number of the nearest point, from 1."""
     free = np.full((n, n), 255, np.uint8)
     free[points[:, 1], points[:, 0]] = 0
-    return cv2.distanceTransformWithLabels(free, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)[1]
+    _, number = cv2.distanceTransformWithLabels(free, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    return np.asarray(number, np.int32)
 
 
 def draw_hills(rng: Generator, n: int, tones: int) -> ToneMap:
@@ -286,7 +287,9 @@ def draw_hills(rng: Generator, n: int, tones: int) -> ToneMap:
     x, ridges = np.linspace(0, 1, 120), int(rng.integers(3, 7))
     for ridge in range(ridges):
         height = 0.3 + 0.6 * (ridge + rng.uniform(0, 0.6)) / ridges
-        waves = sum(rng.normal(0, 0.12) / f * np.sin(2 * np.pi * (f * x + rng.random())) for f in (1, 2, 3, 5, 9, 17))
+        waves = np.zeros_like(x)
+        for f in (1, 2, 3, 5, 9, 17):
+            waves += rng.normal(0, 0.12) / f * np.sin(2 * np.pi * (f * x + rng.random()))
         tone = max(0, tones - 2 - ridge * (tones - 1) // ridges) if light_far else int(rng.integers(tones))
         fill(canvas, np.vstack([np.stack([x, height + waves], 1), [[1, 1.1], [0, 1.1]]]) * n, tone)
         for _ in range(rng.integers(0, 9)):  # trees or houses on the ridge
