@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from models.catalog import Defaults, Family
+from annotators.base import InputError
+from models.catalog import CATALOG, COMPONENTS_XL, Defaults, Family, File, Kind, entry, hub_entry
+from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, read_json
+from models.weights import Progress, fetch_row, find, offline
+
+_VAES = ("AutoencoderKL", "AutoencoderTiny")
+_TEXT_ENCODERS = ("CLIPTextModel", "CLIPTextModelWithProjection")
+
+TITLES: Mapping[Family, str] = {"embedded": "the embedded model", "sd15": "SD 1.5", "sd21": "SD 2.1", "sdxl": "SDXL"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +42,211 @@ class Base:
     defaults: Defaults
 
 
+def device_and_dtype(device: str = "auto") -> tuple[torch.device, torch.dtype]:
+    """float16 on a GPU, float32 on the CPU. Raises InputError where the device is not there."""
+    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    chosen = there[-1] if device == "auto" else device
+    if chosen.split(":")[0] not in there:
+        raise InputError(f"The device is {device!r}, but this machine has: auto, {', '.join(there)}.")
+    return torch.device(chosen), torch.float32 if chosen == "cpu" else torch.float16
+
+
+def default_base() -> tuple[str, str]:
+    """Id of the base to start with, and why it is that one in a sentence."""
+    if not torch.cuda.is_available():
+        return "embedded", "This machine has no GPU that torch can use, so the small embedded model makes the pictures."
+    if find("sd15"):
+        return "sd15", "This machine has a GPU and Stable Diffusion 1.5 is here, so it makes the pictures."
+    if offline():
+        return (
+            "embedded",
+            "Stable Diffusion 1.5 is not here and the app is offline, so the embedded model makes the pictures.",
+        )
+    return "sd15", "This machine has a GPU, so Stable Diffusion 1.5 makes the pictures; it is downloaded once (2.1 GB)."
+
+
+def family_of(config: Mapping[str, Any]) -> Family | None:
+    """The family of a U-Net's or ControlNet's config; None where it is none of ours (inpainting, refiners, video …).
+
+    Told apart by what each generation changed: latent channels, size embeddings, linear projections around attention.
+    """
+    channels = config.get("in_channels", 4)
+    if channels != 4:
+        return "embedded" if channels == 16 else None
+    if config.get("addition_embed_type") == "text_time":
+        return "sdxl"
+    return "sd21" if config.get("use_linear_projection") else "sd15"
+
+
 def vae_scale_factor(vae: Any) -> int:
-    """8 for Stable Diffusion, 16 for the embedded model."""
-    widths = getattr(vae.config, "block_out_channels", None) or vae.config.encoder_block_out_channels
-    return 2 ** (len(widths) - 1)
+    """8 for every family so far."""
+    config = vae.config
+    return 2 ** (len(config.get("block_out_channels") or config["encoder_block_out_channels"]) - 1)
+
+
+def load_base(
+    id: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, progress: Progress | None = None
+) -> Base:
+    """A base by catalogue id, folder in diffusers format, or hub id. Raises InputError and WeightsError."""
+    import diffusers
+    import transformers
+
+    folder = _folder(id, "base", progress)
+    index = read_json(folder / "model_index.json")
+    family = _base_family(id, folder)
+    encoders = [name for name in ("text_encoder", "text_encoder_2") if _class_name(index, name)]
+    if len(encoders) != (2 if family == "sdxl" else 1):
+        raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
+
+    unet = load_network(diffusers.UNet2DConditionModel, folder / "unet", dtype, device)
+    vae = load_network(_listed(diffusers, _VAES, index, "vae"), folder / "vae", _vae_dtype(family, dtype), device)
+    factor = vae_scale_factor(vae)
+    return Base(
+        id=id,
+        family=family,
+        unet=unet,
+        vae=vae,
+        text_encoders=tuple(
+            load_network(_listed(transformers, _TEXT_ENCODERS, index, name), folder / name, dtype, device)
+            for name in encoders
+        ),
+        tokenizers=tuple(load_tokenizer(folder / name.replace("text_encoder", "tokenizer")) for name in encoders),
+        scheduler=load_scheduler(_class_name(index, "scheduler"), folder / "scheduler"),
+        device=torch.device(device),
+        dtype=dtype,
+        vae_scale_factor=factor,
+        defaults=_defaults(family, unet.config.get("sample_size"), factor),
+    )
+
+
+def load_controlnet(
+    id: str,
+    family: Family,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    progress: Progress | None = None,
+) -> Any:
+    """A ControlNetModel by catalogue id, folder or hub id. One of another family is refused before its weights are read."""
+    from diffusers import ControlNetModel
+
+    from models.union import UnionInput
+
+    row = next((row for row in CATALOG if id in (row.id, row.repo) and row.kind == "controlnet"), None)
+    if row is not None:
+        _check_family(row.title, row.family, family)
+    elif not Path(id).is_dir() and _is_hub_id(id):
+        config_alone = replace(hub_entry(id, "controlnet"), files=(File("config.json", 0),))
+        _check_controlnet(id, fetch_row(config_alone) / "config.json", family)
+    folder = _folder(id, "controlnet", progress)
+    if row is not None and not any(file.name == "config.json" for file in row.files):
+        return load_single_file(folder / row.files[0].name, dtype, device)
+    config = _check_controlnet(id, folder / "config.json", family)
+    if "num_control_type" not in config:
+        return load_network(ControlNetModel, folder, dtype, device)
+    if row is None or row.control_type is None:
+        raise InputError(
+            f"{id} is a union ControlNet, which reads many kinds of maps; choose one that reads a single kind."
+        )
+    union = load_network(UnionInput, folder, dtype, device)
+    union.control_type = row.control_type
+    return union
+
+
+def _check_controlnet(id: str, path: Path, family: Family) -> Mapping[str, Any]:
+    """Its config; InputError where it is no ControlNet's or another family's."""
+    config = read_json(path)
+    if not str(config.get("_class_name", "")).startswith("ControlNet"):
+        raise InputError(
+            f"{id} is no ControlNet but {config.get('_class_name', 'something unnamed')}; choose a ControlNet."
+        )
+    _check_family(id, family_of(config), family)
+    return config
+
+
+def _check_family(title: str, own: Family | None, wanted: Family) -> None:
+    if own != wanted:
+        made = TITLES[own] if own else "another kind of model"
+        raise InputError(
+            f"{title} was made for {made} and cannot steer {TITLES[wanted]}; choose a ControlNet for {TITLES[wanted]}."
+        )
+
+
+def _base_family(id: str, folder: Path) -> Family:
+    family = family_of(read_json(folder / "unet" / "config.json"))
+    if family is None:
+        raise InputError(
+            f"{id} is none of the kinds of model this app knows: {', '.join(TITLES.values())}; choose one of those."
+        )
+    return family
+
+
+def _vae_dtype(family: Family, dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if family == "sdxl" and dtype == torch.float16 else dtype
+
+
+def _defaults(family: Family, sample_size: object, factor: int) -> Defaults:
+    """The family's, at the size this very model was trained at."""
+    defaults = entry(family).defaults
+    assert defaults is not None
+    return replace(defaults, size=sample_size * factor) if isinstance(sample_size, int) else defaults
+
+
+def _class_name(index: Mapping[str, Any], part: str) -> str:
+    """What the model index says a part is; empty where it has none."""
+    found = index.get(part)
+    return str(found[1]) if isinstance(found, list) and len(found) == 2 and found[1] else ""
+
+
+def _listed(library: Any, allowed: tuple[str, ...], index: Mapping[str, Any], part: str) -> Any:
+    """The class of a part; a model index may name these few only."""
+    name = _class_name(index, part)
+    if name not in allowed:
+        raise InputError(f"The model's {part} is {name or 'missing'}, but this app knows {' and '.join(allowed)} only.")
+    return getattr(library, name)
+
+
+def _folder(id: str, kind: Kind, progress: Progress | None) -> Path:
+    """Where the files are, downloaded if need be: a catalogue id, a folder or a hub id."""
+    row = next((row for row in CATALOG if id in (row.id, row.repo) and row.kind == kind), None)
+    if row is not None:
+        return fetch_row(row, progress)
+    if Path(id).is_dir():
+        return Path(id)
+    if not _is_hub_id(id):
+        known = ", ".join(row.id for row in CATALOG if row.kind == kind)
+        raise InputError(
+            f"There is no {kind} {id!r}; give a folder in diffusers format, owner/name on the hub, or one of: {known}."
+        )
+    if kind == "controlnet":
+        return fetch_row(hub_entry(id, kind), progress)
+    index = read_json(fetch_row(hub_entry(id, kind)) / "model_index.json")
+    parts = [name for name in COMPONENTS_XL if _class_name(index, name)]
+    return fetch_row(hub_entry(id, kind, parts), progress)
+
+
+def _is_hub_id(id: str) -> bool:
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", id) is not None
+
+
+def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Writes a base in diffusers folder format; diffusers' own pipelines can load it too."""
+    parts: dict[str, Any] = {"unet": base.unet, "vae": base.vae}
+    for number, (encoder, tokenizer) in enumerate(zip(base.text_encoders, base.tokenizers, strict=True)):
+        suffix = f"_{number + 1}" if number else ""
+        parts |= {f"text_encoder{suffix}": encoder, f"tokenizer{suffix}": tokenizer}
+    parts["scheduler"] = base.scheduler
+    index: dict[str, Any] = {
+        "_class_name": "StableDiffusionXLPipeline" if base.family == "sdxl" else "StableDiffusionPipeline"
+    }
+    for name, part in parts.items():
+        library = "diffusers" if type(part).__module__.startswith("diffusers") else "transformers"
+        index[name] = [library, type(part).__name__]
+        save_network(part, folder / name, dtype)
+    index |= {"safety_checker": [None, None], "feature_extractor": [None, None]}
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def save_network(part: Any, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Writes a network's tensors in this dtype, the network itself unchanged; tokenizers and schedulers as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (copy.deepcopy(part).to(dtype) if isinstance(part, torch.nn.Module) else part).save_pretrained(folder)

@@ -44,7 +44,7 @@ _BLOCKS: dict[str, Any] = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
 }
 _FAMILY: dict[Family, dict[str, Any]] = {
-    "embedded": {"in_channels": 64, "cross_attention_dim": TEXT_WIDTH, "use_linear_projection": True},
+    "embedded": {"in_channels": 16, "cross_attention_dim": TEXT_WIDTH, "use_linear_projection": True},
     "sd15": {"in_channels": 4, "cross_attention_dim": TEXT_WIDTH, "use_linear_projection": False},
     "sd21": {"in_channels": 4, "cross_attention_dim": TEXT_WIDTH, "use_linear_projection": True},
     "sdxl": {
@@ -112,11 +112,11 @@ def tiny_controlnet(base: Base, seed: int = 0) -> ControlNetModel:
 def _tiny_autoencoder(family: Family) -> AutoencoderKL | AutoencoderTiny:
     if family == "embedded":
         return AutoencoderTiny(
-            encoder_block_out_channels=(8,) * 5,
-            decoder_block_out_channels=(8,) * 5,
-            num_encoder_blocks=(1,) * 5,
-            num_decoder_blocks=(1,) * 5,
-            latent_channels=64,
+            encoder_block_out_channels=(8,) * 4,
+            decoder_block_out_channels=(8,) * 4,
+            num_encoder_blocks=(1,) * 4,
+            num_decoder_blocks=(1,) * 4,
+            latent_channels=16,
             scaling_factor=1.0,
         )
     return AutoencoderKL(

@@ -68,7 +68,7 @@ def fetch_row(row: Weights, progress: Progress | None = None) -> Path:
             raise fault
     if row.folder:
         raise MissingError(
-            f"{row.title} ships with the project, but {_first_missing(row).name} is not in {_short(_place(row))}; restore it."
+            f"{row.title} ships with the project, but {_first_missing(row).name} is not in {short(_place(row))}; restore it."
         )
     if offline():
         raise MissingError(f"{_needs(row)}, which is not here, and the app is offline; {_remedy(row)}.")
@@ -110,7 +110,7 @@ def _available(row: Weights) -> Available:
     needs = (
         f"{_needs(row)}; {_remedy(row)}."
         if row.repo
-        else f"{row.title} ships with the project: restore {_short(_place(row))}."
+        else f"{row.title} ships with the project: restore {short(_place(row))}."
     )
     return Available(row, "missing", _place(row), row.size, needs)
 
@@ -127,6 +127,12 @@ def local_folders(row: Weights) -> list[Path]:
 def present(folder: Path, file: File) -> Path | None:
     """The file under the first of its names that is there."""
     return next((folder / name for name in file.names if (folder / name).is_file()), None)
+
+
+def short(folder: Path) -> str:
+    """A folder as told to a user: inside the project relative to it, else whole."""
+    root = HERE.parent
+    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
 
 
 def check_file(path: Path) -> None:
@@ -166,7 +172,7 @@ def _header_fault(path: Path) -> str:
 
 
 def _damaged(path: Path, why: str) -> DamagedError:
-    return DamagedError(f"{path.name} in {_short(path.parent)} is damaged: {why}; delete it and get it again.")
+    return DamagedError(f"{path.name} in {short(path.parent)} is damaged: {why}; delete it and get it again.")
 
 
 def _whole_folders(row: Weights) -> Iterator[tuple[Path, DamagedError | None]]:
@@ -209,19 +215,13 @@ def _place(row: Weights) -> Path:
     return folders[0] if given else folders[-1 if row.kind == "controlnet" else 0]
 
 
-def _short(folder: Path) -> str:
-    """A folder as told to a user: inside the project relative to it, else whole."""
-    root = HERE.parent
-    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
-
-
 def _needs(row: Weights, file: File | None = None) -> str:
     file = file or _first_missing(row)
     return f"{row.title} needs {file.name} ({size_text(file.size)})"
 
 
 def _remedy(row: Weights) -> str:
-    return f"go online, or put the files of {_page(row)} into {_short(_place(row))}"
+    return f"go online, or put the files of {_page(row)} into {short(_place(row))}"
 
 
 def _page(row: Weights) -> str:

@@ -1,0 +1,115 @@
+"""One network, tokenizer or scheduler out of its folder. Whatever is wrong with the files is a WeightsError of one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from annotators.base import InputError
+from models.weights import DamagedError, MissingError, check_file, short
+
+READ_FAULTS = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
+"""What the libraries raise over a bad folder, all of them with texts for programmers."""
+
+SDXL_CONTROLNET: Mapping[str, Any] = {
+    "cross_attention_dim": 2048,
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+"""The config of every full-size SDXL ControlNet, for repositories that publish the tensors alone."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a config file; MissingError or DamagedError."""
+    try:
+        check_file(path)
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MissingError(f"{short(path.parent)} has no {path.name}; put the whole model folder there.") from error
+    except ValueError as error:
+        raise _unreadable(path, "it is no JSON") from error
+    if not isinstance(content, dict):
+        raise _unreadable(path, "it is no JSON object")
+    return content
+
+
+def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """A diffusers or transformers network, locked, on the device; tensors of another dtype are converted."""
+    read_json(folder / "config.json")
+    files = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
+    for path in files:
+        check_file(path)
+    fp16 = [path for path in files if ".fp16." in path.name]
+    try:
+        network, info = kind.from_pretrained(
+            folder, variant="fp16" if fp16 else None, dtype=dtype, local_files_only=True, output_loading_info=True
+        )
+    except READ_FAULTS as error:
+        if not files:
+            raise MissingError(
+                f"{short(folder)} has a config but no weights; put a .safetensors file there."
+            ) from error
+        reason = str(error).strip().splitlines()
+        raise _unreadable(files[0], f"it does not fit its config ({reason[0][:200] if reason else error!r})") from error
+    unfilled = sorted(info["missing_keys"]) or sorted(str(key) for key in info["mismatched_keys"])
+    if unfilled:
+        raise _unreadable(files[0], f"{len(unfilled)} of its tensors do not fit its config, first {unfilled[0]}")
+    return _ready(network, device, files[0])
+
+
+def load_single_file(path: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """An SDXL ControlNet out of a file of tensors without a config."""
+    from diffusers import ControlNetModel
+    from safetensors.torch import load_file
+
+    check_file(path)
+    with torch.device("meta"):
+        network = ControlNetModel(**SDXL_CONTROLNET)
+    try:
+        network.load_state_dict(load_file(path), strict=True, assign=True)
+    except READ_FAULTS as error:
+        raise _unreadable(path, "its tensors are not those of an SDXL ControlNet") from error
+    return _ready(network.to(dtype), device, path)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    from transformers import CLIPTokenizer
+
+    try:
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except READ_FAULTS as error:
+        raise DamagedError(f"The tokenizer in {short(folder)} cannot be read; get its files again.") from error
+
+
+def load_scheduler(name: str, folder: Path) -> Any:
+    """A scheduler by its diffusers class name."""
+    import diffusers
+
+    kind = getattr(diffusers, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+        raise InputError(
+            f"The model in {short(folder.parent)} wants a scheduler {name!r}, which diffusers does not have."
+        )
+    config = read_json(folder / "scheduler_config.json")
+    return kind.from_config(config)
+
+
+def _ready(network: Any, device: torch.device | str, path: Path) -> Any:
+    network = network.to(device).eval().requires_grad_(False)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in network.parameters()):
+        raise _unreadable(path, "some of its numbers are not finite")
+    return network
+
+
+def _unreadable(path: Path, why: str) -> DamagedError:
+    return DamagedError(f"{path.name} in {short(path.parent)} cannot be used: {why}; delete it and get it again.")
