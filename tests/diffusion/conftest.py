@@ -1,0 +1,66 @@
+"""Miniatures of every family, one map, and a way to count what runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from diffusers import ControlNetModel
+
+from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
+from models.catalog import Family
+from models.loader import Base
+from models.tiny import tiny_base, tiny_controlnet
+
+FAMILIES: tuple[Family, ...] = ("embedded", "sd15", "sd21", "sdxl")
+
+
+@pytest.fixture(scope="session")
+def bases() -> dict[Family, Base]:
+    return {family: tiny_base(family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def nets(bases: dict[Family, Base]) -> dict[Family, tuple[ControlNetModel, ControlNetModel]]:
+    return {family: (tiny_controlnet(base, seed=1), tiny_controlnet(base, seed=2)) for family, base in bases.items()}
+
+
+def control_map(seed: int = 0, width: int = 64, height: int = 64) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Strong blocks of colour, so that two maps are far apart."""
+    blocks = np.random.default_rng(seed).integers(0, 2, (height // 16, width // 16, 3), dtype=np.uint8) * 255
+    return blocks.repeat(16, axis=0).repeat(16, axis=1)
+
+
+def unit(seed: int = 0, **values: Any) -> ControlUnit:
+    return ControlUnit(**{"condition": "canny", "control_image": encode_png(control_map(seed))} | values)
+
+
+def request_for(*units: ControlUnit, **values: Any) -> GenerationRequest:
+    plain = {"prompt": "a red ball", "width": 64, "height": 64, "num_inference_steps": 4, "seed": 11}
+    return GenerationRequest(units=units, **plain | values)
+
+
+@pytest.fixture
+def count_runs() -> Iterator[Callable[..., Counter[str]]]:
+    """`count_runs(unet=module, …)` counts how often each module runs, and the pictures it runs for, until the test ends."""
+    hooks: list[Any] = []
+
+    def start(**modules: Any) -> Counter[str]:
+        runs: Counter[str] = Counter()
+
+        def hook(name: str) -> Callable[..., None]:
+            def ran(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
+                runs[name] += 1
+                runs[f"{name} rows"] += len(inputs[0])
+
+            return ran
+
+        hooks.extend(module.register_forward_hook(hook(name)) for name, module in modules.items())
+        return runs
+
+    yield start
+    for hook in hooks:
+        hook.remove()

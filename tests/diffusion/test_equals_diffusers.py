@@ -1,0 +1,149 @@
+"""Balanced mode is diffusers' own ControlNet pipeline: same latents, same pictures."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    ControlNetModel,
+    MultiControlNetModel,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionXLControlNetPipeline,
+)
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from cnet_app.diffusion import pipeline
+from cnet_app.diffusion.latents import decode
+from cnet_app.diffusion.pipeline import generate
+from cnet_app.diffusion.schedulers import create_scheduler
+from cnet_app.requests import GenerationRequest, encode_png
+from models.catalog import Family
+from models.loader import Base
+from tests.diffusion.conftest import control_map, request_for, unit
+
+Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
+
+
+def ours(
+    monkeypatch: pytest.MonkeyPatch, base: Base, nets: Sequence[ControlNetModel], request: GenerationRequest
+) -> tuple[Tensor, NDArray[np.uint8]]:
+    """Latents and picture."""
+    seen: list[Tensor] = []
+
+    def keep(base: Base, latents: Tensor) -> Tensor:
+        seen.append(latents)
+        return decode(base, latents)
+
+    monkeypatch.setattr(pipeline, "decode", keep)
+    picture = generate(base, nets, request)[0]
+    return seen[0], picture
+
+
+def theirs(base: Base, nets: Sequence[ControlNetModel], request: GenerationRequest) -> tuple[Tensor, NDArray[np.uint8]]:
+    """What diffusers makes of the request. Its guess mode weighs blocks in another way, so it is not compared here."""
+    parts: dict[str, Any] = {
+        "vae": base.vae,
+        "unet": base.unet,
+        "text_encoder": base.text_encoders[0],
+        "tokenizer": base.tokenizers[0],
+        "scheduler": create_scheduler(request.scheduler, base.scheduler),
+        "controlnet": nets[0] if len(nets) == 1 else MultiControlNetModel(list(nets)),
+    }
+    if base.family == "sdxl":
+        pipe: Any = StableDiffusionXLControlNetPipeline(
+            **parts, text_encoder_2=base.text_encoders[1], tokenizer_2=base.tokenizers[1], add_watermarker=False
+        )
+    else:
+        pipe = StableDiffusionControlNetPipeline(
+            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
+    pipe.set_progress_bar_config(disable=True)
+    many = len(nets) > 1
+    maps = [Image.fromarray(u.pixels) for u in request.units]
+    arguments: dict[str, Any] = {
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt or None,
+        "image": maps if many else maps[0],
+        "width": request.width,
+        "height": request.height,
+        "num_inference_steps": request.num_inference_steps,
+        "guidance_scale": request.guidance_scale,
+        "controlnet_conditioning_scale": [u.conditioning_scale for u in request.units],
+        "control_guidance_start": [u.control_guidance_start for u in request.units],
+        "control_guidance_end": [u.control_guidance_end for u in request.units],
+    }
+    if not many:
+        arguments["controlnet_conditioning_scale"] = request.units[0].conditioning_scale
+
+    def run(output_type: str) -> Any:
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        pipe.scheduler = create_scheduler(request.scheduler, base.scheduler)
+        return pipe(**arguments, generator=generator, output_type=output_type).images
+
+    return run("latent"), np.asarray(run("pil")[0])
+
+
+def assert_equal(
+    monkeypatch: pytest.MonkeyPatch, base: Base, nets: Sequence[ControlNetModel], request: GenerationRequest
+) -> None:
+    latents, picture = ours(monkeypatch, base, nets, request)
+    expected_latents, expected_picture = theirs(base, nets, request)
+    # The hint is encoded once instead of once per side of guidance and step: convolutions may add in another order.
+    torch.testing.assert_close(latents, expected_latents, rtol=0, atol=1e-5)
+    assert np.abs(picture.astype(int) - expected_picture).max() <= 1
+    free, _ = ours(monkeypatch, base, (), dataclasses.replace(request, units=()))
+    assert (latents - free).abs().max() > 0.1  # else nothing was compared
+
+
+@pytest.mark.parametrize("family", ["sd15", "sd21", "sdxl", "embedded"])
+@pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
+def test_one_unit(
+    monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets, family: Family, guidance_scale: float
+) -> None:
+    request = request_for(unit(conditioning_scale=0.8), guidance_scale=guidance_scale)
+    assert_equal(monkeypatch, bases[family], nets[family][:1], request)
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+@pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
+def test_two_units_with_ranges(
+    monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets, family: Family, guidance_scale: float
+) -> None:
+    request = request_for(
+        unit(0, conditioning_scale=0.7, control_guidance_end=0.5),
+        unit(1, condition="depth", conditioning_scale=1.3, control_guidance_start=0.2),
+        guidance_scale=guidance_scale,
+        negative_prompt="green cone",
+    )
+    assert_equal(monkeypatch, bases[family], nets[family], request)
+
+
+@pytest.mark.parametrize("scheduler", ["unipc", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "euler", "euler_a"])
+def test_every_scheduler(
+    monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets, scheduler: str
+) -> None:
+    request = request_for(unit(), scheduler=scheduler, guidance_scale=3)
+    assert_equal(monkeypatch, bases["sd15"], nets["sd15"][:1], request)
+
+
+def test_sizes_that_are_not_square(monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets) -> None:
+    wide = unit(control_image=encode_png(control_map(width=128)))
+    request = request_for(wide, width=128, guidance_scale=3)
+    assert_equal(monkeypatch, bases["sdxl"], nets["sdxl"][:1], request)
+
+
+def test_a_network_that_pools_its_residuals(
+    monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets
+) -> None:
+    """Made for shuffle; diffusers steers the prompt's side alone with it, and so do we."""
+    pooling = copy.deepcopy(nets["sd15"][0])
+    pooling.register_to_config(global_pool_conditions=True)
+    assert_equal(monkeypatch, bases["sd15"], [pooling], request_for(unit(), guidance_scale=4))

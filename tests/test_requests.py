@@ -1,0 +1,215 @@
+"""Requests: what is refused and with which sentence, and that JSON loses nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnet_app.errors import InputError
+from cnet_app.requests import ControlUnit, GenerationRequest, GenerationResult, encode_png
+
+MAP = encode_png(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
+
+
+def unit(**values: Any) -> ControlUnit:
+    return ControlUnit(**{"condition": "canny", "control_image": MAP} | values)
+
+
+WRONG_UNITS: list[tuple[dict[str, Any], str]] = [
+    ({"condition": "smell"}, "There is no condition 'smell'; choose one of: canny"),
+    ({"condition": None}, "condition is None, but it must be text"),
+    ({"control_image": b""}, "empty"),
+    ({"control_image": b"not a picture"}, "not a picture"),
+    ({"control_image": MAP[:100]}, "damaged or cut off"),
+    ({"control_image": "a string"}, "control_image is 'a string'"),
+    ({"conditioning_scale": 2.1}, "conditioning_scale is 2.1, but it must be from 0 to 2"),
+    ({"conditioning_scale": float("nan")}, "conditioning_scale is nan, but it must be a number from 0 to 2"),
+    ({"conditioning_scale": True}, "conditioning_scale is True"),
+    ({"conditioning_scale": "1"}, "conditioning_scale is '1'"),
+    ({"control_guidance_end": 1.5}, "control_guidance_end is 1.5"),
+    ({"control_guidance_start": 0.6, "control_guidance_end": 0.5}, "control_guidance_start is 0.6, but it must not be"),
+    ({"control_mode": "prompt"}, "control_mode is 'prompt', but it must be balanced or control"),
+    ({"control_mode": ["control"]}, "control_mode is"),
+    ({"annotator": 5}, "annotator is 5, but it must be text"),
+    ({"annotator_parameters": [1]}, "annotator_parameters is"),
+    ({"annotator_parameters": {"low_threshold": float("inf")}}, "annotator_parameters has 'low_threshold': inf"),
+    ({"annotator_parameters": {"low_threshold": [1]}}, "annotator_parameters has 'low_threshold'"),
+    ({"controlnet": "x" * 1001}, "controlnet has 1,001 characters"),
+]
+WRONG_REQUESTS: list[tuple[dict[str, Any], str]] = [
+    ({"width": 100}, "width is 100, but it must be a multiple of 64"),
+    ({"width": 0}, "width is 0, but it must be from 64 to 2048 px"),
+    ({"height": 256.5}, "height is 256.5, but it must be a whole number"),
+    ({"height": 10**400}, "height is 1000"),
+    ({"num_inference_steps": 0}, "num_inference_steps is 0"),
+    ({"num_inference_steps": float("inf")}, "num_inference_steps is inf"),
+    ({"guidance_scale": 0.5}, "guidance_scale is 0.5, but it must be from 1 to 30"),
+    ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
+    ({"guidance_scale": None}, "guidance_scale is None"),
+    ({"num_images": 9}, "num_images is 9"),
+    ({"seed": -1}, "seed is -1, but it must be from 0"),
+    ({"seed": 2**32}, "seed is 4294967296, but it must be from 0 to"),
+    ({"seed": 2**32 - 1, "num_images": 2}, "the seed of the last picture"),
+    ({"guess_mode": 1}, "guess_mode is 1, but it must be true or false"),
+    ({"prompt": "a" * 10_001}, "prompt has 10,001 characters"),
+    ({"prompt": b"bytes"}, "prompt is b'bytes', but it must be text"),
+    ({"negative_prompt": "\ud800"}, "negative_prompt holds a character that is no text"),
+    ({"prompt": "a\0b"}, "prompt holds a character that is no text"),
+    ({"base": 3}, "base is 3, but it must be text"),
+    ({"units": "canny"}, "units must be a list"),
+    ({"units": [{}]}, "units must be a list of control units"),
+    ({"units": [unit()] * 9}, "9 control units, but at most 8"),
+]
+
+
+@pytest.mark.parametrize(("values", "sentence"), WRONG_UNITS)
+def test_unit_refuses(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        unit(**values)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(("values", "sentence"), WRONG_REQUESTS)
+def test_request_refuses(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        GenerationRequest(**values)
+    assert sentence in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_maps_larger_than_a_recipe_can_hold_are_refused() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
+    large = unit(control_image=encode_png(noise) + b"\0" * 10_000_000)
+    with pytest.raises(InputError, match=r"The maps have .* MB, but at most 40 MB"):
+        GenerationRequest(units=(large,) * 3)
+
+
+WRONG_JSON: list[tuple[Any, str]] = [
+    ([], "The request is not a JSON object"),
+    (None, "The request is not a JSON object"),
+    ({"sampler": "ddim"}, "unknown field 'sampler'; its fields are: units, prompt"),
+    ({"units": {}}, "units is not a list"),
+    ({"units": [7]}, "The control unit is not a JSON object"),
+    ({"units": [{"condition": "canny"}]}, "needs condition and control_image"),
+    ({"units": [{"condition": "canny", "control_image": "*"}]}, "not base64"),
+    ({"units": [{"condition": "canny", "control_image": "YWJj"}]}, "not a picture"),
+    ({"units": [{"condition": "canny", "control_image": "YWJj", "weight": 1}]}, "unknown field 'weight'"),
+]
+
+
+@pytest.mark.parametrize(("values", "sentence"), WRONG_JSON)
+def test_json_refuses(values: Any, sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        GenerationRequest.from_json(values)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "__import__('os')",
+        '{"guidance_scale": NaN}',
+        '{"guidance_scale": Infinity}',
+        '{"guidance_scale": 1e999}',
+        '{"seed": -Infinity}',
+        '{"seed": ' + "9" * 5000 + "}",
+        '{"seed": ' + "9" * 4000 + "}",
+        '{"width": [256]}',
+        '{"prompt": {"text": "a"}}',
+        '{"units": null}',
+        "[" * 100_000,
+    ],
+    ids=lambda text: text[:24],
+)
+def test_text_that_is_no_request_is_an_input_error(text: str) -> None:
+    with pytest.raises(InputError):
+        GenerationRequest.from_text(text)
+
+
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+fractions = st.floats(0, 1)
+units = st.builds(
+    lambda ends, **values: unit(control_guidance_start=min(ends), control_guidance_end=max(ends), **values),
+    ends=st.tuples(fractions, fractions),
+    condition=st.sampled_from(["canny", "depth", "scribble"]),
+    annotator=st.none() | words,
+    annotator_parameters=st.dictionaries(words, st.integers() | st.booleans() | st.floats(-9, 9) | words, max_size=3),
+    conditioning_scale=st.floats(0, 2),
+    control_mode=st.sampled_from(["balanced", "control"]),
+    controlnet=st.none() | words,
+)
+requests = st.builds(
+    GenerationRequest,
+    units=st.lists(units, max_size=2).map(tuple),
+    prompt=words,
+    negative_prompt=words,
+    width=st.integers(1, 8).map(lambda n: 64 * n),
+    num_inference_steps=st.integers(1, 150),
+    guidance_scale=st.floats(1, 30),
+    guess_mode=st.booleans(),
+    num_images=st.integers(1, 8),
+    seed=st.integers(0, 2**32 - 8),
+)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(requests)
+def test_json_loses_nothing(request: GenerationRequest) -> None:
+    text = json.dumps(request.to_json(), allow_nan=False)
+    assert GenerationRequest.from_text(text) == request
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.dictionaries(st.sampled_from(list(GenerationRequest().to_json())), st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=5,
+)))  # fmt: skip
+def test_any_json_is_a_request_or_an_input_error(values: dict[str, Any]) -> None:
+    try:
+        request = GenerationRequest.from_json(values)
+    except InputError:
+        return
+    assert GenerationRequest.from_json(request.to_json()) == request
+
+
+@pytest.mark.parametrize("change", [lambda r: setattr(r, "seed", 1), lambda r: setattr(r.units[0], "condition", "x")])
+def test_requests_are_frozen(change: Callable[[GenerationRequest], None]) -> None:
+    with pytest.raises(AttributeError):
+        change(GenerationRequest(units=(unit(),)))
+
+
+def test_annotator_parameters_are_a_frozen_copy() -> None:
+    given = {"low_threshold": 80}
+    made = unit(annotator_parameters=given)
+    given["low_threshold"] = 1
+    assert made.annotator_parameters == {"low_threshold": 80}
+    with pytest.raises(TypeError):
+        made.annotator_parameters["low_threshold"] = 2  # pyright: ignore[reportIndexIssue]
+
+
+def test_only_picture_is_the_request_of_one_picture() -> None:
+    request = GenerationRequest(prompt="a", seed=5, num_images=4)
+    assert request.only_picture(3) == GenerationRequest(prompt="a", seed=8)
+
+
+def test_pixels_are_the_map() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(unit(control_image=encode_png(pixels)).pixels, pixels)
+
+
+def test_result_is_plain_json() -> None:
+    request = GenerationRequest(units=(unit(),), seed=3)
+    values = json.loads(
+        json.dumps(GenerationResult(request=request, paths=("a.png",), seeds=(3,), seconds=0.5).to_json())
+    )
+    assert values["paths"] == ["a.png"]
+    assert GenerationRequest.from_json(values["request"]) == request
