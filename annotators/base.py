@@ -61,10 +61,15 @@ class Parameter:
         """' from 0 to 255 px', or nothing without bounds."""
         unit = f" {self.unit}" if self.unit else ""
         if self.minimum is not None and self.maximum is not None:
-            return f" from {self.minimum:g} to {self.maximum:g}{unit}"
+            return f" from {_plain(self.minimum)} to {_plain(self.maximum)}{unit}"
         if self.minimum is not None:
-            return f" at least {self.minimum:g}{unit}"
-        return f" at most {self.maximum:g}{unit}" if self.maximum is not None else ""
+            return f" at least {_plain(self.minimum)}{unit}"
+        return f" at most {_plain(self.maximum)}{unit}" if self.maximum is not None else ""
+
+
+def _plain(number: float) -> str:
+    """'0.7', '4294967295': whole numbers in full, never as 4.29e+09."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 def param(

@@ -1,0 +1,72 @@
+"""The command line: one table of commands. A command's module is loaded when it is named, so that --help is quick.
+
+Exit codes: 0, 2 for a user's mistake, 3 where weights are missing, 1 for the rest; refusals are one sentence on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from cnet_app.errors import TOLD, exit_code
+
+
+@dataclass(frozen=True)
+class Command:
+    """Its module has `add_arguments(parser)` and `run(args) -> int | None`."""
+
+    name: str
+    help: str
+    module: str
+
+
+COMMANDS = (
+    Command("annotate", "Turn a picture into a control image.", "cnet_app.cli.annotate"),
+    Command("generate", "Make pictures that follow control images, or remake one.", "cnet_app.cli.generate"),
+    Command("models", "List, show and download weights.", "cnet_app.cli.models"),
+    Command("world", "Draw procedural scenes with their exact maps.", "cnet_app.cli.world"),
+    Command("evaluate", "Measure the embedded model.", "cnet_app.evaluation.command"),
+    Command("train", "Train the embedded model.", "cnet_app.training.command"),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message[:1].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.\n")
+
+
+def build_parser(wanted: Collection[str]) -> Parser:
+    """All commands by name; only the wanted ones know their arguments."""
+    parser = Parser(prog="python -m cnet_app", description="A photo or a scribble becomes a map, and the map steers.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        sub = commands.add_parser(command.name, help=command.help, description=command.help)
+        if command.name in wanted:
+            module = importlib.import_module(command.module)
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser(words[:1]).parse_args(words)
+    try:
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.simplefilter("ignore")  # what libraries tell developers; python -W shows it
+            return args.run(args) or 0
+    except TOLD as error:
+        print(error, file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 1

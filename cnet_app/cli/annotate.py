@@ -1,0 +1,53 @@
+"""`annotate CONDITION PHOTO --output MAP.png`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from annotators.images import load_image
+from annotators.registry import parse_values
+from cnet_app.annotate import annotate, default_annotator
+from cnet_app.cli.output import only_result, write_png
+from cnet_app.cli.texts import parse_size
+from cnet_app.conditions import CONDITIONS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    ids = ", ".join(row.id for row in CONDITIONS)
+    parser.add_argument("condition", metavar="CONDITION", help=f"one of: {ids}")
+    parser.add_argument("photo", metavar="PHOTO", type=Path, help="the source image")
+    parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="where the map goes, a PNG")
+    parser.add_argument("--annotator", metavar="ID", help="what makes the map; the best whose weights are here")
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the annotator; may be repeated"
+    )
+    parser.add_argument("--size", metavar="WxH", help="size of the map in px; the photo's own")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the map and write it."""
+    started = time.perf_counter()
+    values = parse_values(args.set)
+    source = load_image(args.photo)
+    height, width = source.shape[:2]
+    if args.size:
+        width, height = parse_size(args.size)
+    with only_result(args.json) as tell:
+        chosen = args.annotator or default_annotator(args.condition)
+        made = annotate(args.condition, chosen, source, values, width, height)
+        write_png(args.output, made.control_image)
+        result = {
+            "path": str(args.output),
+            "condition": made.condition,
+            "annotator": made.annotator,
+            "parameters": dict(made.parameters),
+            "width": width,
+            "height": height,
+            "seconds": round(time.perf_counter() - started, 3),
+            "warnings": list(made.warnings),
+        }
+        tell(result, "\n".join((str(args.output), *made.warnings)))

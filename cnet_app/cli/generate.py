@@ -1,0 +1,147 @@
+"""`generate --control CONDITION=FILE … --prompt TEXT --output DIR`, or `generate --recipe PICTURE.png --output DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from annotators.base import InputError
+from annotators.images import load_image
+from annotators.registry import annotator
+from cnet_app.annotate import annotate, build_unit
+from cnet_app.cli.output import download_progress, end_progress, only_result, show_progress
+from cnet_app.cli.texts import parse_control, parse_size
+from cnet_app.conditions import CONDITIONS
+from cnet_app.jobs.engine import Engine, Progress, controlnet_id, create_engine
+from cnet_app.recipe import read_request, save_picture
+from cnet_app.requests import REQUEST_LIMITS, GenerationRequest, GenerationResult
+from cnet_app.settings import Settings
+from models import weights
+from models.catalog import CATALOG
+
+NUMBERS: Mapping[str, str] = {
+    "seed": "seed",
+    "steps": "num_inference_steps",
+    "guidance_scale": "guidance_scale",
+    "num_images": "num_images",
+}
+"""Flag to field of the request; bounds and help are the request's own."""
+TEXTS = ("prompt", "negative_prompt", "scheduler")
+NOT_WITH_RECIPE = ("control", "base", "size", "guess_mode", *NUMBERS, *TEXTS)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command. One that is not given is None: the base knows best, and a recipe says it all."""
+    ids = ", ".join(row.id for row in CONDITIONS)
+    parser.add_argument(
+        "--control",
+        metavar="CONDITION=FILE[,NAME=VALUE…]",
+        action="append",
+        help="a photo, or with annotator=none a map of your own: canny=photo.jpg or "
+        "depth=map.png,annotator=none,scale=0.7,start=0,end=0.6; further names are mode, controlnet, annotator and its "
+        f"parameters; may be repeated; conditions: {ids}",
+    )
+    parser.add_argument("--prompt", metavar="TEXT", help="what the picture shows")
+    parser.add_argument("--negative-prompt", metavar="TEXT", help="what it should not show")
+    parser.add_argument(
+        "--base", metavar="ID", help="base model: catalogue id, hub id or folder; the best that can run"
+    )
+    parser.add_argument("--scheduler", metavar="ID", help="the sampler; the base's own")
+    for flag, name in NUMBERS.items():
+        limit = REQUEST_LIMITS[name]
+        text = f"{limit.help} A number{limit.range_text()}."
+        parser.add_argument(f"--{flag.replace('_', '-')}", metavar="N", type=type(limit.default), help=text)
+    parser.add_argument("--size", metavar="WxH", help="width and height in px, multiples of 64; the base's own")
+    parser.add_argument("--guess-mode", action="store_const", const=True, help="let the maps speak for an empty prompt")
+    parser.add_argument(
+        "--recipe", metavar="FILE", type=Path, help="a picture that was made here: remake it, bit for bit"
+    )
+    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the pictures go")
+    parser.add_argument("--device", metavar="NAME", default="auto", help="cpu or cuda; auto takes the fastest")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read everything first, so that a mistake is told before anything large is loaded; then make the pictures."""
+    with only_result(args.json) as tell:
+        started = time.perf_counter()
+        settings = Settings(base=args.base or "", device=args.device, output_dir=args.output)
+        engine = create_engine(settings)
+        result = _remake(args, engine) if args.recipe else _make(args, engine)
+        end_progress()
+        result = dataclasses.replace(result, seconds=round(time.perf_counter() - started, 3))
+        tell(result.to_json(), "\n".join((*result.paths, *result.notes)))
+
+
+def _remake(args: argparse.Namespace, engine: Engine) -> GenerationResult:
+    given = [name for name in NOT_WITH_RECIPE if getattr(args, name) is not None]
+    if given:
+        raise InputError(f"--recipe remakes a picture as it was; leave out --{given[0].replace('_', '-')}.")
+    request = read_request(args.recipe)
+    return _generate(engine, _load_base(engine, request.base), request, args.output)
+
+
+def _make(args: argparse.Namespace, engine: Engine) -> GenerationResult:
+    controls = [parse_control(text) for text in args.control or ()]
+    sources = [load_image(control.path) for control in controls]
+    given: dict[str, Any] = {name: getattr(args, name) for name in TEXTS} | {"guess_mode": args.guess_mode}
+    for flag, name in NUMBERS.items():
+        value = getattr(args, flag)
+        given[name] = value if value is None else REQUEST_LIMITS[name].check(name, value)
+    if args.size:
+        given["width"], given["height"] = parse_size(args.size)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    GenerationRequest(**chosen)  # says no to what cannot be, whatever the base
+
+    base = _load_base(engine, args.base or engine.choose_base()[0])
+    start = dataclasses.asdict(base.defaults)
+    side = start.pop("size")
+    start |= {"base": base.id, "width": side, "height": side, "seed": secrets.randbelow(2**31)}
+    request = GenerationRequest(**start | chosen)
+    _download(id for control in controls if control.annotator for id in annotator(control.annotator).weights)
+    maps = [
+        annotate(control.condition, control.annotator, source, control.parameters, request.width, request.height)
+        for control, source in zip(controls, sources, strict=True)
+    ]
+    units = [build_unit(map, **control.options) for map, control in zip(maps, controls, strict=True)]
+    result = _generate(engine, base, dataclasses.replace(request, units=tuple(units)), args.output)
+    return dataclasses.replace(result, notes=tuple(text for map in maps for text in map.warnings))
+
+
+def _generate(engine: Engine, base: Any, request: GenerationRequest, directory: Path) -> GenerationResult:
+    """Pictures one by one, each on disk before the next begins."""
+    names = [controlnet_id(unit, base.family) for unit in request.units]
+    _download(names)
+    controlnets = [engine.load_controlnet(name, base) for name in names]
+    paths: list[str] = []
+    for index in range(request.num_images):
+
+        def tell(progress: Progress, number: int = index + 1) -> None:
+            show_progress(
+                f"picture {number} of {request.num_images}: step {progress.step} of {request.num_inference_steps}"
+            )
+
+        (image,) = engine.generate(
+            base, controlnets, request.only_picture(index), on_step=tell, cancelled=lambda: False
+        )  # fmt: skip
+        paths.append(str(save_picture(directory, image, request, index)))
+    seeds = tuple(request.seed + index for index in range(request.num_images))
+    return GenerationResult(request=request, paths=tuple(paths), seeds=seeds, seconds=0.0)
+
+
+def _load_base(engine: Engine, id: str) -> Any:
+    _download([id])
+    return engine.load_base(id)
+
+
+def _download(ids: Iterable[str]) -> None:
+    """Fetches what the catalogue knows, showing how far it is; the loaders then find it."""
+    known = {row.id for row in CATALOG}
+    for id in ids:
+        if id in known:
+            weights.fetch(id, download_progress)

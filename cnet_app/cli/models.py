@@ -1,0 +1,69 @@
+"""`models list | show ID | download ID`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from annotators.base import InputError
+from cnet_app.cli.output import download_progress, end_progress, only_result
+from models import weights
+from models.catalog import CATALOG, Weights, entry, size_text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """An action, and an id where it needs one."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="all weights: id, kind, family, size, licence, and whether they are here")
+    show = actions.add_parser("show", help="one row of the catalogue")
+    download = actions.add_parser("download", help="fetch the files of one row")
+    for action in (show, download):
+        action.add_argument("id", metavar="ID", help="an id of `models list`")
+    for action, function in ((listing, _list), (show, _show), (download, _download)):
+        action.add_argument("--json", action="store_true", help="print one JSON object")
+        action.set_defaults(action=function)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do the chosen action."""
+    args.action(args)
+
+
+def _list(args: argparse.Namespace) -> None:
+    with only_result(args.json) as tell:
+        lines = [_line(row) for row in CATALOG]
+        tell({"models": [_values(row) for row in CATALOG]}, "\n".join(lines))
+
+
+def _show(args: argparse.Namespace) -> None:
+    with only_result(args.json) as tell:
+        values = _values(_row(args.id))
+        shown = {key: value for key, value in values.items() if value not in (None, "", [])}
+        shown["files"] = "".join(f"\n  {file['name']}" for file in values["files"])
+        tell(values, "\n".join(f"{key}: {value}" for key, value in shown.items()))
+
+
+def _download(args: argparse.Namespace) -> None:
+    with only_result(args.json) as tell:
+        row = _row(args.id)
+        path = weights.fetch(row.id, download_progress)
+        end_progress()
+        tell(_values(row), str(path))
+
+
+def _row(id: str) -> Weights:
+    try:
+        return entry(id)
+    except LookupError as error:
+        raise InputError(str(error)) from error
+
+
+def _line(row: Weights) -> str:
+    state = "here" if weights.find(row.id) else "-"
+    return f"{row.id:32} {row.kind:10} {row.family or '':9} {size_text(row.size):>12}  {state:5} {row.licence}"
+
+
+def _values(row: Weights) -> dict[str, Any]:
+    found = weights.find(row.id)
+    return dataclasses.asdict(row) | {"size": row.size, "path": str(found) if found else None}

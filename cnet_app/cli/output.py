@@ -1,0 +1,56 @@
+"""What a command says: results on standard output, progress and hints on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnet_app.errors import SaveError
+from cnet_app.requests import encode_png
+
+Tell = Callable[[Mapping[str, Any], str], None]
+"""Called once with the result as plain JSON values, and as text for a reader."""
+
+
+@contextlib.contextmanager
+def only_result(as_json: bool) -> Generator[Tell, None, None]:
+    """Hands out the way to standard output; whatever libraries print meanwhile goes to standard error."""
+    out = sys.stdout
+
+    def tell(values: Mapping[str, Any], text: str) -> None:
+        print(json.dumps(values, ensure_ascii=False) if as_json else text, file=out)
+
+    with contextlib.redirect_stdout(sys.stderr):
+        yield tell
+
+
+def show_progress(text: str) -> None:
+    """One line that is written over again and again; only where somebody looks."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def end_progress() -> None:
+    """Clears the line."""
+    show_progress("")
+
+
+def download_progress(name: str, done: int, total: int | None) -> None:
+    """What models.weights.fetch tells."""
+    of = f" of {total / 1e6:.0f}" if total else ""
+    show_progress(f"{name}: {done / 1e6:.0f}{of} MB")
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """(H, W, 3) RGB to a file; raises SaveError."""
+    try:
+        path.write_bytes(encode_png(pixels))
+    except OSError as error:
+        raise SaveError(f"{path} cannot be written ({error.strerror}); choose another file.") from error

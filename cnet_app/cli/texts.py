@@ -1,0 +1,64 @@
+"""What a user types becomes values: sizes and control units."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotators.base import InputError, parameters
+from annotators.registry import annotator, parse_values
+from cnet_app.annotate import default_annotator
+
+UNIT_WORDS: Mapping[str, str] = {
+    "scale": "conditioning_scale",
+    "start": "control_guidance_start",
+    "end": "control_guidance_end",
+    "mode": "control_mode",
+    "controlnet": "controlnet",
+}
+"""Short word on the command line to field of ControlUnit."""
+
+
+@dataclass(frozen=True)
+class ControlText:
+    """`--control canny=photo.jpg,annotator=none,scale=0.7`, taken apart but not yet annotated."""
+
+    condition: str
+    path: Path
+    annotator: str | None
+    """None: the file is the map itself."""
+    parameters: Mapping[str, object]
+    options: Mapping[str, object]
+    """Fields of ControlUnit."""
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`512x768`: width and height in px."""
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not found:
+        raise InputError(f"--size is {text!r}, but it must be WIDTHxHEIGHT in pixels, such as 256x256.")
+    return int(found[1]), int(found[2])
+
+
+def parse_control(text: str) -> ControlText:
+    """Condition and file, then unit words and annotator parameters in any order."""
+    first, *rest = re.split(r",(?=[a-z_]+=)", text)
+    name, equals, path = first.partition("=")
+    if not equals or not path:
+        raise InputError(f"--control is {text!r}, but it must be condition=file, such as canny=photo.jpg.")
+    pairs = parse_values(rest)
+    chosen = str(pairs.pop("annotator", default_annotator(name)))
+    known = () if chosen == "none" else tuple(parameters(annotator(chosen)))
+    unknown = [word for word in pairs if word not in known and word not in UNIT_WORDS]
+    if unknown:
+        allowed = ", ".join(("annotator", *UNIT_WORDS, *known))
+        raise InputError(f"--control {name} has no setting {unknown[0]!r}; its settings are: {allowed}.")
+    return ControlText(
+        condition=name,
+        path=Path(path),
+        annotator=None if chosen == "none" else chosen,
+        parameters={word: value for word, value in pairs.items() if word in known},
+        options={UNIT_WORDS[word]: value for word, value in pairs.items() if word in UNIT_WORDS},
+    )
