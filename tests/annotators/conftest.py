@@ -1,0 +1,27 @@
+"""Pictures and networks that several tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data
+
+from annotators.base import Image
+from annotators.images import resize
+
+
+@pytest.fixture(scope="session")
+def photos() -> dict[str, Image]:
+    """Real photos of other proportions, 160 px high."""
+    names = ("astronaut", "chelsea", "coffee", "rocket")
+    return {name: resize(np.asarray(getattr(data, name)()), 200, 160) for name in names}
+
+
+@pytest.fixture
+def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose subfolders serve as downloaded weights, by catalogue id."""
+    folder = tmp_path / "models"
+    monkeypatch.setenv("CNET_MODELS_DIR", str(folder))
+    return folder

@@ -1,0 +1,126 @@
+"""The small network and what is read off it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from annotators import embedded
+from annotators.base import Annotator, Image
+from annotators.embedded import (
+    DepthEmbedded,
+    NormalEmbedded,
+    OpenPoseEmbedded,
+    SegmentationEmbedded,
+    SoftEdgeEmbedded,
+    people_from_heat,
+)
+from annotators.maps import ADE20K_PALETTE
+from annotators.scene_net import (
+    HEAT_STRIDE,
+    SEGMENTS,
+    SceneNet,
+    load_scene_net,
+    pose_targets,
+    save_scene_net,
+    segment_targets,
+)
+from models.weights import WeightsError
+
+KINDS: tuple[type[Annotator], ...] = (
+    DepthEmbedded, NormalEmbedded, SegmentationEmbedded, OpenPoseEmbedded, SoftEdgeEmbedded,
+)  # fmt: skip
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small random network, which the annotators take for the one that ships."""
+    torch.manual_seed(0)
+    folder = tmp_path / "annotator"
+    save_scene_net(SceneNet((8, 8, 8, 8, 8)), folder)
+    monkeypatch.setattr(embedded, "fetch", lambda id: folder)
+    monkeypatch.setattr(embedded, "SHORT_SIDE", 64)
+    return folder
+
+
+def test_the_network_is_small() -> None:
+    assert sum(value.numel() for value in SceneNet().parameters()) <= 2_000_000
+
+
+def test_maps_have_the_sizes_they_say(tiny: Path) -> None:
+    network = load_scene_net(tiny)
+    maps = network(torch.rand(2, 3, 64, 96))
+    assert maps.depth.shape == (2, 1, 64, 96)
+    assert maps.segmentation.shape == (2, len(SEGMENTS), 64, 96)
+    assert maps.pose.shape == (2, 18, 16, 24)
+    assert maps.softedge.shape == (2, 1, 64, 96)
+    assert torch.allclose(maps.normal.norm(dim=1), torch.ones(2, 64, 96), atol=1e-5)
+    assert 0 <= float(maps.depth.min()) <= float(maps.depth.max()) <= 1
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
+    network = SceneNet((8, 8, 8, 8, 8)).half().float().eval()
+    save_scene_net(network, tmp_path)
+    image = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(network(image).depth, load_scene_net(tmp_path)(image).depth)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_map_has_the_size_of_its_picture(kind: type[Annotator], tiny: Path, photos: dict[str, Image]) -> None:
+    photo = photos["astronaut"][:150, :70]
+    control_image = kind()(photo)
+    assert control_image.shape == photo.shape
+    assert control_image.dtype == np.uint8
+    if kind is SegmentationEmbedded:
+        allowed = {tuple(ADE20K_PALETTE[i]) for i in SEGMENTS[:-1]} | {(0, 0, 0)}
+        assert {tuple(colour) for colour in control_image.reshape(-1, 3)} <= allowed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_note_names_the_real_annotator(kind: type[Annotator]) -> None:
+    assert "weak on real photos" in kind.note
+    assert kind.weights == ("embedded_annotator",)
+
+
+def test_a_damaged_folder_is_told_in_a_sentence(tiny: Path, photos: dict[str, Image]) -> None:
+    (tiny / "config.json").write_text("{")
+    with pytest.raises(WeightsError, match="is damaged"):
+        DepthEmbedded()(photos["coffee"])
+
+
+def test_segment_targets() -> None:
+    classes = np.array([[12, 3, 2], [0, 132, 77]])
+    assert segment_targets(classes).tolist() == [[0, 1, 2], [3, 7, 8]]
+
+
+def _person(left: float, seed: int) -> np.ndarray:
+    places = np.random.default_rng(seed).uniform(4, 100, (18, 2)) * (0.45, 1) + (left, 0)
+    places[1] = left + 25, 30
+    return np.column_stack([places, np.ones(18)])
+
+
+def test_joints_are_found_where_their_bells_are() -> None:
+    person = _person(40, 0)
+    person[7, 2] = 0
+    found = people_from_heat(pose_targets([person], 128, 128))
+    assert len(found) == 1
+    seen = person[:, 2] > 0
+    assert np.abs(found[0][seen, :2] * HEAT_STRIDE - person[seen, :2]).max() < 1.0
+    assert found[0][7, 2] == 0
+
+
+def test_two_people_keep_their_own_joints() -> None:
+    people = [_person(0, 1), _person(75, 2)]
+    found = sorted(people_from_heat(pose_targets(people, 128, 128)), key=lambda person: person[1, 0])
+    assert len(found) == 2
+    for one, other in zip(found, people, strict=True):
+        assert np.abs(one[:, :2] * HEAT_STRIDE - other[:, :2]).max() < 1.5
+
+
+def test_nobody_is_nobody() -> None:
+    assert people_from_heat(np.zeros((18, 16, 16), np.float32)) == []
+    assert people_from_heat(np.full((18, 16, 16), 0.2, np.float32)) == []

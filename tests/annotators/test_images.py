@@ -1,0 +1,173 @@
+"""Picture files: every mode comes out as upright RGB, every fault has its own sentence."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from annotators.base import Image, InputError
+from annotators.images import fit_size, from_array, load_image, resize
+
+
+def _encode(picture: Pillow.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _bomb(side: int = 30_000) -> bytes:
+    """A PNG of black and white pixels that is small as a file."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 999)) + chunk(b"IEND", b"")
+    )
+
+
+def _wrong_checksum(photo: Image) -> bytes:
+    data = bytearray(_encode(Pillow.fromarray(photo)))
+    data[data.index(b"IDAT") + 100] ^= 0xFF
+    return bytes(data)
+
+
+def _black(width: int, height: int) -> bytes:
+    return _encode(Pillow.new("RGB", (width, height)))
+
+
+def test_bad_files_have_their_own_sentences(photos: dict[str, Image]) -> None:
+    photo = Pillow.fromarray(photos["coffee"])
+    jpeg = _encode(photo, "JPEG")
+    png = _encode(photo)
+    cases = {
+        b"": "is empty",
+        b"just some text\n" * 20: "is not a picture that can be read; give one of PNG, JPEG",
+        b"%PDF-1.7 and so on": "is not a picture",
+        _encode(photo, "TIFF"): "is not a picture",
+        jpeg[: len(jpeg) * 7 // 10]: "damaged or cut off",
+        png[: len(png) * 7 // 10]: "damaged or cut off",
+        png[:20]: "(damaged or cut off|not a picture)",
+        _wrong_checksum(photos["coffee"]): "damaged or cut off",
+        _bomb(): "has 900 megapixels; the limit is 40",
+        _bomb(10_000): "has 100 megapixels; the limit is 40",
+        _bomb(7_000): "has 49 megapixels; the limit is 40",
+        _black(1, 1): "is 1x1 pixels; each side must be at least 8",
+        _black(4000, 16): "is 4000x16 pixels, too narrow",
+        _encode(Pillow.new("RGBA", (64, 64), (9, 9, 9, 0))): "transparent everywhere",
+    }
+    for data, sentence in cases.items():
+        with pytest.raises(InputError, match=sentence):
+            load_image(data)
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"There is no file photo\.png"):
+        load_image(tmp_path / "photo.png")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_image(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP"])
+def test_a_picture_comes_as_it_is(kind: str, photos: dict[str, Image], tmp_path: Path) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    path = tmp_path / "photo"
+    path.write_bytes(_encode(Pillow.fromarray(photos["chelsea"]), kind, **options))
+    assert (load_image(path) == photos["chelsea"]).all()
+    assert load_image(str(path)).flags.writeable
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    image = load_image(_encode(Pillow.fromarray(ramp)))
+    assert image.shape == (64, 64, 3)
+    assert np.abs(image[..., 0].astype(float) - ramp / 257).max() <= 0.5
+
+
+def test_cmyk_keeps_its_colours() -> None:
+    red = Pillow.new("RGB", (32, 32), (200, 30, 40)).convert("CMYK")
+    assert np.abs(load_image(_encode(red, "JPEG", quality=95)).astype(int) - (200, 30, 40)).max() < 12
+
+
+def test_transparency_lies_on_white() -> None:
+    palette = Pillow.new("P", (32, 32), 0)
+    palette.putpalette([255, 0, 0, 0, 0, 255])
+    palette.paste(1, (0, 0, 16, 32))
+    image = load_image(_encode(palette, transparency=0))
+    assert (image[:, :16] == (0, 0, 255)).all()
+    assert (image[:, 16:] == 255).all()
+    half = load_image(_encode(Pillow.new("RGBA", (32, 32), (0, 0, 0, 128))))
+    assert np.abs(half.astype(int) - 127).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_mode_gives_rgb(mode: str) -> None:
+    image = load_image(_encode(Pillow.new(mode, (20, 10))))
+    assert image.shape == (10, 20, 3)
+    assert image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied(orientation: int, photos: dict[str, Image]) -> None:
+    photo = photos["rocket"]
+    turns = {1: photo, 2: photo[:, ::-1], 3: photo[::-1, ::-1], 4: photo[::-1], 5: photo.transpose(1, 0, 2),
+             6: np.rot90(photo, 1), 7: photo[::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(photo, -1)}  # fmt: skip
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    stored = Pillow.fromarray(np.ascontiguousarray(turns[orientation]))
+    assert (load_image(_encode(stored, exif=exif)) == photo).all()
+
+
+def test_broken_exif_does_not_matter(photos: dict[str, Image]) -> None:
+    data = _encode(Pillow.fromarray(photos["rocket"]), exif=b"Exif\0\0broken beyond repair")
+    assert (load_image(data) == photos["rocket"]).all()
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    frames = [Pillow.new("RGB", (32, 32), colour) for colour in ("red", "blue", "green")]
+    image = load_image(_encode(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert (image == (255, 0, 0)).all()
+
+
+def test_arrays_from_elsewhere() -> None:
+    assert from_array(np.zeros((9, 12), np.uint8)).shape == (9, 12, 3)
+    assert from_array(np.zeros((9, 12, 1), np.uint8)).shape == (9, 12, 3)
+    assert (from_array(np.full((9, 12, 4), (0, 0, 0, 9), np.uint8)) > 240).all()
+    for wrong in (np.zeros((9, 12, 2), np.uint8), np.zeros((9, 12, 3)), np.zeros(9, np.uint8)):
+        with pytest.raises(InputError, match="is an array of"):
+            from_array(wrong)
+
+
+@pytest.mark.parametrize("mode", ["crop", "stretch", "pad"])
+@pytest.mark.parametrize("size", [(64, 64), (128, 64), (8, 40), (640, 512)])
+def test_resize_gives_the_size(mode: str, size: tuple[int, int], photos: dict[str, Image]) -> None:
+    image = resize(photos["coffee"], *size, mode=mode)  # pyright: ignore[reportArgumentType]
+    assert image.shape == (size[1], size[0], 3)
+    assert image.dtype == np.uint8
+
+
+def test_crop_keeps_the_middle_and_pad_keeps_all() -> None:
+    image = np.zeros((20, 60, 3), np.uint8)
+    image[:, :20], image[:, 20:40], image[:, 40:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    assert (resize(image, 40, 40, nearest=True) == (0, 255, 0)).all()
+    padded = resize(image, 60, 60, mode="pad", nearest=True)
+    assert (padded[20:40] == image).all()
+    assert not padded[:20].any()
+
+
+def test_nearest_makes_no_new_colours() -> None:
+    labels = np.random.default_rng(0).choice([10, 90, 200], (33, 47, 1)).astype(np.uint8).repeat(3, axis=2)
+    assert set(np.unique(resize(labels, 128, 64, nearest=True))) == {10, 90, 200}
+
+
+def test_fit_size() -> None:
+    assert fit_size(1000, 500, 512) == (512, 256)
+    assert fit_size(500, 1000, 512) == (256, 512)
+    assert fit_size(3000, 30, 512) == (512, 64)

@@ -1,0 +1,90 @@
+"""Annotators without weights, on real photos and on plain ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from annotators.base import Annotator, Image, InputError, create
+from annotators.canny import Canny
+from annotators.maps import is_blank
+from annotators.scribble import ScribbleXDoG, scribble_from_canvas, scribble_from_softedge
+from annotators.softedge import SoftEdgeGradient
+
+KINDS: tuple[type[Annotator], ...] = (Canny, SoftEdgeGradient, ScribbleXDoG)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_white_lines_on_black_of_the_same_size(kind: type[Annotator], photos: dict[str, Image]) -> None:
+    for photo in photos.values():
+        control_image = kind()(photo)
+        assert control_image.shape == photo.shape
+        assert control_image.dtype == np.uint8
+        assert (control_image == control_image[..., :1]).all()
+        assert 1 < control_image.mean() < 110
+        assert control_image.max() > 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_flat_photo_gives_an_empty_map(kind: type[Annotator], grey: int) -> None:
+    assert is_blank(kind()(np.full((64, 96, 3), grey, np.uint8)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lines_lie_where_the_square_ends(kind: type[Annotator]) -> None:
+    image = np.full((128, 128, 3), 240, np.uint8)
+    image[40:90, 30:100] = (20, 60, 120)
+    strong = kind()(image)[..., 0] > 127
+    border = np.zeros((128, 128), bool)
+    border[37:93, 27:103] = True
+    border[44:86, 34:96] = False
+    assert strong.any()
+    assert not (strong & ~border).any()
+    assert strong[:, 60].any()
+    assert strong[60].any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "less", "more"),
+    [
+        (Canny, "high_threshold", 250, 120),
+        (SoftEdgeGradient, "gain", 0.5, 2.0),
+        (SoftEdgeGradient, "smoothing", 3.0, 0.5),
+        (ScribbleXDoG, "threshold", 60, 10),
+    ],
+)
+def test_parameters_do_what_they_say(
+    kind: type[Annotator], name: str, less: float, more: float, photos: dict[str, Image]
+) -> None:
+    photo = photos["chelsea"]
+    assert create(kind, {name: less})(photo).mean() < create(kind, {name: more})(photo).mean()
+
+
+def test_canny_thresholds_the_wrong_way_round() -> None:
+    with pytest.raises(InputError, match="low_threshold is 220, above high_threshold, 200"):
+        Canny(low_threshold=220)
+
+
+def test_scribbles_of_a_soft_edge_are_bold_and_on_the_ridge() -> None:
+    soft = np.zeros((256, 256), np.float32)
+    soft[:, 120:137] = 255 * np.hanning(17)
+    strokes = scribble_from_softedge(soft)[..., 0]
+    columns = np.flatnonzero(strokes[128])
+    assert set(np.unique(strokes)) == {0, 255}
+    assert columns.mean() == pytest.approx(128, abs=1)
+    assert 4 <= len(columns) <= 17
+
+
+@pytest.mark.parametrize("kind", ["layer", "mask", "paper"])
+def test_a_drawing_becomes_white_strokes(kind: str) -> None:
+    ink = np.zeros((32, 48), bool)
+    ink[10, 5:40] = True
+    drawn = {
+        "layer": np.dstack([np.zeros((32, 48, 3), np.uint8), np.where(ink, 255, 0).astype(np.uint8)]),
+        "mask": np.where(ink, 255, 0).astype(np.uint8),
+        "paper": np.where(ink[..., None], 10, 255).astype(np.uint8).repeat(3, axis=2),
+    }[kind]
+    assert (scribble_from_canvas(drawn) == np.where(ink, 255, 0)[..., None]).all()
+    with pytest.raises(InputError, match="Nothing is drawn yet"):
+        scribble_from_canvas(np.full_like(drawn, 255 if kind == "paper" else 0))

@@ -1,0 +1,93 @@
+"""Maps mean what their ControlNets were trained to read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from annotators.maps import (
+    ADE20K_CLASSES,
+    ADE20K_PALETTE,
+    LIMBS,
+    POSE_COLOURS,
+    draw_pose,
+    encode_depth,
+    encode_normal,
+    encode_segmentation,
+    is_blank,
+)
+
+
+def test_the_palette_is_ade20k() -> None:
+    assert len(ADE20K_CLASSES) == len(set(ADE20K_CLASSES)) == len(ADE20K_PALETTE) == 150
+    known = {"wall": (120, 120, 120), "sky": (6, 230, 230), "floor": (80, 50, 50), "tree": (4, 200, 3),
+             "person": (150, 5, 61), "bed": (204, 5, 255), "grass": (4, 250, 7), "flag": (92, 0, 255)}  # fmt: skip
+    for name, colour in known.items():
+        assert tuple(ADE20K_PALETTE[ADE20K_CLASSES.index(name)]) == colour
+    numbers = {"person": 12, "box": 41, "column": 42, "ball": 119, "sculpture": 132}
+    assert {name: ADE20K_CLASSES.index(name) for name in numbers} == numbers
+
+
+def test_near_is_white_whatever_the_scale() -> None:
+    ramp = np.linspace(3, 7, 50).reshape(5, 10)
+    depth = encode_depth(ramp)
+    assert (depth[0, 0, 0], depth[-1, -1, 0]) == (0, 255)
+    assert (np.diff(depth[..., 0].ravel().astype(int)) >= 0).all()
+    assert is_blank(encode_depth(np.full((4, 4), 3.0)))
+
+
+@pytest.mark.parametrize(
+    ("vector", "colour"),
+    [
+        ((0, 0, 1), (128, 128, 255)),  # towards the viewer
+        ((-1, 0, 0), (255, 128, 128)),  # left is red
+        ((1, 0, 0), (0, 128, 128)),
+        ((0, 1, 0), (128, 255, 128)),  # up is green
+        ((0, 0, 0), (128, 128, 255)),  # no surface
+    ],
+)
+def test_normals(vector: tuple[int, int, int], colour: tuple[int, int, int]) -> None:
+    image = encode_normal(np.full((2, 3, 3), vector, np.float32))
+    assert np.abs(image.astype(int) - colour).max() <= 1
+
+
+def test_segmentation_goes_there_and_back() -> None:
+    classes = np.arange(150).reshape(10, 15)
+    colours = encode_segmentation(classes)
+    back = (colours[:, :, None] == ADE20K_PALETTE[None, None]).all(axis=3).argmax(axis=2)
+    assert (back == classes).all()
+    assert not encode_segmentation(np.array([[255, -1]])).any()
+
+
+def _standing(size: float) -> np.ndarray:
+    places = [(5, 1), (5, 2), (4, 2), (3, 4), (3, 6), (6, 2), (7, 4), (7, 6), (4, 6), (4, 7.5), (4, 9), (6, 6), (6, 7.5),
+              (6, 9), (4.7, 0.7), (5.3, 0.7), (4.4, 0.9), (5.6, 0.9)]  # fmt: skip
+    return np.array([(x * size / 10, y * size / 10, 1) for x, y in places])
+
+
+@pytest.mark.parametrize("size", [128, 512])
+def test_a_pose_has_full_joints_over_dark_limbs(size: int) -> None:
+    person = _standing(size)
+    pose = draw_pose([person], size, size)
+    for (x, y, _), colour in zip(person[:14], POSE_COLOURS, strict=False):
+        assert tuple(pose[int(y), int(x)]) == colour
+    shoulder, elbow = person[2], person[3]
+    x, y = ((shoulder + elbow) / 2)[:2]
+    assert tuple(pose[int(y), int(x)]) == tuple(int(0.6 * channel) for channel in POSE_COLOURS[LIMBS.index((2, 3))])
+    assert 0.01 < pose.any(axis=2).mean() < 0.12
+
+
+def test_sticks_keep_their_share_of_the_picture() -> None:
+    small, large = (draw_pose([_standing(size)], size, size).any(axis=2).mean() for size in (256, 1024))
+    assert small == pytest.approx(large, rel=0.15)
+
+
+def test_points_that_are_not_seen_are_not_drawn() -> None:
+    person = _standing(128)
+    person[4, 2] = 0
+    wrist = POSE_COLOURS[4]
+    assert not (draw_pose([person], 128, 128) == wrist).all(axis=2).any()
+    person[:, 2] = 0
+    assert is_blank(draw_pose([person], 128, 128))
+    assert is_blank(draw_pose([], 64, 96))
+    assert draw_pose([], 64, 96).shape == (64, 96, 3)

@@ -1,0 +1,186 @@
+"""Annotators with networks, on random weights saved as the real files are: real classes, loading and sizes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from annotators.base import Annotator, Image
+from annotators.depth import Midas
+from annotators.maps import ADE20K_PALETTE
+from annotators.networks import aux_module, resize_for_network
+from annotators.normal import NormalBAE
+from annotators.openpose import OpenPose
+from annotators.scribble import ScribbleHED
+from annotators.segmentation import ADE20K
+from annotators.softedge import HED
+from models.weights import WeightsError
+
+
+def _save(network: torch.nn.Module, path: Path, drop_prefix: bool = False) -> None:
+    """One stored number a tensor: a file of hundreds of megabytes becomes one of some kilobytes."""
+    state = {}
+    for name, value in network.state_dict().items():
+        short = name.split(".", 1)[1] if drop_prefix else name
+        state[short] = torch.full((1,), 0.01, dtype=value.dtype).expand(value.shape) if value.ndim else value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, path)
+
+
+def _hed(models_dir: Path) -> None:
+    torch.manual_seed(0)
+    network = aux_module("hed").ControlNetHED_Apache2()
+    with torch.no_grad():
+        for number in range(1, 6):
+            getattr(network, f"block{number}").projection.weight.mul_(0.5)
+    (models_dir / "hed").mkdir(parents=True)
+    torch.save(network.state_dict(), models_dir / "hed" / "ControlNetHED.pth")
+
+
+def _is_line_map(control_image: Image) -> bool:
+    return bool((control_image == control_image[..., :1]).all())
+
+
+def test_hed_and_its_scribble(models_dir: Path, photos: dict[str, Image]) -> None:
+    _hed(models_dir)
+    photo = photos["coffee"]
+    soft, safe = HED(detect_resolution=128)(photo), HED(detect_resolution=128, safe=True)(photo)
+    assert soft.shape == photo.shape
+    assert soft.dtype == np.uint8
+    assert _is_line_map(soft)
+    assert len(np.unique(soft)) > 4
+    assert set(np.unique(safe)) <= {0, 128, 255}
+    strokes = ScribbleHED(detect_resolution=128, threshold=1)(photo)
+    assert strokes.shape == photo.shape
+    assert set(np.unique(strokes)) <= {0, 255}
+
+
+@pytest.mark.parametrize("size", [(160, 200), (96, 300)])
+def test_midas(models_dir: Path, photos: dict[str, Image], size: tuple[int, int]) -> None:
+    from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
+
+    torch.manual_seed(0)
+    config = DPTConfig(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, image_size=64, patch_size=16,
+        backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, is_hybrid=False,
+    )  # fmt: skip
+    network = DPTForDepthEstimation(config)
+    with torch.no_grad():
+        network.head.head[-2].weight.abs_()  # behind it is a ReLU, which would make everything 0
+    network.save_pretrained(models_dir / "midas")
+    DPTImageProcessor(size={"height": 64, "width": 64}, image_mean=[0.5] * 3, image_std=[0.5] * 3).save_pretrained(
+        models_dir / "midas"
+    )
+    photo = np.resize(photos["chelsea"], (*size, 3))
+    depth = Midas()(photo)
+    assert depth.shape == photo.shape
+    assert _is_line_map(depth)
+    assert (depth.min(), depth.max()) == (0, 255)
+
+
+def test_ade20k(models_dir: Path, photos: dict[str, Image]) -> None:
+    from transformers import ConvNextConfig, SegformerImageProcessor, UperNetConfig, UperNetForSemanticSegmentation
+
+    torch.manual_seed(0)
+    backbone = ConvNextConfig(
+        depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 8, 8], out_features=["stage1", "stage2", "stage3", "stage4"]
+    )
+    config = UperNetConfig(
+        backbone_config=backbone, hidden_size=16, num_labels=150, pool_scales=[1, 2], use_auxiliary_head=False
+    )
+    UperNetForSemanticSegmentation(config).save_pretrained(models_dir / "ade20k")
+    SegformerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(models_dir / "ade20k")
+    classes = ADE20K()(photos["rocket"])
+    assert classes.shape == photos["rocket"].shape
+    colours = {tuple(colour) for colour in classes.reshape(-1, 3).tolist()}
+    assert colours <= {tuple(colour) for colour in ADE20K_PALETTE.tolist()}
+
+
+def test_normal_bae(models_dir: Path, photos: dict[str, Image]) -> None:
+    library = aux_module("normalbae.nets.NNET")
+    with torch.device("meta"):
+        network = library.NNET(SimpleNamespace(architecture="BN", sampling_ratio=0.4, importance_ratio=0.7))
+    _save(network, models_dir / "normal_bae" / "scannet.pt")
+    normals = NormalBAE(detect_resolution=128)(photos["chelsea"])
+    assert normals.shape == photos["chelsea"].shape
+    assert normals.dtype == np.uint8
+
+
+def test_openpose_finds_nobody_with_blind_weights(models_dir: Path, photos: dict[str, Image]) -> None:
+    models = aux_module("open_pose.model")
+    with torch.device("meta"):
+        network = models.bodypose_model()
+    _save(network, models_dir / "openpose_body" / "body_pose_model.pth", drop_prefix=True)
+    pose = OpenPose(detect_resolution=128)(photos["astronaut"])
+    assert pose.shape == photos["astronaut"].shape
+
+
+def test_openpose_draws_whom_the_library_found(monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]) -> None:
+    points = [SimpleNamespace(x=0.1 + 0.04 * i, y=0.5) for i in range(17)]
+    hand = [SimpleNamespace(x=0.5, y=0.1 + 0.01 * i) for i in range(21)]
+    face = [SimpleNamespace(x=0.9, y=0.9), SimpleNamespace(x=-0.01, y=-0.01)]
+    person = SimpleNamespace(
+        body=SimpleNamespace(keypoints=[*points, None]), left_hand=hand, right_hand=None, face=face
+    )
+    detector = SimpleNamespace(detect_poses=lambda image, include_hand, include_face: [person])
+    monkeypatch.setattr("annotators.openpose._load", lambda paths, more: detector)
+    monkeypatch.setattr("annotators.openpose.weights_file", Path)
+    pose = OpenPose(hands=True, faces=True)(photos["astronaut"])
+    height, width = pose.shape[:2]
+    assert tuple(pose[height // 2, round(0.1 * width)]) == (255, 0, 0)
+    assert tuple(pose[round(0.9 * height), round(0.9 * width)]) == (255, 255, 255)
+    assert tuple(pose[round(0.1 * height), width // 2]) == (0, 0, 255)
+    assert not pose[:4, :4].any()
+
+
+@pytest.mark.parametrize(
+    ("annotator", "file"), [(HED(), "hed/ControlNetHED.pth"), (OpenPose(), "openpose_body/body_pose_model.pth")]
+)
+def test_damaged_weights_are_told_in_a_sentence(
+    models_dir: Path, photos: dict[str, Image], annotator: Annotator, file: str
+) -> None:
+    path = models_dir / file
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a checkpoint at all")
+    with pytest.raises(WeightsError, match=f"{path.name}.*damaged"):
+        annotator(photos["coffee"])
+    torch.save({"of": torch.zeros(1), "another": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="another network"):
+        annotator(photos["coffee"])
+
+
+def test_a_checkpoint_that_runs_code_is_refused(models_dir: Path, photos: dict[str, Image], tmp_path: Path) -> None:
+    witness = tmp_path / "it ran"
+
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (witness,))
+
+    (models_dir / "hed").mkdir(parents=True)
+    torch.save({"norm": Trap()}, models_dir / "hed" / "ControlNetHED.pth")
+    with pytest.raises(WeightsError, match="damaged"):
+        HED()(photos["coffee"])
+    assert not witness.exists()
+
+
+def test_missing_weights_name_the_file(photos: dict[str, Image]) -> None:
+    with pytest.raises(WeightsError, match=r"ControlNetHED\.pth"):
+        HED()(photos["coffee"])
+
+
+def test_one_broken_library_module_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "controlnet_aux.mlsd", None)
+    with pytest.raises(WeightsError, match=r"controlnet_aux\.mlsd, which cannot be imported"):
+        aux_module("mlsd")
+    assert hasattr(aux_module("hed"), "ControlNetHED_Apache2")
+
+
+def test_the_size_for_a_network_keeps_proportions() -> None:
+    assert resize_for_network(np.zeros((100, 200, 3), np.uint8), 512, 64).shape == (512, 1024, 3)
+    assert resize_for_network(np.zeros((1000, 500, 3), np.uint8), 128, 64).shape == (256, 128, 3)

@@ -1,0 +1,154 @@
+"""Maps for a request: size, cache, warnings, and maps of the user's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage import data
+
+import cnet_app.annotate as module
+from annotators.base import Image, InputError
+from annotators.canny import Canny
+from annotators.maps import draw_pose, encode_normal, encode_segmentation
+from annotators.scene_net import SEGMENTS
+from cnet_app.annotate import Annotated, annotate, build_unit, control_image_from_map, default_annotator, looks_like_map
+from cnet_app.conditions import CONDITIONS
+
+PHOTO: Image = np.asarray(data.astronaut())[::2, ::2]
+
+
+def test_the_map_is_made_at_the_size_of_the_picture() -> None:
+    made = annotate("canny", "canny", PHOTO, {"low_threshold": 50}, 192, 128)
+    assert made.control_image.shape == (128, 192, 3)
+    assert set(np.unique(made.control_image)) == {0, 255}  # lines drawn at this size, not scaled to it
+    assert dict(made.parameters) == {"low_threshold": 50, "high_threshold": 200}
+    assert made.warnings == ()
+
+
+def test_a_unit_tells_how_its_map_was_made() -> None:
+    made = annotate("canny", "canny", PHOTO, {}, 128, 128)
+    unit = build_unit(made, conditioning_scale=0.5)
+    assert (unit.pixels == made.control_image).all()
+    assert (unit.condition, unit.annotator, unit.conditioning_scale) == ("canny", "canny", 0.5)
+    assert unit.annotator_parameters["low_threshold"] == 100
+    assert unit.source_sha256 == made.source_sha256
+    assert len(str(made.source_sha256)) == 64
+
+
+def test_the_same_picture_is_annotated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    run = Canny.__call__
+
+    def counted(self: Canny, source_image: Image) -> Image:
+        calls.append(1)
+        return run(self, source_image)
+
+    monkeypatch.setattr(Canny, "__call__", counted)
+    photo = np.roll(PHOTO, 7, axis=0)
+    first = annotate("canny", "canny", photo, {}, 128, 128)
+    again = annotate("canny", "canny", photo.copy(), {}, 128, 128)
+    assert again.control_image is first.control_image
+    assert not first.control_image.flags.writeable
+    assert len(calls) == 1
+    annotate("canny", "canny", photo, {"low_threshold": 30}, 128, 128)
+    annotate("canny", "canny", photo, {}, 64, 64)
+    annotate("canny", "canny", photo[::-1], {}, 128, 128)
+    assert len(calls) == 4
+
+
+def test_the_cache_is_bounded() -> None:
+    cache = module._MapCache(max_bytes=10_000)
+    for number in range(20):
+        cache.get(number, lambda: np.zeros((30, 30, 3), np.uint8))
+    assert len(cache._maps) == 3
+    assert set(cache._maps) == {17, 18, 19}
+
+
+@pytest.mark.parametrize("id", ["canny", "softedge_gradient", "scribble_xdog"])
+def test_a_flat_photo_warns(id: str) -> None:
+    name = next(row.id for row in CONDITIONS if id in row.annotators)
+    made = annotate(name, id, np.full((100, 100, 3), 128, np.uint8), {}, 64, 64)
+    assert "No edges were found" in made.warnings[0]
+
+
+def test_a_map_given_as_a_photo_warns() -> None:
+    edges = annotate("canny", "canny", PHOTO, {}, 256, 256).control_image
+    assert "already looks like a Canny map" in annotate("canny", "canny", edges, {}, 256, 256).warnings[0]
+
+
+def test_wrong_requests_are_told() -> None:
+    with pytest.raises(InputError, match="hed makes no map for canny; choose one of: canny"):
+        annotate("canny", "hed", PHOTO)
+    with pytest.raises(InputError, match="no annotator 'cany'"):
+        annotate("canny", "cany", PHOTO)
+    with pytest.raises(InputError, match="no condition 'cany'"):
+        annotate("cany", "canny", PHOTO)
+    with pytest.raises(InputError, match="low_threshold is 900"):
+        annotate("canny", "canny", PHOTO, {"low_threshold": 900})
+    with pytest.raises(InputError, match="has no annotator parameters"):
+        annotate("canny", None, PHOTO, {"low_threshold": 90})
+    with pytest.raises(InputError, match="too narrow"):
+        annotate("canny", "canny", np.zeros((16, 4000, 3), np.uint8))
+
+
+def _own(condition: str, image: Image, **options: bool) -> Annotated:
+    return control_image_from_map(condition, image, 128, 128, **options)
+
+
+def test_a_map_of_ones_own_is_taken_as_it_is() -> None:
+    edges = annotate("canny", "canny", PHOTO, {}, 128, 128).control_image
+    own = _own("canny", edges)
+    assert (own.control_image == edges).all()
+    assert (own.annotator, own.source_sha256, own.warnings) == (None, None, ())
+    assert build_unit(own).annotator is None
+    assert (annotate("canny", None, edges, None, 128, 128).control_image == edges).all()
+
+
+def test_dark_lines_on_white_are_named_not_changed() -> None:
+    edges = annotate("canny", "canny", PHOTO, {}, 128, 128).control_image
+    dark = _own("canny", 255 - edges)
+    assert "dark lines on white" in dark.warnings[0]
+    assert (dark.control_image == 255 - edges).all()
+    inverted = _own("canny", 255 - edges, invert=True)
+    assert inverted.warnings == ()
+    assert (inverted.control_image == edges).all()
+
+
+def test_label_maps_keep_their_colours_at_any_size() -> None:
+    classes = np.array(SEGMENTS[:-1])[np.add.outer(np.arange(50) // 7, np.arange(90) // 11) % 8]
+    colours = encode_segmentation(classes)
+    own = _own("segmentation", colours)
+    assert own.warnings == ()
+    assert set(map(tuple, own.control_image.reshape(-1, 3))) <= set(map(tuple, colours.reshape(-1, 3)))
+
+
+@pytest.mark.parametrize("row", CONDITIONS, ids=lambda row: row.id)
+def test_a_photo_given_as_a_map_warns(row: object) -> None:
+    own = _own(row.id, PHOTO)  # pyright: ignore[reportAttributeAccessIssue]
+    assert "if it is a photo, choose an annotator" in own.warnings[0]
+    assert not looks_like_map(row.id, PHOTO)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_real_maps_are_recognised() -> None:
+    y, x = np.mgrid[-1:1:128j, -1:1:128j]
+    z = np.sqrt(np.clip(1 - x**2 - y**2, 0, None))
+    normals = encode_normal(np.dstack([x, -y, z]) * (z > 0)[..., None])
+    person = np.column_stack([np.random.default_rng(0).uniform(20, 100, (18, 2)), np.ones(18)])
+    pose = draw_pose([person], 256, 256)
+    assert looks_like_map("normal", normals)
+    assert looks_like_map("openpose", pose)
+    assert _own("normal", normals).warnings == _own("openpose", pose).warnings == ()
+
+
+def test_a_blank_map_warns() -> None:
+    assert "one colour only" in _own("depth", np.zeros((64, 64, 3), np.uint8)).warnings[0]
+
+
+def test_the_default_annotator_is_the_best_that_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find", lambda id: None)
+    offline = {row.id: default_annotator(row.id) for row in CONDITIONS}
+    assert offline["canny"] == "canny"
+    assert offline["softedge"] == "softedge_gradient"
+    assert offline["depth"] == "depth_embedded"
+    monkeypatch.setattr(module, "find", lambda id: "somewhere")
+    assert default_annotator("depth") == "midas"
