@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from annotators.base import InputError
-from models.catalog import CATALOG, COMPONENTS_XL, Defaults, Family, File, Kind, entry, hub_entry
+from models.catalog import CATALOG, COMPONENTS_XL, Defaults, Family, File, Kind, entry, hub_entry, size_text
 from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, read_json
 from models.weights import Progress, fetch_row, find, offline
 
@@ -42,27 +42,29 @@ class Base:
     defaults: Defaults
 
 
-def device_and_dtype(device: str = "auto") -> tuple[torch.device, torch.dtype]:
-    """float16 on a GPU, float32 on the CPU. Raises InputError where the device is not there."""
-    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+def choose_device(device: str = "auto") -> tuple[torch.device, torch.dtype]:
+    """The device, and float16 on an NVIDIA GPU, else float32. Raises InputError where the device is not there."""
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    if torch.cuda.is_available():
+        there.append("cuda")
     chosen = there[-1] if device == "auto" else device
     if chosen.split(":")[0] not in there:
         raise InputError(f"The device is {device!r}, but this machine has: auto, {', '.join(there)}.")
-    return torch.device(chosen), torch.float32 if chosen == "cpu" else torch.float16
+    return torch.device(chosen), torch.float16 if chosen.startswith("cuda") else torch.float32
 
 
 def default_base() -> tuple[str, str]:
-    """Id of the base to start with, and why it is that one in a sentence."""
+    """Id of the base to start with, and why it is that one, as a clause: 'there is no GPU'."""
     if not torch.cuda.is_available():
-        return "embedded", "This machine has no GPU that torch can use, so the small embedded model makes the pictures."
+        return "embedded", "there is no GPU that torch can use"
     if find("sd15"):
-        return "sd15", "This machine has a GPU and Stable Diffusion 1.5 is here, so it makes the pictures."
+        return "sd15", "there is a GPU and Stable Diffusion 1.5 is here"
     if offline():
-        return (
-            "embedded",
-            "Stable Diffusion 1.5 is not here and the app is offline, so the embedded model makes the pictures.",
-        )
-    return "sd15", "This machine has a GPU, so Stable Diffusion 1.5 makes the pictures; it is downloaded once (2.1 GB)."
+        return "embedded", "there is a GPU, but Stable Diffusion 1.5 is not here and the app is offline"
+    size = size_text(entry("sd15").size)
+    return "sd15", f"there is a GPU; Stable Diffusion 1.5 ({size}) is downloaded once"
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:

@@ -19,22 +19,7 @@ WIDTHS = (8, 16)
 TEXT_WIDTH = 16
 TOKENS = 16
 """Longest prompt in tokens, marks included."""
-WORDS = (
-    "a",
-    "and",
-    "ball",
-    "blue",
-    "box",
-    "cone",
-    "green",
-    "night",
-    "person",
-    "poster",
-    "red",
-    "sky",
-    "under",
-    "yellow",
-)
+WORDS = ("a", "and", "ball", "blue", "box", "cone", "green", "night", "person", "poster", "red", "sky", "under", "yellow")  # fmt: skip
 
 _BLOCKS: dict[str, Any] = {
     "block_out_channels": WIDTHS,
