@@ -71,7 +71,7 @@ def read_settings(
     for option in dataclasses.fields(Settings):
         variable = f"CNET_{option.name.upper()}"
         parse = option.metadata["parse"]
-        extra = {"nargs": "?", "const": True} if parse is _switch else {"metavar": option.name.upper()}
+        extra: dict[str, Any] = {"nargs": "?", "const": True} if parse is _switch else {"metavar": "VALUE"}
         parser.add_argument(
             f"--{option.name.replace('_', '-')}",
             type=parse,

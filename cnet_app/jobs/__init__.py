@@ -1,0 +1,1 @@
+"""Jobs: who waits, what runs, what was made. The one place where models run."""

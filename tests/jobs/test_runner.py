@@ -1,0 +1,202 @@
+"""One job at a time, in turn, and whatever happens the next one works."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from annotators.images import load_image
+from cnet_app.errors import InputError, OutOfMemoryError, SaveError, StudioError
+from cnet_app.jobs import runner as runner_module
+from cnet_app.jobs.runner import Runner
+from cnet_app.jobs.state import JobState
+from cnet_app.recipe import read_request
+from cnet_app.settings import Settings
+from models.weights import WeightsError
+from tests.jobs.fake_engine import FakeEngine, fake_picture, request
+
+
+@pytest.fixture
+def fake() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def runner(fake: FakeEngine, tmp_path: Path) -> Iterator[Runner]:
+    runner = Runner(Settings(output_dir=tmp_path / "pictures", max_waiting=5), fake.engine())
+    yield runner
+    fake.gate.set()
+    runner.close()
+
+
+def finish(runner: Runner, id: str) -> JobState:
+    return list(runner.watch(id))[-1]
+
+
+def test_every_picture_is_on_the_disk_and_holds_its_own_recipe(runner: Runner) -> None:
+    wanted = request("two cats", num_images=2, seed=5)
+    end = finish(runner, runner.submit(wanted, "me"))
+    assert (end.status, end.fraction) == ("done", 1.0)
+    assert end.result is not None
+    assert end.result.seeds == (5, 6)
+    for index, path in enumerate(end.result.paths):
+        own = wanted.only_picture(index)
+        assert read_request(Path(path)) == own
+        assert np.array_equal(load_image(path), fake_picture(own, 3))
+
+
+def test_a_picture_is_saved_before_anyone_is_told(runner: Runner) -> None:
+    for state in runner.watch(runner.submit(request(num_images=3), "me")):
+        assert all(Path(path).is_file() for path in state.paths)
+
+
+def test_users_take_turns_and_know_their_place(runner: Runner, fake: FakeEngine) -> None:
+    fake.gate.clear()
+    first = runner.submit(request("a1"), "a")
+    assert fake.entered.wait(5)
+    others = [runner.submit(request(prompt), prompt[0]) for prompt in ("a2", "a3", "b1")]
+    assert [runner.state(id).place for id in (first, *others)] == [0, 1, 3, 2]
+    fake.gate.set()
+    for id in others:
+        finish(runner, id)
+    assert fake.prompts == ["a1", "a2", "b1", "a3"]
+
+
+def test_a_running_job_stops_when_it_is_cancelled_and_the_next_one_works(runner: Runner, fake: FakeEngine) -> None:
+    fake.gate.clear()
+    id = runner.submit(request("stop me"), "me")
+    assert fake.entered.wait(5)
+    runner.cancel(id)
+    assert finish(runner, id).status == "cancelled"
+    fake.gate.set()
+    assert finish(runner, runner.submit(request(), "me")).status == "done"
+
+
+def test_a_waiting_job_that_is_cancelled_never_runs(runner: Runner, fake: FakeEngine) -> None:
+    fake.gate.clear()
+    running = runner.submit(request("runs"), "me")
+    assert fake.entered.wait(5)
+    waiting = runner.submit(request("waits"), "me")
+    runner.cancel(waiting)
+    assert finish(runner, waiting).status == "cancelled"
+    fake.gate.set()
+    assert finish(runner, running).status == "done"
+    assert finish(runner, runner.submit(request("later"), "me")).status == "done"
+    assert fake.prompts == ["runs", "later"]
+
+
+def test_finished_pictures_stay_when_the_rest_is_cancelled(runner: Runner, fake: FakeEngine) -> None:
+    fake.seconds = 0.01
+    id = runner.submit(request(num_images=8, num_inference_steps=20), "me")
+    for state in runner.watch(id):
+        if state.paths:
+            runner.cancel(id)
+    end = runner.state(id)
+    assert end.status == "cancelled"
+    assert 1 <= len(end.paths) < 8
+    assert all(Path(path).is_file() for path in end.paths)
+
+
+def test_cancelling_what_is_over_or_unknown_changes_nothing(runner: Runner) -> None:
+    id = runner.submit(request(), "me")
+    finish(runner, id)
+    runner.cancel(id)
+    runner.cancel("no such job")
+    assert runner.state(id).status == "done"
+    with pytest.raises(InputError, match="no such job"):
+        runner.state("no such job")
+
+
+@pytest.mark.parametrize("error", [InputError("a mistake"), WeightsError("no file"), OutOfMemoryError("too small")])
+def test_what_is_told_is_told_word_for_word(runner: Runner, fake: FakeEngine, error: Exception) -> None:
+    fake.faults["bad"] = error
+    end = finish(runner, runner.submit(request("bad"), "me"))
+    assert (end.status, end.error) == ("failed", str(error))
+    assert finish(runner, runner.submit(request("good"), "me")).status == "done"
+
+
+def test_an_unknown_error_has_a_number_and_its_traceback_is_in_the_log_alone(
+    runner: Runner, fake: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.faults["bad"] = ZeroDivisionError("secret detail")
+    end = finish(runner, runner.submit(request("bad"), "me"))
+    assert end.status == "failed"
+    assert "secret detail" not in end.error
+    number = end.error.split("error ")[1][:6]
+    assert number in caplog.text
+    assert "secret detail" in caplog.text
+    assert finish(runner, runner.submit(request("good"), "me")).status == "done"
+
+
+def test_after_memory_ran_out_the_models_are_let_go(runner: Runner, fake: FakeEngine) -> None:
+    fake.faults["huge"] = OutOfMemoryError("too small")
+    for prompt in ("fine", "huge", "fine"):
+        finish(runner, runner.submit(request(prompt), "me"))
+    assert fake.loaded == ["embedded", "embedded_canny"] * 2
+
+
+def test_a_model_that_cannot_be_loaded_is_told_by_the_job_and_tried_again(runner: Runner, fake: FakeEngine) -> None:
+    fake.faults["base:embedded"] = WeightsError("unet is not there")
+    assert finish(runner, runner.submit(request(), "me")).error == "unet is not there"
+    fake.faults.clear()
+    assert finish(runner, runner.submit(request(), "me")).status == "done"
+
+
+def test_a_picture_that_cannot_be_saved_fails_the_job(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Path:
+        raise SaveError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner_module, "save_picture", full)
+        assert finish(runner, runner.submit(request(), "me")).error == "The disk is full."
+    assert finish(runner, runner.submit(request(), "me")).status == "done"
+
+
+def test_the_line_is_bounded(runner: Runner, fake: FakeEngine) -> None:
+    fake.gate.clear()
+    runner.submit(request("runs"), "me")
+    assert fake.entered.wait(5)
+    for _ in range(5):
+        runner.submit(request(), "me")
+    with pytest.raises(StudioError, match="5 jobs wait already"):
+        runner.submit(request(), "me")
+
+
+def test_progress_comes_with_small_previews_and_not_too_often(
+    runner: Runner, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "INTERVAL", 0.1)
+    fake.seconds = 0.01
+    states = list(runner.watch(runner.submit(request(num_inference_steps=50, width=512, height=256), "me")))
+    steps = sorted({state.step for state in states if state.step})
+    assert 2 <= len(steps) <= 8
+    previews = [load_image(state.preview) for state in states if state.preview]
+    assert previews
+    assert all(preview.shape == (128, 256, 3) for preview in previews)
+    assert states[-1].preview == b""
+
+
+def test_closing_stops_what_runs_and_remembers_what_waited(fake: FakeEngine, tmp_path: Path) -> None:
+    settings = Settings(output_dir=tmp_path)
+    runner = Runner(settings, fake.engine())
+    fake.gate.clear()
+    runner.submit(request("runs"), "me")
+    assert fake.entered.wait(5)
+    runner.submit(request("waits"), "me")
+    runner.close()
+    again = Runner(settings, fake.engine())
+    assert {r.request.prompt: r.status for r in again.history()} == {"runs": "interrupted", "waits": "interrupted"}
+    again.close()
+
+
+def test_making_a_runner_starts_no_thread(fake: FakeEngine, tmp_path: Path) -> None:
+    before = threading.active_count()
+    runner = Runner(Settings(output_dir=tmp_path), fake.engine())
+    assert (threading.active_count(), fake.loaded) == (before, [])
+    assert runner.base(timeout=5) == ("embedded", "this is a test")
+    runner.close()
