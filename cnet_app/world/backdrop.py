@@ -109,7 +109,8 @@ def _blend(base: Colours, colour: tuple[float, float, float], amount: NDArray[np
     touched = np.flatnonzero(amount.max(axis=1) > 0)
     if len(touched):
         rows = slice(int(touched[0]), int(touched[-1]) + 1)
-        base[rows] += (np.array(colour, np.float32) - base[rows]) * amount[rows][..., None].astype(np.float32)
+        for channel, value in enumerate(colour):
+            base[rows, :, channel] += (np.float32(value) - base[rows, :, channel]) * amount[rows]
 
 
 def _distance(columns: NDArray[np.float64], rows: NDArray[np.float64], x: float, y: float) -> NDArray[np.float32]:

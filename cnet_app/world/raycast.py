@@ -62,8 +62,10 @@ class Box:
         offset, along = (self.centre - origin) @ self.axes.T, direction @ self.axes.T
         along = np.where(np.abs(along) < 1e-9, 1e-9, along)
         reach = np.sign(along) * self.half
-        enter = ((offset - reach) / along).max(axis=-1)
-        leave = ((offset + reach) / along).min(axis=-1)
+        x, y, z = np.moveaxis((offset - reach) / along, -1, 0)
+        enter = np.maximum(np.maximum(x, y), z)
+        x, y, z = np.moveaxis((offset + reach) / along, -1, 0)
+        leave = np.minimum(np.minimum(x, y), z)
         return np.where((enter < leave) & (enter > EPSILON), enter, np.inf)
 
     def normal(self, point: Vector) -> Vector:

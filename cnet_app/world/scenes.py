@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import cv2
@@ -105,9 +106,7 @@ def _arrange(rng: np.random.Generator, things: tuple[Thing, ...], sky: str) -> t
     position = np.array((0.0, max(0.5, distance * np.sin(elevation)), distance * np.cos(elevation)))
     sizes = [_HEIGHTS[thing.shape] * rng.uniform(0.85, 1.15) for thing in things]
     widths = [size * _WIDTHS[thing.shape] for thing, size in zip(things, sizes, strict=True)]
-    steps = np.cumsum(
-        [0.0] + [(a + b) / 2 + rng.uniform(-0.05, 0.25) for a, b in zip(widths, widths[1:], strict=False)]
-    )
+    steps = np.cumsum([0.0] + [(a + b) / 2 + rng.uniform(-0.05, 0.25) for a, b in itertools.pairwise(widths)])
     across = rng.permutation(count)
     solids: list[Solid] = []
     owners: list[int] = []

@@ -76,7 +76,9 @@ class Surface:
             np.multiply(reach, direction, out=point[..., axis])
             point[..., axis] += np.float32(camera.position[axis])
         up_or_back = np.array([(0, 0, 0), (0, 1, 0), (0, 0, 1)], np.float32)[ground]
-        normal = np.repeat(up_or_back[:, None], side, axis=1)
+        normal = np.empty_like(point)
+        for axis in range(3):
+            normal[..., axis] = up_or_back[:, axis, None]
         for number, (one, window) in enumerate(zip(stage.solids, hits.windows, strict=True)):
             here = hits.solid[window] == number
             if here.any():
