@@ -81,7 +81,7 @@ def take_crop(rng: Generator, size: int, held_out: bool) -> Image:
     if rng.random() < 0.5:
         crop = cv2.flip(crop, 1)
     gamma = float(np.exp(rng.uniform(-0.4, 0.4)))
-    return (255 * np.linspace(0, 1, 256) ** gamma).astype(np.uint8)[crop]
+    return (255 * np.linspace(0, 1, 256) ** gamma).astype(np.uint8)[np.asarray(crop, np.uint8)]
 
 
 def cut_photo(grey: Image, rng: Generator, levels: int, busiest: float) -> tuple[ToneMap, Image]:
