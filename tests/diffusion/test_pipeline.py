@@ -1,0 +1,148 @@
+"""generate(): the same seed is the same picture, progress, cancel, and what is told when something goes wrong."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import ControlNetModel
+
+from cnet_app.diffusion import pipeline
+from cnet_app.diffusion.pipeline import Step, generate
+from cnet_app.errors import CancelledError, InputError, OutOfMemoryError, StudioError
+from models.catalog import Family
+from models.loader import Base
+from tests.diffusion.conftest import request_for, unit
+
+Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
+
+
+@pytest.mark.parametrize("family", ["embedded", "sd15", "sdxl"])
+@pytest.mark.parametrize("scheduler", ["default", "euler_a"])
+def test_picture_i_is_what_seed_plus_i_makes_alone(
+    bases: dict[Family, Base], nets: Nets, family: Family, scheduler: str
+) -> None:
+    base, net = bases[family], nets[family][:1]
+    request = request_for(unit(), num_images=3, guidance_scale=2, scheduler=scheduler)
+    pictures = generate(base, net, request)
+    assert len(pictures) == 3
+    for index, picture in enumerate(pictures):
+        assert picture.dtype == np.uint8
+        assert picture.shape == (64, 64, 3)
+        np.testing.assert_array_equal(picture, generate(base, net, request.only_picture(index))[0])
+
+
+def test_everything_in_a_request_matters(bases: dict[Family, Base], nets: Nets) -> None:
+    base, net = bases["sd15"], nets["sd15"][:1]
+    request = request_for(unit(), guidance_scale=5)
+    seen = {generate(base, net, request)[0].tobytes()}
+    for change in (
+        {"seed": 12},
+        {"prompt": "a blue cone"},
+        {"prompt": ""},
+        {"negative_prompt": "green"},
+        {"guidance_scale": 1},
+        {"num_inference_steps": 5},
+        {"scheduler": "euler"},
+        {"guess_mode": True},
+        {"units": (unit(1),)},
+        {"units": (unit(conditioning_scale=0.5),)},
+        {"units": (unit(control_guidance_start=0.5),)},
+    ):
+        seen.add(generate(base, net, dataclasses.replace(request, **change))[0].tobytes())
+    assert len(seen) == 12
+
+
+def test_progress_counts_every_step_and_shows_previews(bases: dict[Family, Base], nets: Nets) -> None:
+    steps: list[Step] = []
+    generate(
+        bases["sd15"], nets["sd15"][:1], request_for(unit(), num_images=2, num_inference_steps=3), on_step=steps.append
+    )
+    assert [(s.image_index, s.step, s.steps) for s in steps] == [(i, n, 3) for i in range(2) for n in (1, 2, 3)]
+    previews = [step.preview() for step in steps]
+    assert all(preview.shape == (8, 8, 3) and preview.dtype == np.uint8 for preview in previews)
+    assert (previews[0] != previews[2]).any()
+
+
+def test_the_last_preview_of_the_embedded_family_is_the_picture(bases: dict[Family, Base]) -> None:
+    steps: list[Step] = []
+    picture = generate(bases["embedded"], [], request_for(), on_step=steps.append)[0]
+    np.testing.assert_allclose(steps[-1].preview().astype(int), picture, atol=1)
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_cancel_stops_before_the_next_step(
+    bases: dict[Family, Base], nets: Nets, count_runs: Callable[..., Counter[str]], after: int
+) -> None:
+    base, net = bases["sd15"], nets["sd15"][:1]
+    request = request_for(unit(), num_inference_steps=8, num_images=2)
+    expected = generate(base, net, request)
+    runs, done = count_runs(unet=base.unet), list[Step]()
+    with pytest.raises(CancelledError):
+        generate(base, net, request, on_step=done.append, cancelled=lambda: len(done) >= after)
+    assert runs["unet"] == after
+    for ours, again in zip(generate(base, net, request), expected, strict=True):
+        np.testing.assert_array_equal(ours, again)
+
+
+def test_an_error_from_a_listener_is_passed_on(bases: dict[Family, Base]) -> None:
+    def fail(step: Step) -> None:
+        raise RuntimeError("the listener's own")
+
+    with pytest.raises(RuntimeError, match="the listener's own"):
+        generate(bases["sd15"], [], request_for(), on_step=fail)
+
+
+def test_too_little_memory_is_told_and_the_next_job_works(
+    bases: dict[Family, Base], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "create_noise", lambda *_: torch.empty(2**50))
+        with pytest.raises(OutOfMemoryError, match="memory of cpu is too small for 64x64 pixels with 0 control units"):
+            generate(bases["sd15"], [], request_for())
+    generate(bases["sd15"], [], request_for())
+
+
+def test_invalid_numbers_are_told(bases: dict[Family, Base]) -> None:
+    unet: Any = copy.deepcopy(bases["sd15"].unet)
+    unet.conv_out.bias.data[:] = float("nan")
+    with pytest.raises(StudioError, match=r"no valid numbers in torch\.float32 at guidance_scale 3"):
+        generate(dataclasses.replace(bases["sd15"], unet=unet), [], request_for(guidance_scale=3))
+
+
+def test_units_and_networks_must_agree(bases: dict[Family, Base], nets: Nets) -> None:
+    with pytest.raises(InputError, match="1 control units, but 2 ControlNets"):
+        generate(bases["sd15"], nets["sd15"], request_for(unit()))
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl", "embedded"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_makes_nearly_the_same_picture(
+    bases: dict[Family, Base], nets: Nets, family: Family, dtype: torch.dtype
+) -> None:
+    base, request = bases[family], request_for(unit(), guidance_scale=2)
+    half = dataclasses.replace(
+        base,
+        unet=copy.deepcopy(base.unet).to(dtype),
+        text_encoders=tuple(copy.deepcopy(encoder).to(dtype) for encoder in base.text_encoders),
+        dtype=dtype,
+    )
+    net = copy.deepcopy(nets[family][0]).to(dtype)
+    picture = generate(half, [net], request)[0]
+    assert np.abs(picture.astype(int) - generate(base, nets[family][:1], request)[0]).mean() < 3
+
+
+def test_the_loaded_models_are_left_as_they_were(bases: dict[Family, Base], nets: Nets) -> None:
+    base, net = bases["sd15"], nets["sd15"][0]
+    before = {name: tensor.clone() for name, tensor in (*base.unet.state_dict().items(), *net.state_dict().items())}
+    generate(base, [net], request_for(unit(), guidance_scale=2))
+    after = dict((*base.unet.state_dict().items(), *net.state_dict().items()))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert base.scheduler.timesteps.shape == (1000,)  # ours are made afresh

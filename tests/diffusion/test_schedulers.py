@@ -1,0 +1,111 @@
+"""Samplers: each goes where a perfect model points, for every prediction type, and previews see it coming."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, PNDMScheduler
+from torch import Tensor
+
+from cnet_app.diffusion.denoise import Progress, denoise
+from cnet_app.diffusion.previews import predict_original
+from cnet_app.diffusion.prompts import Text
+from cnet_app.diffusion.schedulers import SAMPLERS, create_scheduler, sampler
+from cnet_app.errors import InputError
+from models.catalog import Family
+from models.loader import Base
+
+TARGET = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(5))
+
+
+class PerfectUNet:
+    """Knows the noise-free latents, and says what a U-Net of the scheduler's prediction type should say."""
+
+    dtype = torch.float32
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+
+    def __call__(self, sample: Tensor, timestep: Tensor, **_: Any) -> tuple[Tensor]:
+        levels = self.scheduler.alphas_cumprod
+        level = torch.lerp(levels[int(timestep)], levels[min(int(timestep) + 1, 999)], float(timestep) % 1)
+        signal, noise = level.sqrt(), (1 - level).sqrt()
+        epsilon = (sample - signal * TARGET) / noise
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return (signal * epsilon - noise * TARGET,)
+        return (epsilon,)
+
+
+def run(scheduler: Any, on_step: Any = lambda progress: None) -> Tensor:
+    scheduler.set_timesteps(20)
+    noise = torch.randn(TARGET.shape, generator=torch.Generator().manual_seed(1))
+    return denoise(
+        PerfectUNet(scheduler),
+        scheduler,
+        noise,
+        Text(torch.zeros(1, 1, 1)),
+        (),
+        guidance_scale=1,
+        generator=torch.Generator().manual_seed(2),
+        on_step=on_step,
+        cancelled=lambda: False,
+    )
+
+
+@pytest.mark.parametrize("id", [row.id for row in SAMPLERS])
+@pytest.mark.parametrize("family", ["embedded", "sd15", "sd21"])
+def test_each_sampler_reaches_what_a_perfect_model_knows(bases: dict[Family, Base], family: Family, id: str) -> None:
+    scheduler = create_scheduler(id, bases[family].scheduler)
+    latents = run(scheduler)
+    assert (latents - TARGET).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("id", [row.id for row in SAMPLERS])
+@pytest.mark.parametrize("family", ["embedded", "sd15"])
+def test_previews_see_the_end_from_the_first_step(bases: dict[Family, Base], family: Family, id: str) -> None:
+    scheduler = create_scheduler(id, bases[family].scheduler)
+    errors: list[float] = []
+
+    def look(done: Progress) -> None:
+        seen = predict_original(scheduler, done.model_input, done.prediction, done.timestep)
+        errors.append(float((seen - TARGET).abs().mean()))
+
+    run(scheduler, look)
+    assert len(errors) == 20
+    assert max(errors) < 0.05
+
+
+@pytest.mark.parametrize("id", [row.id for row in SAMPLERS])
+def test_the_bases_noise_levels_carry_over(bases: dict[Family, Base], id: str) -> None:
+    config = create_scheduler(id, bases["embedded"].scheduler).config
+    assert config.prediction_type == "v_prediction"
+    assert config.rescale_betas_zero_snr is True
+    assert config.timestep_spacing == "trailing"
+
+
+def test_karras_spacing_does_not_leak_from_the_base() -> None:
+    from diffusers import EulerDiscreteScheduler
+
+    base = EulerDiscreteScheduler(use_karras_sigmas=True)
+    assert create_scheduler("default", base).config.use_karras_sigmas is True
+    assert create_scheduler("euler", base).config.use_karras_sigmas is False
+    assert create_scheduler("dpmpp_2m", base).config.use_karras_sigmas is False
+
+
+def test_the_default_is_the_bases_own_but_another_object() -> None:
+    base = PNDMScheduler(skip_prk_steps=True, steps_offset=1)
+    made = create_scheduler("default", base)
+    assert type(made) is PNDMScheduler
+    assert made is not base
+    assert made.config.skip_prk_steps is True
+    assert type(create_scheduler("ddim", base)) is DDIMScheduler
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"no scheduler 'magic'; choose one of: default, ddim, .*euler_a"):
+        sampler("magic")
+    with pytest.raises(InputError):
+        create_scheduler("magic", SimpleNamespace(config={}))
