@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from annotators.base import InputError
@@ -24,10 +24,10 @@ class Condition:
     """scikit-image photo (skimage.data) or `world:SEED`, a procedural scene."""
     example_prompt: str
     """What the example asks of the embedded model."""
-    conditioning_scale: float = 1.0
+    measure: str
+    """How a result is held against its map: a name of cnet_app.fidelity.MEASURES."""
     canvas: bool = False
     """Offers a canvas to draw on beside the photo."""
-    aliases: tuple[str, ...] = field(default=())
 
 
 def _row(
@@ -37,6 +37,7 @@ def _row(
     annotators: str,
     example: str,
     example_prompt: str,
+    measure: str,
     canvas: bool = False,
     **controlnets: str,
 ) -> Condition:
@@ -48,6 +49,7 @@ def _row(
         controlnets=MappingProxyType(controlnets),
         example=example,
         example_prompt=example_prompt,
+        measure=measure,
         canvas=canvas,
     )
 
@@ -55,37 +57,37 @@ def _row(
 CONDITIONS: tuple[Condition, ...] = (
     _row(
         "canny", "Canny", "Hard edges: keeps every outline of the photo.",
-        "canny", "astronaut", "a poster in ocean colours",
+        "canny", "astronaut", "a poster in ocean colours", "edge_f1",
         embedded="embedded_canny", sd15="control_v11p_sd15_canny", sd21="controlnet_sd21_canny", sdxl="controlnet_canny_sdxl",
     ),
     _row(
         "softedge", "Soft edge", "Soft outlines: keeps shapes, lets textures go.",
-        "hed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours",
+        "hed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours", "ms_ssim",
         embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "openpose", "OpenPose", "Body pose: places people by their joints.",
-        "openpose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky",
+        "openpose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky", "pck",
         embedded="embedded_openpose", sd15="control_v11p_sd15_openpose", sd21="controlnet_sd21_openpose", sdxl="controlnet_openpose_sdxl",
     ),
     _row(
         "depth", "Depth", "Near and far: keeps the layout of the scene.",
-        "midas depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky",
+        "midas depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky", "rmse",
         embedded="embedded_depth", sd15="control_v11f1p_sd15_depth", sd21="controlnet_sd21_depth", sdxl="controlnet_depth_sdxl",
     ),
     _row(
         "normal", "Normals", "Surface directions: keeps relief and light.",
-        "normal_bae normal_embedded", "world:5", "a clay picture of a yellow box under a day sky",
+        "normal_bae normal_embedded", "world:5", "a clay picture of a yellow box under a day sky", "mean_angle",
         embedded="embedded_normal", sd15="control_v11p_sd15_normalbae", sd21="controlnet_sd21_normalbae", sdxl="controlnet_union_sdxl",
     ),
     _row(
         "segmentation", "Segmentation", "What is where, in ADE20K colours.",
-        "ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky",
+        "ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky", "mean_iou",
         embedded="embedded_segmentation", sd15="control_v11p_sd15_seg", sd21="controlnet_sd21_ade20k", sdxl="controlnet_segmentation_sdxl",
     ),
     _row(
         "scribble", "Scribble", "A rough drawing: draw it here or take the outlines of a photo.",
-        "scribble_xdog scribble_hed", "chelsea", "a stained glass window in fire colours", canvas=True,
+        "scribble_xdog scribble_hed", "chelsea", "a stained glass window in fire colours", "edge_f1", canvas=True,
         embedded="embedded_scribble", sd15="control_v11p_sd15_scribble", sd21="controlnet_sd21_scribble", sdxl="controlnet_scribble_sdxl",
     ),
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Training from scratch: the embedded model, its ControlNets (the paper's recipe) and its annotator network."""

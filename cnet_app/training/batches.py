@@ -1,0 +1,81 @@
+"""Batches for the diffusion trainings: latents made once, a random condition for every picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cnet_app.training.autoencoder import LATENT_CHANNELS, encode, to_tensor
+from cnet_app.training.dataset import MAPS, Dataset
+
+SHARES = {
+    "canny": 0.3,
+    "scribble": 0.16,
+    "softedge": 0.16,
+    "depth": 0.12,
+    "normal": 0.1,
+    "segmentation": 0.1,
+    "openpose": 0.16,
+}
+"""How often each condition is drawn where a picture has several."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pictures: latents (B, 16, h, w), hints (B, 3, 8h, 8w) in [0, 1], captions with some emptied."""
+
+    latents: Tensor
+    hints: Tensor
+    captions: list[str]
+
+
+@torch.inference_mode()
+def encode_dataset(vae: AutoencoderTiny, dataset: Dataset, path: Path, batch_size: int = 32) -> NDArray[np.float16]:
+    """All latents of a data set, (N, 16, h, w), from `path` or computed and kept there."""
+    if path.exists():
+        return np.load(path, mmap_mode="r")
+    side = dataset.images.shape[1] // 8
+    latents = np.empty((len(dataset), LATENT_CHANNELS, side, side), np.float16)
+    for start in range(0, len(dataset), batch_size):
+        images = to_tensor(dataset.images[start : start + batch_size])
+        with torch.autocast(images.device.type, torch.bfloat16):
+            latents[start : start + batch_size] = encode(vae, images).float().numpy()
+    np.save(path, latents)
+    return latents
+
+
+def draw_batch(
+    dataset: Dataset,
+    latents: NDArray[np.float16],
+    indices: NDArray[np.int64],
+    rng: np.random.Generator,
+    *,
+    empty_captions: float,
+    condition: str | None = None,
+) -> Batch:
+    """Pictures by index, each with one of its conditions (or the given one), some captions emptied."""
+    hints = []
+    for index in indices:
+        name = condition or _draw_condition(dataset.present[index], rng)
+        hints.append(dataset.control_image(name, int(index)))
+    hint = torch.from_numpy(np.stack(hints)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    captions = ["" if rng.random() < empty_captions else dataset.captions[i] for i in indices]
+    chosen = torch.from_numpy(np.asarray(latents[indices], dtype=np.float32))
+    return Batch(chosen.contiguous(memory_format=torch.channels_last), hint.float().div_(255), captions)
+
+
+def having(dataset: Dataset, condition: str) -> NDArray[np.int64]:
+    """Indices of the pictures that have a condition's map."""
+    return np.flatnonzero(dataset.present[:, MAPS.index(condition)])
+
+
+def _draw_condition(present: NDArray[np.bool_], rng: np.random.Generator) -> str:
+    names = [name for name, there in zip(MAPS, present, strict=True) if there]
+    shares = np.array([SHARES[name] for name in names])
+    return str(rng.choice(names, p=shares / shares.sum()))

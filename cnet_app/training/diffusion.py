@@ -1,0 +1,185 @@
+"""Training the embedded base, and ControlNets by the paper's recipe: base locked, copy of the encoder, half of the prompts empty.
+
+The base is trained with one ControlNet of all conditions beside it, so that its decoder learns early to be steered.
+Afterwards the base is locked, and every condition's own ControlNet is trained against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from cnet_app.training.batches import Batch, draw_batch, having
+from cnet_app.training.common import (
+    AveragedWeights,
+    learning_rate,
+    load_checkpoint,
+    logger,
+    save_checkpoint,
+    set_learning_rate,
+    training_steps,
+)
+from cnet_app.training.dataset import Dataset, batches
+from cnet_app.training.networks import create_controlnet, create_scheduler, create_unet, open_zero_convolutions
+from cnet_app.training.text import create_text_encoder, token_ids
+
+TIMESTEP_POWER = 0.4
+"""Timesteps are 1000 u ** power: below 1 the noisy ones, where shapes are decided, come more often."""
+
+
+class Networks(nn.Module):
+    """The base and the ControlNet beside it, as one module to train, average and save."""
+
+    def __init__(self, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.unet: UNet2DConditionModel = create_unet()
+        self.text_encoder: CLIPTextModel = create_text_encoder(tokenizer)
+        self.controlnet: ControlNetModel = create_controlnet(self.unet)
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, ids: Tensor, hints: Tensor, gate: Tensor | float) -> Tensor:
+        """v of a batch; `gate` (B, 1, 1, 1) multiplies the control of each picture."""
+        words = self.text_encoder(ids).last_hidden_state
+        down, middle = self.controlnet(noisy, timesteps, words, hints, return_dict=False)
+        return self.unet(
+            noisy,
+            timesteps,
+            words,
+            down_block_additional_residuals=[residual * gate for residual in down],
+            mid_block_additional_residual=middle * gate,
+            return_dict=False,
+        )[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How one diffusion training goes. Rates, shares and sizes; steps end it, or the deadline does."""
+
+    steps: int
+    batch_size: int
+    peak_rate: float
+    empty_captions: float = 0.5
+    """The paper's half, for locked ControlNets; the base itself empties a quarter."""
+    no_control: float = 0.0
+    """Share of pictures trained without control, so that the base can stand alone."""
+    locked: bool = True
+    condition: str | None = None
+    seed: int = 0
+    decay: float = 0.999
+    deadline: float | None = None
+    score_every: int = 0
+    save_every: int = 200
+
+
+def diffusion_loss(
+    networks: Networks, batch: Batch, ids: Tensor, scheduler: DDIMScheduler, no_control: float
+) -> Tensor:
+    """Squared error of v, mean over the batch."""
+    count = len(batch.latents)
+    timesteps = (1000 * torch.rand(count) ** TIMESTEP_POWER).long().clamp_(max=999)
+    noise = torch.randn_like(batch.latents)
+    noisy = scheduler.add_noise(batch.latents, noise, timesteps)
+    target = scheduler.get_velocity(batch.latents, noise, timesteps)
+    gate = (torch.rand(count, 1, 1, 1) >= no_control).float()
+    with torch.autocast(noisy.device.type, torch.bfloat16):
+        output = networks.predict(noisy, timesteps, ids, batch.hints, gate)
+    return F.mse_loss(output.float(), target)
+
+
+def train_diffusion(
+    networks: Networks,
+    tokenizer: CLIPTokenizer,
+    dataset: Dataset,
+    latents: NDArray[np.float16],
+    checkpoint: Path,
+    plan: Plan,
+    score: Callable[[Networks], dict[str, float]] | None = None,
+) -> Networks:
+    """Train by a plan, resuming from `checkpoint`; the averaged weights. Logs beside the checkpoint."""
+    torch.manual_seed(plan.seed)
+    trained = _trained_parameters(networks, plan.locked)
+    averaged = AveragedWeights(networks, plan.decay)
+    optimizer = torch.optim.AdamW(trained, plan.peak_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    scheduler = create_scheduler()
+    state = load_checkpoint(checkpoint)
+    start = _restore(state, networks, averaged, optimizer) if state else 0
+    usable = having(dataset, plan.condition) if plan.condition else np.arange(len(dataset))
+    order = batches(len(usable), plan.batch_size, plan.seed)
+    for _ in range(start):
+        next(order)
+    log = logger(checkpoint.with_suffix(".jsonl"))
+    losses: list[float] = []
+    step = start - 1
+    for step in training_steps(start, plan.steps, plan.deadline):
+        set_learning_rate(optimizer, learning_rate(step, plan.steps, plan.peak_rate))
+        rng = np.random.default_rng((plan.seed, step))
+        batch = draw_batch(
+            dataset, latents, usable[next(order)], rng, empty_captions=plan.empty_captions, condition=plan.condition
+        )
+        ids = token_ids(tokenizer, batch.captions)
+        loss = diffusion_loss(networks, batch, ids, scheduler, plan.no_control)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        averaged.update(networks, step)
+        losses.append(loss.item())
+        if score and plan.score_every and (step + 1) % plan.score_every == 0:
+            log(step=step + 1, **score(averaged.module))  # type: ignore[arg-type]
+        if (step + 1) % 50 == 0:
+            log(step=step + 1, samples=(step + 1) * plan.batch_size, loss=float(np.mean(losses[-50:])))
+        if (step + 1) % plan.save_every == 0:
+            save_checkpoint(checkpoint, _state(networks, averaged, optimizer, step + 1))
+    save_checkpoint(checkpoint, _state(networks, averaged, optimizer, step + 1))
+    return averaged.module  # type: ignore[return-value]
+
+
+def _trained_parameters(networks: Networks, locked: bool) -> list[nn.Parameter]:
+    networks.train().requires_grad_(True)
+    if locked:
+        networks.unet.requires_grad_(False)
+        networks.text_encoder.requires_grad_(False)
+    return [parameter for parameter in networks.parameters() if parameter.requires_grad]
+
+
+def _state(
+    networks: nn.Module, averaged: AveragedWeights, optimizer: torch.optim.Optimizer, step: int
+) -> dict[str, Any]:
+    return {
+        "model": networks.state_dict(),
+        "averaged": averaged.module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+    }
+
+
+def _restore(
+    state: dict[str, Any], networks: nn.Module, averaged: AveragedWeights, optimizer: torch.optim.Optimizer
+) -> int:
+    networks.load_state_dict(state["model"])
+    averaged.module.load_state_dict(state["averaged"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def create_networks(tokenizer: CLIPTokenizer, seed: int = 0) -> Networks:
+    """Fresh weights for joint training: the ControlNet is joined from the start."""
+    torch.manual_seed(seed)
+    networks = Networks(tokenizer)
+    open_zero_convolutions(networks.controlnet)
+    return networks
+
+
+def fresh_controlnet(networks: Networks, seed: int) -> None:
+    """Replace the ControlNet by the paper's start: a copy of the base's encoder, silent through zero convolutions."""
+    torch.manual_seed(seed)
+    networks.controlnet = create_controlnet(networks.unet)

@@ -1,0 +1,45 @@
+"""Training checkpoints to the files that ship: fp16, diffusers' folder layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny, ControlNetModel
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from annotators.scene_net import SceneNet, save_scene_net
+from cnet_app.training.diffusion import Networks
+from cnet_app.training.networks import create_scheduler
+from models.loader import Base, Defaults, save_base, save_network
+
+
+def export_base(folder: Path, networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> None:
+    """U-Net, words, autoencoder and scheduler as one base folder."""
+    base = Base(
+        id="embedded",
+        family="embedded",
+        unet=networks.unet,
+        vae=vae,
+        text_encoders=(networks.text_encoder,),
+        tokenizers=(tokenizer,),
+        scheduler=create_scheduler(),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        vae_scale_factor=8,
+        defaults=Defaults(size=256, guidance_scale=1.0, num_inference_steps=20),
+    )
+    save_base(base, folder)
+
+
+def export_controlnet(folder: Path, controlnet: ControlNetModel) -> None:
+    """One ControlNet folder."""
+    save_network(controlnet, folder)
+
+
+def export_annotator(folder: Path, state: dict[str, Tensor]) -> None:
+    """The annotators' network."""
+    network = SceneNet()
+    network.load_state_dict(state)
+    save_scene_net(network, folder)

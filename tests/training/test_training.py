@@ -1,0 +1,110 @@
+"""The recipe: locked base, silent start, exact resume. Small data, the real networks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cnet_app.training.autoencoder import create_autoencoder, decode, encode, train_autoencoder
+from cnet_app.training.dataset import GREY, MAPS, Dataset
+from cnet_app.training.diffusion import Networks, Plan, create_networks, fresh_controlnet, train_diffusion
+from cnet_app.training.scene_net import train_scene_net
+from cnet_app.training.text import create_text_encoder, create_tokenizer, token_ids
+
+SIDE = 64
+CAPTIONS = ["a shaded picture of a red ball", "a flat picture of a blue cone"] * 4
+PLAN = Plan(steps=4, batch_size=2, peak_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    rng = np.random.default_rng(0)
+    maps = {n: rng.integers(0, 256, (8, SIDE, SIDE, 1 if n in GREY else 3), np.uint8) for n in MAPS}
+    images = rng.integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
+    return Dataset(images, maps, np.ones((8, len(MAPS)), bool), CAPTIONS)
+
+
+@pytest.fixture(scope="module")
+def latents() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(8, 16, SIDE // 8, SIDE // 8)).astype(np.float16)
+
+
+def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_every_caption_word_is_one_token(tmp_path: Path) -> None:
+    tokenizer = create_tokenizer(CAPTIONS)
+    assert tokenizer.tokenize("a red CONE") == ["a</w>", "red</w>", "cone</w>"]
+    assert len(tokenizer.tokenize("zebra")) > 1
+    tokenizer.save_pretrained(tmp_path)
+    again = type(tokenizer).from_pretrained(tmp_path)
+    assert torch.equal(token_ids(again, CAPTIONS), token_ids(tokenizer, CAPTIONS))
+    assert create_text_encoder(tokenizer)(token_ids(tokenizer, ["a"])).last_hidden_state.shape == (1, 32, 128)
+
+
+def test_latents_start_as_a_thumbnail() -> None:
+    vae = create_autoencoder()
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
+    thumbnail = torch.nn.functional.avg_pool2d((image + 1) / 2, 4)
+    packed = torch.nn.functional.pixel_unshuffle(thumbnail, 2) * 4 - 2
+    with torch.no_grad():
+        latents = encode(vae, image)
+        assert torch.allclose(latents[:, :12, 1:-1, 1:-1], packed[..., 1:-1, 1:-1], atol=1e-4)
+        assert decode(vae, latents).shape == image.shape
+
+
+def test_a_fresh_controlnet_is_silent_and_the_base_stays_locked(
+    dataset: Dataset, latents: np.ndarray, tmp_path: Path
+) -> None:
+    tokenizer = create_tokenizer(CAPTIONS)
+    networks = create_networks(tokenizer)
+    fresh_controlnet(networks, seed=1)
+    noisy, hint = torch.randn(1, 16, 8, 8), torch.rand(1, 3, 64, 64)
+    words = networks.text_encoder(token_ids(tokenizer, ["a"])).last_hidden_state
+    down, middle = networks.controlnet(noisy, 500, words, hint, return_dict=False)
+    assert not any(residual.any() for residual in (*down, middle))
+    assert torch.equal(networks.controlnet.conv_in.weight, networks.unet.conv_in.weight)
+
+    before = {name: tensor.clone() for name, tensor in networks.state_dict().items()}
+    train_diffusion(networks, tokenizer, dataset, latents, tmp_path / "c.pt", PLAN)
+    changed = {
+        name.split(".")[0] for name, tensor in networks.state_dict().items() if not torch.equal(tensor, before[name])
+    }
+    assert changed == {"controlnet"}
+
+
+def test_killed_and_resumed_is_as_never_killed(dataset: Dataset, latents: np.ndarray, tmp_path: Path) -> None:
+    tokenizer = create_tokenizer(CAPTIONS)
+    plan = dataclasses.replace(PLAN, locked=False, no_control=0.2, save_every=2, score_every=3)
+
+    def killed(_: Networks) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    def train(name: str, score: Callable[[Networks], dict[str, float]] | None = None) -> Networks:
+        networks = create_networks(tokenizer, seed=3)
+        train_diffusion(networks, tokenizer, dataset, latents, tmp_path / name, plan, score)
+        return networks
+
+    whole = train("whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        train("killed.pt", killed)
+    assert torch.load(tmp_path / "killed.pt", weights_only=True)["step"] == 2
+    assert same(whole, train("killed.pt"))
+
+
+def test_the_autoencoder_learns(dataset: Dataset, tmp_path: Path) -> None:
+    smooth = dataclasses.replace(dataset, images=np.full((8, SIDE, SIDE, 3), (200, 60, 60), np.uint8))
+    vae = train_autoencoder([smooth], tmp_path, steps=12, batch_size=2, crop=32)
+    assert (tmp_path / "autoencoder.pt").exists()
+    assert not same(vae, create_autoencoder())
+
+
+def test_the_annotator_network_trains_and_resumes(dataset: Dataset, tmp_path: Path) -> None:
+    first = train_scene_net(dataset, tmp_path, steps=2, batch_size=2)
+    assert same(first, train_scene_net(dataset, tmp_path, steps=2, batch_size=2))
