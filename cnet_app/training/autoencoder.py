@@ -39,7 +39,7 @@ def create_autoencoder() -> AutoencoderTiny:
         num_decoder_blocks=(3, 2, 1, 0),
         latent_channels=LATENT_CHANNELS,
     )
-    _start_as_thumbnail(cast(nn.Sequential, vae.encoder.layers))
+    _start_as_thumbnail(vae.encoder.layers)
     return vae
 
 
@@ -61,7 +61,7 @@ def _start_as_thumbnail(encoder: nn.Sequential) -> None:
             halvings[2].weight[target, channel, 1 + corner // 2, 1 + corner % 2] = 1
     for block in encoder:
         if not isinstance(block, nn.Conv2d):
-            out = block.conv[-1]
+            out = cast(Any, block).conv[-1]
             out.weight *= 0.1
             out.weight[:12] = 0
             out.bias[:] = 0
@@ -107,7 +107,8 @@ def train_autoencoder(
 ) -> AutoencoderTiny:
     """Train on random crops of every data set in turn, resuming from `directory`; the averaged weights."""
     torch.manual_seed(seed)
-    vae = create_autoencoder().to(memory_format=torch.channels_last)
+    vae = create_autoencoder()
+    nn.Module.to(vae, memory_format=torch.channels_last)
     averaged = AveragedWeights(vae, 0.998)
     trained: Any = vae.decoder if decoder_only else vae
     optimizer = torch.optim.AdamW(trained.parameters(), peak_rate, betas=(0.9, 0.95), weight_decay=1e-4)

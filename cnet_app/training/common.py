@@ -25,8 +25,8 @@ class AveragedWeights:
     def update(self, module: nn.Module, step: int) -> None:
         """Follow a module; early steps weigh more, so that the start is soon forgotten."""
         weight = 1 - min(self.decay, (step + 1) / (step + 10))
-        old, new = list(self.module.parameters()), [p.detach() for p in module.parameters()]
-        torch._foreach_lerp_(old, new, weight)
+        for old, new in zip(self.module.parameters(), module.parameters(), strict=True):
+            old.lerp_(new, weight)
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int = 100, floor: float = 0.05) -> float:

@@ -52,7 +52,7 @@ def training_maps(sample: Sample, seed: int) -> dict[str, Pixels]:
         )
     if rng.random() < 0.5:
         width = int(rng.integers(2, 6))
-        maps["scribble"] = cv2.dilate(maps["scribble"], np.ones((width, width), np.uint8))
+        maps["scribble"] = cv2.dilate(maps["scribble"], np.ones((width, width), np.uint8)).astype(np.uint8)
     return maps
 
 

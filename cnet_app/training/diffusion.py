@@ -85,7 +85,7 @@ def diffusion_loss(
 ) -> Tensor:
     """Squared error of v, mean over the batch."""
     count = len(batch.latents)
-    timesteps = (1000 * torch.rand(count) ** TIMESTEP_POWER).long().clamp_(max=999)
+    timesteps: Any = (1000 * torch.rand(count) ** TIMESTEP_POWER).long().clamp_(max=999)
     noise = torch.randn_like(batch.latents)
     noisy = scheduler.add_noise(batch.latents, noise, timesteps)
     target = scheduler.get_velocity(batch.latents, noise, timesteps)

@@ -1,9 +1,8 @@
-"""The networks of the embedded model, fresh, and their folders in diffusers' layout."""
+"""The networks of the embedded model, fresh."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
@@ -53,7 +52,7 @@ def create_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
 
     The hint's embedding starts orthogonal: with the usual start a hint fades to a third in every layer.
     """
-    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=HINT_CHANNELS)
+    controlnet: Any = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=HINT_CHANNELS)
     embedding = controlnet.controlnet_cond_embedding
     for convolution in (embedding.conv_in, *embedding.blocks):
         nn.init.orthogonal_(convolution.weight, gain=1.8)
@@ -63,8 +62,9 @@ def create_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
 
 def open_zero_convolutions(controlnet: ControlNetModel, gain: float = 0.3) -> None:
     """Start joined instead of silent: for training beside a base that is itself still fresh."""
-    joints = [*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block]
-    for convolution in (*joints, controlnet.controlnet_cond_embedding.conv_out):
+    joints: list[Any] = [*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block]
+    joints.append(controlnet.controlnet_cond_embedding.conv_out)
+    for convolution in joints:
         nn.init.xavier_normal_(convolution.weight, gain=gain)
 
 
@@ -72,13 +72,5 @@ def for_training(network: Network) -> Network:
     """Plain attention: its backward pass is twice as fast on a CPU as the fused one's."""
     if not torch.cuda.is_available():
         network.set_attn_processor(AttnProcessor())
-    return network.to(memory_format=torch.channels_last)
-
-
-def save_half(module: nn.Module, folder: Path) -> None:
-    """Write a diffusers or transformers module as fp16 safetensors, leaving the module as it is."""
-    state = {
-        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in module.state_dict().items()
-    }
-    state = {name: tensor.contiguous() for name, tensor in state.items()}
-    module.save_pretrained(folder, state_dict=state, safe_serialization=True)  # type: ignore[operator]
+    nn.Module.to(network, memory_format=torch.channels_last)
+    return network

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import string
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -30,13 +32,11 @@ def create_tokenizer(captions: Sequence[str]) -> CLIPTokenizer:
     letters = " ".join(string.ascii_lowercase + string.digits + string.punctuation)
     bpe.train_from_iterator([*sorted(set(captions)), letters], trainer)
     vocabulary = bpe.get_vocab()
-    merges = _merges(bpe)
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
+    return CLIPTokenizer(vocab=vocabulary, merges=_merges(bpe), model_max_length=MAX_TOKENS)
 
 
-def _merges(bpe: Tokenizer) -> list[tuple[str, str]]:
-    import json
-
+def _merges(bpe: Tokenizer) -> Any:
+    """Pairs, as CLIPTokenizer wants them whatever it declares."""
     return [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
 
 
@@ -49,11 +49,13 @@ def create_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=MAX_TOKENS,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **_special_ids(tokenizer),
     )
     return CLIPTextModel(config)
+
+
+def _special_ids(tokenizer: CLIPTokenizer) -> dict[str, Any]:
+    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
