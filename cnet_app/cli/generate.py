@@ -17,6 +17,7 @@ from cnet_app.annotate import annotate, build_unit
 from cnet_app.cli.output import download_progress, end_progress, only_result, show_progress
 from cnet_app.cli.texts import parse_control, parse_size
 from cnet_app.conditions import CONDITIONS
+from cnet_app.diffusion.schedulers import SAMPLERS, sampler
 from cnet_app.jobs.engine import Engine, Progress, controlnet_id, create_engine
 from cnet_app.recipe import read_request, save_picture
 from cnet_app.requests import REQUEST_LIMITS, GenerationRequest, GenerationResult
@@ -51,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base", metavar="ID", help="base model: catalogue id, hub id or folder; the best that can run"
     )
-    parser.add_argument("--scheduler", metavar="ID", help="the sampler; the base's own")
+    samplers = ", ".join(row.id for row in SAMPLERS)
+    parser.add_argument("--scheduler", metavar="ID", help=f"the sampler, one of: {samplers}")
     for flag, name in NUMBERS.items():
         limit = REQUEST_LIMITS[name]
         text = f"{limit.help} A number{limit.range_text()}."
@@ -95,6 +97,8 @@ def _make(args: argparse.Namespace, engine: Engine) -> GenerationResult:
         given[name] = value if value is None else REQUEST_LIMITS[name].check(name, value)
     if args.size:
         given["width"], given["height"] = parse_size(args.size)
+    if args.scheduler:
+        sampler(args.scheduler)
     chosen = {name: value for name, value in given.items() if value is not None}
     GenerationRequest(**chosen)  # says no to what cannot be, whatever the base
 

@@ -15,9 +15,12 @@ from models.catalog import CATALOG, Weights, entry, size_text
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """An action, and an id where it needs one."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="all weights: id, kind, family, size, licence, and whether they are here")
-    show = actions.add_parser("show", help="one row of the catalogue")
-    download = actions.add_parser("download", help="fetch the files of one row")
+    texts = {
+        "list": "All weights: id, kind, family, size, whether they are here, licence.",
+        "show": "One row of the catalogue.",
+        "download": "Fetch the files of one row.",
+    }
+    listing, show, download = (actions.add_parser(name, help=text, description=text) for name, text in texts.items())
     for action in (show, download):
         action.add_argument("id", metavar="ID", help="an id of `models list`")
     for action, function in ((listing, _list), (show, _show), (download, _download)):

@@ -10,6 +10,7 @@ from pathlib import Path
 from annotators.base import InputError, parameters
 from annotators.registry import annotator, parse_values
 from cnet_app.annotate import default_annotator
+from cnet_app.requests import UNIT_LIMITS
 
 UNIT_WORDS: Mapping[str, str] = {
     "scale": "conditioning_scale",
@@ -60,5 +61,12 @@ def parse_control(text: str) -> ControlText:
         path=Path(path),
         annotator=None if chosen == "none" else chosen,
         parameters={word: value for word, value in pairs.items() if word in known},
-        options={UNIT_WORDS[word]: value for word, value in pairs.items() if word in UNIT_WORDS},
+        options={
+            UNIT_WORDS[word]: _checked(UNIT_WORDS[word], value) for word, value in pairs.items() if word in UNIT_WORDS
+        },
     )
+
+
+def _checked(name: str, value: object) -> object:
+    """Numbers are refused here already, before anything is loaded; ControlUnit checks the rest."""
+    return UNIT_LIMITS[name].check(name, value) if name in UNIT_LIMITS else value

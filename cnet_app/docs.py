@@ -1,0 +1,169 @@
+"""Writes what can be derived: docs/conditions.md, docs/cli.md, and the tables of README.md and THIRD_PARTY.md.
+
+`python -m cnet_app.docs` rewrites them; a test fails when they are stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from annotators.base import Annotator, Parameter, parameters
+from annotators.registry import annotator
+from cnet_app.cli import COMMANDS, build_parser
+from cnet_app.conditions import CONDITIONS, Condition
+from cnet_app.settings import Settings
+from models.catalog import CATALOG, Weights, entry, size_text
+
+ROOT = Path(__file__).parent.parent
+NOTE = "<!-- Written by `make docs` from the code; edit there. -->"
+CLI_INTRODUCTION = """\
+`python -m cnet_app COMMAND`, with `.venv/bin/python` where `make run` made the environment. Exit codes: 0, 2 for a mistake
+in what was given (one sentence on standard error says which), 3 where weights are missing, 1 for a fault of the program."""
+
+
+def create_documents(root: Path = ROOT) -> dict[Path, str]:
+    """Every derived file and the text it should have."""
+    whole = {Path("docs/conditions.md"): conditions_page(), Path("docs/cli.md"): cli_page()}
+    parts = {
+        Path("README.md"): {"conditions": conditions_table()},
+        Path("THIRD_PARTY.md"): {"weights": weights_table()},
+    }
+    filled = {path: fill((root / path).read_text(encoding="utf-8"), tables) for path, tables in parts.items()}
+    return whole | filled
+
+
+def fill(text: str, parts: Mapping[str, str]) -> str:
+    """The text with each part between its markers `<!-- NAME -->` and `<!-- /NAME -->`."""
+    for name, part in parts.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text, count = re.subn(pattern, lambda found, part=part: f"{found[1]}{part}{found[2]}", text, flags=re.DOTALL)
+        assert count == 1, f"the markers of {name} are missing"
+    return text
+
+
+def conditions_table() -> str:
+    """What the README shows."""
+    head = ("Condition", "What it keeps", "Annotators", "Embedded", "SD 1.5 ControlNet")
+    rows = [
+        (
+            f"**{row.title}**",
+            row.help,
+            ", ".join(annotator(id).title for id in row.annotators),
+            "yes" if "embedded" in row.controlnets else "-",
+            f"`{entry(row.controlnets['sd15']).repo}`" if "sd15" in row.controlnets else "-",
+        )
+        for row in CONDITIONS
+    ]
+    return _table(head, rows)
+
+
+def conditions_page() -> str:
+    """One section a condition: its annotators with their parameters, its ControlNets."""
+    return "\n".join(["# Conditions", NOTE, "", *(_condition_section(row) for row in CONDITIONS)])
+
+
+def cli_page() -> str:
+    """Every command with its arguments, and the settings of the app."""
+    parser = build_parser([command.name for command in COMMANDS])
+    commands = [section for name, sub in _subcommands(parser) for section in _command_sections(name, sub)]
+    settings = [
+        (f"`--{option.name.replace('_', '-')}`", f"`CNET_{option.name.upper()}`", option.metadata["help"])
+        for option in fields(Settings)
+    ]
+    app = ["## app.py", "", _table(("Flag", "Variable", "Meaning"), settings)]
+    return "\n".join(["# Command line", NOTE, "", CLI_INTRODUCTION, "", *commands, *app])
+
+
+def weights_table() -> str:
+    """Every file that can be downloaded, its source and licence."""
+    rows = [(f"`{row.id}`", _source(row), size_text(row.size), _licence(row)) for row in CATALOG]
+    return _table(("Weights", "Source", "Size", "Licence"), rows)
+
+
+def _condition_section(row: Condition) -> str:
+    controlnets = [(family, f"`{id}`", _source(entry(id))) for family, id in row.controlnets.items()]
+    parts = [f"## {row.title} (`{row.id}`)", row.help]
+    parts += [_annotator_section(annotator(id)) for id in row.annotators]
+    parts += ["ControlNets:", _table(("Base model", "Weights", "Source"), controlnets)]
+    return "\n\n".join(parts)
+
+
+def _annotator_section(kind: type[Annotator]) -> str:
+    needs = ", ".join(f"`{id}`" for id in kind.weights) or "nothing: it runs at once"
+    rows = [
+        (f"`{name}`", _shown(limit.default), _allowed(limit), limit.help) for name, limit in parameters(kind).items()
+    ]
+    text = f"### {kind.title} (`{kind.id}`)\n\nNeeds {needs}. {kind.note}".rstrip()
+    return f"{text}\n\n{_table(('Parameter', 'Default', 'Allowed', 'Meaning'), rows).rstrip()}" if rows else text
+
+
+def _shown(value: object) -> str:
+    """As it is typed on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _allowed(limit: Parameter) -> str:
+    return ", ".join(limit.choices) or (
+        "true, false" if isinstance(limit.default, bool) else limit.range_text().strip()
+    )
+
+
+def _subcommands(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
+    """Commands of a parser by name; argparse has no public way to ask."""
+    actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]  # pyright: ignore[reportPrivateUsage]
+    return [pair for action in actions for pair in action.choices.items()]
+
+
+def _command_sections(name: str, parser: argparse.ArgumentParser) -> list[str]:
+    """A section a command; one for each action where it has several."""
+    inner = _subcommands(parser)
+    if inner:
+        return [section for action, sub in inner for section in _command_sections(f"{name} {action}", sub)]
+    rows = [
+        (f"`{' '.join(filter(None, (', '.join(a.option_strings), _metavar(a))))}`", (a.help or "") % vars(a))
+        for a in parser._actions  # pyright: ignore[reportPrivateUsage]
+        if not isinstance(a, argparse._HelpAction)  # pyright: ignore[reportPrivateUsage]
+    ]
+    return [
+        f"## {name}",
+        "",
+        *([parser.description, ""] if parser.description else []),
+        _table(("Argument", "Meaning"), rows),
+    ]
+
+
+def _metavar(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    return str(action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper()))
+
+
+def _source(row: Weights) -> str:
+    return f"[{row.repo}](https://huggingface.co/{row.repo})" if row.repo else f"ships in `models/{row.folder}`"
+
+
+def _licence(row: Weights) -> str:
+    return (
+        f"{row.licence} (non-commercial)" if row.non_commercial and "non-commercial" not in row.licence else row.licence
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def main() -> None:
+    """Write what is stale."""
+    for path, text in create_documents().items():
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(text, encoding="utf-8")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""The command line, with real annotators and a real model at tiny size behind the engine's seam."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotators.base import InputError
+from cnet_app.cli import main
+from cnet_app.cli.texts import parse_control, parse_size
+from cnet_app.jobs.engine import Engine
+from cnet_app.settings import Settings
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs a command in this process: exit code, standard output, standard error."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    pixels = np.full((96, 128, 3), 30, np.uint8)
+    pixels[24:72, 40:90] = (220, 180, 60)
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def tiny_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random miniature of the embedded family takes the place of its weights."""
+    from cnet_app.diffusion import pipeline
+    from models.tiny import tiny_base, tiny_controlnet
+
+    def create(settings: Settings) -> Engine:
+        return Engine(
+            choose_base=lambda: ("embedded", "it is tiny"),
+            load_base=lambda id: tiny_base("embedded"),
+            load_controlnet=lambda id, base: tiny_controlnet(base),
+            generate=pipeline.generate,
+        )
+
+    monkeypatch.setattr("cnet_app.cli.generate.create_engine", create)
+    monkeypatch.setattr("cnet_app.cli.generate.weights.fetch", lambda id, progress: None)
+
+
+def test_annotate_writes_a_map_and_one_json_object(call: Call, photo: Path, tmp_path: Path) -> None:
+    output = tmp_path / "map.png"
+    code, out, _ = call("annotate", "canny", photo, "--output", output, "--set", "low_threshold=80", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert (result["annotator"], result["parameters"]["low_threshold"]) == ("canny", 80)
+    assert Image.open(output).size == (128, 96)
+
+
+def test_annotate_warns_of_a_map_that_steers_nothing(call: Call, tmp_path: Path) -> None:
+    flat = tmp_path / "flat.png"
+    Image.new("RGB", (64, 64), (90, 90, 90)).save(flat)
+    code, out, _ = call("annotate", "canny", flat, "--output", tmp_path / "map.png", "--json")
+    assert code == 0
+    assert "No edges were found" in json.loads(out)["warnings"][0]
+
+
+def _text_as_png(path: Path) -> None:
+    path.write_text("not a picture")
+
+
+def _nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("make", [_text_as_png, _nothing])
+def test_bad_files_end_in_one_sentence_and_code_2(call: Call, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "bad.png"
+    make(path)
+    code, out, err = call("annotate", "canny", path, "--output", tmp_path / "map.png", "--json")
+    assert (code, out) == (2, "")
+    assert "bad.png" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("annotate cany {photo} --output {dir}/m.png", "There is no condition 'cany'"),
+        ("annotate canny {dir}/none.png --output {dir}/m.png", "There is no file"),
+        ("annotate canny {photo} --output {dir}/m.png --set low=1", "canny has no parameter 'low'"),
+        ("annotate canny {photo} --output {dir}/m.png --set low_threshold=nan", "low_threshold is nan"),
+        ("annotate canny {photo} --output {dir}/m.png --size 12", "--size is '12'"),
+        ("annotate canny {photo} --output {dir}/m.png --annotator midas", "midas makes no map for canny"),
+        ("annotate canny", "required: PHOTO, --output"),
+        ("generate --output {dir} --control canny", "--control is 'canny'"),
+        ("generate --output {dir} --control canny={photo},scal=1", "--control canny has no setting 'scal'"),
+        ("generate --output {dir} --control canny={photo},scale=3", "conditioning_scale is 3"),
+        ("generate --output {dir} --control canny={photo},scale=much", "conditioning_scale is 'much'"),
+        ("generate --output {dir} --control canny={photo},start=0.9,end=0.1", "must not be after"),
+        ("generate --output {dir} --steps 0", "num_inference_steps is 0"),
+        ("generate --output {dir} --guidance-scale nan", "guidance_scale is nan"),
+        ("generate --output {dir} --seed -1", "seed is -1"),
+        ("generate --output {dir} --seed 1.5", "Argument --seed: invalid int value: '1.5'"),
+        ("generate --output {dir} --size 100x100", "width is 100"),
+        ("generate --output {dir} --scheduler best", "There is no scheduler 'best'"),
+        ("generate --output {dir} --recipe {photo}", "holds no recipe"),
+        ("generate --output {dir} --recipe {photo} --steps 3", "leave out --steps"),
+        ("models show nothing", "There are no weights 'nothing'"),
+        ("world --output {dir} --count 0", "count is 0"),
+        ("dance", "invalid choice: 'dance'"),
+    ],
+)
+def test_mistakes_end_in_one_sentence_and_code_2(
+    call: Call, photo: Path, tmp_path: Path, tiny_engine: None, words: str, sentence: str
+) -> None:
+    code, out, err = call(*words.format(photo=photo, dir=tmp_path).split())
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert len(err.splitlines()) == 1
+
+
+def test_missing_weights_end_in_code_3_and_name_the_file(call: Call, photo: Path, tmp_path: Path) -> None:
+    code, out, err = call("annotate", "softedge", photo, "--annotator", "hed", "--output", tmp_path / "map.png")
+    assert (code, out) == (3, "")
+    assert "ControlNetHED.pth" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_place_that_cannot_be_written_ends_in_code_1(call: Call, photo: Path, tmp_path: Path) -> None:
+    code, _, err = call("annotate", "canny", photo, "--output", tmp_path / "nowhere" / "map.png")
+    assert code == 1
+    assert "cannot be written" in err
+
+
+def test_generate_makes_pictures_that_remake_themselves(
+    call: Call, photo: Path, tmp_path: Path, tiny_engine: None
+) -> None:
+    control = f"canny={photo},scale=0.7,end=0.6,low_threshold=80"
+    words = ("--prompt", "a red ball", "--steps", 2, "--num-images", 2, "--seed", 7, "--size", "64x64", "--json")
+    code, out, _ = call("generate", "--control", control, *words, "--output", tmp_path / "made")
+    result = json.loads(out)
+    unit = result["request"]["units"][0]
+    assert code == 0
+    assert result["seeds"] == [7, 8]
+    assert result["seconds"] > 0
+    assert (unit["conditioning_scale"], unit["control_guidance_end"]) == (0.7, 0.6)
+    assert unit["annotator_parameters"]["low_threshold"] == 80
+
+    code, out, _ = call("generate", "--recipe", result["paths"][1], "--output", tmp_path / "again", "--json")
+    (again,) = json.loads(out)["paths"]
+    assert code == 0
+    np.testing.assert_array_equal(_pixels(again), _pixels(result["paths"][1]))
+    assert not np.array_equal(_pixels(result["paths"][0]), _pixels(result["paths"][1]))
+
+
+def _pixels(path: str) -> Any:
+    return np.asarray(Image.open(path))
+
+
+def test_generate_takes_what_is_not_said_from_the_base(call: Call, tmp_path: Path, tiny_engine: None) -> None:
+    from models.tiny import tiny_base
+
+    defaults = tiny_base("embedded").defaults
+    _, out, _ = call("generate", "--steps", 1, "--output", tmp_path, "--json")
+    request = json.loads(out)["request"]
+    assert (request["width"], request["guidance_scale"]) == (defaults.size, defaults.guidance_scale)
+
+
+def test_control_reads_a_map_of_ones_own() -> None:
+    read = parse_control("depth=a, b.png,annotator=none,scale=0.5,mode=control")
+    assert (read.path, read.annotator) == (Path("a, b.png"), None)
+    assert read.options == {"conditioning_scale": 0.5, "control_mode": "control"}
+
+
+def test_control_chooses_the_best_annotator_that_can_run() -> None:
+    assert parse_control("scribble=a.png").annotator == "scribble_xdog"
+
+
+@pytest.mark.parametrize("text", ["256", "256x", "x256", "-1x5", "2.5x2", "1e3x9"])
+def test_size_says_how_it_is_written(text: str) -> None:
+    with pytest.raises(InputError, match="WIDTHxHEIGHT"):
+        parse_size(text)
+
+
+def test_models_list_shows_every_row_and_whether_it_is_here(call: Call) -> None:
+    from models.catalog import CATALOG
+
+    code, out, _ = call("models", "list", "--json")
+    assert code == 0
+    assert [row["id"] for row in json.loads(out)["models"]] == [row.id for row in CATALOG]
+    assert call("models", "list")[1].count("\n") == len(CATALOG)
+
+
+def test_models_show_and_download_tell_of_a_row(call: Call) -> None:
+    assert "lllyasviel/Annotators" in call("models", "show", "hed")[1]
+    code, _, err = call("models", "download", "hed")
+    assert code == 3
+    assert "29.4 MB" in err
+
+
+def test_world_draws_the_same_scene_for_the_same_seed(call: Call, tmp_path: Path) -> None:
+    code, out, _ = call("world", "--seed", 1, "--count", 1, "--size", 64, "--output", tmp_path / "a", "--json")
+    (sample,) = json.loads(out)["samples"]
+    call("world", "--seed", 1, "--count", 1, "--size", 64, "--output", tmp_path / "b")
+    assert code == 0
+    assert sample["caption"] in (tmp_path / "a" / "captions.jsonl").read_text()
+    for path in (sample["image"], *sample["maps"].values()):
+        assert Path(path).read_bytes() == (tmp_path / "b" / Path(path).name).read_bytes()

@@ -1,0 +1,60 @@
+"""What is derived from the code is as the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cnet_app.cli import COMMANDS, build_parser
+from cnet_app.conditions import CONDITIONS
+from cnet_app.docs import create_documents, fill
+from tests.source import ROOT
+
+PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+
+
+def test_derived_documents_are_fresh() -> None:
+    stale = [str(path) for path, text in create_documents().items() if not _same(ROOT / path, text)]
+    assert not stale, f"run `make docs`: {', '.join(stale)}"
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def test_fill_replaces_what_stands_between_the_markers_alone() -> None:
+    text = "a\n<!-- x -->\nold\n<!-- /x -->\nb"
+    assert fill(text, {"x": "new\n"}) == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
+    with pytest.raises(AssertionError, match="markers of y"):
+        fill(text, {"y": "new\n"})
+
+
+def test_the_readme_names_every_condition() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"**{row.title}**" in readme for row in CONDITIONS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_and_pictures_of_a_page_exist(page: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [found for found in re.findall(r"\]\(([^)#\s]+)", text) if not found.startswith("http")]
+    missing = [target for target in targets if not (ROOT / page.parent / target).exists()]
+    assert not missing
+
+
+def test_commands_in_the_readme_parse() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\.venv/bin/python -m cnet_app (.+)$", readme, flags=re.MULTILINE)
+    assert found
+    parser = build_parser([command.name for command in COMMANDS])
+    for line in found:
+        parser.parse_args([part.strip('"') for part in re.findall(r'"[^"]*"|\S+', line)])
+
+
+def test_make_targets_that_the_pages_name_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        named = set(re.findall(r"`make ([a-z]+)", page.read_text(encoding="utf-8")))
+        assert named <= targets, page.name

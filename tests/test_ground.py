@@ -1,0 +1,97 @@
+"""Makefile, pins, Dockerfile, Space settings and CI: they agree with one another."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cnet_app.settings import read_settings
+from tests.source import ROOT
+
+PIN = re.compile(r"([A-Za-z0-9_-]+)(?:\[[a-z]+\])?==([\w.]+)")
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def _pins(name: str) -> dict[str, str]:
+    lines = [line for line in _read(name).splitlines() if line and not line.startswith(("#", "-r"))]
+    found = [PIN.fullmatch(line) for line in lines]
+    assert all(found), f"{name} has a line that is no exact pin"
+    return {match[1].lower(): match[2] for match in found if match}
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned_and_installed_at_its_pin(name: str) -> None:
+    for package, version in _pins(name).items():
+        assert importlib.metadata.version(package).split("+")[0] == version, package
+
+
+def test_both_opencv_wheels_have_one_version() -> None:
+    pins = _pins("requirements.txt")
+    assert pins["opencv-python"] == pins["opencv-python-headless"]
+
+
+def test_the_space_settings_match_the_pins() -> None:
+    front = _read("README.md").split("---")[1]
+    values = dict(line.split(": ", 1) for line in front.strip().splitlines())
+    assert values["sdk"] == "gradio"
+    assert values["sdk_version"] == _pins("requirements.txt")["gradio"]
+    assert (ROOT / values["app_file"]).exists()
+    assert f"FROM python:{values['python_version'].strip(chr(34))}" in _read("Dockerfile")
+
+
+def test_the_container_runs_as_a_user_and_listens_where_the_settings_say() -> None:
+    text = _read("Dockerfile")
+    assert text.index("USER user") < text.index("CMD")
+    variables = dict(re.findall(r"(CNET_\w+)=(\S+)", text))
+    settings = read_settings([], environ=variables)
+    assert (settings.host, settings.port) == ("0.0.0.0", 7860)
+    assert "EXPOSE 7860" in text
+
+
+def test_the_app_listens_on_this_machine_alone_unless_told() -> None:
+    assert read_settings([], environ={}).host == "127.0.0.1"
+
+
+def test_ci_runs_the_command_of_the_readme_and_nothing_else() -> None:
+    path = ROOT / ".ci" / "run"
+    assert path.stat().st_mode & stat.S_IXUSR
+    assert path.read_text(encoding="utf-8").splitlines()[-1] == "exec make test"
+    assert "make test" in _read("README.md")
+
+
+def test_an_old_python_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    old = tmp_path / "python-old"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements.txt").write_text("")
+    make = shutil.which("make")
+    assert make
+    # Make tells its children how it was called: the make that runs these tests must not steer this one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    command = [make, "run", f"PYTHON={old}"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"Python 3.11 or newer is needed, but {old} is not that" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_no_tracked_file_is_larger_than_16_mib() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    files = [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
+    assert not [path.name for path in files if path.stat().st_size > 16 * 2**20]
+
+
+def test_embedded_weights_stay_small() -> None:
+    files = [path for path in (ROOT / "models" / "embedded").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 80e6
