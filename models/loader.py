@@ -14,7 +14,7 @@ import torch
 
 from annotators.base import InputError
 from models.catalog import CATALOG, COMPONENTS_XL, Defaults, Family, File, Kind, entry, hub_entry, size_text
-from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, read_json
+from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet, read_json
 from models.weights import Progress, fetch_row, find, offline
 
 _VAES = ("AutoencoderKL", "AutoencoderTiny")
@@ -251,4 +251,7 @@ def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> N
 def save_network(part: Any, folder: Path, dtype: torch.dtype = torch.float16) -> None:
     """Writes a network's tensors in this dtype, the network itself unchanged; tokenizers and schedulers as they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    (copy.deepcopy(part).to(dtype) if isinstance(part, torch.nn.Module) else part).save_pretrained(folder)
+    if isinstance(part, torch.nn.Module):
+        part = torch.nn.Module.to(copy.deepcopy(part), dtype)  # diffusers' own `to` warns of what is not the case
+    with quiet():
+        part.save_pretrained(folder)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers draws progress bars while it reads and writes; not in here."""
+    from transformers.utils import logging
+
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
+
+
 def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
     """A diffusers or transformers network, locked, on the device; tensors of another dtype are converted."""
     read_json(folder / "config.json")
@@ -51,9 +66,10 @@ def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.devi
         check_file(path)
     fp16 = [path for path in files if ".fp16." in path.name]
     try:
-        network, info = kind.from_pretrained(
-            folder, variant="fp16" if fp16 else None, dtype=dtype, local_files_only=True, output_loading_info=True
-        )
+        with quiet():
+            network, info = kind.from_pretrained(
+                folder, variant="fp16" if fp16 else None, dtype=dtype, local_files_only=True, output_loading_info=True
+            )
     except READ_FAULTS as error:
         if not files:
             raise MissingError(

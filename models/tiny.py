@@ -53,7 +53,7 @@ def tiny_base(family: Family, seed: int = 0) -> Base:
             **_BLOCKS,
             **_FAMILY[family],
             out_channels=_FAMILY[family]["in_channels"],
-            sample_size=4,
+            sample_size=8,
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         )
         vae = _tiny_autoencoder(family)

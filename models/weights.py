@@ -235,8 +235,13 @@ def _download(row: Weights, progress: Progress | None) -> Path:
     folder, revision = Path(), row.revision
     for file in row.files:
         path, name = _download_file(row, file, revision, progress)
-        check_file(path)
-        check_sha256(path, file.sha256)
+        try:
+            check_file(path)
+            check_sha256(path, file.sha256)
+        except DamagedError:
+            path.resolve().unlink()  # else the next look would take it for whole
+            path.unlink(missing_ok=True)
+            raise
         folder = Path(str(path).removesuffix(name))
         revision = folder.name  # the commit: later files belong to the same one
     return folder

@@ -1,0 +1,48 @@
+"""Own folders and an own hub for every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from models.catalog import File, Weights
+from tests.models.hub import Hub, serve
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing a developer has downloaded is found; returns what `CNET_MODELS_DIR` names."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that can be reached."""
+    with serve() as running:
+        monkeypatch.setattr(constants, "ENDPOINT", running.url)
+        template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.delenv("HF_HUB_OFFLINE")
+        monkeypatch.delenv("CNET_OFFLINE")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        yield running
+
+
+@pytest.fixture
+def row() -> Weights:
+    """A ControlNet of an author nobody knows."""
+    tensors = File("net.fp16.safetensors", 2_000_000, others=("net.safetensors",))
+    return Weights(
+        id="nice_edges",
+        kind="controlnet",
+        title="Nice edges",
+        files=(File("config.json", 0), tensors),
+        licence="MIT",
+        repo="someone/nice-edges",
+    )

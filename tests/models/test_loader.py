@@ -1,0 +1,306 @@
+"""Bases and ControlNets of every family through a folder and back, and what is said of those that do not fit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from diffusers import ControlNetUnionModel, StableDiffusionPipeline, StableDiffusionXLPipeline
+from safetensors.torch import load_file, save_file
+
+from annotators.base import InputError
+from models import catalog, loader, modules
+from models.catalog import Family
+from models.loader import (
+    Base,
+    choose_device,
+    default_base,
+    family_of,
+    load_base,
+    load_controlnet,
+    save_base,
+    save_network,
+)
+from models.tiny import tiny_base, tiny_controlnet
+from models.union import UnionInput
+from models.weights import DamagedError, MissingError
+from tests.models.hub import Hub
+
+FAMILIES: tuple[Family, ...] = get_args(Family)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[Family, Path]:
+    """A base and a ControlNet of each family on disk, in `base/` and `controlnet/`."""
+    folders = {family: tmp_path_factory.mktemp(family) for family in FAMILIES}
+    for family, folder in folders.items():
+        base = tiny_base(family)
+        save_base(base, folder / "base")
+        save_network(tiny_controlnet(base), folder / "controlnet")
+    return folders
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two networks have the same tensors, after one of them went through float16."""
+    ours, theirs = dict(one.named_parameters()), dict(other.named_parameters())
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name].half(), theirs[name].half()) for name in ours)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_base_comes_back_from_its_folder(saved: dict[Family, Path], family: Family) -> None:
+    made = tiny_base(family)
+    base = load_base(str(saved[family] / "base"))
+    assert base.family == family
+    assert base.vae_scale_factor == 8
+    assert base.defaults.size == 64
+    assert base.defaults.num_inference_steps == (catalog.entry(family).defaults or made.defaults).num_inference_steps
+    assert same(made.unet, base.unet)
+    assert same(made.vae, base.vae)
+    assert all(same(*pair) for pair in zip(made.text_encoders, base.text_encoders, strict=True))
+    assert dict(base.scheduler.config)["prediction_type"] == made.scheduler.config["prediction_type"]
+    prompt = "a red ball under night sky"
+    assert base.tokenizers[-1](prompt).input_ids == made.tokenizers[-1](prompt).input_ids
+
+
+def test_float16_files_become_float32_on_the_cpu(saved: dict[Family, Path]) -> None:
+    folder = saved["sd15"] / "base"
+    assert {tensor.dtype for tensor in load_file(folder / "unet/diffusion_pytorch_model.safetensors").values()} == {
+        torch.float16
+    }
+    base = load_base(str(folder))
+    assert {p.dtype for part in networks(base) for p in part.parameters()} == {torch.float32}
+    assert not any(p.requires_grad for part in networks(base) for p in part.parameters())
+    assert not any(part.training for part in networks(base))
+
+
+def test_saving_leaves_the_base_as_it_was(tmp_path: Path) -> None:
+    base = tiny_base("embedded")
+    save_base(base, tmp_path)
+    assert {p.dtype for part in networks(base) for p in part.parameters()} == {torch.float32}
+
+
+def test_the_autoencoder_of_sdxl_stays_wide(saved: dict[Family, Path]) -> None:
+    base = load_base(str(saved["sdxl"] / "base"), dtype=torch.float16)
+    assert (base.unet.dtype, base.vae.dtype) == (torch.float16, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [("embedded", StableDiffusionPipeline), ("sd15", StableDiffusionPipeline), ("sdxl", StableDiffusionXLPipeline)],
+)
+def test_the_folder_is_ordinary_diffusers_format(saved: dict[Family, Path], family: Family, kind: Any) -> None:
+    pipeline = kind.from_pretrained(saved[family] / "base", local_files_only=True)
+    assert same(pipeline.unet, tiny_base(family).unet)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_controlnet_comes_back_from_its_folder(saved: dict[Family, Path], family: Family) -> None:
+    controlnet = load_controlnet(str(saved[family] / "controlnet"), family)
+    assert same(tiny_controlnet(tiny_base(family)), controlnet)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("other", FAMILIES)
+def test_another_family_is_refused_before_the_weights_are_read(
+    saved: dict[Family, Path], family: Family, other: Family, tmp_path: Path
+) -> None:
+    if family == other:
+        return
+    shutil.copy(saved[family] / "controlnet" / "config.json", tmp_path)  # no weights: reading them would fail otherwise
+    with pytest.raises(
+        InputError, match=f"was made for {loader.TITLES[family]} and cannot steer {loader.TITLES[other]}"
+    ):
+        load_controlnet(str(tmp_path), other)
+
+
+def test_another_family_of_the_catalogue_is_refused_before_the_download(hub: Hub) -> None:
+    with pytest.raises(InputError, match=r"Canny for SD 1\.5 was made for SD 1\.5 and cannot steer SDXL"):
+        load_controlnet("control_v11p_sd15_canny", "sdxl")
+    assert hub.asked == []
+
+
+def test_a_controlnet_from_the_hub_shows_its_family_before_its_weights(hub: Hub, saved: dict[Family, Path]) -> None:
+    folder = saved["sd15"] / "controlnet"
+    hub.files = {f"who/edges/{path.name}": path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match=r"who/edges was made for SD 1\.5"):
+        load_controlnet("who/edges", "sd21")
+    assert not [asked for asked in hub.asked if "safetensors" in asked]
+    assert same(load_controlnet("who/edges", "sd15"), tiny_controlnet(tiny_base("sd15")))
+
+
+def test_a_base_comes_from_the_hub(hub: Hub, saved: dict[Family, Path]) -> None:
+    folder = saved["sdxl"] / "base"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    hub.files = {f"who/model/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in files}
+    base = load_base("who/model")
+    assert (base.id, base.family) == ("who/model", "sdxl")
+    assert same(base.text_encoders[1], tiny_base("sdxl").text_encoders[1])
+
+
+def test_a_catalogue_id_loads_from_a_local_folder(own_folders: Path, saved: dict[Family, Path]) -> None:
+    shutil.copytree(saved["sd15"] / "base", own_folders / "sd15")
+    assert load_base("sd15").family == "sd15"
+    assert load_base("stable-diffusion-v1-5/stable-diffusion-v1-5").family == "sd15"
+
+
+def test_an_unknown_name_says_what_may_be_given() -> None:
+    with pytest.raises(
+        InputError, match=r"There is no base 'nonsense'; give a folder .* or one of: embedded, sd15, sd21, sdxl"
+    ):
+        load_base("nonsense")
+
+
+def test_offline_a_hub_id_is_missing() -> None:
+    with pytest.raises(MissingError, match=r"who/model needs model_index\.json"):
+        load_base("who/model")
+
+
+@pytest.fixture
+def broken(saved: dict[Family, Path], tmp_path: Path) -> Path:
+    """A ControlNet's folder to spoil."""
+    return Path(shutil.copytree(saved["sd15"] / "controlnet", tmp_path / "broken"))
+
+
+def test_a_half_file_is_refused(broken: Path) -> None:
+    path = broken / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DamagedError, match=r"diffusion_pytorch_model\.safetensors .* is damaged"):
+        load_controlnet(str(broken), "sd15")
+
+
+def test_missing_tensors_are_refused(broken: Path) -> None:
+    path = broken / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    del tensors["conv_in.weight"]
+    save_file(tensors, path)
+    with pytest.raises(DamagedError, match=r"cannot be used: .*conv_in\.weight"):
+        load_controlnet(str(broken), "sd15")
+
+
+def test_tensors_of_another_shape_are_refused(broken: Path) -> None:
+    path = broken / "diffusion_pytorch_model.safetensors"
+    save_file(load_file(path) | {"conv_in.weight": torch.zeros(3, 3)}, path)
+    with pytest.raises(DamagedError, match="does not fit its config"):
+        load_controlnet(str(broken), "sd15")
+
+
+def test_numbers_that_are_not_finite_are_refused(broken: Path) -> None:
+    path = broken / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    tensors["conv_in.bias"][0] = torch.nan
+    save_file(tensors, path)
+    with pytest.raises(DamagedError, match="not finite"):
+        load_controlnet(str(broken), "sd15")
+
+
+def test_a_folder_without_weights_says_so(broken: Path) -> None:
+    (broken / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(MissingError, match="no weights"):
+        load_controlnet(str(broken), "sd15")
+
+
+def test_a_config_that_is_no_config_is_refused(broken: Path) -> None:
+    (broken / "config.json").write_text("[]")
+    with pytest.raises(DamagedError, match=r"config\.json .* no JSON object"):
+        load_controlnet(str(broken), "sd15")
+
+
+def test_what_is_no_controlnet_is_refused(saved: dict[Family, Path]) -> None:
+    with pytest.raises(InputError, match="is no ControlNet but UNet2DConditionModel"):
+        load_controlnet(str(saved["sd15"] / "base" / "unet"), "sd15")
+
+
+def test_a_model_of_no_known_family_is_refused(saved: dict[Family, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved["sd15"] / "base", tmp_path / "inpainting"))
+    config = json.loads((folder / "unet/config.json").read_text())
+    (folder / "unet/config.json").write_text(json.dumps(config | {"in_channels": 9}))
+    with pytest.raises(InputError, match="none of the kinds of model this app knows"):
+        load_base(str(folder))
+
+
+def test_a_model_index_cannot_name_any_class(saved: dict[Family, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved["sd15"] / "base", tmp_path / "strange"))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"scheduler": ["diffusers", "DiffusionPipeline"]}))
+    with pytest.raises(InputError, match="wants a scheduler 'DiffusionPipeline'"):
+        load_base(str(folder))
+
+
+def test_families_of_the_full_size_configs() -> None:
+    sd15 = {"in_channels": 4, "cross_attention_dim": 768}
+    sd21 = {"in_channels": 4, "cross_attention_dim": 1024, "use_linear_projection": True}
+    assert [family_of(config) for config in (sd15, sd21, modules.SDXL_CONTROLNET, {"in_channels": 8})] == [
+        "sd15",
+        "sd21",
+        "sdxl",
+        None,
+    ]
+
+
+def test_a_union_reads_one_kind_of_map(own_folders: Path) -> None:
+    base = tiny_base("sdxl")
+    torch.manual_seed(0)
+    union = ControlNetUnionModel.from_unet(base.unet, conditioning_embedding_out_channels=(4, 8, 12, 16))
+    union.task_embedding.data.normal_()
+    for convolution in (*union.controlnet_down_blocks, union.controlnet_mid_block):
+        torch.nn.init.normal_(convolution.weight)
+    save_network(union, own_folders / "controlnet_union_sdxl", torch.float32)
+    loaded = load_controlnet("controlnet_union_sdxl", "sdxl")
+    assert isinstance(loaded, UnionInput)
+
+    sample, text, hint = torch.randn(2, 4, 8, 8), torch.randn(2, 16, 32), torch.rand(2, 3, 64, 64)
+    added = {"text_embeds": torch.randn(2, 16), "time_ids": torch.zeros(2, 6)}
+    kinds = torch.zeros(2, 6)
+    kinds[:, 4] = 1
+    with torch.inference_mode():
+        down, middle = loaded(sample, 5, text, hint, added)
+        expected = union(sample, 5, text, [hint], kinds, [4], added_cond_kwargs=added, return_dict=False)
+    assert all(
+        torch.allclose(a, b, atol=1e-5) for a, b in zip((*down, middle), (*expected[0], expected[1]), strict=True)
+    )
+    assert middle.abs().max() > 0
+
+
+def test_a_single_file_of_sdxl_loads_without_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = tiny_controlnet(tiny_base("sdxl"))
+    small = {key: made.config[key] for key in (*modules.SDXL_CONTROLNET, "norm_num_groups", "layers_per_block")}
+    monkeypatch.setattr(modules, "SDXL_CONTROLNET", small | {"conditioning_embedding_out_channels": (4, 8, 12, 16)})
+    path = tmp_path / "net.safetensors"
+    save_file(made.half().state_dict(), path)
+    assert same(modules.load_single_file(path, torch.float32, "cpu"), made)
+    save_file({"something": torch.zeros(1)}, path)
+    with pytest.raises(DamagedError, match="not those of an SDXL ControlNet"):
+        modules.load_single_file(path, torch.float32, "cpu")
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_device("cpu") == (torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="The device is 'cuda', but this machine has: auto, cpu"):
+        choose_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == (torch.device("cuda"), torch.float16)
+
+
+def test_the_default_base_needs_a_gpu_and_files_or_a_network(
+    own_folders: Path, saved: dict[Family, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert default_base() == ("embedded", "there is no GPU that torch can use")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert default_base()[0] == "embedded"
+    assert "offline" in default_base()[1]
+    shutil.copytree(saved["sd15"] / "base", own_folders / "sd15")
+    assert default_base()[0] == "sd15"
+    shutil.rmtree(own_folders / "sd15")
+    monkeypatch.delenv("CNET_OFFLINE")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert default_base() == ("sd15", "there is a GPU; Stable Diffusion 1.5 (2.13 GB) is downloaded once")
+
+
+def networks(base: Base) -> tuple[Any, ...]:
+    return (base.unet, base.vae, *base.text_encoders)

@@ -1,0 +1,58 @@
+"""The miniatures are worth testing with: small, repeatable, and their ControlNets are not silent."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+
+from models.catalog import Family
+from models.loader import family_of
+from models.tiny import tiny_base, tiny_controlnet
+
+FAMILIES: tuple[Family, ...] = get_args(Family)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_controlnet_answers_to_its_map(family: Family) -> None:
+    base = tiny_base(family)
+    controlnet = tiny_controlnet(base)
+    assert family_of(base.unet.config) == family_of(controlnet.config) == family
+    latents = torch.randn(1, base.unet.config["in_channels"], 8, 8)
+    text = torch.randn(1, 16, base.unet.config["cross_attention_dim"])
+    added = {"text_embeds": torch.randn(1, 16), "time_ids": torch.zeros(1, 6)}
+
+    def residuals(brightness: float) -> torch.Tensor:
+        side = 8 * base.vae_scale_factor
+        hint = torch.full((1, 3, side, side), brightness)
+        down, _ = controlnet(latents, 5, text, hint, added_cond_kwargs=added, return_dict=False)
+        return down[0]
+
+    with torch.inference_mode():
+        assert residuals(0.0).abs().max() > 0.1
+        assert (residuals(0.0) - residuals(1.0)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_seed_alone_decides(family: Family) -> None:
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    weights = [tiny_base(family, seed).unet.conv_in.weight for seed in (0, 0, 1)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_words_are_tokens_and_letters_spell_the_rest() -> None:
+    tokenizer = tiny_base("sd15").tokenizers[0]
+    ids = tokenizer("a red zz").input_ids
+    assert tokenizer.convert_ids_to_tokens(ids) == [
+        "<|startoftext|>",
+        "a</w>",
+        "red</w>",
+        "z",
+        "z</w>",
+        "<|endoftext|>",
+    ]
+    assert len(tokenizer("red " * 50, truncation=True).input_ids) == tokenizer.model_max_length
