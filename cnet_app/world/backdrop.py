@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from cnet_app.world.stage import Stage, Surface
 
 Colours = NDArray[np.float32]
 """(..., 3) RGB in [0, 1]."""
+Mask = NDArray[np.floating[Any]]
+"""(rows, columns) in [0, 1]."""
 
 _GRADIENTS: dict[str, list[tuple[float, float, float]]] = {
     "studio": [(0.80, 0.80, 0.81), (0.86, 0.86, 0.87), (0.90, 0.90, 0.91)],
@@ -83,7 +87,7 @@ def paint_floor(stage: Stage, surface: Surface) -> Colours:
     return floor
 
 
-def floor_grid(stage: Stage, surface: Surface) -> NDArray[np.float32]:
+def floor_grid(stage: Stage, surface: Surface) -> Mask:
     """(R, N) in [0, 1]: thin lines of a square grid on the floor rows, fading with distance."""
     depth = surface.ground_depth[surface.floor_rows][:, None]
     pixel = depth / np.float32(stage.camera.focal * len(surface.places))
@@ -104,7 +108,7 @@ def _floor_levels(stage: Stage, surface: Surface) -> tuple[NDArray[np.float32], 
     return (cosine * x + sine * z).astype(np.float32), (cosine * z - sine * x).astype(np.float32)
 
 
-def _blend(base: Colours, colour: tuple[float, float, float], amount: NDArray[np.float32]) -> None:
+def _blend(base: Colours, colour: tuple[float, float, float], amount: Mask) -> None:
     """Cover `base` with a colour, in place."""
     touched = np.flatnonzero(amount.max(axis=1) > 0)
     if len(touched):
@@ -119,11 +123,11 @@ def _distance(columns: NDArray[np.float64], rows: NDArray[np.float64], x: float,
     )
 
 
-def _disc(away: NDArray[np.float32], radius: float, side: int) -> NDArray[np.float32]:
+def _disc(away: NDArray[np.float32], radius: float, side: int) -> Mask:
     return np.clip((radius - away) * side / 2 + 0.5, 0, 1)
 
 
-def _clouds(rng: np.random.Generator, side: int, horizon: float) -> NDArray[np.float32]:
+def _clouds(rng: np.random.Generator, side: int, horizon: float) -> Mask:
     noise = np.zeros((side, side), np.float32)
     for rows, weight in ((6, 1.0), (12, 0.5), (24, 0.2)):
         coarse = rng.random((rows, rows // 2 + 1)).astype(np.float32)
@@ -133,7 +137,7 @@ def _clouds(rng: np.random.Generator, side: int, horizon: float) -> NDArray[np.f
     return 0.9 * cover * cover * (3 - 2 * cover) * np.clip((horizon - rows_below) / 0.08, 0, 1)
 
 
-def _flat_clouds(rng: np.random.Generator, side: int, horizon: float) -> NDArray[np.float32]:
+def _flat_clouds(rng: np.random.Generator, side: int, horizon: float) -> Mask:
     mask = np.zeros((side, side), np.uint8)
     for _ in range(int(rng.integers(2, 5))):
         x, y, scale = rng.uniform(0, 1), rng.uniform(0.1, 0.75) * horizon, rng.uniform(0.025, 0.05)
@@ -143,7 +147,7 @@ def _flat_clouds(rng: np.random.Generator, side: int, horizon: float) -> NDArray
     return mask.astype(np.float32)
 
 
-def _stars(rng: np.random.Generator, side: int, horizon: float) -> NDArray[np.float32]:
+def _stars(rng: np.random.Generator, side: int, horizon: float) -> Mask:
     stars = np.zeros((side, side), np.float32)
     for _ in range(int(rng.integers(25, 50))):
         centre = (round(rng.uniform(0, side)), round(rng.uniform(0, horizon * 0.95) * side))

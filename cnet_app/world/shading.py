@@ -7,13 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnet_app.world import words
-from cnet_app.world.backdrop import HAZE, Colours, floor_grid, paint_floor, paint_sky
+from cnet_app.world.backdrop import HAZE, Colours, Mask, floor_grid, paint_floor, paint_sky
 from cnet_app.world.raycast import shadowed
 from cnet_app.world.sample import Thing
 from cnet_app.world.stage import Stage, Surface
-
-Mask = NDArray[np.float32]
-"""(N, N) in [0, 1]."""
 
 _COVERS = {"skin": (0.93, 0.72, 0.58), "hair": (0.28, 0.19, 0.14), "shoe": (0.22, 0.21, 0.24)}
 _INK = np.array((0.07, 0.07, 0.10), np.float32)
@@ -90,7 +87,8 @@ def _paint_neon(stage: Stage, surface: Surface, things: tuple[Thing, ...], rng: 
     picture += np.float32(0.16) * own
     lines = (_outline(stage, surface) & (surface.owner > 0))[..., None] * own
     width = max(3, round(side / 120)) | 1
-    tube = cv2.dilate(lines, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    tube = np.asarray(cv2.dilate(lines, brush), np.float32)
     quarter = cv2.resize(tube, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
     glow = 0.9 * cv2.GaussianBlur(quarter, (0, 0), side / 440) + cv2.GaussianBlur(quarter, (0, 0), side / 120)
     picture += cv2.resize(glow, (side, side), interpolation=cv2.INTER_LINEAR)
