@@ -23,9 +23,10 @@ class Midas(Annotator):
 
     def __call__(self, source_image: Image) -> Image:
         """Grey over the full range, near is white."""
+        folder = fetch("midas")
         import torch
 
-        processor, network = _load(fetch("midas"))
+        processor, network = _load(folder)
         inputs = processor(images=source_image, return_tensors="pt", input_data_format="channels_last")
         with torch.inference_mode():
             depth = network(pixel_values=inputs["pixel_values"].to(device())).predicted_depth

@@ -90,10 +90,14 @@ class OpenPoseEmbedded(Annotator):
 
     def __call__(self, source_image: Image) -> Image:
         """Sticks on black; black alone where nobody is found."""
+        return draw_pose(self.people(source_image), *source_image.shape[:2])
+
+    def people(self, source_image: Image) -> list[NDArray[np.float64]]:
+        """Joints (18, 3) of everybody found: x and y in pixels, and how sure each is, 0 where it was not found."""
         height, width = source_image.shape[:2]
         heat = _maps(source_image).pose[0].sigmoid().cpu().numpy()
         scale = np.array([width / heat.shape[2], height / heat.shape[1], 1])
-        return draw_pose([person * scale for person in people_from_heat(heat, self.threshold)], height, width)
+        return [person * scale for person in people_from_heat(heat, self.threshold)]
 
 
 @dataclass(frozen=True)
@@ -133,20 +137,25 @@ def _peaks(channel: NDArray[np.float32], threshold: float) -> list[tuple[float, 
 
 
 def _centre(channel: NDArray[np.float32], row: int, column: int) -> tuple[float, float]:
-    """Centre of gravity of the 3x3 cells around a peak, from the corner of the map."""
-    top, left = max(row - 1, 0), max(column - 1, 0)
-    around = channel[top : row + 2, left : column + 2].astype(np.float64) ** 2
-    y, x = np.mgrid[top : top + around.shape[0], left : left + around.shape[1]]
-    return float((x * around).sum() / around.sum() + 0.5), float((y * around).sum() / around.sum() + 0.5)
+    """Where a bell whose highest cell this is has its top: x, y in cells from the corner of the map."""
+    around = np.log(np.maximum(np.pad(channel, 1, mode="edge")[row : row + 3, column : column + 3], 1e-6))
+    return column + 0.5 + _vertex(*around[1]), row + 0.5 + _vertex(*around[:, 1])
+
+
+def _vertex(before: float, peak: float, after: float) -> float:
+    """Top of the parabola through three neighbours, from -0.5 to 0.5; of a bell's logarithm it is the exact one."""
+    bend = before + after - 2 * peak
+    return float(np.clip((before - after) / (2 * bend), -0.5, 0.5)) if bend < -1e-6 else 0.0
 
 
 def _maps(source_image: Image) -> SceneMaps:
     """All maps of the picture, at the network's size."""
+    folder = fetch(WEIGHTS[0])
     import torch
 
     from annotators.scene_net import MULTIPLE
 
-    network = _load(fetch(WEIGHTS[0]))
+    network = _load(folder)
     with torch.inference_mode():
         return network(to_batch(resize_for_network(source_image, SHORT_SIDE, MULTIPLE)) / 255)
 

@@ -67,7 +67,8 @@ def encode_depth(inverse_depth: NDArray[Any]) -> Image:
     """(H, W) inverse depth of any scale → grey over the full range, near is white; one single depth is black."""
     depth = np.asarray(inverse_depth, np.float32)
     low, high = float(depth.min()), float(depth.max())
-    return lines((depth - low) * (255 / max(high - low, 1e-6)))
+    flat = high - low <= 1e-5 * max(abs(low), abs(high))  # rounding alone must not become a scene
+    return lines((depth - low) * (0.0 if flat else 255 / (high - low)))
 
 
 def encode_normal(normal: NDArray[Any]) -> Image:
@@ -95,7 +96,8 @@ def draw_pose(people: Sequence[NDArray[Any]], height: int, width: int) -> Image:
     side: half width 4 at 512.
     """
     canvas = np.zeros((height, width, 3), np.uint8)
-    radius = max(1.0, STICK_AT_512 * min(height, width) / 512)
+    # A filled outline is half a pixel wider than it says, at every size.
+    radius = max(0.75, (STICK_AT_512 + 0.5) * min(height, width) / 512 - 0.5)
     unit = 1 << SUBPIXEL_BITS
     for person in people:
         points = np.asarray(person, np.float64) - [0.5, 0.5, 0]  # OpenCV counts from a pixel's centre

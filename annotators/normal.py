@@ -37,9 +37,10 @@ class NormalBAE(Annotator):
 
     def __call__(self, source_image: Image) -> Image:
         """Unit vectors as colours."""
+        path = weights_file("normal_bae")
         import torch
 
-        network = _load(weights_file("normal_bae"))
+        network = _load(path)
         photo = resize_for_network(source_image, self.detect_resolution, multiple=64)
         with torch.inference_mode():
             finest = network(to_batch((photo - MEAN) / DEVIATION))[0][-1]

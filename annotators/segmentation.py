@@ -23,9 +23,10 @@ class ADE20K(Annotator):
 
     def __call__(self, source_image: Image) -> Image:
         """Palette colours, no mixtures."""
+        folder = fetch("ade20k")
         import torch
 
-        processor, network = _load(fetch("ade20k"))
+        processor, network = _load(folder)
         inputs = processor(images=source_image, return_tensors="pt", input_data_format="channels_last")
         with torch.inference_mode():
             outputs = network(pixel_values=inputs["pixel_values"].to(device()))

@@ -72,9 +72,10 @@ class HED(Annotator):
 
 def hed_edges(image: Image, detect_resolution: int) -> NDArray[np.float32]:
     """(H, W) in [0, 1]: the mean of the network's five scales."""
+    path = weights_file("hed")
     import torch
 
-    network = _load_hed(weights_file("hed"))
+    network = _load_hed(path)
     with torch.inference_mode():
         scales = network(to_batch(resize_for_network(image, detect_resolution, multiple=8)))
     logits = np.mean([resize_to(scale[0, 0].float().cpu().numpy(), image) for scale in scales], axis=0)

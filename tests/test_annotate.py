@@ -12,7 +12,7 @@ from annotators.canny import Canny
 from annotators.maps import draw_pose, encode_normal, encode_segmentation
 from annotators.scene_net import SEGMENTS
 from cnet_app.annotate import Annotated, annotate, build_unit, control_image_from_map, default_annotator, looks_like_map
-from cnet_app.conditions import CONDITIONS
+from cnet_app.conditions import CONDITIONS, Condition
 
 PHOTO: Image = np.asarray(data.astronaut())[::2, ::2]
 
@@ -123,10 +123,10 @@ def test_label_maps_keep_their_colours_at_any_size() -> None:
 
 
 @pytest.mark.parametrize("row", CONDITIONS, ids=lambda row: row.id)
-def test_a_photo_given_as_a_map_warns(row: object) -> None:
-    own = _own(row.id, PHOTO)  # pyright: ignore[reportAttributeAccessIssue]
+def test_a_photo_given_as_a_map_warns(row: Condition) -> None:
+    own = _own(row.id, PHOTO)
     assert "if it is a photo, choose an annotator" in own.warnings[0]
-    assert not looks_like_map(row.id, PHOTO)  # pyright: ignore[reportAttributeAccessIssue]
+    assert not looks_like_map(row.id, PHOTO)
 
 
 def test_real_maps_are_recognised() -> None:

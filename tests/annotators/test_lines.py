@@ -50,7 +50,6 @@ def test_lines_lie_where_the_square_ends(kind: type[Annotator]) -> None:
     [
         (Canny, "high_threshold", 250, 120),
         (SoftEdgeGradient, "gain", 0.5, 2.0),
-        (SoftEdgeGradient, "smoothing", 3.0, 0.5),
         (ScribbleXDoG, "threshold", 60, 10),
     ],
 )
@@ -59,6 +58,17 @@ def test_parameters_do_what_they_say(
 ) -> None:
     photo = photos["chelsea"]
     assert create(kind, {name: less})(photo).mean() < create(kind, {name: more})(photo).mean()
+
+
+def test_smoothing_lets_texture_go_and_keeps_the_outline() -> None:
+    image = np.random.default_rng(0).integers(90, 130, (128, 128, 1)).astype(np.uint8).repeat(3, axis=2)
+    image[:, 64:] += 100
+
+    def texture_to_outline(smoothing: float) -> float:
+        edges = SoftEdgeGradient(smoothing=smoothing)(image)[16:-16, :, 0]
+        return float(edges[:, 8:40].mean() / edges[:, 60:68].max(axis=1).mean())
+
+    assert texture_to_outline(3.0) < 0.5 * texture_to_outline(0.5)
 
 
 def test_canny_thresholds_the_wrong_way_round() -> None:

@@ -28,9 +28,10 @@ def test_the_palette_is_ade20k() -> None:
     assert {name: ADE20K_CLASSES.index(name) for name in numbers} == numbers
 
 
-def test_near_is_white_whatever_the_scale() -> None:
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e5])
+def test_near_is_white_whatever_the_scale(scale: float) -> None:
     ramp = np.linspace(3, 7, 50).reshape(5, 10)
-    depth = encode_depth(ramp)
+    depth = encode_depth(ramp * scale)
     assert (depth[0, 0, 0], depth[-1, -1, 0]) == (0, 255)
     assert (np.diff(depth[..., 0].ravel().astype(int)) >= 0).all()
     assert is_blank(encode_depth(np.full((4, 4), 3.0)))
@@ -55,7 +56,7 @@ def test_segmentation_goes_there_and_back() -> None:
     classes = np.arange(150).reshape(10, 15)
     colours = encode_segmentation(classes)
     back = (colours[:, :, None] == ADE20K_PALETTE[None, None]).all(axis=3).argmax(axis=2)
-    assert (back == classes).all()
+    assert (back == np.where(classes == 48, 6, classes)).all()  # the data set paints skyscraper as road
     assert not encode_segmentation(np.array([[255, -1]])).any()
 
 
