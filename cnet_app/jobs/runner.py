@@ -27,6 +27,8 @@ from cnet_app.requests import GenerationRequest, GenerationResult
 from cnet_app.settings import Settings
 
 LOG = logging.getLogger(__name__)
+HISTORY = "history.sqlite3"
+"""In the folder of the pictures."""
 INTERVAL = 0.4
 """Seconds between two reports of progress: a preview costs time, and a browser wants to breathe."""
 PREVIEW_SIDE = 256
@@ -48,7 +50,7 @@ class Runner:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings = settings
         self._engine = engine
-        self._store = Store(settings.output_dir / "history.sqlite3")
+        self._store = Store(settings.output_dir / HISTORY)
         self._changed = threading.Condition()
         self._jobs: dict[str, _Job] = {}
         self._line: Line[_Job] = Line()

@@ -1,0 +1,33 @@
+"""The web app: `python app.py`, then open http://127.0.0.1:7860. `--help` lists what can be chosen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from cnet_app.errors import TOLD, exit_code
+from cnet_app.settings import read_settings
+
+
+def main() -> int:
+    """Serve until interrupted; the exit code."""
+    settings = read_settings()
+    if settings.offline:
+        os.environ["CNET_OFFLINE"] = "1"
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    from cnet_app.jobs.engine import create_engine
+    from cnet_app.jobs.runner import Runner
+    from cnet_app.ui.app import serve
+
+    try:
+        serve(settings, Runner(settings, create_engine(settings)))
+    except TOLD as error:
+        print(error, file=sys.stderr)
+        return exit_code(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

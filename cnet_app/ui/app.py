@@ -1,0 +1,97 @@
+"""The page: one loop over the conditions, then Compose and History; and how it is served."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from cnet_app.conditions import CONDITIONS
+from cnet_app.errors import InputError
+from cnet_app.jobs.runner import HISTORY, Runner
+from cnet_app.settings import Settings
+from cnet_app.ui.compose_tab import build_compose_tab
+from cnet_app.ui.condition_tab import build_condition_tab
+from cnet_app.ui.generation_form import base_values
+from cnet_app.ui.history_tab import build_history_tab
+from cnet_app.ui.studio import Studio, defaults_of, title_of
+
+STYLE = Path(__file__).with_name("style.css")
+SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
+MONO_FONTS = ("ui-monospace", "Consolas", "monospace")
+WAITING = "The base model is being chosen …"
+
+
+def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
+    """The whole page. Starts nothing."""
+    studio = Studio(settings, runner)
+    with gr.Blocks(title="ControlNet Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as app:
+        with gr.Row(elem_classes="head"):
+            gr.HTML("<h1>ControlNet Studio</h1>", elem_classes="title", min_width=200)
+            base_line = gr.HTML(WAITING, elem_id="base", elem_classes="note", min_width=200)
+        with gr.Tabs(elem_id="tabs"):
+            forms = [build_condition_tab(studio, row).form for row in CONDITIONS]
+            forms.append(build_compose_tab(studio))
+            build_history_tab(studio)
+
+        async def tell_base() -> list[Any]:
+            base, why = await asyncio.to_thread(studio.base)
+            line = f"Base model: <b>{html.escape(title_of(base))}</b>, because {html.escape(why)}."
+            wanted = base_values(defaults_of(base))
+            # What is already right stays alone: a user may have changed it meanwhile.
+            same = wanted == base_values(studio.first_defaults)
+            return [line, *(gr.skip() if same else value for _ in forms for value in wanted)]
+
+        app.load(
+            tell_base, None, [base_line, *(field for form in forms for field in form.of_base)],
+            show_progress="hidden", api_visibility="private", concurrency_limit=None,
+        )  # fmt: skip
+    return app.queue(max_size=200, default_concurrency_limit=8, api_open=False)
+
+
+def serve(settings: Settings, runner: Runner) -> None:
+    """Until interrupted. The page is there first; then the runner loads what it needs. InputError for a port in use."""
+    app = build_app(settings, runner)
+    try:
+        app.launch(server_name=settings.host, server_port=settings.port or None, **launch_options(settings))
+    except OSError as error:
+        runner.close()
+        raise InputError(
+            f"{settings.host}:{settings.port} cannot be listened on; stop what uses it, or choose another --port or --host."
+        ) from error
+    runner.warm_up()
+    try:
+        app.block_thread()
+    finally:
+        runner.close()
+
+
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """Nothing leaves this machine, uploads are bounded, and of the disk only pictures can be fetched."""
+    pictures = settings.output_dir.resolve()
+    return {
+        "prevent_thread_lock": True,
+        "share": False,
+        "show_error": False,
+        "max_file_size": f"{settings.max_upload_mb}mb",
+        "allowed_paths": [str(pictures)],
+        "blocked_paths": [f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm")],
+        "strict_cors": True,
+        "ssr_mode": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "footer_links": ["settings"],
+        "theme": create_theme(),
+        "css_paths": STYLE,
+        "_frontend": False,  # a self-test that takes a busy machine for a broken one
+    }
+
+
+def create_theme() -> Any:
+    """Calm, and with fonts every machine has: none is fetched."""
+    return gr.themes.Soft(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=SYSTEM_FONTS, font_mono=MONO_FONTS
+    )

@@ -1,0 +1,146 @@
+"""Several conditions at once: each unit with its own picture, strength and range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from annotators.base import Image
+from cnet_app.annotate import Annotated, annotate, build_unit, default_annotator
+from cnet_app.conditions import CONDITIONS, condition
+from cnet_app.errors import InputError
+from cnet_app.requests import ControlUnit, GenerationRequest
+from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, choices, note_html
+from cnet_app.ui.controls import photo_input, read_photo
+from cnet_app.ui.errors import attempt, toast
+from cnet_app.ui.examples import example_image
+from cnet_app.ui.generation_form import GenerationForm, build_prompt, build_settings, build_unit_controls
+from cnet_app.ui.progress import error_html
+from cnet_app.ui.studio import Studio, build_buttons, build_output, connect
+
+NAME = "compose"
+FIRST = ("openpose", "depth", "canny")
+"""Conditions of the units at the start; the first two share the example's picture."""
+EXAMPLE = 2
+HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+@dataclass(frozen=True)
+class UnitForm:
+    """One unit; it counts where it has a picture."""
+
+    condition: gr.Dropdown
+    photo: gr.Image
+    annotator: gr.Dropdown
+    controls: dict[str, Any]
+    control_image: gr.Image
+    note: gr.HTML
+
+    @property
+    def components(self) -> list[Any]:
+        """In the order `read_unit` wants their values."""
+        return [self.condition, self.photo, self.annotator, *self.controls.values()]
+
+
+def build_compose_tab(studio: Studio) -> GenerationForm:
+    """A tab of the open gr.Tabs."""
+    with gr.Tab("Compose", id=NAME, elem_id=f"{NAME}-tab"), gr.Row(elem_classes="desk"):
+        with gr.Column(scale=6, min_width=320, elem_classes="inputs"):
+            gr.HTML(
+                "<p>Several conditions steer one picture, each with its own strength and range.</p>",
+                elem_classes="lead",
+            )
+            units = [_build_unit_form(number, id) for number, id in enumerate(FIRST, 1)]
+            example = gr.Button("Try the example", size="sm", elem_id=f"{NAME}-example")
+        with gr.Column(scale=5, min_width=320, elem_classes="outputs"):
+            prompt = build_prompt(NAME, "What the picture shows")
+            output = build_output(NAME, build_buttons(NAME))
+            form = GenerationForm(prompt | build_settings(NAME, studio.first_defaults))
+    for unit in units:
+        _connect_unit(unit, form)
+
+    def request(*values: Any) -> GenerationRequest:
+        size = len(units[0].components)
+        parts = [values[i * size : (i + 1) * size] for i in range(len(units))]
+        settings = values[len(units) * size :]
+        named = dict(zip(form.fields, settings, strict=True))
+        given = [_read_unit(unit, part, named) for unit, part in zip(units, parts, strict=True) if part[1]]
+        if not given:
+            raise InputError("No unit has a picture yet; give at least one of them a photo or a map.")
+        return form.request(settings, studio.base()[0], given)
+
+    filled = [component for unit in units[:EXAMPLE] for component in (unit.condition, unit.photo, unit.annotator)]
+    fill = example.click(_example, None, [*filled, form.fields["prompt"]], **HIDDEN)
+    inputs = [*(component for unit in units for component in unit.components), *form.components]
+    connect(studio, output, [output.generate.click, form.fields["prompt"].submit, fill.success], inputs, request)
+    return form
+
+
+def _build_unit_form(number: int, id: str) -> UnitForm:
+    name = f"{NAME}-{number}"
+    with gr.Accordion(f"Unit {number}", open=number <= EXAMPLE, elem_id=name):
+        with gr.Row():
+            rows = [(row.title, row.id) for row in CONDITIONS]
+            kind = gr.Dropdown(rows, value=id, label="Condition", elem_id=f"{name}-condition", min_width=140)
+            annotator = gr.Dropdown(
+                _choices(id), value=default_annotator(id), label="Map made by", elem_id=f"{name}-annotator", min_width=140
+            )  # fmt: skip
+        with gr.Row(equal_height=True, elem_classes="pair"):
+            with gr.Column(min_width=150):
+                photo = photo_input("Photo", elem_id=f"{name}-photo", height=200)
+            with gr.Column(min_width=150):
+                control_image = gr.Image(
+                    label="Map", format="png", interactive=False, buttons=[], height=200, elem_id=f"{name}-map"
+                )
+        note = gr.HTML(note_html(default_annotator(id)), elem_classes="note")
+        controls = build_unit_controls(name)
+    return UnitForm(kind, photo, annotator, controls, control_image, note)
+
+
+def _connect_unit(unit: UnitForm, form: GenerationForm) -> None:
+    def other_condition(id: str) -> Any:
+        return gr.Dropdown(_choices(id), value=default_annotator(id))
+
+    def show_map(id: str, path: str | None, annotator: str, width: int, height: int) -> Iterator[tuple[Any, str]]:
+        known = [chosen for _, chosen in _choices(id)]
+        if not path or annotator not in known:  # the annotator follows its condition a moment later
+            yield None, note_html(annotator)
+            return
+        made, fault = attempt(lambda: _annotate(id, path, annotator, width, height))
+        if made:
+            yield made.control_image, " ".join([note_html(annotator), *made.warnings])
+            return
+        yield None, error_html(fault)
+        raise toast(fault)
+
+    unit.condition.input(other_condition, unit.condition, unit.annotator, queue=False, **HIDDEN)
+    inputs = [unit.condition, unit.photo, unit.annotator, form.fields["width"], form.fields["height"]]
+    gr.on(
+        [component.change for component in inputs], show_map, inputs, [unit.control_image, unit.note],
+        trigger_mode="always_last", concurrency_id="annotate", concurrency_limit=1, **HIDDEN,
+    )  # fmt: skip
+
+
+def _choices(id: str) -> list[tuple[str, str]]:
+    return [choice for choice in choices(condition(id)) if choice[1] != DRAWING]
+
+
+def _annotate(id: str, path: str, annotator: str, width: int, height: int) -> Annotated:
+    made_by = None if annotator == OWN_MAP else annotator
+    return annotate(id, made_by, read_photo(path), None, int(width), int(height))
+
+
+def _read_unit(unit: UnitForm, values: tuple[Any, ...], settings: dict[str, Any]) -> ControlUnit:
+    id, path, annotator, *numbers = values
+    annotated = _annotate(id, path, annotator, settings["width"], settings["height"])
+    return build_unit(annotated, **dict(zip(unit.controls, numbers, strict=True)))
+
+
+def _example() -> tuple[str | Image, ...]:
+    row = condition(FIRST[0])
+    picture = example_image(row)
+    values = [value for id in FIRST[:EXAMPLE] for value in (id, picture, default_annotator(id))]
+    return (*values, row.example_prompt)

@@ -1,0 +1,97 @@
+"""The part of the form that every picture needs: prompt, seed, steps, size; and the same for one control unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from cnet_app.requests import MAX_PROMPT, MAX_SEED, REQUEST_LIMITS, UNIT_LIMITS, ControlUnit, GenerationRequest
+from cnet_app.ui.controls import parameter_input
+from models.catalog import Defaults
+
+RANDOM_SEED = f"() => Math.floor(Math.random() * {MAX_SEED + 1})"
+
+
+@dataclass(frozen=True)
+class GenerationForm:
+    """Components by the name of the request's field."""
+
+    fields: dict[str, Any]
+
+    @property
+    def components(self) -> list[Any]:
+        """In the order `request` wants their values."""
+        return list(self.fields.values())
+
+    def request(self, values: Sequence[Any], base: str, units: Sequence[ControlUnit]) -> GenerationRequest:
+        """Raises InputError for what a user cannot want."""
+        return GenerationRequest(base=base, units=tuple(units), **dict(zip(self.fields, values, strict=True)))
+
+    @property
+    def of_base(self) -> list[Any]:
+        """What starts with other values when another base model is in use; see `base_values`."""
+        return [self.fields[name] for name in ("width", "height", "num_inference_steps", "guidance_scale")]
+
+
+def base_values(defaults: Defaults) -> list[float]:
+    """For `of_base`."""
+    return [defaults.size, defaults.size, defaults.num_inference_steps, defaults.guidance_scale]
+
+
+def build_prompt(name: str, placeholder: str) -> dict[str, Any]:
+    """The prompt, above the Generate button."""
+    prompt = gr.Textbox(
+        label="Prompt", lines=2, max_lines=6, placeholder=placeholder, max_length=MAX_PROMPT, elem_id=f"{name}-prompt"
+    )
+    return {"prompt": prompt}
+
+
+def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
+    """All but the prompt; the rare ones in a folded section."""
+    fields: dict[str, Any] = {}
+
+    def add(field: str, **options: Any) -> None:
+        fields[field] = parameter_input(field, REQUEST_LIMITS[field], elem_id=f"{name}-{field}", **options)
+
+    with gr.Row(equal_height=True):
+        add("num_images", min_width=140)
+        with gr.Column(min_width=200):
+            add("seed")
+            dice = gr.Button("🎲 Random seed", size="sm", elem_id=f"{name}-random-seed")
+    with gr.Accordion("Size, steps, guidance", open=False, elem_id=f"{name}-more"):
+        with gr.Row():
+            add("width", value=defaults.size, min_width=140)
+            add("height", value=defaults.size, min_width=140)
+        with gr.Row():
+            add("num_inference_steps", value=defaults.num_inference_steps, min_width=140)
+            add("guidance_scale", value=defaults.guidance_scale, min_width=140)
+        fields["guess_mode"] = gr.Checkbox(
+            label="Guess mode",
+            info="Lets the map speak: its influence fades towards the deep layers, and the prompt may be empty.",
+            elem_id=f"{name}-guess_mode",
+        )
+        fields["negative_prompt"] = gr.Textbox(
+            label="Negative prompt",
+            info="What the picture should not show; heard where guidance is above 1.",
+            max_length=MAX_PROMPT,
+            elem_id=f"{name}-negative_prompt",
+        )
+    dice.click(None, None, fields["seed"], js=RANDOM_SEED)
+    return fields
+
+
+def build_unit_controls(name: str) -> dict[str, Any]:
+    """Strength and range of one control unit, by the name of the unit's field."""
+
+    def add(field: str, **options: Any) -> None:
+        fields[field] = parameter_input(field, UNIT_LIMITS[field], elem_id=f"{name}-{field}", **options)
+
+    fields: dict[str, Any] = {}
+    add("conditioning_scale")
+    with gr.Row():
+        add("control_guidance_start", min_width=140)
+        add("control_guidance_end", min_width=140)
+    return fields

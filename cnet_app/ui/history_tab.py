@@ -1,0 +1,121 @@
+"""What was made before: pictures and jobs, also of earlier starts; and any picture's recipe, to be made again."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from cnet_app.conditions import condition
+from cnet_app.errors import InputError
+from cnet_app.jobs.store import Record
+from cnet_app.recipe import read_request
+from cnet_app.requests import MAX_PROMPT, REQUEST_LIMITS, GenerationRequest
+from cnet_app.ui.controls import parameter_input, photo_input
+from cnet_app.ui.errors import attempt, toast
+from cnet_app.ui.studio import Studio, build_buttons, build_output, connect
+from models.catalog import CATALOG
+
+NAME = "history"
+SHOWN = 24
+HINT = "Drop a picture that was made here, or choose one from the history: its recipe appears."
+HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+EDITABLE = ("prompt", "seed", "num_images")
+
+
+def build_history_tab(studio: Studio) -> None:
+    """A tab of the open gr.Tabs. Where others can reach the app, nobody sees what others made."""
+    open_to_all = studio.settings.is_local
+    with gr.Tab("History", id=NAME, elem_id=f"{NAME}-tab") as tab, gr.Row(elem_classes="desk"):
+        with gr.Column(scale=6, min_width=320, elem_classes="inputs"):
+            picture = photo_input("A picture made here", ["upload"], elem_id=f"{NAME}-picture", height=240)
+            jobs = gr.Dropdown([], label="Jobs", info="The newest first.", visible=open_to_all, elem_id=f"{NAME}-jobs")
+            made = gr.Gallery(
+                label="Made before", columns=4, height=320, object_fit="cover", allow_preview=False, interactive=False,
+                buttons=[], visible=open_to_all, elem_id=f"{NAME}-made",
+            )  # fmt: skip
+        with gr.Column(scale=5, min_width=320, elem_classes="outputs"):
+            recipe_text = gr.HTML(HINT, elem_id=f"{NAME}-recipe", elem_classes="note")
+            prompt = gr.Textbox(label="Prompt", lines=2, max_length=MAX_PROMPT, elem_id=f"{NAME}-prompt")
+            with gr.Row():
+                seed = parameter_input("seed", REQUEST_LIMITS["seed"], elem_id=f"{NAME}-seed")
+                num_images = parameter_input("num_images", REQUEST_LIMITS["num_images"], elem_id=f"{NAME}-num_images")
+            output = build_output(NAME, build_buttons(NAME, "Make it again"))
+    recipe = gr.State(None)
+    paths = gr.State([])
+    shown = [recipe, recipe_text, prompt, seed, num_images]
+
+    def load_picture(path: str | None) -> Any:
+        return _shown(lambda: read_request(Path(path)) if path else None)
+
+    def load_job(id: str | None) -> Any:
+        record = next((record for record in studio.runner.history() if record.id == id), None)
+        return _shown(lambda: record.request if record else None)
+
+    def choose(paths: list[str], event: gr.SelectData) -> str:
+        return paths[event.index]
+
+    def refresh() -> tuple[Any, ...]:
+        records = studio.runner.history() if open_to_all else []
+        existing = [path for record in records for path in record.paths if Path(path).is_file()][:SHOWN]
+        return gr.Dropdown(choices=[(_line(record), record.id) for record in records]), existing, existing
+
+    def request(recipe: GenerationRequest | None, *values: Any) -> GenerationRequest:
+        if recipe is None:
+            raise InputError("There is no recipe yet; drop a picture that was made here, or choose one.")
+        wanted = dataclasses.replace(recipe, **dict(zip(EDITABLE, values, strict=True)))
+        if not open_to_all:
+            _check_known(wanted)
+        return wanted
+
+    picture.change(load_picture, picture, shown, **HIDDEN)
+    jobs.input(load_job, jobs, shown, **HIDDEN)
+    made.select(choose, paths, picture, **HIDDEN)
+    tab.select(refresh, None, [jobs, made, paths], **HIDDEN)
+    connect(studio, output, [output.generate.click], [recipe, prompt, seed, num_images], request)
+
+
+def recipe_html(request: GenerationRequest) -> str:
+    """What makes the picture, in a few lines."""
+    lines = [
+        f"{request.base}, {request.width}×{request.height} px, {request.num_inference_steps} steps, "
+        f"guidance {request.guidance_scale:g}" + (", guess mode" if request.guess_mode else "")
+    ]
+    if request.negative_prompt:
+        lines.append(f"without: {request.negative_prompt}")
+    lines += [
+        f"{condition(unit.condition).title} ({unit.annotator or 'own map'}), strength {unit.conditioning_scale:g}, "
+        f"from {unit.control_guidance_start:.0%} to {unit.control_guidance_end:.0%} of the steps"
+        for unit in request.units
+    ]
+    return "<br>".join(map(html.escape, lines))
+
+
+def _shown(load: Callable[[], GenerationRequest | None]) -> Any:
+    request, fault = attempt(load)
+    if fault:
+        raise toast(fault)
+    if request is None:
+        return None, HINT, gr.skip(), gr.skip(), gr.skip()
+    return request, recipe_html(request), request.prompt, request.seed, request.num_images
+
+
+def _line(record: Record) -> str:
+    """One job in the list: when, what became of it, the prompt."""
+    prompt = record.request.prompt
+    words = prompt if len(prompt) <= 50 else f"{prompt[:49]}…"
+    return f"{time.strftime('%d %b %H:%M', time.localtime(record.created))} · {record.status} · {words or 'no prompt'}"
+
+
+def _check_known(request: GenerationRequest) -> None:
+    """A stranger's file does not make the app load or download whatever it names."""
+    known = {row.id for row in CATALOG}
+    named = [request.base, *(unit.controlnet for unit in request.units if unit.controlnet)]
+    strange = [id for id in named if id not in known]
+    if strange:
+        raise InputError(f"The recipe names {strange[0]}, which this app does not offer; use its own models.")

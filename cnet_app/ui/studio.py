@@ -1,0 +1,132 @@
+"""What the tabs share: the runner behind the Generate button, and how a job is followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from cnet_app.jobs.runner import INTERVAL, Runner
+from cnet_app.requests import GenerationRequest
+from cnet_app.settings import Settings
+from cnet_app.ui.errors import attempt, toast
+from cnet_app.ui.progress import error_html, idle_html, progress_html
+from models.catalog import CATALOG, Defaults
+
+BASE_WAIT = 120.0
+"""Seconds a first request waits for torch to say what there is."""
+UNLISTED = Defaults(size=512, guidance_scale=7.5, num_inference_steps=30)
+"""For a base model that is not in the catalogue."""
+
+
+@dataclass(frozen=True)
+class Studio:
+    """One for the app."""
+
+    settings: Settings
+    runner: Runner
+
+    def base(self) -> tuple[str, str]:
+        """Id of the base model, and why it is this one."""
+        return self.runner.base(BASE_WAIT) or ("embedded", "no other could be found")
+
+    @property
+    def first_defaults(self) -> Defaults:
+        """What the form shows before it is known which base model there is."""
+        return defaults_of(self.settings.base or "embedded")
+
+
+def defaults_of(base: str) -> Defaults:
+    """Size, guidance and steps a base model starts with."""
+    return next((row.defaults for row in CATALOG if row.id == base and row.defaults), UNLISTED)
+
+
+def title_of(base: str) -> str:
+    """As people say it."""
+    return next((row.title for row in CATALOG if row.id == base and row.kind == "base"), base)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Generate and Cancel, the running progress, the finished pictures."""
+
+    generate: gr.Button
+    cancel: gr.Button
+    progress: gr.HTML
+    gallery: gr.Gallery
+    job: gr.State
+    """Id of the job that is followed."""
+
+
+def build_buttons(name: str, label: str = "Generate") -> tuple[gr.Button, gr.Button]:
+    """Generate and Cancel in a row."""
+    with gr.Row(elem_classes="actions"):
+        generate = gr.Button(label, variant="primary", scale=3, elem_id=f"{name}-generate")
+        cancel = gr.Button("Cancel", variant="stop", scale=1, interactive=False, elem_id=f"{name}-cancel", min_width=90)
+    return generate, cancel
+
+
+def build_output(name: str, buttons: tuple[gr.Button, gr.Button]) -> Output:
+    """Progress above pictures."""
+    progress = gr.HTML(idle_html(), elem_id=f"{name}-progress")
+    gallery = gr.Gallery(
+        label="Pictures",
+        format="png",
+        columns=2,
+        object_fit="contain",
+        height=420,
+        interactive=False,
+        buttons=["download", "fullscreen"],
+        elem_id=f"{name}-pictures",
+    )
+    return Output(*buttons, progress, gallery, gr.State(""))
+
+
+def connect(
+    studio: Studio,
+    output: Output,
+    listeners: list[Callable[..., Any]],
+    inputs: list[Any],
+    build_request: Callable[..., GenerationRequest],
+) -> None:
+    """Generate: form → request → job → followed to its end. `build_request` gets the inputs' values.
+
+    `listeners` are what starts it, such as `button.click`.
+    """
+
+    def submit(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        job, fault = attempt(lambda: studio.runner.submit(build_request(*values), request.session_hash or ""))
+        if job is not None:
+            yield job, idle_html("Starting …"), *_running(True)
+            return
+        yield "", error_html(fault), *_running(False)
+        raise toast(fault)
+
+    async def follow(job: str) -> AsyncIterator[tuple[Any, ...]]:
+        shown, last = -1, None
+        while last is None or not last.is_over:
+            state = studio.runner.state(job)
+            if state != last:
+                pictures = list(state.paths) if len(state.paths) != shown else gr.skip()
+                yield progress_html(state), pictures, *(_running(False) if state.is_over else (gr.skip(), gr.skip()))
+                shown, last = len(state.paths), state
+            if not state.is_over:
+                await asyncio.sleep(INTERVAL)
+        if last.status == "failed":
+            raise toast(last.error)
+
+    hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    buttons = [output.generate, output.cancel]
+    for listen in listeners:
+        started = listen(submit, inputs, [output.job, output.progress, *buttons], concurrency_id="annotate", **hidden)
+        started.success(
+            follow, output.job, [output.progress, output.gallery, *buttons], concurrency_limit=None, **hidden
+        )
+    output.cancel.click(studio.runner.cancel, output.job, None, queue=False, **hidden)
+
+
+def _running(yes: bool) -> tuple[gr.Button, gr.Button]:
+    return gr.Button(interactive=not yes), gr.Button(interactive=yes)

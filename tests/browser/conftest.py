@@ -1,0 +1,126 @@
+"""One server and one Chromium for all journeys; every page must stay on this machine and raise no error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+from skimage import data
+
+from tests.browser.driver import REAL, StudioPage
+from tests.source import ROOT
+
+START = 180.0
+"""Seconds the server may take on a busy machine."""
+FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+
+
+@pytest.fixture(scope="session")
+def output_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="session")
+def url(output_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The running app. Without the embedded weights its engine is a fake, and what needs a model is skipped."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("server")
+    environ = {
+        **os.environ,
+        "CNET_BASE": "embedded",
+        "CNET_OFFLINE": "1",
+        "CNET_OUTPUT_DIR": str(output_dir),
+        "CNET_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder / "uploads"),
+    }
+    entry = ["app.py"] if REAL else ["-m", "tests.browser.fake_app"]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen([sys.executable, *entry], cwd=ROOT, env=environ, stdout=log, stderr=log)
+        try:
+            _wait(f"http://127.0.0.1:{port}/", server, folder / "log")
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + START
+    while time.monotonic() < end:
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.2)
+    pytest.fail(f"The app did not answer within {START:g} s: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path, "Chromium is not installed; run make test, or install it (Debian: apt-get install chromium)."
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=FLAGS)
+
+
+@pytest.fixture
+def studio(browser: Browser, url: str) -> Iterator[StudioPage]:
+    """A fresh visitor on a desktop screen."""
+    yield from visit(browser, url, width=1280, height=900)
+
+
+def visit(browser: Browser, url: str, width: int, height: int, phone: bool = False) -> Iterator[StudioPage]:
+    """The open page; at the end nothing may have been asked of another host, and no script may have failed."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, is_mobile=phone, has_touch=phone, accept_downloads=True
+    )
+    page = context.new_page()
+    strange: list[str] = []
+    faults: list[str] = []
+    page.on("request", lambda request: strange.append(request.url) if _is_strange(request.url, url) else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    try:
+        yield open_page(page, url)
+    finally:
+        context.close()
+    assert not strange, strange
+    assert not faults, faults
+
+
+def open_page(page: Page, url: str) -> StudioPage:
+    page.set_default_timeout(60_000)
+    page.goto(url)
+    studio = StudioPage(page)
+    try:
+        studio.wait_ready()
+    except Error:
+        page.screenshot(path="/tmp/page.png") if "CNET_DEBUG" in os.environ else None
+        raise
+    return studio
+
+
+def _is_strange(asked: str, url: str) -> bool:
+    return not asked.startswith((url, "data:", "blob:"))
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The astronaut, 256 px."""
+    path = tmp_path_factory.mktemp("photo") / "astronaut.png"
+    Image.fromarray(np.ascontiguousarray(data.astronaut()[::2, ::2])).save(path)
+    return path

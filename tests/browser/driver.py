@@ -1,0 +1,83 @@
+"""What a user does on the page, and what can be read from it. Waits are for a state, never for a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.source import ROOT
+
+REAL = (ROOT / "models" / "embedded" / "base" / "model_index.json").exists()
+"""Whether the embedded model is there."""
+LONG = 120_000
+"""Milliseconds a picture may take on a busy machine."""
+
+
+class StudioPage:
+    """The open page. `name` is the tab's id: a condition's, compose or history."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def at(self, elem_id: str) -> Locator:
+        return self.page.locator(f"#{elem_id}")
+
+    def wait_ready(self) -> None:
+        expect(self.at("base")).to_contain_text("because", timeout=LONG)
+
+    def open_tab(self, title: str) -> None:
+        tab = self.page.get_by_role("tab", name=title, exact=True)
+        if not tab.is_visible():
+            self.page.locator("#tabs .overflow-menu > button").first.click()
+            tab = self.page.locator("#tabs .overflow-dropdown button", has_text=title)
+        tab.click()
+
+    def upload(self, elem_id: str, path: Path) -> None:
+        self.at(elem_id).locator("input[type=file]").set_input_files(str(path))
+
+    def choose(self, elem_id: str, title: str) -> None:
+        """From a dropdown."""
+        self.at(elem_id).locator("input").click()
+        self.page.get_by_role("option", name=title, exact=True).click()
+
+    def wait_map(self, elem_id: str) -> None:
+        expect(self.at(elem_id).locator("img")).to_be_visible()
+
+    def unfold(self, name: str) -> None:
+        """The settings that are folded away."""
+        if not self.at(f"{name}-width").is_visible():
+            self.at(f"{name}-more").locator("button").first.click()
+            expect(self.at(f"{name}-width")).to_be_visible()
+
+    def fill_number(self, elem_id: str, value: int) -> None:
+        field = self.at(elem_id).locator("input[type=number]")
+        field.fill(str(value))
+        field.blur()
+
+    def fill_prompt(self, name: str, text: str) -> None:
+        self.at(f"{name}-prompt").locator("textarea").fill(text)
+
+    def generate(self, name: str) -> None:
+        self.at(f"{name}-generate").click()
+
+    def cancel(self, name: str) -> None:
+        self.at(f"{name}-cancel").click()
+
+    def wait_status(self, name: str, status: str, timeout: int = LONG) -> None:
+        expect(self.at(f"{name}-progress").locator(".status")).to_have_attribute("data-status", status, timeout=timeout)
+
+    def wait_text(self, name: str, text: str) -> None:
+        expect(self.at(f"{name}-progress")).to_contain_text(text, timeout=LONG)
+
+    def pictures(self, name: str) -> Locator:
+        return self.at(f"{name}-pictures").locator("button.thumbnail-item")
+
+    def download(self, name: str, folder: Path) -> Path:
+        """The first picture, by the gallery's own button."""
+        self.pictures(name).first.click()
+        with self.page.expect_download() as started:
+            self.at(f"{name}-pictures").get_by_label("Download", exact=True).first.click()
+        path = folder / started.value.suggested_filename
+        started.value.save_as(path)
+        return path

@@ -1,0 +1,182 @@
+"""What a user comes for, in a real browser."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from annotators.images import load_image
+from annotators.maps import encode_depth
+from cnet_app.recipe import read_request
+from tests.browser.conftest import visit
+from tests.browser.driver import REAL, StudioPage
+from tests.source import ROOT
+
+pytestmark = pytest.mark.browser
+
+
+def newest(folder: Path) -> Path:
+    return max(folder.glob("*.png"), key=lambda path: path.stat().st_mtime)
+
+
+def shorten(studio: StudioPage, name: str, pictures: int = 1, steps: int = 4) -> None:
+    """Little work, so that journeys are quick."""
+    studio.fill_number(f"{name}-num_images", pictures)
+    studio.unfold(name)
+    studio.fill_number(f"{name}-num_inference_steps", steps)
+
+
+def test_photo_to_map_to_pictures_to_a_download_that_remakes_itself(
+    studio: StudioPage, photo: Path, tmp_path: Path
+) -> None:
+    studio.upload("canny-photo", photo)
+    studio.wait_map("canny-map")
+    studio.fill_prompt("canny", "a poster in ocean colours")
+    shorten(studio, "canny", pictures=2)
+    studio.generate("canny")
+    studio.wait_status("canny", "done")
+    expect(studio.pictures("canny")).to_have_count(2)
+    file = studio.download("canny", tmp_path)
+    request = read_request(file)
+    assert (request.prompt, request.num_inference_steps) == ("a poster in ocean colours", 4)
+    assert load_image(file).shape == (request.height, request.width, 3)
+    if REAL:
+        command = [
+            sys.executable,
+            "-m",
+            "cnet_app",
+            "generate",
+            "--recipe",
+            str(file),
+            "--output",
+            str(tmp_path / "again"),
+        ]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        assert np.array_equal(load_image(newest(tmp_path / "again")), load_image(file))
+
+
+def test_a_scribble_is_drawn_with_the_brush_in_the_hand(studio: StudioPage, output_dir: Path) -> None:
+    studio.open_tab("Scribble")
+    sheet = studio.at("scribble-canvas").locator("canvas").first
+    expect(sheet).to_be_visible()
+    studio.wait_brush("scribble-canvas")
+    box = sheet.bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    studio.page.mouse.move(box["x"] + box["width"] * 0.25, middle)
+    studio.page.mouse.down()
+    studio.page.mouse.move(box["x"] + box["width"] * 0.75, middle, steps=10)
+    studio.page.mouse.up()
+    studio.wait_map("scribble-map")
+    shorten(studio, "scribble")
+    studio.generate("scribble")
+    studio.wait_status("scribble", "done")
+    control = read_request(newest(output_dir)).units[0].pixels[..., 0] > 127
+    height, width = control.shape
+    assert control[:, width // 3 : 2 * width // 3].any(axis=0).all()
+    assert not control[: height // 4].any()
+    assert not control[:, : width // 8].any()
+
+
+def test_compose_joins_two_maps(studio: StudioPage, output_dir: Path, tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(1.0, 2.0, 256, dtype=np.float32)[:, None], (1, 256))
+    Image.fromarray(encode_depth(ramp)).save(tmp_path / "depth.png")
+    pose = np.zeros((256, 256, 3), np.uint8)
+    pose[60:200, 120:130] = (255, 85, 0)
+    Image.fromarray(pose).save(tmp_path / "pose.png")
+    studio.open_tab("Compose")
+    for number, name in ((1, "pose"), (2, "depth")):
+        studio.choose(f"compose-{number}-annotator", "None (my own map)")
+        studio.upload(f"compose-{number}-photo", tmp_path / f"{name}.png")
+        studio.wait_map(f"compose-{number}-map")
+    studio.fill_number("compose-2-conditioning_scale", 0)
+    shorten(studio, "compose")
+    studio.generate("compose")
+    studio.wait_status("compose", "done")
+    units = read_request(newest(output_dir)).units
+    assert [(unit.condition, unit.annotator, unit.conditioning_scale) for unit in units] == [
+        ("openpose", None, 1.0),
+        ("depth", None, 0.0),
+    ]
+
+
+def test_cancel_in_the_middle_then_generate_again(studio: StudioPage, photo: Path, output_dir: Path) -> None:
+    studio.upload("canny-photo", photo)
+    shorten(studio, "canny", pictures=8, steps=150)
+    studio.generate("canny")
+    studio.wait_text("canny", "step ")
+    before = len(list(output_dir.glob("*.png")))
+    studio.cancel("canny")
+    studio.wait_status("canny", "cancelled")
+    assert len(list(output_dir.glob("*.png"))) <= before + 1
+    shorten(studio, "canny", steps=3)
+    studio.generate("canny")
+    studio.wait_status("canny", "done")
+
+
+def test_a_second_browser_sees_its_place_and_is_served(
+    studio: StudioPage, browser: Browser, url: str, photo: Path
+) -> None:
+    studio.upload("canny-photo", photo)
+    shorten(studio, "canny", pictures=8, steps=150)
+    studio.generate("canny")
+    studio.wait_text("canny", "step ")
+    for other in visit(browser, url, width=1280, height=900):
+        other.upload("canny-photo", photo)
+        shorten(other, "canny", steps=3)
+        other.generate("canny")
+        other.wait_text("canny", "Place 1 in line.")
+        studio.cancel("canny")
+        other.wait_status("canny", "done")
+    studio.wait_status("canny", "cancelled")
+
+
+def test_the_page_fits_a_phone(browser: Browser, url: str, photo: Path) -> None:
+    for studio in visit(browser, url, width=390, height=844, phone=True):
+        studio.upload("canny-photo", photo)
+        studio.wait_map("canny-map")
+        shorten(studio, "canny")
+        studio.generate("canny")
+        studio.wait_status("canny", "done")
+        assert studio.page.evaluate("document.documentElement.scrollWidth") <= 390
+        height = studio.at("canny-generate").bounding_box()
+        assert height
+        assert height["height"] >= 44
+        studio.open_tab("Compose")
+        expect(studio.at("compose-generate")).to_be_visible()
+        assert studio.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_bad_file_shows_its_sentence_and_the_next_good_one_works(
+    studio: StudioPage, photo: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "text.png"
+    bad.write_text("this is no picture")
+    studio.upload("canny-photo", bad)
+    expect(studio.at("canny-map-note")).to_contain_text("text.png")
+    assert str(tmp_path) not in studio.page.content()
+    studio.generate("canny")
+    studio.wait_status("canny", "failed")
+    studio.clear_photo("canny-photo")
+    studio.upload("canny-photo", photo)
+    studio.wait_map("canny-map")
+    shorten(studio, "canny")
+    studio.generate("canny")
+    studio.wait_status("canny", "done")
+
+
+@pytest.mark.skipif(not REAL, reason="the examples of most tabs need the embedded weights")
+def test_every_example_runs_at_once(studio: StudioPage) -> None:
+    from cnet_app.conditions import CONDITIONS
+
+    for row in CONDITIONS:
+        studio.open_tab(row.title)
+        studio.at(f"{row.id}-example").click()
+        studio.wait_status(row.id, "done")
+        expect(studio.pictures(row.id)).to_have_count(1)

@@ -1,0 +1,112 @@
+"""The page as Gradio will send it: a tab a condition, nothing open to strangers, nothing fetched from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from cnet_app.conditions import CONDITIONS
+from cnet_app.jobs.runner import Runner
+from cnet_app.settings import Settings
+from cnet_app.ui.app import build_app, create_theme
+from tests.jobs.fake_engine import FakeEngine
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Blocks]:
+    settings = Settings(output_dir=tmp_path_factory.mktemp("pictures"))
+    runner = Runner(settings, FakeEngine().engine())
+    yield build_app(settings, runner)
+    runner.close()
+
+
+def find(app: gr.Blocks, elem_id: str) -> Any:
+    return next(block for block in app.blocks.values() if block.elem_id == elem_id)
+
+
+def test_there_is_a_tab_for_every_condition(built: gr.Blocks) -> None:
+    titles = [block.label for block in built.blocks.values() if isinstance(block, gr.Tab)]
+    assert titles == [*(row.title for row in CONDITIONS), "Compose", "History"]
+    for row in CONDITIONS:
+        choices = [id for _, id in find(built, f"{row.id}-annotator").choices]
+        assert choices[-1] == "own_map"
+        assert set(row.annotators) < set(choices)
+
+
+def test_no_endpoint_is_offered_to_strangers(built: gr.Blocks) -> None:
+    assert {fn.api_visibility for fn in built.fns.values()} == {"private"}
+
+
+def test_the_page_is_not_too_heavy_for_a_slow_machine(built: gr.Blocks) -> None:
+    config = built.get_config_file()
+    assert len(config["components"]) < 500
+    assert len(json.dumps(config, default=str)) < 1_000_000
+
+
+def test_the_theme_fetches_nothing() -> None:
+    theme = create_theme()
+    assert theme._stylesheets == []
+    assert "http" not in theme._get_theme_css().replace("http://www.w3.org", "")
+
+
+def test_every_example_gives_a_picture_an_annotator_and_a_prompt(built: gr.Blocks) -> None:
+    for row in CONDITIONS:
+        button = find(built, f"{row.id}-example")
+        (fn,) = [fn for fn in built.fns.values() if (button._id, "click") in fn.targets]
+        picture, annotator, prompt = fn.fn()  # pyright: ignore[reportOptionalCall]
+        assert picture.ndim == 3
+        assert annotator in row.annotators
+        assert prompt == row.example_prompt
+
+
+def run(app: gr.Blocks, elem_id: str, event: str, values: dict[str, Any]) -> list[Any]:
+    """Calls the handler of an event with the components' own values but for the given ones, and lists what it yields."""
+    block = find(app, elem_id)
+    (fn,) = [fn for fn in app.fns.values() if (block._id, event) in fn.targets and fn.fn]
+    given = [values.get(component.elem_id, component.value) for component in fn.inputs]  # pyright: ignore[reportAttributeAccessIssue]
+    return list(fn.fn(*given))  # pyright: ignore[reportOptionalCall]
+
+
+def test_the_map_follows_the_parameters(built: gr.Blocks, tmp_path: Path) -> None:
+    from PIL import Image
+    from skimage import data
+
+    path = tmp_path / "photo.png"
+    Image.fromarray(data.astronaut()[::4, ::4]).save(path)
+    photo = {"canny-photo": str(path), "canny-width": 128, "canny-height": 64}
+    ((strict, _),) = run(
+        built, "canny-photo", "change", photo | {"canny-canny-high_threshold": 255, "canny-canny-low_threshold": 200}
+    )
+    ((lax, _),) = run(
+        built, "canny-photo", "change", photo | {"canny-canny-high_threshold": 60, "canny-canny-low_threshold": 30}
+    )
+    assert strict.shape == lax.shape == (64, 128, 3)
+    assert (lax > 0).sum() > 2 * (strict > 0).sum()
+
+
+def test_a_bad_file_leaves_a_sentence_in_sight_and_raises_a_note(built: gr.Blocks, tmp_path: Path) -> None:
+    path = tmp_path / "text.png"
+    path.write_text("<b>no picture</b>")
+    seen: list[Any] = []
+    block = find(built, "canny-photo")
+    (fn,) = [fn for fn in built.fns.values() if (block._id, "change") in fn.targets]
+    given = [str(path) if c is block else c.value for c in fn.inputs]  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(gr.Error, match=r"text\.png"):
+        seen.extend(fn.fn(*given))  # pyright: ignore[reportOptionalCall]
+    ((control_image, note),) = seen
+    assert control_image is None
+    assert "text.png" in note
+    assert str(tmp_path) not in note
+
+
+def test_the_base_line_says_which_model_and_why(built: gr.Blocks) -> None:
+    (fn,) = [fn for fn in built.fns.values() if (built._id, "load") in fn.targets]
+    line, *updates = asyncio.run(fn.fn())  # pyright: ignore[reportOptionalCall]
+    assert "because this is a test" in line
+    assert all(update == gr.skip() for update in updates)
