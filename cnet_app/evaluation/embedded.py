@@ -106,7 +106,13 @@ def _pose_score(sample: Sample, image: Image) -> float:
     return float(np.mean([pck(person, found) for person in sample.people]))
 
 
-def evaluate(count: int = 128, size: int = 256, steps: int = 20, conditions: Sequence[str] = ()) -> dict[str, Any]:
+def evaluate(
+    count: int = 128,
+    size: int = 256,
+    steps: int = 20,
+    conditions: Sequence[str] = (),
+    photos: Sequence[str] = HELD_OUT_PHOTOS,
+) -> dict[str, Any]:
     """The whole report as plain JSON values."""
     studio = load_studio(size, steps)
     samples = [create_scene(FIRST_SEED + i, size) for i in range(count)]
@@ -127,7 +133,7 @@ def evaluate(count: int = 128, size: int = 256, steps: int = 20, conditions: Seq
     }
     report["strength"] = strength_report(studio, samples, maps)
     report["pose_and_depth"] = pair_report(studio, samples, maps)
-    report["photos"] = photo_report(studio)
+    report["photos"] = photo_report(studio, photos)
     report["seconds_a_picture"] = float(np.median(studio.seconds))
     return report
 
@@ -213,13 +219,13 @@ def pair_report(studio: Studio, samples: Sequence[Sample], maps: Sequence[dict[s
     }
 
 
-def photo_report(studio: Studio) -> dict[str, dict[str, float]]:
+def photo_report(studio: Studio, photos: Sequence[str]) -> dict[str, dict[str, float]]:
     """Held-out real photos through canny and scribble under a poster prompt of every palette: edge F1."""
     report = {}
     for name in ("canny", "scribble"):
         make = judge_of(name)()
         scores: dict[str, list[float]] = {"ours": [], "free": []}
-        for photo in HELD_OUT_PHOTOS:
+        for photo in photos:
             source = resize(load_photo(photo), studio.size, studio.size, "crop")
             control = make(source)
             for seed, palette in enumerate(PALETTES):

@@ -10,6 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
     parser.add_argument("what", choices=("embedded",), help="the model to train")
     parser.add_argument("--stage", action="append", metavar="NAME", help="only this stage; may be repeated")
+    parser.add_argument("--start", type=Path, metavar="DIR", help="go on from these files, such as models/embedded")
     parser.add_argument("--minutes", type=float, metavar="N", help="stop every stage after this time")
     parser.add_argument(
         "--work", type=Path, default=Path("build/embedded"), metavar="DIR", help="pictures and checkpoints"
@@ -28,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
     for name in stages:
         if name not in STAGES:
             raise InputError(f"There is no stage {name!r}; choose from: {', '.join(STAGES)}.")
-    train_embedded(args.work, args.output, stages, args.minutes)
+    train_embedded(args.work, args.output, stages, args.start, args.minutes)
     return 0

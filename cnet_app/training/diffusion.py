@@ -73,6 +73,8 @@ class Plan:
     """Share of pictures trained without control, so that the base can stand alone."""
     locked: bool = True
     condition: str | None = None
+    crop: int | None = None
+    """Side in px of the squares cut out of full-size pictures: four times as many in the same time."""
     seed: int = 0
     decay: float = 0.999
     deadline: float | None = None
@@ -108,7 +110,7 @@ def train_diffusion(
     torch.manual_seed(plan.seed)
     trained = _trained_parameters(networks, plan.locked)
     averaged = AveragedWeights(networks, plan.decay)
-    optimizer = torch.optim.AdamW(trained, plan.peak_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(trained, plan.peak_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     scheduler = create_scheduler()
     state = load_checkpoint(checkpoint)
     start = _restore(state, networks, averaged, optimizer) if state else 0
@@ -123,7 +125,13 @@ def train_diffusion(
         set_learning_rate(optimizer, learning_rate(step, plan.steps, plan.peak_rate))
         rng = np.random.default_rng((plan.seed, step))
         batch = draw_batch(
-            dataset, latents, usable[next(order)], rng, empty_captions=plan.empty_captions, condition=plan.condition
+            dataset,
+            latents,
+            usable[next(order)],
+            rng,
+            empty_captions=plan.empty_captions,
+            condition=plan.condition,
+            crop=plan.crop,
         )
         ids = token_ids(tokenizer, batch.captions)
         loss = diffusion_loss(networks, batch, ids, scheduler, plan.no_control)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from diffusers import AutoencoderTiny
 from transformers import CLIPTokenizer
 
@@ -24,6 +23,7 @@ from cnet_app.training.export import export_annotator, export_base, export_contr
 from cnet_app.training.scene_net import train_scene_net
 from cnet_app.training.text import create_tokenizer
 from models.catalog import CATALOG
+from models.loader import load_base, load_controlnet
 
 SMALL, FULL = 128, 256
 """Sides in px: the base first sees small pictures, four times as many in the same time."""
@@ -38,23 +38,35 @@ AUTOENCODER_STEPS, DECODER_STEPS, SCENE_NET_STEPS = 1_500, 600, 2_000
 SMALL_PLAN = Plan(
     steps=6_000, batch_size=32, peak_rate=8e-4, empty_captions=0.25, no_control=0.15, locked=False, decay=0.998
 )
-FULL_PLAN = replace(SMALL_PLAN, steps=2_000, batch_size=16, peak_rate=6e-4)
+CROPS_PLAN = replace(SMALL_PLAN, crop=SMALL)
+FULL_PLAN = replace(SMALL_PLAN, steps=2_000, batch_size=16, peak_rate=5e-4, decay=0.995)
 CONTROL_PLAN = Plan(steps=300, batch_size=16, peak_rate=4e-4, decay=0.99)
 
 
 class Workshop:
-    """A directory with rendered pictures, latents, checkpoints and logs, and the stages that fill it."""
+    """A directory with rendered pictures, latents, checkpoints and logs, and the stages that fill it.
 
-    def __init__(self, directory: Path, deadline: float | None = None) -> None:
+    `start` is a folder of shipped files to go on from, instead of from nothing.
+    """
+
+    def __init__(self, directory: Path, start: Path | None = None, minutes: float | None = None) -> None:
         self.directory = directory
-        self.deadline = deadline
+        self.start = start
+        self.minutes = minutes
+
+    @property
+    def deadline(self) -> float | None:
+        """Of a training that starts now."""
+        return None if self.minutes is None else time.time() + 60 * self.minutes
 
     def dataset(self, size: int) -> Dataset:
         """Rendered pictures of a size."""
         return load_dataset(self.directory / f"world{size}")
 
     def tokenizer(self) -> CLIPTokenizer:
-        """Of all captions."""
+        """Of all captions, or the shipped one."""
+        if self.start:
+            return CLIPTokenizer.from_pretrained(self.start / "base" / "tokenizer")
         return create_tokenizer(self.dataset(SMALL).captions + self.dataset(FULL).captions)
 
     def autoencoder(self) -> AutoencoderTiny:
@@ -64,15 +76,24 @@ class Workshop:
             if state := load_checkpoint(self.directory / name):
                 vae.load_state_dict(state["averaged"])
                 return vae.eval()
-        raise FileNotFoundError(f"{self.directory} has no autoencoder yet; run that stage first.")
+        if self.start is None:
+            raise FileNotFoundError(f"{self.directory} has no autoencoder yet; run that stage first.")
+        return load_base(str(self.start / "base")).vae
 
-    def networks(self, name: str) -> Networks:
-        """The averaged weights of a checkpoint."""
-        networks = Networks(self.tokenizer())
-        state = load_checkpoint(self.directory / name)
-        if state is None:
-            raise FileNotFoundError(f"{self.directory} has no {name} yet; run that stage first.")
-        networks.load_state_dict(state["averaged"])
+    def networks(self, *names: str) -> Networks:
+        """The averaged weights of the first checkpoint there is; then the shipped ones, or fresh ones."""
+        for path in (self.directory / name for name in names):
+            if state := load_checkpoint(path):
+                networks = Networks(self.tokenizer())
+                networks.load_state_dict(state["averaged"])
+                return networks
+        networks = create_networks(self.tokenizer())
+        if self.start:
+            base = load_base(str(self.start / "base"))
+            networks.unet.load_state_dict(base.unet.state_dict())
+            networks.text_encoder.load_state_dict(base.text_encoders[0].state_dict())
+            controlnet = load_controlnet(str(self.start / "controlnet" / "canny"), "embedded")
+            networks.controlnet.load_state_dict(controlnet.state_dict())
         return networks
 
     def pictures(self) -> None:
@@ -103,20 +124,25 @@ class Workshop:
         )
 
     def train_base(self) -> None:
-        """Base and shared ControlNet, on small pictures and then on full ones."""
-        self._diffusion(create_networks(self.tokenizer()), SMALL, "base_128.pt", SMALL_PLAN)
-        self._diffusion(self.networks("base_128.pt"), FULL, "base_256.pt", FULL_PLAN)
+        """Base and shared ControlNet: on small pictures, on squares out of full ones, on full ones."""
+        self._diffusion(self.networks(), SMALL, "small.pt", SMALL_PLAN)
+        self._diffusion(self.networks("small.pt"), FULL, "crops.pt", CROPS_PLAN)
+        self.train_full()
+
+    def train_full(self) -> None:
+        """The last part of the base, alone."""
+        self._diffusion(self.networks("crops.pt"), FULL, "full.pt", FULL_PLAN)
 
     def train_controlnets(self) -> None:
         """One ControlNet a condition, base locked, from the shared one."""
         for condition in CONDITIONS:
             plan = replace(CONTROL_PLAN, condition=condition)
-            self._diffusion(self.networks("base_256.pt"), FULL, f"control_{condition}.pt", plan)
+            self._diffusion(self.networks("full.pt"), FULL, f"control_{condition}.pt", plan)
 
     def train_from_zero(self) -> None:
         """Canny by the paper's start, a silent copy of the encoder, under three seeds: shows sudden convergence."""
         for seed in range(3):
-            networks = self.networks("base_256.pt")
+            networks = self.networks("full.pt")
             fresh_controlnet(networks, seed)
             plan = replace(CONTROL_PLAN, condition="canny", seed=seed)
             self._diffusion(networks, SMALL, f"zero_{seed}.pt", plan)
@@ -127,12 +153,11 @@ class Workshop:
 
     def export(self, target: Path) -> None:
         """Write what there is as fp16 files in diffusers' layout."""
-        networks = self.networks("base_256.pt")
+        networks = self.networks("full.pt")
         export_base(target / "base", networks, self.tokenizer(), self.autoencoder())
         for condition in CONDITIONS:
-            own = self.directory / f"control_{condition}.pt"
-            trained = self.networks(own.name) if own.exists() else networks
-            export_controlnet(target / "controlnet" / condition, trained.controlnet)
+            own = self.networks(f"control_{condition}.pt", "full.pt")
+            export_controlnet(target / "controlnet" / condition, own.controlnet)
         if state := load_checkpoint(self.directory / "scene_net.pt"):
             export_annotator(target / "annotator", state["averaged"])
 
@@ -147,20 +172,25 @@ STAGES: dict[str, Callable[[Workshop], None]] = {
     "pictures": Workshop.pictures,
     "autoencoder": Workshop.train_autoencoder,
     "base": Workshop.train_base,
+    "full": Workshop.train_full,
     "controlnets": Workshop.train_controlnets,
     "decoder": Workshop.train_decoder,
     "annotator": Workshop.train_scene_net,
     "from-zero": Workshop.train_from_zero,
 }
-"""In order. `from-zero` is a measurement, no part of the shipped files."""
-SHIPPED = tuple(name for name in STAGES if name != "from-zero")
+"""In order. `full` is a part of `base` for going on with, `from-zero` a measurement: neither is run unless named."""
+SHIPPED = tuple(name for name in STAGES if name not in ("full", "from-zero"))
 
 
-def train_embedded(work: Path, target: Path, stages: tuple[str, ...] = SHIPPED, minutes: float | None = None) -> None:
-    """Run stages, each for at most `minutes`, and write the files."""
-    torch.set_float32_matmul_precision("high")
+def train_embedded(
+    work: Path,
+    target: Path,
+    stages: tuple[str, ...] = SHIPPED,
+    start: Path | None = None,
+    minutes: float | None = None,
+) -> None:
+    """Run stages, every training in them for at most `minutes`, and write the files."""
     for name in stages:
-        deadline = None if minutes is None else time.time() + 60 * minutes
-        STAGES[name](Workshop(work, deadline))
-    if (work / "base_256.pt").exists():
-        Workshop(work).export(target)
+        STAGES[name](Workshop(work, start, minutes))
+    if (work / "full.pt").exists():
+        Workshop(work, start).export(target)

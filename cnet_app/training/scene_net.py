@@ -44,7 +44,7 @@ def train_scene_net(
     torch.manual_seed(seed)
     network = SceneNet().to(memory_format=torch.channels_last)
     averaged = AveragedWeights(network, 0.998)
-    optimizer = torch.optim.AdamW(network.parameters(), peak_rate, betas=(0.9, 0.95), weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), peak_rate, betas=(0.9, 0.95), weight_decay=1e-3, fused=True)
     checkpoint = directory / "scene_net.pt"
     start, state = 0, load_checkpoint(checkpoint)
     if state:

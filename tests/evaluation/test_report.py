@@ -1,0 +1,33 @@
+"""The report on a handful of scenes, with the shipped weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from cnet_app.evaluation.command import report_table
+from cnet_app.evaluation.embedded import evaluate, load_studio, unit
+from cnet_app.world import control_images, create_scene
+
+pytestmark = pytest.mark.slow
+
+
+def test_strength_nought_is_the_bases_own_picture_bit_for_bit() -> None:
+    studio = load_studio(steps=3)
+    scene = create_scene(9_000_002)
+    canny = control_images(scene)["canny"]
+    free = studio.picture(4, scene.caption, [])
+    assert np.array_equal(studio.picture(4, scene.caption, [unit("canny", canny, 0.0)]), free)
+    assert not np.array_equal(studio.picture(4, scene.caption, [unit("canny", canny, 1.0)]), free)
+
+
+def test_reports_every_bar() -> None:
+    report = evaluate(count=4, steps=2, conditions=("canny", "depth"), photos=("coffee",))
+    json.dumps(report)
+    assert set(report["conditions"]) == {"canny", "depth"}
+    for row in report["conditions"].values():
+        assert {"judge", "limit", "free", "ours", "gap", "empty_prompt", "words"} <= set(row)
+    assert 0 <= report["autoencoder"]["edge_f1"] <= 1
+    assert "| canny |" in report_table(report)
