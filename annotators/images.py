@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any, Literal
@@ -132,7 +133,9 @@ def _read(path: Path, name: str) -> bytes:
 def _open(data: bytes, name: str) -> Pillow.Image:
     """Reads the header only."""
     try:
-        return Pillow.open(io.BytesIO(data), formats=FORMATS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # check_size says it in our words
+            return Pillow.open(io.BytesIO(data), formats=FORMATS)
     except Pillow.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
         raise InputError(_too_large(name, int(pixels[0]) if pixels else 2 * MAX_PIXELS)) from error

@@ -120,17 +120,3 @@ def segment_targets(classes: NDArray[Any]) -> NDArray[np.int64]:
     channel = np.full(256, len(SEGMENTS) - 1, np.int64)
     channel[list(SEGMENTS[:-1])] = np.arange(len(SEGMENTS) - 1)
     return channel[np.asarray(classes, np.uint8)]
-
-
-def pose_targets(people: Sequence[NDArray[Any]], height: int, width: int) -> NDArray[np.float32]:
-    """People of a picture (height, width), each (18, 3) in its pixels → (18, height / 4, width / 4) bells, peak 1."""
-    rows = (np.arange(height // HEAT_STRIDE) + 0.5) * HEAT_STRIDE
-    columns = (np.arange(width // HEAT_STRIDE) + 0.5) * HEAT_STRIDE
-    heat = np.zeros((JOINTS, len(rows), len(columns)), np.float32)
-    for person in people:
-        for joint, (x, y, visible) in enumerate(np.asarray(person, np.float64)):
-            if visible > 0:
-                distance = (rows[:, None] - y) ** 2 + (columns[None] - x) ** 2
-                bell = np.exp(-distance / (2 * (HEAT_SIGMA * HEAT_STRIDE) ** 2))
-                heat[joint] = np.maximum(heat[joint], bell)
-    return heat

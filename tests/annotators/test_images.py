@@ -43,6 +43,7 @@ def _black(width: int, height: int) -> bytes:
     return _encode(Pillow.new("RGB", (width, height)))
 
 
+@pytest.mark.filterwarnings("error")
 def test_bad_files_have_their_own_sentences(photos: dict[str, Image]) -> None:
     photo = Pillow.fromarray(photos["coffee"])
     jpeg = _encode(photo, "JPEG")
