@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("annotators", "models", "cnet_app")
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Dotted name to file of every module the app is made of."""
     files = [ROOT / "app.py", *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")))]
