@@ -56,7 +56,7 @@ class Settings:
             return self.host == "localhost"
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, without the usage."""
 
     def error(self, message: str) -> NoReturn:
@@ -67,7 +67,7 @@ def read_settings(
     argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ, prog: str = "app.py"
 ) -> Settings:
     """Defaults, then CNET_… variables, then flags. A wrong value ends the process with exit code 2 and one sentence."""
-    parser = _Parser(prog=prog, description="ControlNet Studio in the browser.")
+    parser = Parser(prog=prog, description="ControlNet Studio in the browser.")
     for option in dataclasses.fields(Settings):
         variable = f"CNET_{option.name.upper()}"
         parse = option.metadata["parse"]

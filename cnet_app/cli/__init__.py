@@ -5,15 +5,14 @@ Exit codes: 0, 2 for a user's mistake, 3 where weights are missing, 1 for the re
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from cnet_app.errors import TOLD, exit_code
+from cnet_app.settings import Parser
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,6 @@ COMMANDS = (
     Command("evaluate", "Measure the embedded model.", "cnet_app.evaluation.command"),
     Command("train", "Train the embedded model.", "cnet_app.training.command"),
 )
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{message[:1].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.\n")
 
 
 def build_parser(wanted: Collection[str]) -> Parser:
