@@ -66,7 +66,7 @@ def build_annotator_form(row: Condition) -> AnnotatorForm:
     """Dropdown, note and one group of parameters per annotator that has any."""
     first = DRAWING if row.canvas else default_annotator(row.id)
     choice = gr.Dropdown(choices(row), value=first, label="Map made by", elem_id=f"{row.id}-annotator")
-    note = gr.HTML(note_html(first), elem_classes="note", elem_id=f"{row.id}-note")
+    note = gr.HTML(note_html(first), elem_classes="note", padding=False, elem_id=f"{row.id}-note")
     groups: dict[str, gr.Group] = {}
     fields: list[tuple[str, str, Any]] = []
     for id in row.annotators:

@@ -92,6 +92,27 @@ def launch_options(settings: Settings) -> dict[str, Any]:
 
 def create_theme() -> Any:
     """Calm, and with fonts every machine has: none is fetched."""
-    return gr.themes.Soft(
+    theme = gr.themes.Soft(
         primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=SYSTEM_FONTS, font_mono=MONO_FONTS
+    )
+    # Quiet labels, and an accent dark enough for white text upon it.
+    return theme.set(
+        block_title_background_fill="none",
+        block_title_background_fill_dark="none",
+        block_title_padding="0",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        block_title_text_weight="550",
+        block_label_background_fill="*neutral_50",
+        block_label_background_fill_dark="*neutral_800",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_300",
+        block_label_text_weight="500",
+        block_border_width="1px",
+        block_shadow="none",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_text_color_dark="white",
     )

@@ -36,7 +36,7 @@ def build_canvas(name: str) -> gr.ImageEditor:
         image_mode="RGBA",
         sources=(),
         transforms=(),
-        layers=gr.LayerOptions(allow_additional_layers=False, layers=["Drawing"]),
+        layers=False,
         brush=gr.Brush(default_size=10, colors=["#000000"], color_mode="fixed"),
         eraser=gr.Eraser(default_size=24),
         canvas_size=(SIDE, SIDE),

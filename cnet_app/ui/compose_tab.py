@@ -22,6 +22,7 @@ from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Studio, build_buttons, build_output, connect
 
 NAME = "compose"
+HELP = "Several conditions steer one picture, each with its own strength and range."
 FIRST = ("openpose", "depth", "canny")
 """Conditions of the units at the start; the first two share the example's picture."""
 EXAMPLE = 2
@@ -49,28 +50,27 @@ def build_compose_tab(studio: Studio) -> GenerationForm:
     """A tab of the open gr.Tabs."""
     with gr.Tab("Compose", id=NAME, elem_id=f"{NAME}-tab"), gr.Row(elem_classes="desk"):
         with gr.Column(scale=6, min_width=320, elem_classes="inputs"):
-            gr.HTML(
-                "<p>Several conditions steer one picture, each with its own strength and range.</p>",
-                elem_classes="lead",
-            )
+            with gr.Row(equal_height=True, elem_classes="lead-row"):
+                gr.HTML(f"<p>{HELP}</p>", elem_classes="lead", padding=False)
+                example = gr.Button("Try the example", size="sm", scale=0, min_width=150, elem_id=f"{NAME}-example")
             units = [_build_unit_form(number, id) for number, id in enumerate(FIRST, 1)]
-            example = gr.Button("Try the example", size="sm", elem_id=f"{NAME}-example")
+            settings = build_settings(NAME, studio.first_defaults)
         with gr.Column(scale=5, min_width=320, elem_classes="outputs"):
             prompt = build_prompt(NAME, "What the picture shows")
             output = build_output(NAME, build_buttons(NAME))
-            form = GenerationForm(prompt | build_settings(NAME, studio.first_defaults))
+            form = GenerationForm(prompt | settings)
     for unit in units:
         _connect_unit(unit, form)
 
     def request(*values: Any) -> GenerationRequest:
         size = len(units[0].components)
         parts = [values[i * size : (i + 1) * size] for i in range(len(units))]
-        settings = values[len(units) * size :]
-        named = dict(zip(form.fields, settings, strict=True))
+        rest = values[len(units) * size :]
+        named = dict(zip(form.fields, rest, strict=True))
         given = [_read_unit(unit, part, named) for unit, part in zip(units, parts, strict=True) if part[1]]
         if not given:
             raise InputError("No unit has a picture yet; give at least one of them a photo or a map.")
-        return form.request(settings, studio.base()[0], given)
+        return form.request(rest, studio.base()[0], given)
 
     filled = [component for unit in units[:EXAMPLE] for component in (unit.condition, unit.photo, unit.annotator)]
     fill = example.click(_example, None, [*filled, form.fields["prompt"]], **HIDDEN)
@@ -95,7 +95,7 @@ def _build_unit_form(number: int, id: str) -> UnitForm:
                 control_image = gr.Image(
                     label="Map", format="png", interactive=False, buttons=[], height=200, elem_id=f"{name}-map"
                 )
-        note = gr.HTML(note_html(default_annotator(id)), elem_classes="note")
+        note = gr.HTML(note_html(default_annotator(id)), elem_classes="note", padding=False)
         controls = build_unit_controls(name)
     return UnitForm(kind, photo, annotator, controls, control_image, note)
 

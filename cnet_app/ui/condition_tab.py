@@ -30,25 +30,28 @@ class ConditionTab:
         self._studio, self._row = studio, row
         with gr.Row(elem_classes="desk"):
             with gr.Column(scale=6, min_width=320, elem_classes="inputs"):
-                gr.HTML(f"<p>{row.help}</p>", elem_classes="lead")
+                with gr.Row(equal_height=True, elem_classes="lead-row"):
+                    gr.HTML(f"<p>{row.help}</p>", elem_classes="lead", padding=False)
+                    example = gr.Button(
+                        "Try the example", size="sm", scale=0, min_width=150, elem_id=f"{row.id}-example"
+                    )
+                self.canvas = build_canvas(f"{row.id}-canvas") if row.canvas else None
                 with gr.Row(equal_height=True, elem_classes="pair"):
-                    self.canvas = build_canvas(f"{row.id}-canvas") if row.canvas else None
                     with gr.Column(min_width=150):
-                        self.photo = photo_input("Photo", elem_id=f"{row.id}-photo", height=280)
+                        self.photo = photo_input("Photo", elem_id=f"{row.id}-photo", height=300)
                     with gr.Column(min_width=150):
                         self.control_image = gr.Image(
                             label="Map", format="png", interactive=False, buttons=["download", "fullscreen"],
-                            height=280, elem_id=f"{row.id}-map",
+                            height=300, elem_id=f"{row.id}-map",
                         )  # fmt: skip
-                self.map_note = gr.HTML("", elem_id=f"{row.id}-map-note", elem_classes="note")
+                self.map_note = gr.HTML("", elem_id=f"{row.id}-map-note", elem_classes="note", padding=False)
                 self.annotator: AnnotatorForm = build_annotator_form(row)
-                example = gr.Button("Try the example", size="sm", elem_id=f"{row.id}-example")
+                self.unit = build_unit_controls(row.id)
+                settings = build_settings(row.id, studio.first_defaults)
             with gr.Column(scale=5, min_width=320, elem_classes="outputs"):
                 prompt = build_prompt(row.id, f"For example: {row.example_prompt}")
                 buttons = build_buttons(row.id)
                 self.output: Output = build_output(row.id, buttons)
-                self.unit = build_unit_controls(row.id)
-                settings = build_settings(row.id, studio.first_defaults)
         self.form = GenerationForm(prompt | settings)
         self._connect(example)
 

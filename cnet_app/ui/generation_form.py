@@ -44,7 +44,13 @@ def base_values(defaults: Defaults) -> list[float]:
 def build_prompt(name: str, placeholder: str) -> dict[str, Any]:
     """The prompt, above the Generate button."""
     prompt = gr.Textbox(
-        label="Prompt", lines=2, max_lines=6, placeholder=placeholder, max_length=MAX_PROMPT, elem_id=f"{name}-prompt"
+        "",
+        label="Prompt",
+        lines=2,
+        max_lines=6,
+        placeholder=placeholder,
+        max_length=MAX_PROMPT,
+        elem_id=f"{name}-prompt",
     )
     return {"prompt": prompt}
 
@@ -57,23 +63,24 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
         fields[field] = parameter_input(field, REQUEST_LIMITS[field], elem_id=f"{name}-{field}", **options)
 
     with gr.Row(equal_height=True):
-        add("num_images", min_width=140)
-        with gr.Column(min_width=200):
+        add("num_images", min_width=160)
+        with gr.Column(min_width=160, elem_classes="seed"):
             add("seed")
             dice = gr.Button("🎲 Random seed", size="sm", elem_id=f"{name}-random-seed")
     with gr.Accordion("Size, steps, guidance", open=False, elem_id=f"{name}-more"):
         with gr.Row():
-            add("width", value=defaults.size, min_width=140)
-            add("height", value=defaults.size, min_width=140)
+            add("width", value=defaults.size, min_width=160)
+            add("height", value=defaults.size, min_width=160)
         with gr.Row():
-            add("num_inference_steps", value=defaults.num_inference_steps, min_width=140)
-            add("guidance_scale", value=defaults.guidance_scale, min_width=140)
+            add("num_inference_steps", value=defaults.num_inference_steps, min_width=160)
+            add("guidance_scale", value=defaults.guidance_scale, min_width=160)
         fields["guess_mode"] = gr.Checkbox(
             label="Guess mode",
             info="Lets the map speak: its influence fades towards the deep layers, and the prompt may be empty.",
             elem_id=f"{name}-guess_mode",
         )
         fields["negative_prompt"] = gr.Textbox(
+            "",
             label="Negative prompt",
             info="What the picture should not show; heard where guidance is above 1.",
             max_length=MAX_PROMPT,
@@ -85,13 +92,13 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
 
 def build_unit_controls(name: str) -> dict[str, Any]:
     """Strength and range of one control unit, by the name of the unit's field."""
-
-    def add(field: str, **options: Any) -> None:
-        fields[field] = parameter_input(field, UNIT_LIMITS[field], elem_id=f"{name}-{field}", **options)
-
     fields: dict[str, Any] = {}
+
+    def add(field: str) -> None:
+        fields[field] = parameter_input(field, UNIT_LIMITS[field], elem_id=f"{name}-{field}", min_width=160)
+
     add("conditioning_scale")
     with gr.Row():
-        add("control_guidance_start", min_width=140)
-        add("control_guidance_end", min_width=140)
+        add("control_guidance_start")
+        add("control_guidance_end")
     return fields

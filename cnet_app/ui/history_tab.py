@@ -40,7 +40,7 @@ def build_history_tab(studio: Studio) -> None:
                 buttons=[], visible=open_to_all, elem_id=f"{NAME}-made",
             )  # fmt: skip
         with gr.Column(scale=5, min_width=320, elem_classes="outputs"):
-            recipe_text = gr.HTML(HINT, elem_id=f"{NAME}-recipe", elem_classes="note")
+            recipe_text = gr.HTML(HINT, elem_id=f"{NAME}-recipe", elem_classes="note", padding=False)
             prompt = gr.Textbox(label="Prompt", lines=2, max_length=MAX_PROMPT, elem_id=f"{NAME}-prompt")
             with gr.Row():
                 seed = parameter_input("seed", REQUEST_LIMITS["seed"], elem_id=f"{NAME}-seed")

@@ -71,13 +71,13 @@ def build_buttons(name: str, label: str = "Generate") -> tuple[gr.Button, gr.But
 
 def build_output(name: str, buttons: tuple[gr.Button, gr.Button]) -> Output:
     """Progress above pictures."""
-    progress = gr.HTML(idle_html(), elem_id=f"{name}-progress")
+    progress = gr.HTML(idle_html(), padding=False, elem_id=f"{name}-progress")
     gallery = gr.Gallery(
         label="Pictures",
         format="png",
         columns=2,
         object_fit="contain",
-        height=420,
+        height="auto",
         interactive=False,
         buttons=["download", "fullscreen"],
         elem_id=f"{name}-pictures",
