@@ -255,3 +255,5 @@ def save_network(part: Any, folder: Path, dtype: torch.dtype = torch.float16) ->
         part = torch.nn.Module.to(copy.deepcopy(part), dtype)  # diffusers' own `to` warns of what is not the case
     with quiet():
         part.save_pretrained(folder)
+    for path in folder.glob("*.safetensors"):
+        path.chmod(0o644)  # the libraries differ, and a container's user must be able to read them

@@ -6,14 +6,25 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from annotators.base import InputError
 from models.weights import DamagedError, MissingError, check_file, short
 
-READ_FAULTS = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
+READ_FAULTS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    AttributeError,
+    SafetensorError,
+    UnpicklingError,
+)
 """What the libraries raise over a bad folder, all of them with texts for programmers."""
 
 SDXL_CONTROLNET: Mapping[str, Any] = {

@@ -83,14 +83,11 @@ def tiny_controlnet(base: Base, seed: int = 0) -> ControlNetModel:
         controlnet = ControlNetModel.from_unet(
             base.unet, conditioning_embedding_out_channels=tuple(4 * (1 + i) for i in range(levels))
         )
-        zero_convolutions = (
-            *controlnet.controlnet_down_blocks,
-            controlnet.controlnet_mid_block,
-            controlnet.controlnet_cond_embedding.conv_out,
-        )
-        for convolution in zero_convolutions:
-            torch.nn.init.normal_(convolution.weight, std=0.3)
-            torch.nn.init.normal_(convolution.bias, std=0.3)
+        # The hint's encoder as well: its usual weights let a map fade to nothing within so few channels.
+        hint_encoder = [m for m in controlnet.controlnet_cond_embedding.modules() if isinstance(m, torch.nn.Conv2d)]
+        for convolution in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block, *hint_encoder):
+            torch.nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            torch.nn.init.normal_(convolution.bias, std=0.1)
     return controlnet.eval().requires_grad_(False)
 
 

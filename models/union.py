@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from diffusers import ControlNetUnionModel
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class UnionInput(ControlNetUnionModel):
@@ -24,36 +25,35 @@ class UnionInput(ControlNetUnionModel):
         added_cond_kwargs: dict[str, Tensor] | None = None,
         conditioning_scale: float = 1.0,
         return_dict: bool = False,
-    ) -> tuple[list[Tensor], Tensor]:
-        """As ControlNetModel's, for (B, C, h, w) `sample`: residuals of each level, and the middle block's."""
-        # One by one: the union's fusion of hint and sample wants as many hints as samples, and a shared one is known once.
-        rows = [
-            self._forward_row(
-                sample[i : i + 1],
-                timestep,
-                encoder_hidden_states[i : i + 1],
-                controlnet_cond[i : i + 1],
-                {name: value[i : i + 1] for name, value in (added_cond_kwargs or {}).items()},
-                conditioning_scale,
-            )
-            for i in range(len(sample))
-        ]
-        down = [torch.cat(level) for level in zip(*(row[0] for row in rows), strict=True)]
-        return down, torch.cat([row[1] for row in rows])
-
-    def _forward_row(
-        self, sample: Tensor, timestep: Tensor, text: Tensor, hint: Tensor, added: dict[str, Tensor], scale: float
     ) -> Any:
-        kinds = torch.zeros(1, self.config["num_control_type"], device=sample.device, dtype=sample.dtype)
-        kinds[0, self.control_type] = 1
-        return super().forward(
+        """As ControlNetModel's, for (B, C, h, w) `sample`: residuals of each level, and the middle block's."""
+        # The union joins hint and sample and needs as many of one as of the other; ours may be shared by the batch.
+        hint = self.controlnet_cond_embedding(controlnet_cond).expand(len(sample), -1, -1, -1)
+        knowing = copy.copy(self)
+        vars(knowing)["_modules"] = dict(vars(self)["_modules"])
+        knowing.controlnet_cond_embedding = _Known(hint)
+        kinds = torch.zeros(len(sample), self.config["num_control_type"], device=sample.device, dtype=sample.dtype)
+        kinds[:, self.control_type] = 1
+        return ControlNetUnionModel.forward(
+            knowing,
             sample,
             timestep,
-            encoder_hidden_states=text,
-            controlnet_cond=[hint],
+            encoder_hidden_states=encoder_hidden_states,
+            controlnet_cond=[controlnet_cond],
             control_type=kinds,
             control_type_idx=[self.control_type],
-            conditioning_scale=scale,
-            added_cond_kwargs=added,
-            return_dict=False,
+            conditioning_scale=conditioning_scale,
+            added_cond_kwargs=added_cond_kwargs,
+            return_dict=return_dict,
         )
+
+
+class _Known(nn.Module):
+    """Stands where the hint's encoder was, and gives what that made."""
+
+    def __init__(self, hint: Tensor) -> None:
+        super().__init__()
+        self.hint = hint
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.hint

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import shutil
+import struct
 from pathlib import Path
 from typing import Any, get_args
 
@@ -188,6 +191,32 @@ def test_tensors_of_another_shape_are_refused(broken: Path) -> None:
         load_controlnet(str(broken), "sd15")
 
 
+def test_a_header_that_lies_is_refused(broken: Path) -> None:
+    header = json.dumps({"conv_in.bias": {"dtype": "F16", "shape": [2], "data_offsets": [4, 8]}}).encode()
+    content = struct.pack("<Q", len(header)) + header + bytes(8)
+    (broken / "diffusion_pytorch_model.safetensors").write_bytes(content)
+    with pytest.raises(DamagedError, match="does not fit its config"):
+        load_controlnet(str(broken), "sd15")
+
+
+def test_a_pickle_that_runs_code_is_refused(broken: Path, tmp_path: Path) -> None:
+    (broken / "diffusion_pytorch_model.safetensors").unlink()
+    (broken / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(_Harmful(tmp_path / "harm")))
+    with pytest.raises(DamagedError, match=r"diffusion_pytorch_model\.bin .* cannot be used"):
+        load_controlnet(str(broken), "sd15")
+    assert not (tmp_path / "harm").exists()
+
+
+class _Harmful:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
 def test_numbers_that_are_not_finite_are_refused(broken: Path) -> None:
     path = broken / "diffusion_pytorch_model.safetensors"
     tensors = load_file(path)
@@ -244,10 +273,18 @@ def test_families_of_the_full_size_configs() -> None:
 def test_a_union_reads_one_kind_of_map(own_folders: Path) -> None:
     base = tiny_base("sdxl")
     torch.manual_seed(0)
-    union = ControlNetUnionModel.from_unet(base.unet, conditioning_embedding_out_channels=(4, 8, 12, 16))
-    union.task_embedding.data.normal_()
-    for convolution in (*union.controlnet_down_blocks, union.controlnet_mid_block):
-        torch.nn.init.normal_(convolution.weight)
+    config = {key: base.unet.config[key] for key in modules.SDXL_CONTROLNET}
+    union = ControlNetUnionModel(
+        **config,
+        norm_num_groups=4,
+        layers_per_block=1,
+        conditioning_embedding_out_channels=(4, 8, 12, 16),
+        num_trans_channel=8,
+        num_trans_head=2,
+        num_proj_channel=8,
+    )
+    for weight in union.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
     save_network(union, own_folders / "controlnet_union_sdxl", torch.float32)
     loaded = load_controlnet("controlnet_union_sdxl", "sdxl")
     assert isinstance(loaded, UnionInput)
@@ -258,11 +295,13 @@ def test_a_union_reads_one_kind_of_map(own_folders: Path) -> None:
     kinds[:, 4] = 1
     with torch.inference_mode():
         down, middle = loaded(sample, 5, text, hint, added)
+        shared = loaded(sample, 5, text, hint[:1], added)
         expected = union(sample, 5, text, [hint], kinds, [4], added_cond_kwargs=added, return_dict=False)
     assert all(
         torch.allclose(a, b, atol=1e-5) for a, b in zip((*down, middle), (*expected[0], expected[1]), strict=True)
     )
     assert middle.abs().max() > 0
+    assert shared[1].shape == middle.shape
 
 
 def test_a_single_file_of_sdxl_loads_without_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

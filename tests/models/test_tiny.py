@@ -23,15 +23,16 @@ def test_a_controlnet_answers_to_its_map(family: Family) -> None:
     text = torch.randn(1, 16, base.unet.config["cross_attention_dim"])
     added = {"text_embeds": torch.randn(1, 16), "time_ids": torch.zeros(1, 6)}
 
-    def residuals(brightness: float) -> torch.Tensor:
-        side = 8 * base.vae_scale_factor
-        hint = torch.full((1, 3, side, side), brightness)
-        down, _ = controlnet(latents, 5, text, hint, added_cond_kwargs=added, return_dict=False)
-        return down[0]
+    side = 8 * base.vae_scale_factor
+
+    def last_residual(hint: torch.Tensor) -> torch.Tensor:
+        _, middle = controlnet(latents, 5, text, hint, added_cond_kwargs=added, return_dict=False)
+        return middle
 
     with torch.inference_mode():
-        assert residuals(0.0).abs().max() > 0.1
-        assert (residuals(0.0) - residuals(1.0)).abs().max() > 1e-3
+        black, noise = last_residual(torch.zeros(1, 3, side, side)), last_residual(torch.rand(1, 3, side, side))
+    assert 0.1 < black.abs().max() < 10
+    assert (black - noise).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -156,8 +156,8 @@ def test_another_content_than_the_catalogue_expects_is_refused(row: Weights, hub
     ("refusal", "why"),
     [
         ((403, "GatedRepo"), "accept their terms .*HF_TOKEN"),
-        ((404, "RepoNotFound"), "no repository someone/nice-edges"),
-        ((401, ""), "no repository someone/nice-edges .*or it is private"),
+        ((404, "RepoNotFound"), "no repository someone/nice-edges .*or it is private"),
+        ((401, ""), r"refuses access \(error 401\)"),
         ((403, ""), r"refuses access \(error 403\)"),
         ((404, "RevisionNotFound"), "no longer has revision main"),
         ((404, "EntryNotFound"), "no such file"),
