@@ -139,8 +139,12 @@ def test_importing_any_module_has_no_effect(tmp_path: Path) -> None:
 
 
 def _functions() -> list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef
-    return [(m, node) for m, path in modules().items() for node in ast.walk(tree(path)) if isinstance(node, kinds)]
+    return [
+        (module, node)
+        for module, path in modules().items()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
 
 
 def test_modules_and_functions_stay_small() -> None:
