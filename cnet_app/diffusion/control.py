@@ -54,10 +54,9 @@ def runs_at(step: int, steps: int, start: float, end: float) -> bool:
     return step / steps >= start and (step + 1) / steps <= end
 
 
-def has_effect(unit: ControlUnit, steps: int) -> bool:
-    """False at strength 0, or where the range holds no whole step: then nothing is encoded and nothing runs."""
-    start, end = unit.control_guidance_start, unit.control_guidance_end
-    return unit.conditioning_scale > 0 and any(runs_at(step, steps, start, end) for step in range(steps))
+def has_effect(unit: ControlUnit) -> bool:
+    """False at strength 0 and for an empty range: then nothing is encoded and nothing runs."""
+    return unit.conditioning_scale > 0 and unit.control_guidance_start < unit.control_guidance_end
 
 
 def block_weights(mode: ControlMode, conditioning_scale: float, blocks: int) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,17 +27,16 @@ discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204 (SD),
 huggingface.co/blog/TimothyAlexisVass/explaining-the-sdxl-latent-space (SDXL, there for 0 … 255)."""
 
 
-def predict_original(scheduler: object, model_input: Tensor, prediction: Tensor, timestep: Tensor) -> Tensor:
+def predict_original(scheduler: Any, model_input: Tensor, prediction: Tensor, timestep: Tensor) -> Tensor:
     """The noise-free latents that one step's prediction points at.
 
     `model_input` is what the U-Net saw: whatever the scheduler's own scaling, that has unit variance.
     """
-    config, levels = scheduler.config, scheduler.alphas_cumprod  # type: ignore[attr-defined]
-    level = levels[timestep.round().long().cpu()].to(model_input.device)
+    level = scheduler.alphas_cumprod[timestep.round().long().cpu()].to(model_input.device)
     signal, noise = level.sqrt(), (1 - level).sqrt()
-    if config.prediction_type == "v_prediction":
+    if scheduler.config.prediction_type == "v_prediction":
         return signal * model_input - noise * prediction
-    if config.prediction_type == "sample":
+    if scheduler.config.prediction_type == "sample":
         return prediction
     return (model_input - noise * prediction) / signal.clamp(min=1e-3)
 

@@ -13,6 +13,7 @@ import torch
 from diffusers import (
     ControlNetModel,
     MultiControlNetModel,
+    PNDMScheduler,
     StableDiffusionControlNetPipeline,
     StableDiffusionXLControlNetPipeline,
 )
@@ -132,6 +133,15 @@ def test_every_scheduler(
 ) -> None:
     request = request_for(unit(), scheduler=scheduler, guidance_scale=3)
     assert_equal(monkeypatch, bases["sd15"], nets["sd15"][:1], request)
+
+
+def test_the_scheduler_that_comes_with_sd15(
+    monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets
+) -> None:
+    """It runs one step more than asked for, so that fractions of the steps are not what they seem."""
+    scheduler = PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True)
+    base = dataclasses.replace(bases["sd15"], scheduler=scheduler)
+    assert_equal(monkeypatch, base, nets["sd15"][:1], request_for(unit(control_guidance_end=0.6), guidance_scale=3))
 
 
 def test_sizes_that_are_not_square(monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets) -> None:

@@ -14,7 +14,7 @@ import torch
 from diffusers import ControlNetModel
 
 from cnet_app.diffusion import pipeline
-from cnet_app.diffusion.pipeline import Step, generate
+from cnet_app.diffusion.pipeline import Picture, Step, generate
 from cnet_app.errors import CancelledError, InputError, OutOfMemoryError, StudioError
 from models.catalog import Family
 from models.loader import Base
@@ -74,6 +74,34 @@ def test_the_last_preview_of_the_embedded_family_is_the_picture(bases: dict[Fami
     steps: list[Step] = []
     picture = generate(bases["embedded"], [], request_for(), on_step=steps.append)[0]
     np.testing.assert_allclose(steps[-1].preview().astype(int), picture, atol=1)
+
+
+def test_each_picture_is_handed_over_before_the_next_begins(bases: dict[Family, Base]) -> None:
+    events: list[tuple[str, int]] = []
+    handed: list[Picture] = []
+
+    def keep(index: int, picture: Picture) -> None:
+        events.append(("picture", index))
+        handed.append(picture)
+
+    pictures = generate(
+        bases["sd15"],
+        [],
+        request_for(num_images=2, num_inference_steps=2),
+        on_step=lambda step: events.append(("step", step.step)),
+        on_picture=keep,
+    )
+    assert events == [("step", 1), ("step", 2), ("picture", 0), ("step", 1), ("step", 2), ("picture", 1)]
+    for ours, theirs in zip(handed, pictures, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_has_no_effect_is_told(bases: dict[Family, Base]) -> None:
+    notes: list[str] = []
+    generate(bases["sd15"], [], request_for(prompt="red " * 30, negative_prompt="dull"), on_note=notes.append)
+    assert len(notes) == 2
+    assert "prompt is 30 tokens long" in notes[0]
+    assert "negative_prompt has no effect" in notes[1]
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
