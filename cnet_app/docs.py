@@ -114,7 +114,7 @@ def _allowed(limit: Parameter) -> str:
 
 def _subcommands(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
     """Commands of a parser by name; argparse has no public way to ask."""
-    actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]  # pyright: ignore[reportPrivateUsage]
+    actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]  # noqa: SLF001
     return [pair for action in actions for pair in action.choices.items()]
 
 
@@ -125,8 +125,8 @@ def _command_sections(name: str, parser: argparse.ArgumentParser) -> list[str]:
         return [section for action, sub in inner for section in _command_sections(f"{name} {action}", sub)]
     rows = [
         (f"`{' '.join(filter(None, (', '.join(a.option_strings), _metavar(a))))}`", (a.help or "") % vars(a))
-        for a in parser._actions  # pyright: ignore[reportPrivateUsage]
-        if not isinstance(a, argparse._HelpAction)  # pyright: ignore[reportPrivateUsage]
+        for a in parser._actions  # noqa: SLF001
+        if not isinstance(a, argparse._HelpAction)  # noqa: SLF001
     ]
     return [
         f"## {name}",
