@@ -255,5 +255,9 @@ def save_network(part: Any, folder: Path, dtype: torch.dtype = torch.float16) ->
         part = torch.nn.Module.to(copy.deepcopy(part), dtype)  # diffusers' own `to` warns of what is not the case
     with quiet():
         part.save_pretrained(folder)
+    config = folder / "config.json"
+    if type(part).__name__ == "AutoencoderTiny":  # writes a setting of which it warns when it reads it
+        settings = {key: value for key, value in read_json(config).items() if key != "block_out_channels"}
+        config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for path in folder.glob("*.safetensors"):
         path.chmod(0o644)  # the libraries differ, and a container's user must be able to read them

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -56,7 +56,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """transformers draws progress bars while it reads and writes; not in here."""
     from transformers.utils import logging
 
@@ -101,7 +101,7 @@ def load_single_file(path: Path, dtype: torch.dtype, device: torch.device | str)
 
     check_file(path)
     with torch.device("meta"):
-        network = ControlNetModel(**SDXL_CONTROLNET)
+        network: Any = ControlNetModel(**SDXL_CONTROLNET)
     try:
         network.load_state_dict(load_file(path), strict=True, assign=True)
     except READ_FAULTS as error:
@@ -122,13 +122,13 @@ def load_scheduler(name: str, folder: Path) -> Any:
     """A scheduler by its diffusers class name."""
     import diffusers
 
-    kind = getattr(diffusers, name, None)
+    kind: Any = getattr(diffusers, name, None)
     if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
         raise InputError(
             f"The model in {short(folder.parent)} wants a scheduler {name!r}, which diffusers does not have."
         )
-    config = read_json(folder / "scheduler_config.json")
-    return kind.from_config(config)
+    create: Any = kind
+    return create.from_config(read_json(folder / "scheduler_config.json"))
 
 
 def _ready(network: Any, device: torch.device | str, path: Path) -> Any:

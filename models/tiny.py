@@ -84,10 +84,15 @@ def tiny_controlnet(base: Base, seed: int = 0) -> ControlNetModel:
             base.unet, conditioning_embedding_out_channels=tuple(4 * (1 + i) for i in range(levels))
         )
         # The hint's encoder as well: its usual weights let a map fade to nothing within so few channels.
-        hint_encoder = [m for m in controlnet.controlnet_cond_embedding.modules() if isinstance(m, torch.nn.Conv2d)]
-        for convolution in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block, *hint_encoder):
-            torch.nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-            torch.nn.init.normal_(convolution.bias, std=0.1)
+        wanted = (
+            controlnet.controlnet_down_blocks,
+            controlnet.controlnet_mid_block,
+            controlnet.controlnet_cond_embedding,
+        )
+        for convolution in (module for part in wanted for module in part.modules()):
+            if isinstance(convolution, torch.nn.Conv2d) and convolution.bias is not None:
+                torch.nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+                torch.nn.init.normal_(convolution.bias, std=0.1)
     return controlnet.eval().requires_grad_(False)
 
 
@@ -101,14 +106,13 @@ def _tiny_autoencoder(family: Family) -> AutoencoderKL | AutoencoderTiny:
             latent_channels=16,
             scaling_factor=1.0,
         )
-    return AutoencoderKL(
-        block_out_channels=(4, 8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
-        norm_num_groups=4,
-        scaling_factor=0.13025 if family == "sdxl" else 0.18215,
-    )
+    levels: dict[str, Any] = {
+        "block_out_channels": (4, 8, 8, 8),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+    }
+    scaling_factor = 0.13025 if family == "sdxl" else 0.18215
+    return AutoencoderKL(**levels, latent_channels=4, norm_num_groups=4, scaling_factor=scaling_factor)
 
 
 def _text_encoder(kind: type[CLIPTextModel] | type[CLIPTextModelWithProjection]) -> Any:
@@ -150,7 +154,8 @@ def _merged() -> list[str]:
 
 
 def _tokenizer() -> CLIPTokenizer:
-    return CLIPTokenizer(vocab=_vocabulary(), merges=_merges(), model_max_length=TOKENS)
+    merges: Any = _merges()
+    return CLIPTokenizer(vocab=_vocabulary(), merges=merges, model_max_length=TOKENS)
 
 
 def _scheduler(family: Family) -> DDIMScheduler:

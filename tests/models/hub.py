@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +27,7 @@ class Hub:
 
 
 @contextmanager
-def serve() -> Iterator[Hub]:
+def serve() -> Generator[Hub]:
     """A hub at `url` until the block ends."""
     hub = Hub()
 

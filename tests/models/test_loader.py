@@ -16,9 +16,9 @@ from diffusers import ControlNetUnionModel, StableDiffusionPipeline, StableDiffu
 from safetensors.torch import load_file, save_file
 
 from annotators.base import InputError
-from models import catalog, loader, modules
-from models.catalog import Family
+from models.catalog import Family, entry
 from models.loader import (
+    TITLES,
     Base,
     choose_device,
     default_base,
@@ -28,6 +28,7 @@ from models.loader import (
     save_base,
     save_network,
 )
+from models.modules import SDXL_CONTROLNET, load_single_file
 from models.tiny import tiny_base, tiny_controlnet
 from models.union import UnionInput
 from models.weights import DamagedError, MissingError
@@ -39,7 +40,7 @@ FAMILIES: tuple[Family, ...] = get_args(Family)
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[Family, Path]:
     """A base and a ControlNet of each family on disk, in `base/` and `controlnet/`."""
-    folders = {family: tmp_path_factory.mktemp(family) for family in FAMILIES}
+    folders: dict[Family, Path] = {family: tmp_path_factory.mktemp(family) for family in FAMILIES}
     for family, folder in folders.items():
         base = tiny_base(family)
         save_base(base, folder / "base")
@@ -60,7 +61,7 @@ def test_a_base_comes_back_from_its_folder(saved: dict[Family, Path], family: Fa
     assert base.family == family
     assert base.vae_scale_factor == 8
     assert base.defaults.size == 64
-    assert base.defaults.num_inference_steps == (catalog.entry(family).defaults or made.defaults).num_inference_steps
+    assert base.defaults.num_inference_steps == (entry(family).defaults or made.defaults).num_inference_steps
     assert same(made.unet, base.unet)
     assert same(made.vae, base.vae)
     assert all(same(*pair) for pair in zip(made.text_encoders, base.text_encoders, strict=True))
@@ -114,9 +115,7 @@ def test_another_family_is_refused_before_the_weights_are_read(
     if family == other:
         return
     shutil.copy(saved[family] / "controlnet" / "config.json", tmp_path)  # no weights: reading them would fail otherwise
-    with pytest.raises(
-        InputError, match=f"was made for {loader.TITLES[family]} and cannot steer {loader.TITLES[other]}"
-    ):
+    with pytest.raises(InputError, match=f"was made for {TITLES[family]} and cannot steer {TITLES[other]}"):
         load_controlnet(str(tmp_path), other)
 
 
@@ -262,7 +261,7 @@ def test_a_model_index_cannot_name_any_class(saved: dict[Family, Path], tmp_path
 def test_families_of_the_full_size_configs() -> None:
     sd15 = {"in_channels": 4, "cross_attention_dim": 768}
     sd21 = {"in_channels": 4, "cross_attention_dim": 1024, "use_linear_projection": True}
-    assert [family_of(config) for config in (sd15, sd21, modules.SDXL_CONTROLNET, {"in_channels": 8})] == [
+    assert [family_of(config) for config in (sd15, sd21, SDXL_CONTROLNET, {"in_channels": 8})] == [
         "sd15",
         "sd21",
         "sdxl",
@@ -273,7 +272,7 @@ def test_families_of_the_full_size_configs() -> None:
 def test_a_union_reads_one_kind_of_map(own_folders: Path) -> None:
     base = tiny_base("sdxl")
     torch.manual_seed(0)
-    config = {key: base.unet.config[key] for key in modules.SDXL_CONTROLNET}
+    config = {key: base.unet.config[key] for key in SDXL_CONTROLNET}
     union = ControlNetUnionModel(
         **config,
         norm_num_groups=4,
@@ -306,14 +305,16 @@ def test_a_union_reads_one_kind_of_map(own_folders: Path) -> None:
 
 def test_a_single_file_of_sdxl_loads_without_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = tiny_controlnet(tiny_base("sdxl"))
-    small = {key: made.config[key] for key in (*modules.SDXL_CONTROLNET, "norm_num_groups", "layers_per_block")}
-    monkeypatch.setattr(modules, "SDXL_CONTROLNET", small | {"conditioning_embedding_out_channels": (4, 8, 12, 16)})
+    small = {key: made.config[key] for key in (*SDXL_CONTROLNET, "norm_num_groups", "layers_per_block")}
+    monkeypatch.setattr(
+        "models.modules.SDXL_CONTROLNET", small | {"conditioning_embedding_out_channels": (4, 8, 12, 16)}
+    )
     path = tmp_path / "net.safetensors"
     save_file(made.half().state_dict(), path)
-    assert same(modules.load_single_file(path, torch.float32, "cpu"), made)
+    assert same(load_single_file(path, torch.float32, "cpu"), made)
     save_file({"something": torch.zeros(1)}, path)
     with pytest.raises(DamagedError, match="not those of an SDXL ControlNet"):
-        modules.load_single_file(path, torch.float32, "cpu")
+        load_single_file(path, torch.float32, "cpu")
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:

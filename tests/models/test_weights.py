@@ -9,9 +9,9 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import numpy as np
@@ -19,7 +19,6 @@ import pytest
 from huggingface_hub import constants
 from safetensors.numpy import save
 
-from models import weights
 from models.catalog import File, Weights
 from models.weights import (
     DamagedError,
@@ -27,7 +26,9 @@ from models.weights import (
     MissingError,
     WeightsError,
     available_models,
+    fetch,
     fetch_row,
+    find,
     find_row,
 )
 from tests.models.hub import Hub
@@ -187,8 +188,8 @@ def test_no_network_is_told_at_once(row: Weights, hub: Hub, monkeypatch: pytest.
 
 
 def test_too_small_a_disk_is_told_before_the_download(row: Weights, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(9_000_000, 8_000_000, 1_000_000))
+    usage = SimpleNamespace(total=9_000_000, used=8_000_000, free=1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(DownloadError, match=r"needs 2 MB, but only 1 MB are free in .*cache"):
         fetch_row(row)
     assert hub.asked == []
@@ -221,10 +222,10 @@ def test_the_list_of_models_says_where_each_is(own_folders: Path, monkeypatch: p
 
 def test_find_and_fetch_take_catalogue_ids(own_folders: Path) -> None:
     folder = put(own_folders / "hed", ControlNetHED__pth=b"tensors")
-    assert weights.find("hed") == weights.fetch("hed") == folder
+    assert find("hed") == fetch("hed") == folder
     shutil.rmtree(folder)
     with pytest.raises(WeightsError, match=r"HED soft edge needs ControlNetHED\.pth \(29\.4 MB\)"):
-        weights.fetch("hed")
+        fetch("hed")
 
 
 def test_neither_catalogue_nor_weights_load_torch() -> None:
