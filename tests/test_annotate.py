@@ -91,8 +91,8 @@ def test_wrong_requests_are_told() -> None:
         annotate("canny", "canny", np.zeros((16, 4000, 3), np.uint8))
 
 
-def _own(condition: str, image: Image, **options: bool) -> Annotated:
-    return control_image_from_map(condition, image, 128, 128, **options)
+def _own(condition: str, image: Image, invert: bool = False) -> Annotated:
+    return control_image_from_map(condition, image, 128, 128, invert=invert)
 
 
 def test_a_map_of_ones_own_is_taken_as_it_is() -> None:

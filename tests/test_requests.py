@@ -18,7 +18,8 @@ MAP = encode_png(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
 
 
 def unit(**values: Any) -> ControlUnit:
-    return ControlUnit(**{"condition": "canny", "control_image": MAP} | values)
+    given: dict[str, Any] = {"condition": "canny", "control_image": MAP}
+    return ControlUnit(**given | values)
 
 
 WRONG_UNITS: list[tuple[dict[str, Any], str]] = [

@@ -71,7 +71,7 @@ def test_midas(models_dir: Path, photos: dict[str, Image], size: tuple[int, int]
         hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, image_size=64, patch_size=16,
         backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, is_hybrid=False,
     )  # fmt: skip
-    network = DPTForDepthEstimation(config)
+    network: Any = DPTForDepthEstimation(config)
     with torch.no_grad():
         for value in network.parameters():
             value.normal_(0, 0.3)  # as made, so small a network gives one depth everywhere
@@ -91,11 +91,11 @@ def test_ade20k(models_dir: Path, photos: dict[str, Image]) -> None:
     from transformers import ConvNextConfig, SegformerImageProcessor, UperNetConfig, UperNetForSemanticSegmentation
 
     torch.manual_seed(0)
-    backbone = ConvNextConfig(
-        depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 8, 8], out_features=["stage1", "stage2", "stage3", "stage4"]
-    )
+    stages: dict[str, Any] = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
+    backbone = ConvNextConfig(depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 8, 8], **stages)
+    labels: dict[str, Any] = {"num_labels": 150}
     config = UperNetConfig(
-        backbone_config=backbone, hidden_size=16, num_labels=150, pool_scales=[1, 2], use_auxiliary_head=False
+        backbone_config=backbone, hidden_size=16, pool_scales=[1, 2], use_auxiliary_head=False, **labels
     )
     UperNetForSemanticSegmentation(config).save_pretrained(models_dir / "ade20k")
     SegformerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(models_dir / "ade20k")

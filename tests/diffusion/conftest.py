@@ -35,11 +35,12 @@ def control_map(seed: int = 0, width: int = 64, height: int = 64) -> np.ndarray[
 
 
 def unit(seed: int = 0, **values: Any) -> ControlUnit:
-    return ControlUnit(**{"condition": "canny", "control_image": encode_png(control_map(seed))} | values)
+    given: dict[str, Any] = {"condition": "canny", "control_image": encode_png(control_map(seed))}
+    return ControlUnit(**given | values)
 
 
 def request_for(*units: ControlUnit, **values: Any) -> GenerationRequest:
-    plain = {"prompt": "a red ball", "width": 64, "height": 64, "num_inference_steps": 4, "seed": 11}
+    plain: dict[str, Any] = {"prompt": "a red ball", "width": 64, "height": 64, "num_inference_steps": 4, "seed": 11}
     return GenerationRequest(units=units, **plain | values)
 
 

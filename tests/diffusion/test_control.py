@@ -91,7 +91,7 @@ def test_control_mode_is_the_originals_guess_mode(
     "idle", [{"conditioning_scale": 0}, {"control_guidance_end": 0}, {"control_guidance_start": 1}], ids=str
 )
 def test_a_unit_without_effect_costs_nothing(
-    bases: dict[Family, Base], nets: Nets, count_runs: CountRuns, idle: dict[str, float]
+    bases: dict[Family, Base], nets: Nets, count_runs: CountRuns, idle: dict[str, Any]
 ) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
     runs = count_runs(net=net.controlnet_mid_block, hint=net.controlnet_cond_embedding)

@@ -63,9 +63,8 @@ def theirs(base: Base, nets: Sequence[ControlNetModel], request: GenerationReque
             **parts, text_encoder_2=base.text_encoders[1], tokenizer_2=base.tokenizers[1], add_watermarker=False
         )
     else:
-        pipe = StableDiffusionControlNetPipeline(
-            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-        )
+        parts |= {"safety_checker": None, "feature_extractor": None}
+        pipe = StableDiffusionControlNetPipeline(**parts, requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)
     many = len(nets) > 1
     maps = [Image.fromarray(u.pixels) for u in request.units]

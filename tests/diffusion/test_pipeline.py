@@ -161,8 +161,8 @@ def test_half_precision_makes_nearly_the_same_picture(
         text_encoders=tuple(copy.deepcopy(encoder).to(dtype) for encoder in base.text_encoders),
         dtype=dtype,
     )
-    net = copy.deepcopy(nets[family][0]).to(dtype)
-    picture = generate(half, [net], request)[0]
+    net: Any = copy.deepcopy(nets[family][0])
+    picture = generate(half, [net.to(dtype)], request)[0]
     assert np.abs(picture.astype(int) - generate(base, nets[family][:1], request)[0]).mean() < 3
 
 

@@ -100,7 +100,7 @@ def test_the_default_is_the_bases_own_but_another_object() -> None:
     made = create_scheduler("default", base)
     assert type(made) is PNDMScheduler
     assert made is not base
-    assert made.config.skip_prk_steps is True
+    assert made.config["skip_prk_steps"] is True
     assert type(create_scheduler("ddim", base)) is DDIMScheduler
 
 
