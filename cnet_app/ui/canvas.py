@@ -95,6 +95,6 @@ def _guard(canvas: gr.ImageEditor) -> None:
             canvas.blob_storage.pop(next(iter(canvas.blob_storage)))
         return accept(data)
 
-    checked_accept._is_server_fn = True  # pyright: ignore[reportFunctionMemberAccess]  # Gradio's mark
+    checked_accept._is_server_fn = True  # noqa: SLF001  # pyright: ignore[reportFunctionMemberAccess]  # Gradio's mark
     setattr(canvas, "preprocess", checked_preprocess)  # noqa: B010
     setattr(canvas, "accept_blobs", checked_accept)  # noqa: B010
