@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from annotators import embedded
 from annotators.base import Annotator, Image
 from annotators.embedded import (
     DepthEmbedded,
@@ -41,8 +40,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
     folder = tmp_path / "annotator"
     save_scene_net(SceneNet((8, 8, 8, 8, 8)), folder)
-    monkeypatch.setattr(embedded, "fetch", lambda id: folder)
-    monkeypatch.setattr(embedded, "SHORT_SIDE", 64)
+    monkeypatch.setattr("annotators.embedded.fetch", lambda id: folder)
+    monkeypatch.setattr("annotators.embedded.SHORT_SIDE", 64)
     return folder
 
 
