@@ -98,7 +98,7 @@ def map_losses(maps: SceneMaps, targets: dict[str, Tensor]) -> dict[str, Tensor]
         "depth": 4 * F.l1_loss(maps.depth, targets["depth"]),
         "normal": ((1 - cosine) * surface).sum() / surface.sum().clamp(min=1),
         "segmentation": F.cross_entropy(maps.segmentation, targets["segmentation"]),
-        "pose": 20 * (pose * (0.1 + heat)).mean(),
+        "pose": 40 * (pose * (0.1 + 2 * heat)).mean(),
         "softedge": F.binary_cross_entropy_with_logits(maps.softedge, targets["softedge"]),
     }
 
