@@ -85,8 +85,7 @@ def test_request_refuses(values: dict[str, Any], sentence: str) -> None:
 
 
 def test_maps_larger_than_a_recipe_can_hold_are_refused() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
-    large = unit(control_image=encode_png(noise) + b"\0" * 10_000_000)
+    large = unit(control_image=MAP + bytes(14_000_000))
     with pytest.raises(InputError, match=r"The maps have .* MB, but at most 40 MB"):
         GenerationRequest(units=(large,) * 3)
 
