@@ -101,27 +101,34 @@ def test_light_doors_load_nothing_heavy(code: str) -> None:
 
 
 WATCH_IMPORTS = """
-import importlib, json, os, sys, warnings
+import importlib, json, os, sys, threading, warnings
 root, names = sys.argv[1], sys.argv[2:]
 warnings.simplefilter("ignore")
-KINDS = {"os.mkdir", "os.putenv", "os.rename", "os.remove", "os.chdir", "socket.connect", "socket.bind", "subprocess.Popen",
-         "_thread.start_new_thread", "open"}
+KINDS = {"os.mkdir", "os.putenv", "os.rename", "os.remove", "os.chdir", "socket.connect", "socket.bind",
+         "subprocess.Popen", "open"}
 effects = []
 
 def watch(event, arguments):
-    if event not in KINDS or (event == "open" and not _writes(arguments)):
-        return
+    if event in KINDS and (event != "open" or writes(*arguments)):
+        note(f"{event} {arguments[:1]}")
+
+def writes(path, mode, flags):
+    return any(c in mode for c in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+
+def note(effect):
     frame = sys._getframe(1)
     while frame and frame.f_code.co_name != "<module>":
         frame = frame.f_back
     # The innermost module that is being imported answers for the effect: other libraries may do as they please.
     if frame and frame.f_code.co_filename.startswith(root) and "site-packages" not in frame.f_code.co_filename:
-        effects.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {event} {arguments[:1]}")
+        effects.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {effect}")
 
-def _writes(arguments):
-    mode, flags = arguments[1], arguments[2]
-    return any(c in mode for c in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+class WatchedThread(threading.Thread):
+    def start(self):
+        note("thread")
+        super().start()
 
+threading.Thread = WatchedThread
 sys.addaudithook(watch)
 for name in names:
     importlib.import_module(name)
