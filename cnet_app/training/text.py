@@ -2,42 +2,55 @@
 
 from __future__ import annotations
 
-import json
 import string
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 WIDTH = 128
 MAX_TOKENS = 32
+END = "</w>"
 SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 
 
 def create_tokenizer(captions: Sequence[str]) -> CLIPTokenizer:
     """Byte-pair encoding in which every word of the captions becomes one token; other words fall into letters."""
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(False)])
-    trainer = trainers.BpeTrainer(
-        vocab_size=2048,
-        min_frequency=1,
-        show_progress=False,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        end_of_word_suffix="</w>",
-    )
-    letters = " ".join(string.ascii_lowercase + string.digits + string.punctuation)
-    bpe.train_from_iterator([*sorted(set(captions)), letters], trainer)
-    vocabulary = bpe.get_vocab()
-    return CLIPTokenizer(vocab=vocabulary, merges=_merges(bpe), model_max_length=MAX_TOKENS)
+    merges = learn_merges({word.strip(string.punctuation) for caption in captions for word in caption.lower().split()})
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*SPECIAL, *letters, *(letter + END for letter in letters), *("".join(pair) for pair in merges)]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    declared: Any = merges  # CLIPTokenizer takes pairs whatever it declares
+    return CLIPTokenizer(vocab=vocabulary, merges=declared, model_max_length=MAX_TOKENS)
 
 
-def _merges(bpe: Tokenizer) -> Any:
-    """Pairs, as CLIPTokenizer wants them whatever it declares."""
-    return [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
+def learn_merges(words: Collection[str]) -> list[tuple[str, str]]:
+    """The commonest neighbours become one, until every word is whole; ties go by the alphabet.
+
+    The trainer of the tokenizers library numbers tokens anew in every run, which a training that resumes cannot bear.
+    """
+    split = [[*word[:-1], word[-1] + END] for word in sorted(words) if word]
+    merges: list[tuple[str, str]] = []
+    while pairs := Counter(pair for parts in split for pair in pairwise(parts)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        split = [_merged(parts, best) for parts in split]
+    return merges
+
+
+def _merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for part in parts:
+        if merged and (merged[-1], part) == pair:
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return merged
 
 
 def create_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:

@@ -42,6 +42,7 @@ def test_every_caption_word_is_one_token(tmp_path: Path) -> None:
     tokenizer = create_tokenizer(CAPTIONS)
     assert tokenizer.tokenize("a red CONE") == ["a</w>", "red</w>", "cone</w>"]
     assert len(tokenizer.tokenize("zebra")) > 1
+    assert create_tokenizer(CAPTIONS[::-1]).get_vocab() == tokenizer.get_vocab()
     tokenizer.save_pretrained(tmp_path)
     again = type(tokenizer).from_pretrained(tmp_path)
     assert torch.equal(token_ids(again, CAPTIONS), token_ids(tokenizer, CAPTIONS))
