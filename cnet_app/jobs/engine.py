@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from cnet_app.conditions import condition
 from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, GenerationRequest
+from models import weights
+from models.catalog import CATALOG
 
 if TYPE_CHECKING:
     from cnet_app.settings import Settings
@@ -40,9 +42,13 @@ class Generate(Protocol):
     ) -> list[NDArray[np.uint8]]: ...
 
 
+FileProgress = Callable[[str, int, int | None], None]
+"""Called with a file's name, bytes done, and bytes in all where known; may raise to stop."""
+
+
 @dataclass(frozen=True)
 class Engine:
-    """Everything that needs torch, behind four functions that are called in the worker's thread alone."""
+    """Everything that needs torch, behind functions that are called in the worker's thread alone."""
 
     choose_base: Callable[[], tuple[str, str]]
     """The id of the base model to start with, and why, as a clause: 'there is no GPU'."""
@@ -51,6 +57,8 @@ class Engine:
     load_controlnet: Callable[[str, Any], Any]
     """From its id, for a loaded base."""
     generate: Generate
+    fetch: Callable[[str, FileProgress], object] = lambda id, progress: None
+    """Brings the files of an id to this disk, where a download tells how far it is."""
 
 
 def create_engine(settings: Settings) -> Engine:
@@ -78,7 +86,11 @@ def create_engine(settings: Settings) -> Engine:
 
         return pipeline.generate(base, controlnets, request, **watch)
 
-    return Engine(choose_base, load_base, load_controlnet, generate)
+    def fetch(id: str, progress: FileProgress) -> None:
+        if any(row.id == id for row in CATALOG):
+            weights.fetch(id, progress)
+
+    return Engine(choose_base, load_base, load_controlnet, generate, fetch)
 
 
 def controlnet_id(unit: ControlUnit, family: str) -> str:

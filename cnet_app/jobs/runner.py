@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnet_app.errors import TOLD, CancelledError, InputError, OutOfMemoryError, SaveError, StudioError
-from cnet_app.jobs.engine import Engine, Progress, controlnet_id
+from cnet_app.jobs.engine import Engine, FileProgress, Progress, controlnet_id
 from cnet_app.jobs.line import Line
 from cnet_app.jobs.pool import Pool
 from cnet_app.jobs.state import JobState
@@ -157,7 +157,7 @@ class Runner:
             self._choice = choice
             self._changed.notify_all()
         try:
-            self._load_base(choice[0])
+            self._load_base(choice[0], lambda *_: None)
         except TOLD as error:
             LOG.warning("%s", error)
         except Exception:
@@ -203,21 +203,18 @@ class Runner:
         request, started = job.state.request, time.monotonic()
         self._store.update(job.state.id, "running")
         self._set(job, doing="Loading the model")
-        base = self._load_base(request.base)
+        tell = self._download_reporter(job)
+        base = self._load_base(request.base, tell)
         names = [controlnet_id(unit, base.family) for unit in request.units]
-        controlnets = [self._load_controlnet(name, request.base, base) for name in names]
+        controlnets = [self._load_controlnet(name, request.base, base, tell) for name in names]
         self._set(job, doing="")
-
-        def cancelled() -> bool:
-            return self._closing or job.cancel.is_set()
-
         for index in range(request.num_images):
-            if cancelled():
-                raise CancelledError("The job was stopped.")
+            self._check(job)
             self._set(job, image_index=index, step=0)
             own = request.only_picture(index)
-            report = self._reporter(job)
-            (image,) = self._engine.generate(base, controlnets, own, on_step=report, cancelled=cancelled)
+            (image,) = self._engine.generate(
+                base, controlnets, own, on_step=self._step_reporter(job), cancelled=lambda: self._is_unwanted(job)
+            )
             path = save_picture(self._settings.output_dir, image, request, index)
             self._set(job, paths=(*job.state.paths, str(path)))
         return GenerationResult(
@@ -227,17 +224,42 @@ class Runner:
             seconds=round(time.monotonic() - started, 3),
         )
 
-    def _load_base(self, id: str) -> Any:
+    def _load_base(self, id: str, tell: FileProgress) -> Any:
         def load() -> Any:
             self._controlnets.shrink(0)  # those of another base are of no use
+            self._engine.fetch(id, tell)
             return self._engine.load_base(id)
 
         return self._bases.get(id, load)
 
-    def _load_controlnet(self, id: str, base_id: str, base: Any) -> Any:
-        return self._controlnets.get((id, base_id), lambda: self._engine.load_controlnet(id, base))
+    def _load_controlnet(self, id: str, base_id: str, base: Any, tell: FileProgress) -> Any:
+        def load() -> Any:
+            self._engine.fetch(id, tell)
+            return self._engine.load_controlnet(id, base)
 
-    def _reporter(self, job: _Job) -> Callable[[Progress], None]:
+        return self._controlnets.get((id, base_id), load)
+
+    def _is_unwanted(self, job: _Job) -> bool:
+        return self._closing or job.cancel.is_set()
+
+    def _check(self, job: _Job) -> None:
+        if self._is_unwanted(job):
+            raise CancelledError("The job was stopped.")
+
+    def _download_reporter(self, job: _Job) -> FileProgress:
+        last = 0.0
+
+        def report(name: str, done: int, size: int | None) -> None:
+            nonlocal last
+            self._check(job)
+            if time.monotonic() - last >= INTERVAL:
+                of = f" of {size / 1e6:.0f}" if size else ""
+                self._set(job, doing=f"Downloading {name}: {done / 1e6:.0f}{of} MB")
+                last = time.monotonic()
+
+        return report
+
+    def _step_reporter(self, job: _Job) -> Callable[[Progress], None]:
         last = time.monotonic()
 
         def report(progress: Progress) -> None:

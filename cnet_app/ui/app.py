@@ -83,7 +83,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "ssr_mode": False,
         "run_history": False,
         "enable_monitoring": False,
-        "footer_links": ["settings"],
+        "footer_links": [],
         "theme": create_theme(),
         "css_paths": STYLE,
         "_frontend": False,  # a self-test that takes a busy machine for a broken one
@@ -115,4 +115,5 @@ def create_theme() -> Any:
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover_dark="*primary_600",
         button_primary_text_color_dark="white",
+        button_secondary_background_fill_hover_dark="*neutral_500",
     )

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.components.image_editor import AcceptBlobs, EditorData
+from gradio.components.image_editor import EditorData
+from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from annotators.base import Image
 from cnet_app.errors import InputError
 
 SIDE = 512
-MAX_LAYERS = 8
-MAX_BLOB = 16_000_000
-MAX_STORED = 200
-"""Drawings whose pictures have arrived but were not asked for yet, over all users."""
+MAX_SIDE = 4096
 
-TAKE_BRUSH = """() => {
+WHEN_OPENED = """() => {
     const take = (tries) => {
-        const brush = document.querySelector("#NAME button[aria-label='Brush'], #NAME .toolbar-wrap button[title='Brush']");
+        const brush = document.querySelector("[id='NAME'] .toolbar-wrap button");
         if (brush) brush.click();
         else if (tries > 0) setTimeout(() => take(tries - 1), 100);
     };
     take(100);
+    if (window['drawing-NAME']) return;
+    window['drawing-NAME'] = true;
+    let inside = false;
+    document.addEventListener("pointerdown", (event) => { inside = !!event.target.closest("[id='NAME']"); }, true);
+    document.addEventListener("pointerup", () => {
+        if (inside) setTimeout(() => document.querySelector("[id='NAME-drawn']").click(), 150);
+        inside = false;
+    }, true);
 }"""
-"""The editor starts without a tool, and strokes before one is chosen are lost."""
+"""The editor starts without a tool, and strokes before one is chosen are lost: take the brush, its first tool.
+
+Its own events carry the picture from before the first stroke, so that the pointer tells when a stroke ends.
+"""
 
 
-def build_canvas(name: str) -> gr.ImageEditor:
-    """A white sheet; its value is read with `read_drawing`."""
+def build_canvas(name: str) -> tuple[gr.ImageEditor, gr.Button]:
+    """A white sheet, whose value is read with `read_drawing`, and the unseen button that is pressed after each stroke."""
     canvas = gr.ImageEditor(
         label="Drawing",
-        type="numpy",
         image_mode="RGBA",
         sources=(),
         transforms=(),
@@ -46,55 +56,40 @@ def build_canvas(name: str) -> gr.ImageEditor:
         height=480,
         elem_id=name,
     )
-    _guard(canvas)
-    return canvas
+    setattr(canvas, "preprocess", _layer_paths)  # noqa: B010 - Gradio's own would decode whatever comes
+    setattr(canvas, "accept_blobs", _refuse)  # noqa: B010 - a second way in, that keeps in memory what nobody asks for
+    return canvas, gr.Button(visible="hidden", elem_id=f"{name}-drawn")
 
 
-def read_drawing(value: dict[str, Any] | None) -> Image:
-    """(SIDE, SIDE, 3): white where a stroke is. InputError where nothing is drawn."""
-    strokes = _strokes(value)
+def read_drawing(layers: Sequence[str] | None) -> Image:
+    """(H, W, 3): white where a stroke is. InputError where nothing is drawn."""
+    strokes = [stroke for path in layers or () if (stroke := _opacity(path)).any()]
     if not strokes:
         raise InputError("Nothing is drawn yet; draw on the canvas, then press Generate.")
     return np.repeat(np.maximum.reduce(strokes)[..., None], 3, axis=2)
 
 
-def is_drawn(value: dict[str, Any] | None) -> bool:
-    """Whether there is a stroke."""
-    return bool(_strokes(value))
+def when_opened(name: str) -> str:
+    """JavaScript for the moment when the canvas's tab is opened."""
+    return WHEN_OPENED.replace("NAME", name)
 
 
-def _strokes(value: dict[str, Any] | None) -> list[Any]:
-    """The opacity of each layer that has a stroke; the sheet below them does not count."""
-    layers = (value or {}).get("layers") or []
-    alphas = [layer[..., 3] for layer in layers if layer.ndim == 3 and layer.shape[2] == 4]
-    return [alpha for alpha in alphas if alpha.any()]
+def _opacity(path: str) -> NDArray[np.uint8]:
+    """(H, W) of one layer; the sheet below the strokes does not count."""
+    try:
+        with Pillow.open(path, formats=("PNG",)) as layer:
+            if max(layer.size) > MAX_SIDE:
+                raise InputError(
+                    f"The drawing is {layer.width}x{layer.height}, but its sides have at most {MAX_SIDE} px."
+                )
+            return np.asarray(layer.convert("RGBA").getchannel("A"))
+    except (OSError, SyntaxError, Pillow.DecompressionBombError) as error:
+        raise InputError("The drawing did not arrive whole; make one more stroke, then try again.") from error
 
 
-def take_brush(name: str) -> str:
-    """JavaScript that puts the brush in the hand as soon as the canvas is there."""
-    return TAKE_BRUSH.replace("NAME", name)
+def _layer_paths(payload: EditorData | None) -> list[str]:
+    return [layer.path for layer in payload.layers] if payload else []
 
 
-def _guard(canvas: gr.ImageEditor) -> None:
-    """Strokes travel apart from the form: what does not fit together is refused, and what nobody asks for is dropped."""
-    preprocess, accept = canvas.preprocess, canvas.accept_blobs
-
-    def checked_preprocess(payload: EditorData | None) -> Any:
-        if payload and payload.id is not None and payload.id not in canvas.blob_storage:
-            raise gr.Error(
-                "The drawing did not arrive; make one more stroke and press Generate again.", print_exception=False
-            )
-        return preprocess(payload)
-
-    def checked_accept(data: AcceptBlobs) -> Any:
-        index = str(data.data["index"])
-        too_many = index.isdecimal() and int(index) >= MAX_LAYERS
-        if too_many or any(len(blob) > MAX_BLOB for _, blob in data.files):
-            raise gr.Error("The drawing is too large; clear the canvas and draw again.", print_exception=False)
-        while len(canvas.blob_storage) >= MAX_STORED:
-            canvas.blob_storage.pop(next(iter(canvas.blob_storage)))
-        return accept(data)
-
-    checked_accept._is_server_fn = True  # noqa: SLF001  # pyright: ignore[reportFunctionMemberAccess]  # Gradio's mark
-    setattr(canvas, "preprocess", checked_preprocess)  # noqa: B010
-    setattr(canvas, "accept_blobs", checked_accept)  # noqa: B010
+def _refuse(*_: Any) -> None:
+    raise gr.Error("Drawings arrive with the form alone.", print_exception=False)

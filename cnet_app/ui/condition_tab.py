@@ -12,7 +12,7 @@ from cnet_app.annotate import Annotated, annotate, build_unit
 from cnet_app.conditions import Condition
 from cnet_app.requests import GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, AnnotatorForm, build_annotator_form
-from cnet_app.ui.canvas import build_canvas, is_drawn, read_drawing, take_brush
+from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
 from cnet_app.ui.controls import photo_input, read_photo
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.examples import example_image
@@ -21,6 +21,12 @@ from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Output, Studio, build_buttons, build_output, connect
 
 HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+FOLLOWING: dict[str, Any] = HIDDEN | {
+    "trigger_mode": "always_last",
+    "concurrency_id": "annotate",
+    "concurrency_limit": 1,
+}
+"""What follows every change, however quick they come: the last one counts."""
 
 
 class ConditionTab:
@@ -35,7 +41,7 @@ class ConditionTab:
                     example = gr.Button(
                         "Try the example", size="sm", scale=0, min_width=150, elem_id=f"{row.id}-example"
                     )
-                self.canvas = build_canvas(f"{row.id}-canvas") if row.canvas else None
+                self.canvas, self.drawn = build_canvas(f"{row.id}-canvas") if row.canvas else (None, None)
                 with gr.Row(equal_height=True, elem_classes="pair"):
                     with gr.Column(min_width=150):
                         self.photo = photo_input("Photo", elem_id=f"{row.id}-photo", height=300)
@@ -60,16 +66,12 @@ class ConditionTab:
         source = [self.photo, *([self.canvas] if self.canvas else []), *self.annotator.components]
         map_inputs = [*source, *size]
         triggers = [component.change for component in map_inputs if component is not self.canvas]
-        if self.canvas:
-            triggers.append(self.canvas.input)
-        gr.on(
-            triggers, self._show_map, map_inputs, [self.control_image, self.map_note], trigger_mode="always_last",
-            concurrency_id="annotate", concurrency_limit=1, **HIDDEN,
-        )  # fmt: skip
-        if self.canvas:
+        shown = [self.control_image, self.map_note]
+        gr.on(triggers, self._show_map, map_inputs, shown, **FOLLOWING)
+        if self.drawn:
             choice = self.annotator.choice
             self.photo.upload(lambda: self.annotator.default, None, choice, queue=False, **HIDDEN)
-            self.canvas.input(lambda: DRAWING, None, choice, queue=False, **HIDDEN)
+            self.drawn.click(self._show_drawing, [self.canvas, choice, *size], [*shown, choice], **FOLLOWING)
         fill = example.click(
             self._example, None, [self.photo, self.annotator.choice, self.form.fields["prompt"]], **HIDDEN
         )
@@ -102,9 +104,15 @@ class ConditionTab:
         yield None, error_html(fault)
         raise toast(fault)
 
+    def _show_drawing(self, drawing: Any, chosen: str, width: int, height: int) -> Iterator[tuple[Any, str, Any]]:
+        """A stroke was made: whatever the map came from before, now it is the drawing."""
+        blank = [None] * (len(self.annotator.components) - 1)
+        for control_image, note in self._show_map(None, drawing, DRAWING, *blank, width, height):
+            yield control_image, note, gr.skip() if chosen == DRAWING else DRAWING
+
     def _has_picture(self, source: Sequence[Any]) -> bool:
         photo, *rest = source
-        return is_drawn(rest[0]) if self.canvas and rest[1] == DRAWING else bool(photo)
+        return bool(rest[0]) if self.canvas and rest[1] == DRAWING else bool(photo)
 
     def _annotate(self, source: Sequence[Any], width: int, height: int) -> Annotated:
         """The map of what the form shows."""
@@ -121,5 +129,5 @@ def build_condition_tab(studio: Studio, row: Condition) -> ConditionTab:
     with gr.Tab(row.title, id=row.id, elem_id=f"{row.id}-tab") as tab:
         built = ConditionTab(studio, row)
     if built.canvas:
-        tab.select(None, None, None, js=take_brush(f"{row.id}-canvas"))
+        tab.select(None, None, None, js=when_opened(f"{row.id}-canvas"))
     return built

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -13,6 +13,7 @@ from annotators.base import Image, Parameter
 from annotators.images import load_image
 from cnet_app.errors import InputError
 
+Source = Literal["upload", "webcam", "clipboard"]
 LABELS: Mapping[str, str] = {
     "conditioning_scale": "Control strength",
     "control_guidance_start": "Control begins",
@@ -27,7 +28,7 @@ LABELS: Mapping[str, str] = {
 def parameter_input(name: str, parameter: Parameter, **options: Any) -> Any:
     """Checkbox, dropdown, slider or number: whatever the declaration asks for."""
     label = LABELS.get(name) or name.replace("_", " ").capitalize()
-    common = {"label": label, "info": parameter.help, "value": parameter.default} | options
+    common: dict[str, Any] = {"label": label, "info": parameter.help, "value": parameter.default} | options
     if isinstance(parameter.default, bool):
         return gr.Checkbox(**common)
     if isinstance(parameter.default, str):
@@ -35,7 +36,7 @@ def parameter_input(name: str, parameter: Parameter, **options: Any) -> Any:
     if parameter.unit:
         common["label"] = f"{label} ({parameter.unit})"
     if parameter.minimum is None or parameter.maximum is None or name == "seed":
-        whole = {"precision": 0} if isinstance(parameter.default, int) else {}
+        whole: dict[str, Any] = {"precision": 0} if isinstance(parameter.default, int) else {}
         return gr.Number(**common, **whole, minimum=parameter.minimum, maximum=parameter.maximum)
     step = parameter.step or (
         1 if isinstance(parameter.default, int) else (parameter.maximum - parameter.minimum) / 100
@@ -43,7 +44,7 @@ def parameter_input(name: str, parameter: Parameter, **options: Any) -> Any:
     return gr.Slider(parameter.minimum, parameter.maximum, step=step, buttons=[], **common)
 
 
-def photo_input(label: str, sources: Sequence[str] = ("upload", "clipboard", "webcam"), **options: Any) -> gr.Image:
+def photo_input(label: str, sources: Sequence[Source] = ("upload", "clipboard", "webcam"), **options: Any) -> gr.Image:
     """A picture of the user's, handed on as the path of the very file: our own loader says what is wrong with it."""
     component = gr.Image(
         label=label, type="filepath", format="png", image_mode=None, sources=list(sources), buttons=[], **options

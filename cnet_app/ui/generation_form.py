@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from cnet_app.diffusion.schedulers import SAMPLERS
 from cnet_app.requests import MAX_PROMPT, MAX_SEED, REQUEST_LIMITS, UNIT_LIMITS, ControlUnit, GenerationRequest
 from cnet_app.ui.controls import parameter_input
 from models.catalog import Defaults
@@ -66,7 +67,7 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
         add("num_images", min_width=160)
         with gr.Column(min_width=160, elem_classes="seed"):
             add("seed")
-            dice = gr.Button("🎲 Random seed", size="sm", elem_id=f"{name}-random-seed")
+            dice = gr.Button("Random seed", size="sm", elem_id=f"{name}-random-seed")
     with gr.Accordion("Size, steps, guidance", open=False, elem_id=f"{name}-more"):
         with gr.Row():
             add("width", value=defaults.size, min_width=160)
@@ -74,6 +75,9 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
         with gr.Row():
             add("num_inference_steps", value=defaults.num_inference_steps, min_width=160)
             add("guidance_scale", value=defaults.guidance_scale, min_width=160)
+        fields["scheduler"] = gr.Dropdown(
+            [(row.title, row.id) for row in SAMPLERS], value="default", label="Sampler", elem_id=f"{name}-scheduler"
+        )
         fields["guess_mode"] = gr.Checkbox(
             label="Guess mode",
             info="Lets the map speak: its influence fades towards the deep layers, and the prompt may be empty.",

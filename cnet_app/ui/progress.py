@@ -10,7 +10,7 @@ from cnet_app.jobs.state import JobState
 
 def idle_html(text: str = "") -> str:
     """Before anything was started; the place is kept, so that nothing jumps."""
-    return _html("idle", 0.0, text or "Press Generate when you are ready.")
+    return _html("idle", 0.0, text or "Ready.")
 
 
 def error_html(text: str) -> str:

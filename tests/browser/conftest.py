@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from skimage import data
 
-from tests.browser.driver import REAL, StudioPage
+from tests.browser.driver import REAL, SHORT, StudioPage
 from tests.source import ROOT
 
 START = 180.0
@@ -74,6 +74,7 @@ def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert path, "Chromium is not installed; run make test, or install it (Debian: apt-get install chromium)."
+    expect.set_options(timeout=SHORT)
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=path, args=FLAGS)
 
@@ -103,14 +104,11 @@ def visit(browser: Browser, url: str, width: int, height: int, phone: bool = Fal
 
 
 def open_page(page: Page, url: str) -> StudioPage:
-    page.set_default_timeout(60_000)
+    """What a visitor sees once the base model is known."""
+    page.set_default_timeout(SHORT)
     page.goto(url)
     studio = StudioPage(page)
-    try:
-        studio.wait_ready()
-    except Error:
-        page.screenshot(path="/tmp/page.png") if "CNET_DEBUG" in os.environ else None
-        raise
+    studio.wait_ready()
     return studio
 
 

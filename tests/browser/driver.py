@@ -10,8 +10,9 @@ from tests.source import ROOT
 
 REAL = (ROOT / "models" / "embedded" / "base" / "model_index.json").exists()
 """Whether the embedded model is there."""
+SHORT = 60_000
 LONG = 120_000
-"""Milliseconds a picture may take on a busy machine."""
+"""Milliseconds that the page, and a picture, may take on a busy machine."""
 
 
 class StudioPage:
@@ -35,6 +36,14 @@ class StudioPage:
 
     def upload(self, elem_id: str, path: Path) -> None:
         self.at(elem_id).locator("input[type=file]").set_input_files(str(path))
+
+    def clear_photo(self, elem_id: str) -> None:
+        self.at(elem_id).get_by_label("Clear").click()
+        expect(self.at(elem_id).locator("img")).to_have_count(0)
+
+    def wait_brush(self, elem_id: str) -> None:
+        """Until the app itself has put the brush in the hand."""
+        expect(self.at(elem_id).locator("button.highlight[aria-label=Brush]")).to_be_visible()
 
     def choose(self, elem_id: str, title: str) -> None:
         """From a dropdown."""

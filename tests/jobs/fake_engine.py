@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnet_app.errors import CancelledError
-from cnet_app.jobs.engine import Engine
+from cnet_app.jobs.engine import Engine, FileProgress
 from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
 
 
@@ -27,6 +27,8 @@ class FakeEngine:
     entered: threading.Event = field(default_factory=threading.Event)
     faults: dict[str, BaseException] = field(default_factory=dict)
     """Prompt, or `base:ID`, to what is raised."""
+    download: int = 0
+    """Bytes of every file."""
     prompts: list[str] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
 
@@ -34,7 +36,15 @@ class FakeEngine:
         self.gate.set()
 
     def engine(self) -> Engine:
-        return Engine(lambda: ("embedded", "this is a test"), self.load_base, self.load_controlnet, self.generate)
+        return Engine(self.choose_base, self.load_base, self.load_controlnet, self.generate, self.fetch)
+
+    def choose_base(self) -> tuple[str, str]:
+        return "embedded", "this is a test"
+
+    def fetch(self, id: str, progress: FileProgress) -> None:
+        for done in range(0, self.download, 10_000_000):
+            progress(f"{id}.safetensors", done, self.download)
+            time.sleep(0.01)
 
     def load_base(self, id: str) -> Any:
         self.loaded.append(id)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import numpy as np
 import pytest
-from gradio.data_classes import ImageData
+from gradio.components.image_editor import EditorData
+from gradio.data_classes import FileData, ImageData
+from PIL import Image
 
 from annotators.base import Parameter
 from cnet_app.errors import InputError
 from cnet_app.requests import REQUEST_LIMITS
-from cnet_app.ui.canvas import build_canvas, is_drawn, read_drawing, take_brush
+from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 
 
@@ -52,53 +53,45 @@ def test_a_file_is_handed_on_as_it_came_and_our_loader_says_what_is_wrong(tmp_pa
         read_photo(None)
 
 
-def drawing(*alphas: int) -> dict[str, Any]:
-    layers = [np.zeros((8, 8, 4), np.uint8) for _ in alphas]
-    for row, (layer, alpha) in enumerate(zip(layers, alphas, strict=True)):
+def drawing(folder: Path, *alphas: int) -> list[str]:
+    """Layers of 8x8 px, layer i with a stroke of this opacity in row i."""
+    paths: list[str] = []
+    for row, alpha in enumerate(alphas):
+        layer = np.zeros((8, 8, 4), np.uint8)
         layer[row, :, 3] = alpha
-    return {"background": None, "layers": layers, "composite": None}
+        paths.append(str(folder / f"{row}.png"))
+        Image.fromarray(layer).save(paths[-1])
+    return paths
 
 
-def test_strokes_of_all_layers_become_white_on_black() -> None:
-    control = read_drawing(drawing(255, 128))
+def test_strokes_of_all_layers_become_white_on_black(tmp_path: Path) -> None:
+    control = read_drawing(drawing(tmp_path, 255, 128))
     assert control.shape == (8, 8, 3)
     assert [int(row.max()) for row in control[:3]] == [255, 128, 0]
 
 
-@pytest.mark.parametrize("value", [None, {"layers": None}, drawing(), drawing(0, 0)])
-def test_an_empty_sheet_is_refused(value: dict[str, Any] | None) -> None:
-    assert not is_drawn(value)
+@pytest.mark.parametrize("alphas", [(), (0, 0)])
+def test_an_empty_sheet_is_refused(alphas: tuple[int, ...], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Nothing is drawn yet"):
-        read_drawing(value)
+        read_drawing(drawing(tmp_path, *alphas))
 
 
-def test_a_drawing_that_did_not_arrive_is_told() -> None:
-    canvas = build_canvas("sheet")
-    payload = canvas.data_model(id="lost")  # pyright: ignore[reportOptionalCall]
-    with pytest.raises(gr.Error, match="did not arrive"):
-        canvas.preprocess(payload)  # pyright: ignore[reportArgumentType]
+def test_a_drawing_that_is_broken_or_huge_is_told(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(Path(drawing(tmp_path, 255)[0]).read_bytes()[:60])
+    with pytest.raises(InputError, match="did not arrive whole"):
+        read_drawing([str(tmp_path / "broken.png")])
+    Image.new("1", (20_000, 8)).save(tmp_path / "wide.png")
+    with pytest.raises(InputError, match="20000x8"):
+        read_drawing([str(tmp_path / "wide.png")])
 
 
-def send(canvas: gr.ImageEditor, id: str, index: str, blob: bytes = b"x") -> None:
-    from gradio.components.image_editor import AcceptBlobs
-
-    data: Any = {"type": "layer", "index": index, "file": b"", "id": id}
-    canvas.accept_blobs(AcceptBlobs(data=data, files=[("file", blob)]))
-
-
-def test_strokes_cannot_fill_the_memory() -> None:
-    canvas = build_canvas("sheet")
-    assert getattr(canvas.accept_blobs, "_is_server_fn", False)
-    for index in ("1000000000", "8"):
-        with pytest.raises(gr.Error, match="too large"):
-            send(canvas, "one", index)
-    with pytest.raises(gr.Error, match="too large"):
-        send(canvas, "one", "0", bytes(17_000_000))
-    for number in range(300):
-        send(canvas, str(number), "0")
-    assert len(canvas.blob_storage) <= 200
-    assert "299" in canvas.blob_storage
+def test_the_canvas_hands_its_layers_on_unread_and_has_no_other_way_in() -> None:
+    canvas, _ = build_canvas("sheet")
+    layers = [FileData(path="a.png"), FileData(path="b.png")]
+    assert canvas.preprocess(EditorData(layers=layers)) == ["a.png", "b.png"]
+    assert canvas.preprocess(EditorData(id="kept in memory")) == []
+    assert not getattr(canvas.accept_blobs, "_is_server_fn", False)
 
 
 def test_the_brush_is_looked_for_on_this_canvas() -> None:
-    assert "#sheet " in take_brush("sheet")
+    assert "[id='sheet'] " in when_opened("sheet")
