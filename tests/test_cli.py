@@ -59,7 +59,6 @@ def tiny_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr("cnet_app.cli.generate.create_engine", create)
-    monkeypatch.setattr("cnet_app.cli.generate.weights.fetch", lambda id, progress: None)
 
 
 def test_annotate_writes_a_map_and_one_json_object(call: Call, photo: Path, tmp_path: Path) -> None:

@@ -22,8 +22,6 @@ from cnet_app.jobs.engine import Engine, Progress, controlnet_id, create_engine
 from cnet_app.recipe import read_request, save_picture
 from cnet_app.requests import REQUEST_LIMITS, GenerationRequest, GenerationResult
 from cnet_app.settings import Settings
-from models import weights
-from models.catalog import CATALOG
 
 NUMBERS: Mapping[str, str] = {
     "seed": "seed",
@@ -107,7 +105,7 @@ def _make(args: argparse.Namespace, engine: Engine) -> GenerationResult:
     side = start.pop("size")
     start |= {"base": base.id, "width": side, "height": side, "seed": secrets.randbelow(2**31)}
     request = GenerationRequest(**start | chosen)
-    _download(id for control in controls if control.annotator for id in annotator(control.annotator).weights)
+    _fetch(engine, (id for control in controls if control.annotator for id in annotator(control.annotator).weights))
     maps = [
         annotate(control.condition, control.annotator, source, control.parameters, request.width, request.height)
         for control, source in zip(controls, sources, strict=True)
@@ -120,7 +118,7 @@ def _make(args: argparse.Namespace, engine: Engine) -> GenerationResult:
 def _generate(engine: Engine, base: Any, request: GenerationRequest, directory: Path) -> GenerationResult:
     """Pictures one by one, each on disk before the next begins."""
     names = [controlnet_id(unit, base.family) for unit in request.units]
-    _download(names)
+    _fetch(engine, names)
     controlnets = [engine.load_controlnet(name, base) for name in names]
     paths: list[str] = []
     for index in range(request.num_images):
@@ -139,13 +137,11 @@ def _generate(engine: Engine, base: Any, request: GenerationRequest, directory: 
 
 
 def _load_base(engine: Engine, id: str) -> Any:
-    _download([id])
+    _fetch(engine, [id])
     return engine.load_base(id)
 
 
-def _download(ids: Iterable[str]) -> None:
-    """Fetches what the catalogue knows, showing how far it is; the loaders then find it."""
-    known = {row.id for row in CATALOG}
+def _fetch(engine: Engine, ids: Iterable[str]) -> None:
+    """Downloads where somebody sees how far they are; the loaders then find the files."""
     for id in ids:
-        if id in known:
-            weights.fetch(id, download_progress)
+        engine.fetch(id, download_progress)
