@@ -68,7 +68,7 @@ class ConditionTab:
         triggers = [component.change for component in map_inputs if component is not self.canvas]
         shown = [self.control_image, self.map_note]
         gr.on(triggers, self._show_map, map_inputs, shown, **FOLLOWING)
-        if self.drawn:
+        if self.canvas and self.drawn:
             choice = self.annotator.choice
             self.photo.upload(lambda: self.annotator.default, None, choice, queue=False, **HIDDEN)
             self.drawn.click(self._show_drawing, [self.canvas, choice, *size], [*shown, choice], **FOLLOWING)
