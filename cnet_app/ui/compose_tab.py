@@ -17,7 +17,13 @@ from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, choices, note_html
 from cnet_app.ui.controls import photo_input, read_photo
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.examples import example_image
-from cnet_app.ui.generation_form import GenerationForm, build_prompt, build_settings, build_unit_controls
+from cnet_app.ui.generation_form import (
+    GenerationForm,
+    build_prompt,
+    build_settings,
+    build_unit_controls,
+    checked_size,
+)
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Studio, build_buttons, build_output, connect
 
@@ -130,7 +136,7 @@ def _choices(id: str) -> list[tuple[str, str]]:
 
 def _annotate(id: str, path: str, annotator: str, width: int, height: int) -> Annotated:
     made_by = None if annotator == OWN_MAP else annotator
-    return annotate(id, made_by, read_photo(path), None, int(width), int(height))
+    return annotate(id, made_by, read_photo(path), None, *checked_size(width, height))
 
 
 def _read_unit(unit: UnitForm, values: tuple[Any, ...], settings: dict[str, Any]) -> ControlUnit:

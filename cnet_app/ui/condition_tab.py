@@ -16,7 +16,13 @@ from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
 from cnet_app.ui.controls import photo_input, read_photo
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.examples import example_image
-from cnet_app.ui.generation_form import GenerationForm, build_prompt, build_settings, build_unit_controls
+from cnet_app.ui.generation_form import (
+    GenerationForm,
+    build_prompt,
+    build_settings,
+    build_unit_controls,
+    checked_size,
+)
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Output, Studio, build_buttons, build_output, connect
 
@@ -121,7 +127,7 @@ class ConditionTab:
         annotator, parameters = self.annotator.read(rest)
         drawn = rest[0] == DRAWING
         image = read_drawing(drawing) if drawn else read_photo(photo)
-        return annotate(self._row.id, annotator, image, parameters or None, int(width), int(height))
+        return annotate(self._row.id, annotator, image, parameters or None, *checked_size(width, height))
 
 
 def build_condition_tab(studio: Studio, row: Condition) -> ConditionTab:

@@ -42,6 +42,13 @@ def base_values(defaults: Defaults) -> list[float]:
     return [defaults.size, defaults.size, defaults.num_inference_steps, defaults.guidance_scale]
 
 
+def checked_size(width: Any, height: Any) -> tuple[int, int]:
+    """Width and height in px; InputError for what is no size."""
+    checked = (REQUEST_LIMITS[name].check(name, value) for name, value in (("width", width), ("height", height)))
+    wide, high = (int(value) for value in checked)
+    return wide, high
+
+
 def build_prompt(name: str, placeholder: str) -> dict[str, Any]:
     """The prompt, above the Generate button."""
     prompt = gr.Textbox(

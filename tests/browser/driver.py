@@ -38,7 +38,7 @@ class StudioPage:
         self.at(elem_id).locator("input[type=file]").set_input_files(str(path))
 
     def clear_photo(self, elem_id: str) -> None:
-        self.at(elem_id).get_by_label("Clear").click()
+        self.at(elem_id).get_by_label("Remove Image").click()
         expect(self.at(elem_id).locator("img")).to_have_count(0)
 
     def wait_brush(self, elem_id: str) -> None:

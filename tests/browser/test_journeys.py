@@ -69,9 +69,9 @@ def test_a_scribble_is_drawn_with_the_brush_in_the_hand(studio: StudioPage, outp
     box = sheet.bounding_box()
     assert box
     middle = box["y"] + box["height"] / 2
-    studio.page.mouse.move(box["x"] + box["width"] * 0.25, middle)
+    studio.page.mouse.move(box["x"] + box["width"] * 0.32, middle)
     studio.page.mouse.down()
-    studio.page.mouse.move(box["x"] + box["width"] * 0.75, middle, steps=10)
+    studio.page.mouse.move(box["x"] + box["width"] * 0.68, middle, steps=10)
     studio.page.mouse.up()
     studio.wait_map("scribble-map")
     shorten(studio, "scribble")
@@ -84,13 +84,21 @@ def test_a_scribble_is_drawn_with_the_brush_in_the_hand(studio: StudioPage, outp
     assert not control[:, : width // 8].any()
 
 
-def test_compose_joins_two_maps(studio: StudioPage, output_dir: Path, tmp_path: Path) -> None:
+def test_compose_joins_maps(studio: StudioPage, output_dir: Path, tmp_path: Path) -> None:
     ramp = np.tile(np.linspace(1.0, 2.0, 256, dtype=np.float32)[:, None], (1, 256))
     Image.fromarray(encode_depth(ramp)).save(tmp_path / "depth.png")
     pose = np.zeros((256, 256, 3), np.uint8)
     pose[60:200, 120:130] = (255, 85, 0)
     Image.fromarray(pose).save(tmp_path / "pose.png")
+    line = np.zeros((256, 256, 3), np.uint8)
+    line[120:124, 40:200] = 255
+    Image.fromarray(line).save(tmp_path / "line.png")
     studio.open_tab("Compose")
+    studio.at("compose-3").locator("button").first.click()
+    studio.choose("compose-3-condition", "Scribble")
+    studio.choose("compose-3-annotator", "None (my own map)")
+    studio.upload("compose-3-photo", tmp_path / "line.png")
+    studio.wait_map("compose-3-map")
     for number, name in ((1, "pose"), (2, "depth")):
         studio.choose(f"compose-{number}-annotator", "None (my own map)")
         studio.upload(f"compose-{number}-photo", tmp_path / f"{name}.png")
@@ -103,6 +111,7 @@ def test_compose_joins_two_maps(studio: StudioPage, output_dir: Path, tmp_path: 
     assert [(unit.condition, unit.annotator, unit.conditioning_scale) for unit in units] == [
         ("openpose", None, 1.0),
         ("depth", None, 0.0),
+        ("scribble", None, 1.0),
     ]
 
 
@@ -169,6 +178,21 @@ def test_a_bad_file_shows_its_sentence_and_the_next_good_one_works(
     shorten(studio, "canny")
     studio.generate("canny")
     studio.wait_status("canny", "done")
+
+
+def test_the_history_makes_a_picture_again(studio: StudioPage, photo: Path, output_dir: Path) -> None:
+    studio.upload("canny-photo", photo)
+    shorten(studio, "canny")
+    studio.generate("canny")
+    studio.wait_status("canny", "done")
+    first = newest(output_dir)
+    studio.open_tab("History")
+    studio.at("history-made").locator("button.thumbnail-item").first.click()
+    expect(studio.at("history-recipe")).to_contain_text("4 steps")
+    studio.generate("history")
+    studio.wait_status("history", "done")
+    assert newest(output_dir) != first
+    assert np.array_equal(load_image(newest(output_dir)), load_image(first))
 
 
 @pytest.mark.skipif(not REAL, reason="the examples of most tabs need the embedded weights")

@@ -10,6 +10,8 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from PIL import Image
+from skimage import data
 
 from cnet_app.conditions import CONDITIONS
 from cnet_app.jobs.runner import Runner
@@ -65,18 +67,15 @@ def test_every_example_gives_a_picture_an_annotator_and_a_prompt(built: gr.Block
         assert prompt == row.example_prompt
 
 
-def run(app: gr.Blocks, elem_id: str, event: str, values: dict[str, Any]) -> list[Any]:
+def run(app: gr.Blocks, elem_id: str, event: str, values: dict[str, Any], *first: Any) -> list[Any]:
     """Calls the handler of an event with the components' own values but for the given ones, and lists what it yields."""
     block = find(app, elem_id)
     (fn,) = [fn for fn in app.fns.values() if (block._id, event) in fn.targets and fn.fn]
     given = [values.get(component.elem_id or "", component.value) for component in fn.inputs]  # pyright: ignore[reportAttributeAccessIssue]
-    return list(fn.fn(*given))  # pyright: ignore[reportOptionalCall]
+    return list(fn.fn(*first, *given))  # pyright: ignore[reportOptionalCall]
 
 
 def test_the_map_follows_the_parameters(built: gr.Blocks, tmp_path: Path) -> None:
-    from PIL import Image
-    from skimage import data
-
     path = tmp_path / "photo.png"
     Image.fromarray(data.astronaut()[::4, ::4]).save(path)
     photo = {"canny-photo": str(path), "canny-width": 128, "canny-height": 64}
@@ -103,6 +102,15 @@ def test_a_bad_file_leaves_a_sentence_in_sight_and_raises_a_note(built: gr.Block
     assert control_image is None
     assert "text.png" in note
     assert str(tmp_path) not in note
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, 65, 10**9, -1])
+def test_numbers_that_are_none_are_told_in_a_sentence(value: Any, built: gr.Blocks, tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (64, 64), "teal").save(path)
+    wrong = {"canny-photo": str(path), "canny-width": value}
+    with pytest.raises(gr.Error, match="width is"):
+        run(built, "canny-generate", "click", wrong, gr.Request(session_hash="me"))
 
 
 def test_the_base_line_says_which_model_and_why(built: gr.Blocks) -> None:
