@@ -61,8 +61,16 @@ class StudioPage:
 
     def fill_number(self, elem_id: str, value: int) -> None:
         field = self.at(elem_id).locator("input[type=number]")
-        field.fill(str(value))
-        field.blur()
+        slider = self.at(elem_id).locator("input[type=range]")
+        for _ in range(
+            10
+        ):  # a field that has just appeared may not listen yet; the slider beside it shows what arrived
+            field.fill(str(value))
+            field.blur()
+            self.page.wait_for_timeout(200)
+            if field.input_value() == str(value) and (not slider.count() or slider.input_value() == str(value)):
+                return
+        raise AssertionError(f"{elem_id} did not take {value}")
 
     def fill_prompt(self, name: str, text: str) -> None:
         self.at(f"{name}-prompt").locator("textarea").fill(text)
