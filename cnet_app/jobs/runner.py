@@ -29,6 +29,7 @@ from cnet_app.settings import Settings
 LOG = logging.getLogger(__name__)
 HISTORY = "history.sqlite3"
 """In the folder of the pictures."""
+LOADING = "Loading the model"
 INTERVAL = 0.4
 """Seconds between two reports of progress: a preview costs time, and a browser wants to breathe."""
 PREVIEW_SIDE = 256
@@ -57,6 +58,7 @@ class Runner:
         self._bases: Pool[Any] = Pool(BASES)
         self._controlnets: Pool[Any] = Pool(CONTROLNETS)
         self._choice: tuple[str, str] | None = None
+        self._ready = False
         self._closing = False
         self._worker = threading.Thread(target=self._work, name="runner", daemon=True)
 
@@ -109,7 +111,8 @@ class Runner:
             if job.state.status != "queued":
                 return job.state
             order = self._line.order()
-            return replace(job.state, place=order.index(job) + 1 if job in order else 0)
+            place = order.index(job) + 1 if job in order else 0
+            return replace(job.state, place=place, doing="" if self._ready else LOADING)
 
     def watch(self, id: str) -> Iterator[JobState]:
         """Every change, until the job is over."""
@@ -162,6 +165,9 @@ class Runner:
             LOG.warning("%s", error)
         except Exception:
             LOG.exception("The base model could not be loaded.")
+        with self._changed:
+            self._ready = True
+            self._changed.notify_all()
 
     def _next(self) -> _Job | None:
         with self._changed:
@@ -202,7 +208,7 @@ class Runner:
         """Pictures one by one: each is on the disk before the next begins, and stays if that one is cancelled."""
         request, started = job.state.request, time.monotonic()
         self._store.update(job.state.id, "running")
-        self._set(job, doing="Loading the model")
+        self._set(job, doing=LOADING)
         tell = self._download_reporter(job)
         base = self._load_base(request.base, tell)
         names = [controlnet_id(unit, base.family) for unit in request.units]

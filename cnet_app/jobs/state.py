@@ -21,7 +21,7 @@ class JobState:
     place: int = 0
     """In line: 1 is next. 0 once it runs."""
     doing: str = ""
-    """What takes the time before the first step, such as loading; else empty."""
+    """What takes the time before the first step, also while it waits, such as loading; else empty."""
     image_index: int = 0
     """0 … num_images - 1: the picture that is being made."""
     step: int = 0

@@ -25,11 +25,11 @@ def progress_html(state: JobState) -> str:
 
 def status_text(state: JobState) -> str:
     """One sentence, also for screen readers."""
+    if state.doing and (state.status == "running" or state.place == 1):
+        return f"{state.doing} …"
     if state.status == "queued":
         return f"Place {state.place} in line." if state.place else "Starting …"
     if state.status == "running":
-        if state.doing:
-            return f"{state.doing} …"
         picture = f"Picture {state.image_index + 1} of {state.request.num_images}"
         return f"{picture}: step {state.step} of {state.request.num_inference_steps}."
     if state.status == "done" and state.result:

@@ -98,6 +98,7 @@ def connect(
     """
 
     def submit(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        yield "", idle_html("Making the map …"), *_running(True)
         job, fault = attempt(lambda: studio.runner.submit(build_request(*values), request.session_hash or ""))
         if job is not None:
             yield job, idle_html("Starting …"), *_running(True)

@@ -19,11 +19,12 @@ from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
 
 @dataclass
 class FakeEngine:
-    """Records what it is asked, fails where `faults` says so, and waits at `gate` before the first step."""
+    """Records what it is asked, fails where `faults` says so, waits for `may_load`, and at `gate` before the first step."""
 
     seconds: float = 0.0
     """Of one step."""
     gate: threading.Event = field(default_factory=threading.Event)
+    may_load: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
     faults: dict[str, BaseException] = field(default_factory=dict)
     """Prompt, or `base:ID`, to what is raised."""
@@ -34,6 +35,7 @@ class FakeEngine:
 
     def __post_init__(self) -> None:
         self.gate.set()
+        self.may_load.set()
 
     def engine(self) -> Engine:
         return Engine(self.choose_base, self.load_base, self.load_controlnet, self.generate, self.fetch)
@@ -47,6 +49,7 @@ class FakeEngine:
             time.sleep(0.01)
 
     def load_base(self, id: str) -> Any:
+        assert self.may_load.wait(5)
         self.loaded.append(id)
         if f"base:{id}" in self.faults:
             raise self.faults[f"base:{id}"]

@@ -69,6 +69,14 @@ def test_users_take_turns_and_know_their_place(runner: Runner, fake: FakeEngine)
     assert fake.prompts == ["a1", "a2", "b1", "a3"]
 
 
+def test_who_comes_while_the_model_is_loaded_is_told_so(runner: Runner, fake: FakeEngine) -> None:
+    fake.may_load.clear()
+    id = runner.submit(request(), "me")
+    assert (runner.state(id).place, runner.state(id).doing) == (1, "Loading the model")
+    fake.may_load.set()
+    assert finish(runner, id).status == "done"
+
+
 def test_a_running_job_stops_when_it_is_cancelled_and_the_next_one_works(runner: Runner, fake: FakeEngine) -> None:
     fake.gate.clear()
     id = runner.submit(request("stop me"), "me")

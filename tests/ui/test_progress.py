@@ -24,6 +24,8 @@ def state(**values: Any) -> JobState:
     ("values", "text"),
     [
         ({"place": 3}, "Place 3 in line."),
+        ({"place": 1, "doing": "Loading the model"}, "Loading the model …"),
+        ({"place": 2, "doing": "Loading the model"}, "Place 2 in line."),
         ({"status": "running", "doing": "Loading the model"}, "Loading the model …"),
         ({"status": "running", "image_index": 1, "step": 7}, "Picture 2 of 4: step 7 of 20."),
         ({"status": "done", "result": RESULT}, "Done in 6.2 s: 4 pictures, seed 7 to 10."),
