@@ -60,16 +60,17 @@ def paint_sky(rng: np.random.Generator, stage: Stage, rows: NDArray[np.float64],
 def paint_floor(stage: Stage, surface: Surface) -> Colours:
     """(R, N, 3): the floor's own colour in the surface's floor rows, behind the things too."""
     one, other = _floor_levels(stage, surface)
-    light, dark = np.array((0.86, 0.85, 0.83), np.float32), np.array((0.62, 0.62, 0.64), np.float32)
+    # One tone is hardly darker than the other: a floor must not draw edges of its own between those of the things.
+    light, dark = np.array((0.86, 0.85, 0.83), np.float32), np.array((0.79, 0.785, 0.775), np.float32)
     if stage.floor == "plain":
         mix = np.zeros_like(one)
     elif stage.floor == "planks":
-        light, dark = np.array((0.80, 0.64, 0.46), np.float32), np.array((0.66, 0.49, 0.33), np.float32)
+        light, dark = np.array((0.80, 0.64, 0.46), np.float32), np.array((0.745, 0.585, 0.405), np.float32)
         level = other * np.float32(1 / 0.6)
         plank = np.floor(level)
         shades = np.random.default_rng(0).random(256).astype(np.float32) * np.float32(0.7)
         mix = shades[plank.astype(np.int32) & 255]
-        mix[np.abs(level - plank - 0.5) > 0.47] = 1.5
+        mix[np.abs(level - plank - 0.5) > 0.47] = 1.2
     else:
         tiles = np.floor(one * np.float32(1 / 0.9)).astype(np.int32) + np.floor(other * np.float32(1 / 0.9)).astype(
             np.int32
@@ -149,7 +150,7 @@ def _flat_clouds(rng: np.random.Generator, side: int, horizon: float) -> Mask:
 
 def _stars(rng: np.random.Generator, side: int, horizon: float) -> Mask:
     stars = np.zeros((side, side), np.float32)
-    for _ in range(int(rng.integers(25, 50))):
+    for _ in range(int(rng.integers(8, 16))):
         centre = (round(rng.uniform(0, side)), round(rng.uniform(0, horizon * 0.95) * side))
-        cv2.circle(stars, centre, max(1, round(rng.uniform(0.4, 1.4) * side / 256)), float(rng.uniform(0.5, 1)), -1)
+        cv2.circle(stars, centre, max(1, round(rng.uniform(1.0, 1.7) * side / 256)), 1.0, -1, cv2.LINE_AA)
     return stars

@@ -50,7 +50,7 @@ def compose_scene(rng: np.random.Generator) -> Scene:
     """Choose words, then arrange until every thing is big, inside the picture and hardly hidden."""
     count = int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))
     shapes = [str(shape) for shape in rng.choice(words.SHAPES[:-1], count)]
-    if rng.random() < 0.36:
+    if rng.random() < 0.45:
         shapes[int(rng.integers(count))] = "person"
         if count > 1 and rng.random() < 0.1:
             shapes[:2] = ["person", "person"]

@@ -80,7 +80,7 @@ def _paint_neon(stage: Stage, surface: Surface, things: tuple[Thing, ...], rng: 
     side = len(surface.places)
     picture = np.full((side, side, 3), (0.02, 0.02, 0.035), np.float32)
     grid = floor_grid(stage, surface) * (surface.owner[surface.floor_rows] == 0)
-    picture[surface.floor_rows] += grid[..., None] * np.array((0.13, 0.13, 0.18), np.float32)
+    picture[surface.floor_rows] += grid[..., None] * np.array((0.05, 0.05, 0.075), np.float32)
     palette = np.array([(0, 0, 0)] + [words.COLOURS[thing.colour] for thing in things], np.float32) / 255
     palette[1:] *= 0.6 + 0.4 / palette[1:].max(axis=1, keepdims=True)
     own = palette[surface.owner]
