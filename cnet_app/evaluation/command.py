@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("embedded",), help="the model to measure")
     parser.add_argument("--count", metavar="N", type=int, default=128, help="held-out scenes (default: %(default)s)")
     parser.add_argument("--steps", metavar="N", type=int, default=20, help="denoising steps (default: %(default)s)")
+    parser.add_argument("--workers", metavar="N", type=int, default=2, help="processes (default: %(default)s)")
     parser.add_argument("--condition", action="append", default=[], help="only this condition; may be repeated")
     parser.add_argument("--sheets", type=Path, metavar="DIR", help="write contact sheets there instead of measuring")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -27,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from cnet_app.evaluation.embedded import evaluate
 
-    report = evaluate(args.count, steps=args.steps, conditions=args.condition)
+    report = evaluate(args.count, steps=args.steps, conditions=args.condition, workers=args.workers)
     print(json.dumps(report, indent=2) if args.json else report_table(report))
     return 0
 
@@ -47,18 +49,21 @@ def report_table(report: dict[str, Any]) -> str:
     ]
     for name, row in report["conditions"].items():
         numbers = " | ".join(f"{row[key]:.3f}" for key in ("judge", "limit", "free", "ours", "gap", "empty_prompt"))
-        words = " | ".join(f"{row['words'][key]:.2f}" for key in ("colour", "sky", "style"))
+        words = " | ".join(f"{row['words'].get(key, math.nan):.2f}" for key in ("colour", "sky", "style"))
         lines.append(f"| {name} | {row['scenes']} | {row['measure']} | {numbers} | {words} |")
     judged = report["judge_words"]
     strength = ", ".join(f"{value:.3f} at {key}" for key, value in report["strength"].items())
-    pair = ", ".join(f"{key} {value:.3f}" for key, value in report["pose_and_depth"].items())
+    alone = report.get("pose_or_depth", {})
+    pair = ", ".join(
+        f"{key} {value:.3f} ({alone[key]:.3f} alone)" for key, value in report.get("pose_and_depth", {}).items()
+    )
     photo = "; ".join(f"{key} {value['ours']:.3f} (free {value['free']:.3f})" for key, value in photos.items())
     lines += [
         "",
         f"The judge on true pictures: colour {judged['colour']:.2f}, sky {judged['sky']:.2f}, "
         f"style {judged['style']:.2f}.",
         f"Canny edge F1 by control strength: {strength}.",
-        f"Pose and depth together: {pair}.",
+        f"Pose and depth together, on the scenes with people: {pair}.",
         f"Real photos never trained on, poster prompt, edge F1: {photo}.",
     ]
     return "\n".join(lines)

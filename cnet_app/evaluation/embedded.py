@@ -7,9 +7,12 @@ reached.
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +38,6 @@ Image = NDArray[np.uint8]
 FIRST_SEED = 9_000_000
 """Held-out scenes; training seeds are far below."""
 FAMILY = "embedded"
-STRENGTHS = (0.0, 0.5, 1.0)
 
 
 @dataclass
@@ -112,126 +114,110 @@ def evaluate(
     steps: int = 20,
     conditions: Sequence[str] = (),
     photos: Sequence[str] = HELD_OUT_PHOTOS,
+    workers: int = 1,
 ) -> dict[str, Any]:
-    """The whole report as plain JSON values."""
-    studio = load_studio(size, steps)
-    samples = [create_scene(FIRST_SEED + i, size) for i in range(count)]
-    maps = [control_images(sample) for sample in samples]
-    words = create_word_judge(size)
-    free = [studio.picture(i, sample.caption, ()) for i, sample in enumerate(samples)]
-    limit = [studio.reconstruction(sample.image) for sample in samples]
-    report: dict[str, Any] = {
-        "scenes": count,
-        "size": size,
-        "steps": steps,
-        "autoencoder": autoencoder_report(samples, limit),
-        "judge_words": words_report(words, samples, [sample.image for sample in samples]),
-        "conditions": {
-            name: condition_report(studio, words, name, samples, maps, free, limit)
-            for name in conditions or studio.controlnets
-        },
-    }
-    report["strength"] = strength_report(studio, samples, maps)
-    report["pose_and_depth"] = pair_report(studio, samples, maps)
-    report["photos"] = photo_report(studio, photos)
-    report["seconds_a_picture"] = float(np.median(studio.seconds))
+    """The whole report as plain JSON values; `workers` processes share the scenes, one thread each where several."""
+    rows = list(conditions) or [row.id for row in CONDITIONS if FAMILY in row.controlnets]
+    score_scene = partial(scene_scores, size=size, steps=steps, conditions=tuple(rows))
+    score_photo = partial(photo_scores, size=size, steps=steps)
+    if workers == 1:
+        scenes, others = list(map(score_scene, range(count))), list(map(score_photo, photos))
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
+            scenes, others = list(pool.map(score_scene, range(count))), list(pool.map(score_photo, photos))
+    report: dict[str, Any] = {"scenes": count, "size": size, "steps": steps} | mean_of(scenes)
+    report["photos"] = mean_of(others)
+    for name, row in report["conditions"].items():
+        row["scenes"] = sum(name in scene["conditions"] for scene in scenes)
+        row["measure"] = condition(name).measure
+        row["gap"] = (row["ours"] - row["free"]) / ((row["limit"] - row["free"]) or 1e-9)
+    report["seconds_a_picture"] = float(np.median([second for scene in scenes for second in scene["seconds"]]))
     return report
 
 
-def condition_report(
-    studio: Studio,
-    words: WordJudge,
-    name: str,
-    samples: Sequence[Sample],
-    maps: Sequence[dict[str, Image]],
-    free: Sequence[Image],
-    limit: Sequence[Image],
-) -> dict[str, Any]:
-    """One condition on the scenes that have its map."""
-    chosen = [i for i in range(len(samples)) if name in maps[i]]
-    units = {i: unit(name, maps[i][name]) for i in chosen}
-    ours = [studio.picture(i, samples[i].caption, [units[i]]) for i in chosen]
-    pictures = {
-        "judge": [samples[i].image for i in chosen],
-        "limit": [limit[i] for i in chosen],
-        "free": [free[i] for i in chosen],
-        "ours": ours,
-        "empty_prompt": [studio.picture(i, "", [units[i]]) for i in chosen],
+def mean_of(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of every number, over the records that have it; of lists, the mean of all their members."""
+    means: dict[str, Any] = {}
+    for key in dict.fromkeys(key for record in records for key in record):
+        values = [record[key] for record in records if key in record]
+        if isinstance(values[0], dict):
+            means[key] = mean_of(values)
+        elif flat := np.hstack(values).tolist():
+            means[key] = float(np.mean(flat))
+    return means
+
+
+@lru_cache(maxsize=1)
+def _studio(size: int, steps: int) -> tuple[Studio, WordJudge]:
+    return load_studio(size, steps), create_word_judge(size)
+
+
+def scene_scores(number: int, *, size: int, steps: int, conditions: Sequence[str]) -> dict[str, Any]:
+    """Everything measured on one held-out scene."""
+    studio, words = _studio(size, steps)
+    sample = create_scene(FIRST_SEED + number, size)
+    maps = control_images(sample)
+    limit = studio.reconstruction(sample.image)
+    studio.seconds.clear()
+
+    def picture(*names: str, prompt: str = sample.caption, scale: float = 1.0) -> Image:
+        return studio.picture(number, prompt, [unit(name, maps[name], scale) for name in names])
+
+    free, rows = picture(), {}
+    made = {name: picture(name) for name in conditions if name in maps}
+    for name, ours in made.items():
+        score = scorer(name)
+        pictures = {"judge": sample.image, "limit": limit, "free": free, "ours": ours}
+        pictures["empty_prompt"] = picture(name, prompt="")
+        rows[name] = {key: score(sample, maps, image) for key, image in pictures.items()}
+        rows[name]["words"] = word_scores(words, sample, ours)
+    scores: dict[str, Any] = {
+        "autoencoder": autoencoder_scores(sample, limit),
+        "judge_words": word_scores(words, sample, sample.image),
+        "conditions": rows,
     }
-    score = scorer(name)
-    row = {
-        key: float(np.mean([score(samples[i], maps[i], image) for i, image in zip(chosen, images, strict=True)]))
-        for key, images in pictures.items()
-    }
-    gap = (row["ours"] - row["free"]) / ((row["limit"] - row["free"]) or 1e-9)
+    if "canny" in made:
+        score = scorer("canny")
+        half = score(sample, maps, picture("canny", scale=0.5))
+        scores["strength"] = {"0": rows["canny"]["free"], "0.5": half, "1": rows["canny"]["ours"]}
+    if "openpose" in made and "depth" in made:
+        both = picture("openpose", "depth")
+        scores["pose_and_depth"] = {name: scorer(name)(sample, maps, both) for name in ("openpose", "depth")}
+        scores["pose_or_depth"] = {name: rows[name]["ours"] for name in ("openpose", "depth")}
+    return scores | {"seconds": list(studio.seconds)}
+
+
+def autoencoder_scores(sample: Sample, limit: Image) -> dict[str, Any]:
+    """PSNR in dB, edge F1 and named colours of a true picture through the autoencoder."""
+    error = np.square(sample.image.astype(float) - limit).mean()
     return {
-        "scenes": len(chosen),
-        "measure": condition(name).measure,
-        **row,
-        "gap": gap,
-        "words": words_report(words, [samples[i] for i in chosen], ours),
+        "psnr": float(10 * np.log10(255**2 / max(error, 1e-9))),
+        "edge_f1": edge_f1(Canny()(sample.image), Canny()(limit)),
+        "colour": colours_right(limit, sample),
     }
 
 
-def autoencoder_report(samples: Sequence[Sample], limit: Sequence[Image]) -> dict[str, float]:
-    """PSNR in dB, edge F1 and named colours of true pictures through the autoencoder."""
-    canny = Canny()
-    errors = [np.square(s.image.astype(float) - image).mean() for s, image in zip(samples, limit, strict=True)]
-    right = [ok for s, image in zip(samples, limit, strict=True) for ok in colours_right(image, s)]
+def word_scores(judge: WordJudge, sample: Sample, image: Image) -> dict[str, list[bool]]:
+    """For every thing, is its colour right? And is the sky, where there is one, and the style?"""
     return {
-        "psnr": float(np.mean([10 * np.log10(255**2 / max(error, 1e-9)) for error in errors])),
-        "edge_f1": float(np.mean([edge_f1(canny(s.image), canny(i)) for s, i in zip(samples, limit, strict=True)])),
-        "colour": float(np.mean(right)),
+        "colour": colours_right(image, sample),
+        "sky": [judge.sky(image, sample) == sample.sky] if sample.sky else [],
+        "style": [judge.style(image, sample) == sample.style],
     }
 
 
-def words_report(judge: WordJudge, samples: Sequence[Sample], images: Sequence[Image]) -> dict[str, float]:
-    """Shares of things of the right colour, and of pictures of the right sky and style."""
-    pairs = list(zip(samples, images, strict=True))
-    return {
-        "colour": float(np.mean([ok for s, image in pairs for ok in colours_right(image, s)])),
-        "sky": float(np.mean([judge.sky(image, s) == s.sky for s, image in pairs if s.sky])),
-        "style": float(np.mean([judge.style(image) == s.style for s, image in pairs])),
-    }
-
-
-def strength_report(studio: Studio, samples: Sequence[Sample], maps: Sequence[dict[str, Image]]) -> dict[str, float]:
-    """Canny edge F1 at rising control strength, on the first 32 scenes."""
-    score, scores = scorer("canny"), {}
-    for strength in STRENGTHS:
-        values = [
-            score(sample, maps[i], studio.picture(i, sample.caption, [unit("canny", maps[i]["canny"], strength)]))
-            for i, sample in enumerate(samples[:32])
-        ]
-        scores[f"{strength:g}"] = float(np.mean(values))
-    return scores
-
-
-def pair_report(studio: Studio, samples: Sequence[Sample], maps: Sequence[dict[str, Image]]) -> dict[str, float]:
-    """Pose and depth together, each scored as when alone."""
-    chosen = [i for i in range(len(samples)) if "openpose" in maps[i]]
-    pictures = [
-        studio.picture(i, samples[i].caption, [unit(n, maps[i][n]) for n in ("openpose", "depth")]) for i in chosen
-    ]
-    return {
-        name: float(np.mean([scorer(name)(samples[i], maps[i], p) for i, p in zip(chosen, pictures, strict=True)]))
-        for name in ("openpose", "depth")
-    }
-
-
-def photo_report(studio: Studio, photos: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Held-out real photos through canny and scribble under a poster prompt of every palette: edge F1."""
-    report = {}
+def photo_scores(photo: str, *, size: int, steps: int) -> dict[str, dict[str, list[float]]]:
+    """A held-out real photo through canny and scribble under a poster prompt of every palette: edge F1."""
+    studio, _ = _studio(size, steps)
+    source = resize(load_photo(photo), size, size, "crop")
+    scores: dict[str, dict[str, list[float]]] = {}
     for name in ("canny", "scribble"):
         make = judge_of(name)()
-        scores: dict[str, list[float]] = {"ours": [], "free": []}
-        for photo in photos:
-            source = resize(load_photo(photo), studio.size, studio.size, "crop")
-            control = make(source)
-            for seed, palette in enumerate(PALETTES):
-                prompt = f"a poster in {palette} colours of a photo"
-                for key, units in (("ours", [unit(name, control)]), ("free", [])):
-                    image = studio.picture(seed, prompt, units)
-                    scores[key].append(edge_f1(control, make(image)))
-        report[name] = {key: float(np.mean(values)) for key, values in scores.items()}
-    return report
+        control = make(source)
+        scores[name] = {"ours": [], "free": []}
+        for seed, palette in enumerate(PALETTES):
+            prompt = f"a poster in {palette} colours of a photo"
+            for key, units in (("ours", [unit(name, control)]), ("free", [])):
+                scores[name][key].append(edge_f1(control, make(studio.picture(seed, prompt, units))))
+    return scores

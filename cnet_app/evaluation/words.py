@@ -15,7 +15,7 @@ from cnet_app.world.words import COLOURS
 
 Image = NDArray[np.uint8]
 REFERENCE_SEED = 7_000_000
-REFERENCES = 200
+REFERENCES = 300
 NEIGHBOURS = 5
 SKY_CLASSES = (0, 2)
 """ADE20K wall and sky: what is behind the floor."""
@@ -51,20 +51,42 @@ class WordJudge:
     """Names the sky and the style of a picture by its nearest neighbours among true pictures."""
 
     def __init__(self, references: Sequence[Sample]) -> None:
-        self._skies = [(sky_features(s.image, s), s.sky) for s in references if s.sky]
-        self._styles = [(style_features(s.image), s.style) for s in references]
+        with_sky = [s for s in references if s.sky]
+        self._sky = Nearest([sky_features(s.image, s) for s in with_sky], [str(s.sky) for s in with_sky])
+        self._style = Nearest([style_features(s.image, s) for s in references], [s.style for s in references])
 
     def sky(self, image: Image, sample: Sample) -> str:
         """The sky of a picture made for a scene, looked at where the scene has sky or wall."""
-        return _nearest(sky_features(image, sample), self._skies)
+        return self._sky.name(sky_features(image, sample))
 
-    def style(self, image: Image) -> str:
-        """The style of a whole picture."""
-        return _nearest(style_features(image), self._styles)
+    def style(self, image: Image, sample: Sample) -> str:
+        """The style of a picture made for a scene."""
+        return self._style.name(style_features(image, sample))
+
+
+class Nearest:
+    """Nearest neighbours where every direction counts by how little it varies within one name."""
+
+    def __init__(self, features: Sequence[NDArray[np.float64]], names: Sequence[str]) -> None:
+        table, self._names = np.stack(features), list(names)
+        inside = table.copy()
+        for name in set(names):
+            mine = np.array([n == name for n in names])
+            inside[mine] -= inside[mine].mean(axis=0)
+        spread = inside.std(axis=0) + 1e-3
+        covariance = np.cov((inside / spread).T) + 0.05 * np.eye(table.shape[1])
+        self._whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T / spread[:, None]
+        self._table = table @ self._whiten
+
+    def name(self, features: NDArray[np.float64]) -> str:
+        """The commonest among the nearest."""
+        distances = np.square(self._table - features @ self._whiten).sum(axis=1)
+        votes = Counter(self._names[i] for i in np.argsort(distances)[:NEIGHBOURS])
+        return votes.most_common(1)[0][0]
 
 
 def create_word_judge(size: int = 256) -> WordJudge:
-    """A judge that knows 200 true pictures nobody trained on."""
+    """A judge that knows some hundred true pictures nobody trained on."""
     return WordJudge([create_scene(REFERENCE_SEED + i, size) for i in range(REFERENCES)])
 
 
@@ -76,20 +98,18 @@ def sky_features(image: Image, sample: Sample) -> NDArray[np.float64]:
     return np.concatenate((lab.mean(axis=0), lab.std(axis=0)))
 
 
-def style_features(image: Image) -> NDArray[np.float64]:
-    """Shares of brightness and colourfulness, dark lines, and fine relief, (19,)."""
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+def style_features(image: Image, sample: Sample) -> NDArray[np.float64]:
+    """Brightness, colourfulness and relief of the things and of the rest, and dark lines, (37,)."""
+    assert sample.instances is not None
+    things = cv2.erode((sample.instances > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    around = cv2.dilate((sample.instances > 0).astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float64) / 255
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float64)
-    brightness = np.histogram(hsv[..., 2], bins=8, range=(0, 256))[0] / grey.size
-    colourful = np.histogram(hsv[..., 1], bins=8, range=(0, 256))[0] / grey.size
+    slope = np.log2(1 + np.hypot(cv2.Sobel(grey, cv2.CV_64F, 1, 0), cv2.Sobel(grey, cv2.CV_64F, 0, 1)))
     darker = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, np.ones((7, 7), np.uint8))
-    relief = np.abs(cv2.Laplacian(grey, cv2.CV_64F))
-    return np.concatenate((brightness, colourful, [(darker > 60).mean() * 8, (relief > 2).mean(), relief.mean() / 16]))
-
-
-def _nearest(features: NDArray[np.float64], known: Sequence[tuple[NDArray[np.float64], str]]) -> str:
-    table = np.stack([f for f, _ in known])
-    scale = table.std(axis=0) + 1e-6
-    distances = np.square((table - features) / scale).sum(axis=1)
-    votes = Counter(known[i][1] for i in np.argsort(distances)[:NEIGHBOURS])
-    return votes.most_common(1)[0][0]
+    found = [np.array([(darker > 60).mean() * 8])]
+    for mask in (things, around):
+        here = mask if mask.any() else np.ones_like(mask)
+        found += [np.quantile(hsv[..., channel][here], (0.05, 0.25, 0.5, 0.75, 0.95)) for channel in (1, 2)]
+        found.append(np.histogram(slope[here], bins=8, range=(0, 10))[0] / here.sum())
+    return np.concatenate(found)

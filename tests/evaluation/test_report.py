@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnet_app.evaluation.command import report_table
-from cnet_app.evaluation.embedded import evaluate, load_studio, unit
+from cnet_app.evaluation.embedded import evaluate, load_studio, mean_of, unit
 from cnet_app.world import control_images, create_scene
 
 pytestmark = pytest.mark.slow
@@ -30,4 +30,12 @@ def test_reports_every_bar() -> None:
     for row in report["conditions"].values():
         assert {"judge", "limit", "free", "ours", "gap", "empty_prompt", "words"} <= set(row)
     assert 0 <= report["autoencoder"]["edge_f1"] <= 1
+    assert set(report["strength"]) == {"0", "0.5", "1"}
+    assert set(report["photos"]["canny"]) == {"ours", "free"}
     assert "| canny |" in report_table(report)
+
+
+def test_means_count_every_thing_once_and_skip_what_is_not_there() -> None:
+    first = {"a": {"f1": 1.0, "right": [True, False]}, "sky": []}
+    second = {"a": {"f1": 0.0, "right": [True]}, "b": 2.0, "sky": [True]}
+    assert mean_of([first, second]) == {"a": {"f1": 0.5, "right": pytest.approx(2 / 3)}, "b": 2.0, "sky": 1.0}

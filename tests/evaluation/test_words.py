@@ -35,7 +35,7 @@ def test_true_pictures_have_the_colours_of_their_captions(scenes: list[Sample]) 
 def test_knows_skies_and_styles_it_has_not_seen(scenes: list[Sample]) -> None:
     judge = WordJudge(scenes[:36])
     skies = [judge.sky(s.image, s) == s.sky for s in scenes[36:] if s.sky]
-    styles = [judge.style(s.image) == s.style for s in scenes[36:]]
+    styles = [judge.style(s.image, s) == s.style for s in scenes[36:]]
     assert np.mean(skies) > 0.7
     assert np.mean(styles) > 0.5
-    assert style_features(scenes[0].image).shape == (19,)
+    assert style_features(scenes[0].image, scenes[0]).shape == (37,)
