@@ -110,9 +110,14 @@ def with_hint(controlnet: ControlNetModel, control_image: Tensor) -> ControlNetM
     image = control_image.to(controlnet.device, controlnet.dtype)
     if controlnet.config["controlnet_conditioning_channel_order"] == "bgr":
         image = image.flip(1)
-    hint = _KnownHint(controlnet.controlnet_cond_embedding(image))
+    return with_encoded_hint(controlnet, controlnet.controlnet_cond_embedding(image))
+
+
+def with_encoded_hint(controlnet: ControlNetModel, hint: Tensor) -> ControlNetModel:
+    """`with_hint` for a hint that is encoded already: (B, C, h, w), C the network's first channels."""
     knowing = copy.copy(controlnet)
-    vars(knowing)["_modules"] = vars(controlnet)["_modules"] | {"controlnet_cond_embedding": hint}
+    modules = vars(controlnet)["_modules"] | {"controlnet_cond_embedding": _KnownHint(hint)}
+    vars(knowing)["_modules"] = modules
     return knowing
 
 

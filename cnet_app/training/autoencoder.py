@@ -17,10 +17,10 @@ from cnet_app.training.common import (
     load_checkpoint,
     logger,
     save_checkpoint,
-    set_learning_rate,
     training_steps,
 )
 from cnet_app.training.dataset import Dataset
+from cnet_app.training.optimizer import Optimizer
 
 LATENT_CHANNELS = 16
 WIDTH = 32
@@ -28,6 +28,10 @@ GAIN = 4.0
 """Thumbnail values in [0, 1] times this have about unit variance."""
 NOISE = 0.08
 """Noise on the latents while training: the decoder learns to forgive what denoising leaves over."""
+FAINT = 0.1
+"""Steps between neighbours up to this, of a range of 2, count fully; of larger ones the logarithm counts."""
+DEVIATIONS = (1.0,) * 12 + (0.5,) * 4
+"""Of the latent channels: the thumbnail's, and those of the detail, which shall be decided after it."""
 
 
 def create_autoencoder() -> AutoencoderTiny:
@@ -36,7 +40,7 @@ def create_autoencoder() -> AutoencoderTiny:
         encoder_block_out_channels=(WIDTH,) * 4,
         decoder_block_out_channels=(WIDTH,) * 4,
         num_encoder_blocks=(0, 1, 2, 2),
-        num_decoder_blocks=(3, 2, 1, 0),
+        num_decoder_blocks=(4, 3, 1, 0),
         latent_channels=LATENT_CHANNELS,
     )
     _start_as_thumbnail(vae.encoder.layers)
@@ -84,11 +88,13 @@ def decode(vae: AutoencoderTiny, latents: Tensor) -> Tensor:
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Absolute and squared error, the error of every edge, and of colour without brightness."""
+    """Absolute and squared error, the error of every edge, faint ones too, and of colour without brightness."""
     error = output - target
     loss = error.abs().mean() + 2 * error.square().mean()
     for axis in (-1, -2):
-        loss = loss + 2 * error.diff(dim=axis).abs().mean()
+        got, wanted = output.diff(dim=axis), target.diff(dim=axis)
+        loss = loss + (got - wanted).abs().mean()
+        loss = loss + 0.3 * (torch.asinh(got / FAINT) - torch.asinh(wanted / FAINT)).abs().mean()
     chroma = error - error.mean(dim=1, keepdim=True)
     return loss + chroma.abs().mean()
 
@@ -101,7 +107,7 @@ def train_autoencoder(
     deadline: float | None = None,
     batch_size: int = 16,
     crop: int = 128,
-    peak_rate: float = 1e-3,
+    peak_rate: float = 4e-3,
     seed: int = 0,
     decoder_only: bool = False,
 ) -> AutoencoderTiny:
@@ -111,7 +117,7 @@ def train_autoencoder(
     nn.Module.to(vae, memory_format=torch.channels_last)
     averaged = AveragedWeights(vae, 0.998)
     trained: Any = vae.decoder if decoder_only else vae
-    optimizer = torch.optim.AdamW(trained.parameters(), peak_rate, betas=(0.9, 0.95), weight_decay=1e-4)
+    optimizer = Optimizer(trained, weight_decay=1e-4)
     checkpoint = directory / ("decoder.pt" if decoder_only else "autoencoder.pt")
     start, state = 0, load_checkpoint(checkpoint)
     if state:
@@ -125,18 +131,14 @@ def train_autoencoder(
     log = logger(directory / "autoencoder.jsonl")
     step = start
     for step in training_steps(start, steps, deadline):
-        set_learning_rate(optimizer, learning_rate(step, steps, peak_rate))
         rng = np.random.default_rng((seed, step))
         images = random_crops(datasets[step % len(datasets)], rng, batch_size, crop)
         with torch.autocast("cpu", torch.bfloat16):
             latents = encode(vae, images)
             noisy = latents + NOISE * torch.randn_like(latents)
             output = decode(vae, noisy)
-        loss = reconstruction_loss(output.float(), images) + _unit_variance(latents.float())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
-        optimizer.step()
+        loss = reconstruction_loss(output.float(), images) + _usual_deviation(latents.float())
+        optimizer.step(loss, learning_rate(step, steps, peak_rate))
         averaged.update(vae, step)
         if step % 100 == 99:
             psnr = -10 * torch.log10((output.detach().float() - images).square().mean() / 4)
@@ -147,7 +149,7 @@ def train_autoencoder(
     return cast(AutoencoderTiny, averaged.module)
 
 
-def _state(vae: nn.Module, averaged: AveragedWeights, optimizer: torch.optim.Optimizer, step: int) -> dict[str, Any]:
+def _state(vae: nn.Module, averaged: AveragedWeights, optimizer: Optimizer, step: int) -> dict[str, Any]:
     return {
         "model": vae.state_dict(),
         "averaged": averaged.module.state_dict(),
@@ -156,10 +158,10 @@ def _state(vae: nn.Module, averaged: AveragedWeights, optimizer: torch.optim.Opt
     }
 
 
-def _unit_variance(latents: Tensor) -> Tensor:
-    """Pull every channel towards mean 0 and deviation 1, where the diffusion's noise is at home."""
+def _usual_deviation(latents: Tensor) -> Tensor:
+    """Pull every channel towards mean 0 and its deviation, where the diffusion's noise is at home."""
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    return 0.02 * (mean.square() + (deviation - 1).square()).mean()
+    return 0.02 * (mean.square() + (deviation - torch.tensor(DEVIATIONS)).square()).mean()
 
 
 def random_crops(dataset: Dataset, rng: np.random.Generator, count: int, side: int) -> Tensor:

@@ -58,25 +58,16 @@ def draw_batch(
     *,
     empty_captions: float,
     condition: str | None = None,
-    crop: int | None = None,
 ) -> Batch:
-    """Pictures by index, each with one of its conditions (or the given one), some captions emptied.
-
-    `crop` takes a random square of that side in px, a multiple of 8, out of picture and map alike.
-    """
-    size = dataset.images.shape[1]
-    cells = (crop or size) // 8
-    hints, chosen = [], []
+    """Pictures by index, each with one of its conditions (or the given one), some captions emptied."""
+    hints = []
     for index in indices:
         name = condition or _draw_condition(dataset.present[index], rng)
-        y, x = rng.integers(0, size // 8 - cells + 1, 2)
-        box = slice(8 * y, 8 * (y + cells)), slice(8 * x, 8 * (x + cells))
-        hints.append(dataset.control_image(name, int(index), box))
-        chosen.append(latents[index, :, y : y + cells, x : x + cells].astype(np.float32))
+        hints.append(dataset.control_image(name, int(index)))
     hint = torch.from_numpy(np.stack(hints)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
     captions = ["" if rng.random() < empty_captions else dataset.captions[i] for i in indices]
     return Batch(
-        torch.from_numpy(np.stack(chosen)).contiguous(memory_format=torch.channels_last),
+        torch.from_numpy(latents[indices].astype(np.float32)).contiguous(memory_format=torch.channels_last),
         hint.float().div_(255),
         captions,
     )

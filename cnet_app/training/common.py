@@ -36,12 +36,6 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int = 100, floor: 
     return peak * rise * fall
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """The same rate for every group."""
-    for group in optimizer.param_groups:
-        group["lr"] = value
-
-
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Atomic: a reader sees the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

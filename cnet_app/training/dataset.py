@@ -35,9 +35,9 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.captions)
 
-    def control_image(self, name: str, index: int, box: tuple[slice, slice] = (slice(None), slice(None))) -> Pixels:
-        """(H, W, 3) RGB map, cut to a box."""
-        pixels = self.maps[name][index][box]
+    def control_image(self, name: str, index: int) -> Pixels:
+        """(S, S, 3) RGB map."""
+        pixels = self.maps[name][index]
         return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from cnet_app.diffusion.control import with_encoded_hint
 from cnet_app.training.batches import Batch, draw_batch, having
 from cnet_app.training.common import (
     AveragedWeights,
@@ -26,15 +27,17 @@ from cnet_app.training.common import (
     load_checkpoint,
     logger,
     save_checkpoint,
-    set_learning_rate,
     training_steps,
 )
 from cnet_app.training.dataset import Dataset, batches
 from cnet_app.training.networks import create_controlnet, create_scheduler, create_unet, open_zero_convolutions
+from cnet_app.training.optimizer import Optimizer
 from cnet_app.training.text import create_text_encoder, token_ids
 
 TIMESTEP_POWER = 0.4
 """Timesteps are 1000 u ** power: below 1 the noisy ones, where shapes are decided, come more often."""
+DRAWS = 2
+"""Noises and timesteps for every picture of a batch: its hint, a fifth of the work, is encoded once for all of them."""
 
 
 class Networks(nn.Module):
@@ -47,9 +50,15 @@ class Networks(nn.Module):
         self.controlnet: ControlNetModel = create_controlnet(self.unet)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, ids: Tensor, hints: Tensor, gate: Tensor | float) -> Tensor:
-        """v of a batch; `gate` (B, 1, 1, 1) multiplies the control of each picture."""
-        words = self.text_encoder(ids).last_hidden_state
-        down, middle = self.controlnet(noisy, timesteps, words, hints, return_dict=False)
+        """v of a batch; `gate` (B, 1, 1, 1) multiplies the control of each picture.
+
+        B may be a multiple of the number of captions and hints: these are then encoded once and used in turn.
+        """
+        turns = len(noisy) // len(ids)
+        words = self.text_encoder(ids).last_hidden_state.repeat(turns, 1, 1)
+        hint = self.controlnet.controlnet_cond_embedding(hints).repeat(turns, 1, 1, 1)
+        controlnet = with_encoded_hint(self.controlnet, hint)
+        down, middle = controlnet(noisy, timesteps, words, hint, return_dict=False)
         return self.unet(
             noisy,
             timesteps,
@@ -73,8 +82,6 @@ class Plan:
     """Share of pictures trained without control, so that the base can stand alone."""
     locked: bool = True
     condition: str | None = None
-    crop: int | None = None
-    """Side in px of the squares cut out of full-size pictures: four times as many in the same time."""
     seed: int = 0
     decay: float = 0.999
     deadline: float | None = None
@@ -86,11 +93,12 @@ def diffusion_loss(
     networks: Networks, batch: Batch, ids: Tensor, scheduler: DDIMScheduler, no_control: float
 ) -> Tensor:
     """Squared error of v, mean over the batch."""
-    count = len(batch.latents)
+    latents = batch.latents.repeat(DRAWS, 1, 1, 1)
+    count = len(latents)
     timesteps: Any = (1000 * torch.rand(count) ** TIMESTEP_POWER).long().clamp_(max=999)
-    noise = torch.randn_like(batch.latents)
-    noisy = scheduler.add_noise(batch.latents, noise, timesteps)
-    target = scheduler.get_velocity(batch.latents, noise, timesteps)
+    noise = torch.randn_like(latents)
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    target = scheduler.get_velocity(latents, noise, timesteps)
     gate = (torch.rand(count, 1, 1, 1) >= no_control).float()
     with torch.autocast(noisy.device.type, torch.bfloat16):
         output = networks.predict(noisy, timesteps, ids, batch.hints, gate)
@@ -108,9 +116,9 @@ def train_diffusion(
 ) -> Networks:
     """Train by a plan, resuming from `checkpoint`; the averaged weights. Logs beside the checkpoint."""
     torch.manual_seed(plan.seed)
-    trained = _trained_parameters(networks, plan.locked)
+    _lock(networks, plan.locked)
     averaged = AveragedWeights(networks, plan.decay)
-    optimizer = torch.optim.AdamW(trained, plan.peak_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    optimizer = Optimizer(networks)
     scheduler = create_scheduler()
     state = load_checkpoint(checkpoint)
     start = _restore(state, networks, averaged, optimizer) if state else 0
@@ -122,7 +130,6 @@ def train_diffusion(
     losses: list[float] = []
     step = start - 1
     for step in training_steps(start, plan.steps, plan.deadline):
-        set_learning_rate(optimizer, learning_rate(step, plan.steps, plan.peak_rate))
         rng = np.random.default_rng((plan.seed, step))
         batch = draw_batch(
             dataset,
@@ -131,37 +138,29 @@ def train_diffusion(
             rng,
             empty_captions=plan.empty_captions,
             condition=plan.condition,
-            crop=plan.crop,
         )
         ids = token_ids(tokenizer, batch.captions)
         loss = diffusion_loss(networks, batch, ids, scheduler, plan.no_control)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
+        optimizer.step(loss, learning_rate(step, plan.steps, plan.peak_rate))
         averaged.update(networks, step)
         losses.append(loss.item())
         if score and plan.score_every and (step + 1) % plan.score_every == 0:
             log(step=step + 1, **score(averaged.module))  # type: ignore[arg-type]
         if (step + 1) % 50 == 0:
-            log(step=step + 1, samples=(step + 1) * plan.batch_size, loss=float(np.mean(losses[-50:])))
+            log(step=step + 1, samples=(step + 1) * plan.batch_size * DRAWS, loss=float(np.mean(losses[-50:])))
         if (step + 1) % plan.save_every == 0:
             save_checkpoint(checkpoint, _state(networks, averaged, optimizer, step + 1))
     save_checkpoint(checkpoint, _state(networks, averaged, optimizer, step + 1))
     return averaged.module  # type: ignore[return-value]
 
 
-def _trained_parameters(networks: Networks, locked: bool) -> list[nn.Parameter]:
+def _lock(networks: Networks, locked: bool) -> None:
     networks.train().requires_grad_(True)
-    if locked:
-        networks.unet.requires_grad_(False)
-        networks.text_encoder.requires_grad_(False)
-    return [parameter for parameter in networks.parameters() if parameter.requires_grad]
+    networks.unet.requires_grad_(not locked)
+    networks.text_encoder.requires_grad_(not locked)
 
 
-def _state(
-    networks: nn.Module, averaged: AveragedWeights, optimizer: torch.optim.Optimizer, step: int
-) -> dict[str, Any]:
+def _state(networks: nn.Module, averaged: AveragedWeights, optimizer: Optimizer, step: int) -> dict[str, Any]:
     return {
         "model": networks.state_dict(),
         "averaged": averaged.module.state_dict(),
@@ -170,9 +169,7 @@ def _state(
     }
 
 
-def _restore(
-    state: dict[str, Any], networks: nn.Module, averaged: AveragedWeights, optimizer: torch.optim.Optimizer
-) -> int:
+def _restore(state: dict[str, Any], networks: nn.Module, averaged: AveragedWeights, optimizer: Optimizer) -> int:
     networks.load_state_dict(state["model"])
     averaged.module.load_state_dict(state["averaged"])
     optimizer.load_state_dict(state["optimizer"])

@@ -14,6 +14,7 @@ from pathlib import Path
 from diffusers import AutoencoderTiny
 from transformers import CLIPTokenizer
 
+from annotators.scene_net import load_scene_net
 from cnet_app.training.autoencoder import create_autoencoder, train_autoencoder
 from cnet_app.training.batches import encode_dataset
 from cnet_app.training.common import load_checkpoint
@@ -21,6 +22,7 @@ from cnet_app.training.dataset import Dataset, load_dataset, render
 from cnet_app.training.diffusion import Networks, Plan, create_networks, fresh_controlnet, train_diffusion
 from cnet_app.training.export import export_annotator, export_base, export_controlnet
 from cnet_app.training.scene_net import train_scene_net
+from cnet_app.training.score import FidelityScore
 from cnet_app.training.text import create_tokenizer
 from models.catalog import CATALOG
 from models.loader import load_base, load_controlnet
@@ -33,14 +35,20 @@ CONDITIONS = tuple(
 )
 
 
-PICTURES = {SMALL: 12_032, FULL: 5_120}
-AUTOENCODER_STEPS, DECODER_STEPS, SCENE_NET_STEPS = 1_500, 600, 2_000
+PICTURES = {SMALL: 12_032, FULL: 8_192}
+AUTOENCODER_STEPS, DECODER_STEPS, SCENE_NET_STEPS = 3_600, 1_000, 2_500
 SMALL_PLAN = Plan(
-    steps=6_000, batch_size=32, peak_rate=8e-4, empty_captions=0.25, no_control=0.15, locked=False, decay=0.998
+    steps=1_000,
+    batch_size=24,
+    peak_rate=2e-3,
+    empty_captions=0.25,
+    no_control=0.15,
+    locked=False,
+    decay=0.998,
+    score_every=300,
 )
-CROPS_PLAN = replace(SMALL_PLAN, crop=SMALL)
-FULL_PLAN = replace(SMALL_PLAN, steps=2_000, batch_size=16, peak_rate=5e-4, decay=0.995)
-CONTROL_PLAN = Plan(steps=300, batch_size=16, peak_rate=4e-4, decay=0.99)
+FULL_PLAN = replace(SMALL_PLAN, steps=900, decay=0.996)
+CONTROL_PLAN = Plan(steps=300, batch_size=16, peak_rate=4e-4, decay=0.99, score_every=100)
 
 
 class Workshop:
@@ -118,20 +126,19 @@ class Workshop:
             self.directory,
             steps=DECODER_STEPS,
             deadline=self.deadline,
-            peak_rate=5e-4,
+            peak_rate=2e-3,
             seed=1,
             decoder_only=True,
         )
 
     def train_base(self) -> None:
-        """Base and shared ControlNet: on small pictures, on squares out of full ones, on full ones."""
+        """Base and shared ControlNet: on small pictures, then on full ones."""
         self._diffusion(self.networks(), SMALL, "small.pt", SMALL_PLAN)
-        self._diffusion(self.networks("small.pt"), FULL, "crops.pt", CROPS_PLAN)
         self.train_full()
 
     def train_full(self) -> None:
         """The last part of the base, alone."""
-        self._diffusion(self.networks("crops.pt"), FULL, "full.pt", FULL_PLAN)
+        self._diffusion(self.networks("small.pt"), FULL, "full.pt", FULL_PLAN)
 
     def train_controlnets(self) -> None:
         """One ControlNet a condition, base locked, from the shared one."""
@@ -149,7 +156,13 @@ class Workshop:
 
     def train_scene_net(self) -> None:
         """The annotators' network."""
-        train_scene_net(self.dataset(FULL), self.directory, steps=SCENE_NET_STEPS, deadline=self.deadline)
+        train_scene_net(
+            self.dataset(FULL),
+            self.directory,
+            steps=SCENE_NET_STEPS,
+            deadline=self.deadline,
+            start_from=load_scene_net(self.start / "annotator") if self.start else None,
+        )
 
     def export(self, target: Path) -> None:
         """Write what there is as fp16 files in diffusers' layout."""
@@ -163,9 +176,11 @@ class Workshop:
 
     def _diffusion(self, networks: Networks, size: int, checkpoint: str, plan: Plan) -> None:
         dataset = self.dataset(size)
-        latents = encode_dataset(self.autoencoder(), dataset, self.directory / f"latents{size}.npy")
+        tokenizer, vae = self.tokenizer(), self.autoencoder()
+        latents = encode_dataset(vae, dataset, self.directory / f"latents{size}.npy")
         plan = replace(plan, deadline=self.deadline)
-        train_diffusion(networks, self.tokenizer(), dataset, latents, self.directory / checkpoint, plan)
+        score = FidelityScore(tokenizer, vae, size) if plan.condition in (None, "canny") else None
+        train_diffusion(networks, tokenizer, dataset, latents, self.directory / checkpoint, plan, score)
 
 
 STAGES: dict[str, Callable[[Workshop], None]] = {

@@ -15,9 +15,9 @@ from cnet_app.training.networks import create_scheduler
 from models.loader import Base, Defaults, save_base, save_network
 
 
-def export_base(folder: Path, networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> None:
-    """U-Net, words, autoencoder and scheduler as one base folder."""
-    base = Base(
+def as_base(networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> Base:
+    """U-Net, words, autoencoder and scheduler as the base that the pipeline takes."""
+    return Base(
         id="embedded",
         family="embedded",
         unet=networks.unet,
@@ -30,7 +30,11 @@ def export_base(folder: Path, networks: Networks, tokenizer: CLIPTokenizer, vae:
         vae_scale_factor=8,
         defaults=Defaults(size=256, guidance_scale=1.0, num_inference_steps=20),
     )
-    save_base(base, folder)
+
+
+def export_base(folder: Path, networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> None:
+    """The base's folder."""
+    save_base(as_base(networks, tokenizer, vae), folder)
 
 
 def export_controlnet(folder: Path, controlnet: ControlNetModel) -> None:

@@ -12,21 +12,22 @@ from torch import nn
 from cnet_app.training.autoencoder import LATENT_CHANNELS
 from cnet_app.training.text import WIDTH as TEXT_WIDTH
 
-CHANNELS = (48, 128, 160)
-HINT_CHANNELS = (16, 32, 48, 64)
+CHANNELS = (48, 96, 128, 128)
+HINT_CHANNELS = (8, 16, 32, 64)
+"""Few at the map's full size, where every channel costs most."""
 Network = TypeVar("Network", UNet2DConditionModel, ControlNetModel)
 
 
 def create_unet() -> UNet2DConditionModel:
-    """7.2 M parameters; attention, to itself and to the words, on the lowest level only, where it is cheap."""
+    """Attention, to itself and to the words, on the two lowest levels only, where it is cheap."""
     unet = UNet2DConditionModel(
         sample_size=32,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
         block_out_channels=CHANNELS,
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=32,
         norm_num_groups=16,

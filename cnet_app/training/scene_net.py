@@ -22,10 +22,10 @@ from cnet_app.training.common import (
     load_checkpoint,
     logger,
     save_checkpoint,
-    set_learning_rate,
     training_steps,
 )
 from cnet_app.training.dataset import Dataset, batches
+from cnet_app.training.optimizer import Optimizer
 
 Pixels = NDArray[np.uint8]
 
@@ -37,14 +37,21 @@ def train_scene_net(
     steps: int,
     deadline: float | None = None,
     batch_size: int = 16,
-    peak_rate: float = 1.5e-3,
+    peak_rate: float = 3e-3,
     seed: int = 0,
+    start_from: SceneNet | None = None,
 ) -> SceneNet:
-    """Train on the pictures that have geometry, resuming from `directory`; the averaged weights."""
+    """Train on the pictures that have geometry, resuming from `directory`; the averaged weights.
+
+    `start_from` gives the first weights, in place of fresh ones.
+    """
     torch.manual_seed(seed)
-    network = SceneNet().to(memory_format=torch.channels_last)
+    network = SceneNet()
+    if start_from:
+        network.load_state_dict(start_from.state_dict())
+    nn.Module.to(network, memory_format=torch.channels_last)
     averaged = AveragedWeights(network, 0.998)
-    optimizer = torch.optim.AdamW(network.parameters(), peak_rate, betas=(0.9, 0.95), weight_decay=1e-3, fused=True)
+    optimizer = Optimizer(network)
     checkpoint = directory / "scene_net.pt"
     start, state = 0, load_checkpoint(checkpoint)
     if state:
@@ -59,15 +66,11 @@ def train_scene_net(
     log = logger(directory / "scene_net.jsonl")
     step = start - 1
     for step in training_steps(start, steps, deadline):
-        set_learning_rate(optimizer, learning_rate(step, steps, peak_rate))
         images, targets = scene_batch(dataset, usable[next(order)], np.random.default_rng((seed, step)))
         with torch.autocast(images.device.type, torch.bfloat16):
             maps = network(images)
         losses = map_losses(SceneMaps(*(m.float() for m in maps)), targets)
-        optimizer.zero_grad(set_to_none=True)
-        cast(Tensor, sum(losses.values())).backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        optimizer.step(cast(Tensor, sum(losses.values())), learning_rate(step, steps, peak_rate))
         averaged.update(network, step)
         if step % 50 == 49:
             log(step=step + 1, **{name: loss.item() for name, loss in losses.items()})
@@ -77,9 +80,7 @@ def train_scene_net(
     return cast(SceneNet, averaged.module)
 
 
-def _state(
-    network: nn.Module, averaged: AveragedWeights, optimizer: torch.optim.Optimizer, step: int
-) -> dict[str, Any]:
+def _state(network: nn.Module, averaged: AveragedWeights, optimizer: Optimizer, step: int) -> dict[str, Any]:
     return {
         "model": network.state_dict(),
         "averaged": averaged.module.state_dict(),
