@@ -32,7 +32,7 @@ MAX_SEED = 2**32 - 1
 
 UNIT_LIMITS: Mapping[str, Parameter] = MappingProxyType(
     {
-        "conditioning_scale": Parameter(default=1.0, minimum=0.0, maximum=2.0, step=0.05, help="Control strength: 0 ignores the map, 1 is as trained."),
+        "conditioning_scale": Parameter(default=1.0, minimum=0.0, maximum=2.0, step=0.05, help="0 ignores the map, 1 is as trained."),
         "control_guidance_start": Parameter(default=0.0, minimum=0.0, maximum=1.0, step=0.05, help="Fraction of the steps at which control begins."),
         "control_guidance_end": Parameter(default=1.0, minimum=0.0, maximum=1.0, step=0.05, help="Fraction of the steps at which control ends."),
     }
