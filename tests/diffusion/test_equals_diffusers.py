@@ -97,7 +97,9 @@ def assert_equal(
     latents, picture = ours(monkeypatch, base, nets, request)
     expected_latents, expected_picture = theirs(base, nets, request)
     # The hint is encoded once instead of once per side of guidance and step: convolutions may add in another order.
-    torch.testing.assert_close(latents, expected_latents, rtol=0, atol=1e-5)
+    # Rounding is relative, and an untrained network's latents can be tens.
+    largest = max(1.0, expected_latents.abs().max().item())
+    torch.testing.assert_close(latents, expected_latents, rtol=0, atol=1e-5 * largest)
     assert np.abs(picture.astype(int) - expected_picture).max() <= 1
     free, _ = ours(monkeypatch, base, (), dataclasses.replace(request, units=()))
     assert (latents - free).abs().max() > 0.1  # else nothing was compared
