@@ -1,7 +1,8 @@
-"""Muon for the inner weight matrices, AdamW for the rest: about half the steps of AdamW alone, for a tenth more time.
+"""Muon for the inner weight matrices, AdamW for the rest.
 
 Muon (Jordan et al. 2024) makes every update of a matrix orthogonal. It is for what lies between the first and the last
-layer; those, biases, norms, embeddings and the zero convolutions keep AdamW.
+layer; those, biases, norms, embeddings and the zero convolutions keep AdamW. The autoencoder's loss after 50 seconds
+from nothing on two cores was 0.578 with AdamW alone at 1e-3, 0.495 with Muon at 1e-3, 0.425 at 3e-3; 1e-2 fails.
 """
 
 from __future__ import annotations
