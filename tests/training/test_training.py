@@ -14,6 +14,7 @@ from cnet_app.training.autoencoder import create_autoencoder, decode, encode, tr
 from cnet_app.training.dataset import GREY, MAPS, Dataset
 from cnet_app.training.diffusion import Networks, Plan, create_networks, fresh_controlnet, train_diffusion
 from cnet_app.training.scene_net import train_scene_net
+from cnet_app.training.score import FidelityScore
 from cnet_app.training.text import create_text_encoder, create_tokenizer, token_ids
 
 SIDE = 64
@@ -109,3 +110,27 @@ def test_the_autoencoder_learns(dataset: Dataset, tmp_path: Path) -> None:
 def test_the_annotator_network_trains_and_resumes(dataset: Dataset, tmp_path: Path) -> None:
     first = train_scene_net(dataset, tmp_path, steps=2, batch_size=2)
     assert same(first, train_scene_net(dataset, tmp_path, steps=2, batch_size=2))
+
+
+def test_two_noises_for_one_hint_are_as_two_pictures() -> None:
+    tokenizer = create_tokenizer(CAPTIONS)
+    networks = create_networks(tokenizer).eval()
+    noisy, times, hints = torch.randn(4, 16, 8, 8), torch.tensor([900, 700, 500, 300]), torch.rand(2, 3, 64, 64)
+    ids = token_ids(tokenizer, [CAPTIONS[0], ""])
+    with torch.no_grad():
+        shared = networks.predict(noisy, times, ids, hints, 1.0)
+        alone = networks.predict(noisy, times, ids.repeat(2, 1), hints.repeat(2, 1, 1, 1), 1.0)
+        swapped = networks.predict(noisy, times, ids, hints.flip(0), 1.0)
+    torch.testing.assert_close(shared, alone, rtol=0, atol=1e-4)
+    assert (shared - swapped).abs().max() > 1e-3
+
+
+def test_the_fidelity_score_repeats_and_leaves_the_trainings_chance_alone() -> None:
+    tokenizer = create_tokenizer(CAPTIONS)
+    networks = create_networks(tokenizer).eval()
+    score = FidelityScore(tokenizer, create_autoencoder().eval(), size=64, count=1)
+    before = torch.get_rng_state()
+    first = score(networks)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert score(networks) == first
+    assert 0 <= first["edge_f1"] <= 1
