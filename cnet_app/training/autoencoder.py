@@ -11,16 +11,8 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnet_app.training.common import (
-    AveragedWeights,
-    learning_rate,
-    load_checkpoint,
-    logger,
-    save_checkpoint,
-    training_steps,
-)
+from cnet_app.training.common import Training, learning_rate, load_checkpoint, logger
 from cnet_app.training.dataset import Dataset
-from cnet_app.training.optimizer import Optimizer
 
 LATENT_CHANNELS = 16
 WIDTH = 32
@@ -115,22 +107,13 @@ def train_autoencoder(
     torch.manual_seed(seed)
     vae = create_autoencoder()
     nn.Module.to(vae, memory_format=torch.channels_last)
-    averaged = AveragedWeights(vae, 0.998)
-    trained: Any = vae.decoder if decoder_only else vae
-    optimizer = Optimizer(trained, weight_decay=1e-4)
-    checkpoint = directory / ("decoder.pt" if decoder_only else "autoencoder.pt")
-    start, state = 0, load_checkpoint(checkpoint)
-    if state:
-        vae.load_state_dict(state["model"])
-        averaged.module.load_state_dict(state["averaged"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = state["step"]
-    elif decoder_only and (whole := load_checkpoint(directory / "autoencoder.pt")):
+    if decoder_only and (whole := load_checkpoint(directory / "autoencoder.pt")):
         vae.load_state_dict(whole["averaged"])
-        averaged.module.load_state_dict(whole["averaged"])
+    part: Any = vae.decoder if decoder_only else vae
+    checkpoint = directory / ("decoder.pt" if decoder_only else "autoencoder.pt")
+    training = Training(vae, checkpoint, decay=0.998, part=part, weight_decay=1e-4)
     log = logger(directory / "autoencoder.jsonl")
-    step = start
-    for step in training_steps(start, steps, deadline):
+    for step in training.steps(steps, deadline):
         rng = np.random.default_rng((seed, step))
         images = random_crops(datasets[step % len(datasets)], rng, batch_size, crop)
         with torch.autocast("cpu", torch.bfloat16):
@@ -138,24 +121,14 @@ def train_autoencoder(
             noisy = latents + NOISE * torch.randn_like(latents)
             output = decode(vae, noisy)
         loss = reconstruction_loss(output.float(), images) + _usual_deviation(latents.float())
-        optimizer.step(loss, learning_rate(step, steps, peak_rate))
-        averaged.update(vae, step)
+        training.learn(loss, learning_rate(step, steps, peak_rate))
         if step % 100 == 99:
             psnr = -10 * torch.log10((output.detach().float() - images).square().mean() / 4)
             log(step=step + 1, loss=loss.item(), psnr=psnr.item(), spread=latents.float().std().item())
         if step % 500 == 499:
-            save_checkpoint(checkpoint, _state(vae, averaged, optimizer, step + 1))
-    save_checkpoint(checkpoint, _state(vae, averaged, optimizer, step + 1))
-    return cast(AutoencoderTiny, averaged.module)
-
-
-def _state(vae: nn.Module, averaged: AveragedWeights, optimizer: Optimizer, step: int) -> dict[str, Any]:
-    return {
-        "model": vae.state_dict(),
-        "averaged": averaged.module.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-    }
+            training.save()
+    training.save()
+    return cast(AutoencoderTiny, training.averaged.module)
 
 
 def _usual_deviation(latents: Tensor) -> Tensor:

@@ -15,13 +15,13 @@ from cnet_app.training.autoencoder import LATENT_CHANNELS, encode, to_tensor
 from cnet_app.training.dataset import MAPS, Dataset
 
 SHARES = {
-    "canny": 0.3,
-    "scribble": 0.16,
-    "softedge": 0.16,
-    "depth": 0.12,
-    "normal": 0.1,
-    "segmentation": 0.1,
-    "openpose": 0.16,
+    "canny": 0.2,
+    "scribble": 0.14,
+    "softedge": 0.2,
+    "depth": 0.14,
+    "normal": 0.12,
+    "segmentation": 0.12,
+    "openpose": 0.4,
 }
 """How often each condition is drawn where a picture has several."""
 

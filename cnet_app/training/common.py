@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from cnet_app.training.optimizer import Optimizer
 
 
 class AveragedWeights:
@@ -29,11 +31,11 @@ class AveragedWeights:
             old.lerp_(new, weight)
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: int = 100, floor: float = 0.05) -> float:
-    """Linear warm-up, flat, then linear to `floor` of the peak over the last half of the steps."""
-    rise = min(1.0, (step + 1) / warmup)
+def learning_rate(step: int, steps: int, peak: float, floor: float = 0.05) -> float:
+    """Linear warm-up over 100 steps or a fifth of them, flat, then linear to `floor` of the peak over the last half."""
+    rise = (step + 1) / min(100, max(1, steps // 5))
     fall = min(1.0, max(floor, 2 * (1 - step / steps)))
-    return peak * rise * fall
+    return peak * min(1.0, rise) * fall
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -53,12 +55,46 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def training_steps(start: int, steps: int, deadline: float | None) -> Iterator[int]:
-    """Step numbers until `steps`, or until the wall clock passes `deadline` (time.time())."""
-    for step in range(start, steps):
-        if deadline is not None and time.time() > deadline:
-            return
-        yield step
+class Training:
+    """A network, its average and its optimiser, going on from the checkpoint at `path` where there is one.
+
+    `part` is what is trained of the network, where that is not all of it.
+    """
+
+    def __init__(
+        self, network: nn.Module, path: Path, *, decay: float, part: nn.Module | None = None, weight_decay: float = 1e-3
+    ) -> None:
+        self.network = network
+        self.averaged = AveragedWeights(network, decay)
+        self.done = 0
+        self._path = path
+        self._optimizer = Optimizer(part or network, weight_decay=weight_decay)
+        if state := load_checkpoint(path):
+            network.load_state_dict(state["model"])
+            self.averaged.module.load_state_dict(state["averaged"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self.done = int(state["step"])
+
+    def steps(self, total: int, deadline: float | None) -> Iterator[int]:
+        """Step numbers from where it stands until `total`, or until the wall clock passes `deadline` (time.time())."""
+        while self.done < total and (deadline is None or time.time() <= deadline):
+            yield self.done
+
+    def learn(self, loss: Tensor, rate: float) -> None:
+        """One update of the network and of its average."""
+        self._optimizer.step(loss, rate)
+        self.averaged.update(self.network, self.done)
+        self.done += 1
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        state = {
+            "model": self.network.state_dict(),
+            "averaged": self.averaged.module.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "step": self.done,
+        }
+        save_checkpoint(self._path, state)
 
 
 def logger(path: Path) -> Callable[..., None]:

@@ -21,17 +21,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from cnet_app.diffusion.control import with_encoded_hint
 from cnet_app.training.batches import Batch, draw_batch, having
-from cnet_app.training.common import (
-    AveragedWeights,
-    learning_rate,
-    load_checkpoint,
-    logger,
-    save_checkpoint,
-    training_steps,
-)
+from cnet_app.training.common import Training, learning_rate, logger
 from cnet_app.training.dataset import Dataset, batches
 from cnet_app.training.networks import create_controlnet, create_scheduler, create_unet, open_zero_convolutions
-from cnet_app.training.optimizer import Optimizer
 from cnet_app.training.text import create_text_encoder, token_ids
 
 TIMESTEP_POWER = 0.4
@@ -117,19 +109,15 @@ def train_diffusion(
     """Train by a plan, resuming from `checkpoint`; the averaged weights. Logs beside the checkpoint."""
     torch.manual_seed(plan.seed)
     _lock(networks, plan.locked)
-    averaged = AveragedWeights(networks, plan.decay)
-    optimizer = Optimizer(networks)
+    training = Training(networks, checkpoint, decay=plan.decay)
     scheduler = create_scheduler()
-    state = load_checkpoint(checkpoint)
-    start = _restore(state, networks, averaged, optimizer) if state else 0
     usable = having(dataset, plan.condition) if plan.condition else np.arange(len(dataset))
     order = batches(len(usable), plan.batch_size, plan.seed)
-    for _ in range(start):
+    for _ in range(training.done):
         next(order)
     log = logger(checkpoint.with_suffix(".jsonl"))
     losses: list[float] = []
-    step = start - 1
-    for step in training_steps(start, plan.steps, plan.deadline):
+    for step in training.steps(plan.steps, plan.deadline):
         rng = np.random.default_rng((plan.seed, step))
         batch = draw_batch(
             dataset,
@@ -141,39 +129,22 @@ def train_diffusion(
         )
         ids = token_ids(tokenizer, batch.captions)
         loss = diffusion_loss(networks, batch, ids, scheduler, plan.no_control)
-        optimizer.step(loss, learning_rate(step, plan.steps, plan.peak_rate))
-        averaged.update(networks, step)
+        training.learn(loss, learning_rate(step, plan.steps, plan.peak_rate))
         losses.append(loss.item())
         if score and plan.score_every and (step + 1) % plan.score_every == 0:
-            log(step=step + 1, **score(averaged.module))  # type: ignore[arg-type]
+            log(step=step + 1, **score(training.averaged.module))  # type: ignore[arg-type]
         if (step + 1) % 50 == 0:
             log(step=step + 1, samples=(step + 1) * plan.batch_size * DRAWS, loss=float(np.mean(losses[-50:])))
         if (step + 1) % plan.save_every == 0:
-            save_checkpoint(checkpoint, _state(networks, averaged, optimizer, step + 1))
-    save_checkpoint(checkpoint, _state(networks, averaged, optimizer, step + 1))
-    return averaged.module  # type: ignore[return-value]
+            training.save()
+    training.save()
+    return training.averaged.module  # type: ignore[return-value]
 
 
 def _lock(networks: Networks, locked: bool) -> None:
     networks.train().requires_grad_(True)
     networks.unet.requires_grad_(not locked)
     networks.text_encoder.requires_grad_(not locked)
-
-
-def _state(networks: nn.Module, averaged: AveragedWeights, optimizer: Optimizer, step: int) -> dict[str, Any]:
-    return {
-        "model": networks.state_dict(),
-        "averaged": averaged.module.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-    }
-
-
-def _restore(state: dict[str, Any], networks: nn.Module, averaged: AveragedWeights, optimizer: Optimizer) -> int:
-    networks.load_state_dict(state["model"])
-    averaged.module.load_state_dict(state["averaged"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
 
 
 def create_networks(tokenizer: CLIPTokenizer, seed: int = 0) -> Networks:

@@ -47,8 +47,10 @@ SMALL_PLAN = Plan(
     decay=0.998,
     score_every=300,
 )
-FULL_PLAN = replace(SMALL_PLAN, steps=900, decay=0.996)
-CONTROL_PLAN = Plan(steps=300, batch_size=16, peak_rate=4e-4, decay=0.99, score_every=100)
+FULL_PLAN = replace(SMALL_PLAN, steps=2_000, decay=0.997)
+CONTROL_PLAN = Plan(steps=100, batch_size=16, peak_rate=8e-4, decay=0.97, score_every=50)
+CONTROL_STEPS = {"openpose": 200, "softedge": 200}
+"""Of the conditions that need more than the plan's."""
 
 
 class Workshop:
@@ -143,7 +145,8 @@ class Workshop:
     def train_controlnets(self) -> None:
         """One ControlNet a condition, base locked, from the shared one."""
         for condition in CONDITIONS:
-            plan = replace(CONTROL_PLAN, condition=condition)
+            steps = CONTROL_STEPS.get(condition, CONTROL_PLAN.steps)
+            plan = replace(CONTROL_PLAN, condition=condition, steps=steps)
             self._diffusion(self.networks("full.pt"), FULL, f"control_{condition}.pt", plan)
 
     def train_from_zero(self) -> None:
@@ -151,7 +154,7 @@ class Workshop:
         for seed in range(3):
             networks = self.networks("full.pt")
             fresh_controlnet(networks, seed)
-            plan = replace(CONTROL_PLAN, condition="canny", seed=seed)
+            plan = replace(CONTROL_PLAN, condition="canny", seed=seed, steps=300)
             self._diffusion(networks, SMALL, f"zero_{seed}.pt", plan)
 
     def train_scene_net(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
@@ -16,16 +16,8 @@ from annotators.maps import ADE20K_PALETTE, POSE_COLOURS
 from annotators.scene_net import HEAT_SIGMA, HEAT_STRIDE, SceneMaps, SceneNet, segment_targets
 from cnet_app.training.autoencoder import to_tensor
 from cnet_app.training.batches import having
-from cnet_app.training.common import (
-    AveragedWeights,
-    learning_rate,
-    load_checkpoint,
-    logger,
-    save_checkpoint,
-    training_steps,
-)
+from cnet_app.training.common import Training, learning_rate, logger
 from cnet_app.training.dataset import Dataset, batches
-from cnet_app.training.optimizer import Optimizer
 
 Pixels = NDArray[np.uint8]
 
@@ -50,43 +42,24 @@ def train_scene_net(
     if start_from:
         network.load_state_dict(start_from.state_dict())
     nn.Module.to(network, memory_format=torch.channels_last)
-    averaged = AveragedWeights(network, 0.998)
-    optimizer = Optimizer(network)
-    checkpoint = directory / "scene_net.pt"
-    start, state = 0, load_checkpoint(checkpoint)
-    if state:
-        network.load_state_dict(state["model"])
-        averaged.module.load_state_dict(state["averaged"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = int(state["step"])
+    training = Training(network, directory / "scene_net.pt", decay=0.998)
     usable = having(dataset, "depth")
     order = batches(len(usable), batch_size, seed)
-    for _ in range(start):
+    for _ in range(training.done):
         next(order)
     log = logger(directory / "scene_net.jsonl")
-    step = start - 1
-    for step in training_steps(start, steps, deadline):
+    for step in training.steps(steps, deadline):
         images, targets = scene_batch(dataset, usable[next(order)], np.random.default_rng((seed, step)))
         with torch.autocast(images.device.type, torch.bfloat16):
             maps = network(images)
         losses = map_losses(SceneMaps(*(m.float() for m in maps)), targets)
-        optimizer.step(cast(Tensor, sum(losses.values())), learning_rate(step, steps, peak_rate))
-        averaged.update(network, step)
+        training.learn(cast(Tensor, sum(losses.values())), learning_rate(step, steps, peak_rate))
         if step % 50 == 49:
             log(step=step + 1, **{name: loss.item() for name, loss in losses.items()})
         if step % 250 == 249:
-            save_checkpoint(checkpoint, _state(network, averaged, optimizer, step + 1))
-    save_checkpoint(checkpoint, _state(network, averaged, optimizer, step + 1))
-    return cast(SceneNet, averaged.module)
-
-
-def _state(network: nn.Module, averaged: AveragedWeights, optimizer: Optimizer, step: int) -> dict[str, Any]:
-    return {
-        "model": network.state_dict(),
-        "averaged": averaged.module.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-    }
+            training.save()
+    training.save()
+    return cast(SceneNet, training.averaged.module)
 
 
 def map_losses(maps: SceneMaps, targets: dict[str, Tensor]) -> dict[str, Tensor]:
