@@ -76,7 +76,7 @@ class Training:
             self.done = int(state["step"])
 
     def steps(self, total: int, deadline: float | None) -> Iterator[int]:
-        """Step numbers from where it stands until `total`, or until the wall clock passes `deadline` (time.time())."""
+        """Step numbers until `total`, or until the wall clock passes `deadline` (time.time()); `learn` moves it on."""
         while self.done < total and (deadline is None or time.time() <= deadline):
             yield self.done
 

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from diffusers import AutoencoderTiny
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 from annotators.scene_net import load_scene_net
@@ -51,6 +53,7 @@ FULL_PLAN = replace(SMALL_PLAN, steps=2_000, decay=0.997)
 CONTROL_PLAN = Plan(steps=100, batch_size=16, peak_rate=8e-4, decay=0.97, score_every=50)
 CONTROL_STEPS = {"openpose": 200, "softedge": 200}
 """Of the conditions that need more than the plan's."""
+FROM_ZERO_PLAN = replace(CONTROL_PLAN, condition="canny", steps=300)
 
 
 class Workshop:
@@ -88,7 +91,8 @@ class Workshop:
                 return vae.eval()
         if self.start is None:
             raise FileNotFoundError(f"{self.directory} has no autoencoder yet; run that stage first.")
-        return load_base(str(self.start / "base")).vae
+        vae.load_state_dict(load_base(str(self.start / "base")).vae.state_dict())
+        return vae.eval()
 
     def networks(self, *names: str) -> Networks:
         """The averaged weights of the first checkpoint there is; then the shipped ones, or fresh ones."""
@@ -102,8 +106,7 @@ class Workshop:
             base = load_base(str(self.start / "base"))
             networks.unet.load_state_dict(base.unet.state_dict())
             networks.text_encoder.load_state_dict(base.text_encoders[0].state_dict())
-            controlnet = load_controlnet(str(self.start / "controlnet" / "canny"), "embedded")
-            networks.controlnet.load_state_dict(controlnet.state_dict())
+            networks.controlnet.load_state_dict(mean_controlnet(self.start / "controlnet"))
         return networks
 
     def pictures(self) -> None:
@@ -154,8 +157,7 @@ class Workshop:
         for seed in range(3):
             networks = self.networks("full.pt")
             fresh_controlnet(networks, seed)
-            plan = replace(CONTROL_PLAN, condition="canny", seed=seed, steps=300)
-            self._diffusion(networks, SMALL, f"zero_{seed}.pt", plan)
+            self._diffusion(networks, SMALL, f"zero_{seed}.pt", replace(FROM_ZERO_PLAN, seed=seed))
 
     def train_scene_net(self) -> None:
         """The annotators' network."""
@@ -184,6 +186,12 @@ class Workshop:
         plan = replace(plan, deadline=self.deadline)
         score = FidelityScore(tokenizer, vae, size) if plan.condition in (None, "canny") else None
         train_diffusion(networks, tokenizer, dataset, latents, self.directory / checkpoint, plan, score)
+
+
+def mean_controlnet(folder: Path) -> dict[str, Tensor]:
+    """The mean of all conditions' ControlNets: close to the shared one they started from, and for all of them."""
+    states = [load_controlnet(str(folder / condition), "embedded").state_dict() for condition in CONDITIONS]
+    return {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
 
 
 STAGES: dict[str, Callable[[Workshop], None]] = {

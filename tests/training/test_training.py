@@ -11,11 +11,15 @@ import pytest
 import torch
 
 from cnet_app.training.autoencoder import create_autoencoder, decode, encode, train_autoencoder
+from cnet_app.training.common import learning_rate
 from cnet_app.training.dataset import GREY, MAPS, Dataset
 from cnet_app.training.diffusion import Networks, Plan, create_networks, fresh_controlnet, train_diffusion
+from cnet_app.training.embedded import mean_controlnet
 from cnet_app.training.scene_net import train_scene_net
 from cnet_app.training.score import FidelityScore
 from cnet_app.training.text import create_text_encoder, create_tokenizer, token_ids
+from models.loader import load_controlnet
+from tests.source import ROOT
 
 SIDE = 64
 CAPTIONS = ["a shaded picture of a red ball", "a flat picture of a blue cone"] * 4
@@ -134,3 +138,19 @@ def test_the_fidelity_score_repeats_and_leaves_the_trainings_chance_alone() -> N
     assert torch.equal(torch.get_rng_state(), before)
     assert score(networks) == first
     assert 0 <= first["edge_f1"] <= 1
+
+
+@pytest.mark.parametrize("steps", [20, 100, 2_000])
+def test_the_rate_rises_to_its_peak_and_falls_however_short_the_training(steps: int) -> None:
+    rates = [learning_rate(step, steps, 1.0) for step in range(steps)]
+    assert rates.index(1.0) <= steps // 5
+    assert rates[steps // 2] == 1.0
+    assert rates[0] < 0.5
+    assert rates[-1] < 0.11
+
+
+def test_going_on_starts_from_what_all_controlnets_have_in_common() -> None:
+    folder = ROOT / "models" / "embedded" / "controlnet"
+    mean = mean_controlnet(folder)["controlnet_mid_block.weight"]
+    canny = load_controlnet(str(folder / "canny"), "embedded").controlnet_mid_block.weight
+    assert 0 < (mean - canny).norm() < 0.5 * canny.norm()
