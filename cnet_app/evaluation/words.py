@@ -10,13 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cnet_app.world import Sample, create_scene
+from cnet_app.world import Sample, clouded, create_scene
 from cnet_app.world.words import COLOURS
 
 Image = NDArray[np.uint8]
 REFERENCE_SEED = 7_000_000
 REFERENCES = 300
 NEIGHBOURS = 5
+CLOUDS = 8
+"""Grey levels of blotches over a second look at every reference: without them flat pictures pass for shaded at four."""
 SKY_CLASSES = (0, 2)
 """ADE20K wall and sky: what is behind the floor."""
 
@@ -53,7 +55,9 @@ class WordJudge:
     def __init__(self, references: Sequence[Sample]) -> None:
         with_sky = [s for s in references if s.sky]
         self._sky = Nearest([sky_features(s.image, s) for s in with_sky], [str(s.sky) for s in with_sky])
-        self._style = Nearest([style_features(s.image, s) for s in references], [s.style for s in references])
+        rng = np.random.default_rng(0)
+        looks = [(image, s) for s in references for image in (s.image, clouded(s.image, rng, CLOUDS))]
+        self._style = Nearest([style_features(image, s) for image, s in looks], [s.style for _, s in looks])
 
     def sky(self, image: Image, sample: Sample) -> str:
         """The sky of a picture made for a scene, looked at where the scene has sky or wall."""

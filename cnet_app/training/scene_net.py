@@ -18,8 +18,11 @@ from cnet_app.training.autoencoder import to_tensor
 from cnet_app.training.batches import having
 from cnet_app.training.common import Training, learning_rate, logger
 from cnet_app.training.dataset import Dataset, batches
+from cnet_app.world import clouded
 
 Pixels = NDArray[np.uint8]
+CLOUDS = 20
+"""Grey levels of the blotches over half of the pictures."""
 
 
 def train_scene_net(
@@ -80,9 +83,10 @@ def map_losses(maps: SceneMaps, targets: dict[str, Tensor]) -> dict[str, Tensor]
 def scene_batch(
     dataset: Dataset, indices: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Pictures (B, 3, S, S) in [0, 1] with brightness varied, and what each map should be."""
-    images = (to_tensor(dataset.images[indices]) + 1) / 2
-    gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(indices), 1, 1, 1)).astype(np.float32))
+    """Pictures (B, 3, S, S) in [0, 1], their light varied and half of them clouded, and what each map should be."""
+    pixels = [clouded(image, rng, CLOUDS) if rng.random() < 0.5 else image for image in dataset.images[indices]]
+    images = (to_tensor(np.stack(pixels)) + 1) / 2
+    gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(indices), 3, 1, 1)).astype(np.float32))
     maps = {name: np.asarray(pixels[indices]) for name, pixels in dataset.maps.items()}
     normal = decode_normal(maps["normal"])
     targets = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cnet_app.world.clouds import clouded
 from cnet_app.world.maps import control_images
 from cnet_app.world.posters import create_poster
 from cnet_app.world.sample import Sample, Thing
@@ -15,4 +16,4 @@ def create_sample(seed: int, size: int = 256) -> Sample:
     return create_scene(seed, size) if seed % 5 < SCENES_IN_FIVE else create_poster(seed, size)
 
 
-__all__ = ["Sample", "Thing", "control_images", "create_poster", "create_sample", "create_scene"]
+__all__ = ["Sample", "Thing", "clouded", "control_images", "create_poster", "create_sample", "create_scene"]

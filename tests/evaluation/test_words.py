@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnet_app.evaluation.words import WordJudge, colours_right, named_colour, style_features
-from cnet_app.world import Sample, create_scene
+from cnet_app.world import Sample, clouded, create_scene
 from cnet_app.world.words import COLOURS
 
 SIZE = 96
@@ -39,3 +39,10 @@ def test_knows_skies_and_styles_it_has_not_seen(scenes: list[Sample]) -> None:
     assert np.mean(skies) > 0.7
     assert np.mean(styles) > 0.5
     assert style_features(scenes[0].image, scenes[0]).shape == (37,)
+
+
+def test_blotches_are_not_taken_for_another_style(scenes: list[Sample]) -> None:
+    judge, rng = WordJudge(scenes), np.random.default_rng(1)
+    flat = [s for s in (create_scene(seed, SIZE) for seed in range(100, 180)) if s.style == "flat"]
+    named = [judge.style(clouded(s.image, rng, 6), s) for s in flat]
+    assert named.count("flat") / len(named) > 0.8
