@@ -16,7 +16,7 @@ from cnet_app.training.dataset import MAPS, Dataset
 
 SHARES = {
     "canny": 0.2,
-    "scribble": 0.14,
+    "scribble": 0.2,
     "softedge": 0.2,
     "depth": 0.14,
     "normal": 0.12,

@@ -25,7 +25,7 @@ from cnet_app.training.diffusion import Networks, Plan, create_networks, fresh_c
 from cnet_app.training.export import export_annotator, export_base, export_controlnet
 from cnet_app.training.scene_net import train_scene_net
 from cnet_app.training.score import FidelityScore
-from cnet_app.training.text import create_tokenizer
+from cnet_app.training.text import bind_colours, create_tokenizer
 from models.catalog import CATALOG
 from models.loader import load_base, load_controlnet
 
@@ -49,9 +49,9 @@ SMALL_PLAN = Plan(
     decay=0.998,
     score_every=300,
 )
-FULL_PLAN = replace(SMALL_PLAN, steps=2_000, decay=0.997)
+FULL_PLAN = replace(SMALL_PLAN, steps=4_000, decay=0.997)
 CONTROL_PLAN = Plan(steps=100, batch_size=16, peak_rate=8e-4, decay=0.97, score_every=50)
-CONTROL_STEPS = {"openpose": 200, "softedge": 200}
+CONTROL_STEPS = {"openpose": 150, "softedge": 150, "scribble": 150}
 """Of the conditions that need more than the plan's."""
 FROM_ZERO_PLAN = replace(CONTROL_PLAN, condition="canny", steps=300)
 
@@ -138,7 +138,9 @@ class Workshop:
 
     def train_base(self) -> None:
         """Base and shared ControlNet: on small pictures, then on full ones."""
-        self._diffusion(self.networks(), SMALL, "small.pt", SMALL_PLAN)
+        networks = self.networks()
+        bind_colours(networks.text_encoder, self.tokenizer(), self.dataset(SMALL).captions)
+        self._diffusion(networks, SMALL, "small.pt", SMALL_PLAN)
         self.train_full()
 
     def train_full(self) -> None:

@@ -15,6 +15,8 @@ from cnet_app.training.text import WIDTH as TEXT_WIDTH
 CHANNELS = (48, 96, 128, 128)
 HINT_CHANNELS = (8, 16, 32, 64)
 """Few at the map's full size, where every channel costs most."""
+HEADS = 4
+"""Attention heads; diffusers takes their number under the name `attention_head_dim`. Many narrow ones cannot tell words apart."""
 Network = TypeVar("Network", UNet2DConditionModel, ControlNetModel)
 
 
@@ -29,7 +31,7 @@ def create_unet() -> UNet2DConditionModel:
         down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         cross_attention_dim=TEXT_WIDTH,
-        attention_head_dim=32,
+        attention_head_dim=HEADS,
         norm_num_groups=16,
     )
     return for_training(unet)

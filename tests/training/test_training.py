@@ -13,11 +13,21 @@ import torch
 from cnet_app.training.autoencoder import create_autoencoder, decode, encode, train_autoencoder
 from cnet_app.training.common import learning_rate
 from cnet_app.training.dataset import GREY, MAPS, Dataset
-from cnet_app.training.diffusion import Networks, Plan, create_networks, fresh_controlnet, train_diffusion
+from cnet_app.training.diffusion import (
+    NOISY,
+    NOISY_SHARE,
+    Networks,
+    Plan,
+    create_networks,
+    fresh_controlnet,
+    spread_timesteps,
+    train_diffusion,
+)
 from cnet_app.training.embedded import mean_controlnet
 from cnet_app.training.scene_net import train_scene_net
 from cnet_app.training.score import FidelityScore
-from cnet_app.training.text import create_text_encoder, create_tokenizer, token_ids
+from cnet_app.training.text import bind_colours, create_text_encoder, create_tokenizer, token_ids
+from cnet_app.world.words import COLOURS, SHAPES
 from models.loader import load_controlnet
 from tests.source import ROOT
 
@@ -52,6 +62,30 @@ def test_every_caption_word_is_one_token(tmp_path: Path) -> None:
     again = type(tokenizer).from_pretrained(tmp_path)
     assert torch.equal(token_ids(again, CAPTIONS), token_ids(tokenizer, CAPTIONS))
     assert create_text_encoder(tokenizer)(token_ids(tokenizer, ["a"])).last_hidden_state.shape == (1, 32, 128)
+
+
+def test_a_things_word_learns_its_colour_and_other_words_stay() -> None:
+    captions = [f"a {colour} {shape} under a night sky" for colour in COLOURS for shape in SHAPES]
+    tokenizer = create_tokenizer(captions)
+    torch.manual_seed(0)
+    encoder = create_text_encoder(tokenizer)
+    ids = token_ids(tokenizer, ["a red ball under a night sky", "a blue ball under a night sky"])
+    before = encoder(ids).last_hidden_state.detach()
+    assert bind_colours(encoder, tokenizer, captions, steps=80, batch_size=32) > 0.95
+    after = encoder(ids).last_hidden_state.detach()
+    ball, sky = 3, 7
+    apart = (after[0] - after[1]).norm(dim=1)
+    assert apart[ball] > 2 * apart[sky]
+    assert (after - before)[:, sky].norm() < 0.5 * before[:, sky].norm()
+
+
+def test_every_batch_sees_little_noises_and_the_noisy_ones_more_often() -> None:
+    torch.manual_seed(0)
+    timesteps = spread_timesteps(1000).sort().values
+    noisy = (timesteps >= NOISY).float().mean()
+    assert noisy == pytest.approx(NOISY_SHARE + (1 - NOISY_SHARE) * (1 - NOISY / 1000), abs=0.01)
+    assert (timesteps[:65] < 110).all()
+    assert timesteps[-1] == 999
 
 
 def test_latents_start_as_a_thumbnail() -> None:
