@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cnet_app.training.autoencoder import LATENT_CHANNELS, encode, to_tensor
 from cnet_app.training.dataset import MAPS, Dataset
+from cnet_app.training.grounding import shape_masks
 
 SHARES = {
     "canny": 0.2,
@@ -28,10 +29,11 @@ SHARES = {
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures: latents (B, 16, h, w), hints (B, 3, 8h, 8w) in [0, 1], captions with some emptied."""
+    """B pictures: latents (B, 16, h, w), hints (B, 3, 8h, 8w) in [0, 1], captions with some emptied, shape masks (B, 5, 16, 16)."""
 
     latents: Tensor
     hints: Tensor
+    masks: Tensor
     captions: list[str]
 
 
@@ -69,6 +71,7 @@ def draw_batch(
     return Batch(
         torch.from_numpy(latents[indices].astype(np.float32)).contiguous(memory_format=torch.channels_last),
         hint.float().div_(255),
+        shape_masks(dataset.maps["segmentation"][indices, ::4, ::4]),
         captions,
     )
 

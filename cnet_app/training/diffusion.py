@@ -23,11 +23,14 @@ from cnet_app.diffusion.control import with_encoded_hint
 from cnet_app.training.batches import Batch, draw_batch, having
 from cnet_app.training.common import Training, learning_rate, logger
 from cnet_app.training.dataset import Dataset, batches
+from cnet_app.training.grounding import grounding_loss, shape_words
 from cnet_app.training.networks import create_controlnet, create_scheduler, create_unet, open_zero_convolutions
 from cnet_app.training.text import create_text_encoder, token_ids
 
 NOISY, NOISY_SHARE = 800, 0.25
 """From this timestep on nearly nothing but noise is seen: there alone the words decide which thing gets which colour."""
+GROUNDING = 0.1
+"""Weight of the grounding loss beside the picture's."""
 DRAWS = 2
 """Noises and timesteps for every picture of a batch: its hint, a fifth of the work, is encoded once for all of them."""
 
@@ -92,10 +95,11 @@ def spread_timesteps(count: int) -> Tensor:
     return timesteps.long().clamp_(max=999)
 
 
-def diffusion_loss(
-    networks: Networks, batch: Batch, ids: Tensor, scheduler: DDIMScheduler, no_control: float
-) -> Tensor:
-    """Squared error of v, mean over the batch."""
+def diffusion_losses(
+    networks: Networks, batch: Batch, tokenizer: CLIPTokenizer, scheduler: DDIMScheduler, no_control: float
+) -> tuple[Tensor, Tensor]:
+    """Squared error of v, mean over the batch, and the grounding loss of where it looked at the words."""
+    ids = token_ids(tokenizer, batch.captions)
     latents = batch.latents.repeat(DRAWS, 1, 1, 1)
     count = len(latents)
     timesteps: Any = spread_timesteps(count)
@@ -105,7 +109,8 @@ def diffusion_loss(
     gate = (torch.rand(count, 1, 1, 1) >= no_control).float()
     with torch.autocast(noisy.device.type, torch.bfloat16):
         output = networks.predict(noisy, timesteps, ids, batch.hints, gate)
-    return F.mse_loss(output.float(), target)
+    words, masks = shape_words(tokenizer, ids).repeat(DRAWS, 1, 1), batch.masks.repeat(DRAWS, 1, 1, 1)
+    return F.mse_loss(output.float(), target), grounding_loss(networks, words, masks * gate)
 
 
 def train_diffusion(
@@ -127,7 +132,7 @@ def train_diffusion(
     for _ in range(training.done):
         next(order)
     log = logger(checkpoint.with_suffix(".jsonl"))
-    losses: list[float] = []
+    losses: list[tuple[float, float]] = []
     for step in training.steps(plan.steps, plan.deadline):
         rng = np.random.default_rng((plan.seed, step))
         batch = draw_batch(
@@ -138,14 +143,15 @@ def train_diffusion(
             empty_captions=plan.empty_captions,
             condition=plan.condition,
         )
-        ids = token_ids(tokenizer, batch.captions)
-        loss = diffusion_loss(networks, batch, ids, scheduler, plan.no_control)
-        training.learn(loss, learning_rate(step, plan.steps, plan.peak_rate))
-        losses.append(loss.item())
+        loss, astray = diffusion_losses(networks, batch, tokenizer, scheduler, plan.no_control)
+        training.learn(loss + GROUNDING * astray, learning_rate(step, plan.steps, plan.peak_rate))
+        losses.append((loss.item(), astray.item()))
         if score and plan.score_every and (step + 1) % plan.score_every == 0:
             log(step=step + 1, **score(training.averaged.module))  # type: ignore[arg-type]
         if (step + 1) % 50 == 0:
-            log(step=step + 1, samples=(step + 1) * plan.batch_size * DRAWS, loss=float(np.mean(losses[-50:])))
+            samples = (step + 1) * plan.batch_size * DRAWS
+            picture, grounding = np.mean(losses[-50:], axis=0)
+            log(step=step + 1, samples=samples, loss=float(picture), grounding=float(grounding))
         if (step + 1) % plan.save_every == 0:
             training.save()
     training.save()

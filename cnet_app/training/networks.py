@@ -10,6 +10,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
 from cnet_app.training.autoencoder import LATENT_CHANNELS
+from cnet_app.training.grounding import watch
 from cnet_app.training.text import WIDTH as TEXT_WIDTH
 
 CHANNELS = (48, 96, 128, 128)
@@ -21,7 +22,7 @@ Network = TypeVar("Network", UNet2DConditionModel, ControlNetModel)
 
 
 def create_unet() -> UNet2DConditionModel:
-    """Attention, to itself and to the words, on the two lowest levels only, where it is cheap."""
+    """Attention, to itself and to the words, on the two lowest levels, where it is cheap, and once more on the way up."""
     unet = UNet2DConditionModel(
         sample_size=32,
         in_channels=LATENT_CHANNELS,
@@ -29,7 +30,7 @@ def create_unet() -> UNet2DConditionModel:
         block_out_channels=CHANNELS,
         layers_per_block=1,
         down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=HEADS,
         norm_num_groups=16,
@@ -72,8 +73,9 @@ def open_zero_convolutions(controlnet: ControlNetModel, gain: float = 0.3) -> No
 
 
 def for_training(network: Network) -> Network:
-    """Plain attention: its backward pass is twice as fast on a CPU as the fused one's."""
+    """Plain attention: its backward pass is twice as fast on a CPU as the fused one's; that to the words is watched."""
     if not torch.cuda.is_available():
         network.set_attn_processor(AttnProcessor())
+    watch(network)
     nn.Module.to(network, memory_format=torch.channels_last)
     return network
