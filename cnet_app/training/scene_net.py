@@ -84,8 +84,8 @@ def scene_batch(
     dataset: Dataset, indices: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Pictures (B, 3, S, S) in [0, 1], their light varied and half of them clouded, and what each map should be."""
-    pixels = [clouded(image, rng, CLOUDS) if rng.random() < 0.5 else image for image in dataset.images[indices]]
-    images = (to_tensor(np.stack(pixels)) + 1) / 2
+    pictures = [clouded(image, rng, CLOUDS) if rng.random() < 0.5 else image for image in dataset.images[indices]]
+    images = (to_tensor(np.stack(pictures)) + 1) / 2
     gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(indices), 3, 1, 1)).astype(np.float32))
     maps = {name: np.asarray(pixels[indices]) for name, pixels in dataset.maps.items()}
     normal = decode_normal(maps["normal"])
