@@ -25,13 +25,13 @@ GAP = 4
 
 
 def write_sheets(directory: Path) -> list[Path]:
-    """One PNG a condition, one for pairs and one for real photos."""
+    """One JPEG a condition, one for pairs and one for real photos."""
     studio = load_studio()
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, rows in sheets(studio):
-        path = directory / f"{name}.png"
-        PillowImage.fromarray(sheet(rows)).quantize(192).save(path, optimize=True)
+        path = directory / f"{name}.jpg"
+        PillowImage.fromarray(sheet(rows)).save(path, quality=92)
         paths.append(path)
     return paths
 

@@ -7,9 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from cnet_app.conditions import CONDITIONS
 from cnet_app.evaluation.command import report_table
-from cnet_app.evaluation.embedded import evaluate, load_studio, mean_of, unit
+from cnet_app.evaluation.embedded import FAMILY, evaluate, load_studio, mean_of, unit
 from cnet_app.world import control_images, create_scene
+from tests.source import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -39,3 +41,8 @@ def test_means_count_every_thing_once_and_skip_what_is_not_there() -> None:
     first = {"a": {"f1": 1.0, "right": [True, False]}, "sky": []}
     second = {"a": {"f1": 0.0, "right": [True]}, "b": 2.0, "sky": [True]}
     assert mean_of([first, second]) == {"a": {"f1": 0.5, "right": pytest.approx(2 / 3)}, "b": 2.0, "sky": 1.0}
+
+
+def test_every_condition_has_its_sheet() -> None:
+    shown = {path.stem for path in (ROOT / "docs" / "sheets").glob("*.jpg")}
+    assert shown == {row.id for row in CONDITIONS if FAMILY in row.controlnets} | {"pose_and_depth", "photos"}
