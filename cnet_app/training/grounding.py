@@ -45,6 +45,10 @@ class WatchedAttention:
         self.probabilities = probabilities if attn.training else None
         return attn.to_out[0](attn.batch_to_head_dim(torch.bmm(probabilities, value)))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> WatchedAttention:
+        """A copy has looked at nothing yet; what was kept belongs to the original's gradients."""
+        return WatchedAttention()
+
 
 def watch(network: nn.Module) -> None:
     """Make every attention to the words keep what it looks at."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from annotators.maps import encode_segmentation
 from cnet_app.training.common import learning_rate
-from cnet_app.training.grounding import SIDE, grounding_loss, shape_masks, shape_words
+from cnet_app.training.grounding import SIDE, WatchedAttention, grounding_loss, shape_masks, shape_words
 from cnet_app.training.networks import create_unet
 from cnet_app.training.optimizer import Optimizer
 from cnet_app.training.text import create_tokenizer, token_ids
@@ -72,11 +74,15 @@ def test_captions_of_one_thing_or_none_cost_nothing(words: Tensor, masks: Tensor
     assert grounding_loss(unet, words[1:], masks[1:]).item() == 0
 
 
-def test_nothing_is_kept_outside_of_training() -> None:
-    unet: nn.Module = create_unet().eval()
+def kept(network: nn.Module) -> list[bool]:
+    processors = (getattr(module, "processor", None) for module in network.modules())
+    return [p.probabilities is not None for p in processors if isinstance(p, WatchedAttention)]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_was_looked_at_is_kept_while_training_and_never_copied(training: bool) -> None:
+    unet = create_unet().train(training)
     unet(torch.randn(1, 16, 8, 8), 500, torch.randn(1, 32, 128))
-    kept = [
-        getattr(module.processor, "probabilities", None) for module in unet.modules() if hasattr(module, "processor")
-    ]
-    assert kept
-    assert not any(tensor is not None for tensor in kept)
+    assert kept(unet)
+    assert set(kept(unet)) == {training}
+    assert set(kept(copy.deepcopy(unet))) == {False}
