@@ -29,7 +29,7 @@ SHARES = {
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures: latents (B, 16, h, w), hints (B, 3, 8h, 8w) in [0, 1], captions with some emptied, shape masks (B, 5, 16, 16)."""
+    """B pictures: latents (B, 16, h, w), hints (B, 3, 8h, 8w) in [0, 1], shape masks (B, 5, 16, 16), captions, some empty."""
 
     latents: Tensor
     hints: Tensor

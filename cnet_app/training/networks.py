@@ -17,7 +17,7 @@ CHANNELS = (48, 96, 128, 128)
 HINT_CHANNELS = (8, 16, 32, 64)
 """Few at the map's full size, where every channel costs most."""
 HEADS = 4
-"""Attention heads; diffusers takes their number under the name `attention_head_dim`. Many narrow ones cannot tell words apart."""
+"""Of the attention; diffusers takes their number as `attention_head_dim`. Many narrow ones cannot tell words apart."""
 Network = TypeVar("Network", UNet2DConditionModel, ControlNetModel)
 
 
