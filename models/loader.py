@@ -186,10 +186,16 @@ def _vae_dtype(family: Family, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if family == "sdxl" and dtype == torch.float16 else dtype
 
 
-def _defaults(family: Family, sample_size: object, factor: int) -> Defaults:
-    """The family's, at the size this very model was trained at."""
+def family_defaults(family: Family) -> Defaults:
+    """What a family is used with where nothing is said."""
     defaults = entry(family).defaults
     assert defaults is not None
+    return defaults
+
+
+def _defaults(family: Family, sample_size: object, factor: int) -> Defaults:
+    """The family's, at the size this very model was trained at."""
+    defaults = family_defaults(family)
     return replace(defaults, size=sample_size * factor) if isinstance(sample_size, int) else defaults
 
 

@@ -1,4 +1,4 @@
-"""Does a picture show the words of its caption? Colours by hue, sky and style by the nearest true pictures."""
+"""Does a picture show the words of its caption? Colours by hue, skies by the nearest true pictures, styles by regression."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax
 
 from cnet_app.world import Sample, clouded, create_scene
 from cnet_app.world.words import COLOURS
@@ -17,8 +19,10 @@ Image = NDArray[np.uint8]
 REFERENCE_SEED = 7_000_000
 REFERENCES = 300
 NEIGHBOURS = 5
-CLOUDS = 8
-"""Grey levels of blotches over a second look at every reference: without them flat pictures pass for shaded at four."""
+CLOUDS = (4, 8, 12)
+"""Grey levels of blotches over further looks at every reference: without them flat pictures pass for shaded at four."""
+PENALTY = 1e-3
+"""On the squares of the regression's weights."""
 SKY_CLASSES = (0, 2)
 """ADE20K wall and sky: what is behind the floor."""
 
@@ -50,14 +54,14 @@ def colours_right(image: Image, sample: Sample) -> list[bool]:
 
 
 class WordJudge:
-    """Names the sky and the style of a picture by its nearest neighbours among true pictures."""
+    """Names the sky and the style of a picture, by true pictures."""
 
     def __init__(self, references: Sequence[Sample]) -> None:
         with_sky = [s for s in references if s.sky]
         self._sky = Nearest([sky_features(s.image, s) for s in with_sky], [str(s.sky) for s in with_sky])
         rng = np.random.default_rng(0)
-        looks = [(image, s) for s in references for image in (s.image, clouded(s.image, rng, CLOUDS))]
-        self._style = Nearest([style_features(image, s) for image, s in looks], [s.style for _, s in looks])
+        looks = [(clouded(s.image, rng, strength), s) for s in references for strength in (0, *CLOUDS)]
+        self._style = Regression([style_features(image, s) for image, s in looks], [s.style for _, s in looks])
 
     def sky(self, image: Image, sample: Sample) -> str:
         """The sky of a picture made for a scene, looked at where the scene has sky or wall."""
@@ -87,6 +91,35 @@ class Nearest:
         distances = np.square(self._table - features @ self._whiten).sum(axis=1)
         votes = Counter(self._names[i] for i in np.argsort(distances)[:NEIGHBOURS])
         return votes.most_common(1)[0][0]
+
+
+class Regression:
+    """Multinomial logistic regression on standardised features and their products."""
+
+    def __init__(self, features: Sequence[NDArray[np.float64]], names: Sequence[str]) -> None:
+        table, self._names = np.stack(features), sorted(set(names))
+        self._mean, self._spread = table.mean(axis=0), table.std(axis=0) + 1e-3
+        inputs = self._with_products(table)
+        truth = np.array([[name == one for one in self._names] for name in names], float)
+
+        def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            weights = flat.reshape(-1, truth.shape[1])
+            logs = log_softmax(inputs @ weights, axis=1)
+            slope = inputs.T @ (np.exp(logs) - truth) / len(truth) + 2 * PENALTY * weights
+            return float(PENALTY * np.square(weights).sum() - (truth * logs).sum() / len(truth)), slope.ravel()
+
+        start = np.zeros(inputs.shape[1] * truth.shape[1])
+        self._weights = minimize(loss, start, jac=True, method="L-BFGS-B").x.reshape(-1, truth.shape[1])
+
+    def name(self, features: NDArray[np.float64]) -> str:
+        """The likeliest."""
+        return self._names[int(np.argmax(self._with_products(features[None]) @ self._weights))]
+
+    def _with_products(self, table: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, F) → (N, 1 + F + F (F + 1) / 2)."""
+        standard = (table - self._mean) / self._spread
+        one, other = np.triu_indices(table.shape[1])
+        return np.hstack([np.ones((len(table), 1)), standard, standard[:, one] * standard[:, other] / 3])
 
 
 def create_word_judge(size: int = 256) -> WordJudge:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
@@ -25,6 +26,9 @@ SHARES = {
     "openpose": 0.4,
 }
 """How often each condition is drawn where a picture has several."""
+
+FRAYED_SHARE = 0.3
+"""Of the scribbles: a hand's strokes, and those of a photo, have gaps that drawings' clean outlines lack."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def draw_batch(
     hints = []
     for index in indices:
         name = condition or _draw_condition(dataset.present[index], rng)
-        hints.append(dataset.control_image(name, int(index)))
+        pixels = dataset.control_image(name, int(index))
+        hints.append(frayed(pixels, rng) if name == "scribble" and rng.random() < FRAYED_SHARE else pixels)
     hint = torch.from_numpy(np.stack(hints)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
     captions = ["" if rng.random() < empty_captions else dataset.captions[i] for i in indices]
     return Batch(
@@ -74,6 +79,14 @@ def draw_batch(
         shape_masks(dataset.maps["segmentation"][indices, ::4, ::4]),
         captions,
     )
+
+
+def frayed(strokes: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """An (H, W, 3) scribble that lost up to a third of its ink in gaps some pixels long."""
+    height, width = strokes.shape[:2]
+    coarse = rng.random((height // 4, width // 4)).astype(np.float32)
+    level = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(level[..., None] > rng.uniform(0.1, 0.4), strokes, np.uint8(0))
 
 
 def having(dataset: Dataset, condition: str) -> NDArray[np.int64]:

@@ -31,6 +31,11 @@ NOISY, NOISY_SHARE = 800, 0.25
 """From this timestep on nearly nothing but noise is seen: there alone the words decide which thing gets which colour."""
 GROUNDING = 0.1
 """Weight of the grounding loss beside the picture's."""
+BLOTCHES, BLOTCH_CELL = 0.3, 4
+"""Half of the noises carry soft blotches too, up to this strength and a node every so many latents.
+
+White noise hides no large shapes: a model that saw nothing else takes its own early errors, blotches, for the picture.
+"""
 DRAWS = 2
 """Noises and timesteps for every picture of a batch: its hint, a fifth of the work, is encoded once for all of them."""
 
@@ -95,6 +100,15 @@ def spread_timesteps(count: int) -> Tensor:
     return timesteps.long().clamp_(max=999)
 
 
+def blotched_noise(latents: Tensor) -> Tensor:
+    """Unit noise for (B, C, h, w) latents, under half of the pictures' blotches of random strength."""
+    count, channels, height, width = latents.shape
+    strength = BLOTCHES * torch.rand(count, 1, 1, 1) * (torch.rand(count, 1, 1, 1) < 0.5)
+    nodes = torch.randn(count, channels, height // BLOTCH_CELL, width // BLOTCH_CELL)
+    blotches = F.interpolate(nodes, (height, width), mode="bicubic", align_corners=False)
+    return torch.randn_like(latents) + strength * blotches
+
+
 def diffusion_losses(
     networks: Networks, batch: Batch, tokenizer: CLIPTokenizer, scheduler: DDIMScheduler, no_control: float
 ) -> tuple[Tensor, Tensor]:
@@ -103,7 +117,7 @@ def diffusion_losses(
     latents = batch.latents.repeat(DRAWS, 1, 1, 1)
     count = len(latents)
     timesteps: Any = spread_timesteps(count)
-    noise = torch.randn_like(latents)
+    noise = blotched_noise(latents)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = scheduler.get_velocity(latents, noise, timesteps)
     gate = (torch.rand(count, 1, 1, 1) >= no_control).float()

@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 from annotators.scene_net import SceneNet, save_scene_net
 from cnet_app.training.diffusion import Networks
 from cnet_app.training.networks import create_scheduler
-from models.loader import Base, Defaults, save_base, save_network
+from models.loader import Base, family_defaults, save_base, save_network
 
 
 def as_base(networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> Base:
@@ -28,7 +28,7 @@ def as_base(networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) 
         device=torch.device("cpu"),
         dtype=torch.float32,
         vae_scale_factor=8,
-        defaults=Defaults(size=256, guidance_scale=1.0, num_inference_steps=20),
+        defaults=family_defaults("embedded"),
     )
 
 

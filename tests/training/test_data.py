@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from annotators.maps import ADE20K_PALETTE, draw_pose, encode_normal
-from cnet_app.training.batches import draw_batch, having
+from cnet_app.training.batches import draw_batch, frayed, having
 from cnet_app.training.dataset import MAPS, Dataset, batches, render
 from cnet_app.training.scene_net import classes_of, decode_normal, joint_heat
 from cnet_app.world import create_sample
@@ -41,6 +41,18 @@ def test_half_of_the_captions_are_emptied(rendered: Dataset) -> None:
     assert 0.4 < np.mean([caption == "" for caption in batch.captions]) < 0.6
     assert batch.hints.shape == (300, 3, 64, 64)
     assert 0 <= float(batch.hints.min()) < float(batch.hints.max()) <= 1
+
+
+def test_frayed_strokes_lose_some_ink_and_gain_none() -> None:
+    strokes = np.zeros((256, 256, 3), np.uint8)
+    strokes[::16] = 255
+    lost = []
+    for seed in range(20):
+        rest = frayed(strokes, np.random.default_rng(seed))
+        assert not (rest & ~strokes).any()
+        lost.append(1 - rest.sum() / strokes.sum())
+    assert 0 < min(lost) < 0.05
+    assert 0.15 < max(lost) < 0.4
 
 
 def test_an_epoch_sees_every_picture_once() -> None:

@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from cnet_app.training.autoencoder import create_autoencoder, decode, encode, train_autoencoder
 from cnet_app.training.common import learning_rate
 from cnet_app.training.dataset import GREY, MAPS, Dataset
 from cnet_app.training.diffusion import (
+    BLOTCH_CELL,
     NOISY,
     NOISY_SHARE,
     Networks,
     Plan,
+    blotched_noise,
     create_networks,
     fresh_controlnet,
     spread_timesteps,
@@ -88,11 +91,20 @@ def test_every_batch_sees_little_noises_and_the_noisy_ones_more_often() -> None:
     assert timesteps[-1] == 999
 
 
+def test_half_of_the_noises_carry_blotches_and_the_others_are_white() -> None:
+    torch.manual_seed(0)
+    noise = blotched_noise(torch.zeros(400, 4, 32, 32))
+    coarse = F.avg_pool2d(noise, 2 * BLOTCH_CELL).flatten(1).std(dim=1).sort().values * 2 * BLOTCH_CELL
+    assert noise.std().item() == pytest.approx(1, abs=0.03)
+    assert coarse[:200].mean().item() == pytest.approx(0.95, abs=0.05)
+    assert coarse[-20:].mean() > 1.5
+
+
 def test_latents_start_as_a_thumbnail() -> None:
     vae = create_autoencoder()
     image = torch.rand(1, 3, 64, 64) * 2 - 1
-    thumbnail = torch.nn.functional.avg_pool2d((image + 1) / 2, 4)
-    packed = torch.nn.functional.pixel_unshuffle(thumbnail, 2) * 4 - 2
+    thumbnail = F.avg_pool2d((image + 1) / 2, 4)
+    packed = F.pixel_unshuffle(thumbnail, 2) * 4 - 2
     with torch.no_grad():
         latents = encode(vae, image)
         assert torch.allclose(latents[:, :12, 1:-1, 1:-1], packed[..., 1:-1, 1:-1], atol=1e-4)
