@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from cnet_app.errors import InputError, SaveError
+from cnet_app.modes import mode
 from cnet_app.requests import ControlUnit, GenerationRequest
 
 CHUNK = "controlnet_studio"
@@ -99,14 +100,13 @@ def parameters_text(request: GenerationRequest) -> str:
 
 
 def _unit_text(unit: ControlUnit, guess_mode: bool) -> str:
-    soft = guess_mode or unit.control_mode == "control"
     values = {
         "Module": unit.annotator or "none",
         "Model": unit.controlnet or unit.condition,
         "Weight": f"{unit.conditioning_scale:g}",
         "Guidance Start": f"{unit.control_guidance_start:g}",
         "Guidance End": f"{unit.control_guidance_end:g}",
-        "Control Mode": "ControlNet is more important" if soft else "Balanced",
+        "Control Mode": mode("control" if guess_mode else unit.control_mode).title,
     }
     # The format has no way to quote inside a unit.
     return ", ".join(f"{name}: {value.translate({44: ' ', 58: ' '})}" for name, value in values.items())

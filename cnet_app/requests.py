@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ from annotators.base import Parameter, shown
 from annotators.images import load_image
 from cnet_app.conditions import condition
 from cnet_app.errors import InputError
+from cnet_app.modes import CUSTOM, mode
 
-ControlMode = Literal["balanced", "control"]
 MAX_PROMPT = 10_000
 MAX_NAME = 1_000
 MAX_PIXELS = 2048 * 2048
@@ -29,12 +29,17 @@ MAX_UNITS = 8
 MAX_MAP_BYTES = 40_000_000
 """Of all units' maps, as PNG; Pillow reads no more than 64 MiB of text back from a recipe, where they are base64."""
 MAX_SEED = 2**32 - 1
+MAX_POINTS = 32
+BLOCK_WEIGHT = Parameter(default=1.0, minimum=0.0, maximum=16.0, help="Factor of one block of a ControlNet.")
+CURVE_PLACE = Parameter(default=0.0, minimum=0.0, maximum=1.0, help="Fraction of the steps.")
+CURVE_FACTOR = Parameter(default=1.0, minimum=0.0, maximum=2.0, help="Factor on the unit's strength there.")
 
 UNIT_LIMITS: Mapping[str, Parameter] = MappingProxyType(
     {
         "conditioning_scale": Parameter(default=1.0, minimum=0.0, maximum=2.0, step=0.05, help="0 ignores the map, 1 is as trained."),
         "control_guidance_start": Parameter(default=0.0, minimum=0.0, maximum=1.0, step=0.05, help="Fraction of the steps at which control begins."),
         "control_guidance_end": Parameter(default=1.0, minimum=0.0, maximum=1.0, step=0.05, help="Fraction of the steps at which control ends."),
+        "mask_feather": Parameter(default=0.0, minimum=0.0, maximum=256.0, step=1.0, unit="px", help="How softly the mask's border fades."),
     }
 )  # fmt: skip
 REQUEST_LIMITS: Mapping[str, Parameter] = MappingProxyType(
@@ -71,7 +76,17 @@ class ControlUnit:
     conditioning_scale: float = 1.0
     control_guidance_start: float = 0.0
     control_guidance_end: float = 1.0
-    control_mode: ControlMode = "balanced"
+    control_mode: str = "balanced"
+    """A row of cnet_app.modes."""
+    block_weights: tuple[float, ...] = ()
+    """In mode "custom" one factor a block, the middle one last, for guidance's conditional side."""
+    unconditional_block_weights: tuple[float, ...] = ()
+    """The same for the other side; empty leaves it free."""
+    strength_curve: tuple[tuple[float, float], ...] = ()
+    """Points (fraction of the steps, factor on conditioning_scale), straight lines between them; empty is 1 throughout."""
+    mask: bytes | None = field(default=None, repr=False)
+    """PNG: the unit steers where it is white; None is everywhere."""
+    mask_feather: float = 0.0
     controlnet: str | None = None
     """Catalogue id, hub id or folder; None takes the registry's for the base's family."""
 
@@ -88,9 +103,24 @@ class ControlUnit:
                 f"control_guidance_start is {self.control_guidance_start:g}, but it must not be after "
                 f"control_guidance_end, {self.control_guidance_end:g}."
             )
-        if self.control_mode not in ("balanced", "control"):
-            raise InputError(f"control_mode is {shown(self.control_mode)}, but it must be balanced or control.")
+        _check_text(self, "control_mode", MAX_NAME)
+        mode(self.control_mode)
+        self._check_block_weights()
+        object.__setattr__(self, "strength_curve", _checked_curve(self.strength_curve))
+        if self.mask is not None:
+            if not isinstance(self.mask, bytes):
+                raise InputError(f"mask is {shown(self.mask)}, but it must be the bytes of a PNG.")
+            load_image(self.mask)
         object.__setattr__(self, "annotator_parameters", _plain_values(self.annotator_parameters))
+
+    def _check_block_weights(self) -> None:
+        for name in ("block_weights", "unconditional_block_weights"):
+            numbers = _checked_list(name, getattr(self, name))
+            object.__setattr__(self, name, tuple(BLOCK_WEIGHT.check(name, number) for number in numbers))
+            if numbers and self.control_mode != CUSTOM:
+                raise InputError(f"{name} is given, but control_mode is {self.control_mode}; set it to {CUSTOM}.")
+        if self.control_mode == CUSTOM and not self.block_weights:
+            raise InputError(f"control_mode is {CUSTOM}, but block_weights is empty; give one number a block.")
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -115,6 +145,8 @@ class GenerationRequest:
     guidance_scale: float = 1.0
     guess_mode: bool = False
     """The original's: every unit in mode "control"; an empty prompt is fine."""
+    norm_preserving: bool = False
+    """Several units fight less: their sum takes, in every block, the norm of the strongest of them."""
     num_images: int = 1
     seed: int = 0
 
@@ -125,8 +157,9 @@ class GenerationRequest:
             _check_text(self, name, MAX_PROMPT)
         for name in ("base", "scheduler"):
             _check_text(self, name, MAX_NAME)
-        if not isinstance(self.guess_mode, bool):
-            raise InputError(f"guess_mode is {shown(self.guess_mode)}, but it must be true or false.")
+        for name in ("guess_mode", "norm_preserving"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} is {shown(getattr(self, name))}, but it must be true or false.")
         for name in ("width", "height"):
             if getattr(self, name) % 64:
                 raise InputError(
@@ -196,6 +229,31 @@ def _check_numbers(owner: object, limits: Mapping[str, Parameter]) -> None:
         object.__setattr__(owner, name, limit.check(name, getattr(owner, name)))
 
 
+def _checked_list(name: str, values: object) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple) or len(values) > MAX_POINTS:
+        raise InputError(f"{name} is {shown(values)}, but it must be a list of at most {MAX_POINTS}.")
+    return tuple(values)
+
+
+def _checked_curve(values: object) -> tuple[tuple[float, float], ...]:
+    points: list[tuple[float, float]] = []
+    for point in _checked_list("strength_curve", values):
+        if not isinstance(point, list | tuple) or len(point) != 2:
+            raise InputError(
+                f"strength_curve has {shown(point)}, but a point is a pair: fraction of the steps, factor."
+            )
+        place, factor = (
+            float(limit.check("strength_curve", number))
+            for limit, number in zip((CURVE_PLACE, CURVE_FACTOR), point, strict=True)
+        )
+        if points and place <= points[-1][0]:
+            raise InputError(
+                f"strength_curve has a point at {place:g} after one at {points[-1][0]:g}, but its fractions must rise."
+            )
+        points.append((place, factor))
+    return tuple(points)
+
+
 def _check_text(owner: object, name: str, longest: int, optional: bool = False) -> None:
     text = getattr(owner, name)
     if optional and text is None:
@@ -215,7 +273,7 @@ def _checked_units(units: object) -> tuple[ControlUnit, ...]:
         raise InputError("units must be a list of control units.")
     if len(units) > MAX_UNITS:
         raise InputError(f"The request has {len(units)} control units, but at most {MAX_UNITS} work together.")
-    size = sum(len(unit.control_image) for unit in units)
+    size = sum(len(unit.control_image) + len(unit.mask or b"") for unit in units)
     if size > MAX_MAP_BYTES:
         raise InputError(
             f"The maps have {size / 1e6:.0f} MB, but at most {MAX_MAP_BYTES / 1e6:.0f} MB; make them smaller."
@@ -250,6 +308,9 @@ def _known_fields(cls: type, values: object, what: str) -> dict[str, Any]:
 def _unit_to_json(unit: ControlUnit) -> dict[str, Any]:
     values = {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit)}
     values["control_image"] = base64.b64encode(unit.control_image).decode()
+    values["mask"] = unit.mask and base64.b64encode(unit.mask).decode()
+    values["strength_curve"] = [list(point) for point in unit.strength_curve]
+    values |= {name: list(values[name]) for name in ("block_weights", "unconditional_block_weights")}
     values["annotator_parameters"] = dict(unit.annotator_parameters)
     return values
 
@@ -258,8 +319,10 @@ def _unit_from_json(values: object) -> ControlUnit:
     given = _known_fields(ControlUnit, values, "control unit")
     if "condition" not in given or not isinstance(given.get("control_image"), str):
         raise InputError("A control unit needs condition and control_image, a PNG in base64.")
-    try:
-        given["control_image"] = base64.b64decode(given["control_image"], validate=True)
-    except ValueError as error:
-        raise InputError("control_image is not base64; give a PNG in base64.") from error
+    for name in ("control_image", "mask"):
+        if isinstance(given.get(name), str):
+            try:
+                given[name] = base64.b64decode(given[name], validate=True)
+            except ValueError as error:
+                raise InputError(f"{name} is not base64; give a PNG in base64.") from error
     return ControlUnit(**given)

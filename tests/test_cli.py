@@ -110,6 +110,9 @@ def test_bad_files_end_in_one_sentence_and_code_2(call: Call, tmp_path: Path, ma
         ("generate --output {dir} --control canny={photo},scal=1", "--control canny has no setting 'scal'"),
         ("generate --output {dir} --control canny={photo},scale=3", "conditioning_scale is 3"),
         ("generate --output {dir} --control canny={photo},scale=much", "conditioning_scale is 'much'"),
+        ("generate --output {dir} --control canny={photo},weights=1/many", "block_weights is '1/many', but it must be"),
+        ("generate --output {dir} --control canny={photo},curve=0-1", "strength_curve is '0-1', but it must be"),
+        ("generate --output {dir} --control canny={photo},mask=no.png", "no.png"),
         ("generate --output {dir} --control canny={photo},start=0.9,end=0.1", "must not be after"),
         ("generate --output {dir} --steps 0", "num_inference_steps is 0"),
         ("generate --output {dir} --guidance-scale nan", "guidance_scale is nan"),
@@ -181,6 +184,14 @@ def test_generate_takes_what_is_not_said_from_the_base(call: Call, tmp_path: Pat
 
 
 def test_control_reads_a_map_of_ones_own() -> None:
+    steered = parse_control("canny=a.png,mode=custom,weights=1/0.5,unconditional_weights=0/2,curve=0:1/0.5:0,feather=8")
+    assert steered.options == {
+        "control_mode": "custom",
+        "block_weights": (1.0, 0.5),
+        "unconditional_block_weights": (0.0, 2.0),
+        "strength_curve": ((0.0, 1.0), (0.5, 0.0)),
+        "mask_feather": 8.0,
+    }
     read = parse_control("depth=a, b.png,annotator=none,scale=0.5,mode=control")
     assert (read.path, read.annotator) == (Path("a, b.png"), None)
     assert read.options == {"conditioning_scale": 0.5, "control_mode": "control"}

@@ -24,6 +24,7 @@ FLOORS = {
     "annotators.registry": 2,
     "annotators.__main__": 2,
     "cnet_app.conditions": 3,
+    "cnet_app.modes": 3,
     "cnet_app.requests": 4,
     "cnet_app.recipe": 4,
     "cnet_app.annotate": 5,

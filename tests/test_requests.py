@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnet_app.errors import InputError
+from cnet_app.modes import CUSTOM, MODES
 from cnet_app.requests import ControlUnit, GenerationRequest, GenerationResult, encode_png
 
 MAP = encode_png(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
@@ -35,7 +36,19 @@ WRONG_UNITS: list[tuple[dict[str, Any], str]] = [
     ({"conditioning_scale": "1"}, "conditioning_scale is '1'"),
     ({"control_guidance_end": 1.5}, "control_guidance_end is 1.5"),
     ({"control_guidance_start": 0.6, "control_guidance_end": 0.5}, "control_guidance_start is 0.6, but it must not be"),
-    ({"control_mode": "prompt"}, "control_mode is 'prompt', but it must be balanced or control"),
+    ({"control_mode": "soft"}, "control_mode is 'soft', but it must be one of: balanced, prompt, control"),
+    ({"control_mode": "custom"}, "block_weights is empty; give one number a block"),
+    ({"block_weights": [1, 0.5]}, "block_weights is given, but control_mode is balanced; set it to custom"),
+    ({"control_mode": "custom", "block_weights": [-1]}, "block_weights is -1, but it must be from 0 to 16"),
+    ({"control_mode": "custom", "block_weights": [1] * 33}, "it must be a list of at most 32"),
+    ({"control_mode": "custom", "block_weights": "1"}, "block_weights is '1', but it must be a list"),
+    ({"strength_curve": [(0, 1, 2)]}, "strength_curve has (0, 1, 2), but a point is a pair"),
+    ({"strength_curve": [(0.5, 1), (0.5, 0)]}, "has a point at 0.5 after one at 0.5, but its fractions must rise"),
+    ({"strength_curve": [(0, 3)]}, "strength_curve is 3, but it must be from 0 to 2"),
+    ({"strength_curve": 5}, "strength_curve is 5, but it must be a list"),
+    ({"mask": "white"}, "mask is 'white', but it must be the bytes of a PNG"),
+    ({"mask": b"no picture"}, "not a picture"),
+    ({"mask_feather": -1}, "mask_feather is -1, but it must be from 0 to 256 px"),
     ({"control_mode": ["control"]}, "control_mode is"),
     ({"annotator": 5}, "annotator is 5, but it must be text"),
     ({"annotator_parameters": [1]}, "annotator_parameters is"),
@@ -143,7 +156,9 @@ units = st.builds(
     annotator=st.none() | words,
     annotator_parameters=st.dictionaries(words, st.integers() | st.booleans() | st.floats(-9, 9) | words, max_size=3),
     conditioning_scale=st.floats(0, 2),
-    control_mode=st.sampled_from(["balanced", "control"]),
+    control_mode=st.sampled_from([id for id in MODES if id != CUSTOM]),
+    strength_curve=st.dictionaries(fractions, st.floats(0, 2), max_size=4).map(lambda d: tuple(sorted(d.items()))),
+    mask=st.none() | st.just(MAP),
     controlnet=st.none() | words,
 )
 requests = st.builds(
@@ -155,9 +170,17 @@ requests = st.builds(
     num_inference_steps=st.integers(1, 150),
     guidance_scale=st.floats(1, 30),
     guess_mode=st.booleans(),
+    norm_preserving=st.booleans(),
     num_images=st.integers(1, 8),
     seed=st.integers(0, 2**32 - 8),
 )
+
+
+def test_custom_weights_go_through_json() -> None:
+    request = GenerationRequest(
+        units=(unit(control_mode="custom", block_weights=[1, 0.5], unconditional_block_weights=(0.25, 2)),)
+    )
+    assert GenerationRequest.from_text(json.dumps(request.to_json())) == request
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

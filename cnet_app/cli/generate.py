@@ -19,6 +19,7 @@ from cnet_app.cli.texts import parse_control, parse_size
 from cnet_app.conditions import CONDITIONS
 from cnet_app.diffusion.schedulers import SAMPLERS, sampler
 from cnet_app.jobs.engine import Engine, Progress, controlnet_id, create_engine
+from cnet_app.modes import MODES
 from cnet_app.recipe import read_request, save_picture
 from cnet_app.requests import REQUEST_LIMITS, GenerationRequest, GenerationResult
 from cnet_app.settings import Settings
@@ -31,7 +32,8 @@ NUMBERS: Mapping[str, str] = {
 }
 """Flag to field of the request; bounds and help are the request's own."""
 TEXTS = ("prompt", "negative_prompt", "scheduler")
-NOT_WITH_RECIPE = ("control", "base", "size", "guess_mode", *NUMBERS, *TEXTS)
+SWITCHES = ("guess_mode", "norm_preserving")
+NOT_WITH_RECIPE = ("control", "base", "size", *SWITCHES, *NUMBERS, *TEXTS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CONDITION=FILE[,NAME=VALUE…]",
         action="append",
         help="a photo, or with annotator=none a map of your own: canny=photo.jpg or "
-        "depth=map.png,annotator=none,scale=0.7,start=0,end=0.6; further names are mode, controlnet, annotator and its "
-        f"parameters; may be repeated; conditions: {ids}",
+        "depth=map.png,annotator=none,scale=0.7,start=0,end=0.6; further names are controlnet, annotator and its "
+        f"parameters, mode ({', '.join(MODES)}), weights=1/0.5/… and unconditional_weights for mode custom, "
+        "curve=0:1/0.5:0 (strength by fraction of the steps), mask=white.png and feather (px); may be repeated; "
+        f"conditions: {ids}",
     )
     parser.add_argument("--prompt", metavar="TEXT", help="what the picture shows")
     parser.add_argument("--negative-prompt", metavar="TEXT", help="what it should not show")
@@ -58,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{flag.replace('_', '-')}", metavar="N", type=type(limit.default), help=text)
     parser.add_argument("--size", metavar="WxH", help="width and height in px, multiples of 64; the base's own")
     parser.add_argument("--guess-mode", action="store_const", const=True, help="let the maps speak for an empty prompt")
+    parser.add_argument(
+        "--norm-preserving",
+        action="store_const",
+        const=True,
+        help="let units that fight add up no stronger than the strongest",
+    )
     parser.add_argument(
         "--recipe", metavar="FILE", type=Path, help="a picture that was made here: remake it, bit for bit"
     )
@@ -89,7 +99,9 @@ def _remake(args: argparse.Namespace, engine: Engine) -> GenerationResult:
 def _make(args: argparse.Namespace, engine: Engine) -> GenerationResult:
     controls = [parse_control(text) for text in args.control or ()]
     sources = [load_image(control.path) for control in controls]
-    given: dict[str, Any] = {name: getattr(args, name) for name in TEXTS} | {"guess_mode": args.guess_mode}
+    given: dict[str, Any] = {name: getattr(args, name) for name in TEXTS} | {
+        name: getattr(args, name) for name in SWITCHES
+    }
     for flag, name in NUMBERS.items():
         value = getattr(args, flag)
         given[name] = value if value is None else REQUEST_LIMITS[name].check(name, value)

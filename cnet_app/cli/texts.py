@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from annotators.base import InputError, parameters
+from annotators.images import load_image
 from annotators.registry import annotator, parse_values
 from cnet_app.annotate import default_annotator
-from cnet_app.requests import UNIT_LIMITS
+from cnet_app.requests import UNIT_LIMITS, encode_png
 
 UNIT_WORDS: Mapping[str, str] = {
     "scale": "conditioning_scale",
     "start": "control_guidance_start",
     "end": "control_guidance_end",
     "mode": "control_mode",
+    "weights": "block_weights",
+    "unconditional_weights": "unconditional_block_weights",
+    "curve": "strength_curve",
+    "mask": "mask",
+    "feather": "mask_feather",
     "controlnet": "controlnet",
 }
 """Short word on the command line to field of ControlUnit."""
@@ -67,6 +73,31 @@ def parse_control(text: str) -> ControlText:
     )
 
 
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split("/"))
+    except ValueError:
+        raise InputError(f"{name} is {text!r}, but it must be numbers joined by slashes, such as 1/0.5/0.25.") from None
+
+
+def _points(name: str, text: str) -> tuple[tuple[float, ...], ...]:
+    try:
+        return tuple(tuple(float(number) for number in point.split(":")) for point in text.split("/"))
+    except ValueError:
+        raise InputError(f"{name} is {text!r}, but it must be fraction:factor points, such as 0:1/0.5:0.2.") from None
+
+
+READERS: Mapping[str, Callable[[str, str], object]] = {
+    "block_weights": _numbers,
+    "unconditional_block_weights": _numbers,
+    "strength_curve": _points,
+    "mask": lambda _, path: encode_png(load_image(Path(path))),
+}
+"""How the fields are written that are no single number or word."""
+
+
 def _checked(name: str, value: object) -> object:
     """Numbers are refused here already, before anything is loaded; ControlUnit checks the rest."""
+    if name in READERS:
+        return READERS[name](name, str(value))
     return UNIT_LIMITS[name].check(name, value) if name in UNIT_LIMITS else value

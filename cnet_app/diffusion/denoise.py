@@ -37,6 +37,7 @@ def denoise(
     controls: Sequence[Control],
     *,
     guidance_scale: float,
+    norm_preserving: bool,
     generator: torch.Generator,
     on_step: Callable[[Progress], None],
     cancelled: Callable[[], bool],
@@ -53,8 +54,9 @@ def denoise(
         _stop_if(cancelled)
         model_input = scheduler.scale_model_input(latents, timestep)
         batch = model_input.expand(len(text.states), -1, -1, -1).to(unet.dtype)
-        running = [control for control in controls if control.runs_at(step, steps)]
-        residuals = sum_residuals(running, batch, timestep, text)
+        strengths = [(control, control.strength_at(step, steps)) for control in controls]
+        running = [(control, strength) for control, strength in strengths if strength > 0]
+        residuals = sum_residuals(running, batch, timestep, text, norm_preserving)
         _stop_if(cancelled)
         prediction = unet(
             batch,

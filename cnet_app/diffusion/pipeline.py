@@ -94,6 +94,7 @@ def generate(
                 text,
                 controls,
                 guidance_scale=request.guidance_scale,
+                norm_preserving=request.norm_preserving,
                 generator=generator,
                 on_step=_teller(base, scheduler, index, on_step),
                 cancelled=cancelled,

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from cnet_app.diffusion.schedulers import SAMPLERS
+from cnet_app.modes import CUSTOM, MODES
 from cnet_app.requests import MAX_PROMPT, MAX_SEED, REQUEST_LIMITS, UNIT_LIMITS, ControlUnit, GenerationRequest
 from cnet_app.ui.controls import parameter_input
 from models.catalog import Defaults
@@ -102,7 +103,7 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
 
 
 def build_unit_controls(name: str) -> dict[str, Any]:
-    """Strength and range of one control unit, by the name of the unit's field."""
+    """Strength, range and mode of one control unit, by the name of the unit's field."""
     fields: dict[str, Any] = {}
 
     def add(field: str) -> None:
@@ -112,4 +113,11 @@ def build_unit_controls(name: str) -> dict[str, Any]:
     with gr.Row():
         add("control_guidance_start")
         add("control_guidance_end")
+    fields["control_mode"] = gr.Dropdown(
+        [(row.title, row.id) for row in MODES.values() if row.id != CUSTOM],
+        value="balanced",
+        label="Control mode",
+        info="How map and prompt share the say; guess mode below sets it for all units.",
+        elem_id=f"{name}-control_mode",
+    )
     return fields

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel
-from torch import Tensor
 
-from cnet_app.diffusion.control import block_weights, control_tensor, runs_at, with_hint
+from cnet_app.diffusion.control import (
+    control_tensor,
+    prepare_control,
+    reductions,
+    runs_at,
+    side_weights,
+    sum_residuals,
+    with_hint,
+)
 from cnet_app.diffusion.latents import create_noise, decode, to_pixels
 from cnet_app.diffusion.pipeline import generate
-from cnet_app.diffusion.prompts import encode_prompts
+from cnet_app.diffusion.prompts import Text, encode_prompts
 from cnet_app.diffusion.schedulers import create_scheduler
+from cnet_app.errors import InputError
+from cnet_app.modes import MODES
 from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
 from models.catalog import Family
 from models.loader import Base
@@ -27,11 +36,47 @@ Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
 CountRuns = Callable[..., Counter[str]]
 
 
-def test_weights_of_control_mode_are_the_originals() -> None:
-    expected = [0.0994, 0.1205, 0.1461, 0.1770, 0.2146, 0.2601, 0.3153, 0.3822, 0.4633, 0.5615, 0.6806, 0.825, 1.0]
-    np.testing.assert_allclose(block_weights("control", 1.0, 13), expected, atol=5e-5)
-    np.testing.assert_allclose(block_weights("control", 1.5, 13), np.multiply(expected, 1.5), atol=1e-4)
-    assert block_weights("balanced", 0.7, 13) == (0.7,) * 13
+SD15 = (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8)
+SOFT = (0.0994, 0.1205, 0.1461, 0.1770, 0.2146, 0.2601, 0.3153, 0.3822, 0.4633, 0.5615, 0.6806, 0.825, 1.0)
+NORMALISED = tuple(reduction / 8 for reduction in SD15)
+
+
+@pytest.mark.parametrize(
+    ("mode", "conditional", "unconditional"),
+    [
+        ("balanced", (1.0,) * 13, (1.0,) * 13),
+        ("prompt", SOFT, SOFT),
+        ("control", SOFT, None),
+        ("unbalanced", (1.0,) * 13, None),
+        ("cfg_resolution", SD15, None),
+        ("cfg_resolution_normalised", NORMALISED, None),
+    ],
+)
+def test_weights_of_the_modes(
+    mode: str, conditional: tuple[float, ...], unconditional: tuple[float, ...] | None
+) -> None:
+    for scale in (1.0, 1.5):
+        found, other = side_weights(unit(conditioning_scale=scale), mode, SD15)
+        np.testing.assert_allclose(found, np.multiply(conditional, scale), atol=1e-4)
+        assert (other is None) == (unconditional is None)
+        if other is not None and unconditional is not None:
+            np.testing.assert_allclose(other, np.multiply(unconditional, scale), atol=1e-4)
+
+
+def test_every_mode_is_tested_here() -> None:
+    tested = {"balanced", "prompt", "control", "unbalanced", "cfg_resolution", "cfg_resolution_normalised", "custom"}
+    assert set(MODES) == tested
+
+
+def test_reductions_of_the_real_layouts() -> None:
+    with torch.device("meta"):
+        sd15 = ControlNetModel()
+        sdxl = ControlNetModel(
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            block_out_channels=(320, 640, 1280),
+        )
+    assert reductions(sd15) == SD15
+    assert reductions(sdxl) == (1, 1, 1, 2, 2, 2, 4, 4, 4, 4)
 
 
 @pytest.mark.parametrize("steps", [1, 7, 20])
@@ -41,54 +86,150 @@ def test_ranges_are_those_of_diffusers(steps: int, start: float, end: float) -> 
         assert runs_at(step, steps, start, end) == (not (step / steps < start or (step + 1) / steps > end))
 
 
-def reference(base: Base, net: ControlNetModel, request: GenerationRequest) -> tuple[Tensor, np.ndarray[Any, Any]]:
-    """Guess mode written out: two separate passes, the unconditional one free, the other weighted block by block."""
+Sides = Sequence[Sequence[float]]
+"""Factors per block of the unconditional and of the conditional side."""
+
+
+def written_out(
+    base: Base, net: ControlNetModel, request: GenerationRequest, sides: Callable[[int], Sides]
+) -> np.ndarray[Any, Any]:
+    """Guidance as two plain passes, each with the residuals weighed block by block; `sides` gives both at a step."""
     scheduler = create_scheduler("default", base.scheduler)
     scheduler.set_timesteps(request.num_inference_steps)
     hint = control_tensor(request.units[0], request.width, request.height)
     text = encode_prompts(base, request)
-    negative, prompt = text.states.chunk(2)
-    negative_added = {name: tensor[:1] for name, tensor in (text.added or {}).items()}
-    prompt_added = {name: tensor[1:] for name, tensor in (text.added or {}).items()}
     latents = create_noise(base, request.width, request.height, torch.Generator().manual_seed(request.seed))
-    for t in scheduler.timesteps:
-        down, middle = net(latents, t, prompt, hint, added_cond_kwargs=prompt_added, return_dict=False)
-        blocks = len(down) + 1
-        scale = request.units[0].conditioning_scale
-        weighted = [r * scale * 0.825 ** (blocks - 1 - i) for i, r in enumerate([*down, middle])]
-        free = base.unet(latents, t, negative, added_cond_kwargs=negative_added).sample
-        led = base.unet(
-            latents,
-            t,
-            prompt,
-            added_cond_kwargs=prompt_added,
-            down_block_additional_residuals=tuple(weighted[:-1]),
-            mid_block_additional_residual=weighted[-1],
-        ).sample
-        latents = scheduler.step(free + request.guidance_scale * (led - free), t, latents).prev_sample
-    return latents, to_pixels(decode(base, latents))
+    with torch.no_grad():
+        for step, t in enumerate(scheduler.timesteps):
+            passes = []
+            for row, weights in enumerate(sides(step)):
+                words = text.states[row : row + 1]
+                added = {name: tensor[row : row + 1] for name, tensor in (text.added or {}).items()}
+                down, middle = net(latents, t, words, hint, added_cond_kwargs=added, return_dict=False)
+                residuals = [r * weight for r, weight in zip((*down, middle), weights, strict=True)]
+                led = base.unet(
+                    latents,
+                    t,
+                    words,
+                    added_cond_kwargs=added,
+                    down_block_additional_residuals=tuple(residuals[:-1]),
+                    mid_block_additional_residual=residuals[-1],
+                )
+                passes.append(led.sample)
+            free, conditional = passes
+            latents = scheduler.step(free + request.guidance_scale * (conditional - free), t, latents).prev_sample
+        return to_pixels(decode(base, latents))
+
+
+def assert_near(base: Base, net: ControlNetModel, request: GenerationRequest, sides: Callable[[int], Sides]) -> None:
+    """The pipeline's picture is the formula's, and not the balanced one."""
+    expected = written_out(base, net, request, sides)
+    picture = generate(base, [net], request)[0]
+    assert np.abs(picture.astype(int) - expected).max() <= 1
+    scale = request.units[0].conditioning_scale
+    balanced = written_out(base, net, request, lambda _: ((scale,) * len(reductions(net)),) * 2)
+    assert np.abs(balanced.astype(int) - expected).max() > 5
 
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
-@pytest.mark.parametrize("how", ["unit", "guess_mode"])
-def test_control_mode_is_the_originals_guess_mode(
-    bases: dict[Family, Base], nets: Nets, family: Family, how: str
-) -> None:
+@pytest.mark.parametrize(
+    "mode", ["guess_mode", "prompt", "control", "unbalanced", "cfg_resolution", "cfg_resolution_normalised"]
+)
+def test_a_mode_is_its_formula(bases: dict[Family, Base], nets: Nets, family: Family, mode: str) -> None:
     base, net = bases[family], nets[family][0]
-    mode = "control" if how == "unit" else "balanced"
+    sizes = reductions(net)
+    blocks = len(sizes)
+    soft = [0.7 * 0.825 ** (blocks - 1 - i) for i in range(blocks)]
+    conditional = {
+        "unbalanced": [0.7] * blocks,
+        "cfg_resolution": [0.7 * size for size in sizes],
+        "cfg_resolution_normalised": [0.7 * size / max(sizes) for size in sizes],
+    }.get(mode, soft)
+    unconditional = soft if mode == "prompt" else [0.0] * blocks
+    guess = mode == "guess_mode"
     request = request_for(
-        unit(conditioning_scale=1.4, control_mode=mode), guidance_scale=4, guess_mode=how == "guess_mode"
+        unit(conditioning_scale=0.7, control_mode="balanced" if guess else mode), guidance_scale=4, guess_mode=guess
     )
+    assert_near(base, net, request, lambda _: (unconditional, conditional))
+
+
+def test_custom_weights_count_on_their_own_side(bases: dict[Family, Base], nets: Nets) -> None:
+    base, net = bases["sd15"], nets["sd15"][0]
+    blocks = len(reductions(net))
+    one, other = tuple(np.linspace(0, 1.5, blocks)), tuple(np.linspace(0.6, 0, blocks))
+    given = unit(control_mode="custom", block_weights=one, unconditional_block_weights=other)
+    assert_near(base, net, request_for(given, guidance_scale=4), lambda _: (other, one))
+
+
+def test_custom_weights_of_another_network_are_refused(bases: dict[Family, Base], nets: Nets) -> None:
+    request = request_for(unit(control_mode="custom", block_weights=(1.0, 0.5)))
+    with pytest.raises(InputError, match=r"block_weights has 2 numbers, but this ControlNet has \d+ blocks"):
+        generate(bases["sd15"], [nets["sd15"][0]], request)
+
+
+def test_strength_follows_its_curve(bases: dict[Family, Base], nets: Nets, count_runs: CountRuns) -> None:
+    base, net = bases["sd15"], nets["sd15"][0]
+    blocks = len(reductions(net))
+    given = unit(strength_curve=((0.0, 2.0), (0.5, 1.0), (0.625, 0.0)))
+    request = request_for(given, guidance_scale=3, num_inference_steps=8)
+    factors = (2.0, 1.75, 1.5, 1.25, 1.0, 0.0, 0.0, 0.0)
+    assert_near(base, net, request, lambda step: ((factors[step],) * blocks,) * 2)
+    runs = count_runs(net=net.controlnet_mid_block)
+    generate(base, [net], request)
+    assert runs["net"] == 5
+
+
+def test_a_mask_steers_where_it_is_white(bases: dict[Family, Base], nets: Nets) -> None:
+    base, net = bases["sd15"], nets["sd15"][0]
+    half = np.zeros((64, 64, 3), np.uint8)
+    half[:, :32] = 255
+    black, white = np.zeros_like(half), np.full_like(half, 255)
+
+    def picture(mask: np.ndarray[Any, Any] | None, **values: Any) -> np.ndarray[Any, Any]:
+        given = unit(mask=None if mask is None else encode_png(mask), **values)
+        return generate(base, [net], request_for(given))[0].astype(int)
+
+    everywhere, free = picture(None), generate(base, [], request_for())[0]
+    np.testing.assert_array_equal(picture(white), everywhere)
+    np.testing.assert_array_equal(picture(black), free)
+    steered = np.abs(picture(half) - free).mean(axis=(0, 2))
+    assert steered[:16].mean() > 2 * steered[48:].mean()
+    assert (picture(half, mask_feather=12) != picture(half)).any()
+
+
+def test_masks_have_the_size_of_every_residual(nets: Nets) -> None:
+    mask = encode_png(control_map(1, 128, 64))
+    prepared = prepare_control(unit(mask=mask), nets["sd15"][0], 192, 64, "balanced")
+    down, middle = prepared.controlnet(
+        torch.zeros(1, 4, 8, 24), 1, torch.zeros(1, 4, 16), torch.zeros(1, 4, 8, 24), return_dict=False
+    )
+    assert [r.shape[2:] for r in (*down, middle)] == [m.shape[2:] for m in prepared.masks]
+
+
+def test_a_norm_preserving_sum_has_the_norm_of_the_strongest(nets: Nets) -> None:
+    text = Text(torch.randn(1, 4, 16))
+    controls = [(prepare_control(unit(i), net, 64, 64, "balanced"), 1.0) for i, net in enumerate(nets["sd15"])]
+    latents, time = torch.randn(1, 4, 8, 8), torch.tensor(500)
     with torch.no_grad():
-        _, expected = reference(base, net, request)
-    picture = generate(base, [net], request)[0]
-    assert np.abs(picture.astype(int) - expected).max() <= 1
-    balanced = generate(base, [net], request_for(unit(conditioning_scale=1.4), guidance_scale=4))[0]
-    assert np.abs(balanced.astype(int) - expected).max() > 10
+        alone = [sum_residuals([control], latents, time, text, False) for control in controls]
+        plain = sum_residuals(controls, latents, time, text, False)
+        kept = sum_residuals(controls, latents, time, text, True)
+    assert kept and plain and all(alone)
+    for block, (whole, scaled) in enumerate(zip(plain, kept, strict=True)):
+        strongest = max(one[block].norm() for one in alone if one)
+        torch.testing.assert_close(scaled.norm(), strongest, rtol=1e-4, atol=0)
+        torch.testing.assert_close(scaled / scaled.norm(), whole / whole.norm(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    "idle", [{"conditioning_scale": 0}, {"control_guidance_end": 0}, {"control_guidance_start": 1}], ids=str
+    "idle",
+    [
+        {"conditioning_scale": 0},
+        {"control_guidance_end": 0},
+        {"control_guidance_start": 1},
+        {"strength_curve": ((0, 0), (1, 0))},
+    ],
+    ids=str,
 )
 def test_a_unit_without_effect_costs_nothing(
     bases: dict[Family, Base], nets: Nets, count_runs: CountRuns, idle: dict[str, Any]

@@ -49,6 +49,7 @@ def run(scheduler: Any, on_step: Any = lambda progress: None) -> Tensor:
         Text(torch.zeros(1, 1, 1)),
         (),
         guidance_scale=1,
+        norm_preserving=False,
         generator=torch.Generator().manual_seed(2),
         on_step=on_step,
         cancelled=lambda: False,
