@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from cnet_app.diffusion.prompt_syntax import parse_prompt
 from cnet_app.requests import GenerationRequest
 
 if TYPE_CHECKING:
@@ -35,56 +37,111 @@ def guided(request: GenerationRequest) -> bool:
 
 
 def encode_prompts(base: Base, request: GenerationRequest) -> Text:
-    """The request's prompts as `Text`. Words beyond the encoder's length are left out: see `prompt_notes`."""
-    prompt, pooled = _encode(base, request.prompt)
-    states, pools = [prompt], [pooled]
-    if guided(request):
-        negative, negative_pooled = _encode(base, request.negative_prompt)
-        if len(base.text_encoders) > 1 and not request.negative_prompt:
-            # SDXL was trained to take an absent prompt as zeros, not as the encoding of the empty text.
-            negative, negative_pooled = torch.zeros_like(prompt), torch.zeros_like(pooled)
-        states, pools = [negative, prompt], [negative_pooled, pooled]
+    """The request's prompts as `Text`, of any length: see `read_chunks`."""
+    texts = [request.negative_prompt, request.prompt] if guided(request) else [request.prompt]
+    read = [[read_chunks(*pair, text) for pair in _pairs(base)] for text in texts]
+    longest = max(len(chunks) for encoders in read for chunks in encoders)
+    encoded = [_encode(base, encoders, longest) for encoders in read]
+    if guided(request) and len(base.text_encoders) > 1 and not request.negative_prompt:
+        # SDXL was trained to take an absent prompt as zeros, not as the encoding of the empty text.
+        states, pooled = encoded[1]
+        encoded[0] = torch.zeros_like(states), torch.zeros_like(pooled)
+    states = torch.cat([one for one, _ in encoded])
     if len(base.text_encoders) == 1:
-        return Text(torch.cat(states))
+        return Text(states)
     # Original size, crop corner and target size, as SDXL was told in training.
     sizes = [[request.height, request.width, 0, 0, request.height, request.width]] * len(states)
     time_ids = torch.tensor(sizes, device=base.device, dtype=base.dtype)
-    return Text(torch.cat(states), {"text_embeds": torch.cat(pools), "time_ids": time_ids})
+    return Text(states, {"text_embeds": torch.cat([one for _, one in encoded]), "time_ids": time_ids})
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """As many tokens as an encoder reads at once, begin and end included, each with its weight."""
+
+    ids: tuple[int, ...]
+    weights: tuple[float, ...]
+
+
+def read_chunks(tokenizer: Any, encoder: Any, text: str) -> list[Chunk]:
+    """A prompt in chunks of 75 tokens (CLIP's; 30 the embedded model's), at least one, filled up with padding.
+
+    A chunk ends at its last token or at a BREAK. The syntax is prompt_syntax's.
+    """
+    room = _length(tokenizer, encoder) - 2
+    chunks: list[Chunk] = []
+    for section in parse_prompt(text):
+        tokens = [
+            (token, phrase.weight)
+            for phrase in section
+            for token in tokenizer(phrase.text, add_special_tokens=False, verbose=False).input_ids
+        ]
+        starts = range(0, max(len(tokens), 1), room)
+        chunks += [_chunk(tokenizer, room, tokens[start : start + room]) for start in starts]
+    return chunks
+
+
+def _chunk(tokenizer: Any, room: int, tokens: Sequence[tuple[int, float]]) -> Chunk:
+    empty = room - len(tokens)
+    ids = (tokenizer.bos_token_id, *(token for token, _ in tokens), tokenizer.eos_token_id)
+    weights = (1.0, *(weight for _, weight in tokens), 1.0)
+    return Chunk(ids + (tokenizer.pad_token_id,) * empty, weights + (1.0,) * empty)
+
+
+def token_count(base: Base, text: str) -> int:
+    """Of a prompt, as the first encoder counts them; brackets and weights are none."""
+    tokenizer, _ = _pairs(base)[0]
+    words = [phrase.text for section in parse_prompt(text) for phrase in section]
+    return sum(len(tokenizer(word, add_special_tokens=False, verbose=False).input_ids) for word in words)
 
 
 def prompt_notes(base: Base, request: GenerationRequest) -> tuple[str, ...]:
-    """A sentence for each part of the prompts that will not be read."""
-    notes = [_cut_note(base, "prompt", request.prompt)]
+    """A sentence for each prompt that is read in several parts, or not at all."""
+    notes = [_length_note(base, "prompt", request.prompt)]
     if guided(request):
-        notes.append(_cut_note(base, "negative_prompt", request.negative_prompt))
+        notes.append(_length_note(base, "negative_prompt", request.negative_prompt))
     elif request.negative_prompt:
         notes.append("negative_prompt has no effect at guidance_scale 1; raise guidance_scale to use it.")
     return tuple(note for note in notes if note)
 
 
-def _encode(base: Base, text: str) -> tuple[Tensor, Tensor]:
-    """(1, tokens, channels) states and (1, channels) pooled encoding of the last encoder."""
+def _length_note(base: Base, name: str, text: str) -> str:
+    chunks = read_chunks(*_pairs(base)[0], text)
+    if len(chunks) == 1:
+        return ""
+    room = len(chunks[0].ids) - 2
+    return f"{name} is {token_count(base, text)} tokens long and is read in {len(chunks)} parts of at most {room}."
+
+
+def _pairs(base: Base) -> list[tuple[Any, Any]]:
+    return list(zip(base.tokenizers, base.text_encoders, strict=True))
+
+
+def _encode(base: Base, encoders: Sequence[Sequence[Chunk]], length: int) -> tuple[Tensor, Tensor]:
+    """(1, length x tokens, channels) states and (1, channels) pooled encoding of the last encoder's first chunk."""
     states: list[Tensor] = []
     pooled = torch.empty(0)
-    for tokenizer, encoder in zip(base.tokenizers, base.text_encoders, strict=True):
-        length = _length(tokenizer, encoder)
-        tokens = tokenizer(text, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        output = encoder(tokens.input_ids.to(encoder.device), output_hidden_states=True)
+    for (tokenizer, encoder), chunks in zip(_pairs(base), encoders, strict=True):
+        padding = [_chunk(tokenizer, _length(tokenizer, encoder) - 2, ())] * (length - len(chunks))
+        ids = torch.tensor([chunk.ids for chunk in (*chunks, *padding)], device=encoder.device)
+        output = encoder(ids, output_hidden_states=True)
         # With two encoders, SDXL reads the last layer but one of each.
-        states.append(output.hidden_states[-2] if len(base.text_encoders) > 1 else output[0])
-        pooled = output[0]
+        hidden = output.hidden_states[-2] if len(base.text_encoders) > 1 else output[0]
+        states.append(_weighed(hidden, [chunk.weights for chunk in (*chunks, *padding)]).flatten(0, 1)[None])
+        pooled = output[0][:1]
     return torch.cat(states, dim=-1).to(base.device, base.dtype), pooled.to(base.device, base.dtype)
 
 
-def _cut_note(base: Base, name: str, text: str) -> str:
-    tokenizer, encoder = base.tokenizers[0], base.text_encoders[0]
-    tokens = tokenizer(text, verbose=False).input_ids
-    length = _length(tokenizer, encoder)
-    if len(tokens) <= length:
-        return ""
-    left_out = tokenizer.decode(tokens[length - 1 : -1]).strip()
-    shown = left_out if len(left_out) <= 60 else left_out[:60].rstrip() + " …"
-    return f"{name} is {len(tokens) - 2} tokens long, but the model reads {length - 2}; left out: “{shown}”."
+def _weighed(states: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:
+    """Every token's state times its weight; the norm of all is restored, so that weights shift attention, not the level.
+
+    AUTOMATIC1111's web UI restores the mean, which may be close to zero.
+    """
+    factors = torch.tensor(weights, dtype=states.dtype, device=states.device)
+    if bool((factors == 1).all()):
+        return states
+    louder = states * factors[..., None]
+    return louder * (states.norm() / louder.norm())
 
 
 def _length(tokenizer: Any, encoder: Any) -> int:

@@ -1,0 +1,84 @@
+"""What people write in prompts: (louder), (this loud:1.3), [quieter], \\( a bracket \\), and BREAK for a new chunk.
+
+Brackets multiply: by 1.1, by the number given, or by 1 / 1.1. One without its other half is text like any other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+
+LOUDER = 1.1
+OTHER_HALF = {")": "(", "]": "["}
+NUMBER = re.compile(r":\s*(\d+\.?\d*|\.\d+)\s*$")
+BREAK = re.compile(r"\bBREAK\b")
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words of one weight."""
+
+    text: str
+    weight: float = 1.0
+
+
+Section = tuple[Phrase, ...]
+
+
+def parse_prompt(prompt: str) -> tuple[Section, ...]:
+    """The sections between BREAKs, at least one; brackets and escapes are taken out of their words."""
+    sections: list[list[Phrase]] = [[]]
+    for weight, letters in groupby(_weighed_letters(prompt), key=itemgetter(1)):
+        first, *others = BREAK.split("".join(letter for letter, _ in letters))
+        sections[-1].append(Phrase(first, weight))
+        sections += [[Phrase(words, weight)] for words in others]
+    return tuple(tuple(phrase for phrase in section if phrase.text.strip()) for section in sections)
+
+
+def _weighed_letters(prompt: str) -> Iterator[tuple[str, float]]:
+    """Every letter that is no bracket, with the product of the brackets around it."""
+    closing = _matching_brackets(prompt)
+    closes = set(closing.values())
+    numbers: dict[int, int] = {}
+    weights, place = [1.0], 0
+    while place < len(prompt):
+        letter = prompt[place]
+        if place in closing:
+            number = NUMBER.search(prompt, place + 1, closing[place]) if letter == "(" else None
+            if number:
+                numbers[number.start()] = closing[place]
+            factor = float(number[1]) if number else LOUDER if letter == "(" else 1 / LOUDER
+            weights.append(weights[-1] * factor)
+        elif place in closes:
+            weights.pop()
+        elif place in numbers:
+            place = numbers[place] - 1
+        else:
+            if letter == "\\" and prompt[place + 1 : place + 2] in ("(", ")", "[", "]", "\\"):
+                place += 1
+            yield prompt[place], weights[-1]
+        place += 1
+
+
+def _matching_brackets(prompt: str) -> dict[int, int]:
+    """Place of each opening bracket that has a closing one, to the place of that."""
+    pairs: dict[int, int] = {}
+    open_places: list[int] = []
+    waiting: Counter[str] = Counter()
+    escaped = False
+    for place, letter in enumerate(prompt):
+        if escaped or letter == "\\":
+            escaped = not escaped
+        elif letter in "([":
+            open_places.append(place)
+            waiting[letter] += 1
+        elif letter in OTHER_HALF and waiting[OTHER_HALF[letter]]:
+            while prompt[open_places[-1]] != OTHER_HALF[letter]:
+                waiting[prompt[open_places.pop()]] -= 1
+            waiting[OTHER_HALF[letter]] -= 1
+            pairs[open_places.pop()] = place
+    return pairs
