@@ -48,6 +48,7 @@ REQUEST_LIMITS: Mapping[str, Parameter] = MappingProxyType(
         "height": Parameter(default=256, minimum=64, maximum=2048, step=64, unit="px", help="Height of the picture, a multiple of 64."),
         "num_inference_steps": Parameter(default=20, minimum=1, maximum=150, step=1, help="Denoising steps: more is finer and slower."),
         "guidance_scale": Parameter(default=1.0, minimum=1.0, maximum=30.0, step=0.5, help="How strongly the prompt is followed; 1 is off and twice as fast."),
+        "eta": Parameter(default=0.0, minimum=0.0, maximum=1.0, step=0.05, help="New noise at every step of DDIM and TCD: 0 is none, 1 as much as DDPM's."),
         "num_images": Parameter(default=1, minimum=1, maximum=8, step=1, help="Pictures made with seed, seed + 1, …"),
         "seed": Parameter(default=0, minimum=0, maximum=MAX_SEED, step=1, help="The same seed makes the same picture."),
     }
@@ -143,6 +144,7 @@ class GenerationRequest:
     height: int = 256
     num_inference_steps: int = 20
     guidance_scale: float = 1.0
+    eta: float = 0.0
     guess_mode: bool = False
     """The original's: every unit in mode "control"; an empty prompt is fine."""
     norm_preserving: bool = False

@@ -28,6 +28,7 @@ NUMBERS: Mapping[str, str] = {
     "seed": "seed",
     "steps": "num_inference_steps",
     "guidance_scale": "guidance_scale",
+    "eta": "eta",
     "num_images": "num_images",
 }
 """Flag to field of the request; bounds and help are the request's own."""

@@ -38,6 +38,7 @@ def denoise(
     *,
     guidance_scale: float,
     norm_preserving: bool,
+    eta: float,
     generator: torch.Generator,
     on_step: Callable[[Progress], None],
     cancelled: Callable[[], bool],
@@ -48,7 +49,7 @@ def denoise(
     the U-Net on both sides in one batch where `text` holds two. Raises CancelledError before the next network runs.
     """
     latents = noise * scheduler.init_noise_sigma
-    options = _step_options(scheduler, generator)
+    options = _step_options(scheduler, generator, eta)
     steps = len(scheduler.timesteps)
     for step, timestep in enumerate(scheduler.timesteps):
         _stop_if(cancelled)
@@ -76,9 +77,10 @@ def denoise(
     return latents
 
 
-def _step_options(scheduler: Any, generator: torch.Generator) -> dict[str, Any]:
-    """The generator for schedulers that draw noise at every step; others do not take one."""
-    return {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
+def _step_options(scheduler: Any, generator: torch.Generator, eta: float) -> dict[str, Any]:
+    """What this scheduler's steps take: a generator where they draw noise, eta where they ask how much."""
+    taken = inspect.signature(scheduler.step).parameters
+    return {name: value for name, value in (("generator", generator), ("eta", eta)) if name in taken}
 
 
 def _stop_if(cancelled: Callable[[], bool]) -> None:

@@ -95,6 +95,7 @@ def generate(
                 controls,
                 guidance_scale=request.guidance_scale,
                 norm_preserving=request.norm_preserving,
+                eta=request.eta,
                 generator=generator,
                 on_step=_teller(base, scheduler, index, on_step),
                 cancelled=cancelled,

@@ -21,22 +21,49 @@ class Sampler:
     title: str
     class_name: str = ""
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    from_pure_noise: bool = True
+    """Knows zero terminal SNR, which bases such as the embedded one were trained with."""
 
 
-def _sampler(id: str, title: str, class_name: str = "", **options: Any) -> Sampler:
-    return Sampler(id, title, class_name, MappingProxyType(options))
+SPACINGS = {"": "", "karras": " Karras", "exponential": " exponential"}
+"""How the noise levels are spread, where a class can choose: id and title of the row end in it."""
 
 
-# Only classes that know zero terminal SNR and v-prediction, which the embedded base needs.
+def _sampler(id: str, title: str, class_name: str, from_pure_noise: bool = True, **options: Any) -> Sampler:
+    return Sampler(id, title, class_name, MappingProxyType(options), from_pure_noise)
+
+
+def _spaced(id: str, title: str, class_name: str, from_pure_noise: bool = True, **options: Any) -> list[Sampler]:
+    """A row for every spacing; each says it of both, for the base's own choice must not leak in."""
+    return [
+        _sampler(
+            f"{id}_{spacing}".rstrip("_"),
+            title + ending,
+            class_name,
+            from_pure_noise,
+            use_karras_sigmas=spacing == "karras",
+            use_exponential_sigmas=spacing == "exponential",
+            **options,
+        )
+        for spacing, ending in SPACINGS.items()
+    ]
+
+
 SAMPLERS: tuple[Sampler, ...] = (
-    _sampler("default", "The model's own"),
+    Sampler("default", "The model's own"),
     _sampler("ddim", "DDIM", "DDIMScheduler", clip_sample=False),  # latents may leave [-1, 1]
-    _sampler("unipc", "UniPC", "UniPCMultistepScheduler"),
-    _sampler("dpmpp_2m", "DPM++ 2M", "DPMSolverMultistepScheduler", use_karras_sigmas=False),
-    _sampler("dpmpp_2m_karras", "DPM++ 2M Karras", "DPMSolverMultistepScheduler", use_karras_sigmas=True),
-    _sampler("dpmpp_2m_sde", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++"),
-    _sampler("euler", "Euler", "EulerDiscreteScheduler", use_karras_sigmas=False),
+    *_spaced("unipc", "UniPC", "UniPCMultistepScheduler"),
+    *_spaced("dpmpp_2m", "DPM++ 2M", "DPMSolverMultistepScheduler", algorithm_type="dpmsolver++"),
+    *_spaced("dpmpp_2m_sde", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++"),
+    *_spaced("dpmpp_sde", "DPM++ SDE", "DPMSolverSinglestepScheduler", False, algorithm_type="sde-dpmsolver++"),
+    *_spaced("euler", "Euler", "EulerDiscreteScheduler"),
     _sampler("euler_a", "Euler a", "EulerAncestralDiscreteScheduler"),
+    *_spaced("heun", "Heun", "HeunDiscreteScheduler", False),
+    *_spaced("lms", "LMS", "LMSDiscreteScheduler", False),
+    _sampler("pndm", "PNDM", "PNDMScheduler", False, skip_prk_steps=True),
+    _sampler("ddpm", "DDPM", "DDPMScheduler", clip_sample=False),
+    _sampler("lcm", "LCM, for weights made for it", "LCMScheduler", clip_sample=False),
+    _sampler("tcd", "TCD, for weights made for it", "TCDScheduler", clip_sample=False),
 )
 
 
@@ -53,5 +80,10 @@ def create_scheduler(id: str, base_scheduler: Any) -> Any:
     import diffusers
 
     row = sampler(id)
+    if base_scheduler.config.get("rescale_betas_zero_snr") and not row.from_pure_noise:
+        able = ", ".join(other.id for other in SAMPLERS if other.from_pure_noise)
+        raise InputError(
+            f"{row.title} cannot start from pure noise, as this base model was trained to; choose one of: {able}."
+        )
     cls = getattr(diffusers, row.class_name) if row.class_name else type(base_scheduler)
     return cls.from_config(base_scheduler.config, **row.options)

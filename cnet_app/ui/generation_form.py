@@ -83,9 +83,15 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
         with gr.Row():
             add("num_inference_steps", value=defaults.num_inference_steps, min_width=160)
             add("guidance_scale", value=defaults.guidance_scale, min_width=160)
-        fields["scheduler"] = gr.Dropdown(
-            [(row.title, row.id) for row in SAMPLERS], value="default", label="Sampler", elem_id=f"{name}-scheduler"
-        )
+        with gr.Row(equal_height=True):
+            fields["scheduler"] = gr.Dropdown(
+                [(row.title, row.id) for row in SAMPLERS],
+                value="default",
+                label="Sampler",
+                elem_id=f"{name}-scheduler",
+                min_width=160,
+            )
+            add("eta", min_width=160)
         fields["guess_mode"] = gr.Checkbox(
             label="Guess mode",
             info="Lets the map speak: its influence fades towards the deep layers, and the prompt may be empty.",

@@ -24,7 +24,7 @@ from torch import Tensor
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.latents import decode
 from cnet_app.diffusion.pipeline import generate
-from cnet_app.diffusion.schedulers import create_scheduler
+from cnet_app.diffusion.schedulers import SAMPLERS, create_scheduler
 from cnet_app.requests import GenerationRequest, encode_png
 from models.catalog import Family
 from models.loader import Base
@@ -76,6 +76,7 @@ def theirs(base: Base, nets: Sequence[ControlNetModel], request: GenerationReque
         "height": request.height,
         "num_inference_steps": request.num_inference_steps,
         "guidance_scale": request.guidance_scale,
+        "eta": request.eta,
         "controlnet_conditioning_scale": [u.conditioning_scale for u in request.units],
         "control_guidance_start": [u.control_guidance_start for u in request.units],
         "control_guidance_end": [u.control_guidance_end for u in request.units],
@@ -128,12 +129,20 @@ def test_two_units_with_ranges(
     assert_equal(monkeypatch, bases[family], nets[family], request)
 
 
-@pytest.mark.parametrize("scheduler", ["unipc", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "euler", "euler_a"])
+@pytest.mark.parametrize("scheduler", [row.id for row in SAMPLERS])
 def test_every_scheduler(
     monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets, scheduler: str
 ) -> None:
     request = request_for(unit(), scheduler=scheduler, guidance_scale=3)
     assert_equal(monkeypatch, bases["sd15"], nets["sd15"][:1], request)
+
+
+def test_new_noise_at_every_step(monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets) -> None:
+    request = request_for(unit(), scheduler="ddim", eta=1.0, guidance_scale=3)
+    assert_equal(monkeypatch, bases["sd15"], nets["sd15"][:1], request)
+    still, _ = ours(monkeypatch, bases["sd15"], nets["sd15"][:1], dataclasses.replace(request, eta=0.0))
+    noisy, _ = ours(monkeypatch, bases["sd15"], nets["sd15"][:1], request)
+    assert (still - noisy).abs().max() > 0.1
 
 
 def test_the_scheduler_that_comes_with_sd15(
