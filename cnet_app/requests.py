@@ -89,7 +89,7 @@ class ControlUnit:
     """PNG: the unit steers where it is white; None is everywhere."""
     mask_feather: float = 0.0
     controlnet: str | None = None
-    """Catalogue id, hub id or folder; None takes the registry's for the base's family."""
+    """Catalogue id, hub id, folder or file; None takes the registry's for the base's family."""
 
     def __post_init__(self) -> None:
         for name in ("condition", "annotator", "source_sha256", "controlnet"):

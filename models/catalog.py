@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 Family = Literal["embedded", "sd15", "sd21", "sdxl"]
 Kind = Literal["base", "controlnet", "annotator"]
 
+TITLES: Mapping[Family, str] = MappingProxyType(
+    {"embedded": "the embedded model", "sd15": "SD 1.5", "sd21": "SD 2.1", "sdxl": "SDXL"}
+)
 MB = 1_000_000
 
 

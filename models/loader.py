@@ -13,14 +13,12 @@ from typing import Any
 import torch
 
 from annotators.base import InputError
-from models.catalog import CATALOG, COMPONENTS_XL, Defaults, Family, File, Kind, entry, hub_entry, size_text
+from models.catalog import CATALOG, COMPONENTS_XL, TITLES, Defaults, Family, File, Kind, entry, hub_entry, size_text
 from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet, read_json
 from models.weights import Progress, fetch_row, find, offline
 
 _VAES = ("AutoencoderKL", "AutoencoderTiny")
 _TEXT_ENCODERS = ("CLIPTextModel", "CLIPTextModelWithProjection")
-
-TITLES: Mapping[Family, str] = {"embedded": "the embedded model", "sd15": "SD 1.5", "sd21": "SD 2.1", "sdxl": "SDXL"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def load_controlnet(
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
 ) -> Any:
-    """A ControlNetModel by catalogue id, folder or hub id. One of another family is refused before its weights are read."""
+    """A ControlNetModel by catalogue id, folder, file or hub id. One of another family is refused before its weights are read."""
     from diffusers import ControlNetModel
 
     from models.union import UnionInput
@@ -139,9 +137,11 @@ def load_controlnet(
     elif not Path(id).is_dir() and _is_hub_id(id):
         config_alone = replace(hub_entry(id, "controlnet"), files=(File("config.json", 0),))
         _check_controlnet(id, fetch_row(config_alone) / "config.json", family)
+    if row is None and Path(id).is_file():
+        return load_single_file(Path(id), family, dtype, device)
     folder = _folder(id, "controlnet", progress)
     if row is not None and not any(file.name == "config.json" for file in row.files):
-        return load_single_file(folder / row.files[0].name, dtype, device)
+        return load_single_file(folder / row.files[0].name, family, dtype, device)
     config = _check_controlnet(id, folder / "config.json", family)
     if "num_control_type" not in config:
         return load_network(ControlNetModel, folder, dtype, device)
@@ -223,7 +223,7 @@ def _folder(id: str, kind: Kind, progress: Progress | None) -> Path:
     if not _is_hub_id(id):
         known = ", ".join(row.id for row in CATALOG if row.kind == kind)
         raise InputError(
-            f"There is no {kind} {id!r}; give a folder in diffusers format, owner/name on the hub, or one of: {known}."
+            f"There is no {kind} {id!r}; give a folder in diffusers format, {'a file, ' if kind == 'controlnet' else ''}owner/name on the hub, or one of: {known}."
         )
     if kind == "controlnet":
         return fetch_row(hub_entry(id, kind), progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,6 +13,8 @@ import torch
 from safetensors import SafetensorError
 
 from annotators.base import InputError
+from models.catalog import TITLES, Family
+from models.checkpoints import load_controlnet_tensors
 from models.weights import DamagedError, MissingError, check_file, short
 
 READ_FAULTS = (
@@ -26,19 +28,6 @@ READ_FAULTS = (
     UnpicklingError,
 )
 """What the libraries raise over a bad folder, all of them with texts for programmers."""
-
-SDXL_CONTROLNET: Mapping[str, Any] = {
-    "cross_attention_dim": 2048,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-"""The config of every full-size SDXL ControlNet, for repositories that publish the tensors alone."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -94,19 +83,18 @@ def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.devi
     return _ready(network, device, files[0])
 
 
-def load_single_file(path: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
-    """An SDXL ControlNet out of a file of tensors without a config."""
+def load_single_file(path: Path, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """A ControlNet out of a file of tensors without a config; InputError where it is one of another family, or none."""
     from diffusers import ControlNetModel
-    from safetensors.torch import load_file
 
-    check_file(path)
+    config, state = load_controlnet_tensors(path, family)
     with torch.device("meta"):
-        network: Any = ControlNetModel(**SDXL_CONTROLNET)
+        network: Any = ControlNetModel(**config)
     try:
-        network.load_state_dict(load_file(path), strict=True, assign=True)
+        network.load_state_dict(state, strict=True, assign=True)
     except READ_FAULTS as error:
-        raise _unreadable(path, "its tensors are not those of an SDXL ControlNet") from error
-    return _ready(network.to(dtype), device, path)
+        raise _unreadable(path, f"its tensors are not those of a ControlNet for {TITLES[family]}") from error
+    return _ready(torch.nn.Module.to(network, dtype), device, path)
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -1,0 +1,128 @@
+"""ControlNets of one file, in diffusers' layout or the original's: what they are is read from their tensors, never from a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from pickle import UnpicklingError
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from annotators.base import InputError
+from models.catalog import TITLES, Family
+from models.weights import DamagedError, check_file, short
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+CONTROL_PREFIX = "control_model."
+"""Before the control part's tensors in a file that holds all of Stable Diffusion, or came out of one."""
+FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({768: "sd15", 1024: "sd21", 2048: "sdxl"})
+"""Numbers per word of the text encoders that a network was trained with."""
+HEAD_WIDTH = 64
+"""Channels of an attention head from SD 2 on; SD 1.5 has eight heads, however wide."""
+
+LAYERS = 2
+"""Residual layers a level, in every family."""
+
+Tensors = Mapping[str, Callable[[], Tensor]]
+"""Names to what reads the tensor, so that of a large file only what is used is read."""
+
+
+def load_controlnet_tensors(path: Path, expected: Family) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and state of the ControlNet in a file, in diffusers' layout.
+
+    One of another family, or none at all, is refused with an InputError before its tensors are read.
+    """
+    with ExitStack() as stack:
+        tensors = _control_part(path, _open(path, stack))
+        family = _family(path, tensors)
+        if family != expected:
+            raise InputError(
+                f"{path.name} is a ControlNet for {TITLES[family]}, but the base is {TITLES[expected]}; choose one for that."
+            )
+        # Copied, for a tensor mapped from a file may lie askew in memory, where sums round in another way.
+        state = {name: read().clone() for name, read in tensors.items()}
+    if "time_embed.0.weight" in state:
+        from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+
+        state = convert_controlnet_checkpoint(state, {"layers_per_block": LAYERS})
+    return _config(family, state), state
+
+
+def _open(path: Path, stack: ExitStack) -> Tensors:
+    check_file(path)
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        file: Any = stack.enter_context(safe_open(path, "pt"))
+        return {name: _reader(file, name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except UnpicklingError as error:
+        raise InputError(
+            f"{path.name} holds more than tensors and might run code, so it is not opened; get it as .safetensors."
+        ) from error
+    except (RuntimeError, OSError, ValueError, EOFError) as error:
+        raise DamagedError(
+            f"{path.name} in {short(path.parent)} cannot be read; delete it and get it again."
+        ) from error
+    content = content.get("state_dict", content) if isinstance(content, dict) else {}
+    return {name: lambda value=value: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _reader(file: Any, name: str) -> Callable[[], Tensor]:
+    return lambda: file.get_tensor(name)
+
+
+def _control_part(path: Path, tensors: Tensors) -> Tensors:
+    """Without the rest of Stable Diffusion, and without the prefix."""
+    if any(name.startswith(CONTROL_PREFIX) for name in tensors):
+        tensors = {
+            name.removeprefix(CONTROL_PREFIX): read for name, read in tensors.items() if name.startswith(CONTROL_PREFIX)
+        }
+    if not {"zero_convs.0.0.weight", "controlnet_down_blocks.0.weight"} & set(tensors):
+        raise InputError(f"{path.name} is no ControlNet: it has none of the layers that join one to its base.")
+    return tensors
+
+
+def _family(path: Path, tensors: Tensors) -> Family:
+    name = next((name for name in tensors if name.endswith("attn2.to_k.weight")), None)
+    width = tensors[name]().shape[1] if name else 0
+    if width not in FAMILY_BY_WIDTH:
+        raise InputError(f"{path.name} is a ControlNet for a base with {width} numbers a word, which none here has.")
+    return FAMILY_BY_WIDTH[width]
+
+
+def _config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The arguments of ControlNetModel: sizes from the tensors, the number of heads from the family."""
+    levels = _count(state, "down_blocks")
+    widths = tuple(len(state[f"down_blocks.{level}.resnets.0.conv1.weight"]) for level in range(levels))
+    depths = [_count(state, f"down_blocks.{level}.attentions.0.transformer_blocks") for level in range(levels)]
+    hints = [len(state["controlnet_cond_embedding.conv_in.weight"])]
+    blocks = _count(state, "controlnet_cond_embedding.blocks")
+    hints += [len(state[f"controlnet_cond_embedding.blocks.{block}.weight"]) for block in range(1, blocks, 2)]
+    config: dict[str, Any] = {
+        "block_out_channels": widths,
+        "down_block_types": tuple("CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths),
+        "transformer_layers_per_block": tuple(max(depth, 1) for depth in depths),
+        "layers_per_block": LAYERS,
+        "cross_attention_dim": next(width for width, other in FAMILY_BY_WIDTH.items() if other == family),
+        "use_linear_projection": family != "sd15",
+        "attention_head_dim": 8 if family == "sd15" else tuple(max(width // HEAD_WIDTH, 1) for width in widths),
+        "conditioning_embedding_out_channels": tuple(hints),
+    }
+    if family == "sdxl":
+        config |= {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 256,
+            "projection_class_embeddings_input_dim": state["add_embedding.linear_1.weight"].shape[1],
+        }
+    return config
+
+
+def _count(state: Iterable[str], prefix: str) -> int:
+    """How many numbered parts a prefix has."""
+    return len({name[len(prefix) + 1 :].split(".")[0] for name in state if name.startswith(f"{prefix}.")})

@@ -1,0 +1,194 @@
+"""ControlNets of one file: both layouts, every family, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import ControlNetModel
+from safetensors.torch import save_file
+from torch import Tensor
+
+from annotators.base import InputError
+from models.catalog import Family
+from models.loader import load_controlnet
+from models.weights import DamagedError
+
+SIZES: dict[Family, dict[str, Any]] = {
+    "sd15": {
+        "block_out_channels": (32, 64, 64, 64),
+        "cross_attention_dim": 768,
+        "conditioning_embedding_out_channels": (4, 8, 12, 16),
+    },
+    "sd21": {
+        "block_out_channels": (64, 128, 128, 128),
+        "cross_attention_dim": 1024,
+        "attention_head_dim": (1, 2, 2, 2),
+        "use_linear_projection": True,
+        "conditioning_embedding_out_channels": (4, 8, 12, 16),
+    },
+    "sdxl": {
+        "block_out_channels": (64, 128, 128),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "transformer_layers_per_block": (1, 2, 3),
+        "cross_attention_dim": 2048,
+        "attention_head_dim": (1, 2, 2),
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+        "conditioning_embedding_out_channels": (4, 8, 12, 16),
+    },
+}
+"""The families' own layouts, but narrow."""
+ORIGINAL_NAMES = [
+    (r"time_embedding\.linear_1", "time_embed.0"),
+    (r"time_embedding\.linear_2", "time_embed.2"),
+    (r"^conv_in", "input_blocks.0.0"),
+    (r"controlnet_down_blocks\.(\d+)", r"zero_convs.\1.0"),
+    (r"controlnet_mid_block", "middle_block_out.0"),
+    (r"controlnet_cond_embedding\.conv_in", "input_hint_block.0"),
+    (r"controlnet_cond_embedding\.conv_out", "input_hint_block.14"),
+    (r"controlnet_cond_embedding\.blocks\.(\d+)", lambda m: f"input_hint_block.{2 + 2 * int(m[1])}"),
+    (r"down_blocks\.(\d)\.resnets\.(\d)", lambda m: f"input_blocks.{1 + 3 * int(m[1]) + int(m[2])}.0"),
+    (r"down_blocks\.(\d)\.attentions\.(\d)", lambda m: f"input_blocks.{1 + 3 * int(m[1]) + int(m[2])}.1"),
+    (r"down_blocks\.(\d)\.downsamplers\.0\.conv", lambda m: f"input_blocks.{3 + 3 * int(m[1])}.0.op"),
+    (r"mid_block\.resnets\.(\d)", lambda m: f"middle_block.{2 * int(m[1])}"),
+    (r"mid_block\.attentions\.0", "middle_block.1"),
+    (r"\.norm1\.(weight|bias)$", r".in_layers.0.\1"),
+    (r"\.conv1\.", ".in_layers.2."),
+    (r"\.time_emb_proj\.", ".emb_layers.1."),
+    (r"\.norm2\.(weight|bias)$", r".out_layers.0.\1"),
+    (r"\.conv2\.", ".out_layers.3."),
+    (r"\.conv_shortcut\.", ".skip_connection."),
+]
+"""diffusers' names to those of the original repository's cldm/cldm.py."""
+
+
+def create(family: Family) -> ControlNetModel:
+    torch.manual_seed(0)
+    made = ControlNetModel(**SIZES[family])
+    silent: list[Any] = [*made.controlnet_down_blocks, made.controlnet_mid_block]
+    for layer in (*silent, made.controlnet_cond_embedding.conv_out):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+    return made.eval()
+
+
+def original_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    renamed = {}
+    for name, tensor in state.items():
+        in_transformer = "transformer_blocks" in name
+        for pattern, new in ORIGINAL_NAMES:
+            if not (in_transformer and pattern.startswith(r"\.")):
+                name = re.sub(pattern, new, name)
+        renamed[name] = tensor
+    return renamed
+
+
+def residuals(net: Any, family: Family) -> list[Tensor]:
+    torch.manual_seed(1)
+    width = SIZES[family]["cross_attention_dim"]
+    added = {"text_embeds": torch.randn(1, 1280), "time_ids": torch.ones(1, 6)} if family == "sdxl" else None
+    with torch.no_grad():
+        down, middle = net(
+            torch.randn(1, 4, 8, 8), 500, torch.randn(1, 7, width), torch.rand(1, 3, 64, 64),
+            added_cond_kwargs=added, return_dict=False,
+        )  # fmt: skip
+    return [*down, middle]
+
+
+def assert_same(loaded: Any, made: ControlNetModel, family: Family) -> None:
+    for one, other in zip(residuals(loaded, family), residuals(made, family), strict=True):
+        assert other.abs().max() > 1e-3
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("family", SIZES)
+def test_a_file_in_diffusers_layout(tmp_path: Path, family: Family) -> None:
+    made = create(family)
+    save_file(made.state_dict(), tmp_path / "any.safetensors")
+    assert_same(load_controlnet(str(tmp_path / "any.safetensors"), family), made, family)
+
+
+@pytest.mark.parametrize("family", ["sd15", "sd21"])
+@pytest.mark.parametrize("kind", ["control_v11p.pth", "control.safetensors", "alone.pth"])
+def test_a_file_in_the_original_layout(tmp_path: Path, family: Family, kind: str) -> None:
+    made = create(family)
+    state = original_layout(made.state_dict())
+    assert "input_blocks.11.0.out_layers.3.weight" in state
+    assert "middle_block.1.transformer_blocks.0.attn2.to_k.weight" in state
+    if kind != "alone.pth":
+        state = {f"control_model.{name}": tensor.clone() for name, tensor in state.items()}
+    if kind.endswith("safetensors"):
+        save_file(state, tmp_path / kind)
+    else:
+        torch.save({"state_dict": state} if kind.startswith("control") else state, tmp_path / kind)
+    assert_same(load_controlnet(str(tmp_path / kind), family), made, family)
+
+
+@pytest.mark.parametrize("kind", ["all.pth", "all.safetensors"])
+def test_of_a_file_with_all_of_stable_diffusion_only_the_control_part_is_read(tmp_path: Path, kind: str) -> None:
+    made = create("sd15")
+    state = {f"control_model.{name}": tensor for name, tensor in original_layout(made.state_dict()).items()}
+    state |= {"model.diffusion_model.out.2.weight": torch.full((4, 4), torch.nan), "cond_stage_model.x": torch.ones(1)}
+    path = tmp_path / kind
+    save_file(state, path) if kind.endswith("safetensors") else torch.save(state, path)
+    assert_same(load_controlnet(str(path), "sd15"), made, "sd15")
+
+
+def test_another_family_is_refused_by_its_tensors_whatever_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "control_sdxl.safetensors"
+    save_file(create("sd15").state_dict(), path)
+    with pytest.raises(InputError, match=r"control_sdxl.safetensors is a ControlNet for SD 1.5, but the base is SDXL"):
+        load_controlnet(str(path), "sdxl")
+
+
+def test_what_is_no_controlnet_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lora.safetensors"
+    save_file({"lora_unet_down.alpha": torch.ones(1)}, path)
+    with pytest.raises(InputError, match="lora.safetensors is no ControlNet"):
+        load_controlnet(str(path), "sd15")
+
+
+def test_a_base_of_unknown_width_is_refused(tmp_path: Path) -> None:
+    state = {
+        name: t[:, :9].contiguous() if "attn2.to_k" in name else t for name, t in create("sd15").state_dict().items()
+    }
+    save_file(state, tmp_path / "odd.safetensors")
+    with pytest.raises(InputError, match="for a base with 9 numbers a word"):
+        load_controlnet(str(tmp_path / "odd.safetensors"), "sd15")
+
+
+class _Runs:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (os.environ["RUNS_HERE"],)
+
+
+def test_a_pickle_that_runs_code_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNS_HERE", str(tmp_path / "ran"))
+    torch.save({"control_model.zero_convs.0.0.weight": _Runs()}, tmp_path / "evil.pth")
+    with pytest.raises(InputError, match="evil.pth holds more than tensors and might run code"):
+        load_controlnet(str(tmp_path / "evil.pth"), "sd15")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["half.pth", "half.safetensors"])
+def test_a_half_file_is_damaged(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / kind
+    state = create("sd15").state_dict()
+    save_file(state, path) if kind.endswith("safetensors") else torch.save(state, path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DamagedError, match=kind):
+        load_controlnet(str(path), "sd15")
+
+
+def test_a_file_with_a_tensor_missing_is_damaged(tmp_path: Path) -> None:
+    state = create("sd15").state_dict()
+    del state["mid_block.resnets.0.conv1.weight"]
+    save_file(state, tmp_path / "gap.safetensors")
+    with pytest.raises(DamagedError, match=r"gap.safetensors .* its tensors are not those of a ControlNet for SD 1.5"):
+        load_controlnet(str(tmp_path / "gap.safetensors"), "sd15")
