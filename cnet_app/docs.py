@@ -1,4 +1,4 @@
-"""Writes what can be derived: docs/conditions.md, docs/cli.md, and the tables of README.md and THIRD_PARTY.md.
+"""Writes what can be derived: docs/conditions.md, docs/cli.md, docs/control.md with its drawing, and the tables of README.md and THIRD_PARTY.md.
 
 `python -m cnet_app.docs` rewrites them; a test fails when they are stale.
 """
@@ -15,6 +15,7 @@ from annotators.base import Annotator, Parameter, parameters
 from annotators.registry import annotator
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.conditions import CONDITIONS, Condition
+from cnet_app.modes import CUSTOM, MODES, Mode
 from cnet_app.settings import Settings
 from models.catalog import CATALOG, Weights, entry, size_text
 
@@ -25,9 +26,45 @@ CLI_INTRODUCTION = """\
 in what was given (one sentence on standard error says which), 3 where weights are missing, 1 for a fault of the program."""
 
 
+WEIGHTS_DRAWING = "images/control_weights.svg"
+SD_REDUCTIONS = (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8)
+"""Of the blocks of an SD 1.5 or 2.1 ControlNet; see cnet_app.modes."""
+CONTROL_INTRODUCTION = """\
+A ControlNet adds to its base at thirteen places (ten for SDXL): the skip connections of the encoder from the shallowest,
+which holds the details, to the deepest, and last the middle block, which holds what the picture is about. Guidance runs the
+base twice a step, with the prompt and with the negative prompt, and moves on from the second towards the first. A mode says
+how much each block counts, and whether the side of the negative prompt is steered too."""
+CONTROL_ADVICE = """\
+## Which one to take
+
+- **Balanced** is how ControlNets are trained, and right for nearly everything. Lower `conditioning_scale` first where the map
+  is too strict.
+- Where the prompt is hardly heard: **my prompt is more important**, or end the control early (`end=0.6`).
+- Without a prompt, or with one that says something else than the map: **ControlNet is more important** (guess mode), with
+  50 steps and guidance 3 to 5. Guidance then strengthens the map, for only the prompt's side has it.
+- **Resolution weights** are the paper's own (section 3.4). They reach 8 at the middle block: take them with
+  `conditioning_scale` around 0.2, or the normalised ones.
+- **Unbalanced** and **custom** are for trying out.
+
+A mode belongs to a unit: several in one picture may have different ones. `guess_mode` sets it for all units.
+
+## Where and when
+
+- `control_guidance_start`, `control_guidance_end`: fractions of the steps. Outside them the ControlNet is not run at all.
+- `strength_curve`: points of fraction and factor, straight lines between them: `curve=0:1/0.5:0` lets go in the first half.
+- `mask`: a picture; the unit steers where it is white. `mask_feather` softens its border by so many pixels.
+- `norm_preserving`: the sum of several units takes, in each block, the norm of the strongest, so that it is never louder than
+  one alone and units that pull in different directions do not cancel out."""
+
+
 def create_documents(root: Path = ROOT) -> dict[Path, str]:
     """Every derived file and the text it should have."""
-    whole = {Path("docs/conditions.md"): conditions_page(), Path("docs/cli.md"): cli_page()}
+    whole = {
+        Path("docs/conditions.md"): conditions_page(),
+        Path("docs/cli.md"): cli_page(),
+        Path("docs/control.md"): control_page(),
+        Path(f"docs/{WEIGHTS_DRAWING}"): weights_drawing(),
+    }
     parts = {
         Path("README.md"): {"conditions": conditions_table()},
         Path("THIRD_PARTY.md"): {"weights": weights_table()},
@@ -64,6 +101,47 @@ def conditions_table() -> str:
 def conditions_page() -> str:
     """One section a condition: its annotators with their parameters, its ControlNets."""
     return "\n".join(["# Conditions", NOTE, "", *(_condition_section(row) for row in CONDITIONS)])
+
+
+def control_page() -> str:
+    """What the modes of control are, and when to take which."""
+    rows = [(f"`{row.id}`", row.title, row.help, _other_side(row)) for row in MODES.values()]
+    table = _table(("Mode", "Title", "What it does", "Negative prompt's side"), rows)
+    drawing = f"![How much each block counts in every mode]({WEIGHTS_DRAWING})"
+    sheet = (
+        "The embedded model on one map under every mode, guidance 3: the map, then four seeds.\n\n"
+        "![Pictures under every mode](sheets/modes.jpg)"
+    )
+    return "\n\n".join(["# Control", NOTE, CONTROL_INTRODUCTION, table.rstrip(), drawing, sheet, f"{CONTROL_ADVICE}\n"])
+
+
+def _other_side(row: Mode) -> str:
+    if row.id == CUSTOM:
+        return "its own numbers"
+    return "as well" if row.both_sides else "not run"
+
+
+def weights_drawing() -> str:
+    """SVG: a bar a block for every mode, from the shallowest block to the middle one."""
+    bars, left, top, height = 14, 12, 34, 80
+    rows = [row for row in MODES.values() if row.id != CUSTOM]
+    panel = bars * len(SD_REDUCTIONS) + 2 * left
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{3 * panel}" height="{2 * (top + height + 30)}" '
+        'font-family="sans-serif" font-size="12" fill="#888">'
+    ]
+    for number, row in enumerate(rows):
+        weights = row.weights(SD_REDUCTIONS)
+        x, y = number % 3 * panel + left, number // 3 * (top + height + 30) + top
+        parts.append(f'<text x="{x}" y="{y - 10}">{row.id}</text>')
+        for block, weight in enumerate(weights):
+            tall = height * weight / max(1, *weights)
+            parts.append(
+                f'<rect x="{x + bars * block}" y="{y + height - tall:.1f}" width="{bars - 3}" height="{tall:.1f}" '
+                'fill="#f97316"/>'
+            )
+        parts.append(f'<text x="{x}" y="{y + height + 16}">{weights[0]:.3g} … {weights[-1]:.3g}</text>')
+    return "\n".join([*parts, "</svg>", ""])
 
 
 def cli_page() -> str:

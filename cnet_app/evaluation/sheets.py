@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from PIL import Image as PillowImage
 from annotators.images import resize
 from cnet_app.conditions import CONDITIONS
 from cnet_app.evaluation.embedded import FAMILY, FIRST_SEED, Studio, judge_of, load_studio, unit
+from cnet_app.modes import CUSTOM, MODES
 from cnet_app.requests import ControlUnit
 from cnet_app.world import control_images, create_scene
 from cnet_app.world.posters import HELD_OUT_PHOTOS, PALETTES, load_photo
@@ -25,7 +27,7 @@ GAP = 4
 
 
 def write_sheets(directory: Path) -> list[Path]:
-    """One JPEG a condition, one for pairs and one for real photos."""
+    """One JPEG a condition, one for pairs, one for real photos and one for the modes of control."""
     studio = load_studio()
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -47,6 +49,7 @@ def sheets(studio: Studio) -> Iterator[tuple[str, list[list[Image]]]]:
         yield row.id, rows
     yield "pose_and_depth", [pair(studio, seed) for seed in scenes_with("openpose")]
     yield "photos", list(photo_rows(studio))
+    yield "modes", list(mode_rows(studio))
 
 
 def scenes_with(condition: str, count: int = 2) -> list[int]:
@@ -79,6 +82,15 @@ def photo_rows(studio: Studio) -> Iterator[list[Image]]:
             prompts = [f"a poster in {palette} colours of a photo" for palette in list(PALETTES)[: len(SEEDS)]]
             made = [studio.picture(0, prompt, [unit(name, control)]) for prompt in prompts]
             yield [source, control, *made]
+
+
+def mode_rows(studio: Studio) -> Iterator[list[Image]]:
+    """One scene's canny map under every mode that needs no numbers, at a guidance that tells them apart."""
+    guided = replace(studio, base=replace(studio.base, defaults=replace(studio.base.defaults, guidance_scale=3.0)))
+    sample = create_scene(scenes_with("canny")[0], studio.size)
+    control = control_images(sample)["canny"]
+    for mode in (id for id in MODES if id != CUSTOM):
+        yield pictures(guided, [replace(unit("canny", control), control_mode=mode)], [control], sample.caption)
 
 
 def sheet(rows: Sequence[Sequence[Image]]) -> Image:
