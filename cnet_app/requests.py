@@ -7,7 +7,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, cast
@@ -27,8 +27,10 @@ MAX_NAME = 1_000
 MAX_PIXELS = 2048 * 2048
 MAX_UNITS = 8
 MAX_MAP_BYTES = 40_000_000
-"""Of all units' maps, as PNG; Pillow reads no more than 64 MiB of text back from a recipe, where they are base64."""
+"""Of all maps, masks and initial pictures, as PNG; Pillow reads no more than 64 MiB of text back from a recipe, where they are base64."""
 MAX_SEED = 2**32 - 1
+UNIT_PICTURES, PICTURES = ("control_image", "mask"), ("initial_image", "inpaint_mask")
+"""Fields of a unit and of a request that are PNGs, in base64 as JSON."""
 MAX_POINTS = 32
 BLOCK_WEIGHT = Parameter(default=1.0, minimum=0.0, maximum=16.0, help="Factor of one block of a ControlNet.")
 CURVE_PLACE = Parameter(default=0.0, minimum=0.0, maximum=1.0, help="Fraction of the steps.")
@@ -49,6 +51,7 @@ REQUEST_LIMITS: Mapping[str, Parameter] = MappingProxyType(
         "num_inference_steps": Parameter(default=20, minimum=1, maximum=150, step=1, help="Denoising steps: more is finer and slower."),
         "guidance_scale": Parameter(default=1.0, minimum=1.0, maximum=30.0, step=0.5, help="How strongly the prompt is followed; 1 is off and twice as fast."),
         "eta": Parameter(default=0.0, minimum=0.0, maximum=1.0, step=0.05, help="New noise at every step of DDIM and TCD: 0 is none, 1 as much as DDPM's."),
+        "strength": Parameter(default=1.0, minimum=0.0, maximum=1.0, step=0.05, help="How much of the initial picture is made anew; 1 keeps next to nothing."),
         "num_images": Parameter(default=1, minimum=1, maximum=8, step=1, help="Pictures made with seed, seed + 1, …"),
         "seed": Parameter(default=0, minimum=0, maximum=MAX_SEED, step=1, help="The same seed makes the same picture."),
     }
@@ -95,9 +98,7 @@ class ControlUnit:
         for name in ("condition", "annotator", "source_sha256", "controlnet"):
             _check_text(self, name, MAX_NAME, optional=name != "condition")
         condition(self.condition)
-        if not isinstance(self.control_image, bytes):
-            raise InputError(f"control_image is {shown(self.control_image)}, but it must be the bytes of a PNG.")
-        load_image(self.control_image)
+        _check_picture("control_image", self.control_image, optional=False)
         _check_numbers(self, UNIT_LIMITS)
         if self.control_guidance_start > self.control_guidance_end:
             raise InputError(
@@ -108,10 +109,7 @@ class ControlUnit:
         mode(self.control_mode)
         self._check_block_weights()
         object.__setattr__(self, "strength_curve", _checked_curve(self.strength_curve))
-        if self.mask is not None:
-            if not isinstance(self.mask, bytes):
-                raise InputError(f"mask is {shown(self.mask)}, but it must be the bytes of a PNG.")
-            load_image(self.mask)
+        _check_picture("mask", self.mask)
         object.__setattr__(self, "annotator_parameters", _plain_values(self.annotator_parameters))
 
     def _check_block_weights(self) -> None:
@@ -149,11 +147,18 @@ class GenerationRequest:
     """The original's: every unit in mode "control"; an empty prompt is fine."""
     norm_preserving: bool = False
     """Several units fight less: their sum takes, in every block, the norm of the strongest of them."""
+    initial_image: bytes | None = field(default=None, repr=False)
+    """PNG that the picture starts from, cropped to its size (image to image); None starts from noise."""
+    strength: float = 1.0
+    """Of the steps, the share that is run on the initial picture."""
+    inpaint_mask: bytes | None = field(default=None, repr=False)
+    """PNG: only where it is white the initial picture is made anew; elsewhere it stays, bit for bit."""
     num_images: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", _checked_units(self.units))
+        _check_bytes([*_pictures(self, PICTURES), *(p for unit in self.units for p in _pictures(unit, UNIT_PICTURES))])
         _check_numbers(self, REQUEST_LIMITS)
         for name in ("prompt", "negative_prompt"):
             _check_text(self, name, MAX_PROMPT)
@@ -162,6 +167,11 @@ class GenerationRequest:
         for name in ("guess_mode", "norm_preserving"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} is {shown(getattr(self, name))}, but it must be true or false.")
+        for name in PICTURES:
+            _check_picture(name, getattr(self, name))
+        if self.initial_image is None and (self.inpaint_mask is not None or self.strength < 1):
+            name = "strength" if self.inpaint_mask is None else "inpaint_mask"
+            raise InputError(f"{name} is given, but there is no initial_image for it; give one, or leave {name} out.")
         for name in ("width", "height"):
             if getattr(self, name) % 64:
                 raise InputError(
@@ -185,7 +195,7 @@ class GenerationRequest:
         """Plain JSON values; maps as base64 PNG."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         values["units"] = [_unit_to_json(unit) for unit in self.units]
-        return values
+        return values | {name: _to_base64(values[name]) for name in PICTURES}
 
     @classmethod
     def from_json(cls, values: object) -> GenerationRequest:
@@ -195,7 +205,7 @@ class GenerationRequest:
         if not isinstance(units, list):
             raise InputError("units is not a list; give a list of control units.")
         given["units"] = tuple(_unit_from_json(unit) for unit in cast(list[object], units))
-        return cls(**given)
+        return cls(**_from_base64(given, PICTURES))
 
     @classmethod
     def from_text(cls, text: str) -> GenerationRequest:
@@ -229,6 +239,14 @@ class GenerationResult:
 def _check_numbers(owner: object, limits: Mapping[str, Parameter]) -> None:
     for name, limit in limits.items():
         object.__setattr__(owner, name, limit.check(name, getattr(owner, name)))
+
+
+def _check_picture(name: str, data: object, optional: bool = True) -> None:
+    if optional and data is None:
+        return
+    if not isinstance(data, bytes):
+        raise InputError(f"{name} is {shown(data)}, but it must be the bytes of a PNG.")
+    load_image(data)
 
 
 def _checked_list(name: str, values: object) -> tuple[Any, ...]:
@@ -275,12 +293,19 @@ def _checked_units(units: object) -> tuple[ControlUnit, ...]:
         raise InputError("units must be a list of control units.")
     if len(units) > MAX_UNITS:
         raise InputError(f"The request has {len(units)} control units, but at most {MAX_UNITS} work together.")
-    size = sum(len(unit.control_image) + len(unit.mask or b"") for unit in units)
+    return tuple(units)
+
+
+def _pictures(owner: object, names: Iterable[str]) -> list[bytes]:
+    return [data for data in (getattr(owner, name) for name in names) if isinstance(data, bytes)]
+
+
+def _check_bytes(pictures: Iterable[bytes]) -> None:
+    size = sum(map(len, pictures))
     if size > MAX_MAP_BYTES:
         raise InputError(
-            f"The maps have {size / 1e6:.0f} MB, but at most {MAX_MAP_BYTES / 1e6:.0f} MB; make them smaller."
+            f"Maps and pictures have {size / 1e6:.0f} MB, but at most {MAX_MAP_BYTES / 1e6:.0f} MB; make them smaller."
         )
-    return tuple(units)
 
 
 def _plain_values(values: object) -> Mapping[str, Any]:
@@ -309,8 +334,7 @@ def _known_fields(cls: type, values: object, what: str) -> dict[str, Any]:
 
 def _unit_to_json(unit: ControlUnit) -> dict[str, Any]:
     values = {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit)}
-    values["control_image"] = base64.b64encode(unit.control_image).decode()
-    values["mask"] = unit.mask and base64.b64encode(unit.mask).decode()
+    values |= {name: _to_base64(values[name]) for name in UNIT_PICTURES}
     values["strength_curve"] = [list(point) for point in unit.strength_curve]
     values |= {name: list(values[name]) for name in ("block_weights", "unconditional_block_weights")}
     values["annotator_parameters"] = dict(unit.annotator_parameters)
@@ -321,10 +345,20 @@ def _unit_from_json(values: object) -> ControlUnit:
     given = _known_fields(ControlUnit, values, "control unit")
     if "condition" not in given or not isinstance(given.get("control_image"), str):
         raise InputError("A control unit needs condition and control_image, a PNG in base64.")
-    for name in ("control_image", "mask"):
-        if isinstance(given.get(name), str):
+    return ControlUnit(**_from_base64(given, UNIT_PICTURES))
+
+
+def _to_base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _from_base64(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """With the pictures among them as bytes; whatever else stands there is left for the checks."""
+    read = dict(values)
+    for name in names:
+        if isinstance(values.get(name), str):
             try:
-                given[name] = base64.b64decode(given[name], validate=True)
+                read[name] = base64.b64decode(values[name], validate=True)
             except ValueError as error:
                 raise InputError(f"{name} is not base64; give a PNG in base64.") from error
-    return ControlUnit(**given)
+    return read

@@ -63,6 +63,11 @@ WRONG_REQUESTS: list[tuple[dict[str, Any], str]] = [
     ({"height": 10**400}, "height is 1000"),
     ({"num_inference_steps": 0}, "num_inference_steps is 0"),
     ({"num_inference_steps": float("inf")}, "num_inference_steps is inf"),
+    ({"initial_image": "a.png"}, "initial_image is 'a.png', but it must be the bytes of a PNG"),
+    ({"initial_image": b""}, "empty"),
+    ({"strength": 0.5}, "strength is given, but there is no initial_image for it"),
+    ({"inpaint_mask": MAP}, "inpaint_mask is given, but there is no initial_image for it"),
+    ({"initial_image": MAP, "strength": 1.5}, "strength is 1.5, but it must be from 0 to 1"),
     ({"guidance_scale": 0.5}, "guidance_scale is 0.5, but it must be from 1 to 30"),
     ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
     ({"guidance_scale": None}, "guidance_scale is None"),
@@ -99,7 +104,7 @@ def test_request_refuses(values: dict[str, Any], sentence: str) -> None:
 
 def test_maps_larger_than_a_recipe_can_hold_are_refused() -> None:
     large = unit(control_image=MAP + bytes(14_000_000))
-    with pytest.raises(InputError, match=r"The maps have .* MB, but at most 40 MB"):
+    with pytest.raises(InputError, match=r"Maps and pictures have .* MB, but at most 40 MB"):
         GenerationRequest(units=(large,) * 3)
 
 
@@ -173,6 +178,9 @@ requests = st.builds(
     norm_preserving=st.booleans(),
     num_images=st.integers(1, 8),
     seed=st.integers(0, 2**32 - 8),
+    initial_image=st.just(MAP),
+    strength=st.floats(0, 1),
+    inpaint_mask=st.none() | st.just(MAP),
 )
 
 

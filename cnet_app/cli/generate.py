@@ -21,7 +21,7 @@ from cnet_app.diffusion.schedulers import SAMPLERS, sampler
 from cnet_app.jobs.engine import Engine, Progress, controlnet_id, create_engine
 from cnet_app.modes import MODES
 from cnet_app.recipe import read_request, save_picture
-from cnet_app.requests import REQUEST_LIMITS, GenerationRequest, GenerationResult
+from cnet_app.requests import REQUEST_LIMITS, GenerationRequest, GenerationResult, encode_png
 from cnet_app.settings import Settings
 
 NUMBERS: Mapping[str, str] = {
@@ -29,12 +29,15 @@ NUMBERS: Mapping[str, str] = {
     "steps": "num_inference_steps",
     "guidance_scale": "guidance_scale",
     "eta": "eta",
+    "strength": "strength",
     "num_images": "num_images",
 }
 """Flag to field of the request; bounds and help are the request's own."""
 TEXTS = ("prompt", "negative_prompt", "scheduler")
 SWITCHES = ("guess_mode", "norm_preserving")
-NOT_WITH_RECIPE = ("control", "base", "size", *SWITCHES, *NUMBERS, *TEXTS)
+FILES = {"image": "initial_image", "inpaint_mask": "inpaint_mask"}
+"""Flag to the field that holds the file's pixels."""
+NOT_WITH_RECIPE = ("control", *FILES, "base", "size", *SWITCHES, *NUMBERS, *TEXTS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         limit = REQUEST_LIMITS[name]
         text = f"{limit.help} A number{limit.range_text()}."
         parser.add_argument(f"--{flag.replace('_', '-')}", metavar="N", type=type(limit.default), help=text)
+    parser.add_argument("--image", metavar="FILE", help="a picture to start from; see --strength")
+    parser.add_argument(
+        "--inpaint-mask", metavar="FILE", help="where it is white --image is made anew; elsewhere it stays as it is"
+    )
     parser.add_argument("--size", metavar="WxH", help="width and height in px, multiples of 64; the base's own")
     parser.add_argument("--guess-mode", action="store_const", const=True, help="let the maps speak for an empty prompt")
     parser.add_argument(
@@ -106,6 +113,9 @@ def _make(args: argparse.Namespace, engine: Engine) -> GenerationResult:
     for flag, name in NUMBERS.items():
         value = getattr(args, flag)
         given[name] = value if value is None else REQUEST_LIMITS[name].check(name, value)
+    for flag, name in FILES.items():
+        if path := getattr(args, flag):
+            given[name] = encode_png(load_image(Path(path)))
     if args.size:
         given["width"], given["height"] = parse_size(args.size)
     if args.scheduler:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cnet_app.diffusion.control import Control, sum_residuals
 from cnet_app.diffusion.prompts import Text
+from cnet_app.diffusion.start import Start
 from cnet_app.errors import CancelledError
 
 
@@ -32,7 +33,7 @@ class Progress:
 def denoise(
     unet: Any,
     scheduler: Any,
-    noise: Tensor,
+    start: Start,
     text: Text,
     controls: Sequence[Control],
     *,
@@ -43,15 +44,15 @@ def denoise(
     on_step: Callable[[Progress], None],
     cancelled: Callable[[], bool],
 ) -> Tensor:
-    """(1, C, h, w) unit noise to latents, float32.
+    """From a start to finished latents, (1, C, h, w), float32.
 
     The scheduler has its timesteps set. Latents stay in float32 while the networks may be half precision. Guidance runs
     the U-Net on both sides in one batch where `text` holds two. Raises CancelledError before the next network runs.
     """
-    latents = noise * scheduler.init_noise_sigma
+    latents = start.latents
     options = _step_options(scheduler, generator, eta)
-    steps = len(scheduler.timesteps)
-    for step, timestep in enumerate(scheduler.timesteps):
+    steps = len(start.timesteps)
+    for step, timestep in enumerate(start.timesteps):
         _stop_if(cancelled)
         model_input = scheduler.scale_model_input(latents, timestep)
         batch = model_input.expand(len(text.states), -1, -1, -1).to(unet.dtype)
@@ -72,6 +73,7 @@ def denoise(
             unconditional, conditional = prediction.chunk(2)
             prediction = unconditional + guidance_scale * (conditional - unconditional)
         latents = scheduler.step(prediction, timestep, latents, **options, return_dict=False)[0]
+        latents = start.restore(latents, step)
         on_step(Progress(step + 1, steps, model_input, prediction, timestep))
     _stop_if(cancelled)
     return latents

@@ -1,4 +1,4 @@
-"""Between latents and pixels: the noise a seed means, and decoding."""
+"""Between latents and pixels: the noise a seed means, encoding and decoding."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ def create_noise(base: Base, width: int, height: int, generator: torch.Generator
     factor = base.vae_scale_factor
     shape = (1, base.unet.config["in_channels"], height // factor, width // factor)
     return torch.randn(shape, generator=generator, dtype=torch.float32).to(base.device)
+
+
+def encode(base: Base, pixels: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
+    """(H, W, 3) RGB to (1, C, h, w) latents, float32; an autoencoder that gives a distribution is sampled."""
+    image = torch.tensor(np.moveaxis(pixels, 2, 0)[None], dtype=torch.float32) / 127.5 - 1
+    encoded = base.vae.encode(image.to(base.device, base.vae.dtype))
+    latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.sample(generator)
+    return latents.float() * base.vae.config["scaling_factor"]
 
 
 def decode(base: Base, latents: Tensor) -> Tensor:

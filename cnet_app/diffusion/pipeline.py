@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from cnet_app.diffusion.control import has_effect, prepare_control
 from cnet_app.diffusion.denoise import Progress, denoise
-from cnet_app.diffusion.latents import create_noise, decode, to_pixels
+from cnet_app.diffusion.latents import decode, to_pixels
 from cnet_app.diffusion.previews import predict_original, preview
 from cnet_app.diffusion.prompts import encode_prompts, prompt_notes
 from cnet_app.diffusion.schedulers import create_scheduler
+from cnet_app.diffusion.start import create_start, keep_known
 from cnet_app.errors import InputError, OutOfMemoryError, StudioError
 from cnet_app.requests import GenerationRequest
 
@@ -80,17 +81,17 @@ def generate(
 
         pictures: list[Picture] = []
         for index in range(request.num_images):
-            # 4. Noise from the seed, and a scheduler without a past.
+            # 4. A scheduler without a past, and noise from the seed, alone or over the initial picture.
             generator = torch.Generator("cpu").manual_seed(request.seed + index)
-            noise = create_noise(base, request.width, request.height, generator)
             scheduler = create_scheduler(request.scheduler, base.scheduler)
             scheduler.set_timesteps(request.num_inference_steps, device=base.device)
+            start = create_start(base, scheduler, request, generator)
 
             # 5. Denoise, telling of every step.
             latents = denoise(
                 base.unet,
                 scheduler,
-                noise,
+                start,
                 text,
                 controls,
                 guidance_scale=request.guidance_scale,
@@ -110,7 +111,7 @@ def generate(
                 )
 
             # 7. Hand the picture over before the next one begins.
-            pictures.append(to_pixels(image))
+            pictures.append(keep_known(request, to_pixels(image)))
             on_picture(index, pictures[-1])
         return pictures
 

@@ -10,10 +10,21 @@ import gradio as gr
 
 from cnet_app.diffusion.schedulers import SAMPLERS
 from cnet_app.modes import CUSTOM, MODES
-from cnet_app.requests import MAX_PROMPT, MAX_SEED, REQUEST_LIMITS, UNIT_LIMITS, ControlUnit, GenerationRequest
-from cnet_app.ui.controls import parameter_input
+from cnet_app.requests import (
+    MAX_PROMPT,
+    MAX_SEED,
+    PICTURES,
+    REQUEST_LIMITS,
+    UNIT_LIMITS,
+    ControlUnit,
+    GenerationRequest,
+    encode_png,
+)
+from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from models.catalog import Defaults
 
+START_STRENGTH = 0.6
+"""Enough to change a picture, not so much that nothing of it is left."""
 RANDOM_SEED = f"() => Math.floor(Math.random() * {MAX_SEED + 1})"
 
 
@@ -30,7 +41,11 @@ class GenerationForm:
 
     def request(self, values: Sequence[Any], base: str, units: Sequence[ControlUnit]) -> GenerationRequest:
         """Raises InputError for what a user cannot want."""
-        return GenerationRequest(base=base, units=tuple(units), **dict(zip(self.fields, values, strict=True)))
+        given = dict(zip(self.fields, values, strict=True))
+        given |= {name: encode_png(read_photo(given[name])) if given[name] else None for name in PICTURES}
+        if given["initial_image"] is None:
+            del given["strength"]  # the slider speaks of that picture
+        return GenerationRequest(base=base, units=tuple(units), **given)
 
     @property
     def of_base(self) -> list[Any]:
@@ -104,6 +119,11 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
             max_length=MAX_PROMPT,
             elem_id=f"{name}-negative_prompt",
         )
+    with gr.Accordion("Start from a picture", open=False, elem_id=f"{name}-start"):
+        with gr.Row(equal_height=True):
+            for field, label in (("initial_image", "Picture"), ("inpaint_mask", "Mask: white is made anew")):
+                fields[field] = photo_input(label, elem_id=f"{name}-{field}", height=200)
+        add("strength", value=START_STRENGTH)
     dice.click(None, None, fields["seed"], js=RANDOM_SEED)
     return fields
 

@@ -131,7 +131,7 @@ def test_too_little_memory_is_told_and_the_next_job_works(
     bases: dict[Family, Base], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "create_noise", lambda *_: torch.empty(2**50))
+        patch.setattr(pipeline, "create_start", lambda *_: torch.empty(2**50))
         with pytest.raises(OutOfMemoryError, match="memory of cpu is too small for 64x64 pixels with 0 control units"):
             generate(bases["sd15"], [], request_for())
     generate(bases["sd15"], [], request_for())

@@ -14,6 +14,7 @@ from cnet_app.diffusion.denoise import Progress, denoise
 from cnet_app.diffusion.previews import predict_original
 from cnet_app.diffusion.prompts import Text
 from cnet_app.diffusion.schedulers import SAMPLERS, create_scheduler, sampler
+from cnet_app.diffusion.start import Start
 from cnet_app.errors import InputError
 from models.catalog import Family
 from models.loader import Base
@@ -45,7 +46,7 @@ def run(scheduler: Any, on_step: Any = lambda progress: None) -> Tensor:
     return denoise(
         PerfectUNet(scheduler),
         scheduler,
-        noise,
+        Start(noise * scheduler.init_noise_sigma, scheduler.timesteps),
         Text(torch.zeros(1, 1, 1)),
         (),
         guidance_scale=1,

@@ -1,0 +1,95 @@
+"""Where denoising starts: from noise, from a noisy picture, or from a picture of which only a part is made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from annotators.images import load_image, resize
+from cnet_app.diffusion.latents import create_noise, encode
+from cnet_app.errors import InputError
+from cnet_app.requests import GenerationRequest
+
+if TYPE_CHECKING:
+    from models.loader import Base
+
+Picture = NDArray[np.uint8]
+
+
+def _as_it_is(latents: Tensor, step: int) -> Tensor:
+    return latents
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the loop begins with."""
+
+    latents: Tensor
+    """(1, C, h, w), as noisy as the first timestep."""
+    timesteps: Tensor
+    restore: Callable[[Tensor, int], Tensor] = _as_it_is
+    """Latents after step 0 … to the same with the known part put back, where there is one."""
+
+
+def create_start(base: Base, scheduler: Any, request: GenerationRequest, generator: torch.Generator) -> Start:
+    """Of a request, on a scheduler that has its timesteps set; as diffusers' pipelines do it, with the same seed."""
+    if request.initial_image is None:
+        noise = create_noise(base, request.width, request.height, generator)
+        return Start(noise * scheduler.init_noise_sigma, scheduler.timesteps)
+    known = encode(base, initial_pixels(request), generator)
+    noise = create_noise(base, request.width, request.height, generator)
+    timesteps = _remaining(scheduler, request)
+    all_new = request.inpaint_mask is not None and request.strength == 1
+    latents = noise * scheduler.init_noise_sigma if all_new else scheduler.add_noise(known, noise, timesteps[:1])
+    if request.inpaint_mask is None:
+        return Start(latents, timesteps)
+    shape = (int(known.shape[2]), int(known.shape[3]))
+    mask = F.interpolate(torch.tensor(inpainted(request), dtype=torch.float32)[None, None], shape).to(known.device)
+
+    def restore(latents: Tensor, step: int) -> Tensor:
+        last = step + 1 == len(timesteps)
+        old = known if last else scheduler.add_noise(known, noise, timesteps[step + 1 : step + 2])
+        return (1 - mask) * old + mask * latents
+
+    return Start(latents, timesteps, restore)
+
+
+def _remaining(scheduler: Any, request: GenerationRequest) -> Tensor:
+    """The last `strength` of the timesteps."""
+    steps = request.num_inference_steps
+    skipped = steps - int(steps * request.strength)
+    if skipped == steps:
+        raise InputError(
+            f"strength is {request.strength:g}, which leaves none of {steps} steps; raise it, or num_inference_steps."
+        )
+    first = skipped * scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    return scheduler.timesteps[first:]
+
+
+def initial_pixels(request: GenerationRequest) -> Picture:
+    """The initial picture at the request's size, (H, W, 3)."""
+    assert request.initial_image is not None
+    return resize(load_image(request.initial_image), request.width, request.height, mode="crop")
+
+
+def inpainted(request: GenerationRequest) -> NDArray[np.bool_]:
+    """(H, W): True where the mask is white and the picture is made anew."""
+    assert request.inpaint_mask is not None
+    mask = resize(load_image(request.inpaint_mask), request.width, request.height, mode="crop", nearest=True)
+    return mask.max(axis=2) > 127
+
+
+def keep_known(request: GenerationRequest, made: Picture) -> Picture:
+    """Outside the mask the initial picture, bit for bit."""
+    if request.inpaint_mask is None:
+        return made
+    return np.where(inpainted(request)[..., None], made, initial_pixels(request))
