@@ -65,12 +65,7 @@ def generate(
                 f"The request has {len(request.units)} control units, but {len(controlnets)} ControlNets came."
             )
 
-        # 2. Read the prompts.
-        text = encode_prompts(base, request)
-        for note in prompt_notes(base, request):
-            on_note(note)
-
-        # 3. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
+        # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
         controls = [
             prepare_control(
                 unit, controlnet, request.width, request.height, "control" if request.guess_mode else unit.control_mode
@@ -78,6 +73,11 @@ def generate(
             for unit, controlnet in zip(request.units, controlnets, strict=True)
             if has_effect(unit)
         ]
+
+        # 3. Read the prompts.
+        text = encode_prompts(base, request, controls)
+        for note in prompt_notes(base, request):
+            on_note(note)
 
         pictures: list[Picture] = []
         for index in range(request.num_images):

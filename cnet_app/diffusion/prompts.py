@@ -13,6 +13,7 @@ from cnet_app.diffusion.prompt_syntax import parse_prompt
 from cnet_app.requests import GenerationRequest
 
 if TYPE_CHECKING:
+    from cnet_app.diffusion.control import Control
     from models.loader import Base
 
 
@@ -31,18 +32,24 @@ class Text:
         return Text(self.states[-1:], added)
 
 
-def guided(request: GenerationRequest) -> bool:
-    """Guidance at 1 changes nothing, so only beyond 1 is the unconditional side worked out."""
-    return request.guidance_scale > 1
+def guided(base: Base, request: GenerationRequest, controls: Sequence[Control] = ()) -> bool:
+    """Whether guidance changes anything: beyond 1, and where its two sides differ, by their prompts or by their control.
+
+    SDXL's always do: it takes an absent negative prompt as zeros.
+    """
+    same_words = len(base.text_encoders) == 1 and request.prompt == request.negative_prompt
+    same_control = all(control.conditional == control.unconditional for control in controls)
+    return request.guidance_scale > 1 and not (same_words and same_control)
 
 
-def encode_prompts(base: Base, request: GenerationRequest) -> Text:
+def encode_prompts(base: Base, request: GenerationRequest, controls: Sequence[Control] = ()) -> Text:
     """The request's prompts as `Text`, of any length: see `read_chunks`."""
-    texts = [request.negative_prompt, request.prompt] if guided(request) else [request.prompt]
+    both = guided(base, request, controls)
+    texts = [request.negative_prompt, request.prompt] if both else [request.prompt]
     read = [[read_chunks(*pair, text) for pair in _pairs(base)] for text in texts]
     longest = max(len(chunks) for encoders in read for chunks in encoders)
     encoded = [_encode(base, encoders, longest) for encoders in read]
-    if guided(request) and len(base.text_encoders) > 1 and not request.negative_prompt:
+    if both and len(base.text_encoders) > 1 and not request.negative_prompt:
         # SDXL was trained to take an absent prompt as zeros, not as the encoding of the empty text.
         states, pooled = encoded[1]
         encoded[0] = torch.zeros_like(states), torch.zeros_like(pooled)
@@ -98,7 +105,7 @@ def token_count(base: Base, text: str) -> int:
 def prompt_notes(base: Base, request: GenerationRequest) -> tuple[str, ...]:
     """A sentence for each prompt that is read in several parts, or not at all."""
     notes = [_length_note(base, "prompt", request.prompt)]
-    if guided(request):
+    if request.guidance_scale > 1:
         notes.append(_length_note(base, "negative_prompt", request.negative_prompt))
     elif request.negative_prompt:
         notes.append("negative_prompt has no effect at guidance_scale 1; raise guidance_scale to use it.")

@@ -269,6 +269,26 @@ def test_without_guidance_only_the_prompts_side_runs(
     assert runs == {"net": 4, "net rows": 4, "unet": 4, "unet rows": 4}
 
 
+@pytest.mark.parametrize(
+    ("family", "values", "rows"),
+    [
+        ("sd15", {}, 4),
+        ("sd15", {"control_mode": "control"}, 8),
+        ("sd15", {"control_mode": "custom", "block_weights": (1.0,) * 5, "unconditional_block_weights": (1.0,) * 5}, 4),
+        ("sdxl", {}, 8),
+    ],
+    ids=str,
+)
+def test_guidance_between_two_equal_sides_does_not_run(
+    bases: dict[Family, Base], nets: Nets, count_runs: CountRuns, family: Family, values: dict[str, Any], rows: int
+) -> None:
+    base, net = bases[family], nets[family][0]
+    assert family != "sd15" or len(reductions(net)) == 5
+    runs = count_runs(unet=base.unet)
+    generate(base, [net], request_for(unit(**values), prompt="", guidance_scale=5, num_inference_steps=4))
+    assert runs["unet rows"] == rows
+
+
 def test_the_hint_is_encoded_once_for_all_pictures(
     bases: dict[Family, Base], nets: Nets, count_runs: CountRuns
 ) -> None:
