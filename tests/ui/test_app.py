@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
 
+from annotators.images import load_image
 from cnet_app.conditions import CONDITIONS
 from cnet_app.jobs.runner import Runner
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, create_theme
+from cnet_app.ui.generation_form import GenerationForm, build_prompt, build_settings
+from models.catalog import Defaults
 from tests.jobs.fake_engine import FakeEngine
 
 
@@ -102,6 +106,20 @@ def test_a_bad_file_leaves_a_sentence_in_sight_and_raises_a_note(built: gr.Block
     assert control_image is None
     assert "text.png" in note
     assert str(tmp_path) not in note
+
+
+def test_a_picture_to_start_from_is_part_of_the_request(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(data.astronaut()[::4, ::4]).save(path)
+    with gr.Blocks():
+        form = GenerationForm(build_prompt("form", "") | build_settings("form", Defaults(64, 2.0, 4)))
+    values = {name: component.value for name, component in form.fields.items()}
+    plain = form.request(list(values.values()), "embedded", [])
+    assert (plain.initial_image, plain.strength) == (None, 1)
+    begun = form.request(list((values | {"initial_image": str(path)}).values()), "embedded", [])
+    assert begun.strength == values["strength"] < 1
+    assert begun.initial_image is not None
+    assert np.array_equal(load_image(begun.initial_image), data.astronaut()[::4, ::4])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, 65, 10**9, -1])
