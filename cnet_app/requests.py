@@ -46,8 +46,8 @@ UNIT_LIMITS: Mapping[str, Parameter] = MappingProxyType(
 )  # fmt: skip
 REQUEST_LIMITS: Mapping[str, Parameter] = MappingProxyType(
     {
-        "width": Parameter(default=256, minimum=64, maximum=2048, step=64, unit="px", help="Width of the picture, a multiple of 64."),
-        "height": Parameter(default=256, minimum=64, maximum=2048, step=64, unit="px", help="Height of the picture, a multiple of 64."),
+        "width": Parameter(default=256, minimum=64, maximum=2048, step=8, unit="px", help="Width of the picture; multiples of 64 are best."),
+        "height": Parameter(default=256, minimum=64, maximum=2048, step=8, unit="px", help="Height of the picture; multiples of 64 are best."),
         "num_inference_steps": Parameter(default=20, minimum=1, maximum=150, step=1, help="Denoising steps: more is finer and slower."),
         "guidance_scale": Parameter(default=1.0, minimum=1.0, maximum=30.0, step=0.5, help="How strongly the prompt is followed; 1 is off and twice as fast."),
         "eta": Parameter(default=0.0, minimum=0.0, maximum=1.0, step=0.05, help="New noise at every step of DDIM and TCD: 0 is none, 1 as much as DDPM's."),
@@ -172,11 +172,6 @@ class GenerationRequest:
         if self.initial_image is None and (self.inpaint_mask is not None or self.strength < 1):
             name = "strength" if self.inpaint_mask is None else "inpaint_mask"
             raise InputError(f"{name} is given, but there is no initial_image for it; give one, or leave {name} out.")
-        for name in ("width", "height"):
-            if getattr(self, name) % 64:
-                raise InputError(
-                    f"{name} is {getattr(self, name)}, but it must be a multiple of 64, such as 256 or 512."
-                )
         if self.width * self.height > MAX_PIXELS:
             raise InputError(
                 f"The size is {self.width}x{self.height}, but a picture has at most {MAX_PIXELS:,} pixels."

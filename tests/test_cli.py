@@ -118,7 +118,7 @@ def test_bad_files_end_in_one_sentence_and_code_2(call: Call, tmp_path: Path, ma
         ("generate --output {dir} --guidance-scale nan", "guidance_scale is nan"),
         ("generate --output {dir} --seed -1", "seed is -1"),
         ("generate --output {dir} --seed 1.5", "Argument --seed: invalid int value: '1.5'"),
-        ("generate --output {dir} --size 100x100", "width is 100"),
+        ("generate --output {dir} --size 50x100", "width is 50"),
         ("generate --output {dir} --scheduler best", "There is no scheduler 'best'"),
         ("generate --output {dir} --recipe {photo}", "holds no recipe"),
         ("generate --output {dir} --recipe {photo} --steps 3", "leave out --steps"),

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inpaint-mask", metavar="FILE", help="where it is white --image is made anew; elsewhere it stays as it is"
     )
-    parser.add_argument("--size", metavar="WxH", help="width and height in px, multiples of 64; the base's own")
+    parser.add_argument("--size", metavar="WxH", help="width and height in px, best multiples of 64; the base's own")
     parser.add_argument("--guess-mode", action="store_const", const=True, help="let the maps speak for an empty prompt")
     parser.add_argument(
         "--norm-preserving",

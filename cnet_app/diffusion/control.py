@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from annotators.images import load_image, resize
 from cnet_app.diffusion.prompts import Text
+from cnet_app.diffusion.sizes import STEP, pad
 from cnet_app.errors import InputError
 from cnet_app.modes import CUSTOM, Weights, mode
 from cnet_app.requests import ControlUnit
@@ -27,8 +28,6 @@ from cnet_app.requests import ControlUnit
 if TYPE_CHECKING:
     from diffusers import ControlNetModel
 
-HINT_STRIDE = 8
-"""Pixels of a map to one latent, in every ControlNet."""
 COLOUR_CODED = ("segmentation", "openpose")
 """Conditions whose colours are labels: a blend of two would be a third label."""
 
@@ -132,17 +131,17 @@ def block_masks(
     grey = cv2.cvtColor(resize(load_image(unit.mask), width, height, mode="crop"), cv2.COLOR_RGB2GRAY)
     if unit.mask_feather:
         grey = cv2.GaussianBlur(grey, (0, 0), unit.mask_feather)
-    mask = torch.tensor(grey, dtype=torch.float32)[None, None] / 255
-    shapes = [(-(-height // (HINT_STRIDE * size)), -(-width // (HINT_STRIDE * size))) for size in sizes]
+    mask = torch.tensor(pad(grey), dtype=torch.float32)[None, None] / 255
+    shapes = [(-(-height // (STEP * size)), -(-width // (STEP * size))) for size in sizes]
     return tuple(F.adaptive_avg_pool2d(mask, shape).to(device, dtype) for shape in shapes)
 
 
 def control_tensor(unit: ControlUnit, width: int, height: int) -> Tensor:
-    """The map at the picture's size, (1, 3, H, W) in [0, 1]; one of another shape is cropped around its centre."""
+    """The map at the picture's padded size, (1, 3, H, W) in [0, 1]; one of another shape is cropped around its centre."""
     pixels = unit.pixels
     if pixels.shape[:2] != (height, width):
         pixels = resize(pixels, width, height, mode="crop", nearest=unit.condition in COLOUR_CODED)
-    return torch.tensor(np.moveaxis(pixels, 2, 0)[None], dtype=torch.float32) / 255
+    return torch.tensor(np.moveaxis(pad(pixels), 2, 0)[None], dtype=torch.float32) / 255
 
 
 class _KnownHint(nn.Module):

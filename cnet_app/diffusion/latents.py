@@ -9,20 +9,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cnet_app.diffusion.sizes import pad, padded_side
+
 if TYPE_CHECKING:
     from models.loader import Base
 
 
 def create_noise(base: Base, width: int, height: int, generator: torch.Generator) -> Tensor:
-    """(1, C, h, w) normal noise in float32. The generator is the CPU's, so a seed means the same on every device."""
-    factor = base.vae_scale_factor
-    shape = (1, base.unet.config["in_channels"], height // factor, width // factor)
+    """(1, C, h, w) normal noise in float32 for a picture of this size, padded. The generator is the CPU's, so a seed means the same on every device."""
+    sides = (padded_side(side) // base.vae_scale_factor for side in (height, width))
+    shape = (1, base.unet.config["in_channels"], *sides)
     return torch.randn(shape, generator=generator, dtype=torch.float32).to(base.device)
 
 
 def encode(base: Base, pixels: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
-    """(H, W, 3) RGB to (1, C, h, w) latents, float32; an autoencoder that gives a distribution is sampled."""
-    image = torch.tensor(np.moveaxis(pixels, 2, 0)[None], dtype=torch.float32) / 127.5 - 1
+    """(H, W, 3) RGB, padded, to (1, C, h, w) latents, float32; an autoencoder that gives a distribution is sampled."""
+    image = torch.tensor(np.moveaxis(pad(pixels), 2, 0)[None], dtype=torch.float32) / 127.5 - 1
     encoded = base.vae.encode(image.to(base.device, base.vae.dtype))
     latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.sample(generator)
     return latents.float() * base.vae.config["scaling_factor"]

@@ -110,8 +110,8 @@ def generate(
                     "lower guidance_scale or the conditioning_scale of the units, or choose another scheduler."
                 )
 
-            # 7. Hand the picture over before the next one begins.
-            pictures.append(keep_known(request, to_pixels(image)))
+            # 7. Cut it to its size, put back what was to stay, and hand it over before the next one begins.
+            pictures.append(keep_known(request, to_pixels(image)[: request.height, : request.width]))
             on_picture(index, pictures[-1])
         return pictures
 

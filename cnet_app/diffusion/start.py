@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from annotators.images import load_image, resize
 from cnet_app.diffusion.latents import create_noise, encode
+from cnet_app.diffusion.sizes import pad
 from cnet_app.errors import InputError
 from cnet_app.requests import GenerationRequest
 
@@ -51,7 +52,7 @@ def create_start(base: Base, scheduler: Any, request: GenerationRequest, generat
     if request.inpaint_mask is None:
         return Start(latents, timesteps)
     shape = (int(known.shape[2]), int(known.shape[3]))
-    mask = F.interpolate(torch.tensor(inpainted(request), dtype=torch.float32)[None, None], shape).to(known.device)
+    mask = F.interpolate(torch.tensor(pad(inpainted(request)), dtype=torch.float32)[None, None], shape).to(known.device)
 
     def restore(latents: Tensor, step: int) -> Tensor:
         last = step + 1 == len(timesteps)

@@ -15,10 +15,12 @@ from diffusers import ControlNetModel
 
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.pipeline import Picture, Step, generate
+from cnet_app.diffusion.sizes import pad
 from cnet_app.errors import CancelledError, InputError, OutOfMemoryError, StudioError
+from cnet_app.requests import encode_png
 from models.catalog import Family
 from models.loader import Base
-from tests.diffusion.conftest import request_for, unit
+from tests.diffusion.conftest import control_map, request_for, unit
 
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
 
@@ -174,3 +176,25 @@ def test_the_loaded_models_are_left_as_they_were(bases: dict[Family, Base], nets
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert base.scheduler.timesteps.shape == (1000,)  # ours are made afresh
+
+
+@pytest.mark.parametrize("family", ["embedded", "sd15", "sdxl"])
+@pytest.mark.parametrize(("width", "height"), [(72, 64), (75, 90), (101, 67)])
+def test_a_picture_has_exactly_the_size_that_was_asked_for(
+    bases: dict[Family, Base], nets: Nets, family: Family, width: int, height: int
+) -> None:
+    picture = encode_png(control_map(3, 128, 128)[:height, :width])
+    given = unit(control_image=picture, mask=picture)
+    request = request_for(given, width=width, height=height, initial_image=picture, inpaint_mask=picture, strength=0.5)
+    made = generate(bases[family], nets[family][:1], request)[0]
+    assert made.shape == (height, width, 3)
+    assert np.isfinite(made).all()
+
+
+def test_padding_repeats_the_edge_and_leaves_whole_steps_alone() -> None:
+    whole = control_map(0, 64, 64)
+    assert pad(whole) is not None and np.array_equal(pad(whole), whole)
+    odd = pad(whole[:61, :50])
+    assert odd.shape == (64, 56, 3)
+    assert (odd[61:] == odd[60]).all()
+    assert (odd[:, 50:] == odd[:, 49:50]).all()

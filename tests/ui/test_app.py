@@ -122,7 +122,7 @@ def test_a_picture_to_start_from_is_part_of_the_request(tmp_path: Path) -> None:
     assert np.array_equal(load_image(begun.initial_image), data.astronaut()[::4, ::4])
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, 65, 10**9, -1])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, 63, 10**9, -1])
 def test_numbers_that_are_none_are_told_in_a_sentence(value: Any, built: gr.Blocks, tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     Image.new("RGB", (64, 64), "teal").save(path)
