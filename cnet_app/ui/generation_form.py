@@ -122,7 +122,7 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
     with gr.Accordion("Start from a picture", open=False, elem_id=f"{name}-start"):
         with gr.Row(equal_height=True):
             for field, label in (("initial_image", "Picture"), ("inpaint_mask", "Mask: white is made anew")):
-                fields[field] = photo_input(label, elem_id=f"{name}-{field}", height=200)
+                fields[field] = photo_input(label, elem_id=f"{name}-{field}", height=240)
         add("strength", value=START_STRENGTH)
     dice.click(None, None, fields["seed"], js=RANDOM_SEED)
     return fields
