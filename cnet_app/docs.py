@@ -54,7 +54,8 @@ A mode belongs to a unit: several in one picture may have different ones. `guess
 - `strength_curve`: points of fraction and factor, straight lines between them: `curve=0:1/0.5:0` lets go in the first half.
 - `mask`: a picture; the unit steers where it is white. `mask_feather` softens its border by so many pixels.
 - `norm_preserving`: the sum of several units takes, in each block, the norm of the strongest, so that it is never louder than
-  one alone and units that pull in different directions do not cancel out."""
+  one alone and units that pull in different directions do not cancel out. `generate --json` tells under `residual_norms` how
+  much each unit adds to each block half-way through the picture."""
 
 
 def create_documents(root: Path = ROOT) -> dict[Path, str]:

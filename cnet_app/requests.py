@@ -222,6 +222,8 @@ class GenerationResult:
     paths: tuple[str, ...]
     seeds: tuple[int, ...]
     seconds: float
+    residual_norms: tuple[tuple[float, ...], ...] = ()
+    """Half-way through the last picture: per unit that ran and block, how much it added to the base."""
     notes: tuple[str, ...] = ()
     """What the user should know: a map that does nothing, a fallback that was taken."""
 

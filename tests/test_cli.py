@@ -162,6 +162,9 @@ def test_generate_makes_pictures_that_remake_themselves(
     assert result["seconds"] > 0
     assert (unit["conditioning_scale"], unit["control_guidance_end"]) == (0.7, 0.6)
     assert unit["annotator_parameters"]["low_threshold"] == 80
+    (norms,) = result["residual_norms"]
+    assert len(norms) > 2
+    assert min(norms) > 0
 
     code, out, _ = call("generate", "--recipe", result["paths"][1], "--output", tmp_path / "again", "--json")
     (again,) = json.loads(out)["paths"]

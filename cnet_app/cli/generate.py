@@ -144,19 +144,22 @@ def _generate(engine: Engine, base: Any, request: GenerationRequest, directory: 
     _fetch(engine, names)
     controlnets = [engine.load_controlnet(name, base) for name in names]
     paths: list[str] = []
+    norms: list[list[float]] = []
     for index in range(request.num_images):
 
         def tell(progress: Progress, number: int = index + 1) -> None:
-            show_progress(
-                f"picture {number} of {request.num_images}: step {progress.step} of {request.num_inference_steps}"
-            )
+            show_progress(f"picture {number} of {request.num_images}: step {progress.step} of {progress.steps}")
+            if progress.step == (progress.steps + 1) // 2:
+                norms[:] = progress.norms()
 
         (image,) = engine.generate(
             base, controlnets, request.only_picture(index), on_step=tell, cancelled=lambda: False
         )  # fmt: skip
         paths.append(str(save_picture(directory, image, request, index)))
     seeds = tuple(request.seed + index for index in range(request.num_images))
-    return GenerationResult(request=request, paths=tuple(paths), seeds=seeds, seconds=0.0)
+    return GenerationResult(
+        request=request, paths=tuple(paths), seeds=seeds, seconds=0.0, residual_norms=tuple(map(tuple, norms))
+    )
 
 
 def _load_base(engine: Engine, id: str) -> Any:

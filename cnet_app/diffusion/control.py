@@ -175,11 +175,8 @@ def with_encoded_hint(controlnet: ControlNetModel, hint: Tensor) -> ControlNetMo
     return knowing
 
 
-def sum_residuals(
-    running: Sequence[tuple[Control, float]], model_input: Tensor, timestep: Tensor, text: Text, norm_preserving: bool
-) -> Residuals | None:
-    """What controls, each with its strength at this step, add for a (B, C, h, w) batch; None where there is none."""
-    units = [_residuals(control, strength, model_input, timestep, text) for control, strength in running]
+def sum_residuals(units: Sequence[Residuals], norm_preserving: bool) -> Residuals | None:
+    """What all units add together; None where there is none. `norm_preserving` lends a sum the norm of its strongest part."""
     if not units:
         return None
     blocks = list(zip(*units, strict=True))
@@ -188,6 +185,11 @@ def sum_residuals(
         strongest = [torch.stack([_norm(part) for part in parts]).amax(dim=0) for parts in blocks]
         return [_with_norm(whole, norm) for whole, norm in zip(total, strongest, strict=True)]
     return total
+
+
+def block_norms(units: Sequence[Residuals]) -> list[list[float]]:
+    """Per unit the length of what it adds to each block, on the prompt's side: shows which units outshout others."""
+    return [[_norm(residual[-1:]).item() for residual in unit] for unit in units]
 
 
 def _norm(residual: Tensor) -> Tensor:
@@ -199,7 +201,8 @@ def _with_norm(residual: Tensor, norm: Tensor) -> Tensor:
     return (residual * (norm / _norm(residual).clamp(min=1e-6))).to(residual.dtype)
 
 
-def _residuals(control: Control, strength: float, model_input: Tensor, timestep: Tensor, text: Text) -> Residuals:
+def unit_residuals(control: Control, strength: float, model_input: Tensor, timestep: Tensor, text: Text) -> Residuals:
+    """What one control, at its strength at this step, adds for a (B, C, h, w) batch."""
     guided = len(model_input) == 2
     one_side = control.unconditional is None
     if one_side:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnet_app.diffusion.control import Control, sum_residuals
+from cnet_app.diffusion.control import Control, Residuals, sum_residuals, unit_residuals
 from cnet_app.diffusion.prompts import Text
 from cnet_app.diffusion.start import Start
 from cnet_app.errors import CancelledError
@@ -28,6 +28,8 @@ class Progress:
     prediction: Tensor
     """(1, C, h, w): what it said, guidance applied."""
     timestep: Tensor
+    units: Sequence[Residuals]
+    """What each control that ran added."""
 
 
 def denoise(
@@ -57,8 +59,10 @@ def denoise(
         model_input = scheduler.scale_model_input(latents, timestep)
         batch = model_input.expand(len(text.states), -1, -1, -1).to(unet.dtype)
         strengths = [(control, control.strength_at(step, steps)) for control in controls]
-        running = [(control, strength) for control, strength in strengths if strength > 0]
-        residuals = sum_residuals(running, batch, timestep, text, norm_preserving)
+        units = [
+            unit_residuals(control, strength, batch, timestep, text) for control, strength in strengths if strength
+        ]
+        residuals = sum_residuals(units, norm_preserving)
         _stop_if(cancelled)
         prediction = unet(
             batch,
@@ -74,7 +78,7 @@ def denoise(
             prediction = unconditional + guidance_scale * (conditional - unconditional)
         latents = scheduler.step(prediction, timestep, latents, **options, return_dict=False)[0]
         latents = start.restore(latents, step)
-        on_step(Progress(step + 1, steps, model_input, prediction, timestep))
+        on_step(Progress(step + 1, steps, model_input, prediction, timestep, units))
     _stop_if(cancelled)
     return latents
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cnet_app.diffusion.control import has_effect, prepare_control
+from cnet_app.diffusion.control import block_norms, has_effect, prepare_control
 from cnet_app.diffusion.denoise import Progress, denoise
 from cnet_app.diffusion.latents import decode, to_pixels
 from cnet_app.diffusion.previews import predict_original, preview
@@ -32,7 +32,7 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Step:
-    """Progress of a job. `preview` is worked out only when called."""
+    """Progress of a job. `preview` and `norms` are worked out only when called."""
 
     image_index: int
     """0 … num_images - 1."""
@@ -40,6 +40,8 @@ class Step:
     """1 … steps."""
     steps: int
     preview: Callable[[], Picture]
+    norms: Callable[[], list[list[float]]]
+    """Per unit that ran and block, how much it added; see control.block_norms."""
 
 
 def generate(
@@ -123,7 +125,7 @@ def _teller(
         def show() -> Picture:
             return preview(base, predict_original(scheduler, done.model_input, done.prediction, done.timestep))
 
-        on_step(Step(image_index, done.step, done.steps, show))
+        on_step(Step(image_index, done.step, done.steps, show, lambda: block_norms(done.units)))
 
     return tell
 

@@ -13,12 +13,14 @@ import torch
 from diffusers import ControlNetModel
 
 from cnet_app.diffusion.control import (
+    block_norms,
     control_tensor,
     prepare_control,
     reductions,
     runs_at,
     side_weights,
     sum_residuals,
+    unit_residuals,
     with_hint,
 )
 from cnet_app.diffusion.latents import create_noise, decode, to_pixels
@@ -211,14 +213,25 @@ def test_a_norm_preserving_sum_has_the_norm_of_the_strongest(nets: Nets) -> None
     controls = [(prepare_control(unit(i), net, 64, 64, "balanced"), 1.0) for i, net in enumerate(nets["sd15"])]
     latents, time = torch.randn(1, 4, 8, 8), torch.tensor(500)
     with torch.no_grad():
-        alone = [sum_residuals([control], latents, time, text, False) for control in controls]
-        plain = sum_residuals(controls, latents, time, text, False)
-        kept = sum_residuals(controls, latents, time, text, True)
-    assert kept and plain and all(alone)
+        alone = [unit_residuals(*control, latents, time, text) for control in controls]
+    plain, kept = sum_residuals(alone, False), sum_residuals(alone, True)
+    assert kept and plain
     for block, (whole, scaled) in enumerate(zip(plain, kept, strict=True)):
-        strongest = max(one[block].norm() for one in alone if one)
+        strongest = max(one[block].norm() for one in alone)
         torch.testing.assert_close(scaled.norm(), strongest, rtol=1e-4, atol=0)
         torch.testing.assert_close(scaled / scaled.norm(), whole / whole.norm(), rtol=1e-4, atol=1e-6)
+        assert [norms[block] for norms in block_norms(alone)] == pytest.approx(
+            [one[block].norm().item() for one in alone]
+        )
+
+
+def test_every_step_tells_how_much_each_unit_added(bases: dict[Family, Base], nets: Nets) -> None:
+    base, (one, other) = bases["sd15"], nets["sd15"]
+    steps: list[list[list[float]]] = []
+    units = unit(0), unit(1, conditioning_scale=0.5, control_guidance_end=0.5)
+    generate(base, [one, other], request_for(*units, guidance_scale=2), on_step=lambda step: steps.append(step.norms()))
+    assert [len(norms) for norms in steps] == [2, 2, 1, 1]
+    assert all(norm > 0 for norms in steps for unit_norms in norms for norm in unit_norms)
 
 
 @pytest.mark.parametrize(

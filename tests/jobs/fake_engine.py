@@ -80,7 +80,15 @@ class FakeEngine:
                 raise CancelledError("stopped")
             time.sleep(self.seconds)
             picture = fake_picture(request, step)
-            on_step(SimpleNamespace(image_index=0, step=step, preview=lambda picture=picture: picture))
+            on_step(
+                SimpleNamespace(
+                    image_index=0,
+                    step=step,
+                    steps=request.num_inference_steps,
+                    preview=lambda picture=picture: picture,
+                    norms=lambda: [[1.0]],
+                )
+            )
         return [fake_picture(request, request.num_inference_steps)]
 
 
