@@ -181,7 +181,7 @@ def _sdxl(name: str, title: str, repo: str, licence: str, mb: int, **more: Any) 
 _BASES = (
     Weights(
         id="embedded", kind="base", family="embedded", title="Embedded model", folder="embedded/base",
-        files=shipped(folder_files(COMPONENTS)), licence=_OURS, defaults=Defaults(256, 1.0, 20),
+        files=shipped(folder_files(COMPONENTS)), licence=_OURS, defaults=Defaults(256, 1.5, 20),
     ),
     # Guidance 9 and 20 steps are the original ControlNet demos' own.
     _base("sd15", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", _OPENRAIL, COMPONENTS,

@@ -109,10 +109,8 @@ def prepare_control(unit: ControlUnit, controlnet: ControlNetModel, width: int, 
     # A network that pools its residuals (shuffle) has no detail to let go of, and was made to steer the prompt's side.
     pools = bool(controlnet.config["global_pool_conditions"])
     conditional, unconditional = side_weights(unit, "unbalanced" if pools else mode_id, sizes)
-    hint = control_tensor(unit, width, height)
-    knowing = with_hint(controlnet, hint)
     return Control(
-        controlnet=knowing,
+        controlnet=with_hint(controlnet, control_tensor(unit, width, height)),
         conditional=conditional,
         unconditional=unconditional,
         start=unit.control_guidance_start,

@@ -128,6 +128,7 @@ def evaluate(
             scenes, others = list(pool.map(score_scene, range(count))), list(pool.map(score_photo, photos))
     report: dict[str, Any] = {"scenes": count, "size": size, "steps": steps} | mean_of(scenes)
     report["photos"] = mean_of(others)
+    report["words"] = mean_of([row["words"] for scene in scenes for row in scene["conditions"].values()])
     for name, row in report["conditions"].items():
         row["scenes"] = sum(name in scene["conditions"] for scene in scenes)
         row["measure"] = condition(name).measure

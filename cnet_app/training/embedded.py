@@ -51,7 +51,7 @@ SMALL_PLAN = Plan(
 )
 FULL_PLAN = replace(SMALL_PLAN, steps=4_000, decay=0.997)
 CONTROL_PLAN = Plan(steps=100, batch_size=16, peak_rate=8e-4, decay=0.97, score_every=50)
-CONTROL_STEPS = {"openpose": 150, "softedge": 150, "segmentation": 150, "depth": 250, "scribble": 400}
+CONTROL_STEPS = {"softedge": 150, "segmentation": 150, "openpose": 300, "depth": 400, "scribble": 400}
 """Of the conditions that need more than the plan's."""
 FROM_ZERO_PLAN = replace(CONTROL_PLAN, condition="canny", steps=300)
 

@@ -31,6 +31,7 @@ def test_reports_every_bar() -> None:
     assert set(report["conditions"]) == {"canny", "depth"}
     for row in report["conditions"].values():
         assert {"judge", "limit", "free", "ours", "gap", "empty_prompt", "words"} <= set(row)
+    assert set(report["words"]) == {"colour", "sky", "style"}
     assert 0 <= report["autoencoder"]["edge_f1"] <= 1
     assert set(report["strength"]) == {"0", "0.5", "1"}
     assert set(report["photos"]["canny"]) == {"ours", "free"}
@@ -45,4 +46,4 @@ def test_means_count_every_thing_once_and_skip_what_is_not_there() -> None:
 
 def test_every_condition_has_its_sheet() -> None:
     shown = {path.stem for path in (ROOT / "docs" / "sheets").glob("*.jpg")}
-    assert shown == {row.id for row in CONDITIONS if FAMILY in row.controlnets} | {"pose_and_depth", "photos"}
+    assert shown == {row.id for row in CONDITIONS if FAMILY in row.controlnets} | {"pose_and_depth", "photos", "modes"}
