@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from pickle import UnpicklingError
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,13 +13,11 @@ from torch import Tensor
 
 from annotators.base import InputError
 from models.catalog import TITLES, Family
+from models.local import FAMILY_BY_WIDTH
 from models.weights import DamagedError, check_file, short
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 CONTROL_PREFIX = "control_model."
 """Before the control part's tensors in a file that holds all of Stable Diffusion, or came out of one."""
-FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({768: "sd15", 1024: "sd21", 2048: "sdxl"})
-"""Numbers per word of the text encoders that a network was trained with."""
 HEAD_WIDTH = 64
 """Channels of an attention head from SD 2 on; SD 1.5 has eight heads, however wide."""
 

@@ -14,6 +14,7 @@ import torch
 
 from annotators.base import InputError
 from models.catalog import CATALOG, COMPONENTS_XL, TITLES, Defaults, Family, File, Kind, entry, hub_entry, size_text
+from models.local import find_local
 from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet, read_json
 from models.weights import Progress, fetch_row, find, offline
 
@@ -126,7 +127,7 @@ def load_controlnet(
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
 ) -> Any:
-    """A ControlNetModel by catalogue id, folder, file or hub id. One of another family is refused before its weights are read."""
+    """A ControlNetModel by catalogue id, name of a dropped file, path or hub id. One of another family is refused before its weights are read."""
     from diffusers import ControlNetModel
 
     from models.union import UnionInput
@@ -137,8 +138,8 @@ def load_controlnet(
     elif not Path(id).is_dir() and _is_hub_id(id):
         config_alone = replace(hub_entry(id, "controlnet"), files=(File("config.json", 0),))
         _check_controlnet(id, fetch_row(config_alone) / "config.json", family)
-    if row is None and Path(id).is_file():
-        return load_single_file(Path(id), family, dtype, device)
+    if row is None and (file := find_local(id) or (Path(id) if Path(id).is_file() else None)):
+        return load_single_file(file, family, dtype, device)
     folder = _folder(id, "controlnet", progress)
     if row is not None and not any(file.name == "config.json" for file in row.files):
         return load_single_file(folder / row.files[0].name, family, dtype, device)

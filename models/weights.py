@@ -156,19 +156,31 @@ def check_sha256(path: Path, sha256: str | None) -> None:
 
 def _header_fault(path: Path) -> str:
     """What is wrong with a safetensors file, judged by its header; empty where nothing is."""
-    length = path.stat().st_size
+    try:
+        header, header_length = _read_header(path)
+        ends = [int(tensor["data_offsets"][1]) for tensor in header.values()]
+    except EOFError:
+        return "its header is cut off"
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        return "its header cannot be read"
+    length, expected = path.stat().st_size, 8 + header_length + max(ends, default=0)
+    return "" if expected == length else f"it has {length} bytes instead of {expected}"
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of each tensor, and how many bytes that takes."""
     with path.open("rb") as stream:
         start = stream.read(8)
-        header_length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= header_length <= min(MAX_HEADER, length - 8):
-            return "its header is cut off"
-        try:
-            header = json.loads(stream.read(header_length))
-            ends = [int(tensor["data_offsets"][1]) for name, tensor in header.items() if name != "__metadata__"]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-            return "its header cannot be read"
-    expected = 8 + header_length + max(ends, default=0)
-    return "" if expected == length else f"it has {length} bytes instead of {expected}"
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(MAX_HEADER, path.stat().st_size - 8):
+            raise EOFError
+        header = json.loads(stream.read(length))
+    return {name: tensor for name, tensor in header.items() if name != "__metadata__"}, length
+
+
+def read_shapes(path: Path) -> dict[str, list[int]]:
+    """Shape of every tensor in a safetensors file that `check_file` found whole."""
+    return {name: tensor["shape"] for name, tensor in _read_header(path)[0].items()}
 
 
 def _damaged(path: Path, why: str) -> DamagedError:

@@ -10,6 +10,7 @@ from annotators.base import InputError
 from cnet_app.cli.output import download_progress, end_progress, only_result
 from models import weights
 from models.catalog import CATALOG, Weights, entry, size_text
+from models.local import LocalFile, local_controlnets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +36,15 @@ def run(args: argparse.Namespace) -> None:
 
 def _list(args: argparse.Namespace) -> None:
     with only_result(args.json) as tell:
-        lines = [_line(row) for row in CATALOG]
-        tell({"models": [_values(row) for row in CATALOG]}, "\n".join(lines))
+        files = local_controlnets()
+        lines = [*(_line(row) for row in CATALOG), *(_local_line(file) for file in files)]
+        tell(
+            {
+                "models": [_values(row) for row in CATALOG],
+                "files": [_local_values(file) for file in files] if args.json else [],
+            },
+            "\n".join(lines),
+        )
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -65,6 +73,17 @@ def _row(id: str) -> Weights:
 def _line(row: Weights) -> str:
     state = "here" if weights.find(row.id) else "-"
     return f"{row.id:32} {row.kind:10} {row.family or '':9} {size_text(row.size):>12}  {state:5} {row.licence}"
+
+
+def _local_line(file: LocalFile) -> str:
+    size = size_text(file.path.stat().st_size)
+    return f"{file.name:32} {'controlnet':10} {file.family or '':9} {size:>12}  here"
+
+
+def _local_values(file: LocalFile) -> dict[str, Any]:
+    """With the checksum, which takes a while of a large file."""
+    size = file.path.stat().st_size
+    return {"name": file.name, "family": file.family, "size": size, "path": str(file.path), "sha256": file.sha256}
 
 
 def _values(row: Weights) -> dict[str, Any]:

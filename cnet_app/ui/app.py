@@ -15,7 +15,7 @@ from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.settings import Settings
 from cnet_app.ui.compose_tab import build_compose_tab
 from cnet_app.ui.condition_tab import build_condition_tab
-from cnet_app.ui.generation_form import base_values
+from cnet_app.ui.generation_form import base_values, controlnet_choices
 from cnet_app.ui.history_tab import build_history_tab
 from cnet_app.ui.studio import Studio, defaults_of, title_of
 
@@ -37,6 +37,11 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
             forms.append(build_compose_tab(studio))
             build_history_tab(studio)
 
+        own_controlnets = [block for block in app.blocks.values() if str(block.elem_id).endswith("-controlnet")]
+
+        def list_controlnets() -> list[Any]:
+            return [gr.Dropdown(choices=controlnet_choices())] * len(own_controlnets)
+
         async def tell_base() -> list[Any]:
             base, why = await asyncio.to_thread(studio.base)
             line = f"Base model: <b>{html.escape(title_of(base))}</b>, because {html.escape(why)}."
@@ -49,6 +54,7 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
             tell_base, None, [base_line, *(field for form in forms for field in form.of_base)],
             show_progress="hidden", api_visibility="private", concurrency_limit=None,
         )  # fmt: skip
+        app.load(list_controlnets, None, own_controlnets, queue=False, show_progress="hidden", api_visibility="private")
     return app.queue(max_size=200, default_concurrency_limit=8, api_open=False)
 
 

@@ -23,6 +23,7 @@ from cnet_app.ui.generation_form import (
     build_settings,
     build_unit_controls,
     checked_size,
+    unit_options,
 )
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Studio, build_buttons, build_output, connect
@@ -142,7 +143,7 @@ def _annotate(id: str, path: str, annotator: str, width: int, height: int) -> An
 def _read_unit(unit: UnitForm, values: tuple[Any, ...], settings: dict[str, Any]) -> ControlUnit:
     id, path, annotator, *numbers = values
     annotated = _annotate(id, path, annotator, settings["width"], settings["height"])
-    return build_unit(annotated, **dict(zip(unit.controls, numbers, strict=True)))
+    return build_unit(annotated, **unit_options(unit.controls, numbers))
 
 
 def _example() -> tuple[str | Image, ...]:

@@ -22,6 +22,7 @@ from cnet_app.ui.generation_form import (
     build_settings,
     build_unit_controls,
     checked_size,
+    unit_options,
 )
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Output, Studio, build_buttons, build_output, connect
@@ -95,8 +96,7 @@ class ConditionTab:
         base, _ = self._studio.base()
         settings = dict(zip(self.form.fields, form, strict=True))
         annotated = self._annotate(source, settings["width"], settings["height"])
-        options = dict(zip(self.unit, unit, strict=True))
-        return self.form.request(form, base, [build_unit(annotated, **options)])
+        return self.form.request(form, base, [build_unit(annotated, **unit_options(self.unit, unit))])
 
     def _show_map(self, *values: Any) -> Iterator[tuple[Any, str]]:
         *source, width, height = values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ from cnet_app.requests import (
     encode_png,
 )
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
-from models.catalog import Defaults
+from models.catalog import TITLES, Defaults
+from models.local import local_controlnets
 
 START_STRENGTH = 0.6
 """Enough to change a picture, not so much that nothing of it is left."""
@@ -129,7 +130,7 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
 
 
 def build_unit_controls(name: str) -> dict[str, Any]:
-    """Strength, range and mode of one control unit, by the name of the unit's field."""
+    """Strength, range, mode and network of one control unit, by the name of the unit's field."""
     fields: dict[str, Any] = {}
 
     def add(field: str) -> None:
@@ -146,4 +147,23 @@ def build_unit_controls(name: str) -> dict[str, Any]:
         info="How map and prompt share the say; guess mode below sets it for all units.",
         elem_id=f"{name}-control_mode",
     )
+    fields["controlnet"] = gr.Dropdown(
+        controlnet_choices(),
+        value="",
+        label="ControlNet",
+        info="Files of your own in models/controlnets are listed when the page is loaded.",
+        elem_id=f"{name}-controlnet",
+    )
     return fields
+
+
+def unit_options(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]:
+    """Fields of a ControlUnit from the form's values."""
+    options = dict(zip(fields, values, strict=True))
+    return options | {"controlnet": options["controlnet"] or None}
+
+
+def controlnet_choices() -> list[tuple[str, str]]:
+    """The condition's own, as nothing, then the files that were dropped into models/controlnets."""
+    titles = {file.name: f" ({TITLES[file.family]})" if file.family else "" for file in local_controlnets()}
+    return [("The condition's own", ""), *((name + title, name) for name, title in titles.items())]

@@ -16,6 +16,7 @@ from torch import Tensor
 from annotators.base import InputError
 from models.catalog import Family
 from models.loader import load_controlnet
+from models.local import local_controlnets
 from models.weights import DamagedError
 
 SIZES: dict[Family, dict[str, Any]] = {
@@ -138,6 +139,20 @@ def test_of_a_file_with_all_of_stable_diffusion_only_the_control_part_is_read(tm
     path = tmp_path / kind
     save_file(state, path) if kind.endswith("safetensors") else torch.save(state, path)
     assert_same(load_controlnet(str(path), "sd15"), made, "sd15")
+
+
+def test_a_dropped_file_is_found_by_its_name(own_folders: Path) -> None:
+    folder = own_folders / "controlnets"
+    folder.mkdir(parents=True)
+    made = create("sd21")
+    save_file(made.state_dict(), folder / "Mine v2.safetensors")
+    torch.save(made.state_dict(), folder / "mine.pth")
+    (folder / "half.safetensors").write_bytes((folder / "Mine v2.safetensors").read_bytes()[:1000])
+    (folder / "notes.txt").write_text("not a model")
+    found = {file.name: file.family for file in local_controlnets()}
+    assert found == {"Mine v2.safetensors": "sd21", "half.safetensors": None, "mine.pth": None}
+    assert len(local_controlnets()[0].sha256) == 64
+    assert_same(load_controlnet("Mine v2.safetensors", "sd21"), made, "sd21")
 
 
 def test_another_family_is_refused_by_its_tensors_whatever_its_name(tmp_path: Path) -> None:

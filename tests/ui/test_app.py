@@ -19,7 +19,7 @@ from cnet_app.conditions import CONDITIONS
 from cnet_app.jobs.runner import Runner
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, create_theme
-from cnet_app.ui.generation_form import GenerationForm, build_prompt, build_settings
+from cnet_app.ui.generation_form import GenerationForm, build_prompt, build_settings, unit_options
 from models.catalog import Defaults
 from tests.jobs.fake_engine import FakeEngine
 
@@ -51,7 +51,7 @@ def test_no_endpoint_is_offered_to_strangers(built: gr.Blocks) -> None:
 
 def test_the_page_is_not_too_heavy_for_a_slow_machine(built: gr.Blocks) -> None:
     config = built.get_config_file()
-    assert len(config["components"]) < 600
+    assert len(config["components"]) < 640
     assert len(json.dumps(config, default=str)) < 1_000_000
 
 
@@ -122,6 +122,20 @@ def test_a_picture_to_start_from_is_part_of_the_request(tmp_path: Path) -> None:
     assert np.array_equal(load_image(begun.initial_image), data.astronaut()[::4, ::4])
 
 
+def test_a_dropped_controlnet_can_be_chosen_once_the_page_is_loaded_again(
+    built: gr.Blocks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
+    (tmp_path / "controlnets").mkdir()
+    (tmp_path / "controlnets" / "mine.pth").write_bytes(b"?")
+    (load,) = [fn.fn for fn in built.fns.values() if fn.fn and fn.fn.__name__ == "list_controlnets"]
+    updates = load()
+    assert len(updates) == len(CONDITIONS) + 3
+    assert ("mine.pth", "mine.pth") in updates[0].choices
+    assert unit_options(["controlnet"], [""]) == {"controlnet": None}
+    assert unit_options(["controlnet"], ["mine.pth"]) == {"controlnet": "mine.pth"}
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, 63, 10**9, -1])
 def test_numbers_that_are_none_are_told_in_a_sentence(value: Any, built: gr.Blocks, tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
@@ -132,7 +146,7 @@ def test_numbers_that_are_none_are_told_in_a_sentence(value: Any, built: gr.Bloc
 
 
 def test_the_base_line_says_which_model_and_why(built: gr.Blocks) -> None:
-    (fn,) = [fn for fn in built.fns.values() if (built._id, "load") in fn.targets]
+    (fn,) = [fn for fn in built.fns.values() if fn.fn and fn.fn.__name__ == "tell_base"]
     line, *updates = asyncio.run(fn.fn())  # pyright: ignore[reportOptionalCall]
     assert "because this is a test" in line
     assert all(update == gr.skip() for update in updates)
