@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from cnet_app.cli import main
 from cnet_app.cli.texts import parse_control, parse_size
 from cnet_app.jobs.engine import Engine
 from cnet_app.settings import Settings
+from tests.source import ROOT
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -217,6 +220,15 @@ def test_models_list_shows_every_row_and_whether_it_is_here(call: Call) -> None:
     assert code == 0
     assert [row["id"] for row in json.loads(out)["models"]] == [row.id for row in CATALOG]
     assert call("models", "list")[1].count("\n") == len(CATALOG)
+
+
+def test_a_reader_that_goes_away_is_no_fault_of_ours() -> None:
+    command = [sys.executable, "-m", "cnet_app", "models", "list", "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout and running.stderr
+        running.stdout.close()
+        told = running.stderr.read()
+    assert (running.returncode, told) == (1, b"")
 
 
 def test_models_show_and_download_tell_of_a_row(call: Call) -> None:

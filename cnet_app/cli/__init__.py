@@ -6,6 +6,7 @@ Exit codes: 0, 2 for a user's mistake, 3 where weights are missing, 1 for the re
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Collection, Sequence
@@ -61,4 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_code(error)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read has heard enough, as `head` does; nothing more is to be flushed at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

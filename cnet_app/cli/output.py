@@ -25,7 +25,7 @@ def only_result(as_json: bool) -> Generator[Tell, None, None]:
     out = sys.stdout
 
     def tell(values: Mapping[str, Any], text: str) -> None:
-        print(json.dumps(values, ensure_ascii=False) if as_json else text, file=out)
+        print(json.dumps(values, ensure_ascii=False) if as_json else text, file=out, flush=True)
 
     with contextlib.redirect_stdout(sys.stderr):
         yield tell
