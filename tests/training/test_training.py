@@ -67,6 +67,7 @@ def test_every_caption_word_is_one_token(tmp_path: Path) -> None:
     assert create_text_encoder(tokenizer)(token_ids(tokenizer, ["a"])).last_hidden_state.shape == (1, 32, 128)
 
 
+@pytest.mark.slow
 def test_a_things_word_learns_its_colour_and_other_words_stay() -> None:
     captions = [f"a {colour} {shape} under a night sky" for colour in COLOURS for shape in SHAPES]
     tokenizer = create_tokenizer(captions)
@@ -131,6 +132,7 @@ def test_a_fresh_controlnet_is_silent_and_the_base_stays_locked(
     assert changed == {"controlnet"}
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_as_never_killed(dataset: Dataset, latents: np.ndarray, tmp_path: Path) -> None:
     tokenizer = create_tokenizer(CAPTIONS)
     plan = dataclasses.replace(PLAN, locked=False, no_control=0.2, save_every=2, score_every=3)
