@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from models.catalog import Family
 from models.weights import HERE, DamagedError, check_file, read_shapes
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
-FAMILY_BY_WIDTH: dict[int, Family] = {768: "sd15", 1024: "sd21", 2048: "sdxl"}
+FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({768: "sd15", 1024: "sd21", 2048: "sdxl"})
 """Numbers per word of the text encoders that a network was trained with."""
 
 

@@ -107,9 +107,7 @@ def _remake(args: argparse.Namespace, engine: Engine) -> GenerationResult:
 def _make(args: argparse.Namespace, engine: Engine) -> GenerationResult:
     controls = [parse_control(text) for text in args.control or ()]
     sources = [load_image(control.path) for control in controls]
-    given: dict[str, Any] = {name: getattr(args, name) for name in TEXTS} | {
-        name: getattr(args, name) for name in SWITCHES
-    }
+    given: dict[str, Any] = {name: getattr(args, name) for name in (*TEXTS, *SWITCHES)}
     for flag, name in NUMBERS.items():
         value = getattr(args, flag)
         given[name] = value if value is None else REQUEST_LIMITS[name].check(name, value)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def create_noise(base: Base, width: int, height: int, generator: torch.Generator) -> Tensor:
-    """(1, C, h, w) normal noise in float32 for a picture of this size, padded. The generator is the CPU's, so a seed means the same on every device."""
+    """(1, C, h, w) normal noise in float32 for a picture of this size, padded.
+
+    The generator is the CPU's, so a seed means the same on every device.
+    """
     sides = (padded_side(side) // base.vae_scale_factor for side in (height, width))
     shape = (1, base.unet.config["in_channels"], *sides)
     return torch.randn(shape, generator=generator, dtype=torch.float32).to(base.device)

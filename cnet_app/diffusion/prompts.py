@@ -32,7 +32,7 @@ class Text:
         return Text(self.states[-1:], added)
 
 
-def guided(base: Base, request: GenerationRequest, controls: Sequence[Control] = ()) -> bool:
+def guided(base: Base, request: GenerationRequest, controls: Sequence[Control]) -> bool:
     """Whether guidance changes anything: beyond 1, and where its two sides differ, by their prompts or by their control.
 
     SDXL's always do: it takes an absent negative prompt as zeros.
