@@ -16,7 +16,7 @@ from cnet_app.diffusion.denoise import Progress, denoise
 from cnet_app.diffusion.latents import decode, to_pixels
 from cnet_app.diffusion.previews import predict_original, preview
 from cnet_app.diffusion.prompts import encode_prompts, prompt_notes
-from cnet_app.diffusion.schedulers import create_scheduler
+from cnet_app.diffusion.schedulers import create_scheduler, set_steps
 from cnet_app.diffusion.start import create_start, keep_known
 from cnet_app.errors import InputError, OutOfMemoryError, StudioError
 from cnet_app.requests import GenerationRequest
@@ -86,7 +86,7 @@ def generate(
             # 4. A scheduler without a past, and noise from the seed, alone or over the initial picture.
             generator = torch.Generator("cpu").manual_seed(request.seed + index)
             scheduler = create_scheduler(request.scheduler, base.scheduler)
-            scheduler.set_timesteps(request.num_inference_steps, device=base.device)
+            set_steps(scheduler, request.num_inference_steps, base.device)
             start = create_start(base, scheduler, request, generator)
 
             # 5. Denoise, telling of every step.

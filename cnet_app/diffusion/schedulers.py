@@ -55,7 +55,14 @@ SAMPLERS: tuple[Sampler, ...] = (
     *_spaced("unipc", "UniPC", "UniPCMultistepScheduler"),
     *_spaced("dpmpp_2m", "DPM++ 2M", "DPMSolverMultistepScheduler", algorithm_type="dpmsolver++"),
     *_spaced("dpmpp_2m_sde", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++"),
-    *_spaced("dpmpp_sde", "DPM++ SDE", "DPMSolverSinglestepScheduler", False, algorithm_type="sde-dpmsolver++"),
+    *_spaced(
+        "dpmpp_sde",
+        "DPM++ SDE",
+        "DPMSolverSinglestepScheduler",
+        False,
+        algorithm_type="sde-dpmsolver++",
+        lower_order_final=True,
+    ),
     *_spaced("euler", "Euler", "EulerDiscreteScheduler"),
     _sampler("euler_a", "Euler a", "EulerAncestralDiscreteScheduler"),
     *_spaced("heun", "Heun", "HeunDiscreteScheduler", False),
@@ -87,3 +94,13 @@ def create_scheduler(id: str, base_scheduler: Any) -> Any:
         )
     cls = getattr(diffusers, row.class_name) if row.class_name else type(base_scheduler)
     return cls.from_config(base_scheduler.config, **row.options)
+
+
+def set_steps(scheduler: Any, steps: int, device: Any = None) -> None:
+    """Timesteps for so many steps; InputError where the sampler cannot run as many."""
+    most = scheduler.config.get("original_inference_steps", steps)
+    if steps > most:
+        raise InputError(
+            f"num_inference_steps is {steps}, but this scheduler runs at most {most}; lower it, or choose another scheduler."
+        )
+    scheduler.set_timesteps(steps, device=device)

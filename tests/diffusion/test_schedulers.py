@@ -13,7 +13,7 @@ from torch import Tensor
 from cnet_app.diffusion.denoise import Progress, denoise
 from cnet_app.diffusion.previews import predict_original
 from cnet_app.diffusion.prompts import Text
-from cnet_app.diffusion.schedulers import SAMPLERS, create_scheduler, sampler
+from cnet_app.diffusion.schedulers import SAMPLERS, create_scheduler, sampler, set_steps
 from cnet_app.diffusion.start import Start
 from cnet_app.errors import InputError
 from models.catalog import Family
@@ -99,6 +99,18 @@ def test_the_bases_noise_levels_carry_over(bases: dict[Family, Base], id: str) -
     assert config.prediction_type == "v_prediction"
     assert config.rescale_betas_zero_snr is True
     assert config.timestep_spacing == "trailing"
+
+
+@pytest.mark.parametrize("id", ANY)
+@pytest.mark.parametrize("steps", [1, 2, 51, 150])
+def test_any_number_of_steps_runs_or_is_refused_in_a_sentence(bases: dict[Family, Base], id: str, steps: int) -> None:
+    scheduler = create_scheduler(id, bases["sd15"].scheduler)
+    if id in ("lcm", "tcd") and steps > 50:
+        with pytest.raises(InputError, match=f"num_inference_steps is {steps}, but this scheduler runs at most 50"):
+            set_steps(scheduler, steps)
+        return
+    set_steps(scheduler, steps)
+    assert len(scheduler.timesteps) >= steps
 
 
 def test_karras_spacing_does_not_leak_from_the_base() -> None:
