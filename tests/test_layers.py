@@ -26,6 +26,8 @@ FLOORS = {
     "annotators.__main__": 2,
     "cnet_app.conditions": 3,
     "cnet_app.modes": 3,
+    "cnet_app.checks": 3,
+    "cnet_app.plain": 3,
     "cnet_app.requests": 4,
     "cnet_app.recipe": 4,
     "cnet_app.annotate": 5,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cnet_app.errors import InputError
 from cnet_app.modes import CUSTOM, MODES
-from cnet_app.requests import ControlUnit, GenerationRequest, GenerationResult, encode_png
+from cnet_app.requests import ControlUnit, GenerationRequest, GenerationResult, IpAdapter, Lora, encode_png
 
 MAP = encode_png(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
 
@@ -82,8 +82,12 @@ WRONG_REQUESTS: list[tuple[dict[str, Any], str]] = [
     ({"prompt": "a\0b"}, "prompt holds a character that is no text"),
     ({"base": 3}, "base is 3, but it must be text"),
     ({"units": "canny"}, "units must be a list"),
-    ({"units": [{}]}, "units must be a list of control units"),
-    ({"units": [unit()] * 9}, "9 control units, but at most 8"),
+    ({"units": [{}]}, "units must be a list of ControlUnit"),
+    ({"units": [unit()] * 9}, "units has 9 entries, but at most 8"),
+    ({"loras": ["detail"]}, "loras must be a list of Lora"),
+    ({"ip_adapter": "face"}, "ip_adapter is 'face', but it must be an IpAdapter"),
+    ({"residual_interval": 0}, "residual_interval is 0, but it must be from 1 to 10"),
+    ({"vae": 5}, "vae is 5, but it must be text"),
 ]
 
 
@@ -112,10 +116,13 @@ WRONG_JSON: list[tuple[Any, str]] = [
     ([], "The request is not a JSON object"),
     (None, "The request is not a JSON object"),
     ({"sampler": "ddim"}, "unknown field 'sampler'; its fields are: units, prompt"),
-    ({"units": {}}, "units is not a list"),
+    ({"units": {}}, "units is {}, but it must be a list"),
     ({"units": [7]}, "The control unit is not a JSON object"),
-    ({"units": [{"condition": "canny"}]}, "needs condition and control_image"),
+    ({"units": [{"condition": "canny"}]}, "has no control_image, but needs it"),
     ({"units": [{"condition": "canny", "control_image": "*"}]}, "not base64"),
+    ({"loras": [{"name": "a", "scale": 3}]}, "scale is 3, but it must be from -2 to 2"),
+    ({"loras": [{"scale": 1}]}, "The LoRA has no name, but needs it"),
+    ({"ip_adapter": {"name": "a", "image": "YWJj"}}, "not a picture"),
     ({"units": [{"condition": "canny", "control_image": "YWJj"}]}, "not a picture"),
     ({"units": [{"condition": "canny", "control_image": "YWJj", "weight": 1}]}, "unknown field 'weight'"),
 ]
@@ -181,6 +188,10 @@ requests = st.builds(
     initial_image=st.just(MAP),
     strength=st.floats(0, 1),
     inpaint_mask=st.none() | st.just(MAP),
+    vae=st.none() | words,
+    loras=st.lists(st.builds(Lora, name=words, scale=st.floats(-2, 2)), max_size=2).map(tuple),
+    ip_adapter=st.none() | st.builds(IpAdapter, name=words, image=st.just(MAP), scale=st.floats(0, 1.5)),
+    residual_interval=st.integers(1, 10),
 )
 
 
