@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+SPEEDS = ("exact", "near", "compiled")
+
 
 def _option(default: Any, help: str, parse: Callable[[str], Any] = str) -> Any:
     """A field that is also the flag --its-name and the variable CNET_ITS_NAME."""
@@ -24,6 +26,25 @@ def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _gigabytes(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 10000")
+    return number
 
 
 def _switch(text: str) -> bool:
@@ -43,6 +64,14 @@ class Settings:
     )
     base: str = _option("", "base model: catalogue id, hub id or folder; left out, the best that can run here")
     device: str = _option("auto", "cpu, cuda, mps; auto takes the fastest")
+    speed: str = _option(
+        "near",
+        "exact is float32; near is half precision where the device is fast at it; compiled also compiles",
+        _one_of(*SPEEDS),
+    )
+    model_memory_gb: float = _option(
+        0.0, "GB that loaded models may take; 0 is half of the device's memory", _gigabytes
+    )
     offline: bool = _option(False, "never use the network", _switch)
     max_upload_mb: int = _option(20, "largest file that may be uploaded, in MB", _whole(1, 1000))
     max_waiting: int = _option(64, "jobs that may wait in line, over all users", _whole(1, 10_000))

@@ -15,7 +15,9 @@ import torch
 from annotators.base import InputError
 from models.catalog import CATALOG, COMPONENTS_XL, TITLES, Defaults, Family, File, Kind, entry, hub_entry, size_text
 from models.local import find_local
+from models.memory import LADDER, Rung
 from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet, read_json
+from models.speed import half_precision
 from models.weights import Progress, fetch_row, find, offline
 
 _VAES = ("AutoencoderKL", "AutoencoderTiny")
@@ -39,10 +41,12 @@ class Base:
     vae_scale_factor: int
     """Side of the picture over side of the latents."""
     defaults: Defaults
+    rung: Rung = LADDER[0]
+    """How much of it is on the device at once."""
 
 
-def choose_device(device: str = "auto") -> tuple[torch.device, torch.dtype]:
-    """The device, and float16 on an NVIDIA GPU, else float32. Raises InputError where the device is not there."""
+def choose_device(device: str = "auto", speed: str = "near") -> tuple[torch.device, torch.dtype]:
+    """The device, and the number format it is fastest in, float32 at speed "exact". InputError where it is not there."""
     there = ["cpu"]
     if torch.backends.mps.is_available():
         there.append("mps")
@@ -51,7 +55,9 @@ def choose_device(device: str = "auto") -> tuple[torch.device, torch.dtype]:
     chosen = there[-1] if device == "auto" else device
     if chosen.split(":")[0] not in there:
         raise InputError(f"The device is {device!r}, but this machine has: auto, {', '.join(there)}.")
-    return torch.device(chosen), torch.float16 if chosen.startswith("cuda") else torch.float32
+    there_is = torch.device(chosen)
+    half = None if speed == "exact" else half_precision(there_is)
+    return there_is, half or torch.float32
 
 
 def default_base() -> tuple[str, str]:

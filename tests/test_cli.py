@@ -56,7 +56,7 @@ def tiny_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     def create(settings: Settings) -> Engine:
         return Engine(
             choose_base=lambda: ("embedded", "it is tiny"),
-            load_base=lambda id: tiny_base("embedded"),
+            load_base=lambda id, rung: tiny_base("embedded"),
             load_controlnet=lambda id, base: tiny_controlnet(base),
             generate=pipeline.generate,
         )

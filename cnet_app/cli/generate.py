@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from cnet_app.cli.output import download_progress, end_progress, only_result, sh
 from cnet_app.cli.texts import parse_control, parse_size
 from cnet_app.conditions import CONDITIONS
 from cnet_app.diffusion.schedulers import SAMPLERS, sampler
-from cnet_app.jobs.engine import Engine, Progress, controlnet_id, create_engine
+from cnet_app.jobs.engine import Engine, Progress, create_engine
+from cnet_app.jobs.loaded import LoadedModels
 from cnet_app.modes import MODES
 from cnet_app.recipe import read_request, save_picture
 from cnet_app.requests import REQUEST_LIMITS, GenerationRequest, GenerationResult, encode_png
-from cnet_app.settings import Settings
+from cnet_app.settings import SPEEDS, Settings
 
 NUMBERS: Mapping[str, str] = {
     "seed": "seed",
@@ -81,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the pictures go")
     parser.add_argument("--device", metavar="NAME", default="auto", help="cpu or cuda; auto takes the fastest")
+    parser.add_argument("--speed", metavar="NAME", default="near", choices=SPEEDS, help=f"one of: {', '.join(SPEEDS)}")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -88,23 +90,23 @@ def run(args: argparse.Namespace) -> None:
     """Read everything first, so that a mistake is told before anything large is loaded; then make the pictures."""
     with only_result(args.json) as tell:
         started = time.perf_counter()
-        settings = Settings(base=args.base or "", device=args.device, output_dir=args.output)
+        settings = Settings(base=args.base or "", device=args.device, speed=args.speed, output_dir=args.output)
         engine = create_engine(settings)
-        result = _remake(args, engine) if args.recipe else _make(args, engine)
+        models = LoadedModels(engine)
+        result = _remake(args, models) if args.recipe else _make(args, engine, models)
         end_progress()
         result = dataclasses.replace(result, seconds=round(time.perf_counter() - started, 3))
         tell(result.to_json(), "\n".join((*result.paths, *result.notes)))
 
 
-def _remake(args: argparse.Namespace, engine: Engine) -> GenerationResult:
+def _remake(args: argparse.Namespace, models: LoadedModels) -> GenerationResult:
     given = [name for name in NOT_WITH_RECIPE if getattr(args, name) is not None]
     if given:
         raise InputError(f"--recipe remakes a picture as it was; leave out --{given[0].replace('_', '-')}.")
-    request = read_request(args.recipe)
-    return _generate(engine, _load_base(engine, request.base), request, args.output)
+    return _generate(models, read_request(args.recipe), args.output)
 
 
-def _make(args: argparse.Namespace, engine: Engine) -> GenerationResult:
+def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> GenerationResult:
     controls = [parse_control(text) for text in args.control or ()]
     sources = [load_image(control.path) for control in controls]
     given: dict[str, Any] = {name: getattr(args, name) for name in (*TEXTS, *SWITCHES)}
@@ -121,28 +123,29 @@ def _make(args: argparse.Namespace, engine: Engine) -> GenerationResult:
     chosen = {name: value for name, value in given.items() if value is not None}
     GenerationRequest(**chosen)  # says no to what cannot be, whatever the base
 
-    base = _load_base(engine, args.base or engine.choose_base()[0])
+    base = models.base(args.base or engine.choose_base()[0], download_progress)
     start = dataclasses.asdict(base.defaults)
     side = start.pop("size")
     start |= {"base": base.id, "width": side, "height": side, "seed": secrets.randbelow(2**31)}
     request = GenerationRequest(**start | chosen)
-    _fetch(engine, (id for control in controls if control.annotator for id in annotator(control.annotator).weights))
+    for id in (id for control in controls if control.annotator for id in annotator(control.annotator).weights):
+        engine.fetch(id, download_progress)  # where somebody sees how far it is; the loader then finds the files
     maps = [
         annotate(control.condition, control.annotator, source, control.parameters, request.width, request.height)
         for control, source in zip(controls, sources, strict=True)
     ]
     units = [build_unit(map, **control.options) for map, control in zip(maps, controls, strict=True)]
-    result = _generate(engine, base, dataclasses.replace(request, units=tuple(units)), args.output)
-    return dataclasses.replace(result, notes=tuple(text for map in maps for text in map.warnings))
+    result = _generate(models, dataclasses.replace(request, units=tuple(units)), args.output)
+    warnings = (text for map in maps for text in map.warnings)
+    return dataclasses.replace(result, notes=(*warnings, *result.notes))
 
 
-def _generate(engine: Engine, base: Any, request: GenerationRequest, directory: Path) -> GenerationResult:
+def _generate(models: LoadedModels, request: GenerationRequest, directory: Path) -> GenerationResult:
     """Pictures one by one, each on disk before the next begins."""
-    names = [controlnet_id(unit, base.family) for unit in request.units]
-    _fetch(engine, names)
-    controlnets = [engine.load_controlnet(name, base) for name in names]
+    ready = models.prepare(request, download_progress)
     paths: list[str] = []
     norms: list[list[float]] = []
+    notes: dict[str, None] = {}
     for index in range(request.num_images):
 
         def tell(progress: Progress, number: int = index + 1) -> None:
@@ -150,22 +153,20 @@ def _generate(engine: Engine, base: Any, request: GenerationRequest, directory: 
             if progress.step == (progress.steps + 1) // 2:
                 norms[:] = progress.norms()
 
-        (image,) = engine.generate(
-            base, controlnets, request.only_picture(index), on_step=tell, cancelled=lambda: False
-        )  # fmt: skip
+        image = models.make(
+            ready,
+            request.only_picture(index),
+            download_progress,
+            on_step=tell,
+            on_note=lambda note: notes.update({note: None}),
+            cancelled=lambda: False,
+        )
         paths.append(str(save_picture(directory, image, request, index)))
-    seeds = tuple(request.seed + index for index in range(request.num_images))
     return GenerationResult(
-        request=request, paths=tuple(paths), seeds=seeds, seconds=0.0, residual_norms=tuple(map(tuple, norms))
+        request=request,
+        paths=tuple(paths),
+        seeds=tuple(request.seed + index for index in range(request.num_images)),
+        seconds=0.0,
+        residual_norms=tuple(map(tuple, norms)),
+        notes=tuple(notes),
     )
-
-
-def _load_base(engine: Engine, id: str) -> Any:
-    _fetch(engine, [id])
-    return engine.load_base(id)
-
-
-def _fetch(engine: Engine, ids: Iterable[str]) -> None:
-    """Downloads where somebody sees how far they are; the loaders then find the files."""
-    for id in ids:
-        engine.fetch(id, download_progress)

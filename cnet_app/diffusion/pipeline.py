@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from cnet_app.diffusion.control import block_norms, has_effect, prepare_control
 from cnet_app.diffusion.denoise import Progress, denoise
+from cnet_app.diffusion.kept import Kept
 from cnet_app.diffusion.latents import decode, to_pixels
 from cnet_app.diffusion.previews import predict_original, preview
 from cnet_app.diffusion.prompts import encode_prompts, prompt_notes
@@ -20,6 +22,7 @@ from cnet_app.diffusion.schedulers import create_scheduler, set_steps
 from cnet_app.diffusion.start import create_start, keep_known
 from cnet_app.errors import InputError, OutOfMemoryError, StudioError
 from cnet_app.requests import GenerationRequest
+from models.memory import on_device
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel
@@ -53,14 +56,20 @@ def generate(
     on_picture: Callable[[int, Picture], None] = lambda index, picture: None,
     on_note: Callable[[str], None] = lambda note: None,
     cancelled: Callable[[], bool] = lambda: False,
+    kept: Kept | None = None,
 ) -> list[Picture]:
     """The request's pictures, (height, width, 3) RGB uint8; `controlnets` are its units' networks in order.
 
     Picture i is the one that seed + i makes alone, bit for bit. `on_picture` gets each as soon as it is there, `on_note`
-    a sentence for each part of the request that has no effect. Raises CancelledError within a step, OutOfMemoryError,
-    and StudioError where the model gives no valid numbers.
+    a sentence for each part of the request that has no effect. `kept` spares what an earlier job had encoded. Raises
+    CancelledError within a step, OutOfMemoryError, and StudioError where the model gives no valid numbers.
     """
+    kept = kept or Kept()
+    on_base_device = partial(on_device, base.rung, base.device)
     with _memory_errors_told(base, request), torch.inference_mode():
+        if base.rung.told:
+            on_note(base.rung.told)
+
         # 1. Every unit has its network.
         if len(controlnets) != len(request.units):
             raise InputError(
@@ -68,16 +77,22 @@ def generate(
             )
 
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
-        controls = [
-            prepare_control(
-                unit, controlnet, request.width, request.height, "control" if request.guess_mode else unit.control_mode
-            )
-            for unit, controlnet in zip(request.units, controlnets, strict=True)
-            if has_effect(unit)
-        ]
+        with on_base_device(controlnets):
+            controls = [
+                prepare_control(
+                    unit,
+                    controlnet,
+                    request.width,
+                    request.height,
+                    "control" if request.guess_mode else unit.control_mode,
+                )
+                for unit, controlnet in zip(request.units, controlnets, strict=True)
+                if has_effect(unit)
+            ]
 
         # 3. Read the prompts.
-        text = encode_prompts(base, request, controls)
+        with on_base_device(base.text_encoders):
+            text = encode_prompts(base, request, controls)
         for note in prompt_notes(base, request):
             on_note(note)
 
@@ -87,25 +102,28 @@ def generate(
             generator = torch.Generator("cpu").manual_seed(request.seed + index)
             scheduler = create_scheduler(request.scheduler, base.scheduler)
             set_steps(scheduler, request.num_inference_steps, base.device)
-            start = create_start(base, scheduler, request, generator)
+            with on_base_device([base.vae] if request.initial_image else []):
+                start = create_start(base, scheduler, request, generator, kept)
 
             # 5. Denoise, telling of every step.
-            latents = denoise(
-                base.unet,
-                scheduler,
-                start,
-                text,
-                controls,
-                guidance_scale=request.guidance_scale,
-                norm_preserving=request.norm_preserving,
-                eta=request.eta,
-                generator=generator,
-                on_step=_teller(base, scheduler, index, on_step),
-                cancelled=cancelled,
-            )
+            with on_base_device([base.unet, *controlnets]):
+                latents = denoise(
+                    base.unet,
+                    scheduler,
+                    start,
+                    text,
+                    controls,
+                    guidance_scale=request.guidance_scale,
+                    norm_preserving=request.norm_preserving,
+                    eta=request.eta,
+                    generator=generator,
+                    on_step=_teller(base, scheduler, index, on_step),
+                    cancelled=cancelled,
+                )
 
             # 6. Latents to pixels.
-            image = decode(base, latents)
+            with on_base_device([base.vae]):
+                image = decode(base, latents)
             if not torch.isfinite(image).all():
                 raise StudioError(
                     f"The model gave no valid numbers in {base.dtype} at guidance_scale {request.guidance_scale:g}; "

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from annotators.images import load_image, resize
+from cnet_app.diffusion.kept import Kept
 from cnet_app.diffusion.latents import create_noise, encode
 from cnet_app.diffusion.sizes import pad
 from cnet_app.errors import InputError
@@ -39,12 +40,14 @@ class Start:
     """Latents after step 0 … to the same with the known part put back, where there is one."""
 
 
-def create_start(base: Base, scheduler: Any, request: GenerationRequest, generator: torch.Generator) -> Start:
+def create_start(
+    base: Base, scheduler: Any, request: GenerationRequest, generator: torch.Generator, kept: Kept
+) -> Start:
     """Of a request, on a scheduler that has its timesteps set; as diffusers' pipelines do it, with the same seed."""
     if request.initial_image is None:
         noise = create_noise(base, request.width, request.height, generator)
         return Start(noise * scheduler.init_noise_sigma, scheduler.timesteps)
-    known = encode(base, initial_pixels(request), generator)
+    known = encode(base, initial_pixels(request), generator, kept)
     noise = create_noise(base, request.width, request.height, generator)
     timesteps = _remaining(scheduler, request)
     all_new = request.inpaint_mask is not None and request.strength == 1

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -42,6 +45,7 @@ class Generate(Protocol):
         request: GenerationRequest,
         *,
         on_step: Callable[[Any], None],
+        on_note: Callable[[str], None],
         cancelled: Callable[[], bool],
     ) -> list[NDArray[np.uint8]]: ...
 
@@ -56,45 +60,47 @@ class Engine:
 
     choose_base: Callable[[], tuple[str, str]]
     """The id of the base model to start with, and why, as a clause: 'there is no GPU'."""
-    load_base: Callable[[str], Any]
-    """Has `family`."""
+    load_base: Callable[[str, Any], Any]
+    """From its id and a rung of the memory ladder, None for the first that fits. Has `family` and `rung`."""
     load_controlnet: Callable[[str, Any], Any]
     """From its id, for a loaded base."""
     generate: Generate
     fetch: Callable[[str, FileProgress], object] = lambda id, progress: None
     """Brings the files of an id to this disk, where a download tells how far it is."""
+    size_of: Callable[[Any], int] = lambda thing: 1
+    """Bytes of a loaded thing."""
+    budget: Callable[[], int] = lambda: sys.maxsize
+    """Bytes that loaded things may take together."""
+    next_rung: Callable[[Any], Any] = lambda base: None
+    """What a base that did not fit is loaded with instead; None where nothing is left to give up."""
+    release: Callable[[], object] = gc.collect
+    """Gives memory back that nothing holds any more."""
 
 
 def create_engine(settings: Settings) -> Engine:
     """The real one. torch is imported by the first call, not here."""
 
-    def choose_base() -> tuple[str, str]:
-        if settings.base:
-            return settings.base, "it was chosen at the start"
-        from models.loader import default_base
+    @cache
+    def workshop() -> Any:
+        from cnet_app.jobs.workshop import Workshop
 
-        return default_base()
-
-    def load_base(id: str) -> Any:
-        from models import loader
-
-        return loader.load_base(id, *loader.choose_device(settings.device))
-
-    def load_controlnet(id: str, base: Any) -> Any:
-        from models import loader
-
-        return loader.load_controlnet(id, base.family, base.device, base.dtype)
-
-    def generate(base: Any, controlnets: Sequence[Any], request: GenerationRequest, **watch: Any) -> Any:
-        from cnet_app.diffusion import pipeline
-
-        return pipeline.generate(base, controlnets, request, **watch)
+        return Workshop(settings)
 
     def fetch(id: str, progress: FileProgress) -> None:
         if any(row.id == id for row in CATALOG):
             weights.fetch(id, progress)
 
-    return Engine(choose_base, load_base, load_controlnet, generate, fetch)
+    return Engine(
+        choose_base=lambda: workshop().choose_base(),
+        load_base=lambda id, rung: workshop().load_base(id, rung),
+        load_controlnet=lambda id, base: workshop().load_controlnet(id, base),
+        generate=lambda *given, **watch: workshop().generate(*given, **watch),
+        fetch=fetch,
+        size_of=lambda thing: workshop().size_of(thing),
+        budget=lambda: workshop().budget(),
+        next_rung=lambda base: workshop().next_rung(base),
+        release=lambda: workshop().release(),
+    )
 
 
 def controlnet_id(unit: ControlUnit, family: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import logging
 import secrets
@@ -16,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnet_app.errors import TOLD, CancelledError, InputError, OutOfMemoryError, SaveError, StudioError
-from cnet_app.jobs.engine import Engine, FileProgress, Progress, controlnet_id
+from cnet_app.errors import TOLD, CancelledError, InputError, SaveError, StudioError
+from cnet_app.jobs.engine import Engine, FileProgress, Progress
 from cnet_app.jobs.line import Line
-from cnet_app.jobs.pool import Pool
+from cnet_app.jobs.loaded import LoadedModels
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
 from cnet_app.recipe import save_picture
@@ -30,11 +29,9 @@ LOG = logging.getLogger(__name__)
 HISTORY = "history.sqlite3"
 """In the folder of the pictures."""
 LOADING = "Loading the model"
-INTERVAL = 0.4
+INTERVAL = 0.3
 """Seconds between two reports of progress: a preview costs time, and a browser wants to breathe."""
 PREVIEW_SIDE = 256
-BASES, CONTROLNETS = 1, 4
-"""How many loaded models are kept."""
 REMEMBERED = 200
 """Jobs that are over and can still be asked about."""
 
@@ -55,8 +52,8 @@ class Runner:
         self._changed = threading.Condition()
         self._jobs: dict[str, _Job] = {}
         self._line: Line[_Job] = Line()
-        self._bases: Pool[Any] = Pool(BASES)
-        self._controlnets: Pool[Any] = Pool(CONTROLNETS)
+        self._models = LoadedModels(engine)
+        self._unload = False
         self._choice: tuple[str, str] | None = None
         self._ready = False
         self._closing = False
@@ -125,6 +122,12 @@ class Runner:
                 self._changed.wait_for(lambda last=state: self.state(id) != last)
                 state = self.state(id)
 
+    def unload(self) -> None:
+        """Lets all loaded models go, after the job that runs; the next job loads what it needs."""
+        with self._changed:
+            self._unload = True
+            self._changed.notify_all()
+
     def history(self, limit: int = 50) -> list[Record]:
         """The newest jobs, newest first, from earlier starts of the app too."""
         return self._store.recent(limit)
@@ -160,7 +163,7 @@ class Runner:
             self._choice = choice
             self._changed.notify_all()
         try:
-            self._load_base(choice[0], lambda *_: None)
+            self._models.base(choice[0], lambda *_: None)
         except TOLD as error:
             LOG.warning("%s", error)
         except Exception:
@@ -170,26 +173,29 @@ class Runner:
             self._changed.notify_all()
 
     def _next(self) -> _Job | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closing or len(self._line))
-            if self._closing:
-                return None
-            job = self._line.take()
-            job.state = replace(job.state, status="running")
-            self._changed.notify_all()
-            return job
+        """The next job, once there is one; meanwhile models are let go where a user asked for it."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._unload or len(self._line))
+                if self._closing:
+                    return None
+                if not self._unload:
+                    job = self._line.take()
+                    job.state = replace(job.state, status="running")
+                    self._changed.notify_all()
+                    return job
+                self._unload = False
+            self._models.unload()
 
     def _run(self, job: _Job) -> None:
         """Whatever happens, the job ends and the next one can run."""
         end: dict[str, Any]
-        cramped = False
         try:
             end = {"status": "done", "result": self._make(job)}
         except CancelledError:
             end = {"status": "interrupted" if self._closing else "cancelled"}
         except TOLD as error:
             end = {"status": "failed", "error": str(error)}
-            cramped = isinstance(error, OutOfMemoryError)
         except Exception:
             number = secrets.token_hex(3)
             LOG.exception("Job %s failed (error %s).", job.state.id, number)
@@ -198,11 +204,6 @@ class Runner:
                 "error": f"Something went wrong in the app itself (error {number}); its log tells more.",
             }
         self._end(job, **end)
-        # Out here: an error that is being handled keeps the tensors of the failed call alive.
-        if cramped:
-            self._bases.shrink(0)
-            self._controlnets.shrink(0)
-            gc.collect()
 
     def _make(self, job: _Job) -> GenerationResult:
         """Pictures one by one: each is on the disk before the next begins, and stays if that one is cancelled."""
@@ -210,16 +211,18 @@ class Runner:
         self._store.update(job.state.id, "running")
         self._set(job, doing=LOADING)
         tell = self._download_reporter(job)
-        base = self._load_base(request.base, tell)
-        names = [controlnet_id(unit, base.family) for unit in request.units]
-        controlnets = [self._load_controlnet(name, request.base, base, tell) for name in names]
-        self._set(job, doing="")
+        ready = self._models.prepare(request, tell)
+        notes: dict[str, None] = {}
         for index in range(request.num_images):
             self._check(job)
-            self._set(job, image_index=index, step=0)
-            own = request.only_picture(index)
-            (image,) = self._engine.generate(
-                base, controlnets, own, on_step=self._step_reporter(job), cancelled=lambda: self._is_unwanted(job)
+            self._set(job, doing="", image_index=index, step=0)
+            image = self._models.make(
+                ready,
+                request.only_picture(index),
+                tell,
+                on_step=self._step_reporter(job),
+                on_note=lambda note: notes.update({note: None}),
+                cancelled=lambda: self._is_unwanted(job),
             )
             path = save_picture(self._settings.output_dir, image, request, index)
             self._set(job, paths=(*job.state.paths, str(path)))
@@ -228,22 +231,8 @@ class Runner:
             paths=job.state.paths,
             seeds=tuple(request.seed + index for index in range(request.num_images)),
             seconds=round(time.monotonic() - started, 3),
+            notes=tuple(notes),
         )
-
-    def _load_base(self, id: str, tell: FileProgress) -> Any:
-        def load() -> Any:
-            self._controlnets.shrink(0)  # those of another base are of no use
-            self._engine.fetch(id, tell)
-            return self._engine.load_base(id)
-
-        return self._bases.get(id, load)
-
-    def _load_controlnet(self, id: str, base_id: str, base: Any, tell: FileProgress) -> Any:
-        def load() -> Any:
-            self._engine.fetch(id, tell)
-            return self._engine.load_controlnet(id, base)
-
-        return self._controlnets.get((id, base_id), load)
 
     def _is_unwanted(self, job: _Job) -> bool:
         return self._closing or job.cancel.is_set()
@@ -272,7 +261,7 @@ class Runner:
             nonlocal last
             if time.monotonic() - last < INTERVAL:
                 return
-            self._set(job, step=progress.step, preview=small_jpeg(progress.preview()))
+            self._set(job, step=progress.step, steps=progress.steps, preview=small_jpeg(progress.preview()))
             last = time.monotonic()
 
         return report

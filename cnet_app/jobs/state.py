@@ -26,6 +26,8 @@ class JobState:
     """0 … num_images - 1: the picture that is being made."""
     step: int = 0
     """0 … steps, of that picture."""
+    steps: int = 0
+    """How many it takes: fewer than asked for where it starts from a picture. 0 before the first."""
     preview: bytes = field(default=b"", repr=False)
     """JPEG of the running picture, at most PREVIEW_SIDE px; empty until the first one."""
     paths: tuple[str, ...] = ()
@@ -44,4 +46,4 @@ class JobState:
         """Of the work done, 0 to 1."""
         if self.status == "done":
             return 1.0
-        return (self.image_index + self.step / self.request.num_inference_steps) / self.request.num_images
+        return (self.image_index + self.step / max(self.steps, 1)) / self.request.num_images

@@ -31,13 +31,13 @@ def status_text(state: JobState) -> str:
         return f"Place {state.place} in line." if state.place else "Starting …"
     if state.status == "running":
         picture = f"Picture {state.image_index + 1} of {state.request.num_images}"
-        return f"{picture}: step {state.step} of {state.request.num_inference_steps}."
+        return f"{picture}: step {state.step} of {state.steps or state.request.num_inference_steps}."
     if state.status == "done" and state.result:
         seeds = state.result.seeds
         return (
             f"Done in {state.result.seconds:.1f} s: {_count(len(seeds))}, seed {seeds[0]}"
-            f"{f' to {seeds[-1]}' if len(seeds) > 1 else ''}."
-        )
+            f"{f' to {seeds[-1]}' if len(seeds) > 1 else ''}. {' '.join(state.result.notes)}"
+        ).rstrip()
     if state.status == "failed":
         return state.error
     ended = "Stopped." if state.status == "cancelled" else "The app was closed before this was done."

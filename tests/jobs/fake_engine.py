@@ -48,12 +48,12 @@ class FakeEngine:
             progress(f"{id}.safetensors", done, self.download)
             time.sleep(0.01)
 
-    def load_base(self, id: str) -> Any:
+    def load_base(self, id: str, rung: Any) -> Any:
         assert self.may_load.wait(5)
         self.loaded.append(id)
         if f"base:{id}" in self.faults:
             raise self.faults[f"base:{id}"]
-        return SimpleNamespace(id=id, family="embedded")
+        return SimpleNamespace(id=id, family="embedded", rung=rung)
 
     def load_controlnet(self, id: str, base: Any) -> Any:
         self.loaded.append(id)
@@ -66,6 +66,7 @@ class FakeEngine:
         request: GenerationRequest,
         *,
         on_step: Callable[[Any], None],
+        on_note: Callable[[str], None],
         cancelled: Callable[[], bool],
     ) -> list[NDArray[np.uint8]]:
         self.prompts.append(request.prompt)

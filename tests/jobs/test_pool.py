@@ -1,4 +1,4 @@
-"""Loaded models: few, and the one used least recently goes."""
+"""Loaded models: within a budget, and the one used least recently goes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import pytest
 from cnet_app.jobs.pool import Pool
 
 
+def sized(budget: int) -> Pool[str]:
+    """A pool of words as large as they are long."""
+    return Pool(len, budget)
+
+
 def test_a_thing_is_loaded_once_and_the_least_recently_used_goes_first() -> None:
     loads: list[str] = []
-    pool: Pool[str] = Pool(2)
+    pool = sized(2)
 
     def get(key: str) -> str:
         return pool.get(key, lambda: loads.append(key) or key.upper())
@@ -20,7 +25,7 @@ def test_a_thing_is_loaded_once_and_the_least_recently_used_goes_first() -> None
 
 
 def test_a_failed_load_leaves_nothing_behind() -> None:
-    pool: Pool[str] = Pool(2)
+    pool = sized(2)
     with pytest.raises(ZeroDivisionError):
         pool.get("a", lambda: str(1 // 0))
     assert len(pool) == 0
@@ -28,6 +33,16 @@ def test_a_failed_load_leaves_nothing_behind() -> None:
 
 
 def test_there_is_room_before_the_next_one_is_loaded() -> None:
-    pool: Pool[int] = Pool(1)
-    pool.get("a", lambda: 0)
-    assert pool.get("b", lambda: len(pool)) == 0
+    pool = sized(5)
+    pool.get("a", lambda: "aaa")
+    assert pool.get("b", lambda: "b" * (5 - pool.bytes), expected=4) == "bbbbb"
+
+
+def test_what_is_too_large_for_the_budget_stays_until_the_next_one_comes() -> None:
+    pool = sized(2)
+    assert pool.get("a", lambda: "aaaa") == "aaaa"
+    assert pool.get("a", lambda: "again") == "aaaa"
+    pool.get("b", lambda: "bb")
+    assert pool.bytes == 2
+    pool.clear()
+    assert len(pool) == 0

@@ -41,7 +41,7 @@ def test_every_status_is_one_sentence(values: dict[str, Any], text: str) -> None
 
 
 def test_the_bar_counts_steps_of_all_pictures() -> None:
-    html = progress_html(state(status="running", image_index=2, step=10))
+    html = progress_html(state(status="running", image_index=2, step=10, steps=20))
     assert re.search(r"width:62%|width:63%", html)
 
 

@@ -1,0 +1,98 @@
+"""The engine's real hands: loads models for this machine's device, and runs the pipeline with what earlier jobs left."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnet_app.diffusion import pipeline
+from cnet_app.diffusion.kept import Kept
+from models import loader, memory
+from models.speed import tune
+
+if TYPE_CHECKING:
+    from cnet_app.requests import GenerationRequest
+    from cnet_app.settings import Settings
+
+SHARE = 0.5
+"""Of the device's memory that loaded models may take where the settings do not say."""
+CONTROLNET_SHARE = 0.42
+"""Size of a ControlNet over that of its U-Net."""
+
+
+class Workshop:
+    """For one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._device, self._dtype = loader.choose_device(settings.device, settings.speed)
+        self._kept = Kept()
+
+    def choose_base(self) -> tuple[str, str]:
+        """Id of the base to start with, and why."""
+        if self._settings.base:
+            return self._settings.base, "it was chosen at the start"
+        return loader.default_base()
+
+    def load_base(self, id: str, rung: memory.Rung | None) -> loader.Base:
+        """On this rung of the ladder, else on the first that fits into the memory that is free now."""
+        base = loader.load_base(id, "cpu", self._dtype)
+        base = dataclasses.replace(base, device=self._device, rung=rung or self._first_rung(base))
+        if base.rung.tiles_vae:
+            base.vae.enable_tiling()
+        self._settle(tune(base.unet, self._settings.speed), base.rung, by_layer=True)
+        for network in (base.vae, *base.text_encoders):
+            self._settle(network, base.rung)
+        return base
+
+    def load_controlnet(self, id: str, base: loader.Base) -> Any:
+        """For a base, where that keeps its own networks."""
+        network = tune(loader.load_controlnet(id, base.family, "cpu", base.dtype), self._settings.speed)
+        self._settle(network, base.rung, by_layer=True)
+        return network
+
+    def generate(
+        self, base: loader.Base, controlnets: Sequence[Any], request: GenerationRequest, **watch: Any
+    ) -> list[pipeline.Picture]:
+        """As the pipeline's."""
+        return pipeline.generate(base, controlnets, request, kept=self._kept, **watch)
+
+    def size_of(self, thing: Any) -> int:
+        """Bytes of a base's networks, or of one network."""
+        if isinstance(thing, loader.Base):
+            return memory.module_bytes((thing.unet, thing.vae, *thing.text_encoders))
+        return memory.module_bytes([thing])
+
+    def budget(self) -> int:
+        """Bytes for loaded models: the settings' gigabytes, else a share of the device's memory."""
+        given = self._settings.model_memory_gb
+        return int(given * 1e9) or int(SHARE * memory.total_bytes(self._device))
+
+    def next_rung(self, base: loader.Base) -> memory.Rung | None:
+        """What comes after the base's own."""
+        return memory.next_rung(base.rung, self._device)
+
+    def release(self) -> None:
+        """Memory that nothing holds any more goes back to the device."""
+        memory.release(self._device)
+
+    def _first_rung(self, base: loader.Base) -> memory.Rung:
+        unet = memory.module_bytes([base.unet])
+        weights = {
+            "text": memory.module_bytes(base.text_encoders),
+            "denoiser": int((1 + CONTROLNET_SHARE) * unet),
+            "vae": memory.module_bytes([base.vae]),
+        }
+        # Weights on a CPU device are in its memory already.
+        free = memory.free_bytes(self._device) + (sum(weights.values()) if self._device.type == "cpu" else 0)
+        return memory.choose_rung(self._device, free, weights, base.defaults.size**2, base.vae.dtype.itemsize)
+
+    def _settle(self, network: Any, rung: memory.Rung, by_layer: bool = False) -> None:
+        """Where it stays while nothing runs."""
+        if by_layer and rung.layer_by_layer:
+            memory.offload_layers(network, self._device)
+        elif not rung.rests_on_cpu:
+            torch.nn.Module.to(network, self._device)
