@@ -1,0 +1,56 @@
+"""What fits, and that giving up memory changes no picture."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from models.memory import LADDER, choose_rung, free_bytes, module_bytes, next_rung, offload_layers, on_device
+from models.tiny import tiny_base
+
+SD15 = {"text": 246_000_000, "denoiser": 2_442_000_000, "vae": 167_000_000}
+"""Bytes of Stable Diffusion 1.5 with one ControlNet in float16."""
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("free_gb", "device", "rung"),
+    [(8, CUDA, "full"), (4, CUDA, "tiled_vae"), (3.3, CUDA, "model_offload"), (2, CUDA, "sequential_offload"),
+     (0.1, CUDA, "sequential_offload"), (8, CPU, "full"), (3.6, CPU, "tiled_vae"), (0.1, CPU, "tiled_vae")],
+)  # fmt: skip
+def test_the_smallest_change_that_fits_is_chosen(free_gb: float, device: torch.device, rung: str) -> None:
+    assert choose_rung(device, int(free_gb * 1e9), SD15, 768 * 768, 2).id == rung
+
+
+def test_every_rung_but_the_first_tells_what_it_costs() -> None:
+    assert [bool(rung.told) for rung in LADDER] == [False, True, True, True]
+    assert next_rung(LADDER[-1], CUDA) is None
+    assert next_rung(LADDER[1], CPU) is None
+
+
+def test_bytes_are_those_of_all_tensors() -> None:
+    assert module_bytes([torch.nn.Linear(3, 2)]) == 4 * (3 * 2 + 2)
+    assert 0 < free_bytes(CPU) < 10**13
+
+
+def test_a_network_that_comes_layer_by_layer_gives_the_same_numbers() -> None:
+    unet = tiny_base("sd15").unet
+    inputs = (torch.ones(1, 4, 8, 8), 3, torch.ones(1, 16, 16))
+    whole = unet(*inputs).sample
+    lazy = copy.deepcopy(unet)
+    offload_layers(lazy, CPU)
+    assert all(parameter.is_meta for parameter in lazy.parameters())
+    with on_device(LADDER[-1], CPU, [lazy]):
+        assert torch.equal(lazy(*inputs).sample, whole)
+
+
+def test_networks_of_a_stage_go_back_where_they_rest() -> None:
+    linear = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    meta = torch.device("meta")  # stands for a device that is elsewhere
+    for rung in LADDER:
+        with on_device(rung, CPU, [linear]):
+            assert next(linear.parameters()).device == CPU
+    with on_device(LADDER[0], meta, [linear]):
+        assert next(linear.parameters()).device == CPU
