@@ -44,6 +44,11 @@ class Base:
     rung: Rung = LADDER[0]
     """How much of it is on the device at once."""
 
+    @property
+    def inpaints(self) -> bool:
+        """Whether the U-Net was made to see, beside the latents, a mask and what is known of the picture."""
+        return self.unet.config["in_channels"] > self.vae.config["latent_channels"]
+
 
 def choose_device(device: str = "auto", speed: str = "near") -> tuple[torch.device, torch.dtype]:
     """The device, and the number format it is fastest in, float32 at speed "exact". InputError where it is not there."""

@@ -24,19 +24,19 @@ def create_noise(base: Base, width: int, height: int, generator: torch.Generator
     The generator is the CPU's, so a seed means the same on every device.
     """
     sides = (padded_side(side) // base.vae_scale_factor for side in (height, width))
-    shape = (1, base.unet.config["in_channels"], *sides)
+    shape = (1, base.vae.config["latent_channels"], *sides)
     return torch.randn(shape, generator=generator, dtype=torch.float32).to(base.device)
 
 
-def encode(base: Base, pixels: NDArray[np.uint8], generator: torch.Generator, kept: Kept) -> Tensor:
-    """(H, W, 3) RGB, padded, to (1, C, h, w) latents, float32; an autoencoder that gives a distribution is sampled."""
+def encode(base: Base, image: Tensor, generator: torch.Generator, kept: Kept) -> Tensor:
+    """(1, 3, H, W) in [-1, 1] to (1, C, h, w) latents, float32; an autoencoder that gives a distribution is sampled."""
 
     def moments() -> Tensor:
-        image = torch.tensor(np.moveaxis(pad(pixels), 2, 0)[None], dtype=torch.float32) / 127.5 - 1
         encoded = base.vae.encode(image.to(base.device, base.vae.dtype))
         return encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.parameters
 
-    found = kept.get(base.vae, (pixels.shape, sha256(pixels.tobytes()).digest()), moments)
+    key = (tuple(image.shape), sha256(image.numpy().tobytes()).digest())
+    found = kept.get(base.vae, key, moments)
     if found.shape[1] > base.vae.config["latent_channels"]:
         found = DiagonalGaussianDistribution(found).sample(generator)
     return found.float() * base.vae.config["scaling_factor"]
@@ -46,6 +46,11 @@ def decode(base: Base, latents: Tensor) -> Tensor:
     """(1, C, h, w) latents to (1, 3, H, W) pixels in [-1, 1], float32."""
     scaled = latents / base.vae.config["scaling_factor"]
     return base.vae.decode(scaled.to(base.vae.dtype), return_dict=False)[0].float()
+
+
+def to_image(pixels: NDArray[np.uint8]) -> Tensor:
+    """(H, W, 3) RGB uint8 to (1, 3, H, W) in [-1, 1], padded."""
+    return torch.tensor(np.moveaxis(pad(pixels), 2, 0)[None], dtype=torch.float32) / 127.5 - 1
 
 
 def to_pixels(image: Tensor) -> NDArray[np.uint8]:

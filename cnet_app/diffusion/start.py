@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from annotators.images import load_image, resize
 from cnet_app.diffusion.kept import Kept
-from cnet_app.diffusion.latents import create_noise, encode
-from cnet_app.diffusion.sizes import pad
+from cnet_app.diffusion.latents import create_noise, encode, to_image
+from cnet_app.diffusion.sizes import STEP, pad, padded_side
 from cnet_app.errors import InputError
 from cnet_app.requests import GenerationRequest
 
@@ -38,24 +38,26 @@ class Start:
     timesteps: Tensor
     restore: Callable[[Tensor, int], Tensor] = _as_it_is
     """Latents after step 0 … to the same with the known part put back, where there is one."""
+    beside: Tensor | None = None
+    """(1, 1 + C, h, w) that an inpainting base's U-Net sees beside the latents: the mask, and what is known."""
 
 
 def create_start(
     base: Base, scheduler: Any, request: GenerationRequest, generator: torch.Generator, kept: Kept
 ) -> Start:
     """Of a request, on a scheduler that has its timesteps set; as diffusers' pipelines do it, with the same seed."""
-    if request.initial_image is None:
-        noise = create_noise(base, request.width, request.height, generator)
-        return Start(noise * scheduler.init_noise_sigma, scheduler.timesteps)
-    known = encode(base, initial_pixels(request), generator, kept)
+    inpaints = request.inpaint_mask is not None
+    all_new = request.initial_image is None or (inpaints and request.strength == 1)
+    # A base that sees the known part need not have it put back.
+    uses_known = request.initial_image is not None and not (all_new and base.inpaints)
+    known = encode(base, to_image(initial_pixels(request)), generator, kept) if uses_known else torch.empty(0)
     noise = create_noise(base, request.width, request.height, generator)
-    timesteps = _remaining(scheduler, request)
-    all_new = request.inpaint_mask is not None and request.strength == 1
+    beside = _beside(base, request, generator, kept) if base.inpaints else None
+    timesteps = scheduler.timesteps if request.initial_image is None else _remaining(scheduler, request)
     latents = noise * scheduler.init_noise_sigma if all_new else scheduler.add_noise(known, noise, timesteps[:1])
-    if request.inpaint_mask is None:
-        return Start(latents, timesteps)
-    shape = (int(known.shape[2]), int(known.shape[3]))
-    mask = F.interpolate(torch.tensor(pad(inpainted(request)), dtype=torch.float32)[None, None], shape).to(known.device)
+    if not inpaints or base.inpaints:
+        return Start(latents, timesteps, beside=beside)
+    mask = _latent_mask(request).to(known.device)
 
     def restore(latents: Tensor, step: int) -> Tensor:
         last = step + 1 == len(timesteps)
@@ -63,6 +65,24 @@ def create_start(
         return (1 - mask) * old + mask * latents
 
     return Start(latents, timesteps, restore)
+
+
+def _beside(base: Base, request: GenerationRequest, generator: torch.Generator, kept: Kept) -> Tensor:
+    """Without a mask all is to be made anew."""
+    image = to_image(initial_pixels(request)) if request.initial_image else torch.zeros(1, 3, *_padded(request))
+    new = torch.tensor(pad(inpainted(request)))
+    known = encode(base, image * ~new, generator, kept)  # grey where it is made anew
+    return torch.cat([_latent_mask(request).to(known.device), known], dim=1)
+
+
+def _latent_mask(request: GenerationRequest) -> Tensor:
+    """(1, 1, h, w): 1 where the picture is made anew."""
+    shape = [side // STEP for side in _padded(request)]
+    return F.interpolate(torch.tensor(pad(inpainted(request)), dtype=torch.float32)[None, None], shape)
+
+
+def _padded(request: GenerationRequest) -> tuple[int, int]:
+    return padded_side(request.height), padded_side(request.width)
 
 
 def _remaining(scheduler: Any, request: GenerationRequest) -> Tensor:
@@ -86,8 +106,9 @@ def initial_pixels(request: GenerationRequest) -> Picture:
 
 
 def inpainted(request: GenerationRequest) -> NDArray[np.bool_]:
-    """(H, W): True where the mask is white and the picture is made anew."""
-    assert request.inpaint_mask is not None
+    """(H, W): True where the mask is white and the picture is made anew; everywhere where there is none."""
+    if request.inpaint_mask is None:
+        return np.ones((request.height, request.width), np.bool_)
     mask = resize(load_image(request.inpaint_mask), request.width, request.height, mode="crop", nearest=True)
     return mask.max(axis=2) > 127
 
