@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 Family = Literal["embedded", "sd15", "sd21", "sdxl"]
-Kind = Literal["base", "controlnet", "annotator"]
+Kind = Literal["base", "controlnet", "annotator", "vae", "tokenizer"]
 
 TITLES: Mapping[Family, str] = MappingProxyType(
     {"embedded": "the embedded model", "sd15": "SD 1.5", "sd21": "SD 2.1", "sdxl": "SDXL"}
@@ -250,7 +250,13 @@ _ANNOTATORS = (
                File("model.safetensors", 328 * MB, others=("pytorch_model.bin",))),
 )  # fmt: skip
 
-CATALOG: tuple[Weights, ...] = (*_BASES, *_CONTROLNETS, *_ANNOTATORS)
+_TOKENIZERS = (
+    # The vocabulary of every text encoder of Stable Diffusion: a base of one file does not hold it.
+    Weights(id="clip_tokenizer", kind="tokenizer", title="CLIP's vocabulary", repo="openai/clip-vit-large-patch14",
+            licence="MIT", files=(File("vocab.json", MB), File("merges.txt", MB // 2))),
+)  # fmt: skip
+
+CATALOG: tuple[Weights, ...] = (*_BASES, *_CONTROLNETS, *_ANNOTATORS, *_TOKENIZERS)
 
 
 def entry(id: str) -> Weights:

@@ -1,4 +1,4 @@
-"""ControlNets of one file, in diffusers' layout or the original's: what they are is read from their tensors, never from a name."""
+"""Files of tensors, and ControlNets in them, in diffusers' layout or the original's: what they are is read from their tensors, never from a name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from annotators.base import InputError
 from models.catalog import TITLES, Family
-from models.local import FAMILY_BY_WIDTH
+from models.local import FAMILY_BY_WIDTH, check_kind
 from models.weights import DamagedError, check_file, short
 
 CONTROL_PREFIX = "control_model."
@@ -34,14 +34,13 @@ def load_controlnet_tensors(path: Path, expected: Family) -> tuple[dict[str, Any
     One of another family, or none at all, is refused with an InputError before its tensors are read.
     """
     with ExitStack() as stack:
-        tensors = _control_part(path, _open(path, stack))
+        tensors = _control_part(path, open_tensors(path, stack))
         family = _family(path, tensors)
         if family != expected:
             raise InputError(
                 f"{path.name} is a ControlNet for {TITLES[family]}, but the base is {TITLES[expected]}; choose one for that."
             )
-        # Copied, for a tensor mapped from a file may lie askew in memory, where sums round in another way.
-        state = {name: read().clone() for name, read in tensors.items()}
+        state = read_all(tensors)
     if "time_embed.0.weight" in state:
         from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 
@@ -49,7 +48,8 @@ def load_controlnet_tensors(path: Path, expected: Family) -> tuple[dict[str, Any
     return _config(family, state), state
 
 
-def _open(path: Path, stack: ExitStack) -> Tensors:
+def open_tensors(path: Path, stack: ExitStack) -> Tensors:
+    """What a file holds, readable for as long as the stack is open. DamagedError; InputError where it might run code."""
     check_file(path)
     if path.suffix == ".safetensors":
         from safetensors import safe_open
@@ -70,38 +70,68 @@ def _open(path: Path, stack: ExitStack) -> Tensors:
     return {name: lambda value=value: value for name, value in content.items() if isinstance(value, Tensor)}
 
 
+def read_metadata(path: Path) -> Mapping[str, str]:
+    """What a .safetensors file says of itself beside its tensors; a pickle says nothing."""
+    if path.suffix != ".safetensors":
+        return {}
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        content: Any = file
+        return content.metadata() or {}
+
+
 def _reader(file: Any, name: str) -> Callable[[], Tensor]:
     return lambda: file.get_tensor(name)
 
 
+def part_of(tensors: Tensors, prefix: str) -> Tensors:
+    """Those that begin with the prefix, named without it."""
+    return {name.removeprefix(prefix): read for name, read in tensors.items() if name.startswith(prefix)}
+
+
+def read_all(tensors: Tensors, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Copied, for a tensor mapped from a file may lie askew in memory, where sums round in another way."""
+    return {name: read().to(dtype, copy=True) if dtype else read().clone() for name, read in tensors.items()}
+
+
 def _control_part(path: Path, tensors: Tensors) -> Tensors:
     """Without the rest of Stable Diffusion, and without the prefix."""
-    if any(name.startswith(CONTROL_PREFIX) for name in tensors):
-        tensors = {
-            name.removeprefix(CONTROL_PREFIX): read for name, read in tensors.items() if name.startswith(CONTROL_PREFIX)
-        }
+    check_kind(path, tensors, "controlnet")
+    tensors = part_of(tensors, CONTROL_PREFIX) or tensors
     if not {"zero_convs.0.0.weight", "controlnet_down_blocks.0.weight"} & set(tensors):
         raise InputError(f"{path.name} is no ControlNet: it has none of the layers that join one to its base.")
     return tensors
 
 
 def _family(path: Path, tensors: Tensors) -> Family:
-    name = next((name for name in tensors if name.endswith("attn2.to_k.weight")), None)
-    width = tensors[name]().shape[1] if name else 0
+    width = words_width(tensors)
     if width not in FAMILY_BY_WIDTH:
         raise InputError(f"{path.name} is a ControlNet for a base with {width} numbers a word, which none here has.")
     return FAMILY_BY_WIDTH[width]
 
 
+def words_width(tensors: Tensors) -> int:
+    """Numbers per word that a U-Net or ControlNet reads; 0 where it reads none."""
+    name = next((name for name in tensors if name.endswith("attn2.to_k.weight")), None)
+    return tensors[name]().shape[1] if name else 0
+
+
 def _config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The arguments of ControlNetModel: sizes from the tensors, the number of heads from the family."""
-    levels = _count(state, "down_blocks")
-    widths = tuple(len(state[f"down_blocks.{level}.resnets.0.conv1.weight"]) for level in range(levels))
-    depths = [_count(state, f"down_blocks.{level}.attentions.0.transformer_blocks") for level in range(levels)]
+    """The arguments of ControlNetModel."""
     hints = [len(state["controlnet_cond_embedding.conv_in.weight"])]
-    blocks = _count(state, "controlnet_cond_embedding.blocks")
+    blocks = count_parts(state, "controlnet_cond_embedding.blocks")
     hints += [len(state[f"controlnet_cond_embedding.blocks.{block}.weight"]) for block in range(1, blocks, 2)]
+    return encoder_config(family, state) | {"conditioning_embedding_out_channels": tuple(hints)}
+
+
+def encoder_config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What a ControlNet and its base's U-Net have in common: sizes from the tensors, the number of heads from the family."""
+    levels = range(count_parts(state, "down_blocks"))
+    widths = tuple(len(state[f"down_blocks.{level}.resnets.0.conv1.weight"]) for level in levels)
+    depths = [count_parts(state, f"down_blocks.{level}.attentions.0.transformer_blocks") for level in levels]
     config: dict[str, Any] = {
+        "in_channels": state["conv_in.weight"].shape[1],
         "block_out_channels": widths,
         "down_block_types": tuple("CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths),
         "transformer_layers_per_block": tuple(max(depth, 1) for depth in depths),
@@ -109,7 +139,6 @@ def _config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
         "cross_attention_dim": next(width for width, other in FAMILY_BY_WIDTH.items() if other == family),
         "use_linear_projection": family != "sd15",
         "attention_head_dim": 8 if family == "sd15" else tuple(max(width // HEAD_WIDTH, 1) for width in widths),
-        "conditioning_embedding_out_channels": tuple(hints),
     }
     if family == "sdxl":
         config |= {
@@ -120,6 +149,6 @@ def _config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
     return config
 
 
-def _count(state: Iterable[str], prefix: str) -> int:
+def count_parts(state: Iterable[str], prefix: str) -> int:
     """How many numbered parts a prefix has."""
     return len({name[len(prefix) + 1 :].split(".")[0] for name in state if name.startswith(f"{prefix}.")})

@@ -13,14 +13,19 @@ from typing import Any
 import torch
 
 from annotators.base import InputError
+from models.autoencoders import VAE_CLASSES, load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
 from models.catalog import CATALOG, COMPONENTS_XL, TITLES, Defaults, Family, File, Kind, entry, hub_entry, size_text
-from models.local import find_local
+from models.local import LocalKind, find_local
 from models.memory import LADDER, Rung
 from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet, read_json
+from models.one_file import base_family, load_parts
 from models.speed import half_precision
-from models.weights import Progress, fetch_row, find, offline
+from models.weights import Progress, fetch, fetch_row, find, offline
 
-_VAES = ("AutoencoderKL", "AutoencoderTiny")
+INPAINT_CHANNELS = 9
+CLIP_TOKENS = 77
+"""Longest prompt in tokens, marks included."""
+END = "<|endoftext|>"
 _TEXT_ENCODERS = ("CLIPTextModel", "CLIPTextModelWithProjection")
 
 
@@ -46,8 +51,8 @@ class Base:
 
     @property
     def inpaints(self) -> bool:
-        """Whether the U-Net was made to see, beside the latents, a mask and what is known of the picture."""
-        return self.unet.config["in_channels"] > self.vae.config["latent_channels"]
+        """Whether the U-Net also reads a mask and the masked picture's latents, 9 channels in all."""
+        return self.unet.config["in_channels"] == INPAINT_CHANNELS
 
 
 def choose_device(device: str = "auto", speed: str = "near") -> tuple[torch.device, torch.dtype]:
@@ -78,32 +83,35 @@ def default_base() -> tuple[str, str]:
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:
-    """The family of a U-Net's or ControlNet's config; None where it is none of ours (inpainting, refiners, video …).
+    """The family of a U-Net's or ControlNet's config; None where it is none of ours (upscalers, depth models, video …).
 
     Told apart by what each generation changed: latent channels, size embeddings, linear projections around attention.
     """
     channels = config.get("in_channels", 4)
-    if channels != 4:
+    if channels not in (4, INPAINT_CHANNELS):
         return "embedded" if channels == 16 else None
     if config.get("addition_embed_type") == "text_time":
         return "sdxl"
     return "sd21" if config.get("use_linear_projection") else "sd15"
 
 
-def vae_scale_factor(vae: Any) -> int:
-    """8 for every family so far."""
-    config = vae.config
-    return 2 ** (len(config.get("block_out_channels") or config["encoder_block_out_channels"]) - 1)
-
-
 def load_base(
     id: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, progress: Progress | None = None
 ) -> Base:
-    """A base by catalogue id, folder in diffusers format, or hub id. Raises InputError and WeightsError."""
+    """A base by catalogue id, name of a dropped file, path of a file or a folder in diffusers format, or hub id.
+
+    Raises InputError and WeightsError.
+    """
+    if file := _file(id, "base"):
+        return _base_of_file(id, file, torch.device(device), dtype, progress)
+    folder = _folder(id, "base", progress)
+    return _base_of_folder(id, folder, torch.device(device), dtype)
+
+
+def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dtype) -> Base:
     import diffusers
     import transformers
 
-    folder = _folder(id, "base", progress)
     index = read_json(folder / "model_index.json")
     family = _base_family(id, folder)
     encoders = [name for name in ("text_encoder", "text_encoder_2") if _class_name(index, name)]
@@ -111,7 +119,8 @@ def load_base(
         raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
 
     unet = load_network(diffusers.UNet2DConditionModel, folder / "unet", dtype, device)
-    vae = load_network(_listed(diffusers, _VAES, index, "vae"), folder / "vae", _vae_dtype(family, dtype), device)
+    wide = vae_dtype(family, dtype, read_json(folder / "vae" / "config.json"))
+    vae = load_network(_listed(diffusers, VAE_CLASSES, index, "vae"), folder / "vae", wide, device)
     factor = vae_scale_factor(vae)
     return Base(
         id=id,
@@ -124,11 +133,54 @@ def load_base(
         ),
         tokenizers=tuple(load_tokenizer(folder / name.replace("text_encoder", "tokenizer")) for name in encoders),
         scheduler=load_scheduler(_class_name(index, "scheduler"), folder / "scheduler"),
-        device=torch.device(device),
+        device=device,
         dtype=dtype,
         vae_scale_factor=factor,
         defaults=_defaults(family, unet.config.get("sample_size"), factor),
     )
+
+
+def _base_of_file(id: str, file: Path, device: torch.device, dtype: torch.dtype, progress: Progress | None) -> Base:
+    tokenizers = _clip_tokenizers(base_family(file), progress)  # may be what is missing, so before much is read
+    parts = load_parts(file, dtype, device)
+    factor = vae_scale_factor(parts.vae)
+    return Base(
+        id=id,
+        family=parts.family,
+        unet=parts.unet,
+        vae=parts.vae,
+        text_encoders=parts.text_encoders,
+        tokenizers=tokenizers,
+        scheduler=parts.scheduler,
+        device=device,
+        dtype=dtype,
+        vae_scale_factor=factor,
+        defaults=_defaults(parts.family, parts.unet.config["sample_size"], factor),
+    )
+
+
+def _clip_tokenizers(family: Family, progress: Progress | None) -> tuple[Any, ...]:
+    """CLIP's, out of any base that is here, else downloaded; OpenCLIP's encoders are given "!" where a prompt is short."""
+    bases = (find(id) for id in ("sd15", "sd21", "sdxl"))
+    folder = next((base / "tokenizer" for base in bases if base), None) or fetch("clip_tokenizer", progress)
+    padding = {"sd15": (END,), "sd21": ("!",), "sdxl": (END, "!")}[family]
+    return tuple(load_tokenizer(folder, pad_token=token, model_max_length=CLIP_TOKENS) for token in padding)
+
+
+def load_vae(
+    id: str,
+    family: Family,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    progress: Progress | None = None,
+) -> Any:
+    """An AutoencoderKL or AutoencoderTiny for a family: by catalogue id, name of a dropped file, path, or hub id.
+
+    Its dtype may be wider than `dtype`. InputError where its latents are none of the family's; WeightsError.
+    """
+    if file := _file(id, "vae"):
+        return load_vae_file(file, family, dtype, device)
+    return load_vae_folder(id, _folder(id, "vae", progress), family, dtype, device)
 
 
 def load_controlnet(
@@ -149,7 +201,7 @@ def load_controlnet(
     elif not Path(id).is_dir() and _is_hub_id(id):
         config_alone = replace(hub_entry(id, "controlnet"), files=(File("config.json", 0),))
         _check_controlnet(id, fetch_row(config_alone) / "config.json", family)
-    if row is None and (file := find_local(id) or (Path(id) if Path(id).is_file() else None)):
+    if file := _file(id, "controlnet"):
         return load_single_file(file, family, dtype, device)
     folder = _folder(id, "controlnet", progress)
     if row is not None and not any(file.name == "config.json" for file in row.files):
@@ -194,10 +246,6 @@ def _base_family(id: str, folder: Path) -> Family:
     return family
 
 
-def _vae_dtype(family: Family, dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if family == "sdxl" and dtype == torch.float16 else dtype
-
-
 def family_defaults(family: Family) -> Defaults:
     """What a family is used with where nothing is said."""
     defaults = entry(family).defaults
@@ -225,6 +273,13 @@ def _listed(library: Any, allowed: tuple[str, ...], index: Mapping[str, Any], pa
     return getattr(library, name)
 
 
+def _file(id: str, kind: LocalKind) -> Path | None:
+    """A dropped file by its name, or a file by its path; the catalogue's names go first."""
+    if any(id in (row.id, row.repo) for row in CATALOG):
+        return None
+    return find_local(kind, id) or (Path(id) if Path(id).is_file() else None)
+
+
 def _folder(id: str, kind: Kind, progress: Progress | None) -> Path:
     """Where the files are, downloaded if need be: a catalogue id, a folder or a hub id."""
     row = next((row for row in CATALOG if id in (row.id, row.repo) and row.kind == kind), None)
@@ -235,9 +290,10 @@ def _folder(id: str, kind: Kind, progress: Progress | None) -> Path:
     if not _is_hub_id(id):
         known = ", ".join(row.id for row in CATALOG if row.kind == kind)
         raise InputError(
-            f"There is no {kind} {id!r}; give a folder in diffusers format, {'a file, ' if kind == 'controlnet' else ''}owner/name on the hub, or one of: {known}."
+            f"There is no {kind} {id!r}; give a file, a folder in diffusers format, owner/name on the hub"
+            f"{', or one of: ' + known if known else ''}."
         )
-    if kind == "controlnet":
+    if kind != "base":
         return fetch_row(hub_entry(id, kind), progress)
     index = read_json(fetch_row(hub_entry(id, kind)) / "model_index.json")
     parts = [name for name in COMPONENTS_XL if _class_name(index, name)]

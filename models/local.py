@@ -1,27 +1,55 @@
-"""ControlNets that users drop into models/controlnets, one file each: found anew whenever asked. Loads no torch."""
+"""Files that users drop into folders below models/, found anew whenever asked. What one holds is read from its header. Loads no torch."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
+from annotators.base import InputError
 from models.catalog import Family
 from models.weights import HERE, DamagedError, check_file, read_shapes
 
+LocalKind = Literal["base", "controlnet", "lora", "embedding", "vae"]
+Shapes = Mapping[str, Sequence[int]]
+"""Tensors by name, as a header tells them."""
+
+FOLDERS: Mapping[LocalKind, str] = MappingProxyType(
+    {"base": "checkpoints", "controlnet": "controlnets", "lora": "loras", "embedding": "embeddings", "vae": "vae"}
+)
+"""Below models/ and below `$CNET_MODELS_DIR`."""
+KIND_TITLES: Mapping[LocalKind, str] = MappingProxyType(
+    {
+        "base": "a base model",
+        "controlnet": "a ControlNet",
+        "lora": "a LoRA",
+        "embedding": "an embedding",
+        "vae": "an autoencoder (VAE)",
+    }
+)
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({768: "sd15", 1024: "sd21", 2048: "sdxl"})
 """Numbers per word of the text encoders that a network was trained with."""
+BASE_PREFIX = "model.diffusion_model."
+"""Before the U-Net's tensors in a file that holds all of Stable Diffusion."""
+
+_LORA_NAME = re.compile(r"(^|[._])(lora_(down|up|A|B|unet|te\d?)|lora\.(down|up)|hada_w\d|lokr_w\d)([._]|$)")
+_LORA_READS_WORDS = re.compile(r"attn2[._].*to_k.*(lora[._]down|lora_A|hada_w1_b)")
+"""The half of a LoRA that reads what the text encoder wrote; kohya's, peft's and diffusers' older names."""
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """One file; it is named by its name."""
+    """One file; it is named by its name, and its kind is its folder's."""
 
     path: Path
+    kind: LocalKind
 
     @property
     def name(self) -> str:
@@ -36,26 +64,87 @@ class LocalFile:
             check_file(self.path)
         except DamagedError:
             return None
-        shapes = read_shapes(self.path)
-        widths = (shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight") and len(shape) > 1)
-        return FAMILY_BY_WIDTH.get(next(widths, 0))
+        return family_of_shapes(self.kind, read_shapes(self.path))
 
     @property
     def sha256(self) -> str:
-        """Of the content: some seconds for a large file."""
-        with self.path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        """Of the content: some seconds for a large file, once for as long as it stays as it is."""
+        stat = self.path.stat()
+        return _sha256(self.path, stat.st_size, stat.st_mtime_ns)
 
 
-def local_controlnets() -> list[LocalFile]:
-    """In models/controlnets and `$CNET_MODELS_DIR/controlnets`, by name; of two with one name the first."""
+def local_files(kind: LocalKind) -> list[LocalFile]:
+    """In the kind's folder below `$CNET_MODELS_DIR` and below models/, by name; of two with one name the first."""
     given = os.environ.get("CNET_MODELS_DIR")
-    folders = [*([Path(given) / "controlnets"] if given else []), HERE / "controlnets"]
+    folders = [root / FOLDERS[kind] for root in ([Path(given)] if given else []) + [HERE]]
     files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
     found = {path.name: path for path in reversed(files) if path.suffix in SUFFIXES and path.is_file()}
-    return [LocalFile(found[name]) for name in sorted(found)]
+    return [LocalFile(found[name], kind) for name in sorted(found)]
 
 
-def find_local(name: str) -> Path | None:
+def find_local(kind: LocalKind, name: str) -> Path | None:
     """The dropped file of a name."""
-    return next((file.path for file in local_controlnets() if file.name == name), None)
+    return next((file.path for file in local_files(kind) if file.name == name), None)
+
+
+def kind_of(names: Iterable[str]) -> LocalKind | None:
+    """What a file with tensors of these names holds; None is none of the kinds."""
+    known = set(names)
+    if any(_LORA_NAME.search(name) for name in known):
+        return "lora"
+    if any(name.startswith(("control_model.", "zero_convs.", "controlnet_down_blocks.")) for name in known):
+        return "controlnet"
+    if any(name.startswith(BASE_PREFIX) for name in known):
+        return "base"
+    if any(re.match(r"(first_stage_model\.|vae\.)?decoder\.(conv_in|layers\.\d+)\.", name) for name in known):
+        return "vae"
+    if known & {"emb_params", "clip_l", "clip_g"} or (len(known) == 1 and "." not in next(iter(known))):
+        return "embedding"
+    return None
+
+
+def check_kind(path: Path, names: Iterable[str], expected: LocalKind) -> None:
+    """InputError where a file with tensors of these names is known to hold another kind."""
+    found = kind_of(names)
+    if found not in (None, expected):
+        assert found is not None
+        raise InputError(
+            f"{path.name} is {KIND_TITLES[found]}, not {KIND_TITLES[expected]}; put it into models/{FOLDERS[found]}."
+        )
+
+
+def family_of_shapes(kind: LocalKind, shapes: Shapes) -> Family | None:
+    """The base a file of this kind is, or was made for; None where its shapes do not tell, as an autoencoder's."""
+    if kind == "lora":
+        return _lora_family(shapes)
+    if kind == "embedding":
+        return _embedding_family(shapes)
+    if kind == "vae":
+        return None
+    widths = (shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight") and len(shape) > 1)
+    return FAMILY_BY_WIDTH.get(next(widths, 0))
+
+
+def _lora_family(shapes: Shapes) -> Family | None:
+    def widths(pattern: str | re.Pattern[str]) -> Iterator[int]:
+        return (shape[1] for name, shape in shapes.items() if len(shape) > 1 and re.search(pattern, name))
+
+    in_unet = next(widths(_LORA_READS_WORDS), 0)
+    if in_unet or any(name.startswith(("lora_te2_", "text_encoder_2.")) for name in shapes):
+        return FAMILY_BY_WIDTH.get(in_unet or 2048)
+    if any(name.startswith("lora_te1_") for name in shapes):
+        return "sdxl"  # a first of two text encoders
+    return FAMILY_BY_WIDTH.get(next(widths(r"^(lora_te_|text_encoder\.).*q_proj.*(lora[._]down|lora_A)"), 0))
+
+
+def _embedding_family(shapes: Shapes) -> Family | None:
+    if "clip_g" in shapes:
+        return "sdxl"
+    return FAMILY_BY_WIDTH.get(next((shape[-1] for shape in shapes.values() if shape), 0))
+
+
+@lru_cache(maxsize=1000)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """`size` and `changed` make a changed file another one."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
 from annotators.base import InputError
 from models.catalog import TITLES, Family
 from models.checkpoints import load_controlnet_tensors
-from models.weights import DamagedError, MissingError, check_file, short
+from models.weights import DamagedError, MissingError, WeightsError, check_file, short
 
 READ_FAULTS = (
     OSError,
@@ -87,21 +88,46 @@ def load_single_file(path: Path, family: Family, dtype: torch.dtype, device: tor
     """A ControlNet out of a file of tensors without a config; InputError where it is one of another family, or none."""
     from diffusers import ControlNetModel
 
-    config, state = load_controlnet_tensors(path, family)
-    with torch.device("meta"):
-        network: Any = ControlNetModel(**config)
+    title = f"a ControlNet for {TITLES[family]}"
+    with told(path, title):
+        config, state = load_controlnet_tensors(path, family)
+        with torch.device("meta"):
+            network: Any = ControlNetModel(**config)
+    return fill_network(network, state, path, title, dtype, device)
+
+
+@contextmanager
+def told(path: Path, title: str) -> Generator[None]:
+    """What a library raises while tensors become a network is a DamagedError; an InputError stays one."""
     try:
-        network.load_state_dict(state, strict=True, assign=True)
+        yield
+    except InputError:
+        raise
     except READ_FAULTS as error:
-        raise _unreadable(path, f"its tensors are not those of a ControlNet for {TITLES[family]}") from error
+        if isinstance(error, WeightsError):
+            raise
+        raise _unreadable(path, f"its tensors are not those of {title}") from error
+
+
+def fill_network(
+    network: Any, state: Mapping[str, Tensor], path: Path, title: str, dtype: torch.dtype, device: torch.device | str
+) -> Any:
+    """The tensors of a file take their places in a network without any; locked, on the device. All must fit."""
+    expected: Mapping[str, Tensor] = network.state_dict()
+    unfit = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
+    unfit += [name for name in state if name not in expected]
+    if unfit:
+        raise _unreadable(path, f"{len(unfit)} of its tensors are not those of {title}, first {unfit[0]}")
+    network.load_state_dict(state, strict=True, assign=True)
     return _ready(torch.nn.Module.to(network, dtype), device, path)
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path, **options: Any) -> Any:
+    """A CLIP tokenizer; `options` go before what its files say."""
     from transformers import CLIPTokenizer
 
     try:
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
     except READ_FAULTS as error:
         raise DamagedError(f"The tokenizer in {short(folder)} cannot be read; get its files again.") from error
 

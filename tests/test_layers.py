@@ -15,7 +15,6 @@ from tests.source import FOLDERS, ROOT, dotted, imports, modules, tree
 FLOORS = {
     "models.catalog": 0,
     "models.weights": 0,
-    "models.local": 0,
     "annotators.base": 0,
     "annotators.images": 0,
     "cnet_app.settings": 0,

@@ -10,7 +10,7 @@ from annotators.base import InputError
 from cnet_app.cli.output import download_progress, end_progress, only_result
 from models import weights
 from models.catalog import CATALOG, Weights, entry, size_text
-from models.local import LocalFile, local_controlnets
+from models.local import FOLDERS, LocalFile, local_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _list(args: argparse.Namespace) -> None:
     with only_result(args.json) as tell:
-        files = local_controlnets()
+        files = [file for kind in FOLDERS for file in local_files(kind)]
         lines = [*(_line(row) for row in CATALOG), *(_local_line(file) for file in files)]
         tell(
             {
@@ -77,13 +77,13 @@ def _line(row: Weights) -> str:
 
 def _local_line(file: LocalFile) -> str:
     size = size_text(file.path.stat().st_size)
-    return f"{file.name:32} {'controlnet':10} {file.family or '':9} {size:>12}  here"
+    return f"{file.name:32} {file.kind:10} {file.family or '':9} {size:>12}  here"
 
 
 def _local_values(file: LocalFile) -> dict[str, Any]:
     """With the checksum, which takes a while of a large file."""
-    size = file.path.stat().st_size
-    return {"name": file.name, "family": file.family, "size": size, "path": str(file.path), "sha256": file.sha256}
+    told = {name: getattr(file, name) for name in ("name", "kind", "family", "sha256")}
+    return told | {"size": file.path.stat().st_size, "path": str(file.path)}
 
 
 def _values(row: Weights) -> dict[str, Any]:

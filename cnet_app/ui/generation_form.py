@@ -22,7 +22,7 @@ from cnet_app.requests import (
 )
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from models.catalog import TITLES, Defaults
-from models.local import local_controlnets
+from models.local import local_files
 
 START_STRENGTH = 0.6
 """Enough to change a picture, not so much that nothing of it is left."""
@@ -165,5 +165,5 @@ def unit_options(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]
 
 def controlnet_choices() -> list[tuple[str, str]]:
     """The condition's own, as nothing, then the files that were dropped into models/controlnets."""
-    titles = {file.name: f" ({TITLES[file.family]})" if file.family else "" for file in local_controlnets()}
+    titles = {file.name: f" ({TITLES[file.family]})" if file.family else "" for file in local_files("controlnet")}
     return [("The condition's own", ""), *((name + title, name) for name, title in titles.items())]

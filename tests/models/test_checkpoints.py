@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +15,9 @@ from torch import Tensor
 from annotators.base import InputError
 from models.catalog import Family
 from models.loader import load_controlnet
-from models.local import local_controlnets
+from models.local import local_files
 from models.weights import DamagedError
-
-SIZES: dict[Family, dict[str, Any]] = {
-    "sd15": {
-        "block_out_channels": (32, 64, 64, 64),
-        "cross_attention_dim": 768,
-        "conditioning_embedding_out_channels": (4, 8, 12, 16),
-    },
-    "sd21": {
-        "block_out_channels": (64, 128, 128, 128),
-        "cross_attention_dim": 1024,
-        "attention_head_dim": (1, 2, 2, 2),
-        "use_linear_projection": True,
-        "conditioning_embedding_out_channels": (4, 8, 12, 16),
-    },
-    "sdxl": {
-        "block_out_channels": (64, 128, 128),
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        "transformer_layers_per_block": (1, 2, 3),
-        "cross_attention_dim": 2048,
-        "attention_head_dim": (1, 2, 2),
-        "use_linear_projection": True,
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 256,
-        "projection_class_embeddings_input_dim": 2816,
-        "conditioning_embedding_out_channels": (4, 8, 12, 16),
-    },
-}
-"""The families' own layouts, but narrow."""
-ORIGINAL_NAMES = [
-    (r"time_embedding\.linear_1", "time_embed.0"),
-    (r"time_embedding\.linear_2", "time_embed.2"),
-    (r"^conv_in", "input_blocks.0.0"),
-    (r"controlnet_down_blocks\.(\d+)", r"zero_convs.\1.0"),
-    (r"controlnet_mid_block", "middle_block_out.0"),
-    (r"controlnet_cond_embedding\.conv_in", "input_hint_block.0"),
-    (r"controlnet_cond_embedding\.conv_out", "input_hint_block.14"),
-    (r"controlnet_cond_embedding\.blocks\.(\d+)", lambda m: f"input_hint_block.{2 + 2 * int(m[1])}"),
-    (r"down_blocks\.(\d)\.resnets\.(\d)", lambda m: f"input_blocks.{1 + 3 * int(m[1]) + int(m[2])}.0"),
-    (r"down_blocks\.(\d)\.attentions\.(\d)", lambda m: f"input_blocks.{1 + 3 * int(m[1]) + int(m[2])}.1"),
-    (r"down_blocks\.(\d)\.downsamplers\.0\.conv", lambda m: f"input_blocks.{3 + 3 * int(m[1])}.0.op"),
-    (r"mid_block\.resnets\.(\d)", lambda m: f"middle_block.{2 * int(m[1])}"),
-    (r"mid_block\.attentions\.0", "middle_block.1"),
-    (r"\.norm1\.(weight|bias)$", r".in_layers.0.\1"),
-    (r"\.conv1\.", ".in_layers.2."),
-    (r"\.time_emb_proj\.", ".emb_layers.1."),
-    (r"\.norm2\.(weight|bias)$", r".out_layers.0.\1"),
-    (r"\.conv2\.", ".out_layers.3."),
-    (r"\.conv_shortcut\.", ".skip_connection."),
-]
-"""diffusers' names to those of the original repository's cldm/cldm.py."""
+from tests.models.layouts import SIZES, original_layout
 
 
 def create(family: Family) -> ControlNetModel:
@@ -77,17 +27,6 @@ def create(family: Family) -> ControlNetModel:
     for layer in (*silent, made.controlnet_cond_embedding.conv_out):
         torch.nn.init.normal_(layer.weight, std=0.1)
     return made.eval()
-
-
-def original_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    renamed = {}
-    for name, tensor in state.items():
-        in_transformer = "transformer_blocks" in name
-        for pattern, new in ORIGINAL_NAMES:
-            if not (in_transformer and pattern.startswith(r"\.")):
-                name = re.sub(pattern, new, name)
-        renamed[name] = tensor
-    return renamed
 
 
 def residuals(net: Any, family: Family) -> list[Tensor]:
@@ -149,9 +88,9 @@ def test_a_dropped_file_is_found_by_its_name(own_folders: Path) -> None:
     torch.save(made.state_dict(), folder / "mine.pth")
     (folder / "half.safetensors").write_bytes((folder / "Mine v2.safetensors").read_bytes()[:1000])
     (folder / "notes.txt").write_text("not a model")
-    found = {file.name: file.family for file in local_controlnets()}
+    found = {file.name: file.family for file in local_files("controlnet")}
     assert found == {"Mine v2.safetensors": "sd21", "half.safetensors": None, "mine.pth": None}
-    assert len(local_controlnets()[0].sha256) == 64
+    assert len(local_files("controlnet")[0].sha256) == 64
     assert_same(load_controlnet("Mine v2.safetensors", "sd21"), made, "sd21")
 
 
@@ -163,9 +102,13 @@ def test_another_family_is_refused_by_its_tensors_whatever_its_name(tmp_path: Pa
 
 
 def test_what_is_no_controlnet_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file({"a": torch.ones(1), "b": torch.ones(1)}, path)
+    with pytest.raises(InputError, match="odd.safetensors is no ControlNet"):
+        load_controlnet(str(path), "sd15")
     path = tmp_path / "lora.safetensors"
     save_file({"lora_unet_down.alpha": torch.ones(1)}, path)
-    with pytest.raises(InputError, match="lora.safetensors is no ControlNet"):
+    with pytest.raises(InputError, match=r"lora.safetensors is a LoRA, not a ControlNet; put it into models/loras"):
         load_controlnet(str(path), "sd15")
 
 

@@ -151,7 +151,7 @@ def test_a_catalogue_id_loads_from_a_local_folder(own_folders: Path, saved: dict
 
 def test_an_unknown_name_says_what_may_be_given() -> None:
     with pytest.raises(
-        InputError, match=r"There is no base 'nonsense'; give a folder .* or one of: embedded, sd15, sd21, sdxl"
+        InputError, match=r"There is no base 'nonsense'; give a file, a folder .* or one of: embedded, sd15, sd21, sdxl"
     ):
         load_base("nonsense")
 
@@ -243,9 +243,9 @@ def test_what_is_no_controlnet_is_refused(saved: dict[Family, Path]) -> None:
 
 
 def test_a_model_of_no_known_family_is_refused(saved: dict[Family, Path], tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(saved["sd15"] / "base", tmp_path / "inpainting"))
+    folder = Path(shutil.copytree(saved["sd15"] / "base", tmp_path / "upscaler"))
     config = json.loads((folder / "unet/config.json").read_text())
-    (folder / "unet/config.json").write_text(json.dumps(config | {"in_channels": 9}))
+    (folder / "unet/config.json").write_text(json.dumps(config | {"in_channels": 7}))
     with pytest.raises(InputError, match="none of the kinds of model this app knows"):
         load_base(str(folder))
 
@@ -264,6 +264,7 @@ def test_families_of_the_full_size_configs() -> None:
     sdxl = {"cross_attention_dim": 2048, "use_linear_projection": True, "addition_embed_type": "text_time"}
     found = [family_of(config) for config in (sd15, sd21, sdxl, {"in_channels": 8})]
     assert found == ["sd15", "sd21", "sdxl", None]
+    assert [family_of(config | {"in_channels": 9}) for config in (sd15, sd21, sdxl)] == ["sd15", "sd21", "sdxl"]
 
 
 def test_a_union_reads_one_kind_of_map(own_folders: Path) -> None:

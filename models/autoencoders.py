@@ -1,0 +1,139 @@
+"""Autoencoders (VAE) out of a file or a folder, and whether they fit a base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from annotators.base import InputError
+from models.catalog import TITLES, Family
+from models.checkpoints import Tensors, count_parts, open_tensors, part_of, read_all
+from models.local import check_kind
+from models.modules import fill_network, load_network, read_json, told
+
+VAE_PREFIX = "first_stage_model."
+"""Before the autoencoder's tensors in a file that holds all of Stable Diffusion, or came out of one."""
+VAE_CLASSES = ("AutoencoderKL", "AutoencoderTiny")
+SCALING: Mapping[Family, float] = MappingProxyType({"sd15": 0.18215, "sd21": 0.18215, "sdxl": 0.13025})
+"""What an AutoencoderKL's latents are multiplied by for the family's U-Net; the tiny ones scale by themselves."""
+
+_TITLE = "an autoencoder"
+_OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+"""Of the attention in diffusers before 0.18."""
+
+
+def vae_dtype(family: Family, dtype: torch.dtype, config: Mapping[str, Any]) -> torch.dtype:
+    """SDXL's autoencoder overflows in float16, unless its config says that it was mended."""
+    overflows = family == "sdxl" and dtype == torch.float16 and config.get("force_upcast", True)
+    return torch.float32 if overflows else dtype
+
+
+def vae_scale_factor(vae: Any) -> int:
+    """Side of the picture over side of the latents: 8 for every family so far."""
+    return _scale_factor(vae.config)
+
+
+def load_vae_folder(id: str, folder: Path, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """One in diffusers format; InputError where it does not fit the family."""
+    import diffusers
+
+    config = read_json(folder / "config.json")
+    name = str(config.get("_class_name", "something unnamed"))
+    if name not in VAE_CLASSES:
+        raise InputError(f"{id} is {name}, but this app knows the autoencoders {' and '.join(VAE_CLASSES)} only.")
+    _check_fit(id, family, config)
+    return load_network(getattr(diffusers, name), folder, vae_dtype(family, dtype, config), device)
+
+
+def load_vae_file(path: Path, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """One out of a file, in the original's layout or diffusers'; InputError where it is none, or does not fit."""
+    with ExitStack() as stack:
+        tensors = open_tensors(path, stack)
+        check_kind(path, tensors, "vae")
+        tensors = part_of(tensors, VAE_PREFIX) or part_of(tensors, "vae.") or tensors
+        return read_vae(path, tensors, family, dtype, device)
+
+
+def read_vae(path: Path, tensors: Tensors, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """As `load_vae_file`, of a file that is open; the tensors bear no prefix."""
+    import diffusers
+
+    if "decoder.layers.0.weight" in tensors:
+        kind, read = diffusers.AutoencoderTiny, _tiny
+    elif "decoder.conv_in.weight" in tensors:
+        kind, read = diffusers.AutoencoderKL, _kl
+    else:
+        raise InputError(f"{path.name} is no autoencoder: it has no decoder.")
+    with told(path, _TITLE):
+        config, state = read(tensors, family)
+        _check_fit(path.name, family, config)
+        with torch.device("meta"):
+            network: Any = kind(**config)
+    return fill_network(network, state, path, _TITLE, vae_dtype(family, dtype, network.config), device)
+
+
+def _kl(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and state of an AutoencoderKL."""
+    state = read_all(tensors)
+    if levels := count_parts(state, "encoder.down"):
+        from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+        blocks = ("",) * levels  # only counted
+        state = convert_ldm_vae_checkpoint(state, {"down_block_types": blocks, "up_block_types": blocks})
+    state = {_renamed(name): tensor for name, tensor in state.items()}
+    levels = count_parts(state, "encoder.down_blocks")
+    config = {
+        "block_out_channels": tuple(
+            len(state[f"encoder.down_blocks.{level}.resnets.0.conv1.weight"]) for level in range(levels)
+        ),
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
+        "layers_per_block": 2,
+        "latent_channels": state["decoder.conv_in.weight"].shape[1],
+        "scaling_factor": SCALING.get(family, 1.0),
+    }
+    return config, state
+
+
+def _tiny(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and state of an AutoencoderTiny: TAESD's numbers of blocks, which are diffusers' defaults."""
+    state = read_all(tensors)
+    config = {
+        "encoder_block_out_channels": (len(state["encoder.layers.0.weight"]),) * 4,
+        "decoder_block_out_channels": (len(state["decoder.layers.0.weight"]),) * 4,
+        "latent_channels": state["decoder.layers.0.weight"].shape[1],
+    }
+    return config, state
+
+
+def _renamed(name: str) -> str:
+    for old, new in _OLD_NAMES.items():
+        name = name.replace(old, new)
+    return name
+
+
+def _check_fit(title: str, family: Family, config: Mapping[str, Any]) -> None:
+    """InputError where latents of this autoencoder are not those that the family's U-Net knows."""
+    made, wanted = (config.get("latent_channels", 4), _scale_factor(config)), (16 if family == "embedded" else 4, 8)
+    if made != wanted:
+        raise InputError(
+            f"{title} makes {made[0]} channels of 1/{made[1]} the picture's size, but {TITLES[family]} needs "
+            f"{wanted[0]} of 1/{wanted[1]}; choose an autoencoder for {TITLES[family]}."
+        )
+    scaling, own = config.get("scaling_factor", 0.18215), SCALING.get(family)
+    if "encoder_block_out_channels" not in config and own is not None and abs(scaling - own) > 1e-6:
+        raise InputError(
+            f"{title} scales its latents by {scaling:g}, but {TITLES[family]} needs {own:g}; "
+            f"choose an autoencoder for {TITLES[family]}."
+        )
+
+
+def _scale_factor(config: Mapping[str, Any]) -> int:
+    levels = config.get("block_out_channels") or config["encoder_block_out_channels"]
+    return 2 ** (len(levels) - 1)

@@ -1,0 +1,224 @@
+"""Base models of one file, in the original's layout: SD 1.5, SD 2.1 and SDXL. All is read from the tensors, never from a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from annotators.base import InputError
+from models.autoencoders import VAE_PREFIX, read_vae
+from models.catalog import TITLES, Family
+from models.checkpoints import (
+    HEAD_WIDTH,
+    LAYERS,
+    Tensors,
+    count_parts,
+    encoder_config,
+    open_tensors,
+    part_of,
+    read_all,
+    read_metadata,
+    words_width,
+)
+from models.local import BASE_PREFIX, FAMILY_BY_WIDTH, check_kind
+from models.modules import fill_network, told
+
+Prediction = Literal["epsilon", "v_prediction"]
+CLIP, OPEN_CLIP = "transformer.", "model."
+"""How the tensors of a text encoder begin that came from transformers, or from OpenCLIP."""
+TEXT_PREFIXES: Mapping[Family, tuple[str, ...]] = MappingProxyType(
+    {
+        "sd15": (f"cond_stage_model.{CLIP}",),
+        "sd21": (f"cond_stage_model.{OPEN_CLIP}",),
+        "sdxl": (f"conditioner.embedders.0.{CLIP}", f"conditioner.embedders.1.{OPEN_CLIP}"),
+    }
+)
+SAMPLE_SIZES: Mapping[Family, int] = MappingProxyType({"sd15": 64, "sd21": 64, "sdxl": 128})
+"""Side of the latents in training."""
+SAMPLE_SIZE_OF_768 = 96
+"""SD 2.1 was trained on at this size when it turned to v-prediction."""
+
+LAST_STEP = 999
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a file holds of a base: all but the tokenizers."""
+
+    family: Family
+    unet: Any
+    vae: Any
+    text_encoders: tuple[Any, ...]
+    scheduler: Any
+
+
+def base_family(path: Path) -> Family:
+    """Of a whole base in a file. As `load_parts` raises, but within moments: the shapes of two tensors are all that is read."""
+    with ExitStack() as stack:
+        return _whole_family(path, open_tensors(path, stack))
+
+
+def load_parts(path: Path, dtype: torch.dtype, device: torch.device | str) -> Parts:
+    """The networks and scheduler in a file. InputError where it holds no whole base of a known family; DamagedError."""
+    with ExitStack() as stack:
+        tensors = open_tensors(path, stack)
+        family = _whole_family(path, tensors)
+        encoders = tuple(_text_encoder(path, family, tensors, p, dtype, device) for p in TEXT_PREFIXES[family])
+        vae = read_vae(path, part_of(tensors, VAE_PREFIX), family, dtype, device)
+        unet = _unet(path, family, part_of(tensors, BASE_PREFIX), dtype, device)
+        scheduler = _scheduler(_prediction_type(path, family, tensors, unet), zero_snr="ztsnr" in tensors)
+    if family == "sd21" and scheduler.config["prediction_type"] == "v_prediction":
+        unet.register_to_config(sample_size=SAMPLE_SIZE_OF_768)
+    return Parts(family, unet, vae, encoders, scheduler)
+
+
+def _whole_family(path: Path, tensors: Tensors) -> Family:
+    """Its family, where all of it is there."""
+    check_kind(path, tensors, "base")
+    unet = part_of(tensors, BASE_PREFIX)
+    if "input_blocks.0.0.weight" not in unet:
+        raise InputError(
+            f"{path.name} is no base model in one file: it has no tensors {BASE_PREFIX}*; choose a file that has."
+        )
+    family = FAMILY_BY_WIDTH.get(words_width(unet))
+    channels = unet["input_blocks.0.0.weight"]().shape[1]
+    if family is None or channels not in (4, 9) or "edm_mean" in tensors:
+        known = ", ".join(TITLES[family] for family in TEXT_PREFIXES)
+        raise InputError(
+            f"{path.name} is a model of another kind ({channels} channels in, {words_width(unet)} numbers a word); "
+            f"choose one of: {known}, or their inpainting models."
+        )
+    parts = {"U-Net": BASE_PREFIX, "autoencoder (VAE)": VAE_PREFIX}
+    parts |= {f"text encoder {number}": prefix for number, prefix in enumerate(TEXT_PREFIXES[family], 1)}
+    missing = [title for title, prefix in parts.items() if not part_of(tensors, prefix)]
+    if missing:
+        raise InputError(
+            f"{path.name} is {TITLES[family]} without {' and '.join(missing)}; choose a file that holds all of it."
+        )
+    return family
+
+
+def _unet(path: Path, family: Family, tensors: Tensors, dtype: torch.dtype, device: torch.device | str) -> Any:
+    from diffusers import UNet2DConditionModel
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    title = f"the U-Net of {TITLES[family]}"
+    prefixed = {BASE_PREFIX + name: tensor for name, tensor in read_all(tensors, dtype).items()}
+    embeds = {"addition_embed_type": "text_time"} if family == "sdxl" else {}
+    with told(path, title):
+        state = convert_ldm_unet_checkpoint(prefixed, {"layers_per_block": LAYERS, **embeds})
+        config = encoder_config(family, state)
+        ups = {"CrossAttnDownBlock2D": "CrossAttnUpBlock2D", "DownBlock2D": "UpBlock2D"}
+        config |= {
+            "up_block_types": tuple(ups[name] for name in reversed(config["down_block_types"])),
+            "sample_size": SAMPLE_SIZES[family],
+            "upcast_attention": family == "sd21",
+        }
+        with torch.device("meta"):
+            network: Any = UNet2DConditionModel(**config)
+    return fill_network(network, state, path, title, dtype, device)
+
+
+def _text_encoder(
+    path: Path, family: Family, tensors: Tensors, prefix: str, dtype: torch.dtype, device: torch.device | str
+) -> Any:
+    """OpenCLIP's has a projection in SDXL, and ends at its last layer but one in SD 2.1, which reads no further."""
+    import transformers
+
+    title = f"the text encoder of {TITLES[family]}"
+    projects = family == "sdxl" and prefix.endswith(OPEN_CLIP)
+    kind = transformers.CLIPTextModelWithProjection if projects else transformers.CLIPTextModel
+    own = {name: read for name, read in tensors.items() if name.startswith(prefix)}
+    with told(path, title):
+        state = _clip_state(read_all(own, dtype), prefix)
+        config = _clip_config(state, "gelu" if prefix.endswith(OPEN_CLIP) else "quick_gelu")
+        with torch.device("meta"):
+            network: Any = kind(config)
+        names = network.state_dict()
+        if "embeddings.token_embedding.weight" in names:  # without a projection it bears no name of its own
+            state = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
+        # The one table that is not in the file, and would stay without content.
+        embeddings = getattr(network, "text_model", network).embeddings
+        embeddings.position_ids = torch.arange(config.max_position_embeddings)[None]
+    # Position numbers, logit scales and projections that nothing reads are left out.
+    state = {name: tensor for name, tensor in state.items() if name in names}
+    return fill_network(network, state, path, title, dtype, device)
+
+
+def _clip_state(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """As transformers names it, with `text_model.` in front."""
+    from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint, convert_open_clip_checkpoint
+
+    if prefix.endswith(OPEN_CLIP):
+        width = state[f"{prefix}token_embedding.weight"].shape[1]
+        sized = SimpleNamespace(config=SimpleNamespace(hidden_size=width))  # all the converter asks of a model
+        return convert_open_clip_checkpoint(sized, state, prefix)
+    state = convert_ldm_clip_checkpoint(state)
+    return {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in state.items()}
+
+
+def _clip_config(state: Mapping[str, Tensor], activation: str) -> Any:
+    from transformers import CLIPTextConfig
+
+    words, width = state["text_model.embeddings.token_embedding.weight"].shape
+    projection = state.get("text_projection.weight")
+    return CLIPTextConfig(
+        vocab_size=words,
+        hidden_size=width,
+        intermediate_size=len(state["text_model.encoder.layers.0.mlp.fc1.weight"]),
+        projection_dim=width if projection is None else len(projection),
+        num_hidden_layers=count_parts(state, "text_model.encoder.layers"),
+        num_attention_heads=max(width // HEAD_WIDTH, 1),
+        max_position_embeddings=len(state["text_model.embeddings.position_embedding.weight"]),
+        hidden_act=activation,
+        bos_token_id=words - 2,  # the two marks end CLIP's vocabulary
+        eos_token_id=words - 1,
+        pad_token_id=words - 1,
+    )
+
+
+def _prediction_type(path: Path, family: Family, tensors: Tensors, unet: Any) -> Prediction:
+    """What the U-Net foretells: noise, or velocity. A file says so, or SD 2.1 is asked: it was published as both.
+
+    Its inpainting model was published as one that foretells noise.
+    """
+    said = read_metadata(path).get("modelspec.prediction_type", "").lower()
+    if "v_pred" in tensors or said.startswith("v"):
+        return "v_prediction"
+    if said.startswith("eps") or family != "sd21" or unet.config["in_channels"] == 9:
+        return "epsilon"
+    return _probed(unet)
+
+
+def _probed(unet: Any) -> Prediction:
+    """At the last step nothing but noise is left: who foretells that answers with its input, who foretells velocity,
+    noise times almost none less picture, with about minus its input."""
+    sample = torch.full((1, 4, 8, 8), 0.5, dtype=unet.dtype, device=unet.device)
+    words = torch.zeros(1, 2, unet.config["cross_attention_dim"], dtype=unet.dtype, device=unet.device)
+    with torch.inference_mode():
+        answer = unet(sample, LAST_STEP, words, return_dict=False)[0]
+    return "v_prediction" if answer.float().mean() < 0 else "epsilon"
+
+
+def _scheduler(prediction_type: Prediction, zero_snr: bool) -> Any:
+    """As all three families were trained; with zero terminal SNR the first step must be the last of training."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        steps_offset=1,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        prediction_type=prediction_type,
+        rescale_betas_zero_snr=zero_snr,
+        timestep_spacing="trailing" if zero_snr else "leading",
+    )
