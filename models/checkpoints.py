@@ -52,9 +52,12 @@ def open_tensors(path: Path, stack: ExitStack) -> Tensors:
     """What a file holds, readable for as long as the stack is open. DamagedError; InputError where it might run code."""
     check_file(path)
     if path.suffix == ".safetensors":
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        file: Any = stack.enter_context(safe_open(path, "pt"))
+        try:
+            file: Any = stack.enter_context(safe_open(path, "pt"))
+        except SafetensorError as error:
+            raise _unreadable(path) from error
         return {name: _reader(file, name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -63,11 +66,13 @@ def open_tensors(path: Path, stack: ExitStack) -> Tensors:
             f"{path.name} holds more than tensors and might run code, so it is not opened; get it as .safetensors."
         ) from error
     except (RuntimeError, OSError, ValueError, EOFError) as error:
-        raise DamagedError(
-            f"{path.name} in {short(path.parent)} cannot be read; delete it and get it again."
-        ) from error
+        raise _unreadable(path) from error
     content = content.get("state_dict", content) if isinstance(content, dict) else {}
     return {name: lambda value=value: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _unreadable(path: Path) -> DamagedError:
+    return DamagedError(f"{path.name} in {short(path.parent)} cannot be read; delete it and get it again.")
 
 
 def read_metadata(path: Path) -> Mapping[str, str]:
@@ -114,7 +119,12 @@ def _family(path: Path, tensors: Tensors) -> Family:
 def words_width(tensors: Tensors) -> int:
     """Numbers per word that a U-Net or ControlNet reads; 0 where it reads none."""
     name = next((name for name in tensors if name.endswith("attn2.to_k.weight")), None)
-    return tensors[name]().shape[1] if name else 0
+    return channels_in(tensors[name]) if name else 0
+
+
+def channels_in(read: Callable[[], Tensor]) -> int:
+    """Of the layer with these weights; 0 where they are none of a layer's."""
+    return sum(read().shape[1:2])
 
 
 def _config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from annotators.base import InputError
 from models.catalog import TITLES, Family
 from models.checkpoints import load_controlnet_tensors
-from models.weights import DamagedError, MissingError, WeightsError, check_file, short
+from models.weights import DamagedError, MissingError, check_file, short
 
 READ_FAULTS = (
     OSError,
@@ -98,22 +98,27 @@ def load_single_file(path: Path, family: Family, dtype: torch.dtype, device: tor
 
 @contextmanager
 def told(path: Path, title: str) -> Generator[None]:
-    """What a library raises while tensors become a network is a DamagedError; an InputError stays one."""
+    """While tensors become a network: a library's stumbling over those that are missing or odd is a DamagedError."""
     try:
         yield
     except InputError:
         raise
-    except READ_FAULTS as error:
-        if isinstance(error, WeightsError):
-            raise
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise _unreadable(path, f"its tensors are not those of {title}") from error
 
 
 def fill_network(
-    network: Any, state: Mapping[str, Tensor], path: Path, title: str, dtype: torch.dtype, device: torch.device | str
+    network: Any,
+    converted: Mapping[str, Tensor | None],
+    path: Path,
+    title: str,
+    dtype: torch.dtype,
+    device: torch.device | str,
 ) -> Any:
     """The tensors of a file take their places in a network without any; locked, on the device. All must fit."""
     expected: Mapping[str, Tensor] = network.state_dict()
+    # diffusers' converters write None where a file lacks what they look for.
+    state = {name: tensor for name, tensor in converted.items() if tensor is not None}
     unfit = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
     unfit += [name for name in state if name not in expected]
     if unfit:

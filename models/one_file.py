@@ -19,6 +19,7 @@ from models.checkpoints import (
     HEAD_WIDTH,
     LAYERS,
     Tensors,
+    channels_in,
     count_parts,
     encoder_config,
     open_tensors,
@@ -88,7 +89,7 @@ def _whole_family(path: Path, tensors: Tensors) -> Family:
             f"{path.name} is no base model in one file: it has no tensors {BASE_PREFIX}*; choose a file that has."
         )
     family = FAMILY_BY_WIDTH.get(words_width(unet))
-    channels = unet["input_blocks.0.0.weight"]().shape[1]
+    channels = channels_in(unet["input_blocks.0.0.weight"])
     if family is None or channels not in (4, 9) or "edm_mean" in tensors:
         known = ", ".join(TITLES[family] for family in TEXT_PREFIXES)
         raise InputError(

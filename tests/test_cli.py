@@ -222,6 +222,22 @@ def test_models_list_shows_every_row_and_whether_it_is_here(call: Call) -> None:
     assert call("models", "list")[1].count("\n") == len(CATALOG)
 
 
+def test_models_list_shows_dropped_files_of_every_kind(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models.local import FOLDERS
+
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
+    for kind, folder in FOLDERS.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{kind}.pt").write_text("tensors")
+    files = json.loads(call("models", "list", "--json")[1])["files"]
+    assert [(file["name"], file["kind"], file["family"]) for file in files] == [(f"{k}.pt", k, None) for k in FOLDERS]
+    assert [line.split()[:2] for line in call("models", "list")[1].splitlines()[-5:]] == [
+        [f"{kind}.pt", kind] for kind in FOLDERS
+    ]
+
+
 def test_a_reader_that_goes_away_is_no_fault_of_ours() -> None:
     command = [sys.executable, "-m", "cnet_app", "models", "list", "--json"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:

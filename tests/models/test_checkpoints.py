@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,20 @@ def test_a_half_file_is_damaged(tmp_path: Path, kind: str) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DamagedError, match=kind):
         load_controlnet(str(path), "sd15")
+
+
+def test_a_header_that_lies_is_damaged(tmp_path: Path) -> None:
+    header = json.dumps({"zero_convs.0.0.bias": {"dtype": "F16", "shape": [2], "data_offsets": [4, 8]}}).encode()
+    (tmp_path / "lie.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    with pytest.raises(DamagedError, match="lie.safetensors .* cannot be read"):
+        load_controlnet(str(tmp_path / "lie.safetensors"), "sd15")
+
+
+@pytest.mark.parametrize("gone", ["conv_in.weight", "controlnet_cond_embedding.conv_in.weight"])
+def test_a_file_without_what_tells_its_sizes_is_damaged(tmp_path: Path, gone: str) -> None:
+    save_file({n: t for n, t in create("sd15").state_dict().items() if n != gone}, tmp_path / "gap.safetensors")
+    with pytest.raises(DamagedError, match=r"gap.safetensors .* its tensors are not those of a ControlNet for SD 1.5"):
+        load_controlnet(str(tmp_path / "gap.safetensors"), "sd15")
 
 
 def test_a_file_with_a_tensor_missing_is_damaged(tmp_path: Path) -> None:

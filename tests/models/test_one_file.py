@@ -182,12 +182,6 @@ def test_a_dropped_pickle_in_half_with_moving_averages_and_odd_extras(
     assert {p.dtype for p in (*base.unet.parameters(), *base.text_encoders[0].parameters())} == {torch.float32}
 
 
-def test_older_names_of_the_text_encoder(made: dict[Family, Made], words: Path, tmp_path: Path) -> None:
-    state = {name.replace("transformer.text_model.", "transformer."): t for name, t in made["sd15"].state.items()}
-    save_file(state, tmp_path / "old.safetensors")
-    assert_same(load_base(str(tmp_path / "old.safetensors")), made["sd15"])
-
-
 def test_a_base_that_inpaints(made: dict[Family, Made], words: Path, tmp_path: Path) -> None:
     unet = create_unet("sd15", in_channels=9)
     state = made["sd15"].state | prefixed("model.diffusion_model.", original_layout(unet.state_dict()))
@@ -197,12 +191,15 @@ def test_a_base_that_inpaints(made: dict[Family, Made], words: Path, tmp_path: P
     assert torch.equal(answer(base.unet, "sd15"), answer(unet, "sd15"))
 
 
-def test_the_vocabulary_is_taken_from_a_base_that_is_here(
+def test_older_names_of_the_text_encoder_and_the_vocabulary_of_a_base_that_is_here(
     made: dict[Family, Made], own_folders: Path, tmp_path: Path
 ) -> None:
     save_base(tiny_base("sd21"), own_folders / "sd21")
-    save_file(made["sd15"].state, tmp_path / "any.safetensors")
-    assert load_base(str(tmp_path / "any.safetensors")).tokenizers[0].pad_token == "<|endoftext|>"
+    state = {name.replace("transformer.text_model.", "transformer."): t for name, t in made["sd15"].state.items()}
+    save_file(state, tmp_path / "old.safetensors")
+    base = load_base(str(tmp_path / "old.safetensors"))
+    assert_same(base, made["sd15"])
+    assert base.tokenizers[0].pad_token == "<|endoftext|>"
 
 
 def test_offline_without_a_vocabulary_a_sentence_says_where_to_put_it(made: dict[Family, Made], tmp_path: Path) -> None:
@@ -220,12 +217,16 @@ def check_training(base: Base, prediction_type: str, zero_snr: bool) -> None:
     assert (config["steps_offset"], config["clip_sample"], config["set_alpha_to_one"]) == (1, False, False)
 
 
-def test_keys_of_sdxl_say_that_it_foretells_velocity(made: dict[Family, Made], words: Path, tmp_path: Path) -> None:
+def test_sdxl_in_half_that_says_by_keys_that_it_foretells_velocity(
+    made: dict[Family, Made], words: Path, tmp_path: Path
+) -> None:
     marks = {"v_pred": torch.empty(0), "ztsnr": torch.empty(0)}
     save_file(made["sdxl"].state | marks, tmp_path / "any.safetensors")
-    base = load_base(str(tmp_path / "any.safetensors"))
+    base = load_base(str(tmp_path / "any.safetensors"), dtype=torch.float16)
     check_training(base, "v_prediction", zero_snr=True)
     assert base.defaults.size == 1024
+    assert {base.unet.dtype, *(encoder.dtype for encoder in base.text_encoders)} == {torch.float16}
+    assert base.vae.dtype == torch.float32  # it overflows in float16
 
 
 @pytest.mark.parametrize(
@@ -246,16 +247,22 @@ def test_what_a_base_foretells(
     assert _prediction_type(tmp_path / "any.safetensors", family, {}, unet) == expected
 
 
-@pytest.mark.parametrize(("sign", "expected"), [(1, "epsilon"), (-1, "v_prediction")])
-def test_an_sd21_that_says_nothing_is_asked(
-    made: dict[Family, Made], words: Path, tmp_path: Path, sign: int, expected: str
-) -> None:
-    out = "model.diffusion_model.out.2."
-    answer = {out + "weight": torch.zeros(4, 64, 3, 3), out + "bias": torch.full((4,), 0.5 * sign)}
-    save_file(made["sd21"].state | answer, tmp_path / "any.safetensors")
-    base = load_base(str(tmp_path / "any.safetensors"))
-    check_training(base, expected, zero_snr=False)
-    assert base.defaults.size == (768 if expected == "v_prediction" else 512)
+def answering(unet: Any, number: float) -> Any:
+    """One that says the same everywhere."""
+    fixed = copy.deepcopy(unet)
+    torch.nn.init.zeros_(fixed.conv_out.weight)
+    torch.nn.init.constant_(fixed.conv_out.bias, number)
+    return fixed
+
+
+def test_an_sd21_that_says_nothing_is_asked(made: dict[Family, Made], words: Path, tmp_path: Path) -> None:
+    path = tmp_path / "any.safetensors"
+    unet = answering(made["sd21"].unet, -0.5)
+    save_file(made["sd21"].state | prefixed("model.diffusion_model.", original_layout(unet.state_dict())), path)
+    base = load_base(str(path))
+    check_training(base, "v_prediction", zero_snr=False)
+    assert base.defaults.size == 768
+    assert _prediction_type(path, "sd21", {}, answering(made["sd21"].unet, 0.5)) == "epsilon"
 
 
 @pytest.mark.parametrize(
@@ -304,6 +311,7 @@ def test_models_of_another_kind_are_refused(
     [
         ("model.diffusion_model.middle_block.0.in_layers.2.weight", "U-Net of SD 1.5, first mid_block.resnets.0.conv1"),
         ("model.diffusion_model.input_blocks.1.0.in_layers.2.weight", "are not those of the U-Net of SD 1.5"),
+        ("model.diffusion_model.input_blocks.3.0.op.bias", "U-Net of SD 1.5, first down_blocks.0.downsamplers.0.conv"),
         ("first_stage_model.decoder.mid.attn_1.q.weight", "an autoencoder, first decoder.mid_block.attentions.0.to_q"),
         ("cond_stage_model.transformer.text_model.final_layer_norm.bias", "text encoder of SD 1.5, first final_layer"),
     ],
@@ -324,13 +332,3 @@ def test_half_a_file_is_damaged(made: dict[Family, Made], tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(DamagedError, match="half.safetensors .* is damaged"):
         load_base(str(path))
-
-
-def test_the_autoencoder_of_sdxl_stays_wide(made: dict[Family, Made], words: Path, tmp_path: Path) -> None:
-    save_file(made["sdxl"].state, tmp_path / "xl.safetensors")
-    base = load_base(str(tmp_path / "xl.safetensors"), dtype=torch.float16)
-    assert (base.unet.dtype, base.vae.dtype, base.text_encoders[1].dtype) == (
-        torch.float16,
-        torch.float32,
-        torch.float16,
-    )
