@@ -195,14 +195,14 @@ def load_controlnet(
 
     from models.union import UnionInput
 
+    if file := _file(id, "controlnet"):
+        return load_single_file(file, family, dtype, device)
     row = next((row for row in CATALOG if id in (row.id, row.repo) and row.kind == "controlnet"), None)
     if row is not None:
         _check_family(row.title, row.family, family)
     elif not Path(id).is_dir() and _is_hub_id(id):
         config_alone = replace(hub_entry(id, "controlnet"), files=(File("config.json", 0),))
         _check_controlnet(id, fetch_row(config_alone) / "config.json", family)
-    if file := _file(id, "controlnet"):
-        return load_single_file(file, family, dtype, device)
     folder = _folder(id, "controlnet", progress)
     if row is not None and not any(file.name == "config.json" for file in row.files):
         return load_single_file(folder / row.files[0].name, family, dtype, device)

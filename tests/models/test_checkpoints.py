@@ -96,6 +96,14 @@ def test_a_dropped_file_is_found_by_its_name(own_folders: Path) -> None:
     assert_same(load_controlnet("Mine v2.safetensors", "sd21"), made, "sd21")
 
 
+def test_a_path_that_looks_like_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = create("sd15")
+    (tmp_path / "mine").mkdir()
+    save_file(made.state_dict(), tmp_path / "mine" / "edges.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert_same(load_controlnet("mine/edges.safetensors", "sd15"), made, "sd15")
+
+
 def test_another_family_is_refused_by_its_tensors_whatever_its_name(tmp_path: Path) -> None:
     path = tmp_path / "control_sdxl.safetensors"
     save_file(create("sd15").state_dict(), path)
