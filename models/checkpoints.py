@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +23,20 @@ CONTROL_PREFIX = "control_model."
 """Before the control part's tensors in a file that holds all of Stable Diffusion, or came out of one."""
 HEAD_WIDTH = 64
 """Channels of an attention head from SD 2 on; SD 1.5 has eight heads, however wide."""
+
+PICKLE_FAULTS = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    struct.error,
+)
+"""What torch's reader of pickles stumbles with over bytes that are none."""
 
 LAYERS = 2
 """Residual layers a level, in every family."""
@@ -59,16 +76,26 @@ def open_tensors(path: Path, stack: ExitStack) -> Tensors:
         except SafetensorError as error:
             raise _unreadable(path) from error
         return {name: _reader(file, name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except UnpicklingError as error:
-        raise InputError(
-            f"{path.name} holds more than tensors and might run code, so it is not opened; get it as .safetensors."
-        ) from error
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
-        raise _unreadable(path) from error
+    content = _read_pickle(path)
     content = content.get("state_dict", content) if isinstance(content, dict) else {}
     return {name: lambda value=value: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _read_pickle(path: Path) -> Any:
+    """What was pickled, so far as it is tensors and plain values; anything else is refused before it is made."""
+    refusal = InputError(
+        f"{path.name} holds more than tensors and might run code, so it is not opened; get it as .safetensors."
+    )
+    in_zip = zipfile.is_zipfile(path)
+    if not in_zip and tarfile.is_tarfile(path):  # torch's first format, which cannot be read without running it
+        raise refusal
+    try:
+        # Files from before torch 1.6 are no zip and cannot be mapped.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=in_zip)
+    except UnpicklingError as error:
+        raise refusal from error
+    except PICKLE_FAULTS as error:
+        raise _unreadable(path) from error
 
 
 def _unreadable(path: Path) -> DamagedError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Literal
 
 from annotators.base import InputError
 from models.catalog import Family
-from models.weights import HERE, DamagedError, check_file, read_shapes
+from models.weights import HERE, DamagedError, check_file, read_shapes, sha256_of
 
 LocalKind = Literal["base", "controlnet", "lora", "embedding", "vae"]
 Shapes = Mapping[str, Sequence[int]]
@@ -146,5 +145,4 @@ def _embedding_family(shapes: Shapes) -> Family | None:
 @lru_cache(maxsize=1000)
 def _sha256(path: Path, size: int, changed: int) -> str:
     """`size` and `changed` make a changed file another one."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of(path)

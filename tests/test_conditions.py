@@ -10,7 +10,7 @@ import pytest
 from annotators.base import InputError
 from annotators.registry import ANNOTATORS, annotator
 from cnet_app.conditions import CONDITIONS, Condition, condition
-from models.catalog import CATALOG, entry
+from models.catalog import entry
 
 rows = pytest.mark.parametrize("row", CONDITIONS, ids=lambda row: row.id)
 
@@ -44,10 +44,13 @@ def test_texts_are_sentences_for_a_user(row: Condition) -> None:
     assert row.title and row.help.endswith(".") and row.example and row.example_prompt
 
 
-def test_no_annotator_and_no_controlnet_is_left_without_a_condition() -> None:
-    used = {id for row in CONDITIONS for id in (*row.annotators, *row.controlnets.values())}
-    offered = {kind.id for kind in ANNOTATORS} | {row.id for row in CATALOG if row.kind == "controlnet"}
-    assert offered == used
+def test_no_annotator_is_left_without_a_condition() -> None:
+    assert {kind.id for kind in ANNOTATORS} == {id for row in CONDITIONS for id in row.annotators}
+
+
+@rows
+def test_every_controlnet_reads_the_conditions_maps(row: Condition) -> None:
+    assert all(row.id in entry(id).conditions for id in row.controlnets.values())
 
 
 def test_rows_cannot_be_changed() -> None:

@@ -14,6 +14,14 @@ from tests.source import FOLDERS, ROOT, dotted, imports, modules, tree
 
 FLOORS = {
     "models.catalog": 0,
+    "models.row": 0,
+    "models.rows": 0,
+    "models.licences": 0,
+    "models.files": 0,
+    "models.places": 0,
+    "models.ledger": 0,
+    "models.checksums": 0,
+    "models.download": 0,
     "models.weights": 0,
     "annotators.base": 0,
     "annotators.images": 0,

@@ -7,6 +7,8 @@ import pytest
 from annotators.registry import ANNOTATORS
 from cnet_app.conditions import CONDITIONS
 from models.catalog import CATALOG, entry, hub_entry, size_text
+from models.licences import LICENCES
+from models.places import local_folders
 
 
 def test_ids_are_unique() -> None:
@@ -36,27 +38,86 @@ def test_every_network_of_an_annotator_is_there() -> None:
 def test_every_row_comes_from_one_place_and_says_its_terms() -> None:
     for row in CATALOG:
         assert bool(row.repo) != bool(row.folder), row.id
-        assert row.licence, row.id
         assert row.files, row.id
         assert not any(name.startswith("/") or ".." in name for file in row.files for name in file.names), row.id
+        assert row.use.endswith("."), row.id
+        assert row.folder or row.terms.startswith("https://"), row.id
+        assert not row.note or row.note.endswith("."), row.id
+
+
+def test_titles_tell_rows_of_a_kind_apart() -> None:
+    titles = [(row.kind, row.title) for row in CATALOG]
+    assert len(titles) == len(set(titles))
+
+
+def test_every_licence_of_the_table_is_in_use_or_what_is_added_may_have() -> None:
+    assert set(LICENCES) == {row.licence for row in CATALOG} | {"unknown"}
+
+
+ALL = {
+    "canny",
+    "softedge",
+    "openpose",
+    "depth",
+    "normal",
+    "segmentation",
+    "scribble",
+    "mlsd",
+    "lineart",
+    "lineart_anime",
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "conditions"),
+    [
+        ("embedded", ALL - {"mlsd", "lineart", "lineart_anime"}),
+        ("sd15", ALL | {"shuffle", "tile", "inpaint", "ip2p"}),
+        ("sd21", ALL - {"mlsd", "lineart_anime"}),
+        ("sdxl", ALL | {"tile", "inpaint"}),
+    ],
+)
+def test_every_family_has_a_controlnet_for_every_map_that_has_one(family: str, conditions: set[str]) -> None:
+    rows = [row for row in CATALOG if row.kind == "controlnet" and row.family == family]
+    assert {condition for row in rows for condition in row.conditions} == conditions
+
+
+def test_inputs_of_a_union_share_their_files_and_differ_in_what_they_read() -> None:
+    for folder, inputs in (("controlnet_union_sdxl", 6), ("controlnet_promax_sdxl", 8)):
+        rows = [row for row in CATALOG if folder in (row.id, row.shares)]
+        assert [sorted(row.control_type for row in rows if row.control_type is not None)] == [list(range(inputs))]
+        assert len({(row.repo, row.files) for row in rows}) == 1
+        assert len({tuple(local_folders(row)) for row in rows}) == 1
 
 
 def test_pickles_are_pinned_or_last() -> None:
-    """A pickle is taken by checksum, or where nothing safer is offered."""
+    """A pickle is taken by checksum or at a fixed state, or where nothing safer is offered."""
     for row in CATALOG:
         for file in row.files:
             if file.name.endswith((".pth", ".pt", ".bin", ".ckpt")):
-                assert file.sha256, f"{row.id} {file.name}"
+                assert file.sha256 or len(row.revision) == 40, f"{row.id} {file.name}"
             assert not any(name.endswith(".bin") for name in file.names[:-1]), row.id
 
 
 def test_non_commercial_terms_are_flagged() -> None:
-    assert {row.id for row in CATALOG if row.non_commercial} == {"openpose_body", "openpose_hand", "openpose_face"}
+    assert {row.id for row in CATALOG if row.non_commercial} == {
+        "openpose_body",
+        "openpose_hand",
+        "openpose_face",
+        "pidinet",
+    }
 
 
-def test_an_unknown_id_lists_the_known_ones() -> None:
-    with pytest.raises(LookupError, match=r"no weights 'sd99'; choose one of: embedded, sd15"):
-        entry("sd99")
+@pytest.mark.parametrize(
+    ("id", "hint"),
+    [
+        ("sd99", r"did you mean .*sd15.*\? `python -m cnet_app models list` shows all\."),
+        ("?", "no weights '\\?'; `python -m"),
+    ],
+)
+def test_an_unknown_id_names_those_that_read_alike(id: str, hint: str) -> None:
+    with pytest.raises(LookupError, match=hint):
+        entry(id)
 
 
 def test_sizes_add_up_and_unknown_stays_unknown() -> None:

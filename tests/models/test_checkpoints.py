@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
 import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +141,69 @@ class _Runs:
         return os.mkdir, (os.environ["RUNS_HERE"],)
 
 
-def test_a_pickle_that_runs_code_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+PAYLOAD = {"control_model.zero_convs.0.0.weight": _Runs()}
+
+
+def zip_of(**members: bytes) -> bytes:
+    """A zip as torch writes it, with these files in it, `__` for the dot."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, member in {"version": b"3", **members}.items():
+            archive.writestr(f"archive/{name.replace('__', '.')}", member)
+    return content.getvalue()
+
+
+def tar_of(*names: str) -> bytes:
+    """torch's first format: each of its parts a pickle."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(pickle.dumps(PAYLOAD))
+            archive.addfile(member, io.BytesIO(pickle.dumps(PAYLOAD)))
+    return content.getvalue()
+
+
+def saved(in_zip: bool) -> bytes:
+    content = io.BytesIO()
+    torch.save(PAYLOAD, content, _use_new_zipfile_serialization=in_zip)
+    return content.getvalue()
+
+
+MIGHT_RUN, UNREADABLE = "holds more than tensors and might run code", "cannot be read; delete it"
+
+
+@pytest.mark.parametrize("name", ["evil.pth", "evil.ckpt"])
+@pytest.mark.parametrize(
+    ("create_content", "sentence"),
+    [
+        (lambda: saved(in_zip=True), MIGHT_RUN),
+        (lambda: saved(in_zip=False), MIGHT_RUN),
+        (lambda: pickle.dumps(PAYLOAD), MIGHT_RUN),
+        (lambda: pickle.dumps(PAYLOAD)[:-1] + b"\xff and then garbage", MIGHT_RUN),
+        (lambda: zip_of(data__pkl=pickle.dumps(PAYLOAD)[:-1] + b"\xff"), MIGHT_RUN),
+        (lambda: zip_of(data__pkl=zip_of(data__pkl=pickle.dumps(PAYLOAD))), MIGHT_RUN),
+        (lambda: zip_of(inner__pth=saved(in_zip=True)), UNREADABLE),
+        (lambda: tar_of("sys_info", "pickle", "storages", "tensors"), MIGHT_RUN),
+        (lambda: b"7z\xbc\xaf\x27\x1c\x00\x04" + pickle.dumps(PAYLOAD), MIGHT_RUN),
+        (lambda: b"\x80\x02e.", UNREADABLE),  # takes from an empty stack
+    ],
+    ids=["zip", "legacy", "plain", "garbage", "zip garbage", "zip in data", "zip in zip", "tar", "7z", "nonsense"],
+)
+def test_a_pickle_that_runs_code_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, create_content: Callable[[], bytes], sentence: str, name: str
+) -> None:
     monkeypatch.setenv("RUNS_HERE", str(tmp_path / "ran"))
-    torch.save({"control_model.zero_convs.0.0.weight": _Runs()}, tmp_path / "evil.pth")
-    with pytest.raises(InputError, match="evil.pth holds more than tensors and might run code"):
-        load_controlnet(str(tmp_path / "evil.pth"), "sd15")
+    (tmp_path / name).write_bytes(create_content())
+    with pytest.raises((InputError, DamagedError), match=f"{name}.* {sentence}"):
+        load_controlnet(str(tmp_path / name), "sd15")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_harmless_pickle_from_before_zip_is_read(tmp_path: Path) -> None:
+    made = create("sd15")
+    torch.save(made.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert_same(load_controlnet(str(tmp_path / "old.pth"), "sd15"), made, "sd15")
 
 
 @pytest.mark.parametrize("kind", ["half.pth", "half.safetensors"])
@@ -157,7 +219,7 @@ def test_a_half_file_is_damaged(tmp_path: Path, kind: str) -> None:
 def test_a_header_that_lies_is_damaged(tmp_path: Path) -> None:
     header = json.dumps({"zero_convs.0.0.bias": {"dtype": "F16", "shape": [2], "data_offsets": [4, 8]}}).encode()
     (tmp_path / "lie.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
-    with pytest.raises(DamagedError, match="lie.safetensors .* cannot be read"):
+    with pytest.raises(DamagedError, match="lie.safetensors .* begins at byte 4"):
         load_controlnet(str(tmp_path / "lie.safetensors"), "sd15")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, get_args
@@ -80,8 +81,8 @@ def test_a_checksum_is_counted_once_until_the_file_changes(own_folders: Path, mo
     path.parent.mkdir(parents=True)
     path.write_text("one")
     counted: list[Any] = []
-    digest = local.hashlib.file_digest
-    monkeypatch.setattr(local.hashlib, "file_digest", lambda *given: counted.append(given) or digest(*given))
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *given: counted.append(given) or digest(*given))
     (file,) = local_files("vae")
     assert file.sha256 == file.sha256 == local_files("vae")[0].sha256
     first = file.sha256

@@ -9,6 +9,8 @@ import shutil
 import struct
 import subprocess
 import sys
+import tracemalloc
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,10 +28,12 @@ from models.weights import (
     MissingError,
     WeightsError,
     available_models,
+    check_file,
     fetch,
     fetch_row,
     find,
     find_row,
+    read_shapes,
 )
 from tests.models.hub import Hub
 
@@ -77,19 +81,60 @@ def test_either_switch_keeps_the_network_out(
     assert hub.asked == []
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (b"", "it is empty"),
-        (WHOLE[: len(WHOLE) // 2 + 30], "bytes instead of"),
-        (WHOLE + b"x", "bytes instead of"),
-        (WHOLE[:5], "header is cut off"),
-        (struct.pack("<Q", 1 << 40) + WHOLE[8:], "header is cut off"),
-        (struct.pack("<Q", 9) + b"not JSON!" + bytes(9), "header cannot be read"),
-        (struct.pack("<Q", 50_000) + b"[" * 50_000, "header cannot be read"),
-        (struct.pack("<Q", 9) + b'{"a": []}', "header cannot be read"),
-    ],
-)
+def tensors(header: object, data: int = 8) -> bytes:
+    """A safetensors file with this header, and as many bytes of tensors."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(data)
+
+
+def tensor(start: int = 0, end: int = 8, shape: object = (4,), dtype: object = "F16") -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+def flipped(content: bytes, place: int, bit: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ (1 << bit)]) + content[place + 1 :]
+
+
+DAMAGED: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "it is empty"),
+    "truncated": (WHOLE[: len(WHOLE) // 2 + 30], "bytes instead of"),
+    "too long": (WHOLE + b"x", "bytes instead of"),
+    "five bytes": (WHOLE[:5], "header is cut off"),
+    "huge header": (struct.pack("<Q", 1 << 40) + WHOLE[8:], "header is cut off"),
+    "longest header": (b"\xff" * 8 + WHOLE[8:], "header is cut off"),
+    "flipped brace": (flipped(WHOLE, 8, 1), "header cannot be read"),
+    "flipped length": (flipped(WHOLE, 0, 1), "header"),
+    "no JSON": (tensors(b"not JSON!"), "header cannot be read"),
+    "no header": (tensors(b""), "header cannot be read"),
+    "a list": (tensors([]), "header cannot be read"),
+    "no tensors": (tensors({"a": []}), "header cannot be read"),
+    "deep lists": (tensors(b"[" * 50_000), "header cannot be read"),
+    "deep objects": (tensors(b'{"a":' * 50_000), "header cannot be read"),
+    "endless number": (tensors(b'{"a":{"shape":[' + b"9" * 50_000 + b"]}}"), "header cannot be read"),
+    "no text": (tensors(b'{"\xff":{}}'), "header cannot be read"),
+    "twice": (tensors(b'{"a":{},"a":{}}'), "names 'a' twice"),
+    "twice inside": (tensors(b'{"a":{"shape":[1],"shape":[4]}}'), "names 'shape' twice"),
+    "long name": (tensors(b'{"' + b"n" * 5000 + b'":{}}'), "of the tensor 'n{59}…'; "),
+    "hole before": (tensors({"a": tensor(2, 10)}, 10), "'a' begins at byte 2, and not at 0"),
+    "hole between": (tensors({"a": tensor(), "b": tensor(10, 18)}, 18), "'b' begins at byte 10, and not at 8"),
+    "overlap": (tensors({"a": tensor(), "b": tensor(4, 12)}, 12), "'b' begins at byte 4, and not at 8"),
+    "same bytes": (tensors({"a": tensor(), "b": tensor()}), "'b' begins at byte 0, and not at 8"),
+    "negative offset": (tensors({"a": tensor(-8, 0)}), "nothing sensible of the tensor 'a'"),
+    "offsets out of order": (tensors({"a": tensor(8, 0)}), "nothing sensible"),
+    "one offset": (tensors({"a": tensor() | {"data_offsets": [0]}}), "nothing sensible"),
+    "offsets of another kind": (tensors({"a": tensor(True, 8.0)}), "nothing sensible"),  # pyright: ignore[reportArgumentType]
+    "unknown format": (tensors({"a": tensor(dtype="F99")}), "nothing sensible"),
+    "format of another kind": (tensors({"a": tensor(dtype=["F16"])}), "nothing sensible"),
+    "no shape": (tensors({"a": {"dtype": "F16", "data_offsets": [0, 8]}}), "nothing sensible"),
+    "negative side": (tensors({"a": tensor(shape=(-2, -2))}), "nothing sensible"),
+    "endless side": (tensors({"a": tensor(shape=(2**70, 0))}), "nothing sensible"),
+    "many sides": (tensors({"a": tensor(shape=[1] * 100_000)}), "nothing sensible"),
+    "wrong shape": (tensors({"a": tensor(shape=(5,))}), "'a' has 8 bytes, which its shape does not fill"),
+    "wrong format": (tensors({"a": tensor(dtype="F32")}), "'a' has 8 bytes"),
+}
+
+
+@pytest.mark.parametrize(("content", "why"), DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_file_is_never_taken_for_a_whole_one(
     row: Weights, own_folders: Path, content: bytes, why: str
 ) -> None:
@@ -98,6 +143,39 @@ def test_a_damaged_file_is_never_taken_for_a_whole_one(
     with pytest.raises(DamagedError, match=why) as told:
         fetch_row(row)
     assert "net.safetensors" in str(told.value)
+    assert len(str(told.value)) < 400 and "\n" not in str(told.value)
+
+
+def test_a_header_of_200_mb_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    with path.open("wb") as stream:
+        stream.write(struct.pack("<Q", 200_000_000))
+        stream.truncate(300_000_000)
+    tracemalloc.start()
+    with pytest.raises(DamagedError, match="its header would have 200000000 bytes, more than any model's"):
+        check_file(path)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_no_flipped_bit_of_a_header_goes_further_than_a_name(tmp_path: Path) -> None:
+    """Each ends as damaged, or as another name for a tensor, which does not fit its network later."""
+    path = tmp_path / "net.safetensors"
+    length = struct.unpack("<Q", WHOLE[:8])[0]
+    for place in range(8 + length):
+        for bit in range(8):
+            path.write_bytes(flipped(WHOLE, place, bit))
+            with suppress(DamagedError):
+                check_file(path)
+                assert list(read_shapes(path).values()) == [[12]]
+
+
+def test_every_number_format_and_what_is_said_beside_tensors_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    header = {"__metadata__": {"made": "here"}, "none": tensor(8, 8, shape=(0, 3)), "one": tensor(7, 8, (), "U8")}
+    path.write_bytes(tensors(header | {"first": tensor(0, 7, (7,), "F8_E4M3")}))
+    check_file(path)
+    assert read_shapes(path) == {"none": [0, 3], "one": [], "first": [7]}
 
 
 def test_a_missing_embedded_file_says_what_to_restore(row: Weights) -> None:

@@ -1,0 +1,143 @@
+"""What is wrong with a file, told without reading more of it than its header. Loads no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeGuard
+
+HERE = Path(__file__).resolve().parent
+MAX_HEADER = 10_000_000
+"""Bytes of a safetensors header. The format allows ten times as many, but a large model's has not one million, and to read
+one takes many times its memory."""
+MAX_SIDES, MAX_SIDE = 64, 2**63
+"""Of a tensor, as in torch; also keeps the product of a header's numbers small."""
+BITS: Mapping[str, int] = MappingProxyType(
+    dict.fromkeys(("F64", "I64", "U64", "C64"), 64)
+    | dict.fromkeys(("F32", "I32", "U32"), 32)
+    | dict.fromkeys(("F16", "BF16", "I16", "U16"), 16)
+    | dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E5M2FNUZ", "F8_E4M3FNUZ"), 8)
+    | dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6)
+    | {"F4": 4}
+)
+"""Of one number, in each format that safetensors knows."""
+
+
+class WeightsError(RuntimeError):
+    """Files are not there, damaged or cannot be had: one sentence that names them, their size and their place."""
+
+
+class MissingError(WeightsError):
+    """Not on this disk, and nothing may or can be downloaded."""
+
+
+class DamagedError(WeightsError):
+    """There, but cut off or changed."""
+
+
+class DownloadError(WeightsError):
+    """No network, no permission, not on the hub, or no room on the disk."""
+
+
+class _HeaderError(Exception):
+    """What is wrong with a header, as a clause."""
+
+
+def short(folder: Path) -> str:
+    """A folder as told to a user: inside the project relative to it, else whole."""
+    root = HERE.parent
+    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
+
+
+def check_file(path: Path) -> None:
+    """Raises DamagedError where the file is empty, or a safetensors file is not exactly what its header says."""
+    if path.stat().st_size == 0:
+        raise damaged(path, "it is empty")
+    if path.suffix == ".safetensors":
+        try:
+            header, start = _read_header(path)
+            _check_spans(header, path.stat().st_size, start)
+        except _HeaderError as fault:
+            raise damaged(path, str(fault)) from None
+
+
+def sha256_of(path: Path) -> str:
+    """Of the whole content: some seconds for a large file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_shapes(path: Path) -> dict[str, list[int]]:
+    """Shape of every tensor in a safetensors file that `check_file` found whole."""
+    return {name: tensor["shape"] for name, tensor in _read_header(path)[0].items()}
+
+
+def damaged(path: Path, why: str) -> DamagedError:
+    return DamagedError(f"{path.name} in {short(path.parent)} is damaged: {why}; delete it and get it again.")
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of each tensor, and where their bytes begin."""
+    with path.open("rb") as stream:
+        first = stream.read(8)
+        length = int.from_bytes(first, "little")
+        if len(first) < 8 or length > path.stat().st_size - 8:
+            raise _HeaderError("its header is cut off")
+        if length > MAX_HEADER:
+            raise _HeaderError(f"its header would have {length} bytes, more than any model's")
+        text = stream.read(length)
+    try:
+        header = json.loads(text, object_pairs_hook=_named_once)
+    except (ValueError, RecursionError) as error:
+        raise _HeaderError("its header cannot be read") from error
+    if not (isinstance(header, dict) and all(isinstance(said, dict) for said in header.values())):
+        raise _HeaderError("its header cannot be read")
+    header.pop("__metadata__", None)
+    return header, 8 + length
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, in which a second value for a name is no harmless matter: readers would differ in which they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _HeaderError(f"its header names {_quoted(next(n for n in names if names.count(n) > 1))} twice")
+    return found
+
+
+def _check_spans(header: Mapping[str, Any], size: int, start: int) -> None:
+    """Tensors lie one after another, without holes, from the header's end to the file's."""
+    end = 0
+    for begin, stop, name in sorted((*_span(name, said), name) for name, said in header.items()):
+        if begin != end:
+            raise _HeaderError(f"its tensor {_quoted(name)} begins at byte {begin}, and not at {end}")
+        end = stop
+    if start + end != size:
+        raise _HeaderError(f"it has {size} bytes instead of {start + end}")
+
+
+def _span(name: str, said: Mapping[str, Any]) -> tuple[int, int]:
+    """First byte of a tensor, and the one after its last, as its shape and number format need."""
+    shape, span, bits = said.get("shape"), said.get("data_offsets"), BITS.get(str(said.get("dtype")))
+    if not (_are_sizes(shape) and _are_sizes(span) and len(span) == 2 and span[0] <= span[1] and bits):
+        raise _HeaderError(f"its header says nothing sensible of the tensor {_quoted(name)}")
+    if 8 * (span[1] - span[0]) != bits * prod(shape):
+        raise _HeaderError(f"its tensor {_quoted(name)} has {span[1] - span[0]} bytes, which its shape does not fill")
+    return span[0], span[1]
+
+
+def _are_sizes(numbers: Any) -> TypeGuard[list[int]]:
+    return (
+        isinstance(numbers, list)
+        and len(numbers) <= MAX_SIDES
+        and all(type(number) is int and 0 <= number < MAX_SIDE for number in numbers)
+    )
+
+
+def _quoted(name: str) -> str:
+    """A name out of a file that may be hostile: short, on one line."""
+    return repr(name if len(name) <= 60 else f"{name[:59]}…")

