@@ -18,6 +18,7 @@ from cnet_app.conditions import CONDITIONS, Condition
 from cnet_app.modes import CUSTOM, MODES, Mode
 from cnet_app.settings import Settings
 from models.catalog import CATALOG, Weights, entry, size_text
+from models.licences import LICENCES
 
 ROOT = Path(__file__).parent.parent
 NOTE = "<!-- Written by `make docs` from the code; edit there. -->"
@@ -68,7 +69,7 @@ def create_documents(root: Path = ROOT) -> dict[Path, str]:
     }
     parts = {
         Path("README.md"): {"conditions": conditions_table()},
-        Path("THIRD_PARTY.md"): {"weights": weights_table()},
+        Path("THIRD_PARTY.md"): {"weights": weights_table(), "licences": licences_table()},
     }
     filled = {path: fill((root / path).read_text(encoding="utf-8"), tables) for path, tables in parts.items()}
     return whole | filled
@@ -161,6 +162,12 @@ def weights_table() -> str:
     """Every file that can be downloaded, its source and licence."""
     rows = [(f"`{row.id}`", _source(row), size_text(row.size), _licence(row)) for row in CATALOG]
     return _table(("Weights", "Source", "Size", "Licence"), rows)
+
+
+def licences_table() -> str:
+    """What each licence of the weights allows."""
+    rows = [(f"[{name}]({row.link})" if row.link else name, row.use) for name, row in LICENCES.items()]
+    return _table(("Licence", "What it allows"), rows)
 
 
 def _condition_section(row: Condition) -> str:

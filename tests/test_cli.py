@@ -213,7 +213,17 @@ def test_size_says_how_it_is_written(text: str) -> None:
         parse_size(text)
 
 
-def test_models_list_shows_every_row_and_whether_it_is_here(call: Call) -> None:
+@pytest.fixture
+def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the user's own models are; nothing else of a developer's is found."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def test_models_list_shows_every_row_and_whether_it_is_here(call: Call, models_dir: Path) -> None:
     from models.catalog import CATALOG
 
     code, out, _ = call("models", "list", "--json")
@@ -222,15 +232,61 @@ def test_models_list_shows_every_row_and_whether_it_is_here(call: Call) -> None:
     assert call("models", "list")[1].count("\n") == len(CATALOG)
 
 
-def test_models_list_shows_dropped_files_of_every_kind(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_models_list_can_be_narrowed(call: Call, models_dir: Path) -> None:
+    def ids(*words: str) -> list[str]:
+        return [line.split()[0] for line in call("models", "list", *words)[1].splitlines()]
+
+    (models_dir / "vae").mkdir(parents=True)
+    (models_dir / "vae" / "mine.pt").write_text("tensors")
+    assert ids("--kind", "vae") == ["vae_ft_mse", "vae_fp16_sdxl", "taesd", "taesdxl", "mine.pt"]
+    assert ids("--kind", "adapter", "--family", "sd15")[0] == "t2iadapter_canny_sd15"
+    assert ids("--family", "sdxl", "--kind", "vae") == ["vae_fp16_sdxl", "taesdxl"]
+    assert ids("--here", "--kind", "base") == ["embedded"]
+    assert call("models", "list", "--kind", "lamp")[0] == 2
+
+
+def test_models_add_notes_a_repository(call: Call, models_dir: Path) -> None:
+    code, out, _ = call("models", "add", "who/edges", "--kind", "controlnet")
+    assert (code, out) == (0, "who/edges is noted as controlnet; `models download who/edges` fetches its files.\n")
+    assert "who/edges" in call("models", "list", "--kind", "controlnet")[1]
+    assert "use: Not known here" in call("models", "show", "who/edges")[1]
+    assert "lacks config.json; run `models download who/edges`" in call("models", "verify", "who/edges")[2]
+    (models_dir / "mine.ckpt").write_text("tensors")
+    code, _, err = call("models", "add", models_dir / "mine.ckpt")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "mine.ckpt is a file; put it into models/checkpoints" in err
+
+
+def test_models_verify_tells_right_from_damaged_and_missing(call: Call, models_dir: Path) -> None:
+    assert call("models", "verify", "embedded_canny") == (
+        0,
+        "recorded now  embedded_canny  config.json\n"
+        "recorded now  embedded_canny  diffusion_pytorch_model.safetensors\n",
+        "",
+    )
+    assert "right         embedded_canny  config.json" in call("models", "verify", "embedded_canny")[1]
+    assert "checksum: none known; recorded at the first" in call("models", "show", "embedded_depth")[1]
+    assert "checksum: none known" not in call("models", "show", "embedded_canny")[1]
+
+    code, out, err = call("models", "verify", "hed")
+    assert (code, out) == (3, "missing       hed  ControlNetHED.pth\n")
+    assert "run `models download hed`" in err
+    (models_dir / "hed").mkdir()
+    (models_dir / "hed" / "ControlNetHED.pth").write_text("something else")
+    code, out, err = call("models", "verify", "--json")
+    found = {(file["id"], file["name"]): file["state"] for file in json.loads(out)["files"]}
+    assert code == 3
+    assert found["hed", "ControlNetHED.pth"] == "damaged"
+    assert set(found.values()) == {"damaged", "right", "recorded now"}
+    assert err.startswith("ControlNetHED.pth in ") and len(err.splitlines()) == 1
+
+
+def test_models_list_shows_dropped_files_of_every_kind(call: Call, models_dir: Path) -> None:
     from models.local import FOLDERS
 
-    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
     for kind, folder in FOLDERS.items():
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / f"{kind}.pt").write_text("tensors")
+        (models_dir / folder).mkdir(parents=True)
+        (models_dir / folder / f"{kind}.pt").write_text("tensors")
     files = json.loads(call("models", "list", "--json")[1])["files"]
     assert [(file["name"], file["kind"], file["family"]) for file in files] == [(f"{k}.pt", k, None) for k in FOLDERS]
     assert [line.split()[:2] for line in call("models", "list")[1].splitlines()[-5:]] == [
