@@ -102,10 +102,11 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, in which a second value for a name is no harmless matter: readers would differ in which they take."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _HeaderError(f"its header names {_quoted(next(n for n in names if names.count(n) > 1))} twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _HeaderError(f"its header names {_quoted(name)} twice")
+        found[name] = value
     return found
 
 

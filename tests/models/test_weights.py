@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 from contextlib import suppress
 from dataclasses import replace
@@ -156,6 +157,16 @@ def test_a_header_of_200_mb_is_not_read(tmp_path: Path) -> None:
         check_file(path)
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
+
+
+def test_a_name_that_comes_again_after_many_is_found_at_once(tmp_path: Path) -> None:
+    names = [str(number) for number in range(50_000)]
+    text = ",".join(f'"{name}":0' for name in [*names, "49999"])
+    (tmp_path / "net.safetensors").write_bytes(tensors(f"{{{text}}}".encode()))
+    begin = time.perf_counter()
+    with pytest.raises(DamagedError, match="names '49999' twice"):
+        check_file(tmp_path / "net.safetensors")
+    assert time.perf_counter() - begin < 2
 
 
 def test_no_flipped_bit_of_a_header_goes_further_than_a_name(tmp_path: Path) -> None:
