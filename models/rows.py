@@ -1,7 +1,8 @@
 """The rows of the catalogue, a table for each kind.
 
 Sizes are rounded, in bytes: from the repositories where they say it, else two bytes per parameter. They are shown and
-compared with the free disk space, never used to judge a file. Checksums are those of the repositories' own file lists.
+compared with the free disk space, never used to judge a file. Checksums are as several projects that pin them agree; a copied
+network has its author's licence.
 """
 
 from __future__ import annotations
