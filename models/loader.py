@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from annotators.base import InputError
+from models.adapters import ADAPTER, adapter_family
 from models.autoencoders import VAE_CLASSES, load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
 from models.catalog import CATALOG, COMPONENTS_XL, TITLES, Defaults, Family, File, Kind, entry, hub_entry, size_text
 from models.local import LocalKind, find_local
@@ -190,10 +191,13 @@ def load_controlnet(
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
 ) -> Any:
-    """A ControlNetModel by catalogue id, name of a dropped file, path or hub id. One of another family is refused before its weights are read."""
-    from diffusers import ControlNetModel
+    """A ControlNetModel, T2IAdapter or UnionInput by catalogue id, name of a dropped file, path or hub id.
 
-    from models.union import UnionInput
+    One of another family is refused before its weights are read.
+    """
+    from diffusers import ControlNetModel, T2IAdapter
+
+    from models.union import load_union
 
     if file := _file(id, "controlnet"):
         return load_single_file(file, family, dtype, device)
@@ -207,25 +211,24 @@ def load_controlnet(
     if row is not None and not any(file.name == "config.json" for file in row.files):
         return load_single_file(folder / row.files[0].name, family, dtype, device)
     config = _check_controlnet(id, folder / "config.json", family)
+    if config["_class_name"] == ADAPTER:
+        return load_network(T2IAdapter, folder, dtype, device)
     if "num_control_type" not in config:
         return load_network(ControlNetModel, folder, dtype, device)
     if row is None or row.control_type is None:
         raise InputError(
             f"{id} is a union ControlNet, which reads many kinds of maps; choose one that reads a single kind."
         )
-    union = load_network(UnionInput, folder, dtype, device)
-    union.control_type = row.control_type
-    return union
+    return load_union(row.title, folder, row.control_type, dtype, device)
 
 
 def _check_controlnet(id: str, path: Path, family: Family) -> Mapping[str, Any]:
-    """Its config; InputError where it is no ControlNet's or another family's."""
+    """Its config; InputError where it is neither a ControlNet's nor a T2I-Adapter's, or another family's."""
     config = read_json(path)
-    if not str(config.get("_class_name", "")).startswith("ControlNet"):
-        raise InputError(
-            f"{id} is no ControlNet but {config.get('_class_name', 'something unnamed')}; choose a ControlNet."
-        )
-    _check_family(id, family_of(config), family)
+    kind = str(config.get("_class_name", "something unnamed"))
+    if kind != ADAPTER and not kind.startswith("ControlNet"):
+        raise InputError(f"{id} is no ControlNet but {kind}; choose a ControlNet or a T2I-Adapter.")
+    _check_family(id, adapter_family(config) if kind == ADAPTER else family_of(config), family)
     return config
 
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    ControlNetModel,
+    ControlNetUnionModel,
+    DDIMScheduler,
+    T2IAdapter,
+    UNet2DConditionModel,
+)
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from models.catalog import Defaults, Family
@@ -44,18 +52,14 @@ _FAMILY: dict[Family, dict[str, Any]] = {
 }
 
 
-def tiny_base(family: Family, seed: int = 0) -> Base:
+def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
     """A base of about 100,000 parameters on the CPU in float32; the same seed gives the same weights."""
     # The caller's random state stays as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            **_BLOCKS,
-            **_FAMILY[family],
-            out_channels=_FAMILY[family]["in_channels"],
-            sample_size=8,
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        )
+        settings: dict[str, Any] = {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"), **_BLOCKS, **_FAMILY[family]}
+        settings |= unet_config
+        unet = UNet2DConditionModel(**settings, out_channels=_FAMILY[family]["in_channels"], sample_size=8)
         vae = _tiny_autoencoder(family)
         encoders = (_text_encoder(CLIPTextModel),)
         if family == "sdxl":
@@ -94,6 +98,33 @@ def tiny_controlnet(base: Base, seed: int = 0) -> ControlNetModel:
                 torch.nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
                 torch.nn.init.normal_(convolution.bias, std=0.1)
     return controlnet.eval().requires_grad_(False)
+
+
+def tiny_union(base: Base, seed: int = 0, num_control_type: int = 6) -> ControlNetUnionModel:
+    """A union ControlNet for a tiny SDXL base; all of its weights are visible."""
+    settings = {**_BLOCKS, **_FAMILY["sdxl"]} | {"block_out_channels": base.unet.config["block_out_channels"]}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        union = ControlNetUnionModel(
+            **settings,
+            conditioning_embedding_out_channels=(4, 8, 12, 16),
+            num_control_type=num_control_type,
+            num_trans_channel=WIDTHS[0],
+            num_trans_head=2,
+            num_proj_channel=WIDTHS[0],
+        )
+        for weight in union.parameters():
+            torch.nn.init.normal_(weight, std=0.2)
+    return union.eval().requires_grad_(False)
+
+
+def tiny_adapter(seed: int = 0, **config: Any) -> T2IAdapter:
+    """A T2I-Adapter; its `channels` are those of the U-Net's levels."""
+    settings: dict[str, Any] = {"channels": WIDTHS, "num_res_blocks": 1} | config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        adapter = T2IAdapter(**settings)
+    return adapter.eval().requires_grad_(False)
 
 
 def _tiny_autoencoder(family: Family) -> AutoencoderKL | AutoencoderTiny:

@@ -1,59 +1,110 @@
-"""One input of a union ControlNet, used like any other ControlNet."""
+"""Union ControlNets: one network that reads many kinds of maps, several of them in one pass."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from diffusers import ControlNetUnionModel
 from torch import Tensor, nn
 
+from annotators.base import InputError
+from models.modules import load_network
 
-class UnionInput(ControlNetUnionModel):
-    """A union ControlNet that is always given one map of one kind."""
+_LOADED: WeakValueDictionary[tuple[Path, str, torch.dtype], ControlNetUnionModel] = WeakValueDictionary()
+"""Networks in use, so that several inputs share one. Weak: this keeps none of them in memory."""
 
-    control_type: int = 0
-    """Which kind: 0 openpose, 1 depth, 2 soft edge or scribble, 3 hard edges or lines, 4 normal, 5 segmentation."""
 
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+@dataclass(frozen=True)
+class UnionInput:
+    """One kind of map that a union ControlNet reads; inputs of one network share its weights."""
+
+    network: ControlNetUnionModel
+    control_type: int
+    """0 openpose, 1 depth, 2 soft edge or scribble, 3 hard edges or lines, 4 normal, 5 segmentation, 6 tile, 7 inpaint."""
+
+    def read(self, control_image: Tensor, scale: float) -> UnionPass:
+        """The network that knows this map, (1, 3, H, W) in [0, 1], and how much it counts."""
+        image = control_image.to(self.network.device, self.network.dtype)
+        hint = self.network.controlnet_cond_embedding(image)
+        return UnionPass(self.network, (self.control_type,), (hint,), (scale,))
+
+
+@dataclass(frozen=True)
+class UnionPass:
+    """A union ControlNet that knows its maps, each of another kind; called like any ControlNet."""
+
+    network: ControlNetUnionModel
+    control_types: tuple[int, ...]
+    hints: tuple[Tensor, ...]
+    """(1, C, h, w) each: encoded maps."""
+    scales: tuple[float, ...]
+    """How much each map counts. The network takes it where the maps come together; with a single one, at its end."""
+
+    def may_join(self, other: UnionPass) -> bool:
+        """Whether one pass can read the maps of both: the network knows a kind only once."""
+        return self.network is other.network and not set(self.control_types) & set(other.control_types)
+
+    def joined(self, other: UnionPass) -> UnionPass:
+        """One pass for the maps of both."""
+        return replace(
+            self,
+            control_types=self.control_types + other.control_types,
+            hints=self.hints + other.hints,
+            scales=self.scales + other.scales,
+        )
+
+    def __call__(
         self,
         sample: Tensor,
-        timestep: Tensor,
+        timestep: Tensor | int,
         encoder_hidden_states: Tensor,
-        controlnet_cond: Tensor,
+        controlnet_cond: Tensor | None = None,
         added_cond_kwargs: dict[str, Tensor] | None = None,
-        conditioning_scale: float = 1.0,
         return_dict: bool = False,
-    ) -> Any:
-        """As ControlNetModel's, for (B, C, h, w) `sample`: residuals of each level, and the middle block's."""
-        # The union joins hint and sample and needs as many of one as of the other; ours may be shared by the batch.
-        hint = self.controlnet_cond_embedding(controlnet_cond).expand(len(sample), -1, -1, -1)
-        knowing = copy.copy(self)
-        vars(knowing)["_modules"] = dict(vars(self)["_modules"])
-        knowing.controlnet_cond_embedding = _Known(hint)
-        kinds = torch.zeros(len(sample), self.config["num_control_type"], device=sample.device, dtype=sample.dtype)
-        kinds[:, self.control_type] = 1
-        return ControlNetUnionModel.forward(
-            knowing,
+    ) -> tuple[list[Tensor], Tensor]:
+        """As ControlNetModel's forward, for (B, C, h, w) `sample`: residuals of each level, and the middle block's.
+
+        `controlnet_cond` is never looked at, and a tuple is what comes back.
+        """
+        rows = len(sample)
+        kinds = torch.zeros(rows, self.network.config["num_control_type"], device=sample.device, dtype=sample.dtype)
+        kinds[:, self.control_types] = 1
+        return _without_encoder(self.network)(
             sample,
             timestep,
-            encoder_hidden_states=encoder_hidden_states,
-            controlnet_cond=[controlnet_cond],
+            encoder_hidden_states,
+            # The network joins hints and sample, and needs as many rows of one as of the other.
+            controlnet_cond=[hint.expand(rows, -1, -1, -1) for hint in self.hints],
             control_type=kinds,
-            control_type_idx=[self.control_type],
-            conditioning_scale=conditioning_scale,
+            control_type_idx=list(self.control_types),
+            conditioning_scale=list(self.scales),
             added_cond_kwargs=added_cond_kwargs,
-            return_dict=return_dict,
+            return_dict=False,
         )
 
 
-class _Known(nn.Module):
-    """Stands where the hint's encoder was, and gives what that made."""
+def load_union(id: str, folder: Path, control_type: int, dtype: torch.dtype, device: torch.device | str) -> UnionInput:
+    """An input of the union ControlNet in a folder, which is read only if no other input of it is in use."""
+    key = (folder.resolve(), str(device), dtype)
+    network = _LOADED.get(key)
+    if network is None:
+        network = _LOADED[key] = load_network(ControlNetUnionModel, folder, dtype, device)
+    known = network.config["num_control_type"]
+    if control_type >= known:
+        raise InputError(
+            f"{id} is kind {control_type} of a union ControlNet's maps, but this one knows 0 to {known - 1}; "
+            "choose a promax version."
+        )
+    return UnionInput(network, control_type)
 
-    def __init__(self, hint: Tensor) -> None:
-        super().__init__()
-        self.hint = hint
 
-    def forward(self, _: Tensor) -> Tensor:
-        return self.hint
+def _without_encoder(network: ControlNetUnionModel) -> Any:
+    """The same network on the same weights, which takes its hints as they are."""
+    bare = copy.copy(network)
+    vars(bare)["_modules"] = vars(network)["_modules"] | {"controlnet_cond_embedding": nn.Identity()}
+    return bare

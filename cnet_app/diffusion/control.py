@@ -1,4 +1,4 @@
-"""What a ControlNet adds: at which steps, how strongly each block counts, where, and on which side of guidance.
+"""What a ControlNet adds: to which blocks, how much, and on which side of guidance.
 
 A `Control` is one ControlUnit made ready for a job. Its residuals are added to the U-Net's skip connections and middle
 block; those of several units are simply summed (ControlNet paper, section 3.4).
@@ -8,28 +8,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any, overload
 
-import cv2
-import numpy as np
 import torch
+from diffusers import ControlNetModel, ControlNetUnionModel, T2IAdapter
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from annotators.images import load_image, resize
+from cnet_app.diffusion.adapters import Adapter, prepare_adapter
 from cnet_app.diffusion.prompts import Text
-from cnet_app.diffusion.sizes import STEP, pad
-from cnet_app.errors import InputError
-from cnet_app.modes import CUSTOM, Weights, mode
+from cnet_app.diffusion.steering import Steering, block_masks, control_tensor, steering_of
 from cnet_app.requests import ControlUnit
+from models.union import UnionInput, UnionPass
 
-if TYPE_CHECKING:
-    from diffusers import ControlNetModel
-
-COLOUR_CODED = ("segmentation", "openpose")
-"""Conditions whose colours are labels: a blend of two would be a third label."""
+Network = ControlNetModel | UnionInput | T2IAdapter
+"""What a unit may name; see models.loader.load_controlnet."""
 
 Residuals = list[Tensor]
 """One (B, C, h, w) tensor per skip connection from the shallowest on, the middle block's last."""
@@ -39,34 +33,12 @@ Residuals = list[Tensor]
 class Control:
     """One unit made ready: its hint is encoded, and only the step decides whether it runs."""
 
-    controlnet: ControlNetModel
+    steering: Steering
+    """Weights in the order of `Residuals`; where there are none for guidance's other side, the network does not run for it."""
+    controlnet: ControlNetModel | UnionPass
     """Shares every weight with the loaded network, but already knows its hint."""
-    conditional: Weights
-    """One factor per block, in the order of `Residuals`, strength included."""
-    unconditional: Weights | None
-    """The same for guidance's other side; None leaves it uncontrolled, so the network does not run for it."""
-    start: float
-    end: float
-    curve: tuple[tuple[float, float], ...]
     masks: tuple[Tensor, ...]
     """(1, 1, h, w) in [0, 1] per block; empty steers everywhere."""
-
-    def strength_at(self, step: int, steps: int) -> float:
-        """Factor on both sides' weights at step 0 … steps - 1; 0 where the network need not run."""
-        if not runs_at(step, steps, self.start, self.end):
-            return 0.0
-        return curve_at(self.curve, step / steps)
-
-
-def runs_at(step: int, steps: int, start: float, end: float) -> bool:
-    """Whether the step covers no time before `start` and none after `end`, both fractions of all steps; as diffusers."""
-    return step / steps >= start and (step + 1) / steps <= end
-
-
-def curve_at(curve: Sequence[tuple[float, float]], place: float) -> float:
-    """The factor at a fraction of the steps: straight between the points, level before the first and after the last."""
-    places, factors = [place for place, _ in curve], [factor for _, factor in curve]
-    return float(np.interp(place, places, factors)) if curve else 1.0
 
 
 def has_effect(unit: ControlUnit) -> bool:
@@ -75,7 +47,7 @@ def has_effect(unit: ControlUnit) -> bool:
     return heard and unit.conditioning_scale > 0 and unit.control_guidance_start < unit.control_guidance_end
 
 
-def reductions(controlnet: ControlNetModel) -> tuple[int, ...]:
+def reductions(controlnet: ControlNetModel | ControlNetUnionModel) -> tuple[int, ...]:
     """How many times smaller than the latents each block's features are: 1, 1, 1, 2, 2, 2, 4, … and the middle's."""
     found, reduction = [1], 1
     for block in controlnet.down_blocks:
@@ -87,59 +59,50 @@ def reductions(controlnet: ControlNetModel) -> tuple[int, ...]:
     return (*found, reduction)
 
 
-def side_weights(unit: ControlUnit, mode_id: str, sizes: Sequence[int]) -> tuple[Weights, Weights | None]:
-    """Factors of the conditional and the unconditional side for blocks of these reductions; None: not run there."""
-    if mode_id == CUSTOM:
-        for name in ("block_weights", "unconditional_block_weights"):
-            given = getattr(unit, name)
-            if given and len(given) != len(sizes):
-                raise InputError(f"{name} has {len(given)} numbers, but this ControlNet has {len(sizes)} blocks.")
-        conditional, other = unit.block_weights, unit.unconditional_block_weights
+@overload
+def prepare_control(
+    unit: ControlUnit, network: ControlNetModel | UnionInput, width: int, height: int, mode_id: str
+) -> Control: ...
+@overload
+def prepare_control(unit: ControlUnit, network: T2IAdapter, width: int, height: int, mode_id: str) -> Adapter: ...
+def prepare_control(unit: ControlUnit, network: Network, width: int, height: int, mode_id: str) -> Control | Adapter:
+    """Encodes the unit's map, once for the whole job, and settles its weights."""
+    if isinstance(network, T2IAdapter):
+        return prepare_adapter(unit, network, width, height, mode_id)
+    image = control_tensor(unit, width, height)
+    if isinstance(network, UnionInput):
+        controlnet, knowing = network.network, network.read(image, unit.conditioning_scale)
+        scale = 1.0  # a union weighs its maps itself
     else:
-        row = mode(mode_id)
-        conditional = row.weights(sizes)
-        other = conditional if row.both_sides else ()
-    scale = unit.conditioning_scale
-    return tuple(scale * w for w in conditional), tuple(scale * w for w in other) if any(other) else None
-
-
-def prepare_control(unit: ControlUnit, controlnet: ControlNetModel, width: int, height: int, mode_id: str) -> Control:
-    """Encodes the unit's hint, once for the whole job, and settles its weights."""
+        controlnet, knowing = network, with_hint(network, image)
+        scale = unit.conditioning_scale
     sizes = reductions(controlnet)
     # A network that pools its residuals (shuffle) has no detail to let go of, and was made to steer the prompt's side.
     pools = bool(controlnet.config["global_pool_conditions"])
-    conditional, unconditional = side_weights(unit, "unbalanced" if pools else mode_id, sizes)
-    return Control(
-        controlnet=with_hint(controlnet, control_tensor(unit, width, height)),
-        conditional=conditional,
-        unconditional=unconditional,
-        start=unit.control_guidance_start,
-        end=unit.control_guidance_end,
-        curve=unit.strength_curve,
-        masks=block_masks(unit, width, height, sizes, controlnet.device, controlnet.dtype),
-    )
+    settings = steering_of(unit, "unbalanced" if pools else mode_id, sizes, scale, "ControlNet")
+    masks = block_masks(settings, width, height, sizes, controlnet.device, controlnet.dtype)
+    return Control(settings, knowing, masks)
 
 
-def block_masks(
-    unit: ControlUnit, width: int, height: int, sizes: Sequence[int], device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, ...]:
-    """The unit's mask, its border softened, at the size of every block's features; empty where it has none."""
-    if unit.mask is None:
-        return ()
-    grey = cv2.cvtColor(resize(load_image(unit.mask), width, height, mode="crop"), cv2.COLOR_RGB2GRAY)
-    if unit.mask_feather:
-        grey = cv2.GaussianBlur(grey, (0, 0), unit.mask_feather)
-    mask = torch.tensor(pad(grey), dtype=torch.float32)[None, None] / 255
-    shapes = [(-(-height // (STEP * size)), -(-width // (STEP * size))) for size in sizes]
-    return tuple(F.adaptive_avg_pool2d(mask, shape).to(device, dtype) for shape in shapes)
+def join_unions(controls: Sequence[Control]) -> list[Control]:
+    """Units of one union network that differ in nothing but their maps become one: it was trained to read them together."""
+    joined: list[Control] = []
+    for control in controls:
+        for place, other in enumerate(joined):
+            if both := _joined(other, control):
+                joined[place] = both
+                break
+        else:
+            joined.append(control)
+    return joined
 
 
-def control_tensor(unit: ControlUnit, width: int, height: int) -> Tensor:
-    """The map at the picture's padded size, (1, 3, H, W) in [0, 1]; one of another shape is cropped around its centre."""
-    pixels = unit.pixels
-    if pixels.shape[:2] != (height, width):
-        pixels = resize(pixels, width, height, mode="crop", nearest=unit.condition in COLOUR_CODED)
-    return torch.tensor(np.moveaxis(pad(pixels), 2, 0)[None], dtype=torch.float32) / 255
+def _joined(one: Control, other: Control) -> Control | None:
+    first, second = one.controlnet, other.controlnet
+    if not (isinstance(first, UnionPass) and isinstance(second, UnionPass)):
+        return None
+    fits = first.may_join(second) and one.steering == other.steering
+    return replace(one, controlnet=first.joined(second)) if fits else None
 
 
 class _KnownHint(nn.Module):
@@ -202,7 +165,7 @@ def _with_norm(residual: Tensor, norm: Tensor) -> Tensor:
 def unit_residuals(control: Control, strength: float, model_input: Tensor, timestep: Tensor, text: Text) -> Residuals:
     """What one control, at its strength at this step, adds for a (B, C, h, w) batch."""
     guided = len(model_input) == 2
-    one_side = control.unconditional is None
+    one_side = control.steering.unconditional is None
     if one_side:
         model_input, text = model_input[-1:], text.conditional()
     down, middle = control.controlnet(
@@ -224,7 +187,7 @@ def unit_residuals(control: Control, strength: float, model_input: Tensor, times
 
 def _factors(control: Control, strength: float, guided: bool, like: Tensor) -> list[Any]:
     """A number per block, or one per side of guidance, (2, 1, 1, 1), where they differ."""
-    one, other = control.conditional, control.unconditional
+    one, other = control.steering.conditional, control.steering.unconditional
     if not guided or other is None or one == other:
         return [weight * strength for weight in one]
     pairs = torch.tensor(list(zip(other, one, strict=True)), dtype=like.dtype, device=like.device) * strength

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnet_app.diffusion.control import Control, Residuals, sum_residuals, unit_residuals
+from cnet_app.diffusion.adapters import Adapter, summed_features
+from cnet_app.diffusion.control import Control, Residuals, join_unions, sum_residuals, unit_residuals
 from cnet_app.diffusion.prompts import Text
 from cnet_app.diffusion.start import Start
 from cnet_app.errors import CancelledError
@@ -29,7 +30,7 @@ class Progress:
     """(1, C, h, w): what it said, guidance applied."""
     timestep: Tensor
     units: Sequence[Residuals]
-    """What each control that ran added."""
+    """What each ControlNet that ran added; units that share a pass count as one."""
 
 
 def denoise(
@@ -37,7 +38,7 @@ def denoise(
     scheduler: Any,
     start: Start,
     text: Text,
-    controls: Sequence[Control],
+    controls: Sequence[Control | Adapter],
     *,
     guidance_scale: float,
     norm_preserving: bool,
@@ -54,13 +55,16 @@ def denoise(
     latents = start.latents
     options = _step_options(scheduler, generator, eta)
     steps = len(start.timesteps)
+    networks = join_unions([control for control in controls if isinstance(control, Control)])
+    adapters = [control for control in controls if isinstance(control, Adapter)]
     for step, timestep in enumerate(start.timesteps):
         _stop_if(cancelled)
         model_input = scheduler.scale_model_input(latents, timestep)
         batch = model_input.expand(len(text.states), -1, -1, -1).to(unet.dtype)
-        strengths = [(control, control.strength_at(step, steps)) for control in controls]
         units = [
-            unit_residuals(control, strength, batch, timestep, text) for control, strength in strengths if strength
+            unit_residuals(control, strength, batch, timestep, text)
+            for control in networks
+            if (strength := control.steering.strength_at(step, steps))
         ]
         residuals = sum_residuals(units, norm_preserving)
         _stop_if(cancelled)
@@ -71,6 +75,9 @@ def denoise(
             added_cond_kwargs=text.added,
             down_block_additional_residuals=tuple(residuals[:-1]) if residuals else None,
             mid_block_additional_residual=residuals[-1] if residuals else None,
+            down_intrablock_additional_residuals=summed_features(
+                [(adapter, adapter.steering.strength_at(step, steps)) for adapter in adapters], len(batch)
+            ),
             return_dict=False,
         )[0].float()
         if len(prediction) == 2:

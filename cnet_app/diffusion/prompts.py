@@ -13,6 +13,7 @@ from cnet_app.diffusion.prompt_syntax import parse_prompt
 from cnet_app.requests import GenerationRequest
 
 if TYPE_CHECKING:
+    from cnet_app.diffusion.adapters import Adapter
     from cnet_app.diffusion.control import Control
     from models.loader import Base
 
@@ -32,17 +33,17 @@ class Text:
         return Text(self.states[-1:], added)
 
 
-def guided(base: Base, request: GenerationRequest, controls: Sequence[Control]) -> bool:
+def guided(base: Base, request: GenerationRequest, controls: Sequence[Control | Adapter]) -> bool:
     """Whether guidance changes anything: beyond 1, and where its two sides differ, by their prompts or by their control.
 
     SDXL's always do: it takes an absent negative prompt as zeros.
     """
     same_words = len(base.text_encoders) == 1 and request.prompt == request.negative_prompt
-    same_control = all(control.conditional == control.unconditional for control in controls)
+    same_control = all(control.steering.conditional == control.steering.unconditional for control in controls)
     return request.guidance_scale > 1 and not (same_words and same_control)
 
 
-def encode_prompts(base: Base, request: GenerationRequest, controls: Sequence[Control] = ()) -> Text:
+def encode_prompts(base: Base, request: GenerationRequest, controls: Sequence[Control | Adapter] = ()) -> Text:
     """The request's prompts as `Text`, of any length: see `read_chunks`."""
     both = guided(base, request, controls)
     texts = [request.negative_prompt, request.prompt] if both else [request.prompt]

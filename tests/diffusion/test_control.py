@@ -14,11 +14,8 @@ from diffusers import ControlNetModel
 
 from cnet_app.diffusion.control import (
     block_norms,
-    control_tensor,
     prepare_control,
     reductions,
-    runs_at,
-    side_weights,
     sum_residuals,
     unit_residuals,
     with_hint,
@@ -27,6 +24,7 @@ from cnet_app.diffusion.latents import create_noise, decode, to_pixels
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.prompts import Text, encode_prompts
 from cnet_app.diffusion.schedulers import create_scheduler
+from cnet_app.diffusion.steering import control_tensor, runs_at, steering_of
 from cnet_app.errors import InputError
 from cnet_app.modes import MODES
 from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
@@ -58,8 +56,9 @@ def test_weights_of_the_modes(
     mode: str, conditional: tuple[float, ...], unconditional: tuple[float, ...] | None
 ) -> None:
     for scale in (1.0, 1.5):
-        found, other = side_weights(unit(conditioning_scale=scale), mode, SD15)
-        np.testing.assert_allclose(found, np.multiply(conditional, scale), atol=1e-4)
+        found = steering_of(unit(), mode, SD15, scale, "ControlNet")
+        other = found.unconditional
+        np.testing.assert_allclose(found.conditional, np.multiply(conditional, scale), atol=1e-4)
         assert (other is None) == (unconditional is None)
         if other is not None and unconditional is not None:
             np.testing.assert_allclose(other, np.multiply(unconditional, scale), atol=1e-4)

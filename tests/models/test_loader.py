@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import pickle
@@ -13,7 +12,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from diffusers import ControlNetUnionModel, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, T2IAdapter
 from safetensors.torch import load_file, save_file
 
 from annotators.base import InputError
@@ -29,8 +28,7 @@ from models.loader import (
     save_base,
     save_network,
 )
-from models.tiny import tiny_base, tiny_controlnet
-from models.union import UnionInput
+from models.tiny import tiny_adapter, tiny_base, tiny_controlnet
 from models.weights import DamagedError, MissingError
 from tests.models.hub import Hub
 
@@ -238,7 +236,9 @@ def test_a_config_that_is_no_config_is_refused(broken: Path) -> None:
 
 
 def test_what_is_no_controlnet_is_refused(saved: dict[Family, Path]) -> None:
-    with pytest.raises(InputError, match="is no ControlNet but UNet2DConditionModel"):
+    with pytest.raises(
+        InputError, match="is no ControlNet but UNet2DConditionModel; choose a ControlNet or a T2I-Adapter"
+    ):
         load_controlnet(str(saved["sd15"] / "base" / "unet"), "sd15")
 
 
@@ -267,38 +267,25 @@ def test_families_of_the_full_size_configs() -> None:
     assert [family_of(config | {"in_channels": 9}) for config in (sd15, sd21, sdxl)] == ["sd15", "sd21", "sdxl"]
 
 
-def test_a_union_reads_one_kind_of_map(own_folders: Path) -> None:
-    base = tiny_base("sdxl")
-    torch.manual_seed(0)
-    shared = inspect.signature(ControlNetUnionModel.__init__).parameters.keys() & base.unet.config.keys()
-    union = ControlNetUnionModel(
-        **{key: base.unet.config[key] for key in shared - {"norm_num_groups", "layers_per_block"}},
-        norm_num_groups=4,
-        layers_per_block=1,
-        conditioning_embedding_out_channels=(4, 8, 12, 16),
-        num_trans_channel=8,
-        num_trans_head=2,
-        num_proj_channel=8,
-    )
-    for weight in union.parameters():
-        torch.nn.init.normal_(weight, std=0.2)
-    save_network(union, own_folders / "controlnet_union_sdxl", torch.float32)
-    loaded = load_controlnet("controlnet_union_sdxl", "sdxl")
-    assert isinstance(loaded, UnionInput)
+def test_an_adapter_comes_back_from_its_folder(tmp_path: Path) -> None:
+    made = tiny_adapter(in_channels=1)
+    save_network(made, tmp_path)
+    loaded = load_controlnet(str(tmp_path), "sd15")
+    assert isinstance(loaded, T2IAdapter)
+    assert same(made, loaded)
 
-    sample, text, hint = torch.randn(2, 4, 8, 8), torch.randn(2, 16, 32), torch.rand(2, 3, 64, 64)
-    added = {"text_embeds": torch.randn(2, 16), "time_ids": torch.zeros(2, 6)}
-    kinds = torch.zeros(2, 6)
-    kinds[:, 4] = 1
-    with torch.inference_mode():
-        down, middle = loaded(sample, 5, text, hint, added)
-        shared = loaded(sample, 5, text, hint[:1], added)
-        expected = union(sample, 5, text, [hint], kinds, [4], added_cond_kwargs=added, return_dict=False)
-    assert all(
-        torch.allclose(a, b, atol=1e-5) for a, b in zip((*down, middle), (*expected[0], expected[1]), strict=True)
-    )
-    assert middle.abs().max() > 0
-    assert shared[1].shape == middle.shape
+
+@pytest.mark.parametrize(
+    ("config", "family", "other"),
+    [({}, "sd15", "sdxl"), ({"adapter_type": "full_adapter_xl", "downscale_factor": 16}, "sdxl", "embedded")],
+    ids=str,
+)
+def test_an_adapter_of_another_family_is_refused_before_its_weights_are_read(
+    tmp_path: Path, config: dict[str, Any], family: Family, other: Family
+) -> None:
+    T2IAdapter(**config, channels=[8, 16], num_res_blocks=1).save_config(tmp_path)
+    with pytest.raises(InputError, match=f"was made for {TITLES[family]} and cannot steer {TITLES[other]}"):
+        load_controlnet(str(tmp_path), other)
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
