@@ -132,6 +132,19 @@ def _classic(id: str, title: str, licence: str, name: str, size: int, sha256: st
 
 # Guidance 9 and 20 steps are the original ControlNet demos' own.
 _SD, _SD_LARGE, _SDXL = Defaults(512, 9.0, 20), Defaults(768, 9.0, 20), Defaults(1024, 5.0, 30)
+def _ip_adapter(id: str, family: Family, title: str, path: str, mb: int, encoder_mb: int) -> Weights:
+    """An adapter's file, and the image encoder in the folder beside it."""
+    encoder = f"{path.rpartition('/')[0]}/image_encoder"
+    files = (
+        File(path, mb * MB),
+        File(f"{encoder}/config.json", 0),
+        File(f"{encoder}/model.safetensors", encoder_mb * MB),
+    )
+    return Weights(
+        id=id, kind="ip_adapter", family=family, title=title, repo="h94/IP-Adapter", licence=_APACHE, files=files
+    )
+
+
 _INPAINTS = "Made to paint anew what a mask covers; wants a picture and a mask."
 
 _BASES = (
@@ -242,6 +255,13 @@ _ADAPTERS = (
     _adapter("t2iadapter_depth_zoe_sdxl", "sdxl", "Depth (Zoe)", "depth", "t2i-adapter-depth-zoe-sdxl-1.0", 158),
 )  # fmt: skip
 
+_IP_ADAPTERS = (
+    _ip_adapter("ip_adapter_sd15", "sd15", "IP-Adapter for SD 1.5", "models/ip-adapter_sd15.safetensors", 45, 2528),
+    _ip_adapter("ip_adapter_plus_sd15", "sd15", "IP-Adapter plus for SD 1.5",
+                "models/ip-adapter-plus_sd15.safetensors", 98, 2528),
+    _ip_adapter("ip_adapter_sdxl", "sdxl", "IP-Adapter for SDXL", "sdxl_models/ip-adapter_sdxl.safetensors", 703, 3690),
+)  # fmt: skip
+
 _VAES = (
     _vae("vae_ft_mse", None, "Autoencoder with smoother faces", "stabilityai/sd-vae-ft-mse", 335, "For SD 1.5 and 2.1."),
     _vae("vae_fp16_sdxl", "sdxl", "SDXL autoencoder for half precision", "madebyollin/sdxl-vae-fp16-fix", 335,
@@ -297,4 +317,4 @@ _TOKENIZERS = (
             licence=_MIT, files=(File("vocab.json", MB), File("merges.txt", MB // 2))),
 )  # fmt: skip
 
-ROWS: tuple[Weights, ...] = (*_BASES, *_CONTROLNETS, *_ADAPTERS, *_VAES, *_ANNOTATORS, *_TOKENIZERS)
+ROWS: tuple[Weights, ...] = (*_BASES, *_CONTROLNETS, *_ADAPTERS, *_IP_ADAPTERS, *_VAES, *_ANNOTATORS, *_TOKENIZERS)
