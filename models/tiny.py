@@ -6,6 +6,7 @@ ways of adding nothing proves nothing.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +19,18 @@ from diffusers import (
     T2IAdapter,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from safetensors.torch import save_file
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from models.catalog import Defaults, Family
-from models.loader import Base, vae_scale_factor
+from models.loader import Base, save_network, vae_scale_factor
 
 WIDTHS = (8, 16)
 TEXT_WIDTH = 16
@@ -125,6 +134,61 @@ def tiny_adapter(seed: int = 0, **config: Any) -> T2IAdapter:
         torch.manual_seed(seed)
         adapter = T2IAdapter(**settings)
     return adapter.eval().requires_grad_(False)
+
+
+def save_tiny_ip_adapter(base: Base, folder: Path, plus: bool = False, seed: int = 0) -> Path:
+    """Writes an IP-Adapter for the base as its authors do, image encoder beside it; returns the adapter's file."""
+    words, tokens = base.unet.config["cross_attention_dim"], 4
+    sizes: dict[str, tuple[int, ...]] = {"proj.weight": (tokens * words, TEXT_WIDTH), "proj.bias": (tokens * words,)}
+    sizes |= {"norm.weight": (words,), "norm.bias": (words,)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        sizes = _resampler(words, tokens) if plus else sizes
+        tensors = {f"image_proj.{name}": torch.randn(size) for name, size in sizes.items()}
+        named = [name for name in base.unet.attn_processors if name.endswith("attn2.processor")]
+        for number, name in enumerate(named):
+            width = len(base.unet.get_submodule(name.removesuffix(".processor")).to_k.weight)
+            tensors |= {f"ip_adapter.{2 * number + 1}.to_{one}_ip.weight": torch.randn(width, words) for one in "kv"}
+        encoder = CLIPVisionModelWithProjection(
+            CLIPVisionConfig(
+                hidden_size=TEXT_WIDTH,
+                intermediate_size=2 * TEXT_WIDTH,
+                projection_dim=TEXT_WIDTH,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                image_size=32,
+                patch_size=16,
+            )
+        )
+    save_network(encoder, folder / "image_encoder", torch.float32)
+    file = folder / ("ip-adapter-plus.safetensors" if plus else "ip-adapter.safetensors")
+    save_file(tensors, file)
+    return file
+
+
+def _resampler(words: int, tokens: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of a plus adapter's projection, under its authors' names: four layers of attention and feed-forward."""
+    width, inner = TEXT_WIDTH, 64
+    shapes: dict[str, tuple[int, ...]] = {
+        "latents": (1, tokens, width),
+        "proj_in.weight": (width, TEXT_WIDTH),
+        "proj_in.bias": (width,),
+        "proj_out.weight": (words, width),
+        "proj_out.bias": (words,),
+        "norm_out.weight": (words,),
+        "norm_out.bias": (words,),
+    }
+    norms = ("0.norm1", "0.norm2", "1.0")
+    for layer in range(4):
+        shapes |= {f"layers.{layer}.{norm}.{part}": (width,) for norm in norms for part in ("weight", "bias")}
+        shapes |= {
+            f"layers.{layer}.0.to_q.weight": (inner, width),
+            f"layers.{layer}.0.to_kv.weight": (2 * inner, width),
+            f"layers.{layer}.0.to_out.weight": (width, inner),
+            f"layers.{layer}.1.1.weight": (4 * width, width),
+            f"layers.{layer}.1.3.weight": (width, 4 * width),
+        }
+    return shapes
 
 
 def _tiny_autoencoder(family: Family) -> AutoencoderKL | AutoencoderTiny:

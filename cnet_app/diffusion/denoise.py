@@ -44,17 +44,23 @@ def denoise(
     norm_preserving: bool,
     eta: float,
     generator: torch.Generator,
+    image_embeds: Tensor | None = None,
     on_step: Callable[[Progress], None],
     cancelled: Callable[[], bool],
 ) -> Tensor:
     """From a start to finished latents, (1, C, h, w), float32.
 
     The scheduler has its timesteps set. Latents stay in float32 while the networks may be half precision. Guidance runs
-    the U-Net on both sides in one batch where `text` holds two. Raises CancelledError before the next network runs.
+    the U-Net on both sides in one batch where `text` holds two. `image_embeds` is an IP-Adapter's, (2, 1, …), for a
+    U-Net that it is on. Raises CancelledError before the next network runs.
     """
     latents = start.latents
     options = _step_options(scheduler, generator, eta)
     steps = len(start.timesteps)
+    # For the U-Net alone: a ControlNet reads words only.
+    added = text.added
+    if image_embeds is not None:
+        added = {**(added or {}), "image_embeds": [image_embeds[-len(text.states) :]]}
     networks = join_unions([control for control in controls if isinstance(control, Control)])
     adapters = [control for control in controls if isinstance(control, Adapter)]
     for step, timestep in enumerate(start.timesteps):
@@ -72,7 +78,7 @@ def denoise(
             batch,
             timestep,
             encoder_hidden_states=text.states,
-            added_cond_kwargs=text.added,
+            added_cond_kwargs=added,
             down_block_additional_residuals=tuple(residuals[:-1]) if residuals else None,
             mid_block_additional_residual=residuals[-1] if residuals else None,
             down_intrablock_additional_residuals=summed_features(

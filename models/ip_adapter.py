@@ -1,0 +1,165 @@
+"""IP-Adapters: a picture as a prompt. Its encoding is read by attention layers of their own, beside those for words.
+
+A plain adapter reads the picture's embedding, a "plus" one the image encoder's patches, which keep far more detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from annotators.base import InputError
+from models.catalog import CATALOG, TITLES
+from models.local import FAMILY_BY_WIDTH
+from models.modules import READ_FAULTS, load_network
+from models.weights import DamagedError, Progress, check_file, fetch_row, read_shapes, short
+
+if TYPE_CHECKING:
+    from models.loader import Base
+
+ENCODER = "image_encoder"
+"""Folder of the image encoder, beside the adapter's file."""
+FIRST_LAYER = "ip_adapter.1.to_k_ip.weight"
+PLAIN, PLUS = "image_proj.proj.weight", "image_proj.latents"
+"""Tensors that tell the two kinds; adapters for faces have others."""
+
+
+@dataclass(frozen=True)
+class IpAdapter:
+    """An adapter that fits one base, and its image encoder. Nothing of the base has changed yet."""
+
+    attention: Mapping[str, Any]
+    """What replaces the U-Net's attention to words, by its name there."""
+    projection: nn.Module
+    """Makes tokens of the encoded picture."""
+    image_encoder: Any
+    plus: bool
+
+
+def load_ip_adapter(id: str, base: Base, progress: Progress | None = None) -> IpAdapter:
+    """An adapter for this base by catalogue id, or .safetensors file with the folder `image_encoder` beside it.
+
+    One for another family is refused before its tensors are read. Raises InputError and WeightsError.
+    """
+    from transformers import CLIPVisionModelWithProjection
+
+    file = _file(id, base, progress)
+    check_file(file)
+    shapes = read_shapes(file)
+    plus = _check(id, shapes, base)
+    encoder = load_network(CLIPVisionModelWithProjection, file.parent / ENCODER, base.dtype, base.device)
+    given = encoder.config.hidden_size if plus else encoder.config.projection_dim
+    wanted = shapes.get("image_proj.proj_in.weight" if plus else PLAIN, [0, 0])[1]
+    if given != wanted:
+        raise InputError(
+            f"{id} reads {wanted} numbers from its image encoder, but the one in {short(file.parent / ENCODER)} gives "
+            f"{given}; put the adapter's own there."
+        )
+    try:
+        attention, projection = _modules(file, base)
+    except READ_FAULTS as error:
+        raise DamagedError(
+            f"{file.name} in {short(file.parent)} cannot be used: its tensors do not fit {base.id}; get another file."
+        ) from error
+    return IpAdapter(attention, projection, encoder, plus)
+
+
+def image_embeds(adapter: IpAdapter, pixels: NDArray[np.uint8]) -> Tensor:
+    """The picture, (H, W, 3) RGB, as the U-Net takes it: (2, 1, …), the unconditional side first; its centre square counts."""
+    from transformers import CLIPImageProcessor
+
+    encoder = adapter.image_encoder
+    side = encoder.config.image_size
+    processor: Any = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+    picture = processor(pixels, return_tensors="pt").pixel_values.to(encoder.device, encoder.dtype)
+    if adapter.plus:
+        # The last layer but one, and for no picture that of a grey one: as the adapters were trained.
+        return encoder(torch.cat([torch.zeros_like(picture), picture]), output_hidden_states=True).hidden_states[-2][
+            :, None
+        ]
+    embedding = encoder(picture).image_embeds
+    return torch.stack([torch.zeros_like(embedding), embedding])
+
+
+@contextmanager
+def use_ip_adapter(base: Base, adapter: IpAdapter | None, scale: float) -> Generator[None]:
+    """The base reads the picture at this strength while the block runs; after it, it is what it was. None changes nothing."""
+    if adapter is None:
+        yield
+        return
+    unet = base.unet
+    before: dict[str, Any] = dict(unet.attn_processors)
+    hidden, kind = unet.encoder_hid_proj, unet.config.encoder_hid_dim_type
+    for layer in adapter.attention.values():
+        layer.scale = [scale]
+    try:
+        unet.set_attn_processor(before | dict(adapter.attention))
+        unet.encoder_hid_proj = adapter.projection
+        unet.config.encoder_hid_dim_type = "ip_image_proj"
+        yield
+    finally:
+        # First the projection: a plus one has attention layers of its own, which would be counted among the U-Net's.
+        del unet.encoder_hid_proj  # else the empty place of a module would stay
+        unet.encoder_hid_proj = hidden
+        unet.config.encoder_hid_dim_type = kind
+        unet.set_attn_processor(before)
+
+
+def _file(id: str, base: Base, progress: Progress | None) -> Path:
+    row = next((row for row in CATALOG if row.id == id and row.kind == "ip_adapter"), None)
+    if row is not None:
+        if row.family != base.family:
+            raise _misfit(row.title, f"for {TITLES[row.family]}" if row.family else "for another base", base)
+        folder = fetch_row(row, progress)
+        return folder / row.files[0].name
+    if Path(id).is_file() and Path(id).suffix == ".safetensors":
+        return Path(id)
+    known = ", ".join(row.id for row in CATALOG if row.kind == "ip_adapter")
+    raise InputError(
+        f"There is no IP-Adapter {id!r}; give a .safetensors file with the folder {ENCODER} beside it, or one of: {known}."
+    )
+
+
+def _check(id: str, shapes: Mapping[str, list[int]], base: Base) -> bool:
+    """Whether the adapter is a plus one; InputError where it is neither, or made for words of another width."""
+    if FIRST_LAYER not in shapes or not {PLAIN, PLUS} & set(shapes):
+        raise InputError(f"{id} is no IP-Adapter for whole pictures, plain or plus; choose one of those.")
+    width = shapes[FIRST_LAYER][1]
+    if width != base.unet.config["cross_attention_dim"]:
+        family = FAMILY_BY_WIDTH.get(width)
+        raise _misfit(id, f"for {TITLES[family]}" if family else f"for a base with {width} numbers a word", base)
+    return PLUS in shapes
+
+
+def _misfit(title: str, made: str, base: Base) -> InputError:
+    return InputError(
+        f"{title} was made {made} and does not fit {TITLES[base.family]}; choose an IP-Adapter for {TITLES[base.family]}."
+    )
+
+
+def _modules(file: Path, base: Base) -> tuple[dict[str, nn.Module], nn.Module]:
+    """Attention layers and projection, built by diffusers' own conversion."""
+    from diffusers.models.embeddings import MultiIPAdapterImageProjection
+    from safetensors.torch import load_file
+
+    parts: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
+    for name, tensor in load_file(file).items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    unet = base.unet
+    convert_attention = unet._convert_ip_adapter_attn_to_diffusers  # noqa: SLF001 - it has no public door
+    convert_projection = unet._convert_ip_adapter_image_proj_to_diffusers  # noqa: SLF001
+    converted = convert_attention([parts], low_cpu_mem_usage=False)
+    attention = {name: layer for name, layer in converted.items() if isinstance(layer, nn.Module)}
+    projection = MultiIPAdapterImageProjection([convert_projection(parts["image_proj"], low_cpu_mem_usage=False)])
+    for module in (*attention.values(), projection):
+        nn.Module.to(module.eval().requires_grad_(False), base.device, base.dtype)
+    return attention, projection
