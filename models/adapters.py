@@ -2,15 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from models.catalog import Family
+from annotators.base import InputError
+from models.catalog import TITLES, Family
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ADAPTER = "T2IAdapter"
 """Their class in a config."""
+LEVELS = 4
+"""Of every adapter in one file; the original numbers the blocks of all levels in a row."""
+XL_INPUTS = (16**2, 3 * 16**2)
+"""Channels of a grey or coloured map cut into squares of 16 pixels, as SDXL's adapters read it; all others take 8."""
 
 
 def adapter_family(config: Mapping[str, Any]) -> Family:
     """SDXL's have a layout of their own and read squares of 16 pixels; all others were made for SD 1.5."""
     return "sdxl" if config.get("adapter_type") == "full_adapter_xl" or config.get("downscale_factor") == 16 else "sd15"
+
+
+def is_adapter(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are an adapter's, in diffusers' layout or the original's."""
+    return any(name.startswith(("body.", "adapter.body.")) for name in names)
+
+
+def read_adapter(
+    path: Path, tensors: Mapping[str, Callable[[], Tensor]], expected: Family
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and state in diffusers' layout; InputError where it is another family's. `tensors` are read when called."""
+    blocks = len({name.split(".")[1] for name in tensors if name.startswith("body.")})
+    state = {_renamed(name, blocks // LEVELS): read().clone() for name, read in tensors.items()}
+    try:
+        config = _config(state)
+    except KeyError as error:
+        raise InputError(f"{path.name} is no whole T2I-Adapter: it lacks {error}; get another file.") from error
+    if (family := adapter_family(config)) != expected:
+        raise InputError(
+            f"{path.name} is a T2I-Adapter for {TITLES[family]}, but the base is {TITLES[expected]}; choose one for that."
+        )
+    return config, state
+
+
+def _renamed(name: str, blocks_a_level: int) -> str:
+    """A name of the original in diffusers' layout; one of diffusers stays."""
+    if name.startswith("adapter."):
+        return name
+    name = re.sub(r"^body\.(\d+)\.body\.", r"body.\1.resnets.", name)  # a light adapter knows levels
+    found = re.match(r"body\.(\d+)\.(block[12]|in_conv)\.(.*)", name)
+    if not found or blocks_a_level < 2:
+        return f"adapter.{name}"
+    level, block = divmod(int(found[1]), blocks_a_level)
+    inside = f"resnets.{block}.{found[2]}" if found[2].startswith("block") else found[2]
+    return f"adapter.body.{level}.{inside}.{found[3]}"
+
+
+def _config(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The arguments of T2IAdapter, from the sizes of its tensors."""
+    light = "adapter.body.0.out_conv.weight" in state
+    last = "out_conv" if light else "resnets.0.block1"
+    widths = [len(state[f"adapter.body.{level}.{last}.weight"]) for level in range(LEVELS)]
+    inputs = state["adapter.body.0.in_conv.weight" if light else "adapter.conv_in.weight"].shape[1]
+    xl = inputs in XL_INPUTS
+    squares = 16 if xl else 8
+    return {
+        "in_channels": math.ceil(inputs / squares**2),
+        "channels": widths[:-1] if light else widths,
+        "num_res_blocks": len(
+            {name for name in state if re.match(r"adapter\.body\.0\.resnets\.\d+\.block1\.weight", name)}
+        ),
+        "downscale_factor": squares,
+        "adapter_type": "light_adapter" if light else "full_adapter_xl" if xl else "full_adapter",
+    }

@@ -1,4 +1,4 @@
-"""Files of tensors, and ControlNets in them, in diffusers' layout or the original's: what they are is read from their tensors, never from a name."""
+"""Files of tensors, and ControlNets and T2I-Adapters in them: what they are is read from their tensors, never from a name."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from annotators.base import InputError
+from models.adapters import is_adapter, read_adapter
 from models.catalog import TITLES, Family
 from models.local import FAMILY_BY_WIDTH, check_kind
 from models.weights import DamagedError, check_file, short
@@ -46,12 +47,15 @@ Tensors = Mapping[str, Callable[[], Tensor]]
 
 
 def load_controlnet_tensors(path: Path, expected: Family) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and state of the ControlNet in a file, in diffusers' layout.
+    """Config and state of the ControlNet or T2I-Adapter in a file, in diffusers' layout.
 
-    One of another family, or none at all, is refused with an InputError before its tensors are read.
+    One of another family, or none at all, is refused with an InputError, a ControlNet before its tensors are read.
     """
     with ExitStack() as stack:
-        tensors = _control_part(path, open_tensors(path, stack))
+        tensors = open_tensors(path, stack)
+        if is_adapter(tensors):
+            return read_adapter(path, tensors, expected)
+        tensors = _control_part(path, tensors)
         family = _family(path, tensors)
         if family != expected:
             raise InputError(

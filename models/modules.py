@@ -85,14 +85,15 @@ def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.devi
 
 
 def load_single_file(path: Path, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
-    """A ControlNet out of a file of tensors without a config; InputError where it is one of another family, or none."""
-    from diffusers import ControlNetModel
+    """A ControlNet or T2I-Adapter out of a file without a config; InputError where it is of another family, or neither."""
+    from diffusers import ControlNetModel, T2IAdapter
 
-    title = f"a ControlNet for {TITLES[family]}"
+    title = f"a ControlNet or T2I-Adapter for {TITLES[family]}"
     with told(path, title):
         config, state = load_controlnet_tensors(path, family)
+        kind = T2IAdapter if "adapter_type" in config else ControlNetModel
         with torch.device("meta"):
-            network: Any = ControlNetModel(**config)
+            network: Any = kind(**config)
     return fill_network(network, state, path, title, dtype, device)
 
 
