@@ -10,7 +10,7 @@ from typing import Literal
 from models.licences import LICENCES
 
 Family = Literal["embedded", "sd15", "sd21", "sdxl"]
-Kind = Literal["base", "controlnet", "adapter", "ip_adapter", "vae", "annotator", "tokenizer"]
+Kind = Literal["base", "controlnet", "adapter", "ip_adapter", "lora", "vae", "annotator", "tokenizer"]
 
 TITLES: Mapping[Family, str] = MappingProxyType(
     {"embedded": "the embedded model", "sd15": "SD 1.5", "sd21": "SD 2.1", "sdxl": "SDXL"}

@@ -145,6 +145,11 @@ def _ip_adapter(id: str, family: Family, title: str, path: str, mb: int, encoder
     )
 
 
+def _lora(id: str, family: Family, title: str, repo: str, licence: str, name: str, mb: int) -> Weights:
+    files = (File(name, mb * MB),)
+    return Weights(id=id, kind="lora", family=family, title=title, repo=repo, licence=licence, files=files)
+
+
 _INPAINTS = "Made to paint anew what a mask covers; wants a picture and a mask."
 
 _BASES = (
@@ -262,6 +267,20 @@ _IP_ADAPTERS = (
     _ip_adapter("ip_adapter_sdxl", "sdxl", "IP-Adapter for SDXL", "sdxl_models/ip-adapter_sdxl.safetensors", 703, 3690),
 )  # fmt: skip
 
+# Made for few steps: cnet_app/presets.py says how each is used.
+_LORAS = (
+    _lora("lcm_lora_sd15", "sd15", "LCM-LoRA for SD 1.5", "latent-consistency/lcm-lora-sdv1-5", _RAIL_PP,
+          "pytorch_lora_weights.safetensors", 135),
+    _lora("lcm_lora_sdxl", "sdxl", "LCM-LoRA for SDXL", "latent-consistency/lcm-lora-sdxl", _RAIL_PP,
+          "pytorch_lora_weights.safetensors", 394),
+    _lora("hyper_sd15_4steps", "sd15", "Hyper-SD, 4 steps, for SD 1.5", "ByteDance/Hyper-SD", "unknown",
+          "Hyper-SD15-4steps-lora.safetensors", 269),
+    _lora("hyper_sdxl_4steps", "sdxl", "Hyper-SD, 4 steps, for SDXL", "ByteDance/Hyper-SD", "unknown",
+          "Hyper-SDXL-4steps-lora.safetensors", 787),
+    _lora("lightning_sdxl_4steps", "sdxl", "SDXL-Lightning, 4 steps", "ByteDance/SDXL-Lightning", _RAIL_PP,
+          "sdxl_lightning_4step_lora.safetensors", 394),
+)  # fmt: skip
+
 _VAES = (
     _vae("vae_ft_mse", None, "Autoencoder with smoother faces", "stabilityai/sd-vae-ft-mse", 335, "For SD 1.5 and 2.1."),
     _vae("vae_fp16_sdxl", "sdxl", "SDXL autoencoder for half precision", "madebyollin/sdxl-vae-fp16-fix", 335,
@@ -317,4 +336,4 @@ _TOKENIZERS = (
             licence=_MIT, files=(File("vocab.json", MB), File("merges.txt", MB // 2))),
 )  # fmt: skip
 
-ROWS: tuple[Weights, ...] = (*_BASES, *_CONTROLNETS, *_ADAPTERS, *_IP_ADAPTERS, *_VAES, *_ANNOTATORS, *_TOKENIZERS)
+ROWS: tuple[Weights, ...] = (*_BASES, *_CONTROLNETS, *_ADAPTERS, *_IP_ADAPTERS, *_LORAS, *_VAES, *_ANNOTATORS, *_TOKENIZERS)
