@@ -80,13 +80,13 @@ def open_tensors(path: Path, stack: ExitStack) -> Tensors:
         except SafetensorError as error:
             raise _unreadable(path) from error
         return {name: _reader(file, name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    content = _read_pickle(path)
+    content = read_pickle(path)
     content = content.get("state_dict", content) if isinstance(content, dict) else {}
     return {name: lambda value=value: value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def _read_pickle(path: Path) -> Any:
-    """What was pickled, so far as it is tensors and plain values; anything else is refused before it is made."""
+def read_pickle(path: Path) -> Any:
+    """What was pickled, in a file that `check_file` found whole, so far as it is tensors and plain values; anything else is refused before it is made."""
     refusal = InputError(
         f"{path.name} holds more than tensors and might run code, so it is not opened; get it as .safetensors."
     )
@@ -94,8 +94,10 @@ def _read_pickle(path: Path) -> Any:
     if not in_zip and tarfile.is_tarfile(path):  # torch's first format, which cannot be read without running it
         raise refusal
     try:
-        # Files from before torch 1.6 are no zip and cannot be mapped.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=in_zip)
+        # Older embeddings keep their vectors in this container of torch's own.
+        with torch.serialization.safe_globals([torch.nn.ParameterDict]):
+            # Files from before torch 1.6 are no zip and cannot be mapped.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=in_zip)
     except UnpicklingError as error:
         raise refusal from error
     except PICKLE_FAULTS as error:

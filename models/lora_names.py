@@ -1,0 +1,84 @@
+"""Which layer of a base a LoRA's file means: every spelling of every layer, worked out from the base itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.loader import Base
+
+Place = tuple[str, str]
+"""Part of a base (`unet`, `text_encoder`, `text_encoder_2`) and name of a layer in it."""
+ORIGINAL_ENDS = {
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
+ORIGINAL_EDGES = {
+    "conv_in": "input_blocks.0.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+}
+"""diffusers' names of a U-Net's layers in those of the original code, inside the blocks and around them."""
+
+
+def parts(base: Base) -> dict[str, Any]:
+    """The networks that a LoRA may change."""
+    encoders = {f"text_encoder_{number + 1}": encoder for number, encoder in enumerate(base.text_encoders)}
+    return {"unet": base.unet} | {name.removesuffix("_1"): encoder for name, encoder in encoders.items()}
+
+
+def spellings(base: Base) -> dict[str, Place]:
+    """Every name that a file may use for a layer, to where the layer is."""
+    found: dict[str, Place] = {}
+    for part, network in parts(base).items():
+        for name, _ in network.named_modules():
+            spelled = _unet_spellings(base.unet, name) if part == "unet" else _encoder_spellings(part, name)
+            found |= dict.fromkeys(spelled, (part, name))
+    return found
+
+
+def _unet_spellings(unet: Any, name: str) -> Iterator[str]:
+    yield from (name, f"unet.{name}", _kohya("lora_unet", name))
+    if original := original_name(unet, name):
+        yield _kohya("lora_unet", original)
+
+
+def _encoder_spellings(part: str, name: str) -> Iterator[str]:
+    # Some versions of the library keep the transformer one level deeper than others.
+    bare = name.removeprefix("text_model.")
+    for spelled in (bare, f"text_model.{bare}"):
+        yield f"{part}.{spelled}"
+        for prefix in ("lora_te", "lora_te1") if part == "text_encoder" else ("lora_te2",):
+            yield _kohya(prefix, spelled)
+
+
+def _kohya(prefix: str, name: str) -> str:
+    return f"{prefix}_{name.replace('.', '_')}"
+
+
+def original_name(unet: Any, name: str) -> str | None:
+    """A U-Net layer's name in the original code, which counts all blocks of a side in one row; None where it has none."""
+    if name in ORIGINAL_EDGES:
+        return ORIGINAL_EDGES[name]
+    match = re.fullmatch(r"(down|mid|up)_block(?:s\.(\d+))?\.(\w+)\.(\d+)\.(.+)", name)
+    if not match:
+        return None
+    side, kind, rest = match[1], match[3], ORIGINAL_ENDS.get(match[5], match[5])
+    level, number = int(match[2] or 0), int(match[4])
+    if side == "mid":
+        return f"middle_block.{2 * number if kind == 'resnets' else 1}.{rest}"
+    row = unet.config.layers_per_block + 1
+    if kind == "downsamplers":
+        return f"input_blocks.{row * (level + 1)}.0.op"
+    if kind == "upsamplers":
+        return f"output_blocks.{row * (level + 1) - 1}.{2 if hasattr(unet.up_blocks[level], 'attentions') else 1}.conv"
+    before = "input_blocks" if side == "down" else "output_blocks"
+    place = row * level + number + (side == "down")
+    return f"{before}.{place}.{int(kind == 'attentions')}.{rest}"

@@ -1,0 +1,174 @@
+"""LoRAs on a base: layers get low-rank updates beside their weights, which themselves never change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from annotators.base import InputError
+from models.catalog import CATALOG, TITLES, entry
+from models.dropped import dropped_files
+from models.local import FAMILY_BY_WIDTH
+from models.lora_files import LoraFile, Update, read_lora
+from models.lora_names import Place, parts, spellings
+from models.weights import Progress, fetch_row
+
+if TYPE_CHECKING:
+    from models.loader import Base
+
+Plain = nn.Linear | nn.Conv2d
+Scaled = tuple[LoraFile, Update, float]
+"""An update, the file it is from, and the file's weight in the request."""
+
+
+class Adapted(nn.Module):
+    """A layer and what LoRAs add to it: `up(down(x))` is the sum of all, their ranks side by side."""
+
+    def __init__(self, plain: Plain, added: Sequence[Scaled]) -> None:
+        super().__init__()
+        self.plain = plain
+        self.source = _source(added)
+        self.down, self.up = _low_rank(plain, sum(update.rank for _, update, _ in added))
+        self.down.weight = _parameter(plain, torch.cat([update.down.float() for _, update, _ in added]), self.down)
+        ups = [update.up.float().flatten(1) * (update.scale * weight) for _, update, weight in added]
+        self.up.weight = _parameter(plain, torch.cat(ups, dim=1), self.up)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.plain(x) + self.up(self.down(x))
+
+
+def use_loras(base: Base, loras: Sequence[tuple[str, float]], progress: Progress | None = None) -> None:
+    """Makes exactly these (name, weight) act on the base; none brings it back as it was loaded, bit for bit.
+
+    Names are those of `find_lora`. Raises InputError and WeightsError, and then nothing has changed.
+    """
+    for name, weight in loras:
+        if not math.isfinite(weight):
+            raise InputError(f"The weight of LoRA {name} is {weight}; give a number such as 0.8.")
+    files = [(read_lora(find_lora(name, progress)), weight) for name, weight in loras]
+    wanted: dict[Place, list[Scaled]] = {}
+    for file, weight in files:
+        for place, update in _fitting(base, file).items():
+            if weight:
+                wanted.setdefault(place, []).append((file, update, weight))
+    # All is made before the first is put in place: whatever goes wrong leaves the base as it was.
+    made = {place: _adapted(_module(base, place), added) for place, added in wanted.items()}
+    for place in _adapted_places(base) - made.keys():
+        _put(base, place, _plain(base, place))
+    for place, layer in made.items():
+        _put(base, place, layer)
+
+
+def find_lora(name: str, progress: Progress | None = None) -> Path:
+    """The file of a name: dropped into models/loras (with or without its ending), a path, or a catalogue id."""
+    dropped = dropped_files("loras")
+    by_stem = {path.stem: path for path in dropped.values()}
+    if found := dropped.get(name) or by_stem.get(name) or (Path(name) if Path(name).is_file() else None):
+        return found
+    ids = [row.id for row in CATALOG if row.kind == "lora"]
+    if name in ids:
+        row = entry(name)
+        return fetch_row(row, progress) / row.files[0].name
+    raise InputError(
+        f"There is no LoRA {name!r}; put its file into models/loras, or name one of: {', '.join([*dropped, *ids])}."
+    )
+
+
+def _fitting(base: Base, file: LoraFile) -> dict[Place, Update]:
+    """A file's updates by the base's layers; InputError where it was made for another base."""
+    title = TITLES[base.family]
+    width = base.unet.config.cross_attention_dim
+    if file.width not in (None, width):
+        made = FAMILY_BY_WIDTH.get(file.width or 0)
+        family = TITLES[made] if made else f"a base with {file.width} numbers a word"
+        raise InputError(f"{file.name} is made for {family}, but the base is {title}; choose a LoRA for {title}.")
+    places = spellings(base)
+    strange = [layer for layer in file.updates if not isinstance(_plain(base, places.get(layer)), Plain)]
+    if strange:
+        raise InputError(
+            f"{file.name} changes {len(strange)} layers that the base has not, such as {strange[0]}; "
+            f"choose a LoRA for {title}."
+        )
+    for layer, update in file.updates.items():
+        shape = tuple(_plain(base, places[layer]).weight.shape)
+        if not _fits(update, shape):
+            raise InputError(
+                f"{file.name} does not fit: its parts for {layer} are {tuple(update.down.shape)} and "
+                f"{tuple(update.up.shape)}, the base's layer is {shape}; choose a LoRA for {title}."
+            )
+    return {places[layer]: update for layer, update in file.updates.items()}
+
+
+def _fits(update: Update, shape: Sequence[int]) -> bool:
+    """Trailing ones aside: a 1x1 convolution and a linear layer are the same, and some files mix them up."""
+    out, rank = shape[0], update.rank
+    return (
+        update.down.shape[1] == shape[1]
+        and update.down[0].numel() == math.prod(shape[1:])
+        and len(update.up) == out
+        and update.up.numel() == out * rank
+    )
+
+
+def _module(base: Base, place: Place | None) -> Any:
+    part, name = place or ("", "")
+    return parts(base)[part].get_submodule(name) if part else None
+
+
+def _plain(base: Base, place: Place | None) -> Any:
+    """The base's own layer; None where there is no such place."""
+    module = _module(base, place)
+    return module.plain if isinstance(module, Adapted) else module
+
+
+def _adapted(module: Any, added: Sequence[Scaled]) -> Adapted:
+    """What is there already, where it adds just that: a compiled network need not be compiled again."""
+    if isinstance(module, Adapted):
+        return module if module.source == _source(added) else Adapted(module.plain, added)
+    return Adapted(module, added)
+
+
+def _adapted_places(base: Base) -> set[Place]:
+    return {
+        (part, name)
+        for part, network in parts(base).items()
+        for name, module in network.named_modules()
+        if isinstance(module, Adapted)
+    }
+
+
+def _put(base: Base, place: Place, module: nn.Module) -> None:
+    part, name = place
+    parts(base)[part].set_submodule(name, module)
+
+
+def _source(added: Sequence[Scaled]) -> tuple[Any, ...]:
+    return tuple((file.version, weight) for file, _, weight in added)
+
+
+def _low_rank(plain: Plain, rank: int) -> tuple[Plain, Plain]:
+    """Layers without weights yet: the first as the plain one but for its channels, the second on single pixels."""
+    with torch.device("meta"):
+        if isinstance(plain, nn.Linear):
+            return nn.Linear(plain.in_features, rank, bias=False), nn.Linear(rank, plain.out_features, bias=False)
+        down = nn.Conv2d(
+            plain.in_channels,
+            rank,
+            plain.kernel_size,  # pyright: ignore[reportArgumentType]
+            plain.stride,  # pyright: ignore[reportArgumentType]
+            plain.padding,  # pyright: ignore[reportArgumentType]
+            plain.dilation,  # pyright: ignore[reportArgumentType]
+            bias=False,
+            padding_mode=plain.padding_mode,
+        )
+        return down, nn.Conv2d(rank, plain.out_channels, 1, bias=False)
+
+
+def _parameter(plain: Plain, values: Tensor, layer: Plain) -> nn.Parameter:
+    values = values.reshape(layer.weight.shape).to(plain.weight.device, plain.weight.dtype)
+    return nn.Parameter(values, requires_grad=False)
