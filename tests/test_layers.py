@@ -35,6 +35,7 @@ FLOORS = {
     "cnet_app.modes": 3,
     "cnet_app.checks": 3,
     "cnet_app.plain": 3,
+    "cnet_app.presets": 3,
     "cnet_app.requests": 4,
     "cnet_app.recipe": 4,
     "cnet_app.annotate": 5,

@@ -52,6 +52,8 @@ def _spaced(id: str, title: str, class_name: str, from_pure_noise: bool = True, 
 SAMPLERS: tuple[Sampler, ...] = (
     Sampler("default", "The model's own"),
     _sampler("ddim", "DDIM", "DDIMScheduler", clip_sample=False),  # latents may leave [-1, 1]
+    # Trailing steps begin at pure noise, as LoRAs for few steps are trained: others would begin too late.
+    _sampler("ddim_trailing", "DDIM trailing", "DDIMScheduler", clip_sample=False, timestep_spacing="trailing"),
     *_spaced("unipc", "UniPC", "UniPCMultistepScheduler"),
     *_spaced("dpmpp_2m", "DPM++ 2M", "DPMSolverMultistepScheduler", algorithm_type="dpmsolver++"),
     *_spaced("dpmpp_2m_sde", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++"),
@@ -64,6 +66,14 @@ SAMPLERS: tuple[Sampler, ...] = (
         lower_order_final=True,
     ),
     *_spaced("euler", "Euler", "EulerDiscreteScheduler"),
+    _sampler(
+        "euler_trailing",
+        "Euler trailing",
+        "EulerDiscreteScheduler",
+        timestep_spacing="trailing",
+        use_karras_sigmas=False,
+        use_exponential_sigmas=False,
+    ),
     _sampler("euler_a", "Euler a", "EulerAncestralDiscreteScheduler"),
     *_spaced("heun", "Heun", "HeunDiscreteScheduler", False),
     *_spaced("lms", "LMS", "LMSDiscreteScheduler", False),

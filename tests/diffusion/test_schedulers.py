@@ -113,6 +113,13 @@ def test_any_number_of_steps_runs_or_is_refused_in_a_sentence(bases: dict[Family
     assert len(scheduler.timesteps) >= steps
 
 
+def test_trailing_steps_begin_at_the_noisiest(bases: dict[Family, Base]) -> None:
+    for id in ("ddim_trailing", "euler_trailing"):
+        scheduler = create_scheduler(id, bases["sd15"].scheduler)
+        set_steps(scheduler, 4)
+        assert scheduler.timesteps.tolist() == [999, 749, 499, 249]
+
+
 def test_karras_spacing_does_not_leak_from_the_base() -> None:
     from diffusers import EulerDiscreteScheduler
 
