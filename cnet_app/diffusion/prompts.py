@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from cnet_app.diffusion.prompt_syntax import parse_prompt
+from cnet_app.diffusion.prompt_syntax import Phrase, parse_prompt
+from cnet_app.errors import InputError
 from cnet_app.requests import GenerationRequest
+from models.embeddings import embedding_files, read_embedding, split_words
 
 if TYPE_CHECKING:
     from cnet_app.diffusion.adapters import Adapter
@@ -47,7 +52,7 @@ def encode_prompts(base: Base, request: GenerationRequest, controls: Sequence[Co
     """The request's prompts as `Text`, of any length: see `read_chunks`."""
     both = guided(base, request, controls)
     texts = [request.negative_prompt, request.prompt] if both else [request.prompt]
-    read = [[read_chunks(*pair, text) for pair in _pairs(base)] for text in texts]
+    read = [[read_chunks(base, number, text) for number in range(len(base.text_encoders))] for text in texts]
     longest = max(len(chunks) for encoders in read for chunks in encoders)
     encoded = [_encode(base, encoders, longest) for encoders in read]
     if both and len(base.text_encoders) > 1 and not request.negative_prompt:
@@ -63,44 +68,92 @@ def encode_prompts(base: Base, request: GenerationRequest, controls: Sequence[Co
     return Text(states, {"text_embeds": torch.cat([one for _, one in encoded]), "time_ids": time_ids})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Token:
+    """What an encoder reads at one place."""
+
+    id: int
+    weight: float
+    vector: Tensor | None = None
+    """An embedding's, instead of the one that the encoder knows for the id."""
+
+
+@dataclass(frozen=True, eq=False)
 class Chunk:
-    """As many tokens as an encoder reads at once, begin and end included, each with its weight."""
+    """As many tokens as an encoder reads at once, begin and end included."""
 
-    ids: tuple[int, ...]
-    weights: tuple[float, ...]
+    tokens: tuple[Token, ...]
+
+    @property
+    def ids(self) -> list[int]:
+        return [token.id for token in self.tokens]
+
+    @property
+    def weights(self) -> list[float]:
+        return [token.weight for token in self.tokens]
 
 
-def read_chunks(tokenizer: Any, encoder: Any, text: str) -> list[Chunk]:
-    """A prompt in chunks of 75 tokens (CLIP's; 30 the embedded model's), at least one, filled up with padding.
+def read_chunks(base: Base, number: int, text: str) -> list[Chunk]:
+    """A prompt for a text encoder in chunks of 75 tokens (CLIP's; 30 the embedded model's), at least one, filled up.
 
-    A chunk ends at its last token or at a BREAK. The syntax is prompt_syntax's.
+    A chunk ends at its last token, before an embedding that needs more room, or at a BREAK. The syntax is prompt_syntax's.
     """
+    tokenizer, encoder = _pairs(base)[number]
     room = _length(tokenizer, encoder) - 2
-    chunks: list[Chunk] = []
-    for section in parse_prompt(text):
-        tokens = [
-            (token, phrase.weight)
-            for phrase in section
-            for token in tokenizer(phrase.text, add_special_tokens=False, verbose=False).input_ids
-        ]
-        starts = range(0, max(len(tokens), 1), room)
-        chunks += [_chunk(tokenizer, room, tokens[start : start + room]) for start in starts]
-    return chunks
+    sections = _read_pieces(base, number, text)
+    return [_chunk(tokenizer, room, tokens) for pieces in sections for tokens in _packed(pieces, room)]
 
 
-def _chunk(tokenizer: Any, room: int, tokens: Sequence[tuple[int, float]]) -> Chunk:
-    empty = room - len(tokens)
-    ids = (tokenizer.bos_token_id, *(token for token, _ in tokens), tokenizer.eos_token_id)
-    weights = (1.0, *(weight for _, weight in tokens), 1.0)
-    return Chunk(ids + (tokenizer.pad_token_id,) * empty, weights + (1.0,) * empty)
+Piece = Sequence[Token]
+"""What a chunk's end never parts: a token, or all vectors of an embedding."""
+
+
+def _read_pieces(base: Base, number: int, text: str) -> list[list[Piece]]:
+    """The pieces of each section between BREAKs."""
+    files = embedding_files()
+    return [
+        [piece for phrase in section for piece in _phrase_pieces(base, number, phrase, files)]
+        for section in parse_prompt(text)
+    ]
+
+
+def _phrase_pieces(base: Base, number: int, phrase: Phrase, files: Mapping[str, Path]) -> Iterator[Piece]:
+    tokenizer, encoder = _pairs(base)[number]
+    for part in split_words(phrase.text, files):
+        if isinstance(part, str):
+            ids = tokenizer(part, add_special_tokens=False, verbose=False).input_ids
+            yield from ([Token(id, phrase.weight)] for id in ids)
+            continue
+        vectors, room = read_embedding(part, base)[number], _length(tokenizer, encoder) - 2
+        if len(vectors) > room:
+            raise InputError(
+                f"Embedding {part.name} has {len(vectors)} vectors, but the base reads at most {room} at once; "
+                f"leave {part.stem!r} out of the prompt."
+            )
+        # The encoder finds a text's end by its id, so the vectors stand where an ordinary one is.
+        ordinary = next(id for id in count() if id not in tokenizer.all_special_ids)
+        yield [Token(ordinary, phrase.weight, vector) for vector in vectors]
+
+
+def _packed(pieces: Sequence[Piece], room: int) -> list[list[Token]]:
+    packed: list[list[Token]] = [[]]
+    for piece in pieces:
+        if len(packed[-1]) + len(piece) > room:
+            packed.append([])
+        packed[-1] += piece
+    return packed
+
+
+def _chunk(tokenizer: Any, room: int, tokens: Sequence[Token]) -> Chunk:
+    begin, end, padding = (
+        Token(id, 1.0) for id in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    )
+    return Chunk((begin, *tokens, end, *[padding] * (room - len(tokens))))
 
 
 def token_count(base: Base, text: str) -> int:
-    """Of a prompt, as the first encoder counts them; brackets and weights are none."""
-    tokenizer, _ = _pairs(base)[0]
-    words = [phrase.text for section in parse_prompt(text) for phrase in section]
-    return sum(len(tokenizer(word, add_special_tokens=False, verbose=False).input_ids) for word in words)
+    """Of a prompt, as the first encoder counts them; brackets and weights are none, each vector of an embedding is one."""
+    return sum(len(piece) for pieces in _read_pieces(base, 0, text) for piece in pieces)
 
 
 def prompt_notes(base: Base, request: GenerationRequest) -> tuple[str, ...]:
@@ -114,10 +167,10 @@ def prompt_notes(base: Base, request: GenerationRequest) -> tuple[str, ...]:
 
 
 def _length_note(base: Base, name: str, text: str) -> str:
-    chunks = read_chunks(*_pairs(base)[0], text)
+    chunks = read_chunks(base, 0, text)
     if len(chunks) == 1:
         return ""
-    room = len(chunks[0].ids) - 2
+    room = len(chunks[0].tokens) - 2
     return f"{name} is {token_count(base, text)} tokens long and is read in {len(chunks)} parts of at most {room}."
 
 
@@ -131,13 +184,34 @@ def _encode(base: Base, encoders: Sequence[Sequence[Chunk]], length: int) -> tup
     pooled = torch.empty(0)
     for (tokenizer, encoder), chunks in zip(_pairs(base), encoders, strict=True):
         padding = [_chunk(tokenizer, _length(tokenizer, encoder) - 2, ())] * (length - len(chunks))
-        ids = torch.tensor([chunk.ids for chunk in (*chunks, *padding)], device=encoder.device)
-        output = encoder(ids, output_hidden_states=True)
+        rows = [*chunks, *padding]
+        ids = torch.tensor([chunk.ids for chunk in rows], device=encoder.device)
+        with _vectors_of(rows, encoder):
+            output = encoder(ids, output_hidden_states=True)
         # With two encoders, SDXL reads the last layer but one of each.
         hidden = output.hidden_states[-2] if len(base.text_encoders) > 1 else output[0]
-        states.append(_weighed(hidden, [chunk.weights for chunk in (*chunks, *padding)]).flatten(0, 1)[None])
+        states.append(_weighed(hidden, [chunk.weights for chunk in rows]).flatten(0, 1)[None])
         pooled = output[0][:1]
     return torch.cat(states, dim=-1).to(base.device, base.dtype), pooled.to(base.device, base.dtype)
+
+
+@contextmanager
+def _vectors_of(chunks: Sequence[Chunk], encoder: Any) -> Iterator[None]:
+    """Lets the encoder read the embeddings' vectors at their places; its own table stays as it is."""
+
+    def write(module: Any, inputs: Any, output: Tensor) -> Tensor:
+        output = output.clone()
+        for row, chunk in enumerate(chunks):
+            for place, token in enumerate(chunk.tokens):
+                if token.vector is not None:
+                    output[row, place] = token.vector.to(output)
+        return output
+
+    hook = encoder.get_input_embeddings().register_forward_hook(write)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _weighed(states: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:

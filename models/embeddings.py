@@ -1,0 +1,117 @@
+"""Textual inversion: words with vectors of their own, from files whose names are the words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from annotators.base import InputError
+from models.catalog import TITLES
+from models.checkpoints import open_tensors, read_pickle
+from models.dropped import dropped_files
+from models.local import SUFFIXES
+
+if TYPE_CHECKING:
+    from models.loader import Base
+
+FAMILY_BY_WIDTHS: Mapping[tuple[int, ...], str] = {
+    (768,): TITLES["sd15"],
+    (1024,): TITLES["sd21"],
+    (768, 1280): TITLES["sdxl"],
+}
+"""Numbers a vector has, for each text encoder in turn."""
+OF_TWO = ("clip_l", "clip_g")
+"""What a file for two text encoders calls their vectors."""
+PREFIX = "embedding:"
+"""Says that what follows is meant as one; without it, a word that is no file is a word like any other."""
+ENDINGS = "|".join(map(re.escape, SUFFIXES))
+
+
+def embedding_files() -> dict[str, Path]:
+    """Those in models/embeddings and `$CNET_MODELS_DIR/embeddings`, by their words in lower case."""
+    return {path.stem.lower(): path for path in dropped_files("embeddings").values()}
+
+
+def split_words(text: str, files: Mapping[str, Path]) -> Iterator[str | Path]:
+    """A text as stretches of plain words and the files that stand between them, told apart by whole words.
+
+    Raises InputError where `embedding:` names none.
+    """
+    names = "|".join(re.escape(name) for name in sorted(files, key=len, reverse=True))
+    word = rf"(?<![\w-])(?:{PREFIX})?({names})(?:{ENDINGS})?(?![\w-])"
+    known = re.compile(word if names else "(?!)", re.IGNORECASE)
+    place = 0
+    for match in known.finditer(text):
+        yield _checked(text[place : match.start()], files)
+        yield files[match[1].lower()]
+        place = match.end()
+    yield _checked(text[place:], files)
+
+
+def _checked(words: str, files: Mapping[str, Path]) -> str:
+    unknown = re.search(rf"(?<![\w-]){PREFIX}([^\s,]+)", words, re.IGNORECASE)
+    if unknown:
+        known = ", ".join(sorted(files)) or "none so far"
+        raise InputError(
+            f"There is no embedding {unknown[1]!r}; put its file into models/embeddings, where there are: {known}."
+        )
+    return words
+
+
+def read_embedding(path: Path, base: Base) -> tuple[Tensor, ...]:
+    """(vectors, channels) for each text encoder of the base; InputError where it was made for another one."""
+    state = path.stat()
+    found = _read(path, state.st_mtime_ns, state.st_size)
+    if [vectors.shape[1] for vectors in found] != [encoder.config.hidden_size for encoder in base.text_encoders]:
+        widths = tuple(vectors.shape[1] for vectors in found)
+        made = FAMILY_BY_WIDTHS.get(widths, f"a base with {' and '.join(map(str, widths))} numbers a word")
+        raise InputError(
+            f"Embedding {path.name} is made for {made}, but the base is {TITLES[base.family]}; "
+            f"leave {path.stem!r} out of the prompt."
+        )
+    return found
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, time: int, size: int) -> tuple[Tensor, ...]:
+    """Kept until the file changes."""
+    found = tuple(vectors.detach().float().clone() for vectors in _vectors(path))
+    found = tuple(vectors[None] if vectors.ndim == 1 else vectors for vectors in found)
+    if not found or any(vectors.ndim != 2 or not vectors.numel() for vectors in found):
+        raise InputError(f"{path.name} is no embedding: it holds something else than the vectors of one word.")
+    if not all(torch.isfinite(vectors).all() for vectors in found):
+        raise InputError(f"{path.name} has numbers that are none (NaN or infinite); get another version.")
+    return found
+
+
+def _vectors(path: Path) -> list[Tensor]:
+    """One tensor for each text encoder, or none where this is no embedding.
+
+    Layouts: the original's and AUTOMATIC1111's (`string_to_param`), diffusers' (the word is the only name), and that of
+    two text encoders.
+    """
+    content = _content(path)
+    content = content.get("string_to_param", content)
+    if isinstance(
+        content, torch.nn.Module
+    ):  # a ParameterDict; those of older versions know their names in this way alone
+        content = dict(content.named_parameters())
+    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    if tensors.keys() == set(OF_TWO):
+        return [tensors[name] for name in OF_TWO]
+    return list(tensors.values()) if len(tensors) == 1 else []
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if path.suffix == ".safetensors":
+        with ExitStack() as stack:
+            return {name: read().clone() for name, read in open_tensors(path, stack).items()}
+    content = read_pickle(path)
+    return content if isinstance(content, dict) else {}
