@@ -34,9 +34,11 @@ class Adapted(nn.Module):
         self.plain = plain
         self.source = _source(added)
         self.down, self.up = _low_rank(plain, sum(update.rank for _, update, _ in added))
-        self.down.weight = _parameter(plain, torch.cat([update.down.float() for _, update, _ in added]), self.down)
-        ups = [update.up.float().flatten(1) * (update.scale * weight) for _, update, weight in added]
-        self.up.weight = _parameter(plain, torch.cat(ups, dim=1), self.up)
+        device = plain.weight.device
+        downs = [update.down.to(device).reshape(-1, *plain.weight.shape[1:]) for _, update, _ in added]
+        ups = [update.up.to(device).float().flatten(1) * (update.scale * weight) for _, update, weight in added]
+        self.down.weight = _parameter(torch.cat(downs), self.down, plain)
+        self.up.weight = _parameter(torch.cat(ups, dim=1), self.up, plain)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.plain(x) + self.up(self.down(x))
@@ -169,6 +171,5 @@ def _low_rank(plain: Plain, rank: int) -> tuple[Plain, Plain]:
         return down, nn.Conv2d(rank, plain.out_channels, 1, bias=False)
 
 
-def _parameter(plain: Plain, values: Tensor, layer: Plain) -> nn.Parameter:
-    values = values.reshape(layer.weight.shape).to(plain.weight.device, plain.weight.dtype)
-    return nn.Parameter(values, requires_grad=False)
+def _parameter(values: Tensor, layer: Plain, plain: Plain) -> nn.Parameter:
+    return nn.Parameter(values.reshape(layer.weight.shape).to(plain.weight.dtype), requires_grad=False)

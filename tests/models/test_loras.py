@@ -17,7 +17,6 @@ from torch import Tensor
 
 from annotators.base import InputError
 from models import lora_files
-from models.catalog import Family
 from models.loader import Base
 from models.lora_names import original_name
 from models.loras import Adapted, find_lora, use_loras
@@ -342,11 +341,19 @@ def test_a_catalogue_id_is_its_file_and_a_cut_file_is_told(loras: Path, own_fold
         use_loras(xl, [("cut", 1.0)])
 
 
-@pytest.mark.parametrize(("family", "width"), [("sd15", 2048), ("sdxl", 1024)])
-def test_the_other_family_is_named(family: Family, width: int, loras: Path, base: Base) -> None:
-    if base.family != family:
-        pytest.skip("the other base's")
+def test_the_other_family_is_named(loras: Path, base: Base) -> None:
+    width, title = {"sd15": (2048, "SDXL"), "sdxl": (1024, "SD 2.1")}[base.family]
     layer = "mid_block.attentions.0.transformer_blocks.0.attn2.to_v"
     save_file(peft("unet", layer, (torch.ones(4, width), torch.ones(16, 4))), loras / "x.safetensors")
-    with pytest.raises(InputError, match={2048: "made for SDXL", 1024: "made for SD 2.1"}[width]):
+    with pytest.raises(InputError, match=f"is made for {title}, but the base is"):
         use_loras(base, [("x", 1.0)])
+
+
+def test_a_linear_layer_is_a_convolution_on_single_pixels(base: Base, loras: Path) -> None:
+    layer = "mid_block.attentions.0.proj_in"
+    down, up = (part.flatten(1) for part in pair(base.unet.get_submodule(layer)))
+    save_file(peft("unet", layer, (down, up)), loras / "flat.safetensors")
+    save_file(peft("unet", layer, (down[..., None, None], up[..., None, None])), loras / "deep.safetensors")
+    use_loras(base, [("flat", 1.0), ("deep", 0.5)])
+    assert_close(of(base), outputs(merged(base_without(base), ([("unet", layer, (down, up))], 1.5))))
+    use_loras(base, [])
