@@ -106,3 +106,23 @@ def plain_values(values: object) -> Mapping[str, Any]:
                 f"annotator_parameters has {shown(name)}: {shown(value)}, but a value must be a number, a word, true or false."
             )
     return MappingProxyType(dict(cast(Mapping[str, Any], values)))
+
+
+def parse_numbers(name: str, text: str) -> tuple[float, ...]:
+    """'1/0.5/0.25'."""
+    try:
+        return tuple(float(number) for number in text.split("/"))
+    except ValueError:
+        raise InputError(
+            f"{name} is {shown(text)}, but it must be numbers joined by slashes, such as 1/0.5/0.25."
+        ) from None
+
+
+def parse_points(name: str, text: str) -> tuple[tuple[float, ...], ...]:
+    """'0:1/0.5:0.2': fraction of the steps and factor of every point."""
+    try:
+        return tuple(tuple(float(number) for number in point.split(":")) for point in text.split("/"))
+    except ValueError:
+        raise InputError(
+            f"{name} is {shown(text)}, but it must be fraction:factor points, such as 0:1/0.5:0.2."
+        ) from None

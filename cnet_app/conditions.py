@@ -28,6 +28,8 @@ class Condition:
     """How a result is held against its map: a name of cnet_app.fidelity.MEASURES."""
     canvas: bool = False
     """Offers a canvas to draw on beside the photo."""
+    masked: bool = False
+    """The map is the picture itself without what the request's inpaint_mask covers."""
 
 
 def _row(

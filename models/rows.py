@@ -132,6 +132,8 @@ def _classic(id: str, title: str, licence: str, name: str, size: int, sha256: st
 
 # Guidance 9 and 20 steps are the original ControlNet demos' own.
 _SD, _SD_LARGE, _SDXL = Defaults(512, 9.0, 20), Defaults(768, 9.0, 20), Defaults(1024, 5.0, 30)
+
+
 def _ip_adapter(id: str, family: Family, title: str, path: str, mb: int, encoder_mb: int) -> Weights:
     """An adapter's file, and the image encoder in the folder beside it."""
     encoder = f"{path.rpartition('/')[0]}/image_encoder"

@@ -27,10 +27,8 @@ class UnionInput:
     control_type: int
     """0 openpose, 1 depth, 2 soft edge or scribble, 3 hard edges or lines, 4 normal, 5 segmentation, 6 tile, 7 inpaint."""
 
-    def read(self, control_image: Tensor, scale: float) -> UnionPass:
-        """The network that knows this map, (1, 3, H, W) in [0, 1], and how much it counts."""
-        image = control_image.to(self.network.device, self.network.dtype)
-        hint = self.network.controlnet_cond_embedding(image)
+    def knowing(self, hint: Tensor, scale: float) -> UnionPass:
+        """The network that knows this map, encoded, and how much it counts."""
         return UnionPass(self.network, (self.control_type,), (hint,), (scale,))
 
 

@@ -11,6 +11,7 @@ from annotators.base import InputError, parameters
 from annotators.images import load_image
 from annotators.registry import annotator, parse_values
 from cnet_app.annotate import default_annotator
+from cnet_app.checks import parse_numbers, parse_points
 from cnet_app.requests import UNIT_LIMITS, encode_png
 
 UNIT_WORDS: Mapping[str, str] = {
@@ -73,24 +74,10 @@ def parse_control(text: str) -> ControlText:
     )
 
 
-def _numbers(name: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(number) for number in text.split("/"))
-    except ValueError:
-        raise InputError(f"{name} is {text!r}, but it must be numbers joined by slashes, such as 1/0.5/0.25.") from None
-
-
-def _points(name: str, text: str) -> tuple[tuple[float, ...], ...]:
-    try:
-        return tuple(tuple(float(number) for number in point.split(":")) for point in text.split("/"))
-    except ValueError:
-        raise InputError(f"{name} is {text!r}, but it must be fraction:factor points, such as 0:1/0.5:0.2.") from None
-
-
 READERS: Mapping[str, Callable[[str, str], object]] = {
-    "block_weights": _numbers,
-    "unconditional_block_weights": _numbers,
-    "strength_curve": _points,
+    "block_weights": parse_numbers,
+    "unconditional_block_weights": parse_numbers,
+    "strength_curve": parse_points,
     "mask": lambda _, path: encode_png(load_image(Path(path))),
 }
 """How the fields are written that are no single number or word."""

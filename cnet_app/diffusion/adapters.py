@@ -16,8 +16,9 @@ from diffusers import T2IAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
+from cnet_app.diffusion.kept import Kept, image_key
 from cnet_app.diffusion.sizes import STEP
-from cnet_app.diffusion.steering import Steering, block_masks, control_tensor, steering_of
+from cnet_app.diffusion.steering import Steering, block_masks, steering_of
 from cnet_app.requests import ControlUnit
 
 LUMA = (0.299, 0.587, 0.114)
@@ -36,15 +37,24 @@ class Adapter:
     """(1, C, h, w) per level, at strength 1; nothing where the mask is black."""
 
 
-def prepare_adapter(unit: ControlUnit, adapter: T2IAdapter, width: int, height: int, mode_id: str) -> Adapter:
-    """Runs the adapter, once for the whole job, and settles its weights."""
+def prepare_adapter(
+    unit: ControlUnit,
+    adapter: T2IAdapter,
+    image: Tensor,
+    mode_id: str,
+    size: tuple[int, int],
+    device: torch.device,
+    kept: Kept,
+) -> Adapter:
+    """Runs the adapter on a (1, 3, H, W) map, once for the whole job, and settles its weights."""
     sizes = adapter_reductions(adapter)
     settings = steering_of(unit, mode_id, sizes, unit.conditioning_scale, "T2I-Adapter")
-    features: list[Tensor] = adapter(_adapter_input(adapter, control_tensor(unit, width, height)))
-    masks = block_masks(settings, width, height, sizes, adapter.device, adapter.dtype)
+    given = _adapter_input(adapter, image).to(device, adapter.dtype)
+    features = kept.get(adapter, image_key(image), lambda: tuple(adapter(given)))
+    masks = block_masks(settings, size, sizes, device, adapter.dtype)
     if masks:
-        features = [feature * mask for feature, mask in zip(features, masks, strict=True)]
-    return Adapter(settings, tuple(features))
+        features = tuple(feature * mask for feature, mask in zip(features, masks, strict=True))
+    return Adapter(settings, features)
 
 
 def adapter_reductions(adapter: T2IAdapter) -> tuple[int, ...]:
@@ -64,8 +74,7 @@ def _adapter_input(adapter: T2IAdapter, image: Tensor) -> Tensor:
         image = (image * torch.tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
     height, width = image.shape[2:]
     square = adapter.downscale_factor
-    image = F.pad(image, (0, -width % square, 0, -height % square), mode="replicate")
-    return image.to(adapter.device, adapter.dtype)
+    return F.pad(image, (0, -width % square, 0, -height % square), mode="replicate")
 
 
 def summed_features(adapters: Sequence[tuple[Adapter, float]], rows: int) -> Features | None:

@@ -10,16 +10,17 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, overload
+from typing import Any
 
 import torch
 from diffusers import ControlNetModel, ControlNetUnionModel, T2IAdapter
 from torch import Tensor, nn
 
 from cnet_app.diffusion.adapters import Adapter, prepare_adapter
+from cnet_app.diffusion.kept import Kept, image_key
 from cnet_app.diffusion.prompts import Text
 from cnet_app.diffusion.steering import Steering, block_masks, control_tensor, steering_of
-from cnet_app.requests import ControlUnit
+from cnet_app.requests import ControlUnit, GenerationRequest
 from models.union import UnionInput, UnionPass
 
 Network = ControlNetModel | UnionInput | T2IAdapter
@@ -59,29 +60,25 @@ def reductions(controlnet: ControlNetModel | ControlNetUnionModel) -> tuple[int,
     return (*found, reduction)
 
 
-@overload
 def prepare_control(
-    unit: ControlUnit, network: ControlNetModel | UnionInput, width: int, height: int, mode_id: str
-) -> Control: ...
-@overload
-def prepare_control(unit: ControlUnit, network: T2IAdapter, width: int, height: int, mode_id: str) -> Adapter: ...
-def prepare_control(unit: ControlUnit, network: Network, width: int, height: int, mode_id: str) -> Control | Adapter:
+    unit: ControlUnit, network: Network, request: GenerationRequest, device: torch.device, kept: Kept
+) -> Control | Adapter:
     """Encodes the unit's map, once for the whole job, and settles its weights."""
+    mode_id = "control" if request.guess_mode else unit.control_mode
+    size = request.width, request.height
+    image = control_tensor(unit, *size, request.inpaint_mask)
     if isinstance(network, T2IAdapter):
-        return prepare_adapter(unit, network, width, height, mode_id)
-    image = control_tensor(unit, width, height)
-    if isinstance(network, UnionInput):
-        controlnet, knowing = network.network, network.read(image, unit.conditioning_scale)
-        scale = 1.0  # a union weighs its maps itself
-    else:
-        controlnet, knowing = network, with_hint(network, image)
-        scale = unit.conditioning_scale
+        return prepare_adapter(unit, network, image, mode_id, size, device, kept)
+    union = isinstance(network, UnionInput)
+    controlnet = network.network if union else network
     sizes = reductions(controlnet)
     # A network that pools its residuals (shuffle) has no detail to let go of, and was made to steer the prompt's side.
     pools = bool(controlnet.config["global_pool_conditions"])
+    scale = 1.0 if union else unit.conditioning_scale  # a union weighs its maps itself
     settings = steering_of(unit, "unbalanced" if pools else mode_id, sizes, scale, "ControlNet")
-    masks = block_masks(settings, width, height, sizes, controlnet.device, controlnet.dtype)
-    return Control(settings, knowing, masks)
+    hint = kept.get(controlnet, image_key(image), lambda: encode_hint(controlnet, image.to(device)))
+    knowing = network.knowing(hint, unit.conditioning_scale) if union else with_encoded_hint(network, hint)
+    return Control(settings, knowing, block_masks(settings, size, sizes, device, controlnet.dtype))
 
 
 def join_unions(controls: Sequence[Control]) -> list[Control]:
@@ -116,20 +113,19 @@ class _KnownHint(nn.Module):
         return self.hint
 
 
-def with_hint(controlnet: ControlNetModel, control_image: Tensor) -> ControlNetModel:
-    """The same network on the same weights, which need not encode (1, 3, H, W) `control_image` at every step.
+def encode_hint(controlnet: Any, image: Tensor) -> Tensor:
+    """(1, C, h, w) of a (1, 3, H, W) map, C the network's first channels."""
+    if controlnet.config["controlnet_conditioning_channel_order"] == "bgr":
+        image = image.flip(1)
+    return controlnet.controlnet_cond_embedding(image.to(controlnet.dtype))
+
+
+def with_encoded_hint(controlnet: ControlNetModel, hint: Tensor) -> ControlNetModel:
+    """The same network on the same weights, which need not encode its map at every step.
 
     diffusers' forward always runs the hint encoder. A shallow copy with another module in its place leaves the loaded
     network untouched, so that several units, or several jobs, may use it at once.
     """
-    image = control_image.to(controlnet.device, controlnet.dtype)
-    if controlnet.config["controlnet_conditioning_channel_order"] == "bgr":
-        image = image.flip(1)
-    return with_encoded_hint(controlnet, controlnet.controlnet_cond_embedding(image))
-
-
-def with_encoded_hint(controlnet: ControlNetModel, hint: Tensor) -> ControlNetModel:
-    """`with_hint` for a hint that is encoded already: (B, C, h, w), C the network's first channels."""
     knowing = copy.copy(controlnet)
     modules = vars(controlnet)["_modules"] | {"controlnet_cond_embedding": _KnownHint(hint)}
     vars(knowing)["_modules"] = modules

@@ -42,6 +42,7 @@ def denoise(
     *,
     guidance_scale: float,
     norm_preserving: bool,
+    residual_interval: int,
     eta: float,
     generator: torch.Generator,
     image_embeds: Tensor | None = None,
@@ -52,7 +53,7 @@ def denoise(
 
     The scheduler has its timesteps set. Latents stay in float32 while the networks may be half precision. Guidance runs
     the U-Net on both sides in one batch where `text` holds two. `image_embeds` is an IP-Adapter's, (2, 1, …), for a
-    U-Net that it is on. Raises CancelledError before the next network runs.
+    U-Net that it is on. ControlNets run at every `residual_interval`-th step. Raises CancelledError before the next network runs.
     """
     latents = start.latents
     options = _step_options(scheduler, generator, eta)
@@ -61,21 +62,19 @@ def denoise(
     added = text.added
     if image_embeds is not None:
         added = {**(added or {}), "image_embeds": [image_embeds[-len(text.states) :]]}
-    networks = join_unions([control for control in controls if isinstance(control, Control)])
+    networks = _Networks([control for control in controls if isinstance(control, Control)], residual_interval)
     adapters = [control for control in controls if isinstance(control, Adapter)]
     for step, timestep in enumerate(start.timesteps):
         _stop_if(cancelled)
         model_input = scheduler.scale_model_input(latents, timestep)
         batch = model_input.expand(len(text.states), -1, -1, -1).to(unet.dtype)
-        units = [
-            unit_residuals(control, strength, batch, timestep, text)
-            for control in networks
-            if (strength := control.steering.strength_at(step, steps))
-        ]
+        units = networks.residuals(step, steps, batch, timestep, text)
         residuals = sum_residuals(units, norm_preserving)
         _stop_if(cancelled)
         prediction = unet(
-            batch,
+            batch
+            if start.beside is None
+            else torch.cat([batch, start.beside.to(batch).expand(len(batch), -1, -1, -1)], 1),
             timestep,
             encoder_hidden_states=text.states,
             added_cond_kwargs=added,
@@ -94,6 +93,28 @@ def denoise(
         on_step(Progress(step + 1, steps, model_input, prediction, timestep, units))
     _stop_if(cancelled)
     return latents
+
+
+class _Networks:
+    """ControlNets of a job, each with what it last added."""
+
+    def __init__(self, controls: Sequence[Control], interval: int) -> None:
+        self._controls = join_unions(controls)
+        self._interval = interval
+        self._last: dict[int, tuple[Residuals, float]] = {}
+
+    def residuals(self, step: int, steps: int, batch: Tensor, timestep: Tensor, text: Text) -> list[Residuals]:
+        """Of each one that has a say at this step; between its turns what it last said, at the strength of now."""
+        found: list[Residuals] = []
+        for number, control in enumerate(self._controls):
+            strength = control.steering.strength_at(step, steps)
+            if not strength:
+                continue
+            if number not in self._last or step % self._interval == 0:
+                self._last[number] = unit_residuals(control, strength, batch, timestep, text), strength
+            said, then = self._last[number]
+            found.append(said if strength == then else [residual * (strength / then) for residual in said])
+        return found
 
 
 def _step_options(scheduler: Any, generator: torch.Generator, eta: float) -> dict[str, Any]:

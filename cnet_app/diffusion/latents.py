@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cnet_app.diffusion.kept import Kept
+from cnet_app.diffusion.kept import Kept, image_key
 from cnet_app.diffusion.sizes import pad, padded_side
 
 if TYPE_CHECKING:
@@ -35,8 +34,7 @@ def encode(base: Base, image: Tensor, generator: torch.Generator, kept: Kept) ->
         encoded = base.vae.encode(image.to(base.device, base.vae.dtype))
         return encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.parameters
 
-    key = (tuple(image.shape), sha256(image.numpy().tobytes()).digest())
-    found = kept.get(base.vae, key, moments)
+    found = kept.get(base.vae, image_key(image), moments)
     if found.shape[1] > base.vae.config["latent_channels"]:
         found = DiagonalGaussianDistribution(found).sample(generator)
     return found.float() * base.vae.config["scaling_factor"]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cnet_app.diffusion.control import block_norms, has_effect, prepare_control
+from cnet_app.diffusion.control import Network, block_norms, has_effect, prepare_control
 from cnet_app.diffusion.denoise import Progress, denoise
 from cnet_app.diffusion.kept import Kept
 from cnet_app.diffusion.latents import decode, to_pixels
@@ -25,8 +25,6 @@ from cnet_app.requests import GenerationRequest
 from models.memory import on_device
 
 if TYPE_CHECKING:
-    from diffusers import ControlNetModel
-
     from models.loader import Base
 
 Picture = NDArray[np.uint8]
@@ -49,7 +47,7 @@ class Step:
 
 def generate(
     base: Base,
-    controlnets: Sequence[ControlNetModel],
+    controlnets: Sequence[Network],
     request: GenerationRequest,
     *,
     on_step: Callable[[Step], None] = lambda step: None,
@@ -79,13 +77,7 @@ def generate(
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
         with on_base_device(controlnets):
             controls = [
-                prepare_control(
-                    unit,
-                    controlnet,
-                    request.width,
-                    request.height,
-                    "control" if request.guess_mode else unit.control_mode,
-                )
+                prepare_control(unit, controlnet, request, base.device, kept)
                 for unit, controlnet in zip(request.units, controlnets, strict=True)
                 if has_effect(unit)
             ]
@@ -115,6 +107,7 @@ def generate(
                     controls,
                     guidance_scale=request.guidance_scale,
                     norm_preserving=request.norm_preserving,
+                    residual_interval=request.residual_interval,
                     eta=request.eta,
                     generator=generator,
                     on_step=_teller(base, scheduler, index, on_step),

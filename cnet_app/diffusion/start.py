@@ -16,6 +16,7 @@ from annotators.images import load_image, resize
 from cnet_app.diffusion.kept import Kept
 from cnet_app.diffusion.latents import create_noise, encode, to_image
 from cnet_app.diffusion.sizes import STEP, pad, padded_side
+from cnet_app.diffusion.steering import white_pixels
 from cnet_app.errors import InputError
 from cnet_app.requests import GenerationRequest
 
@@ -109,8 +110,7 @@ def inpainted(request: GenerationRequest) -> NDArray[np.bool_]:
     """(H, W): True where the mask is white and the picture is made anew; everywhere where there is none."""
     if request.inpaint_mask is None:
         return np.ones((request.height, request.width), np.bool_)
-    mask = resize(load_image(request.inpaint_mask), request.width, request.height, mode="crop", nearest=True)
-    return mask.max(axis=2) > 127
+    return white_pixels(request.inpaint_mask, request.width, request.height)
 
 
 def keep_known(request: GenerationRequest, made: Picture) -> Picture:

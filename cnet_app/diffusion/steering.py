@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from annotators.images import load_image, resize
+from cnet_app.conditions import condition
 from cnet_app.diffusion.sizes import STEP, pad
 from cnet_app.errors import InputError
 from cnet_app.modes import CUSTOM, Weights, mode
@@ -81,11 +83,12 @@ def curve_at(curve: Sequence[tuple[float, float]], place: float) -> float:
 
 
 def block_masks(
-    steering: Steering, width: int, height: int, sizes: Sequence[int], device: torch.device, dtype: torch.dtype
+    steering: Steering, size: tuple[int, int], sizes: Sequence[int], device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, ...]:
-    """The mask, its border softened, at the size of every block's features; empty where there is none."""
+    """The mask of a picture of this (width, height) at every block's features, its border softened; empty where there is none."""
     if steering.mask is None:
         return ()
+    width, height = size
     grey = cv2.cvtColor(resize(load_image(steering.mask), width, height, mode="crop"), cv2.COLOR_RGB2GRAY)
     if steering.mask_feather:
         grey = cv2.GaussianBlur(grey, (0, 0), steering.mask_feather)
@@ -94,9 +97,24 @@ def block_masks(
     return tuple(F.adaptive_avg_pool2d(mask, shape).to(device, dtype) for shape in shapes)
 
 
-def control_tensor(unit: ControlUnit, width: int, height: int) -> Tensor:
-    """The map at the picture's padded size, (1, 3, H, W) in [0, 1]; one of another shape is cropped around its centre."""
+def control_tensor(unit: ControlUnit, width: int, height: int, inpaint_mask: bytes | None = None) -> Tensor:
+    """The map at the picture's padded size, (1, 3, H, W) in [0, 1]; one of another shape is cropped around its centre.
+
+    A condition that wants the known part of a picture has -1 where the mask says that it is made anew.
+    """
     pixels = unit.pixels
     if pixels.shape[:2] != (height, width):
         pixels = resize(pixels, width, height, mode="crop", nearest=unit.condition in COLOUR_CODED)
-    return torch.tensor(np.moveaxis(pad(pixels), 2, 0)[None], dtype=torch.float32) / 255
+    image = torch.tensor(np.moveaxis(pad(pixels), 2, 0)[None], dtype=torch.float32) / 255
+    if not condition(unit.condition).masked:
+        return image
+    if inpaint_mask is None:
+        raise InputError(
+            f"{unit.condition} needs an inpaint_mask, and the picture it covers as initial_image; give both."
+        )
+    return image.masked_fill(torch.tensor(pad(white_pixels(inpaint_mask, width, height))), -1.0)
+
+
+def white_pixels(mask: bytes, width: int, height: int) -> NDArray[np.bool_]:
+    """(H, W) of a PNG at this size: True where it is white."""
+    return resize(load_image(mask), width, height, mode="crop", nearest=True).max(axis=2) > 127

@@ -65,6 +65,8 @@ class Engine:
     load_controlnet: Callable[[str, Any], Any]
     """From its id, for a loaded base."""
     generate: Generate
+    load_vae: Callable[[str, Any], Any] = lambda id, base: None
+    """From its id, for a loaded base."""
     fetch: Callable[[str, FileProgress], object] = lambda id, progress: None
     """Brings the files of an id to this disk, where a download tells how far it is."""
     size_of: Callable[[Any], int] = lambda thing: 1
@@ -95,6 +97,7 @@ def create_engine(settings: Settings) -> Engine:
         load_base=lambda id, rung: workshop().load_base(id, rung),
         load_controlnet=lambda id, base: workshop().load_controlnet(id, base),
         generate=lambda *given, **watch: workshop().generate(*given, **watch),
+        load_vae=lambda id, base: workshop().load_vae(id, base),
         fetch=fetch,
         size_of=lambda thing: workshop().size_of(thing),
         budget=lambda: workshop().budget(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,16 @@ class LoadedModels:
     def prepare(self, request: GenerationRequest, tell: FileProgress) -> Ready:
         """Everything the request names; raises what is told to its user."""
         base = self.base(request.base, tell)
+        if request.vae:
+            base = replace(base, vae=self._vae(request.vae, base, tell))
         return Ready(base, [self._controlnet(controlnet_id(unit, base.family), base, tell) for unit in request.units])
+
+    def _vae(self, id: str, base: Any, tell: FileProgress) -> Any:
+        def load() -> Any:
+            self._engine.fetch(id, tell)
+            return self._engine.load_vae(id, base)
+
+        return self._known().get(("vae", id, base.family, base.rung), load, _expected_bytes(id))
 
     def _controlnet(self, id: str, base: Any, tell: FileProgress) -> Any:
         def load() -> Any:

@@ -54,6 +54,14 @@ class Workshop:
         self._settle(network, base.rung, by_layer=True)
         return network
 
+    def load_vae(self, id: str, base: loader.Base) -> Any:
+        """Another autoencoder for a base."""
+        vae = loader.load_vae(id, base.family, "cpu", base.dtype)
+        if base.rung.tiles_vae:
+            vae.enable_tiling()
+        self._settle(vae, base.rung)
+        return vae
+
     def generate(
         self, base: loader.Base, controlnets: Sequence[Any], request: GenerationRequest, **watch: Any
     ) -> list[pipeline.Picture]:

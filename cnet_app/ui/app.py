@@ -17,6 +17,7 @@ from cnet_app.ui.compose_tab import build_compose_tab
 from cnet_app.ui.condition_tab import build_condition_tab
 from cnet_app.ui.generation_form import base_values, controlnet_choices
 from cnet_app.ui.history_tab import build_history_tab
+from cnet_app.ui.panel import Panel
 from cnet_app.ui.studio import Studio, defaults_of, title_of
 
 STYLE = Path(__file__).with_name("style.css")
@@ -27,11 +28,12 @@ WAITING = "The base model is being chosen …"
 
 def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
     """The whole page. Starts nothing."""
-    studio = Studio(settings, runner)
     with gr.Blocks(title="ControlNet Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as app:
         with gr.Row(elem_classes="head"):
             gr.HTML("<h1>ControlNet Studio</h1>", elem_classes="title", min_width=200)
             base_line = gr.HTML(WAITING, elem_id="base", elem_classes="note", min_width=200)
+        panel = Panel()
+        studio = Studio(settings, runner, panel)
         with gr.Tabs(elem_id="tabs"):
             forms = [build_condition_tab(studio, row).form for row in CONDITIONS]
             forms.append(build_compose_tab(studio))
@@ -39,8 +41,11 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
 
         own_controlnets = [block for block in app.blocks.values() if str(block.elem_id).endswith("-controlnet")]
 
-        def list_controlnets() -> list[Any]:
-            return [gr.Dropdown(choices=controlnet_choices())] * len(own_controlnets)
+        def list_models() -> list[Any]:
+            return [*panel.refreshed(), *[gr.Dropdown(choices=controlnet_choices())] * len(own_controlnets)]
+
+        def fit_base(base: str) -> list[float]:
+            return base_values(defaults_of(base or studio.base()[0])) * len(forms)
 
         async def tell_base() -> list[Any]:
             base, why = await asyncio.to_thread(studio.base)
@@ -50,11 +55,13 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
             same = wanted == base_values(studio.first_defaults)
             return [line, *(gr.skip() if same else value for _ in forms for value in wanted)]
 
-        app.load(
-            tell_base, None, [base_line, *(field for form in forms for field in form.of_base)],
-            show_progress="hidden", api_visibility="private", concurrency_limit=None,
-        )  # fmt: skip
-        app.load(list_controlnets, None, own_controlnets, queue=False, show_progress="hidden", api_visibility="private")
+        hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        of_base = [field for form in forms for field in form.of_base]
+        app.load(tell_base, None, [base_line, *of_base], concurrency_limit=None, **hidden)
+        app.load(list_models, None, [*panel.choices, *own_controlnets], queue=False, **hidden)
+        panel.fields["base"].input(fit_base, panel.fields["base"], of_base, **hidden)
+        panel.connect([form.fields for form in forms], hidden)
+        panel.unload.click(runner.unload, None, None, **hidden)
     return app.queue(max_size=200, default_concurrency_limit=8, api_open=False)
 
 

@@ -57,13 +57,13 @@ def build_canvas(name: str) -> tuple[gr.ImageEditor, gr.Button]:
         elem_id=name,
     )
     setattr(canvas, "preprocess", _layer_paths)  # noqa: B010 - Gradio's own would decode whatever comes
-    setattr(canvas, "accept_blobs", _refuse)  # noqa: B010 - a second way in, that keeps in memory what nobody asks for
+    setattr(canvas, "accept_blobs", refuse_blobs)  # noqa: B010 - a second way in, that keeps in memory what nobody asks for
     return canvas, gr.Button(visible="hidden", elem_id=f"{name}-drawn")
 
 
 def read_drawing(layers: Sequence[str] | None) -> Image:
     """(H, W, 3): white where a stroke is. InputError where nothing is drawn."""
-    strokes = [stroke for path in layers or () if (stroke := _opacity(path)).any()]
+    strokes = [stroke for path in layers or () if (stroke := opacity(path)).any()]
     if not strokes:
         raise InputError("Nothing is drawn yet; draw on the canvas, then press Generate.")
     return np.repeat(np.maximum.reduce(strokes)[..., None], 3, axis=2)
@@ -74,7 +74,7 @@ def when_opened(name: str) -> str:
     return WHEN_OPENED.replace("NAME", name)
 
 
-def _opacity(path: str) -> NDArray[np.uint8]:
+def opacity(path: str) -> NDArray[np.uint8]:
     """(H, W) of one layer; the sheet below the strokes does not count."""
     try:
         with Pillow.open(path, formats=("PNG",)) as layer:
@@ -91,5 +91,5 @@ def _layer_paths(payload: EditorData | None) -> list[str]:
     return [layer.path for layer in payload.layers] if payload else []
 
 
-def _refuse(*_: Any) -> None:
+def refuse_blobs(*_: Any) -> None:
     raise gr.Error("Drawings arrive with the form alone.", print_exception=False)

@@ -69,7 +69,7 @@ def build_compose_tab(studio: Studio) -> GenerationForm:
     for unit in units:
         _connect_unit(unit, form)
 
-    def request(*values: Any) -> GenerationRequest:
+    def request(common: dict[str, Any], *values: Any) -> GenerationRequest:
         size = len(units[0].components)
         parts = [values[i * size : (i + 1) * size] for i in range(len(units))]
         rest = values[len(units) * size :]
@@ -77,7 +77,7 @@ def build_compose_tab(studio: Studio) -> GenerationForm:
         given = [_read_unit(unit, part, named) for unit, part in zip(units, parts, strict=True) if part[1]]
         if not given:
             raise InputError("No unit has a picture yet; give at least one of them a photo or a map.")
-        return form.request(rest, studio.base()[0], given)
+        return form.request(rest, common, given)
 
     filled = [component for unit in units[:EXAMPLE] for component in (unit.condition, unit.photo, unit.annotator)]
     fill = example.click(_example, None, [*filled, form.fields["prompt"]], **HIDDEN)

@@ -90,13 +90,12 @@ class ConditionTab:
     def _example(self) -> tuple[Image, str, str]:
         return example_image(self._row), self.annotator.default, self._row.example_prompt
 
-    def _request(self, *values: Any) -> GenerationRequest:
+    def _request(self, common: dict[str, Any], *values: Any) -> GenerationRequest:
         count = 1 + bool(self.canvas) + len(self.annotator.components)
         source, unit, form = values[:count], values[count : count + len(self.unit)], values[count + len(self.unit) :]
-        base, _ = self._studio.base()
         settings = dict(zip(self.form.fields, form, strict=True))
         annotated = self._annotate(source, settings["width"], settings["height"])
-        return self.form.request(form, base, [build_unit(annotated, **unit_options(self.unit, unit))])
+        return self.form.request(form, common, [build_unit(annotated, **unit_options(self.unit, unit))])
 
     def _show_map(self, *values: Any) -> Iterator[tuple[Any, str]]:
         *source, width, height = values

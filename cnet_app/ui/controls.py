@@ -21,6 +21,7 @@ LABELS: Mapping[str, str] = {
     "num_inference_steps": "Steps",
     "guidance_scale": "Guidance",
     "num_images": "Pictures",
+    "residual_interval": "Run ControlNets every so many steps",
 }
 """Where the label is not just the name with spaces."""
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
 
+from cnet_app.checks import parse_numbers, parse_points
 from cnet_app.diffusion.schedulers import SAMPLERS
-from cnet_app.modes import CUSTOM, MODES
+from cnet_app.modes import MODES
 from cnet_app.requests import (
+    MAX_NAME,
     MAX_PROMPT,
     MAX_SEED,
-    PICTURES,
     REQUEST_LIMITS,
     UNIT_LIMITS,
     ControlUnit,
@@ -24,8 +26,14 @@ from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from models.catalog import TITLES, Defaults
 from models.local import local_files
 
-START_STRENGTH = 0.6
-"""Enough to change a picture, not so much that nothing of it is left."""
+TEXTS: Mapping[str, tuple[str, str, Callable[[str, str], Any]]] = MappingProxyType(
+    {
+        "strength_curve": ("Strength over the steps", "Points fraction:factor, such as 0:1/0.5:0.2; empty is level.", parse_points),
+        "block_weights": ("Weights of the blocks", "For the mode Custom: one number a block, such as 1/0.5/…", parse_numbers),
+        "unconditional_block_weights": ("Weights on the negative prompt's side", "As above; empty leaves that side free.", parse_numbers),
+    }
+)  # fmt: skip
+"""Fields of a unit that are written as text: label, help, and what reads them."""
 RANDOM_SEED = f"() => Math.floor(Math.random() * {MAX_SEED + 1})"
 
 
@@ -40,13 +48,11 @@ class GenerationForm:
         """In the order `request` wants their values."""
         return list(self.fields.values())
 
-    def request(self, values: Sequence[Any], base: str, units: Sequence[ControlUnit]) -> GenerationRequest:
-        """Raises InputError for what a user cannot want."""
-        given = dict(zip(self.fields, values, strict=True))
-        given |= {name: encode_png(read_photo(given[name])) if given[name] else None for name in PICTURES}
-        if given["initial_image"] is None:
-            del given["strength"]  # the slider speaks of that picture
-        return GenerationRequest(base=base, units=tuple(units), **given)
+    def request(
+        self, values: Sequence[Any], common: Mapping[str, Any], units: Sequence[ControlUnit]
+    ) -> GenerationRequest:
+        """With the panel's fields, `common`. Raises InputError for what a user cannot want."""
+        return GenerationRequest(units=tuple(units), **common, **dict(zip(self.fields, values, strict=True)))
 
     @property
     def of_base(self) -> list[Any]:
@@ -110,8 +116,13 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
             add("eta", min_width=160)
         fields["guess_mode"] = gr.Checkbox(
             label="Guess mode",
-            info="Lets the map speak: its influence fades towards the deep layers, and the prompt may be empty.",
+            info="Lets the map speak: the prompt may be empty. Best with 50 steps and guidance 3 to 5.",
             elem_id=f"{name}-guess_mode",
+        )
+        fields["norm_preserving"] = gr.Checkbox(
+            label="Keep the norm",
+            info="Several units that fight add up no stronger than the strongest of them.",
+            elem_id=f"{name}-norm_preserving",
         )
         fields["negative_prompt"] = gr.Textbox(
             "",
@@ -120,11 +131,6 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
             max_length=MAX_PROMPT,
             elem_id=f"{name}-negative_prompt",
         )
-    with gr.Accordion("Start from a picture", open=False, elem_id=f"{name}-start"):
-        with gr.Row(equal_height=True):
-            for field, label in (("initial_image", "Picture"), ("inpaint_mask", "Mask: white is made anew")):
-                fields[field] = photo_input(label, elem_id=f"{name}-{field}", height=240)
-        add("strength", value=START_STRENGTH)
     dice.click(None, None, fields["seed"], js=RANDOM_SEED)
     return fields
 
@@ -141,7 +147,7 @@ def build_unit_controls(name: str) -> dict[str, Any]:
         add("control_guidance_start")
         add("control_guidance_end")
     fields["control_mode"] = gr.Dropdown(
-        [(row.title, row.id) for row in MODES.values() if row.id != CUSTOM],
+        [(row.title, row.id) for row in MODES.values()],
         value="balanced",
         label="Control mode",
         info="How map and prompt share the say; guess mode below sets it for all units.",
@@ -154,13 +160,23 @@ def build_unit_controls(name: str) -> dict[str, Any]:
         info="Files of your own in models/controlnets are listed when the page is loaded.",
         elem_id=f"{name}-controlnet",
     )
+    with gr.Accordion("Curve, mask, own weights", open=False, elem_id=f"{name}-fine"):
+        for field, (label, info, _) in TEXTS.items():
+            fields[field] = gr.Textbox("", label=label, info=info, max_length=MAX_NAME, elem_id=f"{name}-{field}")
+        with gr.Row():
+            fields["mask"] = photo_input(
+                "Mask: steers where it is white", ["upload", "clipboard"], elem_id=f"{name}-mask", height=200
+            )
+            add("mask_feather")
     return fields
 
 
 def unit_options(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]:
-    """Fields of a ControlUnit from the form's values."""
+    """Fields of a ControlUnit from the form's values. Raises InputError."""
     options = dict(zip(fields, values, strict=True))
-    return options | {"controlnet": options["controlnet"] or None}
+    options |= {name: parse(name, options[name]) if options[name] else () for name, (_, _, parse) in TEXTS.items()}
+    mask = encode_png(read_photo(options["mask"])) if options["mask"] else None
+    return options | {"controlnet": options["controlnet"] or None, "mask": mask}
 
 
 def controlnet_choices() -> list[tuple[str, str]]:

@@ -65,7 +65,8 @@ def build_history_tab(studio: Studio) -> None:
         existing = [path for record in records for path in record.paths if Path(path).is_file()][:SHOWN]
         return gr.Dropdown(choices=[(_line(record), record.id) for record in records]), existing, existing
 
-    def request(recipe: GenerationRequest | None, *values: Any) -> GenerationRequest:
+    def request(_: Any, recipe: GenerationRequest | None, *values: Any) -> GenerationRequest:
+        """The panel has no say: the recipe names its own models."""
         if recipe is None:
             raise InputError("There is no recipe yet; drop a picture that was made here, or choose one.")
         wanted = dataclasses.replace(recipe, **dict(zip(EDITABLE, values, strict=True)))

@@ -13,8 +13,10 @@ from cnet_app.jobs.runner import INTERVAL, Runner
 from cnet_app.requests import GenerationRequest
 from cnet_app.settings import Settings
 from cnet_app.ui.errors import attempt, toast
+from cnet_app.ui.panel import Panel
 from cnet_app.ui.progress import error_html, idle_html, progress_html
 from models.catalog import CATALOG, Defaults
+from models.local import local_files
 
 BASE_WAIT = 120.0
 """Seconds a first request waits for torch to say what there is."""
@@ -28,6 +30,7 @@ class Studio:
 
     settings: Settings
     runner: Runner
+    panel: Panel
 
     def base(self) -> tuple[str, str]:
         """Id of the base model, and why it is this one."""
@@ -40,8 +43,10 @@ class Studio:
 
 
 def defaults_of(base: str) -> Defaults:
-    """Size, guidance and steps a base model starts with."""
-    return next((row.defaults for row in CATALOG if row.id == base and row.defaults), UNLISTED)
+    """Size, guidance and steps a base model starts with: its own, or its family's where a file of the user's tells that."""
+    file = next((file for file in local_files("base") if file.name == base), None)
+    known = (file and file.family) or base
+    return next((row.defaults for row in CATALOG if row.id == known and row.defaults), UNLISTED)
 
 
 def title_of(base: str) -> str:
@@ -92,14 +97,20 @@ def connect(
     inputs: list[Any],
     build_request: Callable[..., GenerationRequest],
 ) -> None:
-    """Generate: form → request → job → followed to its end. `build_request` gets the inputs' values.
+    """Generate: form → request → job → followed to its end.
 
-    `listeners` are what starts it, such as `button.click`.
+    `build_request` gets the panel's fields of a request, then the inputs' values. `listeners` are what starts it, such as `button.click`.
     """
+
+    panel = studio.panel.components
+
+    def build(*values: Any) -> GenerationRequest:
+        common = studio.panel.read(values[: len(panel)], studio.base()[0])
+        return build_request(common, *values[len(panel) :])
 
     def submit(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         yield "", idle_html("Making the map …"), *_running(True)
-        job, fault = attempt(lambda: studio.runner.submit(build_request(*values), request.session_hash or ""))
+        job, fault = attempt(lambda: studio.runner.submit(build(*values), request.session_hash or ""))
         if job is not None:
             yield job, idle_html("Starting …"), *_running(True)
             return
@@ -122,7 +133,9 @@ def connect(
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     buttons = [output.generate, output.cancel]
     for listen in listeners:
-        started = listen(submit, inputs, [output.job, output.progress, *buttons], concurrency_id="annotate", **hidden)
+        started = listen(
+            submit, [*panel, *inputs], [output.job, output.progress, *buttons], concurrency_id="annotate", **hidden
+        )
         started.success(
             follow, output.job, [output.progress, output.gallery, *buttons], concurrency_limit=None, **hidden
         )

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from diffusers import ControlNetModel
 
+from cnet_app.diffusion.control import prepare_control
+from cnet_app.diffusion.kept import Kept
 from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
 from models.catalog import Family
 from models.loader import Base
@@ -42,6 +45,11 @@ def unit(seed: int = 0, **values: Any) -> ControlUnit:
 def request_for(*units: ControlUnit, **values: Any) -> GenerationRequest:
     plain: dict[str, Any] = {"prompt": "a red ball", "width": 64, "height": 64, "num_inference_steps": 4, "seed": 11}
     return GenerationRequest(units=units, **plain | values)
+
+
+def prepare(unit: ControlUnit, network: Any, width: int = 64, height: int = 64) -> Any:
+    """A unit of one ControlNet or adapter made ready."""
+    return prepare_control(unit, network, request_for(unit, width=width, height=height), torch.device("cpu"), Kept())
 
 
 @pytest.fixture

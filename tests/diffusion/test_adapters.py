@@ -22,7 +22,6 @@ from PIL import Image
 from torch import Tensor
 
 from cnet_app.diffusion.adapters import Adapter, adapter_reductions, summed_features
-from cnet_app.diffusion.control import prepare_control
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import create_scheduler
 from cnet_app.errors import InputError
@@ -30,7 +29,7 @@ from cnet_app.requests import GenerationRequest, encode_png
 from models.catalog import Family
 from models.loader import Base
 from models.tiny import tiny_adapter, tiny_base
-from tests.diffusion.conftest import control_map, request_for, unit
+from tests.diffusion.conftest import control_map, prepare, request_for, unit
 from tests.diffusion.test_equals_diffusers import ours
 
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
@@ -137,7 +136,7 @@ def test_reductions_of_the_real_layouts() -> None:
 
 
 def added(adapter: Any, rows: int = 2, strength: float = 1.0, **values: Any) -> list[Tensor]:
-    prepared = prepare_control(unit(**values), adapter, 64, 64, values.get("control_mode", "balanced"))
+    prepared = prepare(unit(**values), adapter)
     return summed_features([(prepared, strength)], rows) or []
 
 
@@ -234,6 +233,6 @@ def test_one_sided_control_keeps_guidance_between_equal_prompts(
 
 
 def test_a_unit_made_ready_is_an_adapter(adapter: Any) -> None:
-    prepared = prepare_control(unit(), adapter, 64, 64, "balanced")
+    prepared = prepare(unit(), adapter)
     assert isinstance(prepared, Adapter)
     assert [feature.shape for feature in prepared.features] == [(1, 8, 8, 8), (1, 16, 4, 4)]

@@ -14,11 +14,11 @@ from diffusers import ControlNetModel
 
 from cnet_app.diffusion.control import (
     block_norms,
-    prepare_control,
+    encode_hint,
     reductions,
     sum_residuals,
     unit_residuals,
-    with_hint,
+    with_encoded_hint,
 )
 from cnet_app.diffusion.latents import create_noise, decode, to_pixels
 from cnet_app.diffusion.pipeline import generate
@@ -30,7 +30,7 @@ from cnet_app.modes import MODES
 from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
 from models.catalog import Family
 from models.loader import Base
-from tests.diffusion.conftest import control_map, request_for, unit
+from tests.diffusion.conftest import control_map, prepare, request_for, unit
 
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
 CountRuns = Callable[..., Counter[str]]
@@ -200,7 +200,7 @@ def test_a_mask_steers_where_it_is_white(bases: dict[Family, Base], nets: Nets) 
 
 def test_masks_have_the_size_of_every_residual(nets: Nets) -> None:
     mask = encode_png(control_map(1, 128, 64))
-    prepared = prepare_control(unit(mask=mask), nets["sd15"][0], 192, 64, "balanced")
+    prepared = prepare(unit(mask=mask), nets["sd15"][0], 192, 64)
     down, middle = prepared.controlnet(
         torch.zeros(1, 4, 8, 24), 1, torch.zeros(1, 4, 16), torch.zeros(1, 4, 8, 24), return_dict=False
     )
@@ -209,7 +209,7 @@ def test_masks_have_the_size_of_every_residual(nets: Nets) -> None:
 
 def test_a_norm_preserving_sum_has_the_norm_of_the_strongest(nets: Nets) -> None:
     text = Text(torch.randn(1, 4, 16))
-    controls = [(prepare_control(unit(i), net, 64, 64, "balanced"), 1.0) for i, net in enumerate(nets["sd15"])]
+    controls = [(prepare(unit(i), net), 1.0) for i, net in enumerate(nets["sd15"])]
     latents, time = torch.randn(1, 4, 8, 8), torch.tensor(500)
     with torch.no_grad():
         alone = [unit_residuals(*control, latents, time, text) for control in controls]
@@ -323,7 +323,7 @@ def test_one_network_may_serve_two_units(bases: dict[Family, Base], nets: Nets) 
 def test_knowing_the_hint_leaves_the_network_as_it_was(nets: Nets) -> None:
     net = nets["sd15"][0]
     encoder = net.controlnet_cond_embedding
-    knowing = with_hint(net, torch.rand(1, 3, 64, 64))
+    knowing = with_encoded_hint(net, torch.rand(1, 8, 8, 8))
     assert net.controlnet_cond_embedding is encoder
     assert knowing.controlnet_cond_embedding is not encoder
     assert knowing.conv_in.weight is net.conv_in.weight
@@ -335,7 +335,7 @@ def test_a_network_that_reads_bgr_gets_bgr(nets: Nets) -> None:
     net.register_to_config(controlnet_conditioning_channel_order="bgr")
     with torch.no_grad():
         expected = net(sample, 5, text, image).mid_block_res_sample
-        known = with_hint(net, image)(sample, 5, text, sample).mid_block_res_sample
+        known = with_encoded_hint(net, encode_hint(net, image))(sample, 5, text, sample).mid_block_res_sample
     torch.testing.assert_close(known, expected, rtol=0, atol=1e-6)
 
 

@@ -51,6 +51,7 @@ def run(scheduler: Any, on_step: Any = lambda progress: None) -> Tensor:
         (),
         guidance_scale=1,
         norm_preserving=False,
+        residual_interval=1,
         eta=0.0,
         generator=torch.Generator().manual_seed(2),
         on_step=on_step,

@@ -38,7 +38,7 @@ class FakeEngine:
         self.may_load.set()
 
     def engine(self) -> Engine:
-        return Engine(self.choose_base, self.load_base, self.load_controlnet, self.generate, self.fetch)
+        return Engine(self.choose_base, self.load_base, self.load_controlnet, self.generate, fetch=self.fetch)
 
     def choose_base(self) -> tuple[str, str]:
         return "embedded", "this is a test"

@@ -39,7 +39,9 @@ def test_a_row_names_the_kind_of_map(union: ControlNetUnionModel, own_folders: P
     kinds = torch.zeros(2, 6)
     kinds[:, 4] = 1
     with torch.inference_mode():
-        down, middle = loaded.read(image, 1.0)(sample, 5, text, added_cond_kwargs=added)
+        down, middle = loaded.knowing(union.controlnet_cond_embedding(image), 1.0)(
+            sample, 5, text, added_cond_kwargs=added
+        )
         both = image.expand(2, -1, -1, -1)
         expected = union(sample, 5, text, [both], kinds, [4], added_cond_kwargs=added, return_dict=False)
     torch.testing.assert_close([*down, middle], [*expected[0], expected[1]], rtol=0, atol=1e-5)

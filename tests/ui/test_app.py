@@ -16,11 +16,13 @@ from skimage import data
 
 from annotators.images import load_image
 from cnet_app.conditions import CONDITIONS
+from cnet_app.errors import InputError
 from cnet_app.jobs.runner import Runner
+from cnet_app.requests import GenerationRequest, Lora
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, create_theme
-from cnet_app.ui.generation_form import GenerationForm, build_prompt, build_settings, unit_options
-from models.catalog import Defaults
+from cnet_app.ui.generation_form import unit_options
+from cnet_app.ui.panel import Panel
 from tests.jobs.fake_engine import FakeEngine
 
 
@@ -51,7 +53,7 @@ def test_no_endpoint_is_offered_to_strangers(built: gr.Blocks) -> None:
 
 def test_the_page_is_not_too_heavy_for_a_slow_machine(built: gr.Blocks) -> None:
     config = built.get_config_file()
-    assert len(config["components"]) < 640
+    assert len(config["components"]) < 720
     assert len(json.dumps(config, default=str)) < 1_000_000
 
 
@@ -108,32 +110,58 @@ def test_a_bad_file_leaves_a_sentence_in_sight_and_raises_a_note(built: gr.Block
     assert str(tmp_path) not in note
 
 
-def test_a_picture_to_start_from_is_part_of_the_request(tmp_path: Path) -> None:
-    path = tmp_path / "photo.png"
-    Image.fromarray(data.astronaut()[::4, ::4]).save(path)
+def test_the_panel_says_what_every_request_has(tmp_path: Path) -> None:
+    photo, strokes = tmp_path / "photo.png", tmp_path / "strokes.png"
+    Image.fromarray(data.astronaut()[::4, ::4]).save(photo)
+    painted = np.zeros((64, 64, 4), np.uint8)
+    painted[:32] = (20, 184, 166, 255)
+    Image.fromarray(painted).save(strokes)
     with gr.Blocks():
-        form = GenerationForm(build_prompt("form", "") | build_settings("form", Defaults(64, 2.0, 4)))
-    values = {name: component.value for name, component in form.fields.items()}
-    plain = form.request(list(values.values()), "embedded", [])
-    assert (plain.initial_image, plain.strength) == (None, 1)
-    begun = form.request(list((values | {"initial_image": str(path)}).values()), "embedded", [])
+        panel = Panel()
+    values = {name: component.value for name, component in panel.fields.items()}
+
+    def read(**given: Any) -> GenerationRequest:
+        return GenerationRequest(**panel.read(list((values | given).values()), "the best"))
+
+    plain = read()
+    assert (plain.base, plain.vae, plain.loras, plain.ip_adapter) == ("the best", None, (), None)
+    assert (plain.initial_image, plain.inpaint_mask, plain.strength) == (None, None, 1)
+    begun = read(picture=[str(photo), str(strokes)], base="mine.safetensors", vae="soft.pt", lora_2="ink", scale_2=0.5)
+    assert (begun.base, begun.vae, begun.loras) == ("mine.safetensors", "soft.pt", (Lora(name="ink", scale=0.5),))
     assert begun.strength == values["strength"] < 1
     assert begun.initial_image is not None
     assert np.array_equal(load_image(begun.initial_image), data.astronaut()[::4, ::4])
+    assert begun.inpaint_mask is not None
+    mask = load_image(begun.inpaint_mask)
+    assert mask.shape == (128, 128, 3)
+    assert (mask[:64] == 255).all() and (mask[64:] == 0).all()
+    assert read(picture=[str(photo)]).inpaint_mask is None
+    assert read(ip_adapter="one", ip_image=str(photo)).ip_adapter is not None
+    with pytest.raises(InputError, match="has no picture yet"):
+        read(ip_adapter="one")
 
 
-def test_a_dropped_controlnet_can_be_chosen_once_the_page_is_loaded_again(
+def test_dropped_models_can_be_chosen_once_the_page_is_loaded_again(
     built: gr.Blocks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
-    (tmp_path / "controlnets").mkdir()
-    (tmp_path / "controlnets" / "mine.pth").write_bytes(b"?")
-    (load,) = [fn.fn for fn in built.fns.values() if fn.fn and fn.fn.__name__ == "list_controlnets"]
-    updates = load()
-    assert len(updates) == len(CONDITIONS) + 3
-    assert ("mine.pth", "mine.pth") in updates[0].choices
-    assert unit_options(["controlnet"], [""]) == {"controlnet": None}
-    assert unit_options(["controlnet"], ["mine.pth"]) == {"controlnet": "mine.pth"}
+    for folder in ("controlnets", "checkpoints", "loras", "vae"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.pth").write_bytes(b"?")
+    (load,) = [fn.fn for fn in built.fns.values() if fn.fn and fn.fn.__name__ == "list_models"]
+    base, vae, lora, *_, controlnet = load()
+    for update, name in ((base, "checkpoints"), (vae, "vae"), (lora, "loras"), (controlnet, "controlnets")):
+        assert (f"{name}.pth", f"{name}.pth") in update.choices
+
+
+def test_what_is_written_as_text_becomes_numbers() -> None:
+    names = ["controlnet", "mask", "strength_curve", "block_weights", "unconditional_block_weights"]
+    empty = unit_options(names, ["", None, "", "", ""])
+    assert empty == dict.fromkeys(names[:2]) | dict.fromkeys(names[2:], ())
+    full = unit_options(names, ["mine.pth", None, "0:1/0.5:0.2", "1/0.5", "0.25"])
+    assert full == dict(zip(names, ["mine.pth", None, ((0, 1), (0.5, 0.2)), (1, 0.5), (0.25,)], strict=True))
+    with pytest.raises(InputError, match="block_weights is 'a', but it must be numbers joined by slashes"):
+        unit_options(names, ["", None, "", "a", ""])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, 63, 10**9, -1])
