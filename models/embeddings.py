@@ -15,8 +15,7 @@ from torch import Tensor
 from annotators.base import InputError
 from models.catalog import TITLES
 from models.checkpoints import open_tensors, read_pickle
-from models.dropped import dropped_files
-from models.local import SUFFIXES
+from models.local import SUFFIXES, local_files
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -36,7 +35,7 @@ ENDINGS = "|".join(map(re.escape, SUFFIXES))
 
 def embedding_files() -> dict[str, Path]:
     """Those in models/embeddings and `$CNET_MODELS_DIR/embeddings`, by their words in lower case."""
-    return {path.stem.lower(): path for path in dropped_files("embeddings").values()}
+    return {file.path.stem.lower(): file.path for file in local_files("embedding")}
 
 
 def split_words(text: str, files: Mapping[str, Path]) -> Iterator[str | Path]:

@@ -15,7 +15,19 @@ import torch
 from annotators.base import InputError
 from models.adapters import ADAPTER, adapter_family
 from models.autoencoders import VAE_CLASSES, load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
-from models.catalog import CATALOG, COMPONENTS_XL, TITLES, Defaults, Family, File, Kind, entry, hub_entry, size_text
+from models.catalog import (
+    CATALOG,
+    COMPONENTS_XL,
+    TITLES,
+    Defaults,
+    Family,
+    File,
+    Kind,
+    Weights,
+    entry,
+    hub_entry,
+    size_text,
+)
 from models.local import LocalKind, find_local
 from models.memory import LADDER, Rung
 from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet, read_json
@@ -201,7 +213,7 @@ def load_controlnet(
 
     if file := _file(id, "controlnet"):
         return load_single_file(file, family, dtype, device)
-    row = next((row for row in CATALOG if id in (row.id, row.repo) and row.kind == "controlnet"), None)
+    row = _row(id, "controlnet")
     if row is not None:
         _check_family(row.title, row.family, family)
     elif not Path(id).is_dir() and _is_hub_id(id):
@@ -285,8 +297,7 @@ def _file(id: str, kind: LocalKind) -> Path | None:
 
 def _folder(id: str, kind: Kind, progress: Progress | None) -> Path:
     """Where the files are, downloaded if need be: a catalogue id, a folder or a hub id."""
-    row = next((row for row in CATALOG if id in (row.id, row.repo) and row.kind == kind), None)
-    if row is not None:
+    if row := _row(id, kind):
         return fetch_row(row, progress)
     if Path(id).is_dir():
         return Path(id)
@@ -301,6 +312,17 @@ def _folder(id: str, kind: Kind, progress: Progress | None) -> Path:
     index = read_json(fetch_row(hub_entry(id, kind)) / "model_index.json")
     parts = [name for name in COMPONENTS_XL if _class_name(index, name)]
     return fetch_row(hub_entry(id, kind, parts), progress)
+
+
+def _row(id: str, kind: Kind) -> Weights | None:
+    """By id, or by a repository that has one row; a T2I-Adapter stands wherever a ControlNet does."""
+    kinds = (kind, "adapter") if kind == "controlnet" else (kind,)
+    found = [row for row in CATALOG if id in (row.id, row.repo) and row.kind in kinds]
+    if len(found) > 1:
+        raise InputError(
+            f"{id} reads several kinds of maps; name one of its rows: {', '.join(row.id for row in found)}."
+        )
+    return found[0] if found else None
 
 
 def _is_hub_id(id: str) -> bool:

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from annotators.base import InputError
 from models.catalog import CATALOG, TITLES, entry
-from models.dropped import dropped_files
-from models.local import FAMILY_BY_WIDTH
+from models.local import FAMILY_BY_WIDTH, local_files
 from models.lora_files import LoraFile, Update, read_lora
 from models.lora_names import Place, parts, spellings
 from models.weights import Progress, fetch_row
@@ -68,7 +67,7 @@ def use_loras(base: Base, loras: Sequence[tuple[str, float]], progress: Progress
 
 def find_lora(name: str, progress: Progress | None = None) -> Path:
     """The file of a name: dropped into models/loras (with or without its ending), a path, or a catalogue id."""
-    dropped = dropped_files("loras")
+    dropped = {file.name: file.path for file in local_files("lora")}
     by_stem = {path.stem: path for path in dropped.values()}
     if found := dropped.get(name) or by_stem.get(name) or (Path(name) if Path(name).is_file() else None):
         return found

@@ -88,13 +88,12 @@ def load_single_file(path: Path, family: Family, dtype: torch.dtype, device: tor
     """A ControlNet or T2I-Adapter out of a file without a config; InputError where it is of another family, or neither."""
     from diffusers import ControlNetModel, T2IAdapter
 
-    title = f"a ControlNet or T2I-Adapter for {TITLES[family]}"
-    with told(path, title):
+    with told(path, f"a ControlNet or T2I-Adapter for {TITLES[family]}"):
         config, state = load_controlnet_tensors(path, family)
-        kind = T2IAdapter if "adapter_type" in config else ControlNetModel
+        kind, title = (T2IAdapter, "T2I-Adapter") if "adapter_type" in config else (ControlNetModel, "ControlNet")
         with torch.device("meta"):
             network: Any = kind(**config)
-    return fill_network(network, state, path, title, dtype, device)
+    return fill_network(network, state, path, f"a {title} for {TITLES[family]}", dtype, device)
 
 
 @contextmanager

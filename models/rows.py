@@ -338,4 +338,13 @@ _TOKENIZERS = (
             licence=_MIT, files=(File("vocab.json", MB), File("merges.txt", MB // 2))),
 )  # fmt: skip
 
-ROWS: tuple[Weights, ...] = (*_BASES, *_CONTROLNETS, *_ADAPTERS, *_IP_ADAPTERS, *_LORAS, *_VAES, *_ANNOTATORS, *_TOKENIZERS)
+ROWS: tuple[Weights, ...] = (
+    *_BASES,
+    *_CONTROLNETS,
+    *_ADAPTERS,
+    *_IP_ADAPTERS,
+    *_LORAS,
+    *_VAES,
+    *_ANNOTATORS,
+    *_TOKENIZERS,
+)

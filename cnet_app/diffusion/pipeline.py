@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from annotators.images import load_image
 from cnet_app.diffusion.control import Network, block_norms, has_effect, prepare_control
 from cnet_app.diffusion.denoise import Progress, denoise
 from cnet_app.diffusion.kept import Kept
@@ -22,6 +23,8 @@ from cnet_app.diffusion.schedulers import create_scheduler, set_steps
 from cnet_app.diffusion.start import create_start, keep_known
 from cnet_app.errors import InputError, OutOfMemoryError, StudioError
 from cnet_app.requests import GenerationRequest
+from models.ip_adapter import IpAdapter, use_ip_adapter
+from models.ip_adapter import image_embeds as encode_example
 from models.memory import on_device
 
 if TYPE_CHECKING:
@@ -54,12 +57,13 @@ def generate(
     on_picture: Callable[[int, Picture], None] = lambda index, picture: None,
     on_note: Callable[[str], None] = lambda note: None,
     cancelled: Callable[[], bool] = lambda: False,
+    ip_adapter: IpAdapter | None = None,
     kept: Kept | None = None,
 ) -> list[Picture]:
     """The request's pictures, (height, width, 3) RGB uint8; `controlnets` are its units' networks in order.
 
     Picture i is the one that seed + i makes alone, bit for bit. `on_picture` gets each as soon as it is there, `on_note`
-    a sentence for each part of the request that has no effect. `kept` spares what an earlier job had encoded. Raises
+    a sentence for each part of the request that has no effect. `ip_adapter` is the request's, loaded. `kept` spares what an earlier job had encoded. Raises
     CancelledError within a step, OutOfMemoryError, and StudioError where the model gives no valid numbers.
     """
     kept = kept or Kept()
@@ -84,9 +88,11 @@ def generate(
 
         # 3. Read the prompts.
         with on_base_device(base.text_encoders):
-            text = encode_prompts(base, request, controls)
+            text = encode_prompts(base, request, controls, kept)
         for note in prompt_notes(base, request):
             on_note(note)
+        spoken = request.ip_adapter if ip_adapter else None
+        image_embeds = encode_example(ip_adapter, load_image(spoken.image)) if spoken and ip_adapter else None
 
         pictures: list[Picture] = []
         for index in range(request.num_images):
@@ -98,7 +104,10 @@ def generate(
                 start = create_start(base, scheduler, request, generator, kept)
 
             # 5. Denoise, telling of every step.
-            with on_base_device([base.unet, *controlnets]):
+            with (
+                on_base_device([base.unet, *controlnets]),
+                use_ip_adapter(base, ip_adapter, spoken.scale if spoken else 0),
+            ):
                 latents = denoise(
                     base.unet,
                     scheduler,
@@ -110,6 +119,7 @@ def generate(
                     residual_interval=request.residual_interval,
                     eta=request.eta,
                     generator=generator,
+                    image_embeds=image_embeds,
                     on_step=_teller(base, scheduler, index, on_step),
                     cancelled=cancelled,
                 )

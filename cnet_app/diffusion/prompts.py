@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from cnet_app.diffusion.kept import Kept
 from cnet_app.diffusion.prompt_syntax import Phrase, parse_prompt
 from cnet_app.errors import InputError
 from cnet_app.requests import GenerationRequest
@@ -39,22 +41,29 @@ class Text:
 
 
 def guided(base: Base, request: GenerationRequest, controls: Sequence[Control | Adapter]) -> bool:
-    """Whether guidance changes anything: beyond 1, and where its two sides differ, by their prompts or by their control.
+    """Whether guidance changes anything: beyond 1, and where its sides differ, by prompts, by control or by a picture.
 
     SDXL's always do: it takes an absent negative prompt as zeros.
     """
-    same_words = len(base.text_encoders) == 1 and request.prompt == request.negative_prompt
+    same_words = len(base.text_encoders) == 1 and request.prompt == request.negative_prompt and not request.ip_adapter
     same_control = all(control.steering.conditional == control.steering.unconditional for control in controls)
     return request.guidance_scale > 1 and not (same_words and same_control)
 
 
-def encode_prompts(base: Base, request: GenerationRequest, controls: Sequence[Control | Adapter] = ()) -> Text:
+def encode_prompts(
+    base: Base, request: GenerationRequest, controls: Sequence[Control | Adapter] = (), kept: Kept | None = None
+) -> Text:
     """The request's prompts as `Text`, of any length: see `read_chunks`."""
+    kept = kept or Kept()
     both = guided(base, request, controls)
     texts = [request.negative_prompt, request.prompt] if both else [request.prompt]
     read = [[read_chunks(base, number, text) for number in range(len(base.text_encoders))] for text in texts]
     longest = max(len(chunks) for encoders in read for chunks in encoders)
-    encoded = [_encode(base, encoders, longest) for encoders in read]
+    encoded: list[tuple[Tensor, Tensor]] = []
+    for encoders in read:
+        # What the encoders make of these words depends on nothing else.
+        key = (longest, request.loras, tuple(chunk.key for chunks in encoders for chunk in chunks))
+        encoded.append(kept.get(base.text_encoders[0], key, partial(_encode, base, encoders, longest)))
     if both and len(base.text_encoders) > 1 and not request.negative_prompt:
         # SDXL was trained to take an absent prompt as zeros, not as the encoding of the empty text.
         states, pooled = encoded[1]
@@ -91,6 +100,12 @@ class Chunk:
     @property
     def weights(self) -> list[float]:
         return [token.weight for token in self.tokens]
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for chunks that read alike."""
+        vectors = (None if token.vector is None else token.vector.numpy().tobytes() for token in self.tokens)
+        return tuple(self.ids), tuple(self.weights), tuple(vectors)
 
 
 def read_chunks(base: Base, number: int, text: str) -> list[Chunk]:
@@ -185,7 +200,7 @@ def _encode(base: Base, encoders: Sequence[Sequence[Chunk]], length: int) -> tup
     for (tokenizer, encoder), chunks in zip(_pairs(base), encoders, strict=True):
         padding = [_chunk(tokenizer, _length(tokenizer, encoder) - 2, ())] * (length - len(chunks))
         rows = [*chunks, *padding]
-        ids = torch.tensor([chunk.ids for chunk in rows], device=encoder.device)
+        ids = torch.tensor([chunk.ids for chunk in rows], device=base.device)
         with _vectors_of(rows, encoder):
             output = encoder(ids, output_hidden_states=True)
         # With two encoders, SDXL reads the last layer but one of each.

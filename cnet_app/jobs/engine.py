@@ -16,7 +16,7 @@ from cnet_app.conditions import condition
 from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, GenerationRequest
 from models import weights
-from models.catalog import CATALOG
+from models.own import known_rows
 
 if TYPE_CHECKING:
     from cnet_app.settings import Settings
@@ -89,8 +89,9 @@ def create_engine(settings: Settings) -> Engine:
         return Workshop(settings)
 
     def fetch(id: str, progress: FileProgress) -> None:
-        if any(row.id == id for row in CATALOG):
-            weights.fetch(id, progress)
+        row = next((row for row in known_rows() if row.id == id), None)
+        if row is not None:
+            weights.fetch_row(row, progress)
 
     return Engine(
         choose_base=lambda: workshop().choose_base(),

@@ -42,6 +42,9 @@ class LoadedModels:
     def prepare(self, request: GenerationRequest, tell: FileProgress) -> Ready:
         """Everything the request names; raises what is told to its user."""
         base = self.base(request.base, tell)
+        added = [*(lora.name for lora in request.loras), *([request.ip_adapter.name] if request.ip_adapter else [])]
+        for id in added:  # the engine loads them beside the base
+            self._engine.fetch(id, tell)
         if request.vae:
             base = replace(base, vae=self._vae(request.vae, base, tell))
         return Ready(base, [self._controlnet(controlnet_id(unit, base.family), base, tell) for unit in request.units])

@@ -10,7 +10,10 @@ import torch
 
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.kept import Kept
+from cnet_app.errors import OutOfMemoryError
 from models import loader, memory
+from models.ip_adapter import IpAdapter, load_ip_adapter
+from models.loras import use_loras
 from models.speed import tune
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ class Workshop:
         self._settings = settings
         self._device, self._dtype = loader.choose_device(settings.device, settings.speed)
         self._kept = Kept()
+        self._example: tuple[object, IpAdapter] | None = None
 
     def choose_base(self) -> tuple[str, str]:
         """Id of the base to start with, and why."""
@@ -65,8 +69,22 @@ class Workshop:
     def generate(
         self, base: loader.Base, controlnets: Sequence[Any], request: GenerationRequest, **watch: Any
     ) -> list[pipeline.Picture]:
-        """As the pipeline's."""
-        return pipeline.generate(base, controlnets, request, kept=self._kept, **watch)
+        """As the pipeline's, with the request's LoRAs and IP-Adapter on the base."""
+        if request.loras and base.rung.layer_by_layer:
+            raise OutOfMemoryError(
+                "LoRAs need more memory than is free here; leave them out, or choose a smaller base."
+            )
+        use_loras(base, [(lora.name, lora.scale) for lora in request.loras])
+        adapter = self._ip_adapter(request.ip_adapter.name, base) if request.ip_adapter else None
+        return pipeline.generate(base, controlnets, request, ip_adapter=adapter, kept=self._kept, **watch)
+
+    def _ip_adapter(self, name: str, base: loader.Base) -> IpAdapter:
+        """The last one stays loaded."""
+        key = (name, base.id, base.rung)
+        if self._example is None or self._example[0] != key:
+            self._example = None
+            self._example = key, load_ip_adapter(name, base)
+        return self._example[1]
 
     def size_of(self, thing: Any) -> int:
         """Bytes of a base's networks, or of one network."""
@@ -84,7 +102,8 @@ class Workshop:
         return memory.next_rung(base.rung, self._device)
 
     def release(self) -> None:
-        """Memory that nothing holds any more goes back to the device."""
+        """Memory that nothing holds any more goes back to the device; what was kept beside the models goes with them."""
+        self._kept, self._example = Kept(), None
         memory.release(self._device)
 
     def _first_rung(self, base: loader.Base) -> memory.Rung:

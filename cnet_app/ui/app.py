@@ -39,10 +39,10 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
             forms.append(build_compose_tab(studio))
             build_history_tab(studio)
 
-        own_controlnets = [block for block in app.blocks.values() if str(block.elem_id).endswith("-controlnet")]
+        controlnets = {row.id: app_block(app, f"{row.id}-controlnet") for row in CONDITIONS}
 
         def list_models() -> list[Any]:
-            return [*panel.refreshed(), *[gr.Dropdown(choices=controlnet_choices())] * len(own_controlnets)]
+            return [*panel.refreshed(), *(gr.Dropdown(choices=controlnet_choices(id)) for id in controlnets)]
 
         def fit_base(base: str) -> list[float]:
             return base_values(defaults_of(base or studio.base()[0])) * len(forms)
@@ -58,11 +58,16 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
         hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         of_base = [field for form in forms for field in form.of_base]
         app.load(tell_base, None, [base_line, *of_base], concurrency_limit=None, **hidden)
-        app.load(list_models, None, [*panel.choices, *own_controlnets], queue=False, **hidden)
+        app.load(list_models, None, [*panel.choices, *controlnets.values()], queue=False, **hidden)
         panel.fields["base"].input(fit_base, panel.fields["base"], of_base, **hidden)
         panel.connect([form.fields for form in forms], hidden)
         panel.unload.click(runner.unload, None, None, **hidden)
     return app.queue(max_size=200, default_concurrency_limit=8, api_open=False)
+
+
+def app_block(app: gr.Blocks, elem_id: str) -> Any:
+    """The component of an id."""
+    return next(block for block in app.blocks.values() if block.elem_id == elem_id)
 
 
 def serve(settings: Settings, runner: Runner) -> None:

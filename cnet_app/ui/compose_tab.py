@@ -23,6 +23,7 @@ from cnet_app.ui.generation_form import (
     build_settings,
     build_unit_controls,
     checked_size,
+    controlnet_choices,
     unit_options,
 )
 from cnet_app.ui.progress import error_html
@@ -103,13 +104,13 @@ def _build_unit_form(number: int, id: str) -> UnitForm:
                     label="Map", format="png", interactive=False, buttons=[], height=200, elem_id=f"{name}-map"
                 )
         note = gr.HTML(note_html(default_annotator(id)), elem_classes="note", padding=False)
-        controls = build_unit_controls(name)
+        controls = build_unit_controls(name, id)
     return UnitForm(kind, photo, annotator, controls, control_image, note)
 
 
 def _connect_unit(unit: UnitForm, form: GenerationForm) -> None:
     def other_condition(id: str) -> Any:
-        return gr.Dropdown(_choices(id), value=default_annotator(id))
+        return gr.Dropdown(_choices(id), value=default_annotator(id)), gr.Dropdown(controlnet_choices(id), value="")
 
     def show_map(id: str, path: str | None, annotator: str, width: int, height: int) -> Iterator[tuple[Any, str]]:
         known = [chosen for _, chosen in _choices(id)]
@@ -123,7 +124,8 @@ def _connect_unit(unit: UnitForm, form: GenerationForm) -> None:
         yield None, error_html(fault)
         raise toast(fault)
 
-    unit.condition.input(other_condition, unit.condition, unit.annotator, queue=False, **HIDDEN)
+    changed = [unit.annotator, unit.controls["controlnet"]]
+    unit.condition.input(other_condition, unit.condition, changed, queue=False, **HIDDEN)
     inputs = [unit.condition, unit.photo, unit.annotator, form.fields["width"], form.fields["height"]]
     gr.on(
         [component.change for component in inputs], show_map, inputs, [unit.control_image, unit.note],

@@ -59,7 +59,7 @@ class ConditionTab:
                         )  # fmt: skip
                 self.map_note = gr.HTML("", elem_id=f"{row.id}-map-note", elem_classes="note", padding=False)
                 self.annotator: AnnotatorForm = build_annotator_form(row)
-                self.unit = build_unit_controls(row.id)
+                self.unit = build_unit_controls(row.id, row.id)
                 settings = build_settings(row.id, studio.first_defaults)
             with gr.Column(scale=5, min_width=320, elem_classes="outputs"):
                 prompt = build_prompt(row.id, f"For example: {row.example_prompt}")

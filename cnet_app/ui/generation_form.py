@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from cnet_app.checks import parse_numbers, parse_points
+from cnet_app.conditions import condition
 from cnet_app.diffusion.schedulers import SAMPLERS
 from cnet_app.modes import MODES
 from cnet_app.requests import (
@@ -25,6 +26,7 @@ from cnet_app.requests import (
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from models.catalog import TITLES, Defaults
 from models.local import local_files
+from models.own import known_rows
 
 TEXTS: Mapping[str, tuple[str, str, Callable[[str, str], Any]]] = MappingProxyType(
     {
@@ -135,7 +137,7 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
     return fields
 
 
-def build_unit_controls(name: str) -> dict[str, Any]:
+def build_unit_controls(name: str, condition_id: str) -> dict[str, Any]:
     """Strength, range, mode and network of one control unit, by the name of the unit's field."""
     fields: dict[str, Any] = {}
 
@@ -154,10 +156,10 @@ def build_unit_controls(name: str) -> dict[str, Any]:
         elem_id=f"{name}-control_mode",
     )
     fields["controlnet"] = gr.Dropdown(
-        controlnet_choices(),
+        controlnet_choices(condition_id),
         value="",
         label="ControlNet",
-        info="Files of your own in models/controlnets are listed when the page is loaded.",
+        info="Or a T2I-Adapter; files in models/controlnets are listed when the page is loaded.",
         elem_id=f"{name}-controlnet",
     )
     with gr.Accordion("Curve, mask, own weights", open=False, elem_id=f"{name}-fine"):
@@ -179,7 +181,13 @@ def unit_options(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]
     return options | {"controlnet": options["controlnet"] or None, "mask": mask}
 
 
-def controlnet_choices() -> list[tuple[str, str]]:
-    """The condition's own, as nothing, then the files that were dropped into models/controlnets."""
-    titles = {file.name: f" ({TITLES[file.family]})" if file.family else "" for file in local_files("controlnet")}
-    return [("The condition's own", ""), *((name + title, name) for name, title in titles.items())]
+def controlnet_choices(condition_id: str) -> list[tuple[str, str]]:
+    """The condition's own, as nothing, then files of the user's, then what else in the catalogue reads its maps."""
+    files = [
+        (f"{file.name} ({TITLES[file.family]})" if file.family else file.name, file.name)
+        for file in local_files("controlnet")
+    ]
+    own = {*condition(condition_id).controlnets.values()}
+    rows = [row for row in known_rows() if row.kind in ("controlnet", "adapter") and row.id not in own]
+    fitting = [(row.title, row.id) for row in rows if condition_id in row.conditions or not row.conditions]
+    return [("The condition's own", ""), *files, *fitting]

@@ -19,7 +19,8 @@ from cnet_app.requests import MAX_PROMPT, REQUEST_LIMITS, GenerationRequest
 from cnet_app.ui.controls import parameter_input, photo_input
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.studio import Studio, build_buttons, build_output, connect
-from models.catalog import CATALOG
+from models.local import FOLDERS, local_files
+from models.own import known_rows
 
 NAME = "history"
 SHOWN = 24
@@ -115,8 +116,11 @@ def _line(record: Record) -> str:
 
 def _check_known(request: GenerationRequest) -> None:
     """A stranger's file does not make the app load or download whatever it names."""
-    known = {row.id for row in CATALOG}
+    local = {file.name for kind in FOLDERS for file in local_files(kind)}
+    known = local | {row.id for row in known_rows()}
     named = [request.base, *(unit.controlnet for unit in request.units if unit.controlnet)]
+    named += [lora.name for lora in request.loras] + ([request.vae] if request.vae else [])
+    named += [request.ip_adapter.name] if request.ip_adapter else []
     strange = [id for id in named if id not in known]
     if strange:
         raise InputError(f"The recipe names {strange[0]}, which this app does not offer; use its own models.")

@@ -11,9 +11,10 @@ from cnet_app.presets import FEW_STEPS
 from cnet_app.requests import IP_ADAPTER_LIMITS, LORA_LIMITS, REQUEST_LIMITS, IpAdapter, Lora, encode_png
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.mask_editor import build_mask_editor, read_masked_picture
-from models.catalog import CATALOG, TITLES, Kind, size_text
+from models.catalog import TITLES, Kind, size_text
 from models.local import LocalKind, local_files
-from models.weights import find
+from models.own import known_rows
+from models.weights import find_row
 
 LORAS = 3
 """How many can be chosen at once."""
@@ -138,6 +139,6 @@ def available(kind: Kind, local: LocalKind | None, nothing: str) -> Choices:
     """No choice at all, then the user's own files, then the catalogue's rows, each saying what would be downloaded."""
     files = local_files(local) if local else []
     own = [(f"{file.name} ({TITLES[file.family]})" if file.family else file.name, file.name) for file in files]
-    rows = [row for row in CATALOG if row.kind == kind]
-    offered = [(row.title + ("" if find(row.id) else f" ({size_text(row.size)} to download)"), row.id) for row in rows]
+    rows = [row for row in known_rows() if row.kind == kind]
+    offered = [(row.title + ("" if find_row(row) else f" ({size_text(row.size)} to download)"), row.id) for row in rows]
     return [(nothing, ""), *own, *offered]

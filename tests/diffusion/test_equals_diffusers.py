@@ -59,7 +59,7 @@ def _picture(data: bytes) -> Image.Image:
 
 
 def ours(
-    monkeypatch: pytest.MonkeyPatch, base: Base, nets: Sequence[ControlNetModel], request: GenerationRequest
+    monkeypatch: pytest.MonkeyPatch, base: Base, nets: Sequence[Any], request: GenerationRequest, **options: Any
 ) -> tuple[Tensor, NDArray[np.uint8]]:
     """Latents and picture."""
     seen: list[Tensor] = []
@@ -69,7 +69,7 @@ def ours(
         return decode(base, latents)
 
     monkeypatch.setattr(pipeline, "decode", keep)
-    picture = generate(base, nets, request)[0]
+    picture = generate(base, nets, request, **options)[0]
     return seen[0], picture
 
 

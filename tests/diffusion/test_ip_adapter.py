@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from annotators.base import InputError
-from cnet_app.diffusion import pipeline
-from cnet_app.diffusion.denoise import denoise
 from cnet_app.diffusion.schedulers import create_scheduler
-from cnet_app.requests import GenerationRequest
+from cnet_app.requests import GenerationRequest, encode_png
+from cnet_app.requests import IpAdapter as Example
 from models.catalog import Family
 from models.ip_adapter import IpAdapter, image_embeds, load_ip_adapter, use_ip_adapter
 from models.loader import Base
@@ -69,11 +68,8 @@ def with_picture(
     request: GenerationRequest,
     *nets: Any,
 ) -> Tensor:
-    with torch.inference_mode():
-        embeds = image_embeds(adapter, PHOTO)
-    with use_ip_adapter(base, adapter, scale), monkeypatch.context() as patch:
-        patch.setattr(pipeline, "denoise", functools.partial(denoise, image_embeds=embeds))
-        return ours(patch, base, nets, request)[0]
+    example = Example(name="one", image=encode_png(PHOTO), scale=scale)
+    return ours(monkeypatch, base, nets, replace(request, ip_adapter=example), ip_adapter=adapter)[0]
 
 
 def theirs(base: Base, file: Path, scale: float, request: GenerationRequest, *nets: ControlNetModel) -> Tensor:

@@ -226,7 +226,9 @@ def test_a_header_that_lies_is_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("gone", ["conv_in.weight", "controlnet_cond_embedding.conv_in.weight"])
 def test_a_file_without_what_tells_its_sizes_is_damaged(tmp_path: Path, gone: str) -> None:
     save_file({n: t for n, t in create("sd15").state_dict().items() if n != gone}, tmp_path / "gap.safetensors")
-    with pytest.raises(DamagedError, match=r"gap.safetensors .* its tensors are not those of a ControlNet for SD 1.5"):
+    with pytest.raises(
+        DamagedError, match=r"gap.safetensors .* its tensors are not those of a ControlNet( or T2I-Adapter)? for SD 1.5"
+    ):
         load_controlnet(str(tmp_path / "gap.safetensors"), "sd15")
 
 
@@ -234,5 +236,7 @@ def test_a_file_with_a_tensor_missing_is_damaged(tmp_path: Path) -> None:
     state = create("sd15").state_dict()
     del state["mid_block.resnets.0.conv1.weight"]
     save_file(state, tmp_path / "gap.safetensors")
-    with pytest.raises(DamagedError, match=r"gap.safetensors .* its tensors are not those of a ControlNet for SD 1.5"):
+    with pytest.raises(
+        DamagedError, match=r"gap.safetensors .* its tensors are not those of a ControlNet( or T2I-Adapter)? for SD 1.5"
+    ):
         load_controlnet(str(tmp_path / "gap.safetensors"), "sd15")

@@ -63,7 +63,9 @@ def test_reading_leaves_the_network_as_it_was(folder: Path) -> None:
     given = load_union("a union", folder, 3, torch.float32, "cpu")
     encoder = given.network.controlnet_cond_embedding
     added = {"text_embeds": torch.randn(1, 16), "time_ids": torch.zeros(1, 6)}
-    given.read(torch.rand(1, 3, 64, 64), 1.0)(torch.randn(1, 4, 8, 8), 5, torch.randn(1, 16, 32), None, added)
+    given.knowing(encoder(torch.rand(1, 3, 64, 64)), 1.0)(
+        torch.randn(1, 4, 8, 8), 5, torch.randn(1, 16, 32), None, added
+    )
     assert given.network.controlnet_cond_embedding is encoder
 
 
