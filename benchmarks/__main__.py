@@ -1,100 +1,83 @@
-"""`make bench`: the times a user waits for, on this machine. The app's start to its page, and a photo to four pictures."""
+"""`make bench`: our pipeline against diffusers' own, and the times a user waits for. Writes docs/benchmarks.md."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import socket
-import subprocess
 import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-ROOT = Path(__file__).parent.parent
-PATIENCE = 120.0
-"""Seconds after which a start counts as failed."""
+from benchmarks import report
+from benchmarks.arms import create_arms
+from benchmarks.machine import this_machine
+from benchmarks.measure import Bench, Result
+from benchmarks.models import control_effect, full_size, miniature
+from benchmarks.waits import generation_times, seconds_to_page
+from models.loader import choose_device
 
-
-def seconds_to_page() -> float:
-    """From starting app.py to a whole page."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "app.py", "--port", str(port), "--output-dir", folder]
-        app = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            while time.perf_counter() - started < PATIENCE:
-                if _answers(f"http://127.0.0.1:{port}/"):
-                    return time.perf_counter() - started
-                time.sleep(0.05)
-        finally:
-            app.terminate()
-            app.wait()
-    raise SystemExit(f"The app gave no page within {PATIENCE:g} s.")
+WAITS = "waits"
+LEAST_EFFECT = 0.01
+"""A map must change a prediction by this share, or comparing pictures compares nothing."""
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as page:
-            return page.status == 200 and len(page.read()) > 0
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
+def names() -> list[str]:
+    """What can be measured."""
+    return [WAITS, *(arm.id for arm in create_arms(64))]
 
 
-def generation_times(num_images: int) -> dict[str, float]:
-    """The astronaut's edges steer pictures of the embedded model: seconds for each part."""
-    from skimage import data
-
-    from cnet_app.annotate import annotate, build_unit
-    from cnet_app.jobs.engine import create_engine
-    from cnet_app.requests import GenerationRequest
-    from cnet_app.settings import Settings
-
-    engine = create_engine(Settings(base="embedded", device="cpu"))
-    times: dict[str, float] = {}
-    base = _timed(times, "load", lambda: engine.load_base("embedded"))
-    controlnet = _timed(times, "load", lambda: engine.load_controlnet("embedded_canny", base))
-    unit = _timed(times, "map", lambda: build_unit(annotate("canny", "canny", data.astronaut())))
-    request = GenerationRequest(units=(unit,), prompt="a poster in ocean colours", num_images=num_images)
-    for index in range(num_images):
-        own = request.only_picture(index)
-
-        def make(own: GenerationRequest = own) -> object:
-            return engine.generate(base, [controlnet], own, on_step=lambda step: None, cancelled=lambda: False)
-
-        _timed(times, "pictures", make)
-    times["a_picture"] = times["pictures"] / num_images
-    times["total"] = times["load"] + times["map"] + times["pictures"]
-    return times
-
-
-def _timed(times: dict[str, float], name: str, work: Callable[[], Any]) -> Any:
-    started = time.perf_counter()
-    result = work()
-    times[name] = times.get(name, 0.0) + time.perf_counter() - started
-    return result
-
-
-def main() -> None:
-    """Measure and print."""
+def build_parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--tiny", action="store_true", help="miniatures, in seconds; prints, and writes nothing")
     parser.add_argument(
-        "--num-images", metavar="N", type=int, default=4, help="pictures to make (default: %(default)s)"
+        "--repeats", metavar="N", type=_pairs, default=7, help="timed pairs; 0 only counts (default: %(default)s)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    args = parser.parse_args()
-    times = {"cores": float(os.cpu_count() or 0), "page": seconds_to_page()} | generation_times(args.num_images)
-    rounded = {name: round(value, 2) for name, value in times.items()}
-    print(json.dumps(rounded) if args.json else "\n".join(f"{name:10} {value:8.2f}" for name, value in rounded.items()))
+    parser.add_argument(
+        "--only", metavar="NAME", nargs="+", choices=names(), default=names(), help=f"some of: {', '.join(names())}"
+    )
+    return parser
+
+
+def _pairs(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def run(only: Sequence[str], repeats: int, tiny: bool) -> report.Figures:
+    """The figures of the measurements named, told as they come."""
+    waits = measure_waits() if WAITS in only and not tiny else None
+    if not set(only) - {WAITS}:
+        return report.Figures(waits=waits)
+    models = miniature() if tiny else full_size()
+    effect = control_effect(models)
+    assert effect > LEAST_EFFECT, f"The map changes predictions by {effect:.2%} only."
+    bench, results = Bench(models), list[Result]()
+    for arm in create_arms(models.size, default=choose_device("cpu")[1]):
+        if arm.id in only:
+            print(f"{arm.id} …", file=sys.stderr, flush=True)
+            results.append(bench.measure(arm, repeats))
+    return report.Figures(tuple(results), waits)
+
+
+def measure_waits() -> report.Waits:
+    """From the app's start to its page, and from a photo to pictures."""
+    seconds = {"page": seconds_to_page()} | generation_times()
+    return report.Waits(seconds, os.getloadavg()[0], this_machine())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; 1 where a gate does not hold."""
+    args = build_parser().parse_args(arguments)
+    measured = run(args.only, args.repeats, args.tiny)
+    print("\n\n".join(report.sections(measured)))
+    if not args.tiny:
+        report.save(measured if set(args.only) == set(names()) else report.load().updated(measured))
+    failed = [result.title for result in measured.results if not result.holds]
+    for title in failed:
+        print(f"A gate does not hold: {title}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The times a user waits for: the app's start to its page, and a photo to four pictures of the embedded model."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 120.0
+"""Seconds after which a start counts as failed."""
+
+
+def seconds_to_page() -> float:
+    """From starting app.py to a whole page."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "app.py", "--port", str(port), "--output-dir", folder]
+        app = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            while time.perf_counter() - started < PATIENCE:
+                if _answers(f"http://127.0.0.1:{port}/"):
+                    return time.perf_counter() - started
+                time.sleep(0.05)
+        finally:
+            app.terminate()
+            app.wait()
+    raise SystemExit(f"The app gave no page within {PATIENCE:g} s.")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as page:
+            return page.status == 200 and len(page.read()) > 0
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def generation_times(num_images: int = 4) -> dict[str, float]:
+    """The astronaut's edges steer pictures of the embedded model: seconds for each part."""
+    from skimage import data
+
+    from cnet_app.annotate import annotate, build_unit
+    from cnet_app.jobs.engine import create_engine
+    from cnet_app.requests import GenerationRequest
+    from cnet_app.settings import Settings
+
+    engine = create_engine(Settings(base="embedded", device="cpu"))
+    times: dict[str, float] = {}
+    base = _timed(times, "load", lambda: engine.load_base("embedded", None))
+    controlnet = _timed(times, "load", lambda: engine.load_controlnet("embedded_canny", base))
+    unit = _timed(times, "map", lambda: build_unit(annotate("canny", "canny", data.astronaut())))
+    request = GenerationRequest(units=(unit,), prompt="a poster in ocean colours", num_images=num_images)
+    for index in range(num_images):
+        own = request.only_picture(index)
+
+        def make(own: GenerationRequest = own) -> object:
+            return engine.generate(base, [controlnet], own, on_step=_ignore, on_note=_ignore, cancelled=lambda: False)
+
+        _timed(times, "pictures", make)
+    times["a_picture"] = times["pictures"] / num_images
+    times["total"] = times["load"] + times["map"] + times["pictures"]
+    return times
+
+
+def _ignore(_: object) -> None:
+    """Nobody is told."""
+
+
+def _timed(times: dict[str, float], name: str, work: Callable[[], Any]) -> Any:
+    started = time.perf_counter()
+    result = work()
+    times[name] = times.get(name, 0.0) + time.perf_counter() - started
+    return result
