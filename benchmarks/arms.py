@@ -61,7 +61,7 @@ def create_arms(size: int, steps: int = STEPS, default: torch.dtype = torch.floa
             id="early_end",
             title="Control ends half-way (`control_guidance_end` 0.5)",
             **both({"control_guidance_end": 0.5}),
-            gates=(Gate("controlnet calls", 0.5), Gate("flops", 0.875)),
+            gates=(Gate("controlnet calls", 0.5), Gate("denoising flops", 0.875)),
             timed=True,
         ),
         Arm(
@@ -91,7 +91,7 @@ def create_arms(size: int, steps: int = STEPS, default: torch.dtype = torch.floa
             title="`control_mode` unbalanced: the prompt's side alone",
             ours=Job("ours", request({"control_mode": "unbalanced"})),
             reference=peer,
-            gates=(Gate("controlnet rows", 0.5), Gate("flops", 0.875)),
+            gates=(Gate("controlnet rows", 0.5), Gate("denoising flops", 0.875)),
             compare="",
         ),
     )

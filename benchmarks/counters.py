@@ -25,7 +25,10 @@ class Counted:
     """Filled while the run goes on."""
 
     counts: Counter[str] = field(default_factory=lambda: Counter[str]())
-    """"flops" in all, and for each part, as in "unet calls": calls, rows (the calls' batch sizes, summed) and flops."""
+    """"flops" in all; for each part, as in "unet calls": calls, rows (the calls' batch sizes, summed) and flops.
+
+    "denoising flops" are all but the text encoder's and the decoder's: what grows with the steps.
+    """
     latents: list[Tensor] = field(default_factory=lambda: list[Tensor]())
     """(B, C, h, w) each, as they reached the decoder."""
 
@@ -49,7 +52,9 @@ def counting(models: Models) -> Generator[Counted]:
     try:
         with flops:
             yield counted
-        counted.counts["flops"] = flops.get_total_flops()
+        counts = counted.counts
+        counts["flops"] = flops.get_total_flops()
+        counts["denoising flops"] = counts["flops"] - counts["text flops"] - counts["vae flops"]
     finally:
         for hook in hooks:
             hook.remove()

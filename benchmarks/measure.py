@@ -54,9 +54,14 @@ class Result:
     machine: Machine
 
     @property
+    def is_equal(self) -> bool:
+        """Where equality is due."""
+        return (self.latent_difference or 0.0) <= TOLERANCE
+
+    @property
     def holds(self) -> bool:
-        """Every gate, and equality where it is due."""
-        return all(gate.holds for gate in self.gates) and (self.latent_difference or 0.0) <= TOLERANCE
+        """Every gate, and equality."""
+        return all(gate.holds for gate in self.gates) and self.is_equal
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ Diffusion 1.5 with a ControlNet at full size (random weights, which are as fast 
 256 x 256 pixels, 8 steps, guidance 7.5, float32 where nothing else is said, text encoding and decoding included. Calls and
 FLOPs are what counts: no other load on the machine changes them. `make bench` fails where a gate does not hold."""
 COUNTERS = """\
-Calls x batch size, ours / the reference's where they differ; a gate is a ratio of the two."""
+Calls x batch size, ours / the reference's where they differ; a gate is a ratio of the two. Denoising is all but text encoding
+and decoding."""
 TIMES = """\
 Medians over pairs of runs in the order A B B A, and the median of the pairs' ratios with its bootstrap 95 % interval."""
 LEFT_OUT = """\
@@ -163,14 +164,14 @@ def _both(ours: str, reference: str) -> str:
 def _verdict(gate: Verdict) -> str:
     part, _, what = gate.counter.rpartition(" ")
     what = "FLOPs" if what == "flops" else what
-    name = f"{PART_TITLES[part]} {what}" if part else what
+    name = f"{PART_TITLES.get(part, part.capitalize())} {what}" if part else what
     return f"{name} {gate.ratio:.3f} ≤ {gate.at_most:.3f} {'holds' if gate.holds else '**fails**'}"
 
 
 def _pictures(result: Result) -> str:
     if result.latent_difference is not None:
         apart = f"latents {result.latent_difference:.0e} apart"
-        return f"equal, {apart}" if result.holds else f"**{apart}**"
+        return f"equal, {apart}" if result.is_equal else f"**{apart}**"
     return "another is meant" if result.psnr is None else f"PSNR {result.psnr:.1f} dB"
 
 

@@ -72,6 +72,7 @@ def test_every_flop_belongs_to_a_part_and_attention_is_among_them(models: Models
         parts = sum(counts[f"{part} flops"] for part in ("unet", "controlnet", "text", "vae"))
         outside = counts["flops"] - parts - (counts["hint flops"] if counts is early_end.ours else 0)
         assert 0 <= outside < 0.001 * counts["flops"]  # the decoder's entry
+        assert counts["denoising flops"] == counts["flops"] - counts["text flops"] - counts["vae flops"]
     q = torch.zeros(1, 2, 8, 4)
     with counting(models) as counted, torch.inference_mode():
         torch.nn.functional.scaled_dot_product_attention(q, q, q)
@@ -169,12 +170,15 @@ def result(id: str, **values: Any) -> Result:
 
 
 def test_the_document_shows_what_was_measured() -> None:
-    failing = result("b", gates=(Verdict("flops", 1.0, 1.25),), latent_difference=None, psnr=41.26, note="It is so.")
+    gates = Verdict("flops", 1.0, 1.25), Verdict("denoising flops", 0.875, 0.865)
+    failing = result("b", gates=gates, latent_difference=None, psnr=41.26, note="It is so.")
+    apart = result("c", latent_difference=0.02)
     waits = Waits({"page": 3.456}, 1.0, this_machine())
-    text = report.render(Figures((result("a", wall=wall(steal=0.08)), failing), waits))
+    text = report.render(Figures((result("a", wall=wall(steal=0.08)), failing, apart), waits))
     for part in (
         "| Title of a | diffusers | 8x2 | 4x2 / 8x2 | 0 | 0 | 0 | 4.44 | ControlNet calls 0.500 ≤ 0.500 holds | equal, latents 2e-06 apart |",
-        "FLOPs 1.250 ≤ 1.000 **fails** | PSNR 41.3 dB |",
+        "FLOPs 1.250 ≤ 1.000 **fails**; Denoising FLOPs 0.865 ≤ 0.875 holds | PSNR 41.3 dB |",
+        "holds | **latents 2e-02 apart** |",
         "Title of b: It is so.",
         "| 2.0 | 2.0 | 1.000 | 0.500 to 2.000 | 3 | 2.0 | 8.0% | no: steal 8% > 5% |",
         "| page | 3.46 |",
