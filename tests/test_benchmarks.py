@@ -24,9 +24,6 @@ from benchmarks.wall import Wall, time_pairs
 STEPS = 2
 ARMS = {arm.id: arm for arm in create_arms(64, STEPS)}
 
-WAITING = pytest.mark.xfail(reason="the loop does not know residual_interval yet")
-NOT_YET = {"reuse_2": WAITING, "reuse_3": WAITING}
-
 
 @pytest.fixture(scope="module")
 def models() -> Models:
@@ -94,7 +91,7 @@ def test_a_job_that_several_arms_need_runs_once_under_the_counters(bench: Bench,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arm", [pytest.param(arm, marks=NOT_YET.get(id, ()), id=id) for id, arm in ARMS.items()])
+@pytest.mark.parametrize("arm", [pytest.param(arm, id=id) for id, arm in ARMS.items()])
 def test_gates_hold_on_miniatures(bench: Bench, arm: Arm) -> None:
     result = bench.measure(arm, pairs=0)
     assert result.holds, result.gates
