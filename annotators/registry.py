@@ -8,15 +8,18 @@ from annotators.base import Annotator, InputError
 from annotators.canny import Canny
 from annotators.depth import Midas
 from annotators.embedded import DepthEmbedded, NormalEmbedded, OpenPoseEmbedded, SegmentationEmbedded, SoftEdgeEmbedded
+from annotators.inpaint import Inpaint
 from annotators.normal import NormalBAE
 from annotators.openpose import OpenPose
 from annotators.scribble import ScribbleHED, ScribbleXDoG
 from annotators.segmentation import ADE20K
 from annotators.softedge import HED, SoftEdgeGradient
+from annotators.tile import Tile
 
 ANNOTATORS: tuple[type[Annotator], ...] = (
     Canny, HED, SoftEdgeGradient, SoftEdgeEmbedded, OpenPose, OpenPoseEmbedded, Midas, DepthEmbedded, NormalBAE,
-    NormalEmbedded, ADE20K, SegmentationEmbedded, ScribbleXDoG, ScribbleHED,
+    NormalEmbedded, ADE20K, SegmentationEmbedded, ScribbleXDoG, ScribbleHED, Tile,
+    Inpaint,
 )  # fmt: skip
 
 

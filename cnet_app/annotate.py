@@ -17,7 +17,7 @@ from annotators.base import parameters as declared_parameters
 from annotators.images import ResizeMode, check_size, resize
 from annotators.maps import ADE20K_PALETTE, is_blank
 from annotators.registry import annotator as annotator_class
-from cnet_app.conditions import condition
+from cnet_app.conditions import CONDITIONS, condition
 from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, encode_png
 from models.weights import find
@@ -33,6 +33,10 @@ _BLANK = {
     "depth": "The depth is the same everywhere: the map steers nothing; take a photo with near and far things.",
     "normal": "The surface is flat everywhere: the map steers nothing; take a photo with more relief.",
     "segmentation": "Everything is of one class: the map steers no shape; take a photo with several things in it.",
+    **dict.fromkeys(
+        (row.id for row in CONDITIONS if row.pictorial),
+        "The picture has one colour only and steers nothing; take another.",
+    ),
 }
 _BLANK_LINES = (
     "No edges were found: the map is empty and steers nothing; lower the thresholds or take a photo with more contrast."
@@ -151,6 +155,8 @@ def _doubt(condition_id: str, control_image: Image) -> str | None:
     """What may be wrong with a map of the user's own, and what to do."""
     if is_blank(control_image):
         return "The map has one colour only and steers nothing; choose another, or an annotator to make one of a photo."
+    if condition(condition_id).pictorial:
+        return None
     coloured = float(np.ptp(control_image, axis=2).mean()) > 12
     wrong = ""
     if condition_id in LINES:

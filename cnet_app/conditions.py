@@ -28,8 +28,10 @@ class Condition:
     """How a result is held against its map: a name of cnet_app.fidelity.MEASURES."""
     canvas: bool = False
     """Offers a canvas to draw on beside the photo."""
+    pictorial: bool = False
+    """The map is a picture, not lines, depths or labels."""
     masked: bool = False
-    """The map is the picture itself without what the request's inpaint_mask covers."""
+    """The map is the picture to start from, without what the request's inpaint_mask covers."""
 
 
 def _row(
@@ -41,6 +43,8 @@ def _row(
     example_prompt: str,
     measure: str,
     canvas: bool = False,
+    pictorial: bool = False,
+    masked: bool = False,
     **controlnets: str,
 ) -> Condition:
     return Condition(
@@ -53,6 +57,8 @@ def _row(
         example_prompt=example_prompt,
         measure=measure,
         canvas=canvas,
+        pictorial=pictorial,
+        masked=masked,
     )
 
 
@@ -91,6 +97,16 @@ CONDITIONS: tuple[Condition, ...] = (
         "scribble", "Scribble", "A rough drawing: draw it here or take the outlines of a photo.",
         "scribble_xdog scribble_hed", "chelsea", "a stained glass window in fire colours", "edge_f1", canvas=True,
         embedded="embedded_scribble", sd15="control_v11p_sd15_scribble", sd21="controlnet_sd21_scribble", sdxl="controlnet_scribble_sdxl",
+    ),
+    _row(
+        "tile", "Tile", "The picture itself: its detail is painted anew, at twice the size and more.",
+        "tile", "coffee", "a cup of coffee on a wooden table", "ms_ssim", pictorial=True,
+        sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
+    ),
+    _row(
+        "inpaint", "Inpaint", "What is around a hole: a painted mask is filled so that it fits in.",
+        "inpaint", "astronaut", "an astronaut in front of a flag", "ms_ssim", pictorial=True, masked=True,
+        sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
     ),
 )  # fmt: skip
 

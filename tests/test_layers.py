@@ -39,6 +39,7 @@ FLOORS = {
     "cnet_app.requests": 4,
     "cnet_app.recipe": 4,
     "cnet_app.annotate": 5,
+    "cnet_app.upscale": 5,
     "cnet_app.diffusion": 5,
     "cnet_app.fidelity": 5,
     "cnet_app.world": 5,

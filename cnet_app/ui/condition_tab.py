@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from annotators.base import Image
+from annotators.images import load_image
 from cnet_app.annotate import Annotated, annotate, build_unit
 from cnet_app.conditions import Condition
 from cnet_app.requests import GenerationRequest
@@ -26,6 +27,7 @@ from cnet_app.ui.generation_form import (
 )
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Output, Studio, build_buttons, build_output, connect
+from models.catalog import TITLES
 
 HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 FOLLOWING: dict[str, Any] = HIDDEN | {
@@ -44,7 +46,7 @@ class ConditionTab:
         with gr.Row(elem_classes="desk"):
             with gr.Column(scale=6, min_width=320, elem_classes="inputs"):
                 with gr.Row(equal_height=True, elem_classes="lead-row"):
-                    gr.HTML(f"<p>{row.help}</p>", elem_classes="lead", padding=False)
+                    gr.HTML(f"<p>{row.help}{_needs(row)}</p>", elem_classes="lead", padding=False)
                     example = gr.Button(
                         "Try the example", size="sm", scale=0, min_width=150, elem_id=f"{row.id}-example"
                     )
@@ -94,7 +96,7 @@ class ConditionTab:
         count = 1 + bool(self.canvas) + len(self.annotator.components)
         source, unit, form = values[:count], values[count : count + len(self.unit)], values[count + len(self.unit) :]
         settings = dict(zip(self.form.fields, form, strict=True))
-        annotated = self._annotate(source, settings["width"], settings["height"])
+        annotated = self._annotate(source, settings["width"], settings["height"], common.get("initial_image"))
         return self.form.request(form, common, [build_unit(annotated, **unit_options(self.unit, unit))])
 
     def _show_map(self, *values: Any) -> Iterator[tuple[Any, str]]:
@@ -119,14 +121,24 @@ class ConditionTab:
         photo, *rest = source
         return bool(rest[0]) if self.canvas and rest[1] == DRAWING else bool(photo)
 
-    def _annotate(self, source: Sequence[Any], width: int, height: int) -> Annotated:
-        """The map of what the form shows."""
+    def _annotate(self, source: Sequence[Any], width: int, height: int, started: bytes | None = None) -> Annotated:
+        """The map of what the form shows, or where it has to be that of the picture to start from."""
         photo, *rest = source
         drawing = rest.pop(0) if self.canvas else None
         annotator, parameters = self.annotator.read(rest)
         drawn = rest[0] == DRAWING
-        image = read_drawing(drawing) if drawn else read_photo(photo)
+        if self._row.masked and started:
+            image = load_image(started)
+        else:
+            image = read_drawing(drawing) if drawn else read_photo(photo)
         return annotate(self._row.id, annotator, image, parameters or None, *checked_size(width, height))
+
+
+def _needs(row: Condition) -> str:
+    """For which bases there is no ControlNet of this kind, said before it is missed."""
+    if "embedded" in row.controlnets:
+        return ""
+    return f" Needs {' or '.join(title for family, title in TITLES.items() if family in row.controlnets)} as the base model."
 
 
 def build_condition_tab(studio: Studio, row: Condition) -> ConditionTab:

@@ -16,9 +16,10 @@ from cnet_app.errors import InputError
 from cnet_app.jobs.store import Record
 from cnet_app.recipe import read_request
 from cnet_app.requests import MAX_PROMPT, REQUEST_LIMITS, GenerationRequest
-from cnet_app.ui.controls import parameter_input, photo_input
+from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.studio import Studio, build_buttons, build_output, connect
+from cnet_app.upscale import FACTOR, upscale_request
 from models.local import FOLDERS, local_files
 from models.own import known_rows
 
@@ -46,7 +47,9 @@ def build_history_tab(studio: Studio) -> None:
             with gr.Row():
                 seed = parameter_input("seed", REQUEST_LIMITS["seed"], elem_id=f"{NAME}-seed")
                 num_images = parameter_input("num_images", REQUEST_LIMITS["num_images"], elem_id=f"{NAME}-num_images")
-            output = build_output(NAME, build_buttons(NAME, "Make it again"))
+            buttons = build_buttons(NAME, "Make it again")
+            larger = gr.Button(f"Make the picture {FACTOR.default:g} times as large", elem_id=f"{NAME}-upscale")
+            output = build_output(NAME, buttons)
     recipe = gr.State(None)
     paths = gr.State([])
     shown = [recipe, recipe_text, prompt, seed, num_images]
@@ -75,11 +78,16 @@ def build_history_tab(studio: Studio) -> None:
             _check_known(wanted)
         return wanted
 
+    def upscaled(common: dict[str, Any], path: str | None, words: str) -> GenerationRequest:
+        fields = {name: common[name] for name in ("base", "vae", "loras")}
+        return upscale_request(read_photo(path), float(FACTOR.default), prompt=words, **fields)
+
     picture.change(load_picture, picture, shown, **HIDDEN)
     jobs.input(load_job, jobs, shown, **HIDDEN)
     made.select(choose, paths, picture, **HIDDEN)
     tab.select(refresh, None, [jobs, made, paths], **HIDDEN)
     connect(studio, output, [output.generate.click], [recipe, prompt, seed, num_images], request)
+    connect(studio, output, [larger.click], [picture, prompt], upscaled)
 
 
 def recipe_html(request: GenerationRequest) -> str:

@@ -199,7 +199,7 @@ def test_the_history_makes_a_picture_again(studio: StudioPage, photo: Path, outp
 def test_every_example_runs_at_once(studio: StudioPage) -> None:
     from cnet_app.conditions import CONDITIONS
 
-    for row in CONDITIONS:
+    for row in (row for row in CONDITIONS if "embedded" in row.controlnets):
         studio.open_tab(row.title)
         studio.at(f"{row.id}-example").click()
         studio.wait_status(row.id, "done")
