@@ -34,6 +34,7 @@ from cnet_app.errors import InputError
 from cnet_app.requests import GenerationRequest, encode_png
 from models.catalog import Family
 from models.loader import Base
+from models.tiny import tiny_base
 from tests.diffusion.conftest import control_map, request_for, unit
 
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
@@ -112,6 +113,10 @@ def theirs(base: Base, nets: Sequence[ControlNetModel], request: GenerationReque
         arguments |= {"image": _picture(request.initial_image), "strength": request.strength}
     if request.inpaint_mask:
         arguments["mask_image"] = _picture(request.inpaint_mask)
+        if request.units[0].condition == "inpaint":
+            known = np.moveaxis(request.units[0].pixels / 255, 2, 0)
+            known[:, np.asarray(_picture(request.inpaint_mask).convert("L")) > 127] = -1
+            arguments["control_image"] = torch.tensor(known[None], dtype=torch.float32)
     if not many:
         arguments["controlnet_conditioning_scale"] = request.units[0].conditioning_scale
 
@@ -200,6 +205,33 @@ def test_inpainting(
 ) -> None:
     given = {"initial_image": PHOTO, "inpaint_mask": HALF, "strength": strength, "guidance_scale": 3}
     assert_equal(monkeypatch, bases[family], nets[family][:1], request_for(unit(), **given))
+
+
+def test_an_inpainting_controlnet_reads_minus_one_where_the_mask_is(
+    monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets
+) -> None:
+    given = {"initial_image": PHOTO, "inpaint_mask": HALF, "guidance_scale": 3}
+    filling = unit(condition="inpaint", control_image=PHOTO)
+    assert_equal(monkeypatch, bases["sd15"], nets["sd15"][:1], request_for(filling, **given))
+    with pytest.raises(InputError, match="inpaint needs an inpaint_mask"):
+        generate(bases["sd15"], nets["sd15"][:1], request_for(filling))
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_an_inpainting_base_sees_mask_and_known_part(
+    monkeypatch: pytest.MonkeyPatch, nets: Nets, family: Family, strength: float
+) -> None:
+    base = tiny_base(family, in_channels=9)
+    given = {"initial_image": PHOTO, "inpaint_mask": HALF, "strength": strength, "guidance_scale": 3}
+    assert_equal(monkeypatch, base, nets[family][:1], request_for(unit(), **given))
+
+
+def test_an_inpainting_base_without_a_mask_makes_all_anew(nets: Nets) -> None:
+    base = tiny_base("sd15", in_channels=9)
+    free, started = request_for(unit()), request_for(unit(), initial_image=PHOTO, strength=0.5)
+    pictures = [generate(base, nets["sd15"][:1], request)[0] for request in (free, started)]
+    assert (pictures[0] != pictures[1]).any()
 
 
 @pytest.mark.parametrize("family", ["embedded", "sd15"])
