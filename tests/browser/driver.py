@@ -45,6 +45,18 @@ class StudioPage:
         """Until the app itself has put the brush in the hand."""
         expect(self.at(elem_id).locator("button.highlight[aria-label=Brush]")).to_be_visible()
 
+    def stroke(self, elem_id: str, start: float, end: float) -> None:
+        """A level stroke through the middle of an editor's canvas, between fractions of its width."""
+        sheet = self.at(elem_id).locator("canvas").first
+        expect(sheet).to_be_visible()
+        box = sheet.bounding_box()
+        assert box
+        middle = box["y"] + box["height"] / 2
+        self.page.mouse.move(box["x"] + box["width"] * start, middle)
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + box["width"] * end, middle, steps=10)
+        self.page.mouse.up()
+
     def choose(self, elem_id: str, title: str) -> None:
         """From a dropdown."""
         self.at(elem_id).locator("input").click()

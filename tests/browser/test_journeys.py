@@ -63,16 +63,9 @@ def test_photo_to_map_to_pictures_to_a_download_that_remakes_itself(
 
 def test_a_scribble_is_drawn_with_the_brush_in_the_hand(studio: StudioPage, output_dir: Path) -> None:
     studio.open_tab("Scribble")
-    sheet = studio.at("scribble-canvas").locator("canvas").first
-    expect(sheet).to_be_visible()
+    expect(studio.at("scribble-canvas").locator("canvas").first).to_be_visible()
     studio.wait_brush("scribble-canvas")
-    box = sheet.bounding_box()
-    assert box
-    middle = box["y"] + box["height"] / 2
-    studio.page.mouse.move(box["x"] + box["width"] * 0.32, middle)
-    studio.page.mouse.down()
-    studio.page.mouse.move(box["x"] + box["width"] * 0.68, middle, steps=10)
-    studio.page.mouse.up()
+    studio.stroke("scribble-canvas", 0.32, 0.68)
     studio.wait_map("scribble-map")
     shorten(studio, "scribble")
     studio.generate("scribble")
@@ -82,6 +75,27 @@ def test_a_scribble_is_drawn_with_the_brush_in_the_hand(studio: StudioPage, outp
     assert control[:, width // 3 : 2 * width // 3].any(axis=0).all()
     assert not control[: height // 4].any()
     assert not control[:, : width // 8].any()
+
+
+def test_what_a_painted_mask_leaves_out_stays_as_it_was(studio: StudioPage, photo: Path, output_dir: Path) -> None:
+    studio.at("start").locator("button").first.click()
+    studio.upload("start-picture", photo)
+    studio.wait_brush("start-picture")
+    studio.stroke("start-picture", 0.45, 0.55)
+    studio.upload("canny-photo", photo)
+    studio.wait_map("canny-map")
+    shorten(studio, "canny")
+    studio.generate("canny")
+    studio.wait_status("canny", "done")
+    request = read_request(newest(output_dir))
+    assert request.initial_image is not None and request.inpaint_mask is not None
+    assert np.array_equal(load_image(request.initial_image), load_image(photo))
+    new = load_image(request.inpaint_mask)[..., 0] > 127
+    assert new[128].any() and not new[:64].any() and not new[-64:].any()
+    if REAL:
+        picture = load_image(newest(output_dir))
+        assert (picture[~new] == load_image(photo)[~new]).all()
+        assert (picture[new] != load_image(photo)[new]).any()
 
 
 def test_compose_joins_maps(studio: StudioPage, output_dir: Path, tmp_path: Path) -> None:
