@@ -11,7 +11,7 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnet_app.training.common import Training, learning_rate, load_checkpoint, logger
+from cnet_app.training.common import Training, half_where_fast, learning_rate, load_checkpoint, logger
 from cnet_app.training.dataset import Dataset
 
 LATENT_CHANNELS = 16
@@ -116,7 +116,7 @@ def train_autoencoder(
     for step in training.steps(steps, deadline):
         rng = np.random.default_rng((seed, step))
         images = random_crops(datasets[step % len(datasets)], rng, batch_size, crop)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_where_fast("cpu"):
             latents = encode(vae, images)
             noisy = latents + NOISE * torch.randn_like(latents)
             output = decode(vae, noisy)

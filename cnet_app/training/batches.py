@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnet_app.training.autoencoder import LATENT_CHANNELS, encode, to_tensor
+from cnet_app.training.common import half_where_fast
 from cnet_app.training.dataset import MAPS, Dataset
 from cnet_app.training.grounding import shape_masks
 
@@ -50,7 +51,7 @@ def encode_dataset(vae: AutoencoderTiny, dataset: Dataset, path: Path, batch_siz
     latents = np.empty((len(dataset), LATENT_CHANNELS, side, side), np.float16)
     for start in range(0, len(dataset), batch_size):
         images = to_tensor(dataset.images[start : start + batch_size])
-        with torch.autocast(images.device.type, torch.bfloat16):
+        with half_where_fast(images.device.type):
             latents[start : start + batch_size] = encode(vae, images).float().numpy()
     np.save(path, latents)
     return latents

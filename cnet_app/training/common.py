@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cnet_app.training.optimizer import Optimizer
+from models.speed import cpu_multiplies_bfloat16
 
 
 class AveragedWeights:
@@ -29,6 +30,11 @@ class AveragedWeights:
         weight = 1 - min(self.decay, (step + 1) / (step + 10))
         for old, new in zip(self.module.parameters(), module.parameters(), strict=True):
             old.lerp_(new, weight)
+
+
+def half_where_fast(device_type: str) -> torch.autocast:
+    """bfloat16 for the networks that run inside, but on a CPU that has no instructions for it, where float32 is faster."""
+    return torch.autocast(device_type, torch.bfloat16, enabled=device_type != "cpu" or cpu_multiplies_bfloat16())
 
 
 def learning_rate(step: int, steps: int, peak: float, floor: float = 0.05) -> float:

@@ -21,7 +21,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from cnet_app.diffusion.control import with_encoded_hint
 from cnet_app.training.batches import Batch, draw_batch, having
-from cnet_app.training.common import Training, learning_rate, logger
+from cnet_app.training.common import Training, half_where_fast, learning_rate, logger
 from cnet_app.training.dataset import Dataset, batches
 from cnet_app.training.grounding import grounding_loss, shape_words
 from cnet_app.training.networks import create_controlnet, create_scheduler, create_unet, open_zero_convolutions
@@ -121,7 +121,7 @@ def diffusion_losses(
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = scheduler.get_velocity(latents, noise, timesteps)
     gate = (torch.rand(count, 1, 1, 1) >= no_control).float()
-    with torch.autocast(noisy.device.type, torch.bfloat16):
+    with half_where_fast(noisy.device.type):
         output = networks.predict(noisy, timesteps, ids, batch.hints, gate)
     words, masks = shape_words(tokenizer, ids).repeat(DRAWS, 1, 1), batch.masks.repeat(DRAWS, 1, 1, 1)
     return F.mse_loss(output.float(), target), grounding_loss(networks, words, masks * gate)

@@ -16,7 +16,7 @@ from annotators.maps import ADE20K_PALETTE, POSE_COLOURS
 from annotators.scene_net import HEAT_SIGMA, HEAT_STRIDE, SceneMaps, SceneNet, segment_targets
 from cnet_app.training.autoencoder import to_tensor
 from cnet_app.training.batches import having
-from cnet_app.training.common import Training, learning_rate, logger
+from cnet_app.training.common import Training, half_where_fast, learning_rate, logger
 from cnet_app.training.dataset import Dataset, batches
 from cnet_app.world import clouded
 
@@ -53,7 +53,7 @@ def train_scene_net(
     log = logger(directory / "scene_net.jsonl")
     for step in training.steps(steps, deadline):
         images, targets = scene_batch(dataset, usable[next(order)], np.random.default_rng((seed, step)))
-        with torch.autocast(images.device.type, torch.bfloat16):
+        with half_where_fast(images.device.type):
             maps = network(images)
         losses = map_losses(SceneMaps(*(m.float() for m in maps)), targets)
         training.learn(cast(Tensor, sum(losses.values())), learning_rate(step, steps, peak_rate))

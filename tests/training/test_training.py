@@ -112,6 +112,7 @@ def test_latents_start_as_a_thumbnail() -> None:
         assert decode(vae, latents).shape == image.shape
 
 
+@pytest.mark.slow
 def test_a_fresh_controlnet_is_silent_and_the_base_stays_locked(
     dataset: Dataset, latents: np.ndarray, tmp_path: Path
 ) -> None:
