@@ -31,6 +31,9 @@ def test_flags_win_over_the_environment_and_both_over_defaults() -> None:
         ([], {"CNET_PORT": "many"}),
         ([], {"CNET_OFFLINE": "perhaps"}),
         (["--max-upload-mb", "0"], {}),
+        (["--speed", "fast"], {}),
+        (["--model-memory-gb", "-1"], {}),
+        ([], {"CNET_MODEL_MEMORY_GB": "much"}),
     ],
 )
 def test_a_wrong_value_is_one_sentence_and_exit_code_2(

@@ -55,13 +55,17 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
             same = wanted == base_values(studio.first_defaults)
             return [line, *(gr.skip() if same else value for _ in forms for value in wanted)]
 
+        def unload() -> None:
+            runner.unload()
+            gr.Info("The models are let go; the next picture loads what it needs.")
+
         hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         of_base = [field for form in forms for field in form.of_base]
         app.load(tell_base, None, [base_line, *of_base], concurrency_limit=None, **hidden)
         app.load(list_models, None, [*panel.choices, *controlnets.values()], queue=False, **hidden)
         panel.fields["base"].input(fit_base, panel.fields["base"], of_base, **hidden)
         panel.connect([form.fields for form in forms], hidden)
-        panel.unload.click(runner.unload, None, None, **hidden)
+        panel.unload.click(unload, None, None, **hidden)
     return app.queue(max_size=200, default_concurrency_limit=8, api_open=False)
 
 
