@@ -18,6 +18,8 @@ from torch import nn
 VALUES_PER_PIXEL_DECODED, VALUES_PER_PIXEL_DENOISED = 1000, 400
 """Numbers alive at once, over the pixels of the picture. Measured on full-size Stable Diffusion 1.5: the autoencoder's
 decoder at 256 to 768 px, the U-Net at 256 and 512 px with both sides of guidance."""
+TILE, STEP = 512, 8
+"""Pixels of a tile's side, whatever a config says; pixels to a latent."""
 RESERVE = 300_000_000
 """Bytes that are never planned for: the device's own needs."""
 
@@ -71,13 +73,19 @@ def choose_rung(device: torch.device, free: int, weights: dict[str, int], pixels
 
 def needed_bytes(rung: Rung, weights: dict[str, int], pixels: int, value_bytes: int) -> int:
     """Of the device, at the worst moment."""
-    decoded = min(pixels, 512 * 512) if rung.tiles_vae else pixels
+    decoded = min(pixels, TILE**2) if rung.tiles_vae else pixels
     decoding = decoded * VALUES_PER_PIXEL_DECODED * value_bytes
     denoising = pixels * VALUES_PER_PIXEL_DENOISED * value_bytes
     if not rung.rests_on_cpu:
         return sum(weights.values()) + max(decoding, denoising)
     denoiser = 0 if rung.layer_by_layer else weights["denoiser"]
     return max(weights["text"], denoiser + denoising, weights["vae"] + decoding)
+
+
+def tile(vae: Any) -> None:
+    """From now on the autoencoder works through tiles of TILE px; a picture that is no larger is not cut."""
+    vae.enable_tiling()
+    vae.tile_sample_min_size, vae.tile_latent_min_size = TILE, TILE // STEP
 
 
 def module_bytes(modules: Iterable[nn.Module]) -> int:

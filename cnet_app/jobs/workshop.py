@@ -46,7 +46,7 @@ class Workshop:
         base = loader.load_base(id, "cpu", self._dtype)
         base = dataclasses.replace(base, device=self._device, rung=rung or self._first_rung(base))
         if base.rung.tiles_vae:
-            base.vae.enable_tiling()
+            memory.tile(base.vae)
         self._settle(tune(base.unet, self._settings.speed), base.rung, by_layer=True)
         for network in (base.vae, *base.text_encoders):
             self._settle(network, base.rung)
@@ -62,7 +62,7 @@ class Workshop:
         """Another autoencoder for a base."""
         vae = loader.load_vae(id, base.family, "cpu", base.dtype)
         if base.rung.tiles_vae:
-            vae.enable_tiling()
+            memory.tile(vae)
         self._settle(vae, base.rung)
         return vae
 
