@@ -1,0 +1,97 @@
+"""Ways to less memory and time: those that must keep the picture, and those that may change it a little."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import ControlNetModel
+from numpy.typing import NDArray
+
+from cnet_app.diffusion.pipeline import generate
+from models import loader
+from models.catalog import Family
+from models.loader import Base, choose_device
+from models.memory import LADDER, Rung, offload_layers
+from models.speed import tune
+from tests.diffusion.conftest import request_for, unit
+
+Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
+REQUEST = request_for(unit(), guidance_scale=3)
+
+
+def picture(base: Base, net: Any, **values: Any) -> NDArray[np.uint8]:
+    return generate(base, [net], replace(REQUEST, **values))[0]
+
+
+@pytest.mark.parametrize("rung", LADDER, ids=lambda rung: rung.id)
+def test_no_rung_changes_the_picture(bases: dict[Family, Base], nets: Nets, rung: Rung) -> None:
+    base, net = bases["sd15"], nets["sd15"][0]
+    unet, control = copy.deepcopy(base.unet), copy.deepcopy(net)
+    notes: list[str] = []
+    if rung.layer_by_layer:
+        offload_layers(unet, base.device)
+        offload_layers(control, base.device)
+    made = generate(replace(base, unet=unet, rung=rung), [control], REQUEST, on_note=notes.append)[0]
+    np.testing.assert_array_equal(made, picture(base, net))
+    assert notes == [rung.told] * bool(rung.told)
+
+
+@pytest.mark.parametrize(("interval", "runs"), [(1, 4), (2, 2), (3, 2), (10, 1)])
+def test_residuals_are_used_again_between_the_turns(
+    bases: dict[Family, Base], nets: Nets, count_runs: Callable[..., Counter[str]], interval: int, runs: int
+) -> None:
+    base, net = bases["sd15"], nets["sd15"][0]
+    counted = count_runs(middle=net.mid_block)
+    made = picture(base, net, residual_interval=interval)
+    assert counted["middle"] == runs
+    exact = picture(base, net)
+    assert (made == exact).all() == (interval == 1)
+
+
+def test_ranges_and_curves_are_obeyed_between_the_turns(bases: dict[Family, Base], nets: Nets) -> None:
+    base, net = bases["sd15"], nets["sd15"][0]
+    free = generate(base, [], request_for(guidance_scale=3))[0]
+    silent = unit(strength_curve=((0, 0), (0.5, 0), (0.51, 0)))
+    np.testing.assert_array_equal(picture(base, net, units=(silent,), residual_interval=2), free)
+    # With one turn alone, a range that ends after it and one that does not differ by what is added between.
+    short, long = (unit(control_guidance_end=end) for end in (0.25, 0.75))
+    pair = [picture(base, net, units=(one,), residual_interval=10) for one in (short, long)]
+    assert (pair[0] != pair[1]).any()
+
+
+@pytest.mark.slow
+def test_compiled_networks_obey_strength_and_range(bases: dict[Family, Base], nets: Nets) -> None:
+    base = replace(bases["sd15"], unet=tune(copy.deepcopy(bases["sd15"].unet), "compiled", backend="eager"))
+    net = tune(copy.deepcopy(nets["sd15"][0]), "compiled", backend="eager")
+    blocks = [module for module in net.modules() if type(module).__name__ == "BasicTransformerBlock"]
+    assert blocks and all(vars(block)["_compiled_call_impl"] for block in blocks)
+    for values in ({}, {"conditioning_scale": 0.3}, {"conditioning_scale": 0.0}, {"control_guidance_end": 0.5}):
+        expected = picture(bases["sd15"], nets["sd15"][0], units=(unit(**values),))
+        made = picture(base, net, units=(unit(**values),))
+        assert np.abs(made.astype(int) - expected).max() <= 1, values
+
+
+def test_half_precision_is_close(bases: dict[Family, Base], nets: Nets) -> None:
+    base = copy.deepcopy(bases["sd15"])
+    for network in (base.unet, base.vae, *base.text_encoders):
+        torch.nn.Module.to(network, torch.bfloat16)
+    net = tune(torch.nn.Module.to(copy.deepcopy(nets["sd15"][0]), torch.bfloat16), "near")
+    made = picture(replace(base, dtype=torch.bfloat16, unet=tune(base.unet, "near")), net)
+    error = made.astype(float) - picture(bases["sd15"], nets["sd15"][0])
+    assert 10 * np.log10(255**2 / (error**2).mean()) > 25
+
+
+@pytest.mark.parametrize("half", [None, torch.bfloat16])
+def test_the_number_format_is_the_one_the_device_is_fast_in(
+    monkeypatch: pytest.MonkeyPatch, half: torch.dtype | None
+) -> None:
+    monkeypatch.setattr(loader, "half_precision", lambda device: half)
+    assert choose_device("cpu") == (torch.device("cpu"), half or torch.float32)
+    assert choose_device("cpu", "exact") == (torch.device("cpu"), torch.float32)
