@@ -72,7 +72,13 @@ def test_compiled_networks_obey_strength_and_range(bases: dict[Family, Base], ne
     net = tune(copy.deepcopy(nets["sd15"][0]), "compiled", backend="eager")
     blocks = [module for module in net.modules() if type(module).__name__ == "BasicTransformerBlock"]
     assert blocks and all(vars(block)["_compiled_call_impl"] for block in blocks)
-    for values in ({}, {"conditioning_scale": 0.3}, {"conditioning_scale": 0.0}, {"control_guidance_end": 0.5}):
+    chosen: list[dict[str, Any]] = [
+        {},
+        {"conditioning_scale": 0.3},
+        {"conditioning_scale": 0.0},
+        {"control_guidance_end": 0.5},
+    ]
+    for values in chosen:
         expected = picture(bases["sd15"], nets["sd15"][0], units=(unit(**values),))
         made = picture(base, net, units=(unit(**values),))
         assert np.abs(made.astype(int) - expected).max() <= 1, values
