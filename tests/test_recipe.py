@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
 import re
 import resource
@@ -20,8 +21,8 @@ from PIL import Image, PngImagePlugin
 
 from cnet_app import recipe
 from cnet_app.errors import InputError, SaveError
-from cnet_app.recipe import parameters_text, read_request, save_picture
-from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
+from cnet_app.recipe import MADE_CHUNK, parameters_text, read_request, save_picture
+from cnet_app.requests import ControlUnit, GenerationRequest, IpAdapter, Lora, encode_png
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -58,14 +59,18 @@ def test_a_recipe_of_several_megabytes_is_read_back(tmp_path: Path) -> None:
     assert read_request(save_picture(tmp_path, PICTURE, request, 0)) == request
 
 
+def _last_line(text: str) -> dict[str, str]:
+    """By the pattern with which those tools take it apart."""
+    return dict(re.findall(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)', text))
+
+
 def test_other_tools_read_their_line(tmp_path: Path) -> None:
     with Image.open(save_picture(tmp_path, PICTURE, REQUEST, 1)) as picture:
         text = picture.info["parameters"]
     assert text == parameters_text(REQUEST.only_picture(1))
     *prompt, last = text.split("\n")
     assert prompt == ['a "red" ball, größer', "Negative prompt: 红", "Negative prompt: dull: grey"]
-    # The pattern by which those tools take the last line apart.
-    found = dict(re.findall(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)', last))
+    found = _last_line(last)
     assert found["Seed"] == "8"
     assert found["Size"] == "256x256"
     assert found["CFG scale"] == "5.5"
@@ -73,6 +78,44 @@ def test_other_tools_read_their_line(tmp_path: Path) -> None:
     unit = dict(part.split(": ") for part in found["ControlNet 1"].strip('"').split(", "))
     assert unit["Module"] == "none"
     assert unit["Control Mode"] == "ControlNet is more important"
+
+
+def test_other_tools_read_additions() -> None:
+    request = GenerationRequest(
+        prompt="a ball,\nred",
+        loras=(Lora(name="C:\\nets\\a<b:c.v2.safetensors", scale=0.5), Lora(name="hyper_sd15_4steps", scale=-1)),
+        vae="soft, old.safetensors",
+        ip_adapter=IpAdapter(name="ip_adapter_sd15", image=encode_png(PICTURE), scale=0.7),
+        residual_interval=3,
+        norm_preserving=True,
+        eta=0.5,
+        initial_image=encode_png(PICTURE),
+        strength=0.6,
+    )
+    *prompt, last = parameters_text(request).split("\n")
+    assert prompt == ["a ball,", "red <lora:a b c.v2:0.5> <lora:hyper_sd15_4steps:-1>"]
+    found = _last_line(last)
+    assert found["VAE"] == '"soft, old.safetensors"'
+    assert (found["IP-Adapter"], found["IP-Adapter scale"]) == ("ip_adapter_sd15", "0.7")
+    assert (found["Residual interval"], found["Norm preserving"]) == ("3", "True")
+    assert (found["Denoising strength"], found["Eta DDIM"]) == ("0.6", "0.5")
+    alone = dataclasses.replace(request, prompt="", loras=request.loras[1:])
+    assert parameters_text(alone).startswith("<lora:hyper_sd15_4steps:-1>\nSteps: 20")
+
+
+def test_what_is_not_used_is_not_named() -> None:
+    named = set(_last_line(parameters_text(REQUEST).split("\n")[-1]))
+    assert named == {"Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "RNG", "ControlNet 0", "ControlNet 1"}
+
+
+def test_a_picture_says_how_it_was_made(tmp_path: Path) -> None:
+    told = {"device": "cuda:0 (größer)", "torch": "2.14.1"}
+    path = save_picture(tmp_path, PICTURE, REQUEST, 0, told)
+    with Image.open(path) as picture:
+        assert json.loads(picture.info[MADE_CHUNK]) == told
+    assert read_request(path) == REQUEST.only_picture(0)
+    with Image.open(save_picture(tmp_path, PICTURE, REQUEST, 0)) as picture:
+        assert MADE_CHUNK not in picture.info
 
 
 def test_a_comma_in_a_name_does_not_break_the_line() -> None:

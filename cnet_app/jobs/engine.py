@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -77,6 +77,8 @@ class Engine:
     """What a base that did not fit is loaded with instead; None where nothing is left to give up."""
     release: Callable[[], object] = gc.collect
     """Gives memory back that nothing holds any more."""
+    describe: Callable[[Any], Mapping[str, str]] = lambda base: {}
+    """How pictures are made on a loaded base, in words for their recipe: device, number format, versions."""
 
 
 def create_engine(settings: Settings) -> Engine:
@@ -104,6 +106,7 @@ def create_engine(settings: Settings) -> Engine:
         budget=lambda: workshop().budget(),
         next_rung=lambda base: workshop().next_rung(base),
         release=lambda: workshop().release(),
+        describe=lambda base: workshop().describe(base),
     )
 
 

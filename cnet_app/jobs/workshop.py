@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import diffusers
 import torch
 
+from cnet_app import __version__
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.kept import Kept
 from cnet_app.errors import OutOfMemoryError
@@ -24,6 +27,7 @@ SHARE = 0.5
 """Of the device's memory that loaded models may take where the settings do not say."""
 CONTROLNET_SHARE = 0.42
 """Size of a ControlNet over that of its U-Net."""
+REPRODUCIBLE = "bit for bit on one device, since pictures are made one by one"
 
 
 class Workshop:
@@ -105,6 +109,21 @@ class Workshop:
         """Memory that nothing holds any more goes back to the device; what was kept beside the models goes with them."""
         self._kept, self._example = Kept(), None
         memory.release(self._device)
+
+    def describe(self, base: loader.Base) -> dict[str, str]:
+        """How pictures are made on a base, in words for their recipe."""
+        on_gpu = base.device.type == "cuda"
+        name = torch.cuda.get_device_name(base.device) if on_gpu else platform.processor() or platform.machine()
+        return {
+            "device": f"{base.device} ({name})",
+            "number_format": str(base.dtype).removeprefix("torch."),
+            "memory": base.rung.id,
+            "speed": self._settings.speed,
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+            "controlnet_studio": __version__,
+            "reproducible": REPRODUCIBLE,
+        }
 
     def _first_rung(self, base: loader.Base) -> memory.Rung:
         unet = memory.module_bytes([base.unet])
