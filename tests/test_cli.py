@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -14,9 +15,13 @@ import pytest
 from PIL import Image
 
 from annotators.base import InputError
-from cnet_app.cli import main
-from cnet_app.cli.texts import parse_control, parse_size
+from cnet_app.cli import build_parser, main
+from cnet_app.cli.generate import NOT_WITH_RECIPE
+from cnet_app.cli.texts import parse_control, parse_lora, parse_size
 from cnet_app.jobs.engine import Engine
+from cnet_app.presets import preset
+from cnet_app.recipe import MADE_CHUNK
+from cnet_app.requests import Lora
 from cnet_app.settings import Settings
 from tests.source import ROOT
 
@@ -47,21 +52,23 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def tiny_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A random miniature of the embedded family takes the place of its weights."""
+def create_tiny_engine(settings: Settings) -> Engine:
+    """Random miniatures of the embedded family and of SD 1.5 take the place of weights."""
     from cnet_app.diffusion import pipeline
     from models.tiny import tiny_base, tiny_controlnet
 
-    def create(settings: Settings) -> Engine:
-        return Engine(
-            choose_base=lambda: ("embedded", "it is tiny"),
-            load_base=lambda id, rung: tiny_base("embedded"),
-            load_controlnet=lambda id, base: tiny_controlnet(base),
-            generate=pipeline.generate,
-        )
+    return Engine(
+        choose_base=lambda: ("embedded", "it is tiny"),
+        load_base=lambda id, rung: tiny_base("sd15" if id == "sd15" else "embedded"),
+        load_controlnet=lambda id, base: tiny_controlnet(base),
+        generate=pipeline.generate,
+        load_vae=lambda id, base: base.vae,
+    )
 
-    monkeypatch.setattr("cnet_app.cli.generate.create_engine", create)
+
+@pytest.fixture
+def tiny_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnet_app.cli.generate.create_engine", create_tiny_engine)
 
 
 def test_annotate_writes_a_map_and_one_json_object(call: Call, photo: Path, tmp_path: Path) -> None:
@@ -125,6 +132,24 @@ def test_bad_files_end_in_one_sentence_and_code_2(call: Call, tmp_path: Path, ma
         ("generate --output {dir} --scheduler best", "There is no scheduler 'best'"),
         ("generate --output {dir} --recipe {photo}", "holds no recipe"),
         ("generate --output {dir} --recipe {photo} --steps 3", "leave out --steps"),
+        ("generate --output {dir} --recipe {photo} --ip-scale 1", "leave out --ip-scale"),
+        ("generate --output {dir} --lora :0.5", "--lora is ':0.5', but it must be NAME or NAME:WEIGHT"),
+        (
+            "generate --output {dir} --lora style:much",
+            "The weight of LoRA style is 'much', but it must be a number from",
+        ),
+        ("generate --output {dir} --lora style:-3", "The weight of LoRA style is -3, but it must be from -2 to 2"),
+        ("generate --output {dir} --ip-adapter ip_adapter_sd15", "no picture for it to read; give one with --ip-image"),
+        ("generate --output {dir} --ip-image {photo}", "--ip-image is given, but no IP-Adapter"),
+        ("generate --output {dir} --ip-scale 0.5", "--ip-scale is given, but no IP-Adapter"),
+        ("generate --output {dir} --ip-adapter x --ip-image {photo} --ip-scale 2", "ip_scale is 2, but it must be"),
+        ("generate --output {dir} --ip-adapter x --ip-image {dir}/none.png", "There is no file"),
+        ("generate --output {dir} --residual-interval 0", "residual_interval is 0"),
+        ("generate --output {dir} --preset magic", "Argument --preset: invalid choice: 'magic'"),
+        (
+            "generate --output {dir} --preset lcm_sd15",
+            "lcm_sd15 is made for SD 1.5, but the base is the embedded model",
+        ),
         ("models show nothing", "There are no weights 'nothing'"),
         ("world --output {dir} --count 0", "count is 0"),
         ("dance", "invalid choice: 'dance'"),
@@ -187,6 +212,89 @@ def test_generate_takes_what_is_not_said_from_the_base(call: Call, tmp_path: Pat
     _, out, _ = call("generate", "--steps", 1, "--output", tmp_path, "--json")
     request = json.loads(out)["request"]
     assert (request["width"], request["guidance_scale"]) == (defaults.size, defaults.guidance_scale)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "scale"),
+    [
+        ("style", "style", 1.0),
+        ("style.v2:0.8", "style.v2", 0.8),
+        ("/loras/a b/style.safetensors:-.5", "/loras/a b/style.safetensors", -0.5),
+        ("C:\\loras\\style.safetensors", "C:\\loras\\style.safetensors", 1.0),
+        ("C:/loras/style.safetensors:2", "C:/loras/style.safetensors", 2.0),
+        ("at 3:4.pt:1", "at 3:4.pt", 1.0),
+    ],
+)
+def test_a_loras_weight_follows_the_last_colon_that_is_no_paths(text: str, name: str, scale: float) -> None:
+    assert parse_lora(text) == Lora(name=name, scale=scale)
+
+
+def test_generate_uses_additions_and_a_remake_keeps_them(
+    call: Call, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from cnet_app.jobs.workshop import REPRODUCIBLE, Workshop
+    from models.tiny import save_tiny_ip_adapter, tiny_base
+
+    def create(settings: Settings) -> Engine:
+        real = Workshop(settings)
+        return dataclasses.replace(create_tiny_engine(settings), generate=real.generate, describe=real.describe)
+
+    monkeypatch.setattr("cnet_app.cli.generate.create_engine", create)
+    base = tiny_base("embedded")
+    adapter = save_tiny_ip_adapter(base, tmp_path / "adapter")
+    layer = "mid_block.attentions.0.proj_in"
+    channels, width = base.unet.get_submodule(layer).weight.shape
+    lora = tmp_path / "style.safetensors"
+    save_file(
+        {f"unet.{layer}.lora_A.weight": torch.ones(1, width), f"unet.{layer}.lora_B.weight": torch.ones(channels, 1)},
+        lora,
+    )
+
+    def generate(*words: object) -> Any:
+        code, out, err = call("generate", *words, "--output", tmp_path / "made", "--device", "cpu", "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    plain = ("--steps", 2, "--seed", 3, "--size", "64x64", "--control", f"canny={photo}", "--residual-interval", 2)
+    added = ("--lora", f"{lora}:0.5", "--vae", "own", "--ip-adapter", adapter, "--ip-image", photo, "--ip-scale", 0.9)
+    made = generate(*plain, *added)
+    request = made["request"]
+    assert request["loras"] == [{"name": str(lora), "scale": 0.5}]
+    assert (request["vae"], request["residual_interval"]) == ("own", 2)
+    assert (request["ip_adapter"]["name"], request["ip_adapter"]["scale"]) == (str(adapter), 0.9)
+    (path,), (again,) = made["paths"], generate("--recipe", made["paths"][0])["paths"]
+    np.testing.assert_array_equal(_pixels(again), _pixels(path))
+    for fewer in (added[2:], added[:4]):
+        assert not np.array_equal(_pixels(generate(*plain, *fewer)["paths"][0]), _pixels(path))
+
+    told = json.loads(Image.open(path).info[MADE_CHUNK])
+    assert told["device"].startswith("cpu (")
+    assert (told["number_format"], told["memory"], told["speed"]) == ("float32", "full", "near")
+    assert (told["torch"], told["reproducible"]) == (torch.__version__, REPRODUCIBLE)
+    assert set(told) > {"diffusers", "controlnet_studio"}
+
+
+def test_a_preset_sets_what_the_user_leaves_open(call: Call, tmp_path: Path, tiny_engine: None) -> None:
+    def request(*words: object) -> Any:
+        given = ("--base", "sd15", "--size", "64x64", "--output", tmp_path, "--json")
+        return json.loads(call("generate", "--preset", "hyper_sd15", *given, *words)[1])["request"]
+
+    row, made = preset("hyper_sd15", "sd15"), request()
+    assert made["loras"] == [{"name": row.lora, "scale": 1.0}]
+    for name in ("scheduler", "num_inference_steps", "guidance_scale"):
+        assert made[name] == getattr(row, name)
+    own = request("--steps", 2, "--scheduler", "lcm", "--lora", f"{row.lora}:0.7", "--lora", "style:0.5")
+    assert (own["num_inference_steps"], own["scheduler"], own["guidance_scale"]) == (2, "lcm", row.guidance_scale)
+    assert own["loras"] == [{"name": row.lora, "scale": 0.7}, {"name": "style", "scale": 0.5}]
+
+
+def test_a_recipe_says_it_all() -> None:
+    parser = build_parser(["generate"])
+    given = vars(parser.parse_args(["generate", "--output", "x"]))
+    assert set(given) - set(NOT_WITH_RECIPE) == {"recipe", "output", "device", "speed", "json", "run"}
 
 
 def test_control_reads_a_map_of_ones_own() -> None:

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,26 @@ from annotators.images import load_image
 from annotators.registry import annotator
 from cnet_app.annotate import annotate, build_unit
 from cnet_app.cli.output import download_progress, end_progress, only_result, show_progress
-from cnet_app.cli.texts import parse_control, parse_size
+from cnet_app.cli.texts import parse_control, parse_lora, parse_size, read_ip_adapter
 from cnet_app.conditions import CONDITIONS
 from cnet_app.diffusion.schedulers import SAMPLERS, sampler
 from cnet_app.jobs.engine import Engine, Progress, create_engine
 from cnet_app.jobs.loaded import LoadedModels
 from cnet_app.modes import MODES
+from cnet_app.presets import FEW_STEPS, preset
+from cnet_app.presets import apply as apply_preset
 from cnet_app.recipe import read_request, save_picture
-from cnet_app.requests import REQUEST_LIMITS, GenerationRequest, GenerationResult, encode_png
+from cnet_app.requests import (
+    IP_ADAPTER_LIMITS,
+    LORA_LIMITS,
+    REQUEST_LIMITS,
+    GenerationRequest,
+    GenerationResult,
+    Lora,
+    encode_png,
+)
 from cnet_app.settings import SPEEDS, Settings
+from models.catalog import CATALOG
 
 NUMBERS: Mapping[str, str] = {
     "seed": "seed",
@@ -31,14 +42,16 @@ NUMBERS: Mapping[str, str] = {
     "guidance_scale": "guidance_scale",
     "eta": "eta",
     "strength": "strength",
+    "residual_interval": "residual_interval",
     "num_images": "num_images",
 }
 """Flag to field of the request; bounds and help are the request's own."""
-TEXTS = ("prompt", "negative_prompt", "scheduler")
+TEXTS = ("prompt", "negative_prompt", "scheduler", "vae")
 SWITCHES = ("guess_mode", "norm_preserving")
 FILES = {"image": "initial_image", "inpaint_mask": "inpaint_mask"}
 """Flag to the field that holds the file's pixels."""
-NOT_WITH_RECIPE = ("control", *FILES, "base", "size", *SWITCHES, *NUMBERS, *TEXTS)
+ADDITIONS = ("preset", "lora", "ip_adapter", "ip_image", "ip_scale")
+NOT_WITH_RECIPE = ("control", *FILES, "base", "size", *SWITCHES, *NUMBERS, *TEXTS, *ADDITIONS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         limit = REQUEST_LIMITS[name]
         text = f"{limit.help} A number{limit.range_text()}."
         parser.add_argument(f"--{flag.replace('_', '-')}", metavar="N", type=type(limit.default), help=text)
+    _add_additions(parser)
     parser.add_argument("--image", metavar="FILE", help="a picture to start from; see --strength")
     parser.add_argument(
         "--inpaint-mask", metavar="FILE", help="where it is white --image is made anew; elsewhere it stays as it is"
@@ -86,6 +100,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def _add_additions(parser: argparse.ArgumentParser) -> None:
+    """What is used beside a base, and presets for it."""
+    presets = [row.id for row in FEW_STEPS]
+    weight, scale = LORA_LIMITS["scale"], IP_ADAPTER_LIMITS["scale"]
+    adapters = ", ".join(row.id for row in CATALOG if row.kind == "ip_adapter")
+    parser.add_argument(
+        "--preset",
+        metavar="ID",
+        choices=presets,
+        help="pictures in few steps: a LoRA with its sampler, steps and guidance, each of which a flag of its own "
+        f"overrules; one of: {', '.join(presets)}",
+    )
+    parser.add_argument(
+        "--lora",
+        metavar="NAME[:WEIGHT]",
+        action="append",
+        help="a file in models/loras, a catalogue id or a path; may be repeated. "
+        f"Its weight: {weight.help} A number{weight.range_text()}; {weight.default:g} where none is given.",
+    )
+    parser.add_argument(
+        "--vae", metavar="ID", help="another autoencoder: catalogue id, hub id, folder, or a file in models/vae"
+    )
+    parser.add_argument(
+        "--ip-adapter", metavar="ID", help=f"lets --ip-image speak beside the prompt; a path, or one of: {adapters}"
+    )
+    parser.add_argument("--ip-image", metavar="FILE", help="the picture that --ip-adapter reads")
+    parser.add_argument(
+        "--ip-scale",
+        metavar="N",
+        type=float,
+        help=f"{scale.help} A number{scale.range_text()}; {scale.default:g} where none is given.",
+    )
+
+
 def run(args: argparse.Namespace) -> None:
     """Read everything first, so that a mistake is told before anything large is loaded; then make the pictures."""
     with only_result(args.json) as tell:
@@ -93,23 +141,25 @@ def run(args: argparse.Namespace) -> None:
         settings = Settings(base=args.base or "", device=args.device, speed=args.speed, output_dir=args.output)
         engine = create_engine(settings)
         models = LoadedModels(engine)
-        result = _remake(args, models) if args.recipe else _make(args, engine, models)
+        result = _remake(args, engine, models) if args.recipe else _make(args, engine, models)
         end_progress()
         result = dataclasses.replace(result, seconds=round(time.perf_counter() - started, 3))
         tell(result.to_json(), "\n".join((*result.paths, *result.notes)))
 
 
-def _remake(args: argparse.Namespace, models: LoadedModels) -> GenerationResult:
+def _remake(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> GenerationResult:
     given = [name for name in NOT_WITH_RECIPE if getattr(args, name) is not None]
     if given:
         raise InputError(f"--recipe remakes a picture as it was; leave out --{given[0].replace('_', '-')}.")
-    return _generate(models, read_request(args.recipe), args.output)
+    return _generate(engine, models, read_request(args.recipe), args.output)
 
 
 def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> GenerationResult:
     controls = [parse_control(text) for text in args.control or ()]
     sources = [load_image(control.path) for control in controls]
     given: dict[str, Any] = {name: getattr(args, name) for name in (*TEXTS, *SWITCHES)}
+    given["loras"] = tuple(map(parse_lora, args.lora or ()))
+    given["ip_adapter"] = read_ip_adapter(args.ip_adapter, args.ip_image, args.ip_scale)
     for flag, name in NUMBERS.items():
         value = getattr(args, flag)
         given[name] = value if value is None else REQUEST_LIMITS[name].check(name, value)
@@ -124,9 +174,8 @@ def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> Gen
     GenerationRequest(**chosen)  # says no to what cannot be, whatever the base
 
     base = models.base(args.base or engine.choose_base()[0], download_progress)
-    start = dataclasses.asdict(base.defaults)
-    side = start.pop("size")
-    start |= {"base": base.id, "width": side, "height": side, "seed": secrets.randbelow(2**31)}
+    start = _start_values(base, args.preset)
+    chosen["loras"] = _together(chosen["loras"], start.get("loras", ()))
     request = GenerationRequest(**start | chosen)
     for id in (id for control in controls if control.annotator for id in annotator(control.annotator).weights):
         engine.fetch(id, download_progress)  # where somebody sees how far it is; the loader then finds the files
@@ -135,12 +184,26 @@ def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> Gen
         for control, source in zip(controls, sources, strict=True)
     ]
     units = [build_unit(map, **control.options) for map, control in zip(maps, controls, strict=True)]
-    result = _generate(models, dataclasses.replace(request, units=tuple(units)), args.output)
+    result = _generate(engine, models, dataclasses.replace(request, units=tuple(units)), args.output)
     warnings = (text for map in maps for text in map.warnings)
     return dataclasses.replace(result, notes=(*warnings, *result.notes))
 
 
-def _generate(models: LoadedModels, request: GenerationRequest, directory: Path) -> GenerationResult:
+def _start_values(base: Any, preset_id: str | None) -> dict[str, Any]:
+    """What holds where the user says nothing else: the base's own, or a preset's; LoRAs as (name, weight)."""
+    values = dataclasses.asdict(base.defaults)
+    side = values.pop("size")
+    values |= {"base": base.id, "width": side, "height": side, "seed": secrets.randbelow(2**31)}
+    return apply_preset(values, preset(preset_id, base.family)) if preset_id else values
+
+
+def _together(own: tuple[Lora, ...], presets: Iterable[tuple[str, float]]) -> tuple[Lora, ...]:
+    """The user's LoRAs, then those of a preset that are not among them: the weight the user gave stays."""
+    named = {lora.name for lora in own}
+    return (*own, *(Lora(name=name, scale=scale) for name, scale in presets if name not in named))
+
+
+def _generate(engine: Engine, models: LoadedModels, request: GenerationRequest, directory: Path) -> GenerationResult:
     """Pictures one by one, each on disk before the next begins."""
     ready = models.prepare(request, download_progress)
     paths: list[str] = []
@@ -161,7 +224,7 @@ def _generate(models: LoadedModels, request: GenerationRequest, directory: Path)
             on_note=lambda note: notes.update({note: None}),
             cancelled=lambda: False,
         )
-        paths.append(str(save_picture(directory, image, request, index)))
+        paths.append(str(save_picture(directory, image, request, index, engine.describe(ready.base))))
     return GenerationResult(
         request=request,
         paths=tuple(paths),

@@ -1,4 +1,4 @@
-"""What a user types becomes values: sizes and control units."""
+"""What a user types becomes values: sizes, control units, LoRAs and a picture as a prompt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from annotators.images import load_image
 from annotators.registry import annotator, parse_values
 from cnet_app.annotate import default_annotator
 from cnet_app.checks import parse_numbers, parse_points
-from cnet_app.requests import UNIT_LIMITS, encode_png
+from cnet_app.requests import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, IpAdapter, Lora, encode_png
 
 UNIT_WORDS: Mapping[str, str] = {
     "scale": "conditioning_scale",
@@ -48,6 +48,32 @@ def parse_size(text: str) -> tuple[int, int]:
     if not found:
         raise InputError(f"--size is {text!r}, but it must be WIDTHxHEIGHT in pixels, such as 256x256.")
     return int(found[1]), int(found[2])
+
+
+def parse_lora(text: str) -> Lora:
+    """`style`, `style:0.8` or `C:\\loras\\style.safetensors:0.8`: what follows the last colon, unless it is a path."""
+    found = re.fullmatch(r"([^:].*?)(?::([^:/\\]*))?", text)
+    if not found:
+        raise InputError(f"--lora is {text!r}, but it must be NAME or NAME:WEIGHT, such as style:0.8.")
+    name, weight = found.groups()
+    if weight is None:
+        return Lora(name=name)
+    (number,) = parse_values([f"weight={weight}"]).values()
+    return Lora(name=name, scale=float(LORA_LIMITS["scale"].check(f"The weight of LoRA {name}", number)))
+
+
+def read_ip_adapter(name: str | None, image: str | None, scale: float | None) -> IpAdapter | None:
+    """Of --ip-adapter, --ip-image and --ip-scale; None where none of them is given."""
+    if name is None:
+        lonely = next((flag for flag, value in (("image", image), ("scale", scale)) if value is not None), None)
+        if lonely:
+            raise InputError(f"--ip-{lonely} is given, but no IP-Adapter that takes it; name one with --ip-adapter.")
+        return None
+    if image is None:
+        raise InputError(f"--ip-adapter is {name}, but there is no picture for it to read; give one with --ip-image.")
+    limit = IP_ADAPTER_LIMITS["scale"]
+    checked = float(limit.check("ip_scale", limit.default if scale is None else scale))
+    return IpAdapter(name=name, image=encode_png(load_image(Path(image))), scale=checked)
 
 
 def parse_control(text: str) -> ControlText:
