@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,8 @@ def recipe_html(request: GenerationRequest) -> str:
     """What makes the picture, in a few lines."""
     lines = [
         f"{request.base}, {request.width}×{request.height} px, {request.num_inference_steps} steps, "
-        f"guidance {request.guidance_scale:g}" + (", guess mode" if request.guess_mode else "")
+        f"sampler {request.scheduler}, guidance {request.guidance_scale:g}"
+        + (", guess mode" if request.guess_mode else "")
     ]
     if request.negative_prompt:
         lines.append(f"without: {request.negative_prompt}")
@@ -103,7 +104,22 @@ def recipe_html(request: GenerationRequest) -> str:
         f"from {unit.control_guidance_start:.0%} to {unit.control_guidance_end:.0%} of the steps"
         for unit in request.units
     ]
+    lines += _addition_lines(request)
     return "<br>".join(map(html.escape, lines))
+
+
+def _addition_lines(request: GenerationRequest) -> Iterator[str]:
+    """What is used beside base and units, where there is any."""
+    yield from (f"LoRA {lora.name}, weight {lora.scale:g}" for lora in request.loras)
+    if request.vae:
+        yield f"autoencoder (VAE) {request.vae}"
+    if request.ip_adapter:
+        yield f"IP-Adapter {request.ip_adapter.name} with a picture, strength {request.ip_adapter.scale:g}"
+    if request.residual_interval > 1:
+        yield f"ControlNets once in {request.residual_interval} steps"
+    if request.initial_image:
+        where = ", its masked part alone" if request.inpaint_mask else ""
+        yield f"from a picture{where}, {request.strength:.0%} made anew"
 
 
 def _shown(load: Callable[[], GenerationRequest | None]) -> Any:
