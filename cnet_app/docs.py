@@ -1,4 +1,4 @@
-"""Writes what can be derived: docs/conditions.md, docs/cli.md, docs/control.md with its drawing, and the tables of README.md and THIRD_PARTY.md.
+"""Writes what can be derived: pages on conditions, commands and control, and tables of README.md, THIRD_PARTY.md and docs/models.md.
 
 `python -m cnet_app.docs` rewrites them; a test fails when they are stale.
 """
@@ -16,9 +16,12 @@ from annotators.registry import annotator
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.conditions import CONDITIONS, Condition
 from cnet_app.modes import CUSTOM, MODES, Mode
+from cnet_app.presets import FEW_STEPS
 from cnet_app.settings import Settings
-from models.catalog import CATALOG, Weights, entry, size_text
+from models.catalog import CATALOG, TITLES, Weights, entry, size_text
 from models.licences import LICENCES
+from models.local import FOLDERS, SUFFIXES, LocalKind
+from models.memory import LADDER
 
 ROOT = Path(__file__).parent.parent
 NOTE = "<!-- Written by `make docs` from the code; edit there. -->"
@@ -54,9 +57,41 @@ A mode belongs to a unit: several in one picture may have different ones. `guess
 - `control_guidance_start`, `control_guidance_end`: fractions of the steps. Outside them the ControlNet is not run at all.
 - `strength_curve`: points of fraction and factor, straight lines between them: `curve=0:1/0.5:0` lets go in the first half.
 - `mask`: a picture; the unit steers where it is white. `mask_feather` softens its border by so many pixels.
-- `norm_preserving`: the sum of several units takes, in each block, the norm of the strongest, so that it is never louder than
-  one alone and units that pull in different directions do not cancel out. `generate --json` tells under `residual_norms` how
-  much each unit adds to each block half-way through the picture."""
+- `residual_interval`: at 2 ControlNets run at every second step, at 3 at every third, and what they last said is added again
+  in between, as strongly as the step asks. That is faster, and makes another picture. T2I-Adapters cost a step nothing, so
+  nothing changes for them.
+
+## Several units
+
+All units add to the same places, and the base sees their sum. Where they fight, lower each `conditioning_scale`, or give them
+masks or ranges of their own.
+
+- `norm_preserving`: the sum takes, in each block, the norm of the strongest unit, so that it is never louder than one alone
+  and units that pull in different directions do not cancel out. `generate --json` tells under `residual_norms` how much each
+  unit adds to each block half-way through the picture.
+- A union ControlNet reads many kinds of maps and is in memory once, however many of its inputs are named. Units of one union
+  with maps of different kinds are read together in one pass, as it was trained, where their ranges, curves, modes and masks
+  are the same; each keeps its own `conditioning_scale`. For `norm_preserving` and `residual_norms` they are one unit. Where
+  something differs each has a pass of its own.
+
+## T2I-Adapters
+
+A T2I-Adapter stands wherever a ControlNet does: `canny=photo.jpg,controlnet=t2iadapter_canny_sdxl`. It looks at the map alone,
+neither at the words nor at the step, so that it runs once for the whole picture. It adds at four levels of the encoder instead
+of at every block: a mode weighs these levels, custom weights are four numbers, and strength, ranges, curves and masks work as
+for ControlNets. Both may steer one picture together."""
+
+LOCAL_FILES: Mapping[LocalKind, tuple[str, str]] = {
+    "base": ("SD 1.5, SD 2.1, SDXL, their fine-tunes and inpainting models, whole in one file", "`--base NAME`"),
+    "controlnet": (
+        "ControlNets and T2I-Adapters, in diffusers' layout or the original's",
+        "`--control canny=photo.jpg,controlnet=NAME`",
+    ),
+    "lora": ("LoRAs, in kohya's layout, peft's or either of diffusers'", "`--lora NAME:0.8`"),
+    "embedding": ("textual inversions, in every layout", "its name without ending, in a prompt"),
+    "vae": ("autoencoders, TAESD among them, in diffusers' layout or the original's", "`--vae NAME`"),
+}
+"""What a folder takes, and how a file of it is named on the command line."""
 
 
 def create_documents(root: Path = ROOT) -> dict[Path, str]:
@@ -69,6 +104,7 @@ def create_documents(root: Path = ROOT) -> dict[Path, str]:
     }
     parts = {
         Path("README.md"): {"conditions": conditions_table()},
+        Path("docs/models.md"): {"folders": folders_table(), "presets": presets_table(), "memory": memory_part()},
         Path("THIRD_PARTY.md"): {"weights": weights_table(), "licences": licences_table()},
     }
     filled = {path: fill((root / path).read_text(encoding="utf-8"), tables) for path, tables in parts.items()}
@@ -168,6 +204,40 @@ def licences_table() -> str:
     """What each licence of the weights allows."""
     rows = [(f"[{name}]({row.link})" if row.link else name, row.use) for name, row in LICENCES.items()]
     return _table(("Licence", "What it allows"), rows)
+
+
+def folders_table() -> str:
+    """Where users drop which files."""
+    rows = [(f"`models/{FOLDERS[kind]}`", *LOCAL_FILES[kind]) for kind in FOLDERS]
+    endings = ", ".join(f"`{suffix}`" for suffix in SUFFIXES)
+    return f"{_table(('Folder', 'Takes', 'Named by'), rows)}\nFiles end in {endings}.\n"
+
+
+def presets_table() -> str:
+    """Every preset for few steps."""
+    head = ("Preset", "Title", "Base", "LoRA", "Sampler", "Steps", "Guidance", "What to know")
+    rows = [
+        (
+            f"`{row.id}`",
+            row.title,
+            TITLES[row.family],
+            f"`{row.lora}` ({size_text(entry(row.lora).size)})",
+            f"`{row.scheduler}`",
+            str(row.num_inference_steps),
+            f"{row.guidance_scale:g}",
+            row.help,
+        )
+        for row in FEW_STEPS
+    ]
+    return _table(head, rows)
+
+
+def memory_part() -> str:
+    """The ladder, and how much loaded models may take."""
+    rows = [(f"`{rung.id}`", rung.told or "All of it is on the device, and nothing is given up.") for rung in LADDER]
+    (share,) = (option.metadata["help"] for option in fields(Settings) if option.name == "model_memory_gb")
+    stay = "Models stay loaded, for all tabs and users, and the least recently used makes room."
+    return f"{_table(('Rung', 'What it means'), rows)}\n{stay} `--model-memory-gb`: {share}.\n"
 
 
 def _condition_section(row: Condition) -> str:

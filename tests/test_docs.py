@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from cnet_app import __version__
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.conditions import CONDITIONS
 from cnet_app.docs import create_documents, fill
+from cnet_app.presets import FEW_STEPS
+from models.catalog import CATALOG
 from tests.source import ROOT
 
 PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
@@ -51,6 +54,18 @@ def test_commands_in_the_readme_parse() -> None:
     parser = build_parser([command.name for command in COMMANDS])
     for line in found:
         parser.parse_args([part.strip('"') for part in re.findall(r'"[^"]*"|\S+', line)])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_models_that_a_page_names_exist(page: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:controlnet=|--ip-adapter |--preset )([a-z0-9]+_\w+)", text))
+    assert named <= {row.id for row in (*CATALOG, *FEW_STEPS)}
+
+
+def test_the_version_is_one_in_the_making_until_the_changelog_names_it() -> None:
+    newest = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[0]
+    assert __version__.endswith(".dev0") if newest == "Unreleased" else __version__ == newest
 
 
 def test_make_targets_that_the_pages_name_exist() -> None:

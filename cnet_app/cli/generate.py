@@ -70,7 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", metavar="TEXT", help="what the picture shows")
     parser.add_argument("--negative-prompt", metavar="TEXT", help="what it should not show")
     parser.add_argument(
-        "--base", metavar="ID", help="base model: catalogue id, hub id or folder; the best that can run"
+        "--base",
+        metavar="ID",
+        help="base model: catalogue id, hub id, folder, or a file in models/checkpoints; the best that can run",
     )
     samplers = ", ".join(row.id for row in SAMPLERS)
     parser.add_argument("--scheduler", metavar="ID", help=f"the sampler, one of: {samplers}")
@@ -96,7 +98,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the pictures go")
     parser.add_argument("--device", metavar="NAME", default="auto", help="cpu or cuda; auto takes the fastest")
-    parser.add_argument("--speed", metavar="NAME", default="near", choices=SPEEDS, help=f"one of: {', '.join(SPEEDS)}")
+    speeds = next(option.metadata["help"] for option in dataclasses.fields(Settings) if option.name == "speed")
+    parser.add_argument("--speed", metavar="NAME", default="near", choices=SPEEDS, help=speeds)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
