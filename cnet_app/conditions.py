@@ -104,7 +104,7 @@ CONDITIONS: tuple[Condition, ...] = (
         sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
     ),
     _row(
-        "inpaint", "Inpaint", "What is around a hole: a painted mask is filled so that it fits in.",
+        "inpaint", "Inpaint", "What is painted over in the picture to start from is filled so that it fits in.",
         "inpaint", "astronaut", "an astronaut in front of a flag", "ms_ssim", pictorial=True, masked=True,
         sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
     ),

@@ -59,7 +59,7 @@ def create_tiny_engine(settings: Settings) -> Engine:
 
     return Engine(
         choose_base=lambda: ("embedded", "it is tiny"),
-        load_base=lambda id, rung: tiny_base("sd15" if id == "sd15" else "embedded"),
+        load_base=lambda id, rung: tiny_base("sd15" if id.endswith("sd15") else "embedded"),
         load_controlnet=lambda id, base: tiny_controlnet(base),
         generate=pipeline.generate,
         load_vae=lambda id, base: base.vae,
@@ -68,7 +68,8 @@ def create_tiny_engine(settings: Settings) -> Engine:
 
 @pytest.fixture
 def tiny_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnet_app.cli.generate.create_engine", create_tiny_engine)
+    for command in ("generate", "upscale"):
+        monkeypatch.setattr(f"cnet_app.cli.{command}.create_engine", create_tiny_engine)
 
 
 def test_annotate_writes_a_map_and_one_json_object(call: Call, photo: Path, tmp_path: Path) -> None:
@@ -78,6 +79,21 @@ def test_annotate_writes_a_map_and_one_json_object(call: Call, photo: Path, tmp_
     assert code == 0
     assert (result["annotator"], result["parameters"]["low_threshold"]) == ("canny", 80)
     assert Image.open(output).size == (128, 96)
+
+
+@pytest.mark.usefixtures("tiny_engine")
+def test_upscale_makes_a_picture_larger_by_its_own_recipe(call: Call, photo: Path, tmp_path: Path) -> None:
+    _, out, _ = call("generate", "--base", "sd15", "--prompt", "a red ball", "--seed", "5", "--size", "64x64", "--output", tmp_path, "--json")  # fmt: skip
+    small = json.loads(out)["paths"][0]
+    code, out, err = call("upscale", small, "--factor", "1.5", "--output", tmp_path, "--json")
+    assert code == 0, err
+    made = json.loads(out)
+    assert Image.open(made["paths"][0]).size == (96, 96)
+    assert [made["request"][name] for name in ("prompt", "seed", "base", "strength")] == ["a red ball", 5, "tiny_sd15", 0.4]
+    code, _, err = call("upscale", photo, "--output", tmp_path)
+    assert (code, "Tile has no ControlNet for the family embedded" in err) == (2, True)
+    code, _, err = call("upscale", photo, "--factor", "9", "--output", tmp_path)
+    assert (code, err) == (2, "factor is 9, but it must be from 1 to 4.\n")
 
 
 def test_annotate_warns_of_a_map_that_steers_nothing(call: Call, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Command:
 COMMANDS = (
     Command("annotate", "Turn a picture into a control image.", "cnet_app.cli.annotate"),
     Command("generate", "Make pictures that follow control images, or remake one.", "cnet_app.cli.generate"),
+    Command("upscale", "Make a picture larger, with new detail.", "cnet_app.cli.upscale"),
     Command("models", "List, show, download, add and verify weights.", "cnet_app.cli.models"),
     Command("world", "Draw procedural scenes with their exact maps.", "cnet_app.cli.world"),
     Command("evaluate", "Measure the embedded model.", "cnet_app.evaluation.command"),

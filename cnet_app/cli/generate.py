@@ -154,7 +154,7 @@ def _remake(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> G
     given = [name for name in NOT_WITH_RECIPE if getattr(args, name) is not None]
     if given:
         raise InputError(f"--recipe remakes a picture as it was; leave out --{given[0].replace('_', '-')}.")
-    return _generate(engine, models, read_request(args.recipe), args.output)
+    return make_pictures(engine, models, read_request(args.recipe), args.output)
 
 
 def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> GenerationResult:
@@ -187,7 +187,7 @@ def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> Gen
         for control, source in zip(controls, sources, strict=True)
     ]
     units = [build_unit(map, **control.options) for map, control in zip(maps, controls, strict=True)]
-    result = _generate(engine, models, dataclasses.replace(request, units=tuple(units)), args.output)
+    result = make_pictures(engine, models, dataclasses.replace(request, units=tuple(units)), args.output)
     warnings = (text for map in maps for text in map.warnings)
     return dataclasses.replace(result, notes=(*warnings, *result.notes))
 
@@ -206,7 +206,9 @@ def _together(own: tuple[Lora, ...], presets: Iterable[tuple[str, float]]) -> tu
     return (*own, *(Lora(name=name, scale=scale) for name, scale in presets if name not in named))
 
 
-def _generate(engine: Engine, models: LoadedModels, request: GenerationRequest, directory: Path) -> GenerationResult:
+def make_pictures(
+    engine: Engine, models: LoadedModels, request: GenerationRequest, directory: Path
+) -> GenerationResult:
     """Pictures one by one, each on disk before the next begins."""
     ready = models.prepare(request, download_progress)
     paths: list[str] = []
