@@ -12,7 +12,7 @@ run: $(VENV)/.app
 	$(BIN)/python app.py $(ARGS)
 
 test: check chromium
-	$(BIN)/python -m pytest -m "not browser and not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not browser and not slow" --ignore tests/test_layers.py $(ARGS)
 	$(BIN)/python -m pytest -m "browser or slow" $(ARGS)
 
 check: $(VENV)/.dev

@@ -89,7 +89,12 @@ def test_upscale_makes_a_picture_larger_by_its_own_recipe(call: Call, photo: Pat
     assert code == 0, err
     made = json.loads(out)
     assert Image.open(made["paths"][0]).size == (96, 96)
-    assert [made["request"][name] for name in ("prompt", "seed", "base", "strength")] == ["a red ball", 5, "tiny_sd15", 0.4]
+    assert [made["request"][name] for name in ("prompt", "seed", "base", "strength")] == [
+        "a red ball",
+        5,
+        "tiny_sd15",
+        0.4,
+    ]
     code, _, err = call("upscale", photo, "--output", tmp_path)
     assert (code, "Tile has no ControlNet for the family embedded" in err) == (2, True)
     code, _, err = call("upscale", photo, "--factor", "9", "--output", tmp_path)

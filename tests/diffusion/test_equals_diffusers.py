@@ -29,7 +29,7 @@ from torch import Tensor
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.latents import decode
 from cnet_app.diffusion.pipeline import generate
-from cnet_app.diffusion.schedulers import SAMPLERS, create_scheduler
+from cnet_app.diffusion.schedulers import SAMPLERS, SPACINGS, create_scheduler
 from cnet_app.errors import InputError
 from cnet_app.requests import GenerationRequest, encode_png
 from models.catalog import Family
@@ -166,7 +166,12 @@ def test_two_units_with_ranges(
     assert_equal(monkeypatch, bases[family], nets[family], request)
 
 
-@pytest.mark.parametrize("scheduler", [row.id for row in SAMPLERS])
+SPACED = [row.id for row in SAMPLERS if row.id.endswith(tuple(filter(None, SPACINGS)))]
+
+
+@pytest.mark.parametrize(
+    "scheduler", [pytest.param(row.id, marks=pytest.mark.slow if row.id in SPACED else ()) for row in SAMPLERS]
+)
 def test_every_scheduler(
     monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets, scheduler: str
 ) -> None:
@@ -185,6 +190,7 @@ def test_new_noise_at_every_step(monkeypatch: pytest.MonkeyPatch, bases: dict[Fa
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 @pytest.mark.parametrize("scheduler", ["default", "dpmpp_2m", "euler_a", "heun"])
+@pytest.mark.slow
 def test_image_to_image(
     monkeypatch: pytest.MonkeyPatch,
     bases: dict[Family, Base],

@@ -41,6 +41,7 @@ def test_knows_skies_and_styles_it_has_not_seen(scenes: list[Sample]) -> None:
     assert style_features(scenes[0].image, scenes[0]).shape == (37,)
 
 
+@pytest.mark.slow
 def test_blotches_are_not_taken_for_another_style(scenes: list[Sample]) -> None:
     judge, rng = WordJudge(scenes), np.random.default_rng(1)
     flat = [s for s in (create_scene(seed, SIZE) for seed in range(100, 180)) if s.style == "flat"]

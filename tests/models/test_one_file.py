@@ -163,6 +163,7 @@ def test_a_base_of_one_file(made: dict[Family, Made], words: Path, tmp_path: Pat
     assert base.tokenizers[-1](prompt).input_ids == tiny_base(family).tokenizers[-1](prompt).input_ids
 
 
+@pytest.mark.slow
 def test_a_dropped_pickle_in_half_with_moving_averages_and_odd_extras(
     made: dict[Family, Made], words: Path, own_folders: Path
 ) -> None:
@@ -191,6 +192,7 @@ def test_a_base_that_inpaints(made: dict[Family, Made], words: Path, tmp_path: P
     assert torch.equal(answer(base.unet, "sd15"), answer(unet, "sd15"))
 
 
+@pytest.mark.slow
 def test_older_names_of_the_text_encoder_and_the_vocabulary_of_a_base_that_is_here(
     made: dict[Family, Made], own_folders: Path, tmp_path: Path
 ) -> None:
@@ -217,6 +219,7 @@ def check_training(base: Base, prediction_type: str, zero_snr: bool) -> None:
     assert (config["steps_offset"], config["clip_sample"], config["set_alpha_to_one"]) == (1, False, False)
 
 
+@pytest.mark.slow
 def test_sdxl_in_half_that_says_by_keys_that_it_foretells_velocity(
     made: dict[Family, Made], words: Path, tmp_path: Path
 ) -> None:

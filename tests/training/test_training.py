@@ -153,6 +153,7 @@ def test_killed_and_resumed_is_as_never_killed(dataset: Dataset, latents: np.nda
     assert same(whole, train("killed.pt"))
 
 
+@pytest.mark.slow
 def test_the_autoencoder_learns(dataset: Dataset, tmp_path: Path) -> None:
     smooth = dataclasses.replace(dataset, images=np.full((8, SIDE, SIDE, 3), (200, 60, 60), np.uint8))
     vae = train_autoencoder([smooth], tmp_path, steps=12, batch_size=2, crop=32)
@@ -160,6 +161,7 @@ def test_the_autoencoder_learns(dataset: Dataset, tmp_path: Path) -> None:
     assert not same(vae, create_autoencoder())
 
 
+@pytest.mark.slow
 def test_the_annotator_network_trains_and_resumes(dataset: Dataset, tmp_path: Path) -> None:
     first = train_scene_net(dataset, tmp_path, steps=2, batch_size=2)
     assert same(first, train_scene_net(dataset, tmp_path, steps=2, batch_size=2))
@@ -178,6 +180,7 @@ def test_two_noises_for_one_hint_are_as_two_pictures() -> None:
     assert (shared - swapped).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_fidelity_score_repeats_and_leaves_the_trainings_chance_alone() -> None:
     tokenizer = create_tokenizer(CAPTIONS)
     networks = create_networks(tokenizer).eval()
