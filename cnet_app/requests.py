@@ -144,7 +144,7 @@ class Lora:
     """One LoRA in use."""
 
     name: str
-    """Name of a file in models/loras, catalogue id, hub id or path."""
+    """Name of a file in models/loras, catalogue id or path."""
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -157,7 +157,7 @@ class IpAdapter:
     """A picture that speaks beside the prompt."""
 
     name: str
-    """Catalogue id, hub id or path."""
+    """Catalogue id, or path of a file with its image encoder beside it."""
     image: bytes = field(repr=False)
     """PNG."""
     scale: float = 0.6

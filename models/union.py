@@ -86,6 +86,11 @@ class UnionPass:
         )
 
 
+def module_of(network: nn.Module | UnionInput) -> Any:
+    """The torch module behind what a unit names."""
+    return network.network if isinstance(network, UnionInput) else network
+
+
 def load_union(id: str, folder: Path, control_type: int, dtype: torch.dtype, device: torch.device | str) -> UnionInput:
     """An input of the union ControlNet in a folder, which is read only if no other input of it is in use."""
     key = (folder.resolve(), str(device), dtype)

@@ -26,6 +26,7 @@ from cnet_app.requests import GenerationRequest
 from models.ip_adapter import IpAdapter, use_ip_adapter
 from models.ip_adapter import image_embeds as encode_example
 from models.memory import on_device
+from models.union import module_of
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -79,7 +80,8 @@ def generate(
             )
 
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
-        with on_base_device(controlnets):
+        networks = [module_of(controlnet) for controlnet in controlnets]
+        with on_base_device(networks):
             controls = [
                 prepare_control(unit, controlnet, request, base.device, kept)
                 for unit, controlnet in zip(request.units, controlnets, strict=True)
@@ -105,7 +107,7 @@ def generate(
 
             # 5. Denoise, telling of every step.
             with (
-                on_base_device([base.unet, *controlnets]),
+                on_base_device([base.unet, *networks]),
                 use_ip_adapter(base, ip_adapter, spoken.scale if spoken else 0),
             ):
                 latents = denoise(

@@ -18,6 +18,7 @@ from models import loader, memory
 from models.ip_adapter import IpAdapter, load_ip_adapter
 from models.loras import use_loras
 from models.speed import tune
+from models.union import module_of
 
 if TYPE_CHECKING:
     from cnet_app.requests import GenerationRequest
@@ -58,8 +59,8 @@ class Workshop:
 
     def load_controlnet(self, id: str, base: loader.Base) -> Any:
         """For a base, where that keeps its own networks."""
-        network = tune(loader.load_controlnet(id, base.family, "cpu", base.dtype), self._settings.speed)
-        self._settle(network, base.rung, by_layer=True)
+        network = loader.load_controlnet(id, base.family, "cpu", base.dtype)
+        self._settle(tune(module_of(network), self._settings.speed), base.rung, by_layer=True)
         return network
 
     def load_vae(self, id: str, base: loader.Base) -> Any:
@@ -94,7 +95,7 @@ class Workshop:
         """Bytes of a base's networks, or of one network."""
         if isinstance(thing, loader.Base):
             return memory.module_bytes((thing.unet, thing.vae, *thing.text_encoders))
-        return memory.module_bytes([thing])
+        return memory.module_bytes([module_of(thing)])
 
     def budget(self) -> int:
         """Bytes for loaded models: the settings' gigabytes, else a share of the device's memory."""

@@ -24,7 +24,7 @@ from cnet_app.settings import Settings
 from models import loader
 from models.loader import save_base, save_network
 from models.memory import LADDER
-from models.tiny import tiny_base, tiny_controlnet
+from models.tiny import tiny_base, tiny_controlnet, tiny_union
 
 CONTROLNETS = {"canny": "control_v11p_sd15_canny", "softedge": "control_v11p_sd15_softedge", "scribble": "control_v11p_sd15_scribble"}  # fmt: skip
 BASES = ("sd15", "sd15_inpaint")
@@ -131,6 +131,20 @@ def test_another_base_of_the_family_shares_the_controlnets(make: Make, read: Cou
     first = read.total()
     make(request(base="sd15_inpaint"))
     assert read.total() == 2 * (first - 1) + 1
+
+
+def test_units_of_a_union_share_its_network(
+    make: Make, read: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny_base("sdxl")
+    save_base(base, tmp_path / "sdxl")
+    save_network(tiny_union(base), tmp_path / "controlnet_union_sdxl")
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
+    normal = replace(request().units[0], condition="normal")
+    depth = replace(normal, condition="depth", controlnet="controlnet_union_depth_sdxl")
+    pictures = [make(replace(request(base="sdxl"), units=units)) for units in ((normal,), (normal, depth))]
+    assert (pictures[0] != pictures[1]).any()
+    assert read["networks"] == 4  # U-Net, autoencoder and two text encoders; the union is read elsewhere, once
 
 
 def test_a_request_takes_its_additions_and_leaves_none_behind(
