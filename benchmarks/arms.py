@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -47,6 +47,7 @@ def create_arms(size: int, steps: int = STEPS, default: torch.dtype = torch.floa
         asked = request(*units, **values)
         return {"ours": Job("ours", asked), "reference": Job("diffusers", asked)}
 
+    usual = replace(request({"control_guidance_end": 0.5}), num_inference_steps=5 * steps // 2)
     plain = Job("ours", request())
     peer = Job("diffusers", request())
     return (
@@ -63,6 +64,13 @@ def create_arms(size: int, steps: int = STEPS, default: torch.dtype = torch.floa
             **both({"control_guidance_end": 0.5}),
             gates=(Gate("controlnet calls", 0.5), Gate("denoising flops", 0.875)),
             timed=True,
+        ),
+        Arm(
+            id="early_end_usual",
+            title=f"The same at {usual.num_inference_steps} steps, the usual number",
+            ours=Job("ours", usual),
+            reference=Job("diffusers", usual),
+            gates=(Gate("flops", 0.875),),
         ),
         Arm(
             id="no_guidance",
