@@ -79,6 +79,10 @@ def test_a_scribble_is_drawn_with_the_brush_in_the_hand(studio: StudioPage, outp
 
 def test_what_a_painted_mask_leaves_out_stays_as_it_was(studio: StudioPage, photo: Path, output_dir: Path) -> None:
     studio.at("start").locator("button").first.click()
+    expect(studio.at("start-picture").locator("canvas").first).to_be_visible()
+    studio.page.wait_for_timeout(
+        2000
+    )  # the editor shows its canvas before it can take a picture, and nothing says when
     studio.upload("start-picture", photo)
     studio.wait_brush("start-picture")
     studio.stroke("start-picture", 0.45, 0.55)
