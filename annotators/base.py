@@ -10,6 +10,8 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from annotators.kinds import KindId
+
 Image = NDArray[np.uint8]
 """(H, W, 3) RGB, 0 to 255."""
 
@@ -95,6 +97,8 @@ class Annotator:
 
     id: ClassVar[str]
     title: ClassVar[str]
+    kind: ClassVar[KindId]
+    """How its maps are to be read: a key of annotators.kinds.KINDS."""
     weights: ClassVar[tuple[str, ...]] = ()
     """Catalogue ids (models/catalog.py) of the files it needs; empty means it runs anywhere at once."""
     note: ClassVar[str] = ""

@@ -16,6 +16,7 @@ class Canny(Annotator):
 
     id = "canny"
     title = "Canny"
+    kind = "lines"
 
     low_threshold: int = param(
         100, "Where an edge that has begun may go on; lower keeps fainter lines.", minimum=1, maximum=255, step=1

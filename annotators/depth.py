@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from annotators.base import Annotator, Image
 from annotators.maps import encode_depth
-from annotators.networks import device, load_pretrained, resize_to
+from annotators.networks import device, kept, load_pretrained, resize_to
 from models.weights import fetch
 
 
@@ -19,6 +18,7 @@ class Midas(Annotator):
 
     id = "midas"
     title = "MiDaS (DPT-hybrid)"
+    kind = "depth"
     weights = ("midas",)
 
     def __call__(self, source_image: Image) -> Image:
@@ -33,7 +33,7 @@ class Midas(Annotator):
         return encode_depth(resize_to(depth[0].float().cpu().numpy(), source_image))
 
 
-@lru_cache(maxsize=1)
+@kept
 def _load(folder: Path) -> tuple[Any, Any]:
     from transformers import DPTForDepthEstimation
 

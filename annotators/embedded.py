@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from annotators.base import Annotator, Image, param
 from annotators.maps import draw_pose, encode_depth, encode_normal, encode_segmentation, lines
-from annotators.networks import device, resize_for_network, resize_to, to_batch
+from annotators.networks import device, kept, resize_for_network, resize_to, to_batch
 from models.weights import WeightsError, fetch
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ class DepthEmbedded(Annotator):
 
     id = "depth_embedded"
     title = "Embedded"
+    kind = "depth"
     weights = WEIGHTS
     note = _note("MiDaS")
 
@@ -51,6 +51,7 @@ class NormalEmbedded(Annotator):
 
     id = "normal_embedded"
     title = "Embedded"
+    kind = "normal"
     weights = WEIGHTS
     note = _note("Normals (BAE)")
 
@@ -66,6 +67,7 @@ class SegmentationEmbedded(Annotator):
 
     id = "segmentation_embedded"
     title = "Embedded"
+    kind = "labels"
     weights = WEIGHTS
     note = _note("ADE20K (UPerNet)")
 
@@ -83,6 +85,7 @@ class OpenPoseEmbedded(Annotator):
 
     id = "openpose_embedded"
     title = "Embedded"
+    kind = "pose"
     weights = WEIGHTS
     note = _note("OpenPose")
 
@@ -106,6 +109,7 @@ class SoftEdgeEmbedded(Annotator):
 
     id = "softedge_embedded"
     title = "Embedded"
+    kind = "soft_lines"
     weights = WEIGHTS
     note = _note("HED")
 
@@ -160,7 +164,7 @@ def _maps(source_image: Image) -> SceneMaps:
         return network(to_batch(resize_for_network(source_image, SHORT_SIDE, MULTIPLE)) / 255)
 
 
-@lru_cache(maxsize=1)
+@kept
 def _load(folder: Path) -> SceneNet:
     from annotators.scene_net import load_scene_net
 

@@ -13,6 +13,7 @@ class Inpaint(Annotator):
 
     id = "inpaint"
     title = "Picture, as it is"
+    kind = "picture"
 
     def __call__(self, source_image: Image) -> Image:
         """The same picture."""

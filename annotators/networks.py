@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import pickle
 import sys
+from collections.abc import Callable
+from functools import _lru_cache_wrapper, lru_cache
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -23,8 +25,25 @@ if TYPE_CHECKING:
     import torch
 
 PACKAGE = "controlnet_aux"
+Network = TypeVar("Network")
 # What torch, its zip and pickle readers, safetensors and transformers raise over damaged files.
 LOADING_ERRORS = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError)
+
+
+_LOADERS: list[_lru_cache_wrapper[Any]] = []
+
+
+def kept(load: Callable[..., Network]) -> Callable[..., Network]:
+    """Decorates a network's loader: what it loaded last stays in memory until `release`."""
+    loader = lru_cache(maxsize=1)(load)
+    _LOADERS.append(loader)
+    return loader
+
+
+def release() -> None:
+    """Lets every network go, so that something else has the room; each is loaded again when it is next used."""
+    for loader in _LOADERS:
+        loader.cache_clear()
 
 
 def device() -> str:

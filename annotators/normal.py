@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -13,7 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotators.base import Annotator, Image, param
-from annotators.networks import aux_module, load_into, load_state, resize_for_network, resize_to, to_batch, weights_file
+from annotators.networks import (
+    aux_module,
+    kept,
+    load_into,
+    load_state,
+    resize_for_network,
+    resize_to,
+    to_batch,
+    weights_file,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +37,7 @@ class NormalBAE(Annotator):
 
     id = "normal_bae"
     title = "Normals (BAE)"
+    kind = "normal"
     weights = ("normal_bae",)
 
     detect_resolution: int = param(
@@ -48,7 +57,7 @@ class NormalBAE(Annotator):
         return np.clip(np.rint(vectors * 127.5 + 127.5), 0, 255).astype(np.uint8)
 
 
-@lru_cache(maxsize=1)
+@kept
 def _load(path: Path) -> torch.nn.Module:
     # What the sampling ratios are does not matter outside training.
     options = SimpleNamespace(architecture="BN", sampling_ratio=0.4, importance_ratio=0.7)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from annotators.base import Annotator, Image, param
 from annotators.maps import draw_pose
-from annotators.networks import aux_module, load_into, load_state, resize_for_network, weights_file
+from annotators.networks import aux_module, kept, load_into, load_state, resize_for_network, weights_file
 
 HAND_BONES = tuple((0 if i % 4 == 1 else i - 1, i) for i in range(1, 21))
 """Five fingers of four bones each, from the wrist (point 0)."""
@@ -25,6 +24,7 @@ class OpenPose(Annotator):
 
     id = "openpose"
     title = "OpenPose"
+    kind = "pose"
     weights = ("openpose_body",)
     note = "Its weights are free for non-commercial use only; hands and faces need 147 MB and 154 MB more."
 
@@ -51,7 +51,7 @@ class OpenPose(Annotator):
         return ("hand",) * self.hands + ("face",) * self.faces
 
 
-@lru_cache(maxsize=2)
+@kept
 def _load(paths: tuple[Path, ...], more: tuple[str, ...]) -> Any:
     """The library's detector; parts that were not asked for are None. Its own loading would unpickle anything."""
     library = aux_module("open_pose")

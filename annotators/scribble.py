@@ -20,6 +20,7 @@ class ScribbleXDoG(Annotator):
 
     id = "scribble_xdog"
     title = "XDoG"
+    kind = "lines"
 
     threshold: int = param(32, "How much darker a stroke must be; lower draws more.", minimum=1, maximum=64, step=1)
 
@@ -46,6 +47,7 @@ class ScribbleHED(Annotator):
 
     id = "scribble_hed"
     title = "HED"
+    kind = "lines"
     weights = ("hed",)
 
     detect_resolution: int = param(

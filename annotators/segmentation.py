@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from annotators.base import Annotator, Image
 from annotators.maps import encode_segmentation
-from annotators.networks import device, load_pretrained
+from annotators.networks import device, kept, load_pretrained
 from models.weights import fetch
 
 
@@ -19,6 +18,7 @@ class ADE20K(Annotator):
 
     id = "ade20k"
     title = "ADE20K (UPerNet)"
+    kind = "labels"
     weights = ("ade20k",)
 
     def __call__(self, source_image: Image) -> Image:
@@ -35,7 +35,7 @@ class ADE20K(Annotator):
         return encode_segmentation(classes.cpu().numpy())
 
 
-@lru_cache(maxsize=1)
+@kept
 def _load(folder: Path) -> tuple[Any, Any]:
     from transformers import UperNetForSemanticSegmentation
 

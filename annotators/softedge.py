@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,16 @@ from numpy.typing import NDArray
 
 from annotators.base import Annotator, Image, param
 from annotators.maps import lines
-from annotators.networks import aux_module, load_into, load_state, resize_for_network, resize_to, to_batch, weights_file
+from annotators.networks import (
+    aux_module,
+    kept,
+    load_into,
+    load_state,
+    resize_for_network,
+    resize_to,
+    to_batch,
+    weights_file,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +33,7 @@ class SoftEdgeGradient(Annotator):
 
     id = "softedge_gradient"
     title = "Soft edge (no weights)"
+    kind = "soft_lines"
     note = "Works at once, without any network; HED tells outlines from texture better."
 
     smoothing: float = param(1.0, "Larger lets fine texture go.", minimum=0.5, maximum=4.0, step=0.1)
@@ -57,6 +66,7 @@ class HED(Annotator):
 
     id = "hed"
     title = "HED"
+    kind = "soft_lines"
     weights = ("hed",)
 
     detect_resolution: int = param(
@@ -82,6 +92,6 @@ def hed_edges(image: Image, detect_resolution: int) -> NDArray[np.float32]:
     return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
 
-@lru_cache(maxsize=1)
+@kept
 def _load_hed(path: Path) -> torch.nn.Module:
     return load_into(aux_module("hed").ControlNetHED_Apache2(), load_state(path), path)

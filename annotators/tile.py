@@ -15,6 +15,7 @@ class Tile(Annotator):
 
     id = "tile"
     title = "Picture, made vague"
+    kind = "picture"
 
     down_sampling_rate: float = param(
         1.0, "How many times smaller the picture becomes before it grows again; 1 keeps all detail.",

@@ -59,7 +59,7 @@ def generation_times(num_images: int = 4) -> dict[str, float]:
     times: dict[str, float] = {}
     base = _timed(times, "load", lambda: engine.load_base("embedded", None))
     controlnet = _timed(times, "load", lambda: engine.load_controlnet("embedded_canny", base))
-    unit = _timed(times, "map", lambda: build_unit(annotate("canny", "canny", data.astronaut())))
+    unit = _timed(times, "map", lambda: build_unit("canny", annotate("canny", "canny", data.astronaut())))
     request = GenerationRequest(units=(unit,), prompt="a poster in ocean colours", num_images=num_images)
     for index in range(num_images):
         own = request.only_picture(index)

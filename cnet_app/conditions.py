@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from annotators.base import InputError
+from annotators.kinds import KINDS, MapKind
+from annotators.registry import annotator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +30,13 @@ class Condition:
     """How a result is held against its map: a name of cnet_app.fidelity.MEASURES."""
     canvas: bool = False
     """Offers a canvas to draw on beside the photo."""
-    pictorial: bool = False
-    """The map is a picture, not lines, depths or labels."""
     masked: bool = False
     """The map is the picture to start from, without what the request's inpaint_mask covers."""
+
+    @property
+    def kind(self) -> MapKind:
+        """How its maps are to be read; all its annotators make the same kind."""
+        return KINDS[annotator(self.annotators[0]).kind]
 
 
 def _row(
@@ -43,7 +48,6 @@ def _row(
     example_prompt: str,
     measure: str,
     canvas: bool = False,
-    pictorial: bool = False,
     masked: bool = False,
     **controlnets: str,
 ) -> Condition:
@@ -57,7 +61,6 @@ def _row(
         example_prompt=example_prompt,
         measure=measure,
         canvas=canvas,
-        pictorial=pictorial,
         masked=masked,
     )
 
@@ -100,12 +103,12 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "tile", "Tile", "The picture itself: its detail is painted anew, at twice the size and more.",
-        "tile", "coffee", "a cup of coffee on a wooden table", "ms_ssim", pictorial=True,
+        "tile", "coffee", "a cup of coffee on a wooden table", "ms_ssim",
         sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
     ),
     _row(
         "inpaint", "Inpaint", "What is painted over in the picture to start from is filled so that it fits in.",
-        "inpaint", "astronaut", "an astronaut in front of a flag", "ms_ssim", pictorial=True, masked=True,
+        "inpaint", "astronaut", "an astronaut in front of a flag", "ms_ssim", masked=True,
         sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
     ),
 )  # fmt: skip

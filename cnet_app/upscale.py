@@ -26,7 +26,7 @@ def upscale_request(picture: Image, factor: float, **values: Any) -> GenerationR
         raise InputError(
             f"factor is {factor:g}, which makes {width}x{height} pixels of this picture, but it may be at most {math.floor(most * 100) / 100:g}."
         )
-    unit = build_unit(annotate("tile", "tile", picture, width=width, height=height))
+    unit = build_unit("tile", annotate("tile", "tile", picture, width=width, height=height))
     started = encode_png(resize(picture, width, height, mode="stretch"))
     fields: dict[str, Any] = {"strength": STRENGTH, "width": width, "height": height}
     return GenerationRequest(units=(unit,), initial_image=started, **fields | values)

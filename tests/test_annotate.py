@@ -9,9 +9,12 @@ from skimage import data
 import cnet_app.annotate as module
 from annotators.base import Image, InputError
 from annotators.canny import Canny
+from annotators.control_map import ControlMap
+from annotators.kinds import KINDS
 from annotators.maps import draw_pose, encode_normal, encode_segmentation
+from annotators.recognise import looks_like
 from annotators.scene_net import SEGMENTS
-from cnet_app.annotate import Annotated, annotate, build_unit, control_image_from_map, default_annotator, looks_like_map
+from cnet_app.annotate import annotate, build_unit, control_image_from_map, default_annotator
 from cnet_app.conditions import CONDITIONS, Condition
 
 PHOTO: Image = np.asarray(data.astronaut())[::2, ::2]
@@ -19,16 +22,16 @@ PHOTO: Image = np.asarray(data.astronaut())[::2, ::2]
 
 def test_the_map_is_made_at_the_size_of_the_picture() -> None:
     made = annotate("canny", "canny", PHOTO, {"low_threshold": 50}, 192, 128)
-    assert made.control_image.shape == (128, 192, 3)
-    assert set(np.unique(made.control_image)) == {0, 255}  # lines drawn at this size, not scaled to it
+    assert made.pixels.shape == (128, 192, 3)
+    assert set(np.unique(made.pixels)) == {0, 255}  # lines drawn at this size, not scaled to it
     assert dict(made.parameters) == {"low_threshold": 50, "high_threshold": 200}
     assert made.warnings == ()
 
 
 def test_a_unit_tells_how_its_map_was_made() -> None:
     made = annotate("canny", "canny", PHOTO, {}, 128, 128)
-    unit = build_unit(made, conditioning_scale=0.5)
-    assert (unit.pixels == made.control_image).all()
+    unit = build_unit("canny", made, conditioning_scale=0.5)
+    assert (unit.pixels == made.pixels).all()
     assert (unit.condition, unit.annotator, unit.conditioning_scale) == ("canny", "canny", 0.5)
     assert unit.annotator_parameters["low_threshold"] == 100
     assert unit.source_sha256 == made.source_sha256
@@ -47,8 +50,8 @@ def test_the_same_picture_is_annotated_once(monkeypatch: pytest.MonkeyPatch) -> 
     photo = np.roll(PHOTO, 7, axis=0)
     first = annotate("canny", "canny", photo, {}, 128, 128)
     again = annotate("canny", "canny", photo.copy(), {}, 128, 128)
-    assert again.control_image is first.control_image
-    assert not first.control_image.flags.writeable
+    assert again.pixels is first.pixels
+    assert not first.pixels.flags.writeable
     assert len(calls) == 1
     annotate("canny", "canny", photo, {"low_threshold": 30}, 128, 128)
     annotate("canny", "canny", photo, {}, 64, 64)
@@ -59,7 +62,7 @@ def test_the_same_picture_is_annotated_once(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_cache_is_bounded() -> None:
     cache = module._MapCache(max_bytes=10_000)
     for number in range(20):
-        cache.get(number, lambda: np.zeros((30, 30, 3), np.uint8))
+        cache.get(number, lambda: ControlMap(pixels=np.zeros((30, 30, 3), np.uint8), kind=KINDS["lines"]))
     assert len(cache._maps) == 3
     assert set(cache._maps) == {17, 18, 19}
 
@@ -72,7 +75,7 @@ def test_a_flat_photo_warns(id: str) -> None:
 
 
 def test_a_map_given_as_a_photo_warns() -> None:
-    edges = annotate("canny", "canny", PHOTO, {}, 256, 256).control_image
+    edges = annotate("canny", "canny", PHOTO, {}, 256, 256).pixels
     assert "already looks like a Canny map" in annotate("canny", "canny", edges, {}, 256, 256).warnings[0]
 
 
@@ -91,27 +94,27 @@ def test_wrong_requests_are_told() -> None:
         annotate("canny", "canny", np.zeros((16, 4000, 3), np.uint8))
 
 
-def _own(condition: str, image: Image, invert: bool = False) -> Annotated:
+def _own(condition: str, image: Image, invert: bool = False) -> ControlMap:
     return control_image_from_map(condition, image, 128, 128, invert=invert)
 
 
 def test_a_map_of_ones_own_is_taken_as_it_is() -> None:
-    edges = annotate("canny", "canny", PHOTO, {}, 128, 128).control_image
+    edges = annotate("canny", "canny", PHOTO, {}, 128, 128).pixels
     own = _own("canny", edges)
-    assert (own.control_image == edges).all()
+    assert (own.pixels == edges).all()
     assert (own.annotator, own.source_sha256, own.warnings) == (None, None, ())
-    assert build_unit(own).annotator is None
-    assert (annotate("canny", None, edges, None, 128, 128).control_image == edges).all()
+    assert build_unit("canny", own).annotator is None
+    assert (annotate("canny", None, edges, None, 128, 128).pixels == edges).all()
 
 
 def test_dark_lines_on_white_are_named_not_changed() -> None:
-    edges = annotate("canny", "canny", PHOTO, {}, 128, 128).control_image
+    edges = annotate("canny", "canny", PHOTO, {}, 128, 128).pixels
     dark = _own("canny", 255 - edges)
     assert "dark lines on white" in dark.warnings[0]
-    assert (dark.control_image == 255 - edges).all()
+    assert (dark.pixels == 255 - edges).all()
     inverted = _own("canny", 255 - edges, invert=True)
     assert inverted.warnings == ()
-    assert (inverted.control_image == edges).all()
+    assert (inverted.pixels == edges).all()
 
 
 def test_label_maps_keep_their_colours_at_any_size() -> None:
@@ -119,14 +122,14 @@ def test_label_maps_keep_their_colours_at_any_size() -> None:
     colours = encode_segmentation(classes)
     own = _own("segmentation", colours)
     assert own.warnings == ()
-    assert set(map(tuple, own.control_image.reshape(-1, 3))) <= set(map(tuple, colours.reshape(-1, 3)))
+    assert set(map(tuple, own.pixels.reshape(-1, 3))) <= set(map(tuple, colours.reshape(-1, 3)))
 
 
-@pytest.mark.parametrize("row", [row for row in CONDITIONS if not row.pictorial], ids=lambda row: row.id)
+@pytest.mark.parametrize("row", [row for row in CONDITIONS if row.kind.id != "picture"], ids=lambda row: row.id)
 def test_a_photo_given_as_a_map_warns(row: Condition) -> None:
     own = _own(row.id, PHOTO)
     assert "if it is a photo, choose an annotator" in own.warnings[0]
-    assert not looks_like_map(row.id, PHOTO)
+    assert not looks_like(row.kind, PHOTO)
 
 
 def test_real_maps_are_recognised() -> None:
@@ -135,8 +138,8 @@ def test_real_maps_are_recognised() -> None:
     normals = encode_normal(np.dstack([x, -y, z]) * (z > 0)[..., None])
     person = np.column_stack([np.random.default_rng(0).uniform(20, 100, (18, 2)), np.ones(18)])
     pose = draw_pose([person], 256, 256)
-    assert looks_like_map("normal", normals)
-    assert looks_like_map("openpose", pose)
+    assert looks_like(KINDS["normal"], normals)
+    assert looks_like(KINDS["pose"], pose)
     assert _own("normal", normals).warnings == _own("openpose", pose).warnings == ()
 
 
@@ -154,9 +157,9 @@ def test_the_default_annotator_is_the_best_that_can_run(monkeypatch: pytest.Monk
     assert default_annotator("depth") == "midas"
 
 
-@pytest.mark.parametrize("row", [row for row in CONDITIONS if row.pictorial], ids=lambda row: row.id)
+@pytest.mark.parametrize("row", [row for row in CONDITIONS if row.kind.id == "picture"], ids=lambda row: row.id)
 def test_a_picture_is_its_own_map(row: Condition) -> None:
     made = annotate(row.id, row.annotators[0], PHOTO, {}, PHOTO.shape[1], PHOTO.shape[0])
-    assert (made.control_image == PHOTO).all()
+    assert (made.pixels == PHOTO).all()
     assert made.warnings == _own(row.id, PHOTO).warnings == ()
     assert "steers nothing" in annotate(row.id, row.annotators[0], np.full_like(PHOTO, 128)).warnings[0]

@@ -28,7 +28,7 @@ def test_an_unknown_condition_is_refused_with_the_known_ones() -> None:
 
 @rows
 def test_every_controlnet_is_in_the_catalogue_for_that_family(row: Condition) -> None:
-    assert "embedded" in row.controlnets or row.pictorial
+    assert "embedded" in row.controlnets or row.kind.id == "picture"
     for family, id in row.controlnets.items():
         assert (entry(id).kind, entry(id).family) == ("controlnet", family)
 
@@ -42,6 +42,11 @@ def test_every_annotator_exists_and_one_of_them_needs_no_download(row: Condition
 @rows
 def test_texts_are_sentences_for_a_user(row: Condition) -> None:
     assert row.title and row.help.endswith(".") and row.example and row.example_prompt
+
+
+@rows
+def test_all_annotators_of_a_condition_make_one_kind_of_map(row: Condition) -> None:
+    assert {annotator(id).kind for id in row.annotators} == {row.kind.id}
 
 
 def test_no_annotator_is_left_without_a_condition() -> None:

@@ -24,6 +24,7 @@ FLOORS = {
     "models.download": 0,
     "models.weights": 0,
     "annotators.base": 0,
+    "annotators.kinds": 0,
     "annotators.images": 0,
     "cnet_app.settings": 0,
     "models": 1,

@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> None:
     with only_result(args.json) as tell:
         chosen = args.annotator or default_annotator(args.condition)
         made = annotate(args.condition, chosen, source, values, width, height)
-        write_png(args.output, made.control_image)
+        write_png(args.output, made.pixels)
         result = {
             "path": str(args.output),
-            "condition": made.condition,
+            "condition": args.condition,
             "annotator": made.annotator,
             "parameters": dict(made.parameters),
             "width": width,

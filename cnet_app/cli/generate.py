@@ -186,7 +186,7 @@ def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> Gen
         annotate(control.condition, control.annotator, source, control.parameters, request.width, request.height)
         for control, source in zip(controls, sources, strict=True)
     ]
-    units = [build_unit(map, **control.options) for map, control in zip(maps, controls, strict=True)]
+    units = [build_unit(control.condition, map, **control.options) for map, control in zip(maps, controls, strict=True)]
     result = make_pictures(engine, models, dataclasses.replace(request, units=tuple(units)), args.output)
     warnings = (text for map in maps for text in map.warnings)
     return dataclasses.replace(result, notes=(*warnings, *result.notes))

@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 from annotators.base import Image
-from cnet_app.annotate import Annotated, annotate, build_unit, default_annotator
+from annotators.control_map import ControlMap
+from cnet_app.annotate import annotate, build_unit, default_annotator
 from cnet_app.conditions import CONDITIONS, condition
 from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, GenerationRequest
@@ -119,7 +120,7 @@ def _connect_unit(unit: UnitForm, form: GenerationForm) -> None:
             return
         made, fault = attempt(lambda: _annotate(id, path, annotator, width, height))
         if made:
-            yield made.control_image, " ".join([note_html(annotator), *made.warnings])
+            yield made.pixels, " ".join([note_html(annotator), *made.warnings])
             return
         yield None, error_html(fault)
         raise toast(fault)
@@ -137,7 +138,7 @@ def _choices(id: str) -> list[tuple[str, str]]:
     return [choice for choice in choices(condition(id)) if choice[1] != DRAWING]
 
 
-def _annotate(id: str, path: str, annotator: str, width: int, height: int) -> Annotated:
+def _annotate(id: str, path: str, annotator: str, width: int, height: int) -> ControlMap:
     made_by = None if annotator == OWN_MAP else annotator
     return annotate(id, made_by, read_photo(path), None, *checked_size(width, height))
 
@@ -145,7 +146,7 @@ def _annotate(id: str, path: str, annotator: str, width: int, height: int) -> An
 def _read_unit(unit: UnitForm, values: tuple[Any, ...], settings: dict[str, Any]) -> ControlUnit:
     id, path, annotator, *numbers = values
     annotated = _annotate(id, path, annotator, settings["width"], settings["height"])
-    return build_unit(annotated, **unit_options(unit.controls, numbers))
+    return build_unit(id, annotated, **unit_options(unit.controls, numbers))
 
 
 def _example() -> tuple[str | Image, ...]:

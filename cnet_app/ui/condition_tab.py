@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 
 from annotators.base import Image
+from annotators.control_map import ControlMap
 from annotators.images import load_image
-from cnet_app.annotate import Annotated, annotate, build_unit
+from cnet_app.annotate import annotate, build_unit
 from cnet_app.conditions import Condition
 from cnet_app.requests import GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, AnnotatorForm, build_annotator_form
@@ -97,7 +98,7 @@ class ConditionTab:
         source, unit, form = values[:count], values[count : count + len(self.unit)], values[count + len(self.unit) :]
         settings = dict(zip(self.form.fields, form, strict=True))
         annotated = self._annotate(source, settings["width"], settings["height"], common.get("initial_image"))
-        return self.form.request(form, common, [build_unit(annotated, **unit_options(self.unit, unit))])
+        return self.form.request(form, common, [build_unit(self._row.id, annotated, **unit_options(self.unit, unit))])
 
     def _show_map(self, *values: Any) -> Iterator[tuple[Any, str]]:
         *source, width, height = values
@@ -106,7 +107,7 @@ class ConditionTab:
             return
         annotated, fault = attempt(lambda: self._annotate(source, width, height))
         if annotated:
-            yield annotated.control_image, " ".join(annotated.warnings)
+            yield annotated.pixels, " ".join(annotated.warnings)
             return
         yield None, error_html(fault)
         raise toast(fault)
@@ -121,7 +122,7 @@ class ConditionTab:
         photo, *rest = source
         return bool(rest[0]) if self.canvas and rest[1] == DRAWING else bool(photo)
 
-    def _annotate(self, source: Sequence[Any], width: int, height: int, started: bytes | None = None) -> Annotated:
+    def _annotate(self, source: Sequence[Any], width: int, height: int, started: bytes | None = None) -> ControlMap:
         """The map of what the form shows, or where it has to be that of the picture to start from."""
         photo, *rest = source
         drawing = rest.pop(0) if self.canvas else None

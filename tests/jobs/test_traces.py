@@ -79,7 +79,7 @@ def make(models: LoadedModels) -> Make:
 def request(condition: str = "canny", annotator: str = "canny", **values: Any) -> GenerationRequest:
     """The photo goes through its annotator at every click, as in the page."""
     small: dict[str, Any] = {"prompt": "a red ball", "base": "sd15", "width": 64, "height": 64, "num_inference_steps": 2, "guidance_scale": 3}  # fmt: skip
-    units = (build_unit(annotate(condition, annotator, PHOTO, width=64, height=64)),)
+    units = (build_unit(condition, annotate(condition, annotator, PHOTO, width=64, height=64)),)
     return GenerationRequest(units=units, **small | values)
 
 
