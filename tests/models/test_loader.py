@@ -288,8 +288,16 @@ def test_an_adapter_of_another_family_is_refused_before_its_weights_are_read(
         load_controlnet(str(tmp_path), other)
 
 
+@pytest.mark.parametrize(("multiplies", "fastest"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_cpu_takes_bfloat16_where_it_multiplies_it(
+    multiplies: bool, fastest: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.speed.cpu_multiplies_bfloat16", lambda: multiplies)
+    assert choose_device("cpu") == (torch.device("cpu"), fastest)
+    assert choose_device("cpu", "exact") == (torch.device("cpu"), torch.float32)
+
+
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose_device("cpu") == (torch.device("cpu"), torch.float32)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="The device is 'cuda', but this machine has: auto, cpu"):
         choose_device("cuda")
