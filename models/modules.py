@@ -16,6 +16,7 @@ from torch import Tensor
 from annotators.base import InputError
 from models.catalog import TITLES, Family
 from models.checkpoints import load_controlnet_tensors
+from models.stopping import stopping_point
 from models.weights import DamagedError, MissingError, check_file, short
 
 READ_FAULTS = (
@@ -61,6 +62,7 @@ def quiet() -> Generator[None]:
 
 def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
     """A diffusers or transformers network, locked, on the device; tensors of another dtype are converted."""
+    stopping_point()
     read_json(folder / "config.json")
     files = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
     for path in files:
@@ -117,6 +119,7 @@ def fill_network(
 ) -> Any:
     """The tensors of a file take their places in a network without any; locked, on the device. All must fit."""
     expected: Mapping[str, Tensor] = network.state_dict()
+    stopping_point()
     # diffusers' converters write None where a file lacks what they look for.
     state = {name: tensor for name, tensor in converted.items() if tensor is not None}
     unfit = [name for name in expected if name not in state or state[name].shape != expected[name].shape]

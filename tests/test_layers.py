@@ -23,6 +23,7 @@ FLOORS = {
     "models.checksums": 0,
     "models.download": 0,
     "models.weights": 0,
+    "models.stopping": 0,
     "annotators.base": 0,
     "annotators.kinds": 0,
     "annotators.images": 0,

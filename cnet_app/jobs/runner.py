@@ -24,6 +24,7 @@ from cnet_app.jobs.store import Record, Store
 from cnet_app.recipe import save_picture
 from cnet_app.requests import GenerationRequest, GenerationResult
 from cnet_app.settings import Settings
+from models.stopping import stoppable
 
 LOG = logging.getLogger(__name__)
 HISTORY = "history.sqlite3"
@@ -191,7 +192,8 @@ class Runner:
         """Whatever happens, the job ends and the next one can run."""
         end: dict[str, Any]
         try:
-            end = {"status": "done", "result": self._make(job)}
+            with stoppable(lambda: self._check(job)):
+                end = {"status": "done", "result": self._make(job)}
         except CancelledError:
             end = {"status": "interrupted" if self._closing else "cancelled"}
         except TOLD as error:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cnet_app.errors import CancelledError
 from cnet_app.jobs.engine import Engine, FileProgress
 from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
+from models.stopping import stopping_point
 
 
 @dataclass
@@ -50,6 +51,7 @@ class FakeEngine:
 
     def load_base(self, id: str, rung: Any) -> Any:
         assert self.may_load.wait(5)
+        stopping_point()
         self.loaded.append(id)
         if f"base:{id}" in self.faults:
             raise self.faults[f"base:{id}"]

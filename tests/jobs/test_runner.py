@@ -87,6 +87,20 @@ def test_a_running_job_stops_when_it_is_cancelled_and_the_next_one_works(runner:
     assert finish(runner, runner.submit(request(), "me")).status == "done"
 
 
+def test_loading_stops_when_its_job_is_cancelled_and_the_next_one_works(runner: Runner, fake: FakeEngine) -> None:
+    runner.base(timeout=5)
+    assert finish(runner, runner.submit(request(), "me")).status == "done"
+    fake.may_load.clear()
+    id = runner.submit(request(base="large"), "me")
+    for state in runner.watch(id):
+        if state.doing == "Loading the model":
+            runner.cancel(id)
+            fake.may_load.set()
+    assert runner.state(id).status == "cancelled"
+    assert "large" not in fake.loaded
+    assert finish(runner, runner.submit(request(base="large"), "me")).status == "done"
+
+
 def test_a_waiting_job_that_is_cancelled_never_runs(runner: Runner, fake: FakeEngine) -> None:
     fake.gate.clear()
     running = runner.submit(request("runs"), "me")

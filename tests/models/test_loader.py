@@ -16,6 +16,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, T2IAda
 from safetensors.torch import load_file, save_file
 
 from annotators.base import InputError
+from cnet_app.errors import CancelledError
 from models.catalog import Family, entry
 from models.loader import (
     TITLES,
@@ -28,6 +29,7 @@ from models.loader import (
     save_base,
     save_network,
 )
+from models.stopping import stoppable
 from models.tiny import tiny_adapter, tiny_base, tiny_controlnet
 from models.weights import DamagedError, MissingError
 from tests.models.hub import Hub
@@ -286,6 +288,20 @@ def test_an_adapter_of_another_family_is_refused_before_its_weights_are_read(
     T2IAdapter(**config, channels=[8, 16], num_res_blocks=1).save_config(tmp_path)
     with pytest.raises(InputError, match=f"was made for {TITLES[family]} and cannot steer {TITLES[other]}"):
         load_controlnet(str(tmp_path), other)
+
+
+def test_loading_can_be_stopped_before_each_network(saved: dict[Family, Path]) -> None:
+    asked: list[int] = []
+
+    def ask() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise CancelledError("Enough.")
+
+    with pytest.raises(CancelledError), stoppable(ask):
+        load_base(str(saved["sdxl"] / "base"))
+    assert load_base(str(saved["sdxl"] / "base")).family == "sdxl"  # nobody asks outside
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize(("multiplies", "fastest"), [(True, torch.bfloat16), (False, torch.float32)])
