@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 
 from annotators.base import Annotator, Image, InputError, param
 from annotators.maps import lines
+
+STRONG = 0.12
+"""Share of the pixels whose gradient is above the high threshold."""
+LOW_SHARE = 0.4
+LEAST = 60.0
+"""Below it lies the noise of a camera."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,8 @@ class Canny(Annotator):
         200, "What an edge needs to begin; lower finds more edges.", minimum=1, maximum=255, step=1
     )
 
+    automatic: bool = param(False, "Take both thresholds from the picture; the two numbers then count for nothing.")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.low_threshold > self.high_threshold:
@@ -35,4 +44,16 @@ class Canny(Annotator):
 
     def __call__(self, source_image: Image) -> Image:
         """White lines on black."""
-        return lines(cv2.Canny(source_image, self.low_threshold, self.high_threshold) > 0)
+        low, high = picture_thresholds(source_image) if self.automatic else (self.low_threshold, self.high_threshold)
+        return lines(cv2.Canny(source_image, low, high))
+
+
+def picture_thresholds(image: Image) -> tuple[float, float]:
+    """Thresholds after the picture's own gradients, by shares as MATLAB's `edge` does, with fewer strong ones.
+
+    The high one leaves STRONG of the pixels that have any gradient, the low one is LOW_SHARE of it.
+    """
+    x, y = (cv2.Sobel(image, cv2.CV_16S, *order).astype(np.int32) for order in ((1, 0), (0, 1)))
+    strength = (np.abs(x) + np.abs(y)).max(axis=2)  # as OpenCV's own: the strongest channel, without a root
+    high = max(LEAST, float(np.quantile(strength, 1 - STRONG)))
+    return LOW_SHARE * high, high

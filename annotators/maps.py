@@ -59,8 +59,11 @@ SUBPIXEL_BITS = 4
 
 def lines(mask: NDArray[Any]) -> Image:
     """(H, W) truth or grey 0 to 255 → a map: white on black."""
-    grey = np.where(mask, 255, 0) if mask.dtype == np.bool_ else np.clip(np.rint(mask), 0, 255)
-    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if mask.dtype == np.bool_:
+        mask = mask.astype(np.uint8) * np.uint8(255)
+    elif mask.dtype != np.uint8:
+        mask = np.clip(np.rint(mask), 0, 255).astype(np.uint8)
+    return cv2.merge([mask] * 3)  # pyright: ignore[reportReturnType] - of uint8 it is uint8
 
 
 def encode_depth(inverse_depth: NDArray[Any]) -> Image:

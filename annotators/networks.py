@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from annotators.base import Image
 from models.catalog import entry
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
     import torch
 
 PACKAGE = "controlnet_aux"
+SAFE = ".safetensors"
 Network = TypeVar("Network")
 # What torch, its zip and pickle readers, safetensors and transformers raise over damaged files.
-LOADING_ERRORS = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError)
-
+LOADING_ERRORS = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, SafetensorError)
 
 _LOADERS: list[_lru_cache_wrapper[Any]] = []
 
@@ -80,17 +82,39 @@ def weights_file(id: str) -> Path:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """The tensors of a pickled checkpoint, on the CPU; nothing but tensors is unpickled."""
-    import torch
+    """The tensors of a checkpoint, on the CPU; of a pickle nothing but tensors is read.
 
+    A pickle is kept as safetensors beside it, and read from there the next time.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    kept_as = path if path.suffix == SAFE else path.with_name(f"{path.name}{SAFE}")
     try:
+        if kept_as.exists():
+            return load_file(kept_as)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except LOADING_ERRORS as error:
         raise WeightsError(
             f"{path.name} in {path.parent} is damaged ({type(error).__name__}); delete it and fetch it again."
         ) from error
     state = state.get("state_dict", state)
-    return dict(state.get("model", state))
+    state = dict(state.get("model", state))
+    _keep(state, kept_as)
+    return state
+
+
+def _keep(state: dict[str, Any], path: Path) -> None:
+    """Whole or not at all; a folder that cannot be written to stays as it is."""
+    from safetensors.torch import save_file
+
+    tensors = {name: value.contiguous().clone() for name, value in state.items()}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, part)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
 
 
 def load_into(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:
@@ -101,7 +125,11 @@ def load_into(network: torch.nn.Module, state: dict[str, Any], path: Path) -> to
         raise WeightsError(
             f"{path.name} in {path.parent} holds another network's weights; delete it and fetch it again."
         ) from error
-    return network.to(device()).eval().requires_grad_(False)
+    import torch
+
+    # Pixels lie side by side with their channels, as they come from a picture: convolutions are faster so.
+    network = network.to(device()).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return network.eval().requires_grad_(False)
 
 
 def to_batch(image: NDArray[Any]) -> torch.Tensor:

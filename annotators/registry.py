@@ -9,17 +9,19 @@ from annotators.canny import Canny
 from annotators.depth import Midas
 from annotators.embedded import DepthEmbedded, NormalEmbedded, OpenPoseEmbedded, SegmentationEmbedded, SoftEdgeEmbedded
 from annotators.inpaint import Inpaint
+from annotators.lineart import LineArt, LineArtAnime, LineArtCoarse, LineArtStandard
+from annotators.mlsd import MLSD, MLSDTiny, OpenCVLines
 from annotators.normal import NormalBAE
 from annotators.openpose import OpenPose
-from annotators.scribble import ScribbleHED, ScribbleXDoG
+from annotators.scribble import ScribbleHED, ScribblePiDiNet, ScribbleXDoG
 from annotators.segmentation import ADE20K
-from annotators.softedge import HED, SoftEdgeGradient
+from annotators.softedge import HED, TEED, HEDSafe, PiDiNet, PiDiNetSafe, SoftEdgeGradient
 from annotators.tile import Tile
 
 ANNOTATORS: tuple[type[Annotator], ...] = (
-    Canny, HED, SoftEdgeGradient, SoftEdgeEmbedded, OpenPose, OpenPoseEmbedded, Midas, DepthEmbedded, NormalBAE,
-    NormalEmbedded, ADE20K, SegmentationEmbedded, ScribbleXDoG, ScribbleHED, Tile,
-    Inpaint,
+    Canny, HED, HEDSafe, PiDiNet, PiDiNetSafe, TEED, SoftEdgeGradient, SoftEdgeEmbedded, OpenPose, OpenPoseEmbedded, Midas, DepthEmbedded, NormalBAE,
+    NormalEmbedded, ADE20K, SegmentationEmbedded, ScribbleHED, ScribblePiDiNet, ScribbleXDoG,
+    LineArt, LineArtCoarse, LineArtStandard, LineArtAnime, MLSD, MLSDTiny, OpenCVLines, Tile, Inpaint,
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annotators.base import Annotator, Image, InputError, param
 from annotators.maps import lines
-from annotators.softedge import hed_edges
+from annotators.softedge import HED, EdgeNetwork, PiDiNet
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,11 @@ def _without_specks(strokes: NDArray[np.bool_], smallest: int) -> NDArray[np.boo
 
 
 @dataclass(frozen=True)
-class ScribbleHED(Annotator):
-    """The ridges of HED's soft edges, as bold strokes."""
+class RidgeScribble(Annotator):
+    """The ridges of a network's soft edges, as bold strokes."""
 
-    id = "scribble_hed"
-    title = "HED"
     kind = "lines"
-    weights = ("hed",)
+    network: ClassVar[type[EdgeNetwork]]
 
     detect_resolution: int = param(
         512, "Short side at which edges are looked for.", minimum=128, maximum=1024, step=64, unit="px"
@@ -57,7 +55,29 @@ class ScribbleHED(Annotator):
 
     def __call__(self, source_image: Image) -> Image:
         """White strokes on black."""
-        return scribble_from_softedge(255 * hed_edges(source_image, self.detect_resolution), self.threshold)
+        edges = self.network(detect_resolution=self.detect_resolution).edges(source_image)
+        return scribble_from_softedge(255 * edges, self.threshold)
+
+
+@dataclass(frozen=True)
+class ScribbleHED(RidgeScribble):
+    """Strokes along HED's edges."""
+
+    id = "scribble_hed"
+    title = "HED"
+    weights = ("hed",)
+    network = HED
+
+
+@dataclass(frozen=True)
+class ScribblePiDiNet(RidgeScribble):
+    """Strokes along PiDiNet's edges."""
+
+    id = "scribble_pidinet"
+    title = "PiDiNet"
+    weights = ("pidinet",)
+    note = PiDiNet.note
+    network = PiDiNet
 
 
 def scribble_from_softedge(soft_edge: NDArray[Any], threshold: int = 127) -> Image:

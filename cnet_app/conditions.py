@@ -73,7 +73,7 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "softedge", "Soft edge", "Soft outlines: keeps shapes, lets textures go.",
-        "hed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours", "ms_ssim",
+        "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours", "ms_ssim",
         embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
@@ -98,8 +98,23 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "scribble", "Scribble", "A rough drawing: draw it here or take the outlines of a photo.",
-        "scribble_xdog scribble_hed", "chelsea", "a stained glass window in fire colours", "edge_f1", canvas=True,
+        "scribble_hed scribble_pidinet scribble_xdog", "chelsea", "a stained glass window in fire colours", "edge_f1", canvas=True,
         embedded="embedded_scribble", sd15="control_v11p_sd15_scribble", sd21="controlnet_sd21_scribble", sdxl="controlnet_scribble_sdxl",
+    ),
+    _row(
+        "lineart", "Line art", "A drawing of the photo: keeps fine lines and how strong they are.",
+        "lineart lineart_coarse lineart_standard", "chelsea", "a poster in fire colours", "ms_ssim",
+        sd15="control_v11p_sd15_lineart", sd21="controlnet_sd21_lineart", sdxl="controlnet_softedge_sdxl",
+    ),
+    _row(
+        "lineart_anime", "Anime line art", "A drawing of the photo as in anime.",
+        "lineart_anime lineart_standard", "astronaut", "a poster in ocean colours", "ms_ssim",
+        sd15="control_v11p_sd15s2_lineart_anime", sdxl="controlnet_softedge_sdxl",
+    ),
+    _row(
+        "mlsd", "Straight lines", "Walls, roofs and furniture: keeps what is straight, lets the rest go.",
+        "mlsd mlsd_tiny lines_opencv", "stereo_motorcycle", "a poster in forest colours", "edge_f1",
+        sd15="control_v11p_sd15_mlsd", sdxl="controlnet_union_lines_sdxl",
     ),
     _row(
         "tile", "Tile", "The picture itself: its detail is painted anew, at twice the size and more.",

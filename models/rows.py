@@ -310,6 +310,12 @@ _ANNOTATORS = (
              "03dbf1600c51ee3d45c29f77b77bf1a3b7a24c3452dba62a4ae658f37330c209"),
     _classic("mlsd", "Straight lines (M-LSD)", _APACHE, "mlsd_large_512_fp32.pth", 6_341_481,
              "5696f168eb2c30d4374bbfd45436f7415bb4d88da29bea97eea0101520fba082"),
+    Weights(
+        id="mlsd_tiny", kind="annotator", title="Straight lines (M-LSD tiny)", folder="mlsd_tiny", licence=_APACHE,
+        files=(File("model.safetensors", 2_600_000),), note="lhwcv/mlsd_pytorch's mlsd_tiny_512_fp32.pth, as safetensors.",
+    ),
+    _annotator("teed", "TEED soft edge", "fal-ai/teed", _MIT, File("5_model.pth"),
+               note="Its authors' code is MIT; this copy of the weights says nothing of its own."),
     _classic("lineart", "Line art", _MIT, "sk_model.pth", 17_173_511,
              "c686ced2a666b4850b4bb6ccf0748031c3eda9f822de73a34b8979970d90f0c6"),
     _classic("lineart_coarse", "Coarse line art", _MIT, "sk_model2.pth", 17_173_511,

@@ -24,7 +24,7 @@ def test_the_map_is_made_at_the_size_of_the_picture() -> None:
     made = annotate("canny", "canny", PHOTO, {"low_threshold": 50}, 192, 128)
     assert made.pixels.shape == (128, 192, 3)
     assert set(np.unique(made.pixels)) == {0, 255}  # lines drawn at this size, not scaled to it
-    assert dict(made.parameters) == {"low_threshold": 50, "high_threshold": 200}
+    assert dict(made.parameters) == {"low_threshold": 50, "high_threshold": 200, "automatic": False}
     assert made.warnings == ()
 
 

@@ -24,4 +24,5 @@ def _load(source: str) -> Image:
         return create_scene(int(seed), SCENE_SIZE).image
     from skimage import data
 
-    return getattr(data, source)()
+    photo = getattr(data, source)()
+    return photo[0] if isinstance(photo, tuple) else photo  # the left one of a stereo pair

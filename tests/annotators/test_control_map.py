@@ -44,7 +44,7 @@ def test_a_map_knows_where_it_comes_from(photos: dict[str, Image]) -> None:
     photo = photos["coffee"]
     made = make_map(create(annotator("canny"), {"low_threshold": 50}), photo)
     assert (made.annotator, made.kind, made.seed, made.data, made.warnings) == ("canny", KINDS["lines"], None, None, ())
-    assert dict(made.parameters) == {"low_threshold": 50, "high_threshold": 200}
+    assert dict(made.parameters) == {"low_threshold": 50, "high_threshold": 200, "automatic": False}
     assert made.source_sha256 == sha256_of(photo.copy()) != sha256_of(photo[::-1])
     with pytest.raises(ValueError, match="read-only"):
         made.pixels[0] = 0

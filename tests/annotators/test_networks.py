@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +14,11 @@ import torch
 
 from annotators.base import Annotator, Image
 from annotators.depth import Midas
+from annotators.lineart import LineArtAnime
 from annotators.maps import ADE20K_PALETTE
 from annotators.networks import aux_module, resize_for_network
 from annotators.normal import NormalBAE
 from annotators.openpose import OpenPose
-from annotators.scribble import ScribbleHED
 from annotators.segmentation import ADE20K
 from annotators.softedge import HED
 from models.weights import WeightsError
@@ -34,32 +35,8 @@ def _save(network: torch.nn.Module, path: Path, drop_prefix: bool = False) -> No
     torch.save(state, path)
 
 
-def _hed(models_dir: Path) -> None:
-    torch.manual_seed(0)
-    network = aux_module("hed").ControlNetHED_Apache2()
-    with torch.no_grad():
-        for number in range(1, 6):
-            getattr(network, f"block{number}").projection.weight.mul_(0.5)
-    (models_dir / "hed").mkdir(parents=True)
-    torch.save(network.state_dict(), models_dir / "hed" / "ControlNetHED.pth")
-
-
 def _is_line_map(control_image: Image) -> bool:
     return bool((control_image == control_image[..., :1]).all())
-
-
-def test_hed_and_its_scribble(models_dir: Path, photos: dict[str, Image]) -> None:
-    _hed(models_dir)
-    photo = photos["coffee"]
-    soft, safe = HED(detect_resolution=128)(photo), HED(detect_resolution=128, safe=True)(photo)
-    assert soft.shape == photo.shape
-    assert soft.dtype == np.uint8
-    assert _is_line_map(soft)
-    assert len(np.unique(soft)) > 4
-    assert set(np.unique(safe)) <= {0, 128, 255}
-    strokes = ScribbleHED(detect_resolution=128, threshold=1)(photo)
-    assert strokes.shape == photo.shape
-    assert set(np.unique(strokes)) <= {0, 255}
 
 
 @pytest.mark.parametrize("size", [(160, 200), (96, 300)])
@@ -103,6 +80,14 @@ def test_ade20k(models_dir: Path, photos: dict[str, Image]) -> None:
     assert classes.shape == photos["rocket"].shape
     colours = {tuple(colour) for colour in classes.reshape(-1, 3).tolist()}
     assert colours <= {tuple(colour) for colour in ADE20K_PALETTE.tolist()}
+
+
+def test_anime_lines_out_of_a_file_of_a_parallel_training(models_dir: Path, photos: dict[str, Image]) -> None:
+    with torch.device("meta"):
+        norm = functools.partial(torch.nn.InstanceNorm2d, affine=False)
+        network = torch.nn.DataParallel(aux_module("lineart_anime").UnetGenerator(3, 1, 8, 64, norm_layer=norm))
+    _save(network, models_dir / "lineart_anime" / "netG.pth")
+    assert (LineArtAnime(detect_resolution=256)(photos["coffee"]) == 128).all()  # zeros, half-way from black to white
 
 
 def test_normal_bae(models_dir: Path, photos: dict[str, Image]) -> None:

