@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -26,10 +26,18 @@ class MapData(Protocol):
         """In the form other tools read."""
         ...
 
+    @classmethod
+    def from_json(cls, content: Any) -> MapData:
+        """What `to_json` gave; InputError for everything else."""
+        ...
+
 
 @dataclass(frozen=True)
 class DataAnnotator(Annotator):
     """An annotator that finds things, and draws what it found."""
+
+    data_type: ClassVar[type[MapData]]
+    """What `detect` gives."""
 
     def detect(self, source_image: Image) -> MapData:
         """(H, W, 3) RGB uint8 in, what is on it out."""

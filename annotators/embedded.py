@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Annotator, Image, param
-from annotators.maps import draw_pose, encode_depth, encode_normal, encode_segmentation, lines
+from annotators.depth import DepthAnnotator
+from annotators.maps import draw_pose, encode_normal, lines
 from annotators.networks import device, kept, resize_for_network, resize_to, to_batch
+from annotators.segmentation import SegmentationAnnotator
+from annotators.segments import Segments
 from models.weights import WeightsError, fetch
 
 if TYPE_CHECKING:
@@ -31,18 +34,17 @@ def _note(better: str) -> str:
 
 
 @dataclass(frozen=True)
-class DepthEmbedded(Annotator):
+class DepthEmbedded(DepthAnnotator):
     """Inverse depth of the small network."""
 
     id = "depth_embedded"
     title = "Embedded"
-    kind = "depth"
     weights = WEIGHTS
     note = _note("MiDaS")
 
-    def __call__(self, source_image: Image) -> Image:
-        """Grey over the full range, near is white."""
-        return encode_depth(resize_to(_maps(source_image).depth[0, 0].cpu().numpy(), source_image))
+    def nearness(self, source_image: Image) -> NDArray[np.float32]:
+        """Inverse depth in [0, 1]."""
+        return resize_to(_maps(source_image).depth[0, 0].cpu().numpy(), source_image)
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,20 @@ class NormalEmbedded(Annotator):
 
 
 @dataclass(frozen=True)
-class SegmentationEmbedded(Annotator):
+class SegmentationEmbedded(SegmentationAnnotator):
     """Classes of the small network: it knows the few of its scenes."""
 
     id = "segmentation_embedded"
     title = "Embedded"
-    kind = "labels"
     weights = WEIGHTS
     note = _note("ADE20K (UPerNet)")
 
-    def __call__(self, source_image: Image) -> Image:
-        """ADE20K colours; black is what it has no name for."""
+    def detect(self, source_image: Image) -> Segments:
+        """-1 is what it has no name for."""
         from annotators.scene_net import SEGMENTS
 
         logits = resize_to(_maps(source_image).segmentation[0].permute(1, 2, 0).cpu().numpy(), source_image)
-        return encode_segmentation(np.array(SEGMENTS)[logits.argmax(axis=2)])
+        return Segments(np.array(SEGMENTS, np.int16)[logits.argmax(axis=2)])
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PACKAGE = "controlnet_aux"
 SAFE = ".safetensors"
+WRAPPERS = ("state_dict", "model", "depth_model")
+"""Names under which trainings put their network into a checkpoint."""
 Network = TypeVar("Network")
 # What torch, its zip and pickle readers, safetensors and transformers raise over damaged files.
 LOADING_ERRORS = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, SafetensorError)
@@ -98,8 +100,9 @@ def load_state(path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"{path.name} in {path.parent} is damaged ({type(error).__name__}); delete it and fetch it again."
         ) from error
-    state = state.get("state_dict", state)
-    state = dict(state.get("model", state))
+    for wrapper in WRAPPERS:
+        state = state.get(wrapper, state)
+    state = dict(state)
     _keep(state, kept_as)
     return state
 

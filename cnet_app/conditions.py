@@ -83,17 +83,17 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "depth", "Depth", "Near and far: keeps the layout of the scene.",
-        "midas depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky", "rmse",
+        "midas depth_anything_v2 zoe leres depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky", "rmse",
         embedded="embedded_depth", sd15="control_v11f1p_sd15_depth", sd21="controlnet_sd21_depth", sdxl="controlnet_depth_sdxl",
     ),
     _row(
         "normal", "Normals", "Surface directions: keeps relief and light.",
-        "normal_bae normal_embedded", "world:5", "a clay picture of a yellow box under a day sky", "mean_angle",
+        "normal_bae normal_embedded normal_from_depth", "world:5", "a clay picture of a yellow box under a day sky", "mean_angle",
         embedded="embedded_normal", sd15="control_v11p_sd15_normalbae", sd21="controlnet_sd21_normalbae", sdxl="controlnet_union_sdxl",
     ),
     _row(
         "segmentation", "Segmentation", "What is where, in ADE20K colours.",
-        "ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky", "mean_iou",
+        "oneformer_ade20k_tiny oneformer_ade20k ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky", "mean_iou",
         embedded="embedded_segmentation", sd15="control_v11p_sd15_seg", sd21="controlnet_sd21_ade20k", sdxl="controlnet_segmentation_sdxl",
     ),
     _row(

@@ -122,7 +122,17 @@ def _annotator(id: str, title: str, repo: str, licence: str, *files: File, **mor
     return replace(Weights(id=id, kind="annotator", title=title, repo=repo, licence=licence, files=files), **more)
 
 
-def _classic(id: str, title: str, licence: str, name: str, size: int, sha256: str | None = None) -> Weights:
+def _oneformer(id: str, title: str, repo: str, size: int | None) -> Weights:
+    """With the vocabulary of the words it is told its task in."""
+    return _annotator(
+        id, f"ADE20K segmentation (OneFormer, {title})", repo, _MIT,
+        *text_files("config.json", "preprocessor_config.json", "tokenizer_config.json"),
+        *(File(name, 0, others=("tokenizer.json",)) for name in ("vocab.json", "merges.txt")),
+        File("model.safetensors", size, others=("pytorch_model.bin",)),
+    )  # fmt: skip
+
+
+def _classic(id: str, title: str, licence: str, name: str, size: int | None, sha256: str | None = None) -> Weights:
     """A network of the repository that the original annotators share, at the state all of it was looked at."""
     return _annotator(
         id, title, "lllyasviel/Annotators", licence, File(name, size, sha256),
@@ -324,10 +334,17 @@ _ANNOTATORS = (
              "ccabdcc3f5cf3c07cf65d58776acb21df7dfda825cdc70c9766a93fd62bfc488"),
     _classic("midas_original", "MiDaS depth (original file)", _MIT, "dpt_hybrid-midas-501f0c75.pt", 493 * MB,
              "501f0c75b3bca7daec6b3682c5054c09b366765aef6fa3a09d03a5cb4b230853"),
-    _classic("zoe", "Zoe depth", _MIT, "ZoeD_M12_N.pt", 1440 * MB),
+    _classic("zoe_original", "Zoe depth (original file)", _MIT, "ZoeD_M12_N.pt", 1440 * MB),
+    _classic("leres", "LeReS depth", "unknown", "res101.pth", None),
+    _annotator("zoe", "Zoe depth", "Intel/zoedepth-nyu-kitti", _MIT,
+               *text_files("config.json", "preprocessor_config.json"), File("model.safetensors", 1380 * MB)),
+    _annotator("depth_anything_v2", "Depth Anything V2 (small)", "depth-anything/Depth-Anything-V2-Small-hf", _APACHE,
+               *text_files("config.json", "preprocessor_config.json"), File("model.safetensors", 99 * MB)),
+    _oneformer("oneformer_ade20k_tiny", "tiny", "shi-labs/oneformer_ade20k_swin_tiny", 203 * MB),
+    _oneformer("oneformer_ade20k", "large", "shi-labs/oneformer_ade20k_swin_large", None),
     _classic("uniformer", "ADE20K segmentation (UniFormer)", _APACHE, "upernet_global_small.pth", 206 * MB,
              "bebfa1264c10381e389d8065056baaadbdadee8ddc6e36770d1ec339dc84d970"),
-    _classic("oneformer_ade20k", "ADE20K segmentation (OneFormer)", _MIT, "250_16_swin_l_oneformer_ade20k_160k.pth",
+    _classic("oneformer_ade20k_original", "ADE20K segmentation (OneFormer, original file)", _MIT, "250_16_swin_l_oneformer_ade20k_160k.pth",
              950 * MB),
     _classic("oneformer_coco", "COCO segmentation (OneFormer)", _MIT, "150_16_swin_l_oneformer_coco_100ep.pth", 950 * MB),
     _annotator("midas", "MiDaS depth (DPT-hybrid)", "Intel/dpt-hybrid-midas", _APACHE,

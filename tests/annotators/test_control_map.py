@@ -29,12 +29,17 @@ class _Box:
     def to_json(self) -> dict[str, Any]:
         return {"box": [self.height, self.width]}
 
+    @classmethod
+    def from_json(cls, content: Any) -> _Box:
+        return cls(*content["box"])
+
 
 @dataclass(frozen=True)
 class _BoxFinder(DataAnnotator):
     id = "box"
     title = "Box"
     kind = "lines"
+    data_type = _Box
 
     def detect(self, source_image: Image) -> _Box:
         return _Box(*source_image.shape[:2])

@@ -13,13 +13,10 @@ import pytest
 import torch
 
 from annotators.base import Annotator, Image
-from annotators.depth import Midas
 from annotators.lineart import LineArtAnime
-from annotators.maps import ADE20K_PALETTE
 from annotators.networks import aux_module, resize_for_network
 from annotators.normal import NormalBAE
 from annotators.openpose import OpenPose
-from annotators.segmentation import ADE20K
 from annotators.softedge import HED
 from models.weights import WeightsError
 
@@ -33,53 +30,6 @@ def _save(network: torch.nn.Module, path: Path, drop_prefix: bool = False) -> No
         state[short] = torch.full((1,), fill).to(value.dtype).expand(value.shape) if value.ndim else torch.tensor(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, path)
-
-
-def _is_line_map(control_image: Image) -> bool:
-    return bool((control_image == control_image[..., :1]).all())
-
-
-@pytest.mark.parametrize("size", [(160, 200), (96, 300)])
-def test_midas(models_dir: Path, photos: dict[str, Image], size: tuple[int, int]) -> None:
-    from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
-
-    torch.manual_seed(0)
-    config = DPTConfig(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, image_size=64, patch_size=16,
-        backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, is_hybrid=False,
-    )  # fmt: skip
-    network: Any = DPTForDepthEstimation(config)
-    with torch.no_grad():
-        for value in network.parameters():
-            value.normal_(0, 0.3)  # as made, so small a network gives one depth everywhere
-        network.head.head[-2].weight.abs_()  # behind it is a ReLU, which would make everything 0
-    network.save_pretrained(models_dir / "midas")
-    DPTImageProcessor(size={"height": 64, "width": 64}, image_mean=[0.5] * 3, image_std=[0.5] * 3).save_pretrained(
-        models_dir / "midas"
-    )
-    photo = np.resize(photos["chelsea"], (*size, 3))
-    depth = Midas()(photo)
-    assert depth.shape == photo.shape
-    assert _is_line_map(depth)
-    assert (depth.min(), depth.max()) == (0, 255)
-
-
-def test_ade20k(models_dir: Path, photos: dict[str, Image]) -> None:
-    from transformers import ConvNextConfig, SegformerImageProcessor, UperNetConfig, UperNetForSemanticSegmentation
-
-    torch.manual_seed(0)
-    stages: dict[str, Any] = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
-    backbone = ConvNextConfig(depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 8, 8], **stages)
-    labels: dict[str, Any] = {"num_labels": 150}
-    config = UperNetConfig(
-        backbone_config=backbone, hidden_size=16, pool_scales=[1, 2], use_auxiliary_head=False, **labels
-    )
-    UperNetForSemanticSegmentation(config).save_pretrained(models_dir / "ade20k")
-    SegformerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(models_dir / "ade20k")
-    classes = ADE20K()(photos["rocket"])
-    assert classes.shape == photos["rocket"].shape
-    colours = {tuple(colour) for colour in classes.reshape(-1, 3).tolist()}
-    assert colours <= {tuple(colour) for colour in ADE20K_PALETTE.tolist()}
 
 
 def test_anime_lines_out_of_a_file_of_a_parallel_training(models_dir: Path, photos: dict[str, Image]) -> None:

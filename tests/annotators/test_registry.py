@@ -33,7 +33,11 @@ def test_parameters_are_declared_whole(kind: type[Annotator]) -> None:
     for name, parameter in parameters(kind).items():
         assert getattr(made, name) == parameter.default
         assert parameter.help.endswith(".")
-        if not isinstance(parameter.default, bool):
+        if parameter.choices:
+            assert parameter.default in parameter.choices
+            with pytest.raises(InputError, match=f"{name} is 'none of them', but it must be one of"):
+                create(kind, {name: "none of them"})
+        elif not isinstance(parameter.default, bool):
             assert parameter.minimum is not None
             assert parameter.maximum is not None
             with pytest.raises(InputError, match=name):

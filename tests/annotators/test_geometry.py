@@ -1,0 +1,286 @@
+"""Depth, normals and classes: against known shapes, and against what transformers and the library make of the same weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from annotators.base import Image, InputError
+from annotators.control_map import make_map
+from annotators.depth import DepthAnythingV2, LeReS, Midas, TransformersDepth, Zoe
+from annotators.embedded import SegmentationEmbedded
+from annotators.images import resize
+from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.networks import aux_module
+from annotators.normal import NormalBAE, NormalFromDepth, normals_of
+from annotators.segmentation import ADE20K, OneFormerTiny, SegmentationAnnotator
+from annotators.segments import Segments
+from models.files import HERE
+
+SIDE = 256
+STAGES: dict[str, Any] = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
+
+
+def _angles(found: NDArray[Any], true: NDArray[Any]) -> NDArray[np.float64]:
+    """Degrees between unit vectors."""
+    return np.degrees(np.arccos(np.clip((found * true).sum(axis=2), -1, 1)))
+
+
+def _grid() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """x right and y up of every pixel's centre, in pixels, 0 in the middle."""
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    return x, -y
+
+
+def test_the_normals_of_a_sphere() -> None:
+    x, y = _grid()
+    radius = 0.45 * SIDE
+    inside = np.hypot(x, y) < 0.95 * radius  # at the very rim the surface is seen edge-on
+    height = np.sqrt(np.clip(radius**2 - x**2 - y**2, 0, None))
+    found = normals_of(height, relief=radius / SIDE)
+    true = np.dstack([x, y, height]) / radius
+    assert _angles(found, true)[inside].mean() < 1
+
+
+def test_the_normals_of_a_plane_that_leans_away() -> None:
+    x, y = _grid()
+    for slope_x, slope_y in ((0.3, 0.0), (0.0, -0.5), (-0.2, 0.7)):
+        height = slope_x * x + slope_y * y
+        true = np.array([-slope_x, -slope_y, 1]) / np.sqrt(1 + slope_x**2 + slope_y**2)
+        assert _angles(normals_of(height, relief=np.ptp(height) / SIDE), true).max() < 0.1
+
+
+def test_background_faces_the_viewer_and_one_depth_is_flat() -> None:
+    x, _ = _grid()
+    found = normals_of(x, relief=1.0, background_threshold=0.5)
+    assert not found[:, : SIDE // 2 - 1].any()
+    assert (found[:, SIDE // 2 + 1 :, 0] < 0).all()
+    assert np.array_equal(
+        normals_of(np.full((9, 9), 7.0), relief=1.0), np.dstack([np.zeros((9, 9, 2)), np.ones((9, 9))])
+    )
+
+
+def test_normals_from_the_depth_that_can_be_had(models_dir: Path, photos: dict[str, Image]) -> None:
+    first, named = NormalFromDepth()(photos["coffee"]), NormalFromDepth(depth="depth_embedded")(photos["coffee"])
+    assert np.array_equal(first, named)
+    assert len(np.unique(first.reshape(-1, 3), axis=0)) > 50
+    with pytest.raises(InputError, match="depth is 'radar', but it must be one of: first, midas"):
+        NormalFromDepth(depth="radar")
+
+
+def _lively(network: Any) -> Any:
+    """As made, so small a network gives one answer everywhere."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.normal_(0, 0.3)
+    return network
+
+
+def _midas() -> tuple[Any, Any]:
+    from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
+
+    config = DPTConfig(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, image_size=64, patch_size=16,
+        backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, is_hybrid=False,
+    )  # fmt: skip
+    network: Any = _lively(DPTForDepthEstimation(config))
+    network.head.head[-2].weight.data.abs_()  # behind it is a ReLU, which would make everything 0
+    return network, DPTImageProcessor(size={"height": 64, "width": 64}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+
+
+def _backbone() -> Any:
+    from transformers import Dinov2Config
+
+    return Dinov2Config(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, mlp_ratio=2, image_size=56, patch_size=14,
+        reshape_hidden_states=False, apply_layernorm=True, **STAGES,
+    )  # fmt: skip
+
+
+def _depth_anything() -> tuple[Any, Any]:
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, DPTImageProcessor
+
+    config = DepthAnythingConfig(
+        backbone_config=_backbone(), reassemble_hidden_size=16, patch_size=14, neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8, head_hidden_size=8,
+    )  # fmt: skip
+    network: Any = _lively(DepthAnythingForDepthEstimation(config))
+    network.head.conv3.weight.data.abs_()
+    return network, DPTImageProcessor(size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14)
+
+
+def _zoe() -> tuple[Any, Any]:
+    from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, ZoeDepthImageProcessor
+
+    backbone = BeitConfig(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, image_size=64, patch_size=16,
+        reshape_hidden_states=False, use_relative_position_bias=True, **STAGES,
+    )  # fmt: skip
+    config = ZoeDepthConfig(
+        backbone_config=backbone, neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, bottleneck_features=8,
+        num_relative_features=8, reassemble_factors=[4, 2, 1, 0.5],
+        bin_configurations=[{"n_bins": 8, "min_depth": 0.001, "max_depth": 10.0, "name": "nyu"}], bin_embedding_dim=8,
+        num_attractors=[2, 2, 2, 1],
+    )  # fmt: skip
+    processor = ZoeDepthImageProcessor(size={"height": 64, "width": 64}, keep_aspect_ratio=False)
+    return _lively(ZoeDepthForDepthEstimation(config)), processor
+
+
+@pytest.mark.parametrize(("kind", "create"), [(Midas, _midas), (DepthAnythingV2, _depth_anything), (Zoe, _zoe)])
+def test_depth_is_what_transformers_makes_of_the_weights(
+    kind: type[TransformersDepth], create: Callable[[], tuple[Any, Any]], models_dir: Path, photos: dict[str, Image]
+) -> None:
+    from transformers import pipeline
+
+    network, processor = create()
+    folder = models_dir / kind.weights[0]
+    network.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    ours = kind()(photos["chelsea"])
+    peer: Any = pipeline("depth-estimation", model=network.eval(), image_processor=processor)
+    depth = peer(Pillow.fromarray(photos["chelsea"]))
+    assert (ours == ours[..., :1]).all()
+    assert (ours.min(), ours.max()) == (0, 255)
+    if kind is Zoe:  # metres, which its ControlNets read turned round and cut
+        metres = depth["predicted_depth"].numpy()
+        near, far = np.percentile(metres, (2, 85))
+        theirs = np.clip(255 * (1 - (metres - near) / (far - near)), 0, 255)
+    else:
+        theirs = np.asarray(depth["depth"])
+    assert np.abs(ours[..., 0] - theirs.astype(float)).max() <= 1
+
+
+def test_leres_is_what_the_library_makes_of_the_weights(
+    monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
+) -> None:
+    """Which turns RGB about and leaves out the division by 255: given what its authors give, it agrees."""
+    torch.manual_seed(0)
+    network = aux_module("leres.leres.multi_depth_model_woauxi").RelDepthModel(backbone="resnext101").eval()
+    monkeypatch.setattr("annotators.depth.weights_file", Path)
+    monkeypatch.setattr("annotators.depth._load_leres", lambda path: network.depth_model)
+    photo = resize(photos["coffee"], 160, 128)
+    far = aux_module("leres.leres.depthmap").estimateleres(photo[..., ::-1] / 255.0, network, 160, 128)
+    theirs = 255 - 255 * (far - far.min()) / np.ptp(far)
+    ours = LeReS(detect_resolution=128)(photo)
+    assert np.abs(ours[..., 0] - theirs).max() <= 1
+    cut = LeReS(detect_resolution=128, remove_near=20.0, remove_background=30.0)(photo)[..., 0]
+    assert set(cut[ours[..., 0] > 205]) == {255}
+    assert set(cut[ours[..., 0] < 76]) == {0}
+
+
+def test_bae_normals_are_what_the_library_makes_of_the_weights(
+    monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
+) -> None:
+    torch.manual_seed(0)
+    library = aux_module("normalbae")
+    options = SimpleNamespace(architecture="BN", sampling_ratio=0.4, importance_ratio=0.7)
+    network = aux_module("normalbae.nets.NNET").NNET(options).eval()
+    monkeypatch.setattr("annotators.normal.weights_file", Path)
+    monkeypatch.setattr("annotators.normal._load", lambda path: network)
+    photo = resize(photos["coffee"], 192, 128)
+    theirs = library.NormalBaeDetector(network)(photo, detect_resolution=128, image_resolution=128, output_type="np")
+    assert np.abs(NormalBAE(detect_resolution=128)(photo).astype(int) - theirs).max() <= 1
+
+
+def _upernet(folder: Path) -> tuple[Any, Any]:
+    from transformers import ConvNextConfig, SegformerImageProcessor, UperNetConfig, UperNetForSemanticSegmentation
+
+    backbone = ConvNextConfig(depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 8, 8], **STAGES)
+    labels: dict[str, Any] = {"num_labels": 150}
+    config = UperNetConfig(
+        backbone_config=backbone, hidden_size=16, pool_scales=[1, 2], use_auxiliary_head=False, **labels
+    )
+    network, processor = (
+        UperNetForSemanticSegmentation(config),
+        SegformerImageProcessor(size={"height": 64, "width": 64}),
+    )
+    network.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return network.eval(), processor
+
+
+def test_classes_are_what_transformers_makes_of_the_weights(models_dir: Path, photos: dict[str, Image]) -> None:
+    torch.manual_seed(0)
+    network, processor = _upernet(models_dir / "ade20k")
+    photo = photos["rocket"]
+    inputs = processor(Pillow.fromarray(photo), return_tensors="pt")
+    with torch.inference_mode():
+        outputs = network(**inputs)
+    theirs = processor.post_process_semantic_segmentation(outputs, target_sizes=[photo.shape[:2]])[0]
+    made = make_map(ADE20K(), photo)
+    assert isinstance(made.data, Segments)
+    assert np.array_equal(made.data.classes, theirs.numpy())
+    assert np.array_equal(made.pixels, ADE20K_PALETTE[theirs.numpy()])
+
+
+def test_oneformer_is_what_transformers_makes_of_the_weights(models_dir: Path, photos: dict[str, Image]) -> None:
+    """With the folder as it comes from the hub, whose class list transformers would look up there."""
+    from transformers import (
+        CLIPTokenizer,
+        OneFormerConfig,
+        OneFormerForUniversalSegmentation,
+        OneFormerImageProcessor,
+        OneFormerProcessor,
+        SwinConfig,
+    )
+
+    torch.manual_seed(0)
+    backbone = SwinConfig(
+        image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=2, **STAGES,
+    )  # fmt: skip
+    labels: dict[str, Any] = {"num_labels": 150}
+    config = OneFormerConfig(
+        backbone_config=backbone, num_queries=6, hidden_dim=32, mask_dim=32, conv_dim=32, encoder_feedforward_dim=16,
+        encoder_layers=1, decoder_layers=2, dim_feedforward=16, num_attention_heads=2, text_encoder_width=32,
+        text_encoder_num_layers=1, text_encoder_vocab_size=700, is_training=False, **labels,
+    )  # fmt: skip
+    network = _lively(OneFormerForUniversalSegmentation(config)).eval()
+    folder = models_dir / "oneformer_ade20k_tiny"
+    network.save_pretrained(folder)
+    size: dict[str, Any] = {"size": {"shortest_edge": 64, "longest_edge": 128}}
+    images = OneFormerImageProcessor(num_labels=150, **size)
+    images.save_pretrained(folder)
+    settings = folder / "preprocessor_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"class_info_file": "ade20k_panoptic.json"}))
+    words = CLIPTokenizer.from_pretrained(HERE / "embedded" / "base" / "tokenizer")
+    words.save_pretrained(folder)
+    assert len(words) <= 700
+
+    photo = photos["astronaut"]
+    processor: Any = OneFormerProcessor(images, words)
+    inputs = processor(Pillow.fromarray(photo), ["semantic"], return_tensors="pt")
+    with torch.inference_mode():
+        outputs = network(pixel_values=inputs["pixel_values"], task_inputs=inputs["task_inputs"])
+    theirs = images.post_process_semantic_segmentation(outputs, target_sizes=[photo.shape[:2]])[0]
+    assert np.array_equal(OneFormerTiny().detect(photo).classes, theirs.numpy())
+
+
+@pytest.mark.parametrize("kind", [SegmentationEmbedded])
+def test_classes_have_names_and_shares(kind: type[SegmentationAnnotator], photos: dict[str, Image]) -> None:
+    made = kind().detect(photos["astronaut"])
+    legend = made.legend()
+    assert [entry.share for entry in legend] == sorted((entry.share for entry in legend), reverse=True)
+    assert sum(entry.share for entry in legend) <= 1.001
+    assert all(entry.name == ADE20K_CLASSES[entry.id] for entry in legend)
+    again = Segments.from_json(made.to_json())
+    assert np.array_equal(again.classes, made.classes)
+    assert np.array_equal(again.draw(), kind()(photos["astronaut"]))
+
+
+def test_what_is_no_segmentation_is_told() -> None:
+    with pytest.raises(InputError, match="no segmentation"):
+        Segments.from_json({"people": []})
+    with pytest.raises(InputError, match="do not fill 4x2 pixels"):
+        Segments.from_json({"height": 2, "width": 4, "runs": [[3, 7]]})
+    with pytest.raises(InputError, match="do not fill 4x2 pixels"):
+        Segments.from_json({"height": 2, "width": 4, "runs": [[150, 8]]})
