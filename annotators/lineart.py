@@ -57,6 +57,20 @@ class LineArtStandard(Annotator):
 
 
 @dataclass(frozen=True)
+class Invert(Annotator):
+    """A drawing on paper, as a map: its dark lines become white ones on black."""
+
+    id = "invert"
+    title = "Drawing on paper, inverted"
+    kind = "soft_lines"
+    note = "For a picture that is a drawing already; a photo's negative steers badly."
+
+    def __call__(self, source_image: Image) -> Image:
+        """255 minus the grey of the drawing."""
+        return lines(255 - cv2.cvtColor(source_image, cv2.COLOR_RGB2GRAY))
+
+
+@dataclass(frozen=True)
 class LineArt(Annotator):
     """Lines as an artist draws them (Chan et al., 2022)."""
 

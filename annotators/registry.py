@@ -8,20 +8,20 @@ from annotators.base import Annotator, InputError
 from annotators.canny import Canny
 from annotators.depth import DepthAnythingV2, LeReS, Midas, Zoe
 from annotators.embedded import DepthEmbedded, NormalEmbedded, OpenPoseEmbedded, SegmentationEmbedded, SoftEdgeEmbedded
-from annotators.inpaint import Inpaint
-from annotators.lineart import LineArt, LineArtAnime, LineArtCoarse, LineArtStandard
+from annotators.lineart import Invert, LineArt, LineArtAnime, LineArtCoarse, LineArtStandard
 from annotators.mlsd import MLSD, MLSDTiny, OpenCVLines
 from annotators.normal import NormalBAE, NormalFromDepth
 from annotators.openpose import OpenPose
-from annotators.scribble import ScribbleHED, ScribblePiDiNet, ScribbleXDoG
+from annotators.pictures import AsItIs, Blur, ColorGrid, RecolorIntensity, RecolorLuminance, Shuffle, Tile
+from annotators.scribble import Ink, ScribbleHED, ScribblePiDiNet, ScribbleXDoG
 from annotators.segmentation import ADE20K, OneFormer, OneFormerTiny
 from annotators.softedge import HED, TEED, HEDSafe, PiDiNet, PiDiNetSafe, SoftEdgeGradient
-from annotators.tile import Tile
 
 ANNOTATORS: tuple[type[Annotator], ...] = (
     Canny, HED, HEDSafe, PiDiNet, PiDiNetSafe, TEED, SoftEdgeGradient, SoftEdgeEmbedded, OpenPose, OpenPoseEmbedded, Midas, DepthAnythingV2, Zoe, LeReS, DepthEmbedded, NormalBAE,
-    NormalFromDepth, NormalEmbedded, OneFormerTiny, OneFormer, ADE20K, SegmentationEmbedded, ScribbleHED, ScribblePiDiNet, ScribbleXDoG,
-    LineArt, LineArtCoarse, LineArtStandard, LineArtAnime, MLSD, MLSDTiny, OpenCVLines, Tile, Inpaint,
+    NormalFromDepth, NormalEmbedded, OneFormerTiny, OneFormer, ADE20K, SegmentationEmbedded, ScribbleHED, ScribblePiDiNet, ScribbleXDoG, Ink,
+    LineArt, LineArtCoarse, LineArtStandard, LineArtAnime, Invert, MLSD, MLSDTiny, OpenCVLines,
+    Shuffle, Tile, Blur, AsItIs, RecolorLuminance, RecolorIntensity, ColorGrid,
 )  # fmt: skip
 
 

@@ -42,6 +42,22 @@ def _without_specks(strokes: NDArray[np.bool_], smallest: int) -> NDArray[np.boo
 
 
 @dataclass(frozen=True)
+class Ink(Annotator):
+    """A drawing on paper, as a map: whatever is dark is a stroke."""
+
+    id = "threshold"
+    title = "Drawing on paper, its ink"
+    kind = "lines"
+    note = "For a picture that is a drawing already."
+
+    threshold: int = param(127, "Brightness below which a pixel is ink.", minimum=1, maximum=255, step=1)
+
+    def __call__(self, source_image: Image) -> Image:
+        """White strokes on black."""
+        return lines(source_image.min(axis=2) < self.threshold)
+
+
+@dataclass(frozen=True)
 class RidgeScribble(Annotator):
     """The ridges of a network's soft edges, as bold strokes."""
 

@@ -98,17 +98,17 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "scribble", "Scribble", "A rough drawing: draw it here or take the outlines of a photo.",
-        "scribble_hed scribble_pidinet scribble_xdog", "chelsea", "a stained glass window in fire colours", "edge_f1", canvas=True,
+        "scribble_hed scribble_pidinet scribble_xdog threshold", "chelsea", "a stained glass window in fire colours", "edge_f1", canvas=True,
         embedded="embedded_scribble", sd15="control_v11p_sd15_scribble", sd21="controlnet_sd21_scribble", sdxl="controlnet_scribble_sdxl",
     ),
     _row(
         "lineart", "Line art", "A drawing of the photo: keeps fine lines and how strong they are.",
-        "lineart lineart_coarse lineart_standard", "chelsea", "a poster in fire colours", "ms_ssim",
+        "lineart lineart_coarse lineart_standard invert", "chelsea", "a poster in fire colours", "ms_ssim",
         sd15="control_v11p_sd15_lineart", sd21="controlnet_sd21_lineart", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "lineart_anime", "Anime line art", "A drawing of the photo as in anime.",
-        "lineart_anime lineart_standard", "astronaut", "a poster in ocean colours", "ms_ssim",
+        "lineart_anime lineart_standard invert", "astronaut", "a poster in ocean colours", "ms_ssim",
         sd15="control_v11p_sd15s2_lineart_anime", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
@@ -118,13 +118,32 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "tile", "Tile", "The picture itself: its detail is painted anew, at twice the size and more.",
-        "tile", "coffee", "a cup of coffee on a wooden table", "ms_ssim",
+        "tile blur", "coffee", "a cup of coffee on a wooden table", "ms_ssim",
         sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
     ),
     _row(
         "inpaint", "Inpaint", "What is painted over in the picture to start from is filled so that it fits in.",
-        "inpaint", "astronaut", "an astronaut in front of a flag", "ms_ssim", masked=True,
+        "as_it_is", "astronaut", "an astronaut in front of a flag", "ms_ssim", masked=True,
         sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
+    ),
+    _row(
+        "shuffle", "Shuffle", "Colours and textures without their places: another picture of the same look.",
+        "shuffle", "chelsea", "a cat on a sofa", "ms_ssim",
+        sd15="control_v11e_sd15_shuffle",
+    ),
+    _row(
+        "ip2p", "Instruction", "The picture as it is; the prompt says what to change: make it winter.",
+        "as_it_is", "rocket", "make it winter", "ms_ssim",
+        sd15="control_v11e_sd15_ip2p",
+    ),
+    _row(
+        "recolor", "Recolour", "How bright everything is: the colours are made anew.",
+        "recolor_luminance recolor_intensity", "coffee", "a poster in ocean colours", "ms_ssim",
+    ),
+    _row(
+        "color", "Colours", "Which colour is about where: the shapes are made anew.",
+        "color_grid", "rocket", "a poster in dusk colours", "ms_ssim",
+        sd15="t2iadapter_color_sd15", sd21="controlnet_sd21_color",
     ),
 )  # fmt: skip
 

@@ -19,9 +19,6 @@ from cnet_app.errors import InputError
 from cnet_app.modes import CUSTOM, Weights, mode
 from cnet_app.requests import ControlUnit
 
-COLOUR_CODED = ("segmentation", "openpose")
-"""Conditions whose colours are labels: a blend of two would be a third label."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Steering:
@@ -104,7 +101,7 @@ def control_tensor(unit: ControlUnit, width: int, height: int, inpaint_mask: byt
     """
     pixels = unit.pixels
     if pixels.shape[:2] != (height, width):
-        pixels = resize(pixels, width, height, mode="crop", nearest=unit.condition in COLOUR_CODED)
+        pixels = resize(pixels, width, height, mode="crop", nearest=condition(unit.condition).kind.nearest)
     image = torch.tensor(np.moveaxis(pad(pixels), 2, 0)[None], dtype=torch.float32) / 255
     if not condition(unit.condition).masked:
         return image
