@@ -104,27 +104,27 @@ CONDITIONS: tuple[Condition, ...] = (
     _row(
         "lineart", "Line art", "A drawing of the photo: keeps fine lines and how strong they are.",
         "lineart lineart_coarse lineart_standard invert", "chelsea", "a poster in fire colours", "ms_ssim",
-        sd15="control_v11p_sd15_lineart", sd21="controlnet_sd21_lineart", sdxl="controlnet_softedge_sdxl",
+        embedded="embedded_lineart", sd15="control_v11p_sd15_lineart", sd21="controlnet_sd21_lineart", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "lineart_anime", "Anime line art", "A drawing of the photo as in anime.",
         "lineart_anime lineart_standard invert", "astronaut", "a poster in ocean colours", "ms_ssim",
-        sd15="control_v11p_sd15s2_lineart_anime", sdxl="controlnet_softedge_sdxl",
+        embedded="embedded_lineart", sd15="control_v11p_sd15s2_lineart_anime", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "mlsd", "Straight lines", "Walls, roofs and furniture: keeps what is straight, lets the rest go.",
         "mlsd mlsd_tiny lines_opencv", "stereo_motorcycle", "a poster in forest colours", "edge_f1",
-        sd15="control_v11p_sd15_mlsd", sdxl="controlnet_union_lines_sdxl",
+        embedded="embedded_mlsd", sd15="control_v11p_sd15_mlsd", sdxl="controlnet_union_lines_sdxl",
     ),
     _row(
         "tile", "Tile", "The picture itself: its detail is painted anew, at twice the size and more.",
         "tile blur", "coffee", "a cup of coffee on a wooden table", "ms_ssim",
-        sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
+        embedded="embedded_picture", sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
     ),
     _row(
         "inpaint", "Inpaint", "What is painted over in the picture to start from is filled so that it fits in.",
         "as_it_is", "astronaut", "an astronaut in front of a flag", "ms_ssim", masked=True,
-        sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
+        embedded="embedded_picture", sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
     ),
     _row(
         "shuffle", "Shuffle", "Colours and textures without their places: another picture of the same look.",
@@ -139,11 +139,12 @@ CONDITIONS: tuple[Condition, ...] = (
     _row(
         "recolor", "Recolour", "How bright everything is: the colours are made anew.",
         "recolor_luminance recolor_intensity", "coffee", "a poster in ocean colours", "ms_ssim",
+        embedded="embedded_picture",
     ),
     _row(
         "color", "Colours", "Which colour is about where: the shapes are made anew.",
-        "color_grid", "rocket", "a poster in dusk colours", "ms_ssim",
-        sd15="t2iadapter_color_sd15", sd21="controlnet_sd21_color",
+        "color_grid", "rocket", "a poster in ocean colours", "rmse",
+        embedded="embedded_picture", sd15="t2iadapter_color_sd15", sd21="controlnet_sd21_color",
     ),
 )  # fmt: skip
 

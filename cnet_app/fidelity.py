@@ -61,8 +61,8 @@ def _ssim_parts(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray
 
 
 def rmse(control_image: Image, result: Image) -> float:
-    """Root mean square error of grey maps, 0 to 1 (full range is 1)."""
-    difference = control_image[..., 0].astype(np.float64) - result[..., 0]
+    """Root mean square error over all channels, 0 to 1 (full range is 1)."""
+    difference = control_image.astype(np.float64) - result
     return float(np.sqrt(np.square(difference / 255).mean()))
 
 

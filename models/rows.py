@@ -60,10 +60,10 @@ def _controlnet(
     return replace(row, **more)
 
 
-def _embedded(condition: str, title: str) -> Weights:
+def _embedded(name: str, title: str, conditions: str = "") -> Weights:
     return Weights(
-        id=f"embedded_{condition}", kind="controlnet", family="embedded", title=f"{title} for the embedded model",
-        folder=f"embedded/controlnet/{condition}", conditions=(condition,), licence=_APACHE,
+        id=f"embedded_{name}", kind="controlnet", family="embedded", title=f"{title} for the embedded model",
+        folder=f"embedded/controlnet/{name}", conditions=tuple((conditions or name).split()), licence=_APACHE,
         files=(File("config.json", 0), File("diffusion_pytorch_model.safetensors")),
     )  # fmt: skip
 
@@ -191,6 +191,9 @@ _CONTROLNETS = (
     _embedded("normal", "Normals"),
     _embedded("segmentation", "Segmentation"),
     _embedded("scribble", "Scribble"),
+    _embedded("lineart", "Line art", "lineart lineart_anime"),
+    _embedded("mlsd", "Straight lines"),
+    _embedded("picture", "Pictures", "tile inpaint recolor color"),
     _sd15("control_v11p_sd15_canny", "Canny", "canny"),
     _sd15("control_v11p_sd15_softedge", "Soft edge", "softedge"),
     _sd15("control_v11p_sd15_openpose", "OpenPose", "openpose"),

@@ -17,7 +17,7 @@ rows = pytest.mark.parametrize("row", CONDITIONS, ids=lambda row: row.id)
 
 def test_ids_are_lower_snake_and_appear_once() -> None:
     ids = [row.id for row in CONDITIONS]
-    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", id) for id in ids)
+    assert all(re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", id) for id in ids)
     assert max(Counter(ids).values()) == 1
 
 

@@ -24,7 +24,7 @@ from annotators.canny import Canny
 from annotators.embedded import OpenPoseEmbedded
 from annotators.images import resize
 from annotators.registry import annotator
-from cnet_app.conditions import CONDITIONS, condition
+from cnet_app.conditions import CONDITIONS, Condition, condition
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.evaluation.words import WordJudge, colours_right, create_word_judge
 from cnet_app.fidelity import MEASURES, edge_f1, pck
@@ -103,6 +103,19 @@ def judge_of(name: str) -> type[Annotator]:
     return next(kind for kind in kinds if not any(entry(weights).repo for weights in kind.weights))
 
 
+def measured_rows() -> list[Condition]:
+    """Conditions of the embedded model whose maps can be held against a picture's own; a mask's filling cannot."""
+    return [row for row in CONDITIONS if FAMILY in row.controlnets and not row.masked]
+
+
+def control_maps(sample: Sample) -> dict[str, Image]:
+    """Maps by condition: the scene's exact ones, and of the other conditions what their judge makes of the picture."""
+    exact = control_images(sample)
+    geometry = [row.id for row in CONDITIONS if row.kind.id not in ("lines", "soft_lines", "picture")]
+    others = [row.id for row in measured_rows() if row.id not in (*exact, *geometry)]
+    return exact | {id: judge_of(id)()(sample.image) for id in others}
+
+
 def _pose_score(sample: Sample, image: Image) -> float:
     found = OpenPoseEmbedded().people(image)
     return float(np.mean([pck(person, found) for person in sample.people]))
@@ -117,7 +130,7 @@ def evaluate(
     workers: int = 1,
 ) -> dict[str, Any]:
     """The whole report as plain JSON values; `workers` processes share the scenes, one thread each where several."""
-    rows = list(conditions) or [row.id for row in CONDITIONS if FAMILY in row.controlnets]
+    rows = list(conditions) or [row.id for row in measured_rows()]
     score_scene = partial(scene_scores, size=size, steps=steps, conditions=tuple(rows))
     score_photo = partial(photo_scores, size=size, steps=steps)
     if workers == 1:
@@ -158,7 +171,7 @@ def scene_scores(number: int, *, size: int, steps: int, conditions: Sequence[str
     """Everything measured on one held-out scene."""
     studio, words = _studio(size, steps)
     sample = create_scene(FIRST_SEED + number, size)
-    maps = control_images(sample)
+    maps = control_maps(sample)
     limit = studio.reconstruction(sample.image)
     studio.seconds.clear()
 

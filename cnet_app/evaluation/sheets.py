@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from annotators.images import resize
-from cnet_app.conditions import CONDITIONS
-from cnet_app.evaluation.embedded import FAMILY, FIRST_SEED, Studio, judge_of, load_studio, unit
+from cnet_app.evaluation.embedded import FIRST_SEED, Studio, control_maps, judge_of, load_studio, measured_rows, unit
 from cnet_app.modes import CUSTOM, MODES
 from cnet_app.requests import ControlUnit
 from cnet_app.world import control_images, create_scene
@@ -40,11 +39,11 @@ def write_sheets(directory: Path) -> list[Path]:
 
 def sheets(studio: Studio) -> Iterator[tuple[str, list[list[Image]]]]:
     """Names and rows of pictures. Scenes have two rows: with their caption, and with an empty prompt."""
-    for row in (row for row in CONDITIONS if FAMILY in row.controlnets):
+    for row in measured_rows():
         rows = []
         for seed in scenes_with(row.id):
             sample = create_scene(seed, studio.size)
-            control = control_images(sample)[row.id]
+            control = control_maps(sample)[row.id]
             rows += [pictures(studio, [unit(row.id, control)], [control], text) for text in (sample.caption, "")]
         yield row.id, rows
     yield "pose_and_depth", [pair(studio, seed) for seed in scenes_with("openpose")]
@@ -54,9 +53,7 @@ def sheets(studio: Studio) -> Iterator[tuple[str, list[list[Image]]]]:
 
 def scenes_with(condition: str, count: int = 2) -> list[int]:
     """Seeds of held-out scenes that have a map of the condition."""
-    seeds = (
-        seed for seed in range(FIRST_SEED, FIRST_SEED + 100) if condition in control_images(create_scene(seed, 64))
-    )
+    seeds = (seed for seed in range(FIRST_SEED, FIRST_SEED + 100) if condition in control_maps(create_scene(seed, 64)))
     return [next(seeds) for _ in range(count)]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from cnet_app.training.autoencoder import LATENT_CHANNELS, encode, to_tensor
 from cnet_app.training.common import half_where_fast
 from cnet_app.training.dataset import MAPS, Dataset
+from cnet_app.training.derived import DERIVED
 from cnet_app.training.grounding import shape_masks
 
 SHARES = {
@@ -34,7 +35,7 @@ FRAYED_SHARE = 0.3
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures: latents (B, 16, h, w), hints (B, 3, 8h, 8w) in [0, 1], shape masks (B, 5, 16, 16), captions, some empty."""
+    """B pictures: latents (B, 16, h, w), hints (B, 3, 8h, 8w) in [0, 1], -1 where a part is taken out, shape masks (B, 5, 16, 16), captions, some empty."""
 
     latents: Tensor
     hints: Tensor
@@ -67,16 +68,21 @@ def draw_batch(
     condition: str | None = None,
 ) -> Batch:
     """Pictures by index, each with one of its conditions (or the given one), some captions emptied."""
-    hints = []
+    hints: list[NDArray[np.float32]] = []
+    derive = DERIVED.get(condition or "")
     for index in indices:
+        if derive:
+            hints.append(derive(dataset.images[index], rng))
+            continue
         name = condition or _draw_condition(dataset.present[index], rng)
         pixels = dataset.control_image(name, int(index))
-        hints.append(frayed(pixels, rng) if name == "scribble" and rng.random() < FRAYED_SHARE else pixels)
+        pixels = frayed(pixels, rng) if name == "scribble" and rng.random() < FRAYED_SHARE else pixels
+        hints.append(pixels.astype(np.float32) / np.float32(255))
     hint = torch.from_numpy(np.stack(hints)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
     captions = ["" if rng.random() < empty_captions else dataset.captions[i] for i in indices]
     return Batch(
         torch.from_numpy(latents[indices].astype(np.float32)).contiguous(memory_format=torch.channels_last),
-        hint.float().div_(255),
+        hint,
         shape_masks(dataset.maps["segmentation"][indices, ::4, ::4]),
         captions,
     )
@@ -91,7 +97,9 @@ def frayed(strokes: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
 
 
 def having(dataset: Dataset, condition: str) -> NDArray[np.int64]:
-    """Indices of the pictures that have a condition's map."""
+    """Indices of the pictures that have a condition's map; what needs the picture alone has every one."""
+    if condition in DERIVED:
+        return np.arange(len(dataset))
     return np.flatnonzero(dataset.present[:, MAPS.index(condition)])
 
 

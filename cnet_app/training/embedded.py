@@ -20,7 +20,7 @@ from annotators.scene_net import load_scene_net
 from cnet_app.training.autoencoder import create_autoencoder, train_autoencoder
 from cnet_app.training.batches import encode_dataset
 from cnet_app.training.common import load_checkpoint
-from cnet_app.training.dataset import Dataset, load_dataset, render
+from cnet_app.training.dataset import MAPS, Dataset, load_dataset, render
 from cnet_app.training.diffusion import Networks, Plan, create_networks, fresh_controlnet, train_diffusion
 from cnet_app.training.export import export_annotator, export_base, export_controlnet
 from cnet_app.training.scene_net import train_scene_net
@@ -51,7 +51,16 @@ SMALL_PLAN = Plan(
 )
 FULL_PLAN = replace(SMALL_PLAN, steps=4_000, decay=0.997)
 CONTROL_PLAN = Plan(steps=100, batch_size=16, peak_rate=8e-4, decay=0.97, score_every=50)
-CONTROL_STEPS = {"softedge": 150, "segmentation": 150, "openpose": 300, "depth": 400, "scribble": 400}
+CONTROL_STEPS = {
+    "picture": 400,
+    "lineart": 250,
+    "mlsd": 250,
+    "softedge": 150,
+    "segmentation": 150,
+    "openpose": 300,
+    "depth": 400,
+    "scribble": 400,
+}
 """Of the conditions that need more than the plan's."""
 FROM_ZERO_PLAN = replace(CONTROL_PLAN, condition="canny", steps=300)
 
@@ -192,7 +201,7 @@ class Workshop:
 
 def mean_controlnet(folder: Path) -> dict[str, Tensor]:
     """The mean of all conditions' ControlNets: close to the shared one they started from, and for all of them."""
-    states = [load_controlnet(str(folder / condition), "embedded").state_dict() for condition in CONDITIONS]
+    states = [load_controlnet(str(folder / condition), "embedded").state_dict() for condition in MAPS]
     return {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
 
 

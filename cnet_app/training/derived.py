@@ -1,0 +1,68 @@
+"""Control images that need the picture alone, and are made while training: line art, straight lines, pictures as maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotators.base import Image
+from annotators.lineart import LineArtStandard
+from annotators.mlsd import OpenCVLines
+
+VAGUE, GREY, CELLS = 0.4, 0.2, 0.15
+"""Shares of the kinds; the rest has a part taken out, which takes the longest to learn."""
+
+
+def pictorial_hint(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(H, W, 3): the picture made vague, grey, or in cells; or -1 where a part is taken out, as for inpainting."""
+    kind = rng.random()
+    if kind < VAGUE:
+        return _smaller(image, rng.uniform(1, 8), cv2.INTER_CUBIC)
+    if kind < VAGUE + GREY:
+        return np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.float32) / np.float32(
+            255
+        )
+    if kind < VAGUE + GREY + CELLS:
+        return _smaller(image, rng.choice([16, 32, 64]), cv2.INTER_NEAREST)
+    hint = image.astype(np.float32) / np.float32(255)
+    hint[_hole(image.shape[0], image.shape[1], rng)] = -1
+    return hint
+
+
+def line_art_hint(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Fine to broad lines."""
+    return LineArtStandard(sigma=round(rng.uniform(2, 10), 1))(image).astype(np.float32) / np.float32(255)
+
+
+def straight_lines_hint(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Many lines, or the long ones alone."""
+    return OpenCVLines(shortest=int(rng.integers(12, 48)))(image).astype(np.float32) / np.float32(255)
+
+
+def _smaller(image: Image, factor: float, back: int) -> NDArray[np.float32]:
+    height, width = image.shape[:2]
+    small = cv2.resize(image, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=back).astype(np.float32) / np.float32(255)
+
+
+def _hole(height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """(H, W) one to three boxes or discs, a tenth to a half of the side each."""
+    mask = np.zeros((height, width), np.uint8)
+    for _ in range(rng.integers(1, 4)):
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        wide, high = (int(side * rng.uniform(0.05, 0.25)) for side in (width, height))
+        if rng.random() < 0.5:
+            cv2.rectangle(mask, (x - wide, y - high), (x + wide, y + high), 1, -1)
+        else:
+            cv2.ellipse(mask, (x, y), (wide, high), 0, 0, 360, 1, -1)
+    return mask.astype(np.bool_)
+
+
+DERIVED: Mapping[str, Callable[[Image, np.random.Generator], NDArray[np.float32]]] = MappingProxyType(
+    {"picture": pictorial_hint, "lineart": line_art_hint, "mlsd": straight_lines_hint}
+)
+"""Name of an embedded ControlNet to what it is shown of a picture: (H, W, 3) in [0, 1], with the variety of use."""
