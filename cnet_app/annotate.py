@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from annotators.base import Image, create
 from annotators.control_map import ControlMap, make_map, sha256_of
 from annotators.images import ResizeMode, check_size, resize
-from annotators.recognise import doubt, looks_like
+from annotators.recognise import MENDS, examine, looks_like, mend
 from annotators.registry import annotator as annotator_class
 from cnet_app.conditions import condition
 from cnet_app.errors import InputError
@@ -31,16 +31,19 @@ def annotate(
     width: int = 256,
     height: int = 256,
     mode: ResizeMode = "crop",
+    mends: Sequence[str] = (),
 ) -> ControlMap:
     """The map of a picture, at exactly this size; the same picture and parameters are computed once.
 
     The picture is brought to the size first, so that a line keeps its width. `annotator_id` None means that the picture
-    is a map already. Raises InputError, and WeightsError where the annotator's files are missing.
+    is a map already, which `mends` (annotators.recognise.MENDS) may put right. Raises InputError, and WeightsError where the annotator's files are missing.
     """
     if annotator_id is None:
         if parameters:
             raise InputError("A map of your own has no annotator parameters; leave them out, or name an annotator.")
-        return control_image_from_map(condition_id, source_image, width, height, mode)
+        return control_image_from_map(condition_id, source_image, width, height, mode, mends)
+    if mends:
+        raise InputError("Only a map of your own can be mended; leave out the annotator, or the mends.")
     row = condition(condition_id)
     if annotator_id not in row.annotators:
         annotator_class(annotator_id)  # an unknown id has its own sentence
@@ -54,23 +57,34 @@ def annotate(
     made = _CACHE.get(
         (made_by, digest, width, height, mode), lambda: make_map(made_by, resize(source_image, width, height, mode))
     )
-    warnings = made.warnings
-    if looks_like(row.kind, source_image):
-        warnings += (f"This picture already looks like a {row.title} map; to use it as it is, choose no annotator.",)
-    return replace(made, source_sha256=digest, warnings=warnings)
+    made = replace(made, source_sha256=digest)
+    if not looks_like(row.kind, source_image):
+        return made
+    told = f"This picture already looks like a {row.title} map; to use it as it is, choose no annotator."
+    return replace(made, warnings=(*made.warnings, told), mends=(MENDS["as_it_is"],))
 
 
 def control_image_from_map(
-    condition_id: str, image: Image, width: int, height: int, mode: ResizeMode = "crop", invert: bool = False
+    condition_id: str,
+    image: Image,
+    width: int,
+    height: int,
+    mode: ResizeMode = "crop",
+    mends: Sequence[str] = (),
 ) -> ControlMap:
-    """A map of the user's own at this size. Nothing in it is changed but the size, and the colours where `invert` says so."""
+    """A map of the user's own at this size. Nothing in it is changed but the size, and what the mends asked for change."""
     row = condition(condition_id)
     check_size(image.shape[1], image.shape[0], "The map")
-    pixels = resize(image, width, height, mode, nearest=row.kind.nearest)
-    pixels = np.ascontiguousarray(255 - pixels if invert else pixels)
+    image, done = mend(image, row.kind, mends)
+    pixels = np.array(resize(image, width, height, mode, nearest=row.kind.nearest))
     pixels.flags.writeable = False
-    wrong = doubt(row.kind, pixels, row.title)
-    return ControlMap(pixels=pixels, kind=row.kind, warnings=(wrong,) if wrong else ())
+    found = examine(row.kind, pixels, row.title)
+    return ControlMap(
+        pixels=pixels,
+        kind=row.kind,
+        warnings=(*done, found.sentence) if found else done,
+        mends=found.mends if found else (),
+    )
 
 
 def build_unit(condition_id: str, control_map: ControlMap, **options: Any) -> ControlUnit:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from annotators.images import load_image
+from annotators.recognise import MENDS
 from annotators.registry import parse_values
 from cnet_app.annotate import annotate, default_annotator
 from cnet_app.cli.output import only_result, write_png
@@ -20,10 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("condition", metavar="CONDITION", help=f"one of: {ids}")
     parser.add_argument("photo", metavar="PHOTO", type=Path, help="the source image")
     parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="where the map goes, a PNG")
-    parser.add_argument("--annotator", metavar="ID", help="what makes the map; the best whose weights are here")
+    parser.add_argument(
+        "--annotator",
+        metavar="ID",
+        help="what makes the map, or none for a map of your own; the best whose weights are here",
+    )
     parser.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the annotator; may be repeated"
     )
+    parser.add_argument(
+        "--mend", metavar="NAME", action="append", default=[], choices=list(MENDS),
+        help=f"with --annotator none, put a map of your own right: {', '.join(MENDS)}; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--size", metavar="WxH", help="size of the map in px; the photo's own")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -38,7 +47,8 @@ def run(args: argparse.Namespace) -> None:
         width, height = parse_size(args.size)
     with only_result(args.json) as tell:
         chosen = args.annotator or default_annotator(args.condition)
-        made = annotate(args.condition, chosen, source, values, width, height)
+        annotator = None if chosen == "none" else chosen
+        made = annotate(args.condition, annotator, source, values, width, height, mends=args.mend)
         write_png(args.output, made.pixels)
         result = {
             "path": str(args.output),

@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CONDITION=FILE[,NAME=VALUE…]",
         action="append",
         help="a photo, or with annotator=none a map of your own: canny=photo.jpg or "
-        "depth=map.png,annotator=none,scale=0.7,start=0,end=0.6; further names are controlnet, annotator and its "
+        "depth=map.png,annotator=none,scale=0.7,start=0,end=0.6; further names are controlnet, mend (of your own map), annotator and its "
         f"parameters, mode ({', '.join(MODES)}), weights=1/0.5/… and unconditional_weights for mode custom, "
         "curve=0:1/0.5:0 (strength by fraction of the steps), mask=white.png and feather (px); may be repeated; "
         f"conditions: {ids}",
@@ -183,7 +183,15 @@ def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> Gen
     for id in (id for control in controls if control.annotator for id in annotator(control.annotator).weights):
         engine.fetch(id, download_progress)  # where somebody sees how far it is; the loader then finds the files
     maps = [
-        annotate(control.condition, control.annotator, source, control.parameters, request.width, request.height)
+        annotate(
+            control.condition,
+            control.annotator,
+            source,
+            control.parameters,
+            request.width,
+            request.height,
+            mends=control.mends,
+        )
         for control, source in zip(controls, sources, strict=True)
     ]
     units = [build_unit(control.condition, map, **control.options) for map, control in zip(maps, controls, strict=True)]

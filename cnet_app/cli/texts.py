@@ -40,6 +40,8 @@ class ControlText:
     parameters: Mapping[str, object]
     options: Mapping[str, object]
     """Fields of ControlUnit."""
+    mends: tuple[str, ...] = ()
+    """What to put right in a map of one's own."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -84,10 +86,11 @@ def parse_control(text: str) -> ControlText:
         raise InputError(f"--control is {text!r}, but it must be condition=file, such as canny=photo.jpg.")
     pairs = parse_values(rest)
     chosen = str(pairs.pop("annotator", default_annotator(name)))
+    mends = tuple(str(pairs.pop("mend", "")).split("+")) if "mend" in pairs else ()
     known = () if chosen == "none" else tuple(parameters(annotator(chosen)))
     unknown = [word for word in pairs if word not in known and word not in UNIT_WORDS]
     if unknown:
-        allowed = ", ".join(("annotator", *UNIT_WORDS, *known))
+        allowed = ", ".join(("annotator", "mend", *UNIT_WORDS, *known))
         raise InputError(f"--control {name} has no setting {unknown[0]!r}; its settings are: {allowed}.")
     return ControlText(
         condition=name,
@@ -97,6 +100,7 @@ def parse_control(text: str) -> ControlText:
         options={
             UNIT_WORDS[word]: _checked(UNIT_WORDS[word], value) for word, value in pairs.items() if word in UNIT_WORDS
         },
+        mends=mends,
     )
 
 
