@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +15,11 @@ from annotators.control_map import ControlMap, make_map, sha256_of
 from annotators.images import ResizeMode, check_size, resize
 from annotators.recognise import MENDS, examine, looks_like, mend
 from annotators.registry import annotator as annotator_class
-from cnet_app.conditions import condition
+from cnet_app.conditions import CONDITIONS, condition
 from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, encode_png
-from models.weights import find
+from models.catalog import entry, size_text
+from models.weights import WeightsError, find
 
 CACHE_BYTES = 64_000_000
 
@@ -62,6 +63,29 @@ def annotate(
         return made
     told = f"This picture already looks like a {row.title} map; to use it as it is, choose no annotator."
     return replace(made, warnings=(*made.warnings, told), mends=(MENDS["as_it_is"],))
+
+
+def annotate_all(
+    source_image: Image, width: int = 256, height: int = 256, mode: ResizeMode = "crop", every: bool = False
+) -> Iterator[tuple[str, str, ControlMap | str]]:
+    """Condition, annotator, and the map or why there is none: for every condition its best annotator that can run, or all.
+
+    Nothing is downloaded: what is not here is told. One map after the other, as they are made.
+    """
+    for row in CONDITIONS:
+        for id in row.annotators if every else [default_annotator(row.id)]:
+            missing = [weights for weights in annotator_class(id).weights if not find(weights)]
+            try:
+                made = _told_missing(missing) or annotate(row.id, id, source_image, None, width, height, mode)
+            except (InputError, WeightsError) as error:
+                made = str(error)
+            yield row.id, id, made
+
+
+def _told_missing(weights: Sequence[str]) -> str:
+    """Nothing where all is here."""
+    files = " and ".join(f"{entry(id).title} ({size_text(entry(id).size)})" for id in weights)
+    return f"needs {files}, which is downloaded where it is chosen in its tab." if files else ""
 
 
 def control_image_from_map(

@@ -1,4 +1,4 @@
-"""The page: one loop over the conditions, then Compose and History; and how it is served."""
+"""The page: one loop over the conditions beside the one desk, then History; and how it is served."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from cnet_app.conditions import CONDITIONS
 from cnet_app.errors import InputError
 from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.settings import Settings
+from cnet_app.ui.all_maps_tab import build_all_maps_tab
 from cnet_app.ui.compose_tab import build_compose_tab
 from cnet_app.ui.condition_tab import build_condition_tab
+from cnet_app.ui.desk import HIDDEN, Desk
 from cnet_app.ui.generation_form import base_values, controlnet_choices
 from cnet_app.ui.history_tab import build_history_tab
 from cnet_app.ui.panel import Panel
-from cnet_app.ui.studio import Studio, defaults_of, title_of
+from cnet_app.ui.studio import Studio, defaults_of, first_defaults, title_of
 
 STYLE = Path(__file__).with_name("style.css")
 SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
@@ -33,10 +35,18 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
             gr.HTML("<h1>ControlNet Studio</h1>", elem_classes="title", min_width=200)
             base_line = gr.HTML(WAITING, elem_id="base", elem_classes="note", min_width=200)
         panel = Panel()
-        studio = Studio(settings, runner, panel)
-        with gr.Tabs(elem_id="tabs"):
-            forms = [build_condition_tab(studio, row).form for row in CONDITIONS]
-            forms.append(build_compose_tab(studio))
+        with gr.Tabs(elem_id="views"):
+            with gr.Tab("Create", id="create"), gr.Row(elem_classes="desk"):
+                with gr.Column(scale=6, min_width=320, elem_classes="inputs") as left:
+                    pass
+                with gr.Column(scale=5, min_width=320, elem_classes="outputs"):
+                    desk = Desk(first_defaults(settings))
+            studio = Studio(settings, runner, panel, desk)
+            with left, gr.Tabs(elem_id="tabs"):
+                for row in CONDITIONS:
+                    build_condition_tab(studio, row)
+                build_compose_tab(studio)
+                build_all_maps_tab(studio)
             build_history_tab(studio)
 
         controlnets = {row.id: app_block(app, f"{row.id}-controlnet") for row in CONDITIONS}
@@ -45,27 +55,26 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
             return [*panel.refreshed(), *(gr.Dropdown(choices=controlnet_choices(id)) for id in controlnets)]
 
         def fit_base(base: str) -> list[float]:
-            return base_values(defaults_of(base or studio.base()[0])) * len(forms)
+            return base_values(defaults_of(base or studio.base()[0]))
 
         async def tell_base() -> list[Any]:
             base, why = await asyncio.to_thread(studio.base)
             line = f"Base model: <b>{html.escape(title_of(base))}</b>, because {html.escape(why)}."
             wanted = base_values(defaults_of(base))
             # What is already right stays alone: a user may have changed it meanwhile.
-            same = wanted == base_values(studio.first_defaults)
-            return [line, *(gr.skip() if same else value for _ in forms for value in wanted)]
+            same = wanted == base_values(first_defaults(settings))
+            return [line, *(gr.skip() if same else value for value in wanted)]
 
         def unload() -> None:
             runner.unload()
             gr.Info("The models are let go; the next picture loads what it needs.")
 
-        hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        of_base = [field for form in forms for field in form.of_base]
-        app.load(tell_base, None, [base_line, *of_base], concurrency_limit=None, **hidden)
-        app.load(list_models, None, [*panel.choices, *controlnets.values()], queue=False, **hidden)
-        panel.fields["base"].input(fit_base, panel.fields["base"], of_base, **hidden)
-        panel.connect([form.fields for form in forms], hidden)
-        panel.unload.click(unload, None, None, **hidden)
+        of_base = desk.form.of_base
+        app.load(tell_base, None, [base_line, *of_base], concurrency_limit=None, **HIDDEN)
+        app.load(list_models, None, [*panel.choices, *controlnets.values()], queue=False, **HIDDEN)
+        panel.fields["base"].input(fit_base, panel.fields["base"], of_base, **HIDDEN)
+        panel.connect(desk.form.fields, HIDDEN)
+        panel.unload.click(unload, None, None, **HIDDEN)
     return app.queue(max_size=200, default_concurrency_limit=8, api_open=False)
 
 

@@ -16,26 +16,25 @@ from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, choices, note_html
 from cnet_app.ui.controls import photo_input, read_photo
+from cnet_app.ui.desk import HIDDEN, Desk, build_go
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.examples import example_image
 from cnet_app.ui.generation_form import (
-    GenerationForm,
-    build_prompt,
-    build_settings,
+    build_controlnet,
+    build_strength,
     build_unit_controls,
     checked_size,
     controlnet_choices,
     unit_options,
 )
 from cnet_app.ui.progress import error_html
-from cnet_app.ui.studio import Studio, build_buttons, build_output, connect
+from cnet_app.ui.studio import Studio, connect
 
 NAME = "compose"
 HELP = "Several conditions steer one picture, each with its own strength and range."
 FIRST = ("openpose", "depth", "canny")
 """Conditions of the units at the start; the first two share the example's picture."""
 EXAMPLE = 2
-HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass(frozen=True)
@@ -55,37 +54,33 @@ class UnitForm:
         return [self.condition, self.photo, self.annotator, *self.controls.values()]
 
 
-def build_compose_tab(studio: Studio) -> GenerationForm:
+def build_compose_tab(studio: Studio) -> None:
     """A tab of the open gr.Tabs."""
-    with gr.Tab("Compose", id=NAME, elem_id=f"{NAME}-tab"), gr.Row(elem_classes="desk"):
-        with gr.Column(scale=6, min_width=320, elem_classes="inputs"):
-            with gr.Row(equal_height=True, elem_classes="lead-row"):
-                gr.HTML(f"<p>{HELP}</p>", elem_classes="lead", padding=False)
-                example = gr.Button("Try the example", size="sm", scale=0, min_width=150, elem_id=f"{NAME}-example")
-            units = [_build_unit_form(number, id) for number, id in enumerate(FIRST, 1)]
-            settings = build_settings(NAME, studio.first_defaults)
-        with gr.Column(scale=5, min_width=320, elem_classes="outputs"):
-            prompt = build_prompt(NAME, "What the picture shows")
-            output = build_output(NAME, build_buttons(NAME))
-            form = GenerationForm(prompt | settings)
+    with gr.Tab("Compose", id=NAME, elem_id=f"{NAME}-tab") as tab:
+        with gr.Row(equal_height=True, elem_classes="lead-row"):
+            gr.HTML(f"<p>{HELP}</p>", elem_classes="lead", padding=False)
+            example = gr.Button("Try the example", size="sm", scale=0, min_width=150, elem_id=f"{NAME}-example")
+        units = [_build_unit_form(number, id) for number, id in enumerate(FIRST, 1)]
+        go = build_go(NAME)
+    desk = studio.desk
+    desk.follow(tab, condition(FIRST[0]).example_prompt, one_map=False)
     for unit in units:
-        _connect_unit(unit, form)
+        _connect_unit(unit, desk)
 
     def request(common: dict[str, Any], *values: Any) -> GenerationRequest:
         size = len(units[0].components)
         parts = [values[i * size : (i + 1) * size] for i in range(len(units))]
         rest = values[len(units) * size :]
-        named = dict(zip(form.fields, rest, strict=True))
+        named = dict(zip(desk.form.fields, rest, strict=True))
         given = [_read_unit(unit, part, named) for unit, part in zip(units, parts, strict=True) if part[1]]
         if not given:
             raise InputError("No unit has a picture yet; give at least one of them a photo or a map.")
-        return form.request(rest, common, given)
+        return desk.form.request(rest, common, given)
 
     filled = [component for unit in units[:EXAMPLE] for component in (unit.condition, unit.photo, unit.annotator)]
-    fill = example.click(_example, None, [*filled, form.fields["prompt"]], **HIDDEN)
-    inputs = [*(component for unit in units for component in unit.components), *form.components]
-    connect(studio, output, [output.generate.click, form.fields["prompt"].submit, fill.success], inputs, request)
-    return form
+    fill = example.click(_example, None, [*filled, desk.prompt], **HIDDEN)
+    inputs = [*(component for unit in units for component in unit.components), *desk.form.components]
+    connect(studio, desk.output, [go.click, fill.success], inputs, request)
 
 
 def _build_unit_form(number: int, id: str) -> UnitForm:
@@ -105,11 +100,13 @@ def _build_unit_form(number: int, id: str) -> UnitForm:
                     label="Map", format="png", interactive=False, buttons=[], height=200, elem_id=f"{name}-map"
                 )
         note = gr.HTML(note_html(default_annotator(id)), elem_classes="note", padding=False)
-        controls = build_unit_controls(name, id)
+        controls = build_strength(name) | build_controlnet(name, id)
+        with gr.Accordion("When, where and how it steers", open=False, elem_id=f"{name}-fine"):
+            controls |= build_unit_controls(name)
     return UnitForm(kind, photo, annotator, controls, control_image, note)
 
 
-def _connect_unit(unit: UnitForm, form: GenerationForm) -> None:
+def _connect_unit(unit: UnitForm, desk: Desk) -> None:
     def other_condition(id: str) -> Any:
         return gr.Dropdown(_choices(id), value=default_annotator(id)), gr.Dropdown(controlnet_choices(id), value="")
 
@@ -127,7 +124,7 @@ def _connect_unit(unit: UnitForm, form: GenerationForm) -> None:
 
     changed = [unit.annotator, unit.controls["controlnet"]]
     unit.condition.input(other_condition, unit.condition, changed, queue=False, **HIDDEN)
-    inputs = [unit.condition, unit.photo, unit.annotator, form.fields["width"], form.fields["height"]]
+    inputs = [unit.condition, unit.photo, unit.annotator, *desk.size]
     gr.on(
         [component.change for component in inputs], show_map, inputs, [unit.control_image, unit.note],
         trigger_mode="always_last", concurrency_id="annotate", concurrency_limit=1, **HIDDEN,

@@ -137,40 +137,49 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
     return fields
 
 
-def build_unit_controls(name: str, condition_id: str) -> dict[str, Any]:
-    """Strength, range, mode and network of one control unit, by the name of the unit's field."""
+def build_strength(name: str) -> dict[str, Any]:
+    """How strongly one unit steers."""
+    return {"conditioning_scale": _unit_number(name, "conditioning_scale")}
+
+
+def build_unit_controls(name: str) -> dict[str, Any]:
+    """Range, mode, curve, weights and mask of one control unit, by the name of the unit's field."""
     fields: dict[str, Any] = {}
-
-    def add(field: str) -> None:
-        fields[field] = parameter_input(field, UNIT_LIMITS[field], elem_id=f"{name}-{field}", min_width=160)
-
-    add("conditioning_scale")
     with gr.Row():
-        add("control_guidance_start")
-        add("control_guidance_end")
+        for field in ("control_guidance_start", "control_guidance_end"):
+            fields[field] = _unit_number(name, field)
     fields["control_mode"] = gr.Dropdown(
         [(row.title, row.id) for row in MODES.values()],
         value="balanced",
         label="Control mode",
-        info="How map and prompt share the say; guess mode below sets it for all units.",
+        info="How map and prompt share the say; guess mode sets it for all units.",
         elem_id=f"{name}-control_mode",
     )
-    fields["controlnet"] = gr.Dropdown(
-        controlnet_choices(condition_id),
-        value="",
-        label="ControlNet",
-        info="Or a T2I-Adapter; files in models/controlnets are listed when the page is loaded.",
-        elem_id=f"{name}-controlnet",
-    )
-    with gr.Accordion("Curve, mask, own weights", open=False, elem_id=f"{name}-fine"):
-        for field, (label, info, _) in TEXTS.items():
-            fields[field] = gr.Textbox("", label=label, info=info, max_length=MAX_NAME, elem_id=f"{name}-{field}")
-        with gr.Row():
-            fields["mask"] = photo_input(
-                "Mask: steers where it is white", ["upload", "clipboard"], elem_id=f"{name}-mask", height=200
-            )
-            add("mask_feather")
+    for field, (label, info, _) in TEXTS.items():
+        fields[field] = gr.Textbox("", label=label, info=info, max_length=MAX_NAME, elem_id=f"{name}-{field}")
+    with gr.Row():
+        fields["mask"] = photo_input(
+            "Mask: steers where it is white", ["upload", "clipboard"], elem_id=f"{name}-mask", height=200
+        )
+        fields["mask_feather"] = _unit_number(name, "mask_feather")
     return fields
+
+
+def build_controlnet(name: str, condition_id: str) -> dict[str, Any]:
+    """Which network reads a condition's map."""
+    return {
+        "controlnet": gr.Dropdown(
+            controlnet_choices(condition_id),
+            value="",
+            label="ControlNet",
+            info="Or a T2I-Adapter; files in models/controlnets are listed when the page is loaded.",
+            elem_id=f"{name}-controlnet",
+        )
+    }
+
+
+def _unit_number(name: str, field: str) -> Any:
+    return parameter_input(field, UNIT_LIMITS[field], elem_id=f"{name}-{field}", min_width=160)
 
 
 def unit_options(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]:

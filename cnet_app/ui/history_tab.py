@@ -18,7 +18,8 @@ from cnet_app.recipe import read_request
 from cnet_app.requests import MAX_PROMPT, REQUEST_LIMITS, GenerationRequest
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.errors import attempt, toast
-from cnet_app.ui.studio import Studio, build_buttons, build_output, connect
+from cnet_app.ui.output import build_buttons, build_output
+from cnet_app.ui.studio import Studio, connect
 from cnet_app.upscale import FACTOR, upscale_request
 from models.local import FOLDERS, local_files
 from models.own import known_rows

@@ -93,16 +93,16 @@ class Panel:
         """For `choices`: with what was dropped into the folders, or downloaded, meanwhile."""
         return [gr.Dropdown(choices=available(*given)) for given in self._choices.values()]
 
-    def connect(self, forms: Sequence[Mapping[str, Any]], hidden: Mapping[str, Any]) -> None:
-        """A preset fills in what it stands for, here and in every form; choosing none leaves all as it is."""
-        targets = [form[name] for form in forms for name in PRESET_FIELDS]
+    def connect(self, form: Mapping[str, Any], hidden: Mapping[str, Any]) -> None:
+        """A preset fills in what it stands for, here and in the form; choosing none leaves all as it is."""
+        targets = [form[name] for name in PRESET_FIELDS]
 
         def fill(id: str) -> list[Any]:
             if not id:
                 return [gr.skip()] * (2 + len(targets))
             row = next(row for row in FEW_STEPS if row.id == id)
             values = [getattr(row, name) for name in PRESET_FIELDS]
-            return [row.lora, 1.0, *values * len(forms)]
+            return [row.lora, 1.0, *values]
 
         self.preset.input(fill, self.preset, [self.fields["lora_1"], self.fields["scale_1"], *targets], **hidden)
 

@@ -12,7 +12,9 @@ import gradio as gr
 from cnet_app.jobs.runner import INTERVAL, Runner
 from cnet_app.requests import GenerationRequest
 from cnet_app.settings import Settings
+from cnet_app.ui.desk import Desk
 from cnet_app.ui.errors import attempt, toast
+from cnet_app.ui.output import Output
 from cnet_app.ui.panel import Panel
 from cnet_app.ui.progress import error_html, idle_html, progress_html
 from models.catalog import CATALOG, Defaults
@@ -31,15 +33,16 @@ class Studio:
     settings: Settings
     runner: Runner
     panel: Panel
+    desk: Desk
 
     def base(self) -> tuple[str, str]:
         """Id of the base model, and why it is this one."""
         return self.runner.base(BASE_WAIT) or ("embedded", "no other could be found")
 
-    @property
-    def first_defaults(self) -> Defaults:
-        """What the form shows before it is known which base model there is."""
-        return defaults_of(self.settings.base or "embedded")
+
+def first_defaults(settings: Settings) -> Defaults:
+    """What the form shows before it is known which base model there is."""
+    return defaults_of(settings.base or "embedded")
 
 
 def defaults_of(base: str) -> Defaults:
@@ -52,42 +55,6 @@ def defaults_of(base: str) -> Defaults:
 def title_of(base: str) -> str:
     """As people say it."""
     return next((row.title for row in CATALOG if row.id == base and row.kind == "base"), base)
-
-
-@dataclass(frozen=True)
-class Output:
-    """Generate and Cancel, the running progress, the finished pictures."""
-
-    generate: gr.Button
-    cancel: gr.Button
-    progress: gr.HTML
-    gallery: gr.Gallery
-    job: gr.State
-    """Id of the job that is followed."""
-
-
-def build_buttons(name: str, label: str = "Generate") -> tuple[gr.Button, gr.Button]:
-    """Generate and Cancel in a row."""
-    with gr.Row(elem_classes="actions"):
-        generate = gr.Button(label, variant="primary", scale=3, elem_id=f"{name}-generate")
-        cancel = gr.Button("Cancel", variant="stop", scale=1, interactive=False, elem_id=f"{name}-cancel", min_width=90)
-    return generate, cancel
-
-
-def build_output(name: str, buttons: tuple[gr.Button, gr.Button]) -> Output:
-    """Progress above pictures."""
-    progress = gr.HTML(idle_html(), padding=False, elem_id=f"{name}-progress")
-    gallery = gr.Gallery(
-        label="Pictures",
-        format="png",
-        columns=2,
-        object_fit="contain",
-        height="auto",
-        interactive=False,
-        buttons=["download", "fullscreen"],
-        elem_id=f"{name}-pictures",
-    )
-    return Output(*buttons, progress, gallery, gr.State(""))
 
 
 def connect(

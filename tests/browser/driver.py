@@ -10,13 +10,14 @@ from tests.source import ROOT
 
 REAL = (ROOT / "models" / "embedded" / "base" / "model_index.json").exists()
 """Whether the embedded model is there."""
+CREATE = "create"
 SHORT = 60_000
 LONG = 120_000
 """Milliseconds that the page, and a picture, may take on a busy machine."""
 
 
 class StudioPage:
-    """The open page. `name` is the tab's id: a condition's, compose or history."""
+    """The open page. `name` is where the prompt and the pictures are: create, for all conditions, or history."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -29,9 +30,11 @@ class StudioPage:
 
     def open_tab(self, title: str) -> None:
         tab = self.page.get_by_role("tab", name=title, exact=True)
+        if title != "History" and not self.at("tabs").is_visible():
+            self.page.get_by_role("tab", name="Create", exact=True).click()
         if not tab.is_visible():
             self.page.locator("#tabs .overflow-menu > button").first.click()
-            tab = self.page.locator("#tabs .overflow-dropdown button", has_text=title)
+            tab = self.page.locator("#tabs .overflow-dropdown").get_by_role("button", name=title, exact=True)
         tab.click()
 
     def upload(self, elem_id: str, path: Path) -> None:
@@ -65,7 +68,7 @@ class StudioPage:
     def wait_map(self, elem_id: str) -> None:
         expect(self.at(elem_id).locator("img")).to_be_visible()
 
-    def unfold(self, name: str) -> None:
+    def unfold(self, name: str = CREATE) -> None:
         """The settings that are folded away."""
         if not self.at(f"{name}-width").is_visible():
             self.at(f"{name}-more").locator("button").first.click()
@@ -84,25 +87,25 @@ class StudioPage:
                 return
         raise AssertionError(f"{elem_id} did not take {value}")
 
-    def fill_prompt(self, name: str, text: str) -> None:
+    def fill_prompt(self, text: str, name: str = CREATE) -> None:
         self.at(f"{name}-prompt").locator("textarea").fill(text)
 
-    def generate(self, name: str) -> None:
+    def generate(self, name: str = CREATE) -> None:
         self.at(f"{name}-generate").click()
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, name: str = CREATE) -> None:
         self.at(f"{name}-cancel").click()
 
-    def wait_status(self, name: str, status: str, timeout: int = LONG) -> None:
+    def wait_status(self, status: str, name: str = CREATE, timeout: int = LONG) -> None:
         expect(self.at(f"{name}-progress").locator(".status")).to_have_attribute("data-status", status, timeout=timeout)
 
-    def wait_text(self, name: str, text: str) -> None:
+    def wait_text(self, text: str, name: str = CREATE) -> None:
         expect(self.at(f"{name}-progress")).to_contain_text(text, timeout=LONG)
 
-    def pictures(self, name: str) -> Locator:
+    def pictures(self, name: str = CREATE) -> Locator:
         return self.at(f"{name}-pictures").locator("button.thumbnail-item")
 
-    def download(self, name: str, folder: Path) -> Path:
+    def download(self, folder: Path, name: str = CREATE) -> Path:
         """The first picture, by the gallery's own button."""
         self.pictures(name).first.click()
         with self.page.expect_download() as started:
