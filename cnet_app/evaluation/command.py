@@ -52,7 +52,7 @@ def report_table(report: dict[str, Any]) -> str:
         words = " | ".join(f"{row['words'].get(key, math.nan):.2f}" for key in ("colour", "sky", "style"))
         lines.append(f"| {name} | {row['scenes']} | {row['measure']} | {numbers} | {words} |")
     judged = report["judge_words"]
-    strength = ", ".join(f"{value:.3f} at {key}" for key, value in report["strength"].items())
+    strength = ", ".join(f"{value:.3f} at {key}" for key, value in report.get("strength", {}).items())
     alone = report.get("pose_or_depth", {})
     pair = ", ".join(
         f"{key} {value:.3f} ({alone[key]:.3f} alone)" for key, value in report.get("pose_and_depth", {}).items()

@@ -13,7 +13,7 @@ from annotators.registry import annotator
 from cnet_app.annotate import annotate_all
 from cnet_app.conditions import condition
 from cnet_app.ui.controls import photo_input, read_photo
-from cnet_app.ui.desk import HIDDEN
+from cnet_app.ui.desk import HIDDEN, build_go
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.generation_form import checked_size
 from cnet_app.ui.studio import Studio
@@ -24,7 +24,7 @@ HELP = "What every annotator makes of one picture, at the size of the picture to
 
 def build_all_maps_tab(studio: Studio) -> None:
     """A tab of the open gr.Tabs. It makes maps, not pictures."""
-    with gr.Tab("All maps", id=NAME, elem_id=f"{NAME}-tab"):
+    with gr.Tab("All maps", id=NAME, elem_id=f"{NAME}-tab") as tab:
         gr.HTML(f"<p>{HELP}</p>", elem_classes="lead", padding=False)
         with gr.Row(equal_height=True):
             photo = photo_input("Photo", elem_id=f"{NAME}-photo", height=220)
@@ -39,6 +39,8 @@ def build_all_maps_tab(studio: Studio) -> None:
             buttons=["download", "fullscreen"], elem_id=f"{NAME}-maps",
         )  # fmt: skip
         note = gr.HTML("", elem_id=f"{NAME}-note", elem_classes="note", padding=False)
+        go = build_go(NAME)
+    studio.desk.follow(tab, "", one_map=False)
 
     def show(path: str | None, every: bool, width: int, height: int) -> Iterator[tuple[Any, str]]:
         source, fault = attempt(lambda: (read_photo(path), *checked_size(width, height)))
@@ -54,6 +56,10 @@ def build_all_maps_tab(studio: Studio) -> None:
                 shown.append((made.pixels, name))
             yield shown, "<br>".join(missing)
 
+    def refuse() -> None:
+        raise toast("Here maps are made, not pictures; open the tab of a condition, or Compose.")
+
+    go.click(refuse, None, None, **HIDDEN)
     make.click(
         show, [photo, every, *studio.desk.size], [maps, note], concurrency_id="annotate", concurrency_limit=1, **HIDDEN
     )

@@ -47,7 +47,8 @@ class Desk:
 
         def show() -> list[Any]:
             seen = [gr.Group(visible=one_map), gr.Accordion(visible=one_map)]
-            return [gr.Textbox(placeholder=f"For example: {example}"), *seen]
+            words = f"For example: {example}" if example else "What the picture shows"
+            return [gr.Textbox(placeholder=words), *seen]
 
         tab.select(show, None, [self.prompt, *self._of_one_map], queue=False, **HIDDEN)
 

@@ -15,7 +15,7 @@ from annotators.images import load_image
 from annotators.maps import encode_depth
 from cnet_app.recipe import read_request
 from tests.browser.conftest import visit
-from tests.browser.driver import REAL, StudioPage
+from tests.browser.driver import LONG, REAL, StudioPage
 from tests.source import ROOT
 
 pytestmark = pytest.mark.browser
@@ -196,6 +196,37 @@ def test_a_bad_file_shows_its_sentence_and_the_next_good_one_works(
     shorten(studio)
     studio.generate()
     studio.wait_status("done")
+
+
+def test_a_map_with_dark_lines_is_mended_by_one_click(
+    studio: StudioPage, photo: Path, output_dir: Path, tmp_path: Path
+) -> None:
+    lines = np.full((256, 256, 3), 255, np.uint8)
+    lines[100:104, 40:200] = 0
+    Image.fromarray(lines).save(tmp_path / "lines.png")
+    studio.choose("canny-annotator", "None (my own map)")
+    studio.upload("canny-photo", tmp_path / "lines.png")
+    expect(studio.at("canny-map-note")).to_contain_text("dark lines on white")
+    studio.at("canny-mends").get_by_label("Invert").check()
+    expect(studio.at("canny-map-note")).to_contain_text("Its colours were inverted.")
+    shorten(studio)
+    studio.generate()
+    studio.wait_status("done")
+    assert np.array_equal(read_request(newest(output_dir)).units[0].pixels, 255 - lines)
+    studio.clear_photo("canny-photo")
+    studio.upload("canny-photo", photo)  # another picture is not mended unasked
+    expect(studio.at("canny-map-note")).not_to_contain_text("inverted")
+
+
+def test_all_maps_of_a_photo(studio: StudioPage, photo: Path) -> None:
+    from cnet_app.conditions import CONDITIONS
+
+    studio.open_tab("All maps")
+    studio.upload("all-photo", photo)
+    studio.at("all-make").click()
+    expect(studio.at("all-maps").locator("button.thumbnail-item")).to_have_count(len(CONDITIONS), timeout=LONG)
+    studio.generate()
+    expect(studio.page.get_by_text("Here maps are made, not pictures")).to_be_visible()
 
 
 def test_the_history_makes_a_picture_again(studio: StudioPage, photo: Path, output_dir: Path) -> None:
