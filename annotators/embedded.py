@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Annotator, Image, param
+from annotators.base import Annotator, Image
 from annotators.depth import DepthAnnotator
-from annotators.maps import draw_pose, encode_normal, lines
+from annotators.maps import encode_normal, lines
 from annotators.networks import device, kept, resize_for_network, resize_to, to_batch
+from annotators.people import BodyAnnotator, score_threshold
+from annotators.poses import Person
 from annotators.segmentation import SegmentationAnnotator
 from annotators.segments import Segments
 from models.weights import WeightsError, fetch
@@ -81,27 +83,22 @@ class SegmentationEmbedded(SegmentationAnnotator):
 
 
 @dataclass(frozen=True)
-class OpenPoseEmbedded(Annotator):
+class OpenPoseEmbedded(BodyAnnotator):
     """Joints of the small network, up to two people."""
 
     id = "openpose_embedded"
     title = "Embedded"
-    kind = "pose"
     weights = WEIGHTS
-    note = _note("OpenPose")
+    note = _note("DWPose")
 
-    threshold: float = param(JOINT_THRESHOLD, "How sure a joint must be.", minimum=0.05, maximum=0.95, step=0.05)
+    score_threshold: float = score_threshold(JOINT_THRESHOLD)
 
-    def __call__(self, source_image: Image) -> Image:
-        """Sticks on black; black alone where nobody is found."""
-        return draw_pose(self.people(source_image), *source_image.shape[:2])
-
-    def people(self, source_image: Image) -> list[NDArray[np.float64]]:
-        """Joints (18, 3) of everybody found: x and y in pixels, and how sure each is, 0 where it was not found."""
+    def people(self, source_image: Image) -> list[Person]:
+        """Bodies alone."""
         height, width = source_image.shape[:2]
         heat = _maps(source_image).pose[0].sigmoid().cpu().numpy()
         scale = np.array([width / heat.shape[2], height / heat.shape[1], 1])
-        return [person * scale for person in people_from_heat(heat, self.threshold)]
+        return [Person(body=person * scale) for person in people_from_heat(heat, self.score_threshold)]
 
 
 @dataclass(frozen=True)

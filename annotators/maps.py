@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -41,21 +40,6 @@ ADE20K_PALETTE: NDArray[np.uint8] = np.frombuffer(
     np.uint8,
 ).reshape(150, 3)
 
-# OpenPose's COCO-18 body: nose, neck, right arm (3), left arm (3), right leg (3), left leg (3), eyes, ears.
-LIMBS: tuple[tuple[int, int], ...] = (
-    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
-    (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
-)  # fmt: skip
-POSE_COLOURS: tuple[tuple[int, int, int], ...] = (
-    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
-    (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255),
-    (255, 0, 255), (255, 0, 170), (255, 0, 85),
-)  # fmt: skip
-LIMB_BRIGHTNESS = 0.6
-STICK_AT_512 = 4.0
-"""Half width of a limb and radius of a joint, in pixels of a map whose short side is 512."""
-SUBPIXEL_BITS = 4
-
 
 def lines(mask: NDArray[Any]) -> Image:
     """(H, W) truth or grey 0 to 255 → a map: white on black."""
@@ -89,40 +73,6 @@ def encode_segmentation(classes: NDArray[Any]) -> Image:
     index = np.asarray(classes).astype(np.int64)
     known = (index >= 0) & (index < len(ADE20K_PALETTE))
     return np.where(known[..., None], ADE20K_PALETTE[np.where(known, index, 0)], 0).astype(np.uint8)
-
-
-def draw_pose(people: Sequence[NDArray[Any]], height: int, width: int) -> Image:
-    """People as coloured sticks on black.
-
-    Each person is (18, 3): x, y in pixels of the map (the centre of the first is 0.5, 0.5) and a visibility; 0 leaves
-    the point out. Limbs come first, at 0.6 of their brightness, then joints in full colour. Thickness follows the short
-    side: half width 4 at 512.
-    """
-    canvas = np.zeros((height, width, 3), np.uint8)
-    # A filled outline is half a pixel wider than it says, at every size.
-    radius = max(0.75, (STICK_AT_512 + 0.5) * min(height, width) / 512 - 0.5)
-    unit = 1 << SUBPIXEL_BITS
-    for person in people:
-        points = np.asarray(person, np.float64) - [0.5, 0.5, 0]  # OpenCV counts from a pixel's centre
-        for (start, end), colour in zip(LIMBS, POSE_COLOURS, strict=False):
-            if points[start, 2] > 0 and points[end, 2] > 0:
-                polygon = _limb(points[start, :2], points[end, :2], radius)
-                dark = tuple(int(channel * LIMB_BRIGHTNESS) for channel in colour)
-                cv2.fillConvexPoly(canvas, np.rint(polygon * unit).astype(np.int32), dark, shift=SUBPIXEL_BITS)
-        for (x, y, visible), colour in zip(points, POSE_COLOURS, strict=True):
-            if visible > 0:
-                centre = (round(x * unit), round(y * unit))
-                cv2.circle(canvas, centre, round(radius * unit), colour, -1, cv2.LINE_8, SUBPIXEL_BITS)
-    return canvas
-
-
-def _limb(start: NDArray[np.float64], end: NDArray[np.float64], half_width: float) -> NDArray[np.float64]:
-    """(32, 2) outline of the ellipse from joint to joint."""
-    along = (end - start) / 2
-    length = max(float(np.hypot(*along)), 1e-6)
-    across = np.array([-along[1], along[0]]) * (half_width / length)
-    angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)[:, None]
-    return (start + end) / 2 + np.cos(angle) * along + np.sin(angle) * across
 
 
 def is_blank(control_image: Image) -> bool:

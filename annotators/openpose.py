@@ -1,108 +1,170 @@
-"""OpenPose: people as coloured sticks."""
+"""OpenPose: bodies, hands and faces by the networks of Cao et al. (2017) and Simon et al. (2017)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Annotator, Image, param
-from annotators.maps import draw_pose
-from annotators.networks import aux_module, kept, load_into, load_state, resize_for_network, weights_file
+from annotators.affinity import STRIDE, bodies_from_fields
+from annotators.base import Image, param
+from annotators.networks import aux_module, kept, load_into, load_state, to_batch, weights_file
+from annotators.openpose_parts import (
+    HAND_MAP,
+    LEFT_ARM,
+    RIGHT_ARM,
+    Box,
+    face_box,
+    face_points,
+    hand_box,
+    hand_points,
+)
+from annotators.people import PoseAnnotator, score_threshold
+from annotators.poses import Person, Points
 
-HAND_BONES = tuple((0 if i % 4 == 1 else i - 1, i) for i in range(1, 21))
-"""Five fingers of four bones each, from the wrist (point 0)."""
+if TYPE_CHECKING:
+    import torch
+
+# Pixels of a network's input, as ControlNet's authors set them.
+BODY_HEIGHT_AT_512 = 184
+HAND_SIDES, HAND_SOFTENING = (184, 368, 552, 736), 0.8
+FACE_SIDE = 384
+WIDEST = 8
+"""Widths of a picture in its height; a wider one is looked at in less detail, for the network's memory."""
 
 
 @dataclass(frozen=True)
-class OpenPose(Annotator):
-    """Body, hands and face by part affinity fields (Cao et al., 2017)."""
+class OpenPose(PoseAnnotator):
+    """Body, hands and face by heat maps and part affinity fields."""
 
     id = "openpose"
     title = "OpenPose"
-    kind = "pose"
     weights = ("openpose_body",)
     note = "Its weights are free for non-commercial use only; hands and faces need 147 MB and 154 MB more."
 
+    hands: bool = param(False, "Look for fingers, too, and draw them.")
+    faces: bool = param(False, "Look for faces, too, and draw them.")
     detect_resolution: int = param(
-        512, "Short side at which people are looked for.", minimum=128, maximum=1024, step=64, unit="px"
+        512,
+        "Height at which people are looked for: 512 shows the network what ControlNet's authors did; more finds smaller people.",
+        minimum=256,
+        maximum=1536,
+        step=64,
+        unit="px",
     )
-    hands: bool = param(False, "Draw fingers too.")
-    faces: bool = param(False, "Draw faces too.")
+    score_threshold: float = score_threshold(0.1)
 
-    def __call__(self, source_image: Image) -> Image:
-        """Sticks on black; black alone where nobody is found."""
-        height, width = source_image.shape[:2]
-        photo = resize_for_network(source_image, self.detect_resolution, multiple=64)
-        paths = [weights_file(f"openpose_{part}") for part in ("body", *self._more())]
-        found = _load(tuple(paths), self._more()).detect_poses(photo, include_hand=self.hands, include_face=self.faces)
-        canvas = draw_pose([_body(person.body.keypoints, height, width) for person in found], height, width)
-        for person in found:
-            for hand in (person.left_hand, person.right_hand):
-                _draw_hand(canvas, _points(hand, height, width))
-            _draw_face(canvas, _points(person.face, height, width))
-        return canvas
+    def people(self, source_image: Image) -> list[Person]:
+        """Bodies, then the hands and faces that belong to them."""
+        photo = np.ascontiguousarray(source_image[..., ::-1])  # the networks read blue first
+        people = [Person(body=body) for body in self._bodies(photo)]
+        if self.hands:
+            network = load_hand_network(weights_file("openpose_hand"))
+            people = [_with_hands(person, photo, network) for person in people]
+        if self.faces:
+            network = load_face_network(weights_file("openpose_face"))
+            people = [_with_face(person, photo, network) for person in people]
+        return people
 
-    def _more(self) -> tuple[str, ...]:
-        return ("hand",) * self.hands + ("face",) * self.faces
+    def _bodies(self, photo: Image) -> list[Points]:
+        network = load_body_network(weights_file("openpose_body"))
+        height, width = photo.shape[:2]
+        scale = BODY_HEIGHT_AT_512 * self.detect_resolution / 512 / max(height, width / WIDEST)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        heat, fields = read_fields(network, resize_smoothly(photo, *size))
+        to_photo = np.array([width / size[0], height / size[1], 1])
+        bodies = [body * to_photo for body in bodies_from_fields(heat, fields, size[1], size[0])]
+        return [np.where(body[:, 2:] >= self.score_threshold, body, 0) for body in bodies]
+
+
+def read_fields(network: Any, photo: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(H, W, 3) BGR of any size → heat (h, w, 19) and fields (h, w, 38), eight times smaller."""
+    height, width = photo.shape[:2]
+    padded = np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), constant_values=128)
+    fields, heat = _run(network, padded)
+    return _channels_last(heat), _channels_last(fields)
+
+
+def _with_hands(person: Person, photo: Image, network: Any) -> Person:
+    height, width = photo.shape[:2]
+    boxes = [hand_box(person.body, arm, height, width) for arm in (LEFT_ARM, RIGHT_ARM)]
+    left, right = (box and _moved(find_hand(network, _crop(photo, box)), box) for box in boxes)
+    return Person(body=person.body, left_hand=left, right_hand=right, face=person.face)
+
+
+def _with_face(person: Person, photo: Image, network: Any) -> Person:
+    box = face_box(person.body, *photo.shape[:2])
+    face = box and _moved(find_face(network, _crop(photo, box)), box)
+    return Person(body=person.body, left_hand=person.left_hand, right_hand=person.right_hand, face=face)
+
+
+def find_hand(network: Any, crop: Image) -> Points:
+    """(H, W, 3) BGR of one hand → (21, 3) in its pixels; the network looks at four sizes."""
+    soft = np.asarray(cv2.GaussianBlur(crop, (0, 0), HAND_SOFTENING), np.uint8)
+    heat = np.zeros((HAND_MAP, HAND_MAP, 22), np.float32)
+    for side in HAND_SIDES:
+        cells = _channels_last(_run(network, resize_smoothly(soft, side, side)))
+        heat += cv2.resize(cells, (HAND_MAP, HAND_MAP), interpolation=cv2.INTER_LANCZOS4) / len(HAND_SIDES)
+    return hand_points(heat, *crop.shape[:2])
+
+
+def find_face(network: Any, crop: Image) -> Points:
+    """(H, W, 3) BGR of one face → (70, 3) in its pixels."""
+    stages = _run(network, resize_smoothly(crop, FACE_SIDE, FACE_SIDE))
+    return face_points(stages[-1][0].cpu().numpy(), *crop.shape[:2])
+
+
+def resize_smoothly(photo: Image, width: int, height: int) -> Image:
+    """As the originals do: the mean of an area to shrink, Lanczos to enlarge."""
+    smaller = width + height < sum(photo.shape[:2])
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LANCZOS4
+    return np.asarray(cv2.resize(photo, (width, height), interpolation=method), np.uint8)
+
+
+def _run(network: Any, photo: Image) -> Any:
+    """The network's own output for pixels as it was trained: from -0.5 to 0.5."""
+    import torch
+
+    with torch.inference_mode():
+        return network(to_batch(photo) / 256 - 0.5)
+
+
+def _channels_last(maps: torch.Tensor) -> NDArray[np.float32]:
+    """(1, C, h, w) → (h, w, C)."""
+    return np.ascontiguousarray(maps[0].permute(1, 2, 0).cpu().numpy(), np.float32)
+
+
+def _crop(photo: Image, box: Box) -> Image:
+    return np.ascontiguousarray(photo[box.y : box.y + box.side, box.x : box.x + box.side])
+
+
+def _moved(points: Points, box: Box) -> Points:
+    """From the box's pixels to the picture's; what was not found stays at zero."""
+    return np.where(points[:, 2:] > 0, np.add(points, (box.x, box.y, 0)), 0)
 
 
 @kept
-def _load(paths: tuple[Path, ...], more: tuple[str, ...]) -> Any:
-    """The library's detector; parts that were not asked for are None. Its own loading would unpickle anything."""
-    library = aux_module("open_pose")
-    parts: dict[str, Any] = {"body": None, "hand": None, "face": None}
-    for name, path in zip(("body", *more), paths, strict=True):
-        state = load_state(path)
-        part = parts[name] = object.__new__(getattr(library, name.capitalize()))
-        if name == "face":
-            part.model = aux_module("open_pose.face").FaceNet()
-            part.inference_size, part.sigma, part.threshold = 736, 2.5, 0.1  # the library's own numbers
-        else:
-            part.model = getattr(aux_module("open_pose.model"), f"{name}pose_model")()
-            # The file's names lack the block that the module puts before each layer.
-            names = {full.split(".", 1)[1]: full for full in part.model.state_dict()}
-            state = {names.get(short, short): value for short, value in state.items()}
-        part.model = load_into(part.model, state, path)
-    return library.OpenposeDetector(parts["body"], parts["hand"], parts["face"])
+def load_body_network(path: Path) -> Any:
+    return _load_unnamed("bodypose_model", path)
 
 
-def _body(keypoints: list[Any], height: int, width: int) -> NDArray[np.float64]:
-    """(18, 3) in pixels of the map; the library counts in fractions of the picture."""
-    points = [(point.x * width, point.y * height, 1.0) if point else (0.0, 0.0, 0.0) for point in keypoints]
-    return np.array(points).reshape(18, 3)
+@kept
+def load_hand_network(path: Path) -> Any:
+    return _load_unnamed("handpose_model", path)
 
 
-def _points(keypoints: list[Any] | None, height: int, width: int) -> list[tuple[int, int] | None]:
-    """Pixels of the map; what was not found has a coordinate at or below zero and is None."""
-    return [
-        (round(point.x * width), round(point.y * height)) if min(point.x, point.y) > 0 else None
-        for point in keypoints or []
-    ]
+@kept
+def load_face_network(path: Path) -> Any:
+    return load_into(aux_module("open_pose.face").FaceNet(), load_state(path), path)
 
 
-def _draw_hand(canvas: Image, points: list[tuple[int, int] | None]) -> None:
-    """Bones in the colours of the rainbow, joints blue; thickness 2 and radius 4 where the short side is 512."""
-    if not points:
-        return
-    pixel = min(canvas.shape[:2]) / 512
-    hues = np.array([[[179 * i / len(HAND_BONES), 255, 255]] for i in range(len(HAND_BONES))], np.uint8)
-    colours = cv2.cvtColor(hues, cv2.COLOR_HSV2RGB)[:, 0].tolist()
-    for (start, end), colour in zip(HAND_BONES, colours, strict=True):
-        first, last = points[start], points[end]
-        if first and last:
-            cv2.line(canvas, first, last, colour, max(1, round(2 * pixel)))
-    for point in points:
-        if point:
-            cv2.circle(canvas, point, max(1, round(4 * pixel)), (0, 0, 255), -1)
-
-
-def _draw_face(canvas: Image, points: list[tuple[int, int] | None]) -> None:
-    """White dots, radius 3 where the short side is 512."""
-    for point in points:
-        if point:
-            cv2.circle(canvas, point, max(1, round(3 * min(canvas.shape[:2]) / 512)), (255, 255, 255), -1)
+def _load_unnamed(name: str, path: Path) -> Any:
+    """A network whose file lacks the block that the module puts before the name of each layer."""
+    network = getattr(aux_module("open_pose.model"), name)()
+    names = {full.split(".", 1)[1]: full for full in network.state_dict()}
+    state = {names.get(short, short): value for short, value in load_state(path).items()}
+    return load_into(network, state, path)

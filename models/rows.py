@@ -237,7 +237,7 @@ _CONTROLNETS = (
     _sdxl("softedge", "Soft edge", "softedge lineart lineart_anime", "TheMistoAI/MistoLine", _RAIL_PP, 2502),
     _sdxl("openpose", "OpenPose", "openpose", "thibaud/controlnet-openpose-sdxl-1.0", "other", 5004),
     _sdxl("openpose_xinsir", "OpenPose (xinsir)", "openpose", "xinsir/controlnet-openpose-sdxl-1.0", _APACHE, 2502,
-          note="Was trained with thicker limbs than are drawn here."),
+          note="Was trained with thick limbs: let the annotator draw them with sticks=thick."),
     _sdxl("depth", "Depth", "depth", "diffusers/controlnet-depth-sdxl-1.0", _RAIL_PP, 2502),
     _sdxl("depth_mid", "Depth (middle)", "depth", "diffusers/controlnet-depth-sdxl-1.0-mid", _RAIL_PP, None),
     _sdxl("depth_small", "Depth (small)", "depth", "diffusers/controlnet-depth-sdxl-1.0-small", _RAIL_PP, None),

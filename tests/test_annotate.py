@@ -11,9 +11,10 @@ from annotators.base import Image, InputError
 from annotators.canny import Canny
 from annotators.control_map import ControlMap
 from annotators.kinds import KINDS
-from annotators.maps import draw_pose, encode_normal, encode_segmentation
+from annotators.maps import encode_normal, encode_segmentation
 from annotators.recognise import looks_like
 from annotators.scene_net import SEGMENTS
+from annotators.sticks import draw_pose
 from cnet_app.annotate import annotate, build_unit, control_image_from_map, default_annotator
 from cnet_app.conditions import CONDITIONS, Condition
 

@@ -117,7 +117,7 @@ def control_maps(sample: Sample) -> dict[str, Image]:
 
 
 def _pose_score(sample: Sample, image: Image) -> float:
-    found = OpenPoseEmbedded().people(image)
+    found = [person.body for person in OpenPoseEmbedded().people(image)]
     return float(np.mean([pck(person, found) for person in sample.people]))
 
 

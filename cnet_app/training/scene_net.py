@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from annotators.maps import ADE20K_PALETTE, POSE_COLOURS
+from annotators.maps import ADE20K_PALETTE
 from annotators.scene_net import HEAT_SIGMA, HEAT_STRIDE, SceneMaps, SceneNet, segment_targets
+from annotators.sticks import POSE_COLOURS
 from cnet_app.training.autoencoder import to_tensor
 from cnet_app.training.batches import having
 from cnet_app.training.common import Training, half_where_fast, learning_rate, logger

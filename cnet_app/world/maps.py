@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from annotators.base import Image
 from annotators.canny import Canny
-from annotators.maps import draw_pose, encode_depth, encode_normal, encode_segmentation
+from annotators.maps import encode_depth, encode_normal, encode_segmentation
 from annotators.scribble import ScribbleXDoG
 from annotators.softedge import SoftEdgeGradient
+from annotators.sticks import draw_pose
 from cnet_app.world.sample import Sample
 
 

@@ -8,9 +8,6 @@ import pytest
 from annotators.maps import (
     ADE20K_CLASSES,
     ADE20K_PALETTE,
-    LIMBS,
-    POSE_COLOURS,
-    draw_pose,
     encode_depth,
     encode_normal,
     encode_segmentation,
@@ -58,37 +55,3 @@ def test_segmentation_goes_there_and_back() -> None:
     back = (colours[:, :, None] == ADE20K_PALETTE[None, None]).all(axis=3).argmax(axis=2)
     assert (back == np.where(classes == 48, 6, classes)).all()  # the data set paints skyscraper as road
     assert not encode_segmentation(np.array([[255, -1]])).any()
-
-
-def _standing(size: float) -> np.ndarray:
-    places = [(5, 1), (5, 2), (4, 2), (3, 4), (3, 6), (6, 2), (7, 4), (7, 6), (4, 6), (4, 7.5), (4, 9), (6, 6), (6, 7.5),
-              (6, 9), (4.7, 0.7), (5.3, 0.7), (4.4, 0.9), (5.6, 0.9)]  # fmt: skip
-    return np.array([(x * size / 10, y * size / 10, 1) for x, y in places])
-
-
-@pytest.mark.parametrize("size", [128, 512])
-def test_a_pose_has_full_joints_over_dark_limbs(size: int) -> None:
-    person = _standing(size)
-    pose = draw_pose([person], size, size)
-    for (x, y, _), colour in zip(person[:14], POSE_COLOURS, strict=False):
-        assert tuple(pose[int(y), int(x)]) == colour
-    shoulder, elbow = person[2], person[3]
-    x, y = ((shoulder + elbow) / 2)[:2]
-    assert tuple(pose[int(y), int(x)]) == tuple(int(0.6 * channel) for channel in POSE_COLOURS[LIMBS.index((2, 3))])
-    assert 0.01 < pose.any(axis=2).mean() < 0.12
-
-
-def test_sticks_keep_their_share_of_the_picture() -> None:
-    small, large = (draw_pose([_standing(size)], size, size).any(axis=2).mean() for size in (256, 1024))
-    assert small == pytest.approx(large, rel=0.15)
-
-
-def test_points_that_are_not_seen_are_not_drawn() -> None:
-    person = _standing(128)
-    person[4, 2] = 0
-    wrist = POSE_COLOURS[4]
-    assert not (draw_pose([person], 128, 128) == wrist).all(axis=2).any()
-    person[:, 2] = 0
-    assert is_blank(draw_pose([person], 128, 128))
-    assert is_blank(draw_pose([], 64, 96))
-    assert draw_pose([], 64, 96).shape == (64, 96, 3)

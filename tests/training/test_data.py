@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotators.maps import ADE20K_PALETTE, draw_pose, encode_normal
+from annotators.maps import ADE20K_PALETTE, encode_normal
+from annotators.sticks import draw_pose
 from cnet_app.training.batches import draw_batch, frayed, having
 from cnet_app.training.dataset import MAPS, Dataset, batches, render
 from cnet_app.training.scene_net import classes_of, decode_normal, joint_heat

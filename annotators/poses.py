@@ -1,0 +1,208 @@
+"""People and their joints, as data: drawn at any size, written and read in OpenPose's JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotators.base import Image, InputError, shown
+from annotators.images import ResizeMode, check_size
+from annotators.sticks import USUAL, Sticks, draw_body, draw_face, draw_hand
+
+Points = NDArray[np.float64]
+"""(N, 3): x, y in pixels of the map (the centre of the first is 0.5, 0.5) and how sure the point is; 0 is not there."""
+
+BODY_POINTS, HAND_POINTS, FACE_POINTS = 18, 21, 70
+BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
+"""OpenPose's own program counts 25 points of a body: which of them are the 18 here. The hips' middle and the feet are not."""
+MAX_PEOPLE = 200
+MAX_JSON_BYTES = 20_000_000
+REACH = 100
+"""Sides of the picture that a point may lie outside of it."""
+EXAMPLE = '{"people": [{"pose_keypoints_2d": [x, y, confidence, …]}], "canvas_width": 512, "canvas_height": 768}'
+
+_KEYS = {
+    "body": "pose_keypoints_2d",
+    "left_hand": "hand_left_keypoints_2d",
+    "right_hand": "hand_right_keypoints_2d",
+    "face": "face_keypoints_2d",
+}
+_COUNTS = {
+    "body": (BODY_POINTS, 25),
+    "left_hand": (HAND_POINTS,),
+    "right_hand": (HAND_POINTS,),
+    "face": (FACE_POINTS, 68),
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Person:
+    """Joints in the order of OpenPose; a part that nobody looked for, or found, is None."""
+
+    body: Points
+    """(18, 3)."""
+    left_hand: Points | None = None
+    """(21, 3)."""
+    right_hand: Points | None = None
+    face: Points | None = None
+    """(70, 3), or (68, 3) without pupils."""
+
+    @property
+    def parts(self) -> dict[str, Points]:
+        """What there is, by field."""
+        found = {name: getattr(self, name) for name in _KEYS}
+        return {name: points for name, points in found.items() if points is not None}
+
+    @property
+    def seen(self) -> Points:
+        """Every point that is there, of all parts."""
+        points = np.concatenate(list(self.parts.values()))
+        return points[points[:, 2] > 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """Everybody in a picture of this size."""
+
+    people: tuple[Person, ...]
+    height: int
+    width: int
+    sticks: Sticks = USUAL
+
+    def draw(self) -> Image:
+        """Sticks and dots on black, one person over the other; black alone where nobody is."""
+        canvas = np.zeros((self.height, self.width, 3), np.uint8)
+        for person in self.people:
+            draw_body(canvas, person.body, self.sticks)
+            for hand in (person.left_hand, person.right_hand):
+                if hand is not None:
+                    draw_hand(canvas, hand)
+            if person.face is not None:
+                draw_face(canvas, person.face)
+        return canvas
+
+    def resized(self, width: int, height: int, mode: ResizeMode = "crop") -> Pose:
+        """In a picture of another size, as `images.resize` brings a picture to it; nothing gets lost beyond the border."""
+        across, down = width / self.width, height / self.height
+        if mode != "stretch":
+            across = down = (max if mode == "crop" else min)(across, down)
+        left, top = (width - self.width * across) / 2, (height - self.height * down) / 2
+
+        def moved(points: Points) -> Points:
+            return np.where(points[:, 2:] > 0, points * (across, down, 1) + (left, top, 0), points)
+
+        people = [Person(**{name: moved(points) for name, points in person.parts.items()}) for person in self.people]
+        return replace(self, people=tuple(people), width=width, height=height)
+
+    def to_json(self) -> dict[str, Any]:
+        """In the form of OpenPose: x, y and confidence in one row, in pixels."""
+        people = [
+            {key: points.ravel().tolist() if points is not None else [] for key, points in _rows(person)}
+            for person in self.people
+        ]
+        return {"people": people, "canvas_height": self.height, "canvas_width": self.width}
+
+    @classmethod
+    def from_json(cls, value: object, name: str = "The pose") -> Pose:
+        """Of what `to_json` gives and other tools write: pixels or fractions of the sides, a list with one picture in it.
+
+        Everything else is an InputError, in which `name` stands for the file.
+        """
+        frame = _frame(value, name)
+        width, height = (_side(frame, key, name) for key in ("canvas_width", "canvas_height"))
+        check_size(width, height, name)
+        entries = frame.get("people")
+        if not isinstance(entries, list):
+            raise InputError(f'{name} has no list "people"; a pose looks like {EXAMPLE}.')
+        if len(entries) > MAX_PEOPLE:
+            raise InputError(f"{name} has {len(entries)} people; the limit is {MAX_PEOPLE}, leave some out.")
+        people = [_person(entry, f"Person {number} of {name}") for number, entry in enumerate(entries, 1)]
+        seen = np.concatenate([np.zeros((0, 3)), *(person.seen for person in people)])
+        # A pixel and a half from the corner nobody has any size: these are fractions, of people cut by the border too.
+        scale = (width, height, 1) if len(seen) and seen[:, :2].max() < 1.5 else (1, 1, 1)
+        if np.abs(seen[:, :2] * scale[:2]).max(initial=0) > REACH * max(width, height):
+            raise InputError(f"{name} has points far outside its {width}x{height} pixels; check the canvas size.")
+        scaled = [Person(**{part: points * scale for part, points in person.parts.items()}) for person in people]
+        return cls(tuple(scaled), height, width)
+
+
+def parse_pose(text: str | bytes, name: str = "The pose") -> Pose:
+    """A JSON text as a pose; InputError."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise InputError(f"{name} is not JSON{where}; a pose looks like {EXAMPLE}.") from None
+    return Pose.from_json(value, name)
+
+
+def load_pose(path: Path) -> Pose:
+    """A JSON file as a pose; InputError."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            limit = MAX_JSON_BYTES / 1e6
+            raise InputError(f"{path.name} has {size / 1e6:.0f} MB; the limit for a pose is {limit:.0f} MB.")
+        return parse_pose(path.read_bytes(), path.name)
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path.name}; check its name and folder.") from None
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read ({error.strerror}); choose a JSON file.") from error
+
+
+def _rows(person: Person) -> list[tuple[str, Points | None]]:
+    return [(key, getattr(person, part)) for part, key in _KEYS.items()]
+
+
+def _frame(value: object, name: str) -> Mapping[str, Any]:
+    """The one picture's object."""
+    if isinstance(value, list) and len(value) != 1:
+        raise InputError(f"{name} is a list of {len(value)} pictures' poses; keep one of them.")
+    frame = value[0] if isinstance(value, list) else value
+    if not isinstance(frame, dict):
+        raise InputError(f"{name} holds {shown(frame)}, which is no pose; one looks like {EXAMPLE}.")
+    return frame
+
+
+def _side(frame: Mapping[str, Any], key: str, name: str) -> int:
+    side = frame.get(key)
+    if isinstance(side, bool) or not isinstance(side, int | float) or not 1 <= side < 1e6 or side != int(side):
+        found = f'"{key}" {shown(side)}' if key in frame else f'no "{key}"'
+        raise InputError(f"{name} has {found}; it must be the size in pixels of the picture the points were found in.")
+    return int(side)
+
+
+def _person(entry: object, name: str) -> Person:
+    if not isinstance(entry, dict):
+        raise InputError(f"{name} is {shown(entry)}, but it must be an object with {', '.join(_KEYS.values())}.")
+    parts = {part: _points(entry.get(key), _COUNTS[part], f"{key} of {name}") for part, key in _KEYS.items()}
+    body = parts.pop("body")
+    body = np.zeros((BODY_POINTS, 3)) if body is None else body[list(BODY_25)] if len(body) == 25 else body
+    return Person(body=body, **parts)
+
+
+def _points(numbers: object, counts: Sequence[int], name: str) -> Points | None:
+    """(N, 3) of a flat list; None where there is none."""
+    if numbers is None or numbers == []:
+        return None
+    allowed = " or ".join(str(3 * count) for count in counts)
+    if not isinstance(numbers, list):
+        raise InputError(f"{name} is {shown(numbers)}, but it must be a list of {allowed} numbers.")
+    if len(numbers) not in [3 * count for count in counts]:
+        raise InputError(f"{name} has {len(numbers)} numbers, but it must have {allowed}: x, y, confidence by turns.")
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not _is_small(number):
+            raise InputError(f"{name} holds {shown(number)}, but it must hold numbers only.")
+    return np.array(numbers, np.float64).reshape(-1, 3)
+
+
+def _is_small(number: float) -> bool:
+    """Not infinite, no NaN, and no whole number that a float cannot hold."""
+    return (isinstance(number, int) or math.isfinite(number)) and abs(number) < 1e12

@@ -1,0 +1,206 @@
+"""People as data: OpenPose's JSON there and back, resizing, and every way a file can be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from annotators.base import InputError, create
+from annotators.images import ResizeMode, resize
+from annotators.people import BodyAnnotator, PoseAnnotator
+from annotators.poses import Person, Points, Pose, load_pose, parse_pose
+
+
+def _points(count: int, seed: int, left: float = 20, top: float = 20) -> Points:
+    rng = np.random.default_rng(seed)
+    points = np.column_stack(
+        [rng.uniform((left, top), (left + 100, top + 100), (count, 2)), rng.uniform(0.1, 1, count)]
+    )
+    points[rng.integers(count)] = 0  # one was not found
+    return points
+
+
+def _person(seed: int, left: float = 20) -> Person:
+    body, hand, face = (_points(n, seed + n, left) for n in (18, 21, 70))
+    return Person(body=body, left_hand=hand, right_hand=hand * 1.05, face=face)
+
+
+POSE = Pose((_person(0), Person(body=_points(18, 9, 300))), 400, 600)
+
+
+def _same(one: Pose, other: Pose) -> bool:
+    pairs = zip(one.people, other.people, strict=True)
+    alike = all(
+        person.parts.keys() == again.parts.keys()
+        and all(np.array_equal(points, again.parts[part]) for part, points in person.parts.items())
+        for person, again in pairs
+    )
+    return alike and (one.height, one.width) == (other.height, other.width)
+
+
+def test_there_and_back_exactly() -> None:
+    text = json.dumps(POSE.to_json())
+    assert _same(parse_pose(text), POSE)
+    assert json.loads(text)["people"][1]["face_keypoints_2d"] == []
+    assert _same(parse_pose(f"[{text}]"), POSE)
+    assert _same(parse_pose("\ufeff".encode() + text.encode()), POSE)
+    empty = Pose((), 100, 200)
+    assert _same(parse_pose(json.dumps(empty.to_json())), empty)
+    assert not empty.draw().any()
+
+
+def test_fractions_are_of_the_sides() -> None:
+    value = POSE.to_json()
+    for person in value["people"]:
+        for row in person.values():
+            row[::3] = [x / 600 for x in row[::3]]
+            row[1::3] = [y / 400 for y in row[1::3]]
+    for person, again in zip(POSE.people, Pose.from_json(value).people, strict=True):
+        for part, points in person.parts.items():
+            assert np.allclose(again.parts[part], points)
+
+
+def test_the_25_points_of_openposes_own_program() -> None:
+    row = [float(n) for n in range(75)]
+    (person,) = Pose.from_json(_value([{"pose_keypoints_2d": row}])).people
+    assert person.body.shape == (18, 3)
+    assert person.body[:8, 0].tolist() == row[: 3 * 8 : 3]
+    assert person.body[8, 0] == row[3 * 9]  # the right hip, after the middle of the hips
+    assert person.body[17, 0] == row[3 * 18]
+
+
+def test_a_face_of_68_points_and_hands_alone() -> None:
+    face, hand = _points(68, 1).ravel().tolist(), _points(21, 2).ravel().tolist()
+    (person,) = Pose.from_json(_value([{"face_keypoints_2d": face, "hand_left_keypoints_2d": hand}])).people
+    assert person.face is not None
+    assert person.face.shape == (68, 3)
+    assert not person.body.any()
+    assert Pose((person,), 200, 200).draw().any()
+
+
+def _value(people: object, **more: object) -> dict[str, Any]:
+    return {"people": people, "canvas_height": 512, "canvas_width": 512, **more}
+
+
+ROW = [100.0] * 54
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "holds None, which is no pose"),
+        (7, "holds 7, which is no pose"),
+        ([], "list of 0 pictures"),
+        ([_value([]), _value([])], "list of 2 pictures"),
+        ([[]], r"holds \[\], which is no pose"),
+        ({"people": []}, 'no "canvas_width"'),
+        (_value([], canvas_width="512"), "\"canvas_width\" '512'"),
+        (_value([], canvas_width=0), '"canvas_width" 0'),
+        (_value([], canvas_height=float("inf")), '"canvas_height" inf'),
+        (_value([], canvas_height=True), '"canvas_height" True'),
+        (_value([], canvas_height=4), "512x4 pixels; each side"),
+        (_value([], canvas_height=900_000, canvas_width=900_000), "megapixels"),
+        (_value({}), 'no list "people"'),
+        (_value(None), 'no list "people"'),
+        (_value([{}] * 201), "201 people; the limit is 200"),
+        (_value([[]]), r"Person 1 of The pose is \[\], but it must be an object"),
+        (_value([{}, {"pose_keypoints_2d": "all"}]), "pose_keypoints_2d of Person 2 of The pose is 'all'"),
+        (_value([{"pose_keypoints_2d": ROW[:-1]}]), "has 53 numbers, but it must have 54 or 75"),
+        (_value([{"hand_left_keypoints_2d": ROW}]), "has 54 numbers, but it must have 63"),
+        (_value([{"pose_keypoints_2d": [*ROW[:-1], "1"]}]), "holds '1', but it must hold numbers"),
+        (_value([{"pose_keypoints_2d": [*ROW[:-1], None]}]), "holds None, but"),
+        (_value([{"pose_keypoints_2d": [*ROW[:-1], True]}]), "holds True, but"),
+        (_value([{"pose_keypoints_2d": [float("nan"), *ROW[1:]]}]), "holds nan, but"),
+        (_value([{"pose_keypoints_2d": [10**400, *ROW[1:]]}]), "holds 1000"),
+        (_value([{"pose_keypoints_2d": [1e9, *ROW[1:]]}]), "far outside its 512x512 pixels"),
+    ],
+)
+def test_what_is_no_pose_is_told_in_a_sentence(value: object, told: str) -> None:
+    with pytest.raises(InputError, match=told) as caught:
+        Pose.from_json(value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe\x00", "[" * 100_000, b"\x89PNG\r\n", '{"people": [}'])
+def test_what_is_no_json_is_told_in_a_sentence(text: str | bytes) -> None:
+    with pytest.raises(InputError, match="people.json is not JSON"):
+        parse_pose(text, "people.json")
+
+
+def test_files(tmp_path: Path) -> None:
+    path = tmp_path / "people.json"
+    with pytest.raises(InputError, match="no file people.json"):
+        load_pose(path)
+    path.write_text(json.dumps(POSE.to_json()))
+    assert _same(load_pose(path), POSE)
+    with path.open("r+b") as file:
+        file.truncate(30_000_000)
+    with pytest.raises(InputError, match="30 MB; the limit for a pose is 20 MB"):
+        load_pose(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_pose(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["crop", "stretch", "pad"])
+def test_a_pose_is_resized_as_its_picture_would_be(mode: ResizeMode) -> None:
+    marks = np.zeros((18, 3))
+    marks[0] = 300.5, 200.5, 1
+    marks[4] = 250.5, 230.5, 1
+    photo = np.zeros((400, 600, 3), np.uint8)
+    for x, y, seen in marks:
+        photo[int(y) - 4 : int(y) + 5, int(x) - 4 : int(x) + 5] = 255 * int(seen)
+    small = resize(photo, 320, 240, mode)
+    moved = Pose((Person(body=marks),), 400, 600).resized(320, 240, mode)
+    assert (moved.width, moved.height) == (320, 240)
+    for x, y, _ in moved.people[0].body[[0, 4]]:
+        near = small[int(y) - 5 : int(y) + 6, int(x) - 5 : int(x) + 6, 0].astype(float)
+        rows, columns = np.mgrid[: near.shape[0], : near.shape[1]]
+        centre = (columns * near).sum() / near.sum(), (rows * near).sum() / near.sum()
+        assert centre == pytest.approx((4.5 + x % 1, 4.5 + y % 1), abs=0.7)
+    assert not moved.people[0].body[1:4].any()
+
+
+def _crowd() -> Pose:
+    """From the left: small, large, middle."""
+    people = [Person(body=_points(18, seed, left) * (1, 1, 1)) for seed, left in ((1, 250), (2, 20), (3, 420))]
+    sizes = {0: 1.5, 1: 0.3, 2: 1.0}
+    scaled = [Person(body=person.body * (1, sizes[i], 1)) for i, person in enumerate(people)]
+    return Pose(tuple(scaled), 400, 600)
+
+
+def test_who_is_drawn() -> None:
+    pose = _crowd()
+    small, large, middle = (pose.people[i] for i in (1, 0, 2))
+    assert BodyAnnotator().choose(pose).people == (small, large, middle)
+    assert BodyAnnotator(most_people=2).choose(pose).people == (large, middle)
+    assert BodyAnnotator(person=1).choose(pose).people == (small,)
+    assert BodyAnnotator(person=3).choose(pose).people == (middle,)
+    with pytest.raises(InputError, match="person is 4, but 3 people were found"):
+        BodyAnnotator(person=4).choose(pose)
+    with pytest.raises(InputError, match="person is 2, but 1 person was found"):
+        BodyAnnotator(person=2, most_people=1).choose(pose)
+    assert BodyAnnotator(person=2).choose(Pose((), 40, 40)).people == ()
+
+
+def test_which_parts_are_drawn() -> None:
+    whole = Pose((_person(4),), 400, 600)
+    assert set(PoseAnnotator(hands=False).choose(whole).people[0].parts) == {"body", "face"}
+    assert set(PoseAnnotator(faces=False).choose(whole).people[0].parts) == {"body", "left_hand", "right_hand"}
+    assert not PoseAnnotator(body=False).choose(whole).people[0].body.any()
+    nothing = PoseAnnotator(body=False, hands=False, faces=False).choose(whole)
+    assert nothing.people == ()
+    assert not nothing.draw().any()
+
+
+def test_thick_sticks_are_chosen_by_name() -> None:
+    thick = create(PoseAnnotator, {"sticks": "thick"})
+    assert isinstance(thick, PoseAnnotator)
+    usual = PoseAnnotator().choose(POSE).draw().any(axis=2).mean()
+    assert thick.choose(POSE).draw().any(axis=2).mean() > 1.5 * usual
+    with pytest.raises(InputError, match="sticks is 'fat', but it must be one of: usual, thick"):
+        create(PoseAnnotator, {"sticks": "fat"})
