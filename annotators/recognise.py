@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from annotators.base import Image, InputError
 from annotators.kinds import MapKind
-from annotators.maps import ADE20K_PALETTE, LIMB_BRIGHTNESS, POSE_COLOURS, is_blank
+from annotators.maps import ADE20K_PALETTE, is_blank
+from annotators.sticks import LIMB_BRIGHTNESS, POSE_COLOURS
 
 EXACT = 0.9
 """Share of a label map's pixels that have a colour of the palette."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from annotators.base import Annotator, InputError
 from annotators.canny import Canny
 from annotators.depth import DepthAnythingV2, LeReS, Midas, Zoe
+from annotators.dwpose import DWPose
 from annotators.embedded import DepthEmbedded, NormalEmbedded, OpenPoseEmbedded, SegmentationEmbedded, SoftEdgeEmbedded
 from annotators.lineart import Invert, LineArt, LineArtAnime, LineArtCoarse, LineArtStandard
 from annotators.mlsd import MLSD, MLSDTiny, OpenCVLines
@@ -18,10 +19,11 @@ from annotators.segmentation import ADE20K, OneFormer, OneFormerTiny
 from annotators.softedge import HED, TEED, HEDSafe, PiDiNet, PiDiNetSafe, SoftEdgeGradient
 
 ANNOTATORS: tuple[type[Annotator], ...] = (
-    Canny, HED, HEDSafe, PiDiNet, PiDiNetSafe, TEED, SoftEdgeGradient, SoftEdgeEmbedded, OpenPose, OpenPoseEmbedded, Midas, DepthAnythingV2, Zoe, LeReS, DepthEmbedded, NormalBAE,
-    NormalFromDepth, NormalEmbedded, OneFormerTiny, OneFormer, ADE20K, SegmentationEmbedded, ScribbleHED, ScribblePiDiNet, ScribbleXDoG, Ink,
-    LineArt, LineArtCoarse, LineArtStandard, LineArtAnime, Invert, MLSD, MLSDTiny, OpenCVLines,
-    Shuffle, Tile, Blur, AsItIs, RecolorLuminance, RecolorIntensity, ColorGrid,
+    Canny, HED, HEDSafe, PiDiNet, PiDiNetSafe, TEED, SoftEdgeGradient, SoftEdgeEmbedded,
+    DWPose, OpenPose, OpenPoseEmbedded, Midas, DepthAnythingV2, Zoe, LeReS, DepthEmbedded,
+    NormalBAE, NormalFromDepth, NormalEmbedded, OneFormerTiny, OneFormer, ADE20K, SegmentationEmbedded,
+    ScribbleHED, ScribblePiDiNet, ScribbleXDoG, Ink, LineArt, LineArtCoarse, LineArtStandard, LineArtAnime, Invert,
+    MLSD, MLSDTiny, OpenCVLines, Shuffle, Tile, Blur, AsItIs, RecolorLuminance, RecolorIntensity, ColorGrid,
 )  # fmt: skip
 
 

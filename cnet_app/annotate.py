@@ -124,9 +124,10 @@ def build_unit(condition_id: str, control_map: ControlMap, **options: Any) -> Co
 
 
 def default_annotator(condition_id: str) -> str:
-    """The best annotator of a condition that can run now; the last where none can."""
+    """The best annotator of a condition that can run now, for any use; the last where none can."""
     ids = condition(condition_id).annotators
-    return next((id for id in ids if all(find(weights) for weights in annotator_class(id).weights)), ids[-1])
+    free = [id for id in ids if not any(entry(weights).non_commercial for weights in annotator_class(id).weights)]
+    return next((id for id in free if all(find(weights) for weights in annotator_class(id).weights)), ids[-1])
 
 
 class _MapCache:

@@ -158,6 +158,8 @@ def test_the_default_annotator_is_the_best_that_can_run(monkeypatch: pytest.Monk
     assert offline["depth"] == "depth_embedded"
     monkeypatch.setattr(module, "find", lambda id: "somewhere")
     assert default_annotator("depth") == "midas"
+    monkeypatch.setattr(module, "find", lambda id: "here" if id in ("openpose_body", "embedded_annotator") else None)
+    assert default_annotator("openpose") == "openpose_embedded"  # not what is free for research only
 
 
 @pytest.mark.parametrize("row", [row for row in CONDITIONS if row.kind.id == "picture"], ids=lambda row: row.id)

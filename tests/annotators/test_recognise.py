@@ -9,8 +9,9 @@ import pytest
 from annotators.base import Image, InputError
 from annotators.canny import Canny
 from annotators.kinds import KINDS
-from annotators.maps import draw_pose, encode_normal, encode_segmentation
+from annotators.maps import encode_normal, encode_segmentation
 from annotators.recognise import MENDS, Finding, examine, mend, snap_palette
+from annotators.sticks import draw_pose
 from cnet_app.world import create_scene
 
 NORMAL, LABELS, POSE, LINES = (KINDS[id] for id in ("normal", "labels", "pose", "lines"))
