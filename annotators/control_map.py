@@ -28,7 +28,7 @@ class MapData(Protocol):
         ...
 
     @classmethod
-    def from_json(cls, content: Any) -> MapData:
+    def from_json(cls, content: Any, /) -> MapData:
         """What `to_json` gave; InputError for everything else."""
         ...
 

@@ -24,6 +24,7 @@ class BodyAnnotator(DataAnnotator):
     """Finds bodies. A subclass says where."""
 
     kind = "pose"
+    data_type = Pose
 
     most_people: int = param(20, "Draw at most so many people; the largest stay.", minimum=1, maximum=100, step=1)
     person: int = param(
