@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Annotator, Image, param
-from annotators.maps import encode_depth
+from annotators.maps import encode_depth, unit_range
 from annotators.networks import (
     aux_module,
     device,
@@ -30,6 +30,8 @@ MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 NEAREST, FARTHEST = 2, 85
 """Percentiles of Zoe's metres that become white and black: those its ControlNets were trained with."""
+FAR_TO_NEAR = 10.0
+"""How many times as far as the nearest thing the farthest is taken to be, where a network does not tell."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class DepthAnnotator(Annotator):
     kind = "depth"
 
     def nearness(self, source_image: Image) -> NDArray[np.float32]:
-        """(H, W) of any scale and origin; nearer is larger."""
+        """(H, W) of one over the distance, but for a factor and a summand: nearer is larger."""
         raise NotImplementedError
 
     def __call__(self, source_image: Image) -> Image:
@@ -133,18 +135,22 @@ class LeReS(DepthAnnotator):
     )
 
     def nearness(self, source_image: Image) -> NDArray[np.float32]:
-        """The network takes RGB, as its authors' demo gives it; it predicts how far things are."""
+        """As if the farthest were FAR_TO_NEAR times as far as the nearest, which the network does not say."""
+        return np.reciprocal(1 + unit_range(self.distance(source_image)) * np.float32(FAR_TO_NEAR - 1))
+
+    def distance(self, source_image: Image) -> NDArray[np.float32]:
+        """(H, W), but for a factor and a summand. The network takes RGB, as its authors' demo gives it."""
         network = _load_leres(weights_file("leres"))
         import torch
 
         photo = resize_for_network(source_image, self.detect_resolution, multiple=32).astype(np.float32) / 255
         with torch.inference_mode():
             far = network(to_batch((photo - MEAN) / DEVIATION))[0, 0].float().cpu().numpy()
-        return -cv2.resize(far, source_image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        return np.asarray(cv2.resize(far, source_image.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
     def __call__(self, source_image: Image) -> Image:
-        """Grey over the full range, near is white."""
-        grey = encode_depth(self.nearness(source_image))
+        """Grey falls evenly with the distance, near is white."""
+        grey = encode_depth(-self.distance(source_image))
         grey[grey > 255 * (1 - self.remove_near / 100)] = 255
         grey[grey < 255 * self.remove_background / 100] = 0
         return grey

@@ -50,12 +50,17 @@ def lines(mask: NDArray[Any]) -> Image:
     return cv2.merge([mask] * 3)  # pyright: ignore[reportReturnType] - of uint8 it is uint8
 
 
+def unit_range(values: NDArray[Any]) -> NDArray[np.float32]:
+    """The values stretched to [0, 1]; where all are the same, 0: rounding alone must not become a scene."""
+    floats = np.asarray(values, np.float32)
+    low, high = float(floats.min()), float(floats.max())
+    flat = high - low <= 1e-5 * max(abs(low), abs(high))
+    return (floats - np.float32(low)) * np.float32(0 if flat else 1 / (high - low))
+
+
 def encode_depth(inverse_depth: NDArray[Any]) -> Image:
     """(H, W) inverse depth of any scale → grey over the full range, near is white; one single depth is black."""
-    depth = np.asarray(inverse_depth, np.float32)
-    low, high = float(depth.min()), float(depth.max())
-    flat = high - low <= 1e-5 * max(abs(low), abs(high))  # rounding alone must not become a scene
-    return lines((depth - low) * (0.0 if flat else 255 / (high - low)))
+    return lines(unit_range(inverse_depth) * 255)
 
 
 def encode_normal(normal: NDArray[Any]) -> Image:

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Annotator, Image, param
-from annotators.depth import DepthAnnotator, DepthAnythingV2, LeReS, Midas, Zoe
+from annotators.depth import FAR_TO_NEAR, DepthAnnotator, DepthAnythingV2, LeReS, Midas, Zoe
 from annotators.embedded import DepthEmbedded
-from annotators.maps import encode_normal
+from annotators.maps import encode_normal, unit_range
 from annotators.networks import (
     aux_module,
     kept,
@@ -40,6 +41,7 @@ DEPTHS: Mapping[str, type[DepthAnnotator]] = MappingProxyType(
     {kind.id: kind for kind in (Midas, DepthAnythingV2, Zoe, LeReS, DepthEmbedded)}
 )
 FIRST = "first"
+STEP = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class NormalBAE(Annotator):
 
 @dataclass(frozen=True)
 class NormalFromDepth(Annotator):
-    """Normals of the relief that a depth map is, seen without perspective."""
+    """Normals of the surface that a depth map shows, under a pinhole camera."""
 
     id = "normal_from_depth"
     title = "From a depth map"
@@ -80,40 +82,67 @@ class NormalFromDepth(Annotator):
     depth: str = param(
         FIRST, "What looks for the depth; the first of them whose files are here.", choices=(FIRST, *DEPTHS)
     )
-    relief: float = param(
-        0.5, "From the farthest to the nearest, in short sides of the picture; larger is steeper.",
-        minimum=0.05, maximum=5.0, step=0.05,
+    strength: float = param(1.0, "Over 1 makes relief steeper, under 1 flatter.", minimum=0.1, maximum=10, step=0.1)
+    smoothing: float = param(
+        1.0, "Width over which the depth is smoothed, but for its steps, as part of the picture's short side.",
+        minimum=0, maximum=3, step=0.25, unit="%",
     )  # fmt: skip
     background_threshold: float = param(
-        0.1,
-        "Nearness, 0 to 1, below which all is background and faces the viewer.",
-        minimum=0.0,
-        maximum=1.0,
-        step=0.05,
+        0.1, "Nearness, 0 to 1, below which all is background and faces the viewer.", minimum=0, maximum=1, step=0.05
     )
+    field_of_view: float = param(
+        55.0, "Angle that the photo's longer side spans.", minimum=5, maximum=120, step=5, unit="°"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.depth == FIRST:  # settled here, so that recipes and caches name what was used
+            object.__setattr__(self, "depth", _first_that_runs())
 
     def __call__(self, source_image: Image) -> Image:
         """Unit vectors as colours."""
-        chosen = self.depth if self.depth != FIRST else _first_that_runs()
-        return encode_normal(
-            normals_of(DEPTHS[chosen]().nearness(source_image), self.relief, self.background_threshold)
-        )
+        near = unit_range(DEPTHS[self.depth]().nearness(source_image))
+        smooth = _smoothed(near, self.smoothing / 100 * min(near.shape))
+        normals = normals_of(smooth + (1 - smooth) / FAR_TO_NEAR, self.field_of_view, self.strength)
+        normals[near < self.background_threshold] = 0
+        return encode_normal(normals)
 
 
-def normals_of(nearness: NDArray[Any], relief: float, background_threshold: float = 0.0) -> NDArray[np.float32]:
-    """(H, W) relative inverse depth → (H, W, 3) unit vectors: x right, y up, z to the viewer; zero where it is background.
+def normals_of(inverse_depth: NDArray[Any], field_of_view: float, strength: float = 1.0) -> NDArray[np.float32]:
+    """(H, W) of 1 / z in any unit → (H, W, 3) unit vectors: x right, y up, z to the viewer.
 
-    The picture is a relief whose height is the nearness, from 0 to `relief` short sides. Slopes are central differences
-    of second order, one-sided at the picture's border.
+    Perspective: a pinhole camera before the picture's middle, whose longer side spans `field_of_view` degrees. Of a plane
+    1 / z = a x + b y + c is linear in the place (x, y) on the picture, in focal lengths, and (a, b, c) is its normal; so
+    this is exact for planes.
     """
-    depth = np.asarray(nearness, np.float32)
-    low, high = float(depth.min()), float(depth.max())
-    share = (depth - low) / max(high - low, 1e-12)
-    down, right = np.gradient(share * np.float32(relief * min(depth.shape)), edge_order=2)
-    vectors = np.dstack([-right, down, np.ones_like(share)])
-    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-    vectors[share < background_threshold] = 0
-    return vectors
+    near = np.asarray(inverse_depth, np.float32)
+    height, width = near.shape
+    focal = np.float32(max(height, width) / 2 / np.tan(np.radians(field_of_view / 2)))
+    x = (np.arange(width, dtype=np.float32) + np.float32(0.5 - width / 2)) / focal
+    y = (np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5 - height / 2)) / focal
+    across, down = _slope(near) * focal, _slope(near.T).T * focal
+    tilt = np.float32(strength)
+    vectors = np.dstack([-tilt * across, tilt * down, near - x * across - y * down])
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), np.float32(1e-12))
+
+
+def _slope(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Slope along the rows, a pixel, of the second order: of three stencils the least bent, so that none crosses a step.
+
+    Essentially non-oscillatory differences (Harten et al., 1987).
+    """
+    padded = np.pad(values, ((0, 0), (2, 2)), mode="reflect", reflect_type="odd")
+    step = np.diff(padded, axis=1)
+    bend = np.diff(step, axis=1)
+    before, here, after = bend[:, :-2], bend[:, 1:-1], bend[:, 2:]
+    left, right = step[:, 1:-2], step[:, 2:-1]
+    slope = np.where(np.abs(before) < np.abs(here), left + before / 2, left + here / 2)
+    return np.where(np.abs(after) < np.minimum(np.abs(before), np.abs(here)), right - after / 2, slope)
+
+
+def _smoothed(near: NDArray[np.float32], width: float) -> NDArray[np.float32]:
+    """By a standard deviation of `width` pixels; what differs by more than STEP of the range is another surface."""
+    return np.asarray(cv2.bilateralFilter(near, 0, STEP, width), np.float32) if width >= 0.3 else near
 
 
 def _first_that_runs() -> str:

@@ -1,4 +1,4 @@
-"""Depth, normals and classes: against known shapes, and against what transformers and the library make of the same weights."""
+"""Depth, normals and classes: against what transformers and the library make of the same weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from annotators.base import Image, InputError
@@ -21,60 +20,12 @@ from annotators.embedded import SegmentationEmbedded
 from annotators.images import resize
 from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
 from annotators.networks import aux_module
-from annotators.normal import NormalBAE, NormalFromDepth, normals_of
+from annotators.normal import NormalBAE
 from annotators.segmentation import ADE20K, OneFormerTiny, SegmentationAnnotator
 from annotators.segments import Segments
 from models.files import HERE
 
-SIDE = 256
 STAGES: dict[str, Any] = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
-
-
-def _angles(found: NDArray[Any], true: NDArray[Any]) -> NDArray[np.float64]:
-    """Degrees between unit vectors."""
-    return np.degrees(np.arccos(np.clip((found * true).sum(axis=2), -1, 1)))
-
-
-def _grid() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """x right and y up of every pixel's centre, in pixels, 0 in the middle."""
-    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
-    return x, -y
-
-
-def test_the_normals_of_a_sphere() -> None:
-    x, y = _grid()
-    radius = 0.45 * SIDE
-    inside = np.hypot(x, y) < 0.95 * radius  # at the very rim the surface is seen edge-on
-    height = np.sqrt(np.clip(radius**2 - x**2 - y**2, 0, None))
-    found = normals_of(height, relief=radius / SIDE)
-    true = np.dstack([x, y, height]) / radius
-    assert _angles(found, true)[inside].mean() < 1
-
-
-def test_the_normals_of_a_plane_that_leans_away() -> None:
-    x, y = _grid()
-    for slope_x, slope_y in ((0.3, 0.0), (0.0, -0.5), (-0.2, 0.7)):
-        height = slope_x * x + slope_y * y
-        true = np.array([-slope_x, -slope_y, 1]) / np.sqrt(1 + slope_x**2 + slope_y**2)
-        assert _angles(normals_of(height, relief=np.ptp(height) / SIDE), true).max() < 0.1
-
-
-def test_background_faces_the_viewer_and_one_depth_is_flat() -> None:
-    x, _ = _grid()
-    found = normals_of(x, relief=1.0, background_threshold=0.5)
-    assert not found[:, : SIDE // 2 - 1].any()
-    assert (found[:, SIDE // 2 + 1 :, 0] < 0).all()
-    assert np.array_equal(
-        normals_of(np.full((9, 9), 7.0), relief=1.0), np.dstack([np.zeros((9, 9, 2)), np.ones((9, 9))])
-    )
-
-
-def test_normals_from_the_depth_that_can_be_had(models_dir: Path, photos: dict[str, Image]) -> None:
-    first, named = NormalFromDepth()(photos["coffee"]), NormalFromDepth(depth="depth_embedded")(photos["coffee"])
-    assert np.array_equal(first, named)
-    assert len(np.unique(first.reshape(-1, 3), axis=0)) > 50
-    with pytest.raises(InputError, match="depth is 'radar', but it must be one of: first, midas"):
-        NormalFromDepth(depth="radar")
 
 
 def _lively(network: Any) -> Any:
@@ -173,6 +124,9 @@ def test_leres_is_what_the_library_makes_of_the_weights(
     theirs = 255 - 255 * (far - far.min()) / np.ptp(far)
     ours = LeReS(detect_resolution=128)(photo)
     assert np.abs(ours[..., 0] - theirs).max() <= 1
+    near = LeReS(detect_resolution=128).nearness(photo)
+    assert (near.max(), near.min()) == pytest.approx((1, 0.1))
+    assert near.argmax() == far.argmin()
     cut = LeReS(detect_resolution=128, remove_near=20.0, remove_background=30.0)(photo)[..., 0]
     assert set(cut[ours[..., 0] > 205]) == {255}
     assert set(cut[ours[..., 0] < 76]) == {0}
