@@ -51,10 +51,14 @@ class DepthAnnotator(Annotator):
 
 @dataclass(frozen=True)
 class TransformersDepth(DepthAnnotator):
-    """A network of the transformers library, with the picture size that its own files say."""
+    """A network of the transformers library, with the picture size that its own files say if nothing else is said."""
 
     network: ClassVar[str]
     """Its class."""
+
+    def network_size(self) -> dict[str, int] | None:
+        """`height` and `width` to which the picture is brought nearly; None leaves it to the network's own files."""
+        return None
 
     def predicted(self, source_image: Image) -> NDArray[np.float32]:
         """(H, W), what the network means by depth."""
@@ -62,7 +66,9 @@ class TransformersDepth(DepthAnnotator):
         import torch
 
         processor, network = _load(folder, self.network)
-        inputs = processor(images=source_image, return_tensors="pt", input_data_format="channels_last")
+        looked_at = self.network_size()
+        options = {"size": looked_at} if looked_at else {}
+        inputs = processor(images=source_image, return_tensors="pt", input_data_format="channels_last", **options)
         size = source_image.shape[:2]
         with torch.inference_mode():
             outputs = network(pixel_values=inputs["pixel_values"].to(device()))
@@ -77,7 +83,10 @@ class TransformersDepth(DepthAnnotator):
 
 @dataclass(frozen=True)
 class Midas(TransformersDepth):
-    """MiDaS 3.0 with the DPT-hybrid network (Ranftl et al., 2021): relative inverse depth."""
+    """MiDaS 3.0 with the DPT-hybrid network (Ranftl et al., 2021): relative inverse depth.
+
+    As transformers has it, the network looks at the whole picture squeezed to 384 x 384 px and at no other size.
+    """
 
     id = "midas"
     title = "MiDaS (DPT-hybrid)"
@@ -93,6 +102,13 @@ class DepthAnythingV2(TransformersDepth):
     title = "Depth Anything V2 (small)"
     weights = ("depth_anything_v2",)
     network = "DepthAnythingForDepthEstimation"
+
+    detect_resolution: int = param(
+        518, "Short side, nearly, at which depth is looked for.", minimum=126, maximum=1036, step=14, unit="px"
+    )
+
+    def network_size(self) -> dict[str, int]:
+        return dict.fromkeys(("height", "width"), self.detect_resolution)
 
 
 @dataclass(frozen=True)
@@ -112,7 +128,7 @@ class Zoe(TransformersDepth):
         """Grey falls evenly with the metres, white from the nearest 2 % on, black for the farthest 15 %."""
         metres = self.predicted(source_image)
         near, far = np.percentile(metres, (NEAREST, FARTHEST))
-        return encode_depth(-metres.clip(near, far))
+        return encode_depth(-(metres.clip(near, far) if near < far else metres))  # else a small thing before a wall
 
 
 @dataclass(frozen=True)

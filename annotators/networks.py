@@ -142,13 +142,18 @@ def to_batch(image: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).float().permute(2, 0, 1)[None].to(device())
 
 
+def size_for_network(image: Image, short_side: int, multiple: int) -> tuple[int, int]:
+    """Height and width with this short side, proportions kept as well as multiples of `multiple` allow."""
+    scale = short_side / min(image.shape[:2])
+    height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in image.shape[:2])
+    return height, width
+
+
 def resize_for_network(image: Image, short_side: int, multiple: int) -> Image:
-    """The image with this short side, proportions kept as well as sides that are multiples of `multiple` allow."""
-    height, width = image.shape[:2]
-    scale = short_side / min(height, width)
-    sides = [max(multiple, round(side * scale / multiple) * multiple) for side in (width, height)]
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (sides[0], sides[1]), interpolation=method), np.uint8)
+    """The image in `size_for_network`."""
+    height, width = size_for_network(image, short_side, multiple)
+    method = cv2.INTER_AREA if short_side < min(image.shape[:2]) else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
 
 
 def resize_to(values: NDArray[Any], image: Image) -> NDArray[Any]:

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from annotators.base import Image
+from annotators.base import Image, param
 from annotators.control_map import DataAnnotator
-from annotators.networks import LOADING_ERRORS, device, kept, load_pretrained
+from annotators.networks import LOADING_ERRORS, device, kept, load_pretrained, size_for_network
 from annotators.segments import Segments
 from models.weights import WeightsError, fetch
 
 TASK = "the task is semantic"
 """What OneFormer is told in words."""
 TASK_TOKENS = 77
+RESOLUTION_HELP = "Short side at which things are looked for."
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,17 @@ class ADE20K(SegmentationAnnotator):
     title = "UPerNet (ConvNeXt small)"
     weights = ("ade20k",)
 
+    detect_resolution: int = param(512, RESOLUTION_HELP, minimum=128, maximum=1024, step=32, unit="px")
+
     def detect(self, source_image: Image) -> Segments:
         """The likeliest class of each pixel."""
         folder = fetch("ade20k")
         import torch
 
         processor, network = _load_upernet(folder)
-        inputs = processor(images=source_image, return_tensors="pt", input_data_format="channels_last")
+        height, width = size_for_network(source_image, self.detect_resolution, multiple=32)
+        size = {"height": height, "width": width}
+        inputs = processor(images=source_image, return_tensors="pt", input_data_format="channels_last", size=size)
         with torch.inference_mode():
             outputs = network(pixel_values=inputs["pixel_values"].to(device()))
         return _segments(processor, outputs, source_image)
@@ -59,13 +64,16 @@ class OneFormerTiny(SegmentationAnnotator):
     title = "OneFormer (tiny)"
     weights = ("oneformer_ade20k_tiny",)
 
+    detect_resolution: int = param(512, RESOLUTION_HELP, minimum=128, maximum=1280, step=32, unit="px")
+
     def detect(self, source_image: Image) -> Segments:
         """The likeliest class of each pixel."""
         folder = fetch(self.weights[0])
         import torch
 
         processor, network, task = _load_oneformer(folder)
-        inputs = processor(source_image, return_tensors="pt", input_data_format="channels_last")
+        size = {"shortest_edge": self.detect_resolution, "longest_edge": 4 * self.detect_resolution}
+        inputs = processor(source_image, return_tensors="pt", input_data_format="channels_last", size=size)
         with torch.inference_mode():
             outputs = network(pixel_values=inputs["pixel_values"].to(device()), task_inputs=task.to(device()))
         return _segments(processor, outputs, source_image)
@@ -78,6 +86,8 @@ class OneFormer(OneFormerTiny):
     id = "oneformer_ade20k"
     title = "OneFormer (large)"
     weights = ("oneformer_ade20k",)
+
+    detect_resolution: int = param(640, RESOLUTION_HELP, minimum=128, maximum=1280, step=32, unit="px")
 
 
 def _segments(processor: Any, outputs: Any, image: Image) -> Segments:
@@ -102,11 +112,16 @@ def _load_oneformer(folder: Path) -> tuple[Any, Any, Any]:
     try:
         # The list of classes is for training alone; left in, it would be looked up on the hub.
         processor = OneFormerImageProcessor.from_pretrained(folder, local_files_only=True, class_info_file=None)
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         network = OneFormerForUniversalSegmentation.from_pretrained(folder, local_files_only=True)
     except LOADING_ERRORS as error:
         raise WeightsError(
             f"The network in {folder} cannot be loaded ({type(error).__name__}); delete it and fetch it again."
+        ) from error
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the library underneath raises just that
+        raise WeightsError(
+            f"The vocabulary in {folder} cannot be read; delete its files and fetch them again."
         ) from error
     tokens = tokenizer(TASK, padding="max_length", max_length=TASK_TOKENS, truncation=True, return_tensors="pt")
     task = tokens["attention_mask"] * tokens["input_ids"]  # what is padding counts for nothing

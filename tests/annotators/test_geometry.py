@@ -15,15 +15,17 @@ from PIL import Image as Pillow
 
 from annotators.base import Image, InputError
 from annotators.control_map import make_map
-from annotators.depth import DepthAnythingV2, LeReS, Midas, TransformersDepth, Zoe
-from annotators.embedded import SegmentationEmbedded
+from annotators.depth import DepthAnnotator, DepthAnythingV2, LeReS, Midas, TransformersDepth, Zoe
+from annotators.embedded import DepthEmbedded, SegmentationEmbedded
 from annotators.images import resize
+from annotators.kinds import KINDS
 from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
-from annotators.networks import aux_module
+from annotators.networks import aux_module, release
 from annotators.normal import NormalBAE
 from annotators.segmentation import ADE20K, OneFormerTiny, SegmentationAnnotator
 from annotators.segments import Segments
 from models.files import HERE
+from models.weights import WeightsError
 
 STAGES: dict[str, Any] = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
 
@@ -35,6 +37,17 @@ def _lively(network: Any) -> Any:
         for value in network.parameters():
             value.normal_(0, 0.3)
     return network
+
+
+def _talkative(network: Any) -> Any:
+    """As made, or with all of it lively, every query of OneFormer says the same."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.ndim > 1:
+                value.normal_(0, 0.4)
+        network.model.transformer_module.decoder.class_embed.weight.mul_(5)
+    return network.eval()
 
 
 def _midas() -> tuple[Any, Any]:
@@ -67,7 +80,7 @@ def _depth_anything() -> tuple[Any, Any]:
     )  # fmt: skip
     network: Any = _lively(DepthAnythingForDepthEstimation(config))
     network.head.conv3.weight.data.abs_()
-    return network, DPTImageProcessor(size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14)
+    return network, DPTImageProcessor(size={"height": 126, "width": 126}, keep_aspect_ratio=True, ensure_multiple_of=14)
 
 
 def _zoe() -> tuple[Any, Any]:
@@ -97,7 +110,8 @@ def test_depth_is_what_transformers_makes_of_the_weights(
     folder = models_dir / kind.weights[0]
     network.save_pretrained(folder)
     processor.save_pretrained(folder)
-    ours = kind()(photos["chelsea"])
+    settings = {"detect_resolution": 126} if kind is DepthAnythingV2 else {}
+    ours = kind(**settings)(photos["chelsea"])
     peer: Any = pipeline("depth-estimation", model=network.eval(), image_processor=processor)
     depth = peer(Pillow.fromarray(photos["chelsea"]))
     assert (ours == ours[..., :1]).all()
@@ -132,18 +146,34 @@ def test_leres_is_what_the_library_makes_of_the_weights(
     assert set(cut[ours[..., 0] < 76]) == {0}
 
 
+def _bae() -> Any:
+    """As made, what its layers see fades away before the end."""
+    torch.manual_seed(0)
+    options = SimpleNamespace(architecture="BN", sampling_ratio=0.4, importance_ratio=0.7)
+    network = aux_module("normalbae.nets.NNET").NNET(options)
+    for part in network.decoder.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = 1.0
+    with torch.no_grad():
+        for name, value in network.decoder.named_parameters():
+            if name.startswith("out_conv"):
+                value.mul_(0 if name.endswith("bias") else 3)
+        network(torch.randn(1, 3, 64, 64))
+    return network.eval()
+
+
 def test_bae_normals_are_what_the_library_makes_of_the_weights(
     monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
 ) -> None:
-    torch.manual_seed(0)
     library = aux_module("normalbae")
-    options = SimpleNamespace(architecture="BN", sampling_ratio=0.4, importance_ratio=0.7)
-    network = aux_module("normalbae.nets.NNET").NNET(options).eval()
+    network = _bae()
     monkeypatch.setattr("annotators.normal.weights_file", Path)
     monkeypatch.setattr("annotators.normal._load", lambda path: network)
     photo = resize(photos["coffee"], 192, 128)
     theirs = library.NormalBaeDetector(network)(photo, detect_resolution=128, image_resolution=128, output_type="np")
-    assert np.abs(NormalBAE(detect_resolution=128)(photo).astype(int) - theirs).max() <= 1
+    ours = NormalBAE(detect_resolution=128)(photo)
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+    assert np.ptp(ours, axis=(0, 1)).min() > 10
 
 
 def _upernet(folder: Path) -> tuple[Any, Any]:
@@ -166,14 +196,20 @@ def _upernet(folder: Path) -> tuple[Any, Any]:
 def test_classes_are_what_transformers_makes_of_the_weights(models_dir: Path, photos: dict[str, Image]) -> None:
     torch.manual_seed(0)
     network, processor = _upernet(models_dir / "ade20k")
+    with torch.no_grad():
+        network.decode_head.classifier.weight.mul_(100)  # else one class has everything
+        network.decode_head.classifier.bias.zero_()
+    network.save_pretrained(models_dir / "ade20k")
     photo = photos["rocket"]
-    inputs = processor(Pillow.fromarray(photo), return_tensors="pt")
+    inputs = processor(Pillow.fromarray(photo), return_tensors="pt", size={"height": 128, "width": 160})
     with torch.inference_mode():
         outputs = network(**inputs)
     theirs = processor.post_process_semantic_segmentation(outputs, target_sizes=[photo.shape[:2]])[0]
-    made = make_map(ADE20K(), photo)
+    made = make_map(ADE20K(detect_resolution=128), photo)
     assert isinstance(made.data, Segments)
     assert np.array_equal(made.data.classes, theirs.numpy())
+    assert len(made.data.legend()) > 3
+    assert made.warnings == ()
     assert np.array_equal(made.pixels, ADE20K_PALETTE[theirs.numpy()])
 
 
@@ -198,7 +234,7 @@ def test_oneformer_is_what_transformers_makes_of_the_weights(models_dir: Path, p
         encoder_layers=1, decoder_layers=2, dim_feedforward=16, num_attention_heads=2, text_encoder_width=32,
         text_encoder_num_layers=1, text_encoder_vocab_size=700, is_training=False, **labels,
     )  # fmt: skip
-    network = _lively(OneFormerForUniversalSegmentation(config)).eval()
+    network = _talkative(OneFormerForUniversalSegmentation(config))
     folder = models_dir / "oneformer_ade20k_tiny"
     network.save_pretrained(folder)
     size: dict[str, Any] = {"size": {"shortest_edge": 64, "longest_edge": 128}}
@@ -212,11 +248,19 @@ def test_oneformer_is_what_transformers_makes_of_the_weights(models_dir: Path, p
 
     photo = photos["astronaut"]
     processor: Any = OneFormerProcessor(images, words)
-    inputs = processor(Pillow.fromarray(photo), ["semantic"], return_tensors="pt")
+    side: dict[str, Any] = {"shortest_edge": 128, "longest_edge": 512}
+    inputs = processor(Pillow.fromarray(photo), ["semantic"], return_tensors="pt", size=side)
     with torch.inference_mode():
         outputs = network(pixel_values=inputs["pixel_values"], task_inputs=inputs["task_inputs"])
     theirs = images.post_process_semantic_segmentation(outputs, target_sizes=[photo.shape[:2]])[0]
-    assert np.array_equal(OneFormerTiny().detect(photo).classes, theirs.numpy())
+    made = OneFormerTiny(detect_resolution=128)
+    found = made.detect(photo)
+    assert np.array_equal(found.classes, theirs.numpy())
+    assert len(found.legend()) > 1
+    (folder / "tokenizer.json").write_text("{")
+    release()
+    with pytest.raises(WeightsError, match="vocabulary in .* cannot be read"):
+        made.detect(photo)
 
 
 @pytest.mark.parametrize("kind", [SegmentationEmbedded])
@@ -238,3 +282,32 @@ def test_what_is_no_segmentation_is_told() -> None:
         Segments.from_json({"height": 2, "width": 4, "runs": [[3, 7]]})
     with pytest.raises(InputError, match="do not fill 4x2 pixels"):
         Segments.from_json({"height": 2, "width": 4, "runs": [[150, 8]]})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-12, 1e9])
+@pytest.mark.parametrize(
+    ("kind", "measure"),
+    [(Midas, "predicted"), (DepthAnythingV2, "predicted"), (Zoe, "predicted"), (LeReS, "distance"),
+     (DepthEmbedded, "nearness")],
+)  # fmt: skip
+def test_one_depth_everywhere_is_told(
+    kind: type[DepthAnnotator], measure: str, value: float, monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
+) -> None:
+    monkeypatch.setattr(kind, measure, lambda self, image: np.full(image.shape[:2], value, np.float32))
+    assert make_map(kind(), photos["rocket"]).warnings == (KINDS["depth"].nothing,)
+
+
+def test_zoe_sees_a_small_thing_before_a_wall(monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]) -> None:
+    metres = np.full((160, 200), 5.0, np.float32)
+    metres[:10, :10] = 1
+    monkeypatch.setattr(Zoe, "predicted", lambda self, image: metres)
+    made = make_map(Zoe(), photos["rocket"])
+    assert made.warnings == ()
+    assert (made.pixels[:10, :10] == 255).all()
+    assert not made.pixels[10:].any()
+
+
+def test_one_class_everywhere_is_told(monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]) -> None:
+    monkeypatch.setattr(ADE20K, "detect", lambda self, image: Segments(np.full(image.shape[:2], 2, np.int16)))
+    assert make_map(ADE20K(), photos["rocket"]).warnings == (KINDS["labels"].nothing,)
