@@ -31,7 +31,11 @@ COMMANDS = (
     Command("upscale", "Make a picture larger, with new detail.", "cnet_app.cli.upscale"),
     Command("models", "List, show, download, add and verify weights.", "cnet_app.cli.models"),
     Command("world", "Draw procedural scenes with their exact maps.", "cnet_app.cli.world"),
-    Command("evaluate", "Measure the embedded model.", "cnet_app.evaluation.command"),
+    Command(
+        "evaluate",
+        "Measure the embedded model, or the annotators on scenes of known depth and pose.",
+        "cnet_app.evaluation.command",
+    ),
     Command("train", "Train the embedded model.", "cnet_app.training.command"),
 )
 

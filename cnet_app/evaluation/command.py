@@ -1,4 +1,4 @@
-"""`evaluate embedded`: the embedded model's report, as a table or as JSON."""
+"""`evaluate embedded` and `evaluate annotators`: their reports, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ from typing import Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
-    parser.add_argument("what", choices=("embedded",), help="the model to measure")
+    parser.add_argument("what", choices=("embedded", "annotators"), help="what to measure")
     parser.add_argument("--count", metavar="N", type=int, default=128, help="held-out scenes (default: %(default)s)")
-    parser.add_argument("--steps", metavar="N", type=int, default=20, help="denoising steps (default: %(default)s)")
+    parser.add_argument(
+        "--steps",
+        metavar="N",
+        type=int,
+        default=20,
+        help="denoising steps of the embedded model (default: %(default)s)",
+    )
     parser.add_argument("--workers", metavar="N", type=int, default=2, help="processes (default: %(default)s)")
-    parser.add_argument("--condition", action="append", default=[], help="only this condition; may be repeated")
+    parser.add_argument(
+        "--condition", action="append", default=[], help="of the embedded model only this condition; may be repeated"
+    )
     parser.add_argument("--sheets", type=Path, metavar="DIR", help="write contact sheets there instead of measuring")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -26,6 +34,12 @@ def run(args: argparse.Namespace) -> int:
         from cnet_app.evaluation.sheets import write_sheets
 
         print("\n".join(str(path) for path in write_sheets(args.sheets)))
+        return 0
+    if args.what == "annotators":
+        from cnet_app.evaluation.annotators import annotators_table, evaluate_annotators
+
+        rows = evaluate_annotators(args.count)
+        print(json.dumps(rows, indent=2) if args.json else annotators_table(rows))
         return 0
     from cnet_app.evaluation.embedded import evaluate
 
