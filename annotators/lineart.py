@@ -90,7 +90,7 @@ class LineArt(Annotator):
 
         photo = resize_for_network(source_image, self.detect_resolution, multiple=8)
         with torch.inference_mode():
-            paper = network(to_batch(photo) / 255)[0, 0].float().cpu().numpy()
+            paper = network((to_batch(photo) / 255).contiguous())[0, 0].float().cpu().numpy()
         return lines(255 - 255 * resize_to(paper, source_image))
 
 
@@ -123,13 +123,15 @@ class LineArtAnime(Annotator):
 
         photo = resize_for_network(source_image, self.detect_resolution, multiple=ANIME_MULTIPLE)
         with torch.inference_mode():
-            paper = network(to_batch(photo) / 127.5 - 1)[0, 0].float().cpu().numpy()
+            paper = network((to_batch(photo) / 127.5 - 1).contiguous())[0, 0].float().cpu().numpy()
         return lines(127.5 - 127.5 * resize_to(paper, source_image))
 
 
 @kept
 def _load(path: Path) -> torch.nn.Module:
-    return load_into(aux_module("lineart").Generator(3, 1, RESIDUAL_BLOCKS), load_state(path), path)
+    return load_into(
+        aux_module("lineart").Generator(3, 1, RESIDUAL_BLOCKS), load_state(path), path, channels_last=False
+    )
 
 
 @kept
@@ -141,4 +143,4 @@ def _load_anime(path: Path) -> torch.nn.Module:
     normalise = partial(InstanceNorm2d, affine=False, track_running_stats=False)
     network = aux_module("lineart_anime").UnetGenerator(3, 1, 8, 64, norm_layer=normalise, use_dropout=False)
     state = {name.removeprefix("module."): value for name, value in load_state(path).items()}
-    return load_into(network, state, path)
+    return load_into(network, state, path, channels_last=False)

@@ -120,8 +120,13 @@ def _keep(state: dict[str, Any], path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def load_into(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:
-    """The network with these weights, ready to run; weights of another network are a WeightsError."""
+def load_into(
+    network: torch.nn.Module, state: dict[str, Any], path: Path, channels_last: bool = True
+) -> torch.nn.Module:
+    """The network with these weights, ready to run; weights of another network are a WeightsError.
+
+    `channels_last` lays numbers out as they come from a picture, which is faster for convolutions alone.
+    """
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -130,8 +135,8 @@ def load_into(network: torch.nn.Module, state: dict[str, Any], path: Path) -> to
         ) from error
     import torch
 
-    # Pixels lie side by side with their channels, as they come from a picture: convolutions are faster so.
-    network = network.to(device()).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    network = network.to(device()).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
     return network.eval().requires_grad_(False)
 
 

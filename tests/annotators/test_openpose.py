@@ -18,7 +18,7 @@ from annotators.networks import aux_module
 from annotators.openpose import OpenPose, find_face, find_hand, load_body_network, read_fields, resize_smoothly
 from annotators.openpose_parts import LEFT_ARM, RIGHT_ARM, face_box, hand_box
 from annotators.poses import Points, Pose
-from tests.annotators.drawn_fields import draw_fields, library_bodies, standing
+from benchmarks.drawn_fields import draw_fields, library_bodies, standing
 
 HEIGHT, WIDTH = 512, 768
 INPUT = 184, 276
