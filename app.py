@@ -15,6 +15,7 @@ def main() -> int:
     settings = read_settings()
     if settings.offline:
         os.environ["CNET_OFFLINE"] = "1"
+    os.environ |= {"CNET_CACHE_DIR": settings.cache_dir, "CNET_MAP_CACHE_MB": str(settings.map_cache_mb)}
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     from cnet_app.jobs.engine import create_engine

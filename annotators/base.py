@@ -112,6 +112,10 @@ class Annotator:
         """(H, W, 3) RGB uint8 in, the control image of the same size out."""
         raise NotImplementedError
 
+    def needs(self) -> tuple[str, ...]:
+        """Catalogue ids of the files it needs as its parameters are."""
+        return self.weights
+
 
 def parameters(annotator: type[Annotator]) -> dict[str, Parameter]:
     """Declared parameters by name, in order."""

@@ -78,16 +78,23 @@ def make_map(annotator: Annotator, source_image: Image) -> ControlMap:
     """What the annotator makes of the picture, (H, W, 3) RGB uint8; one that steers nothing has a warning."""
     data = annotator.detect(source_image) if isinstance(annotator, DataAnnotator) else None
     pixels = data.draw() if data else annotator(source_image)
+    warnings = (KINDS[annotator.kind].nothing,) if is_blank(pixels) else ()
+    return describe_map(annotator, pixels, sha256_of(source_image), data, warnings)
+
+
+def describe_map(
+    annotator: Annotator, pixels: Image, source_sha256: str, data: MapData | None, warnings: tuple[str, ...]
+) -> ControlMap:
+    """A map that the annotator made, now or earlier."""
     pixels.flags.writeable = False  # one array serves all who ask
-    kind = KINDS[annotator.kind]
     return ControlMap(
         pixels=pixels,
-        kind=kind,
+        kind=KINDS[annotator.kind],
         annotator=annotator.id,
         parameters=MappingProxyType({name: getattr(annotator, name) for name in parameters(type(annotator))}),
-        source_sha256=sha256_of(source_image),
+        source_sha256=source_sha256,
         data=data,
-        warnings=(kind.nothing,) if is_blank(pixels) else (),
+        warnings=warnings,
     )
 
 

@@ -107,6 +107,10 @@ class NormalFromDepth(Annotator):
         normals[near < self.background_threshold] = 0
         return encode_normal(normals)
 
+    def needs(self) -> tuple[str, ...]:
+        """Those of what looks for the depth."""
+        return DEPTHS[self.depth].weights
+
 
 def normals_of(inverse_depth: NDArray[Any], field_of_view: float, strength: float = 1.0) -> NDArray[np.float32]:
     """(H, W) of 1 / z in any unit → (H, W, 3) unit vectors: x right, y up, z to the viewer.

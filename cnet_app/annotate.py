@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from annotators.base import Image, create
+from annotators.base import Annotator, Image, create
 from annotators.control_map import ControlMap, make_map, sha256_of
 from annotators.images import ResizeMode, check_size, resize
+from annotators.map_store import MapStore, map_key
 from annotators.recognise import MENDS, examine, looks_like, mend
 from annotators.registry import annotator as annotator_class
 from cnet_app.conditions import CONDITIONS, condition
 from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, encode_png
+from cnet_app.settings import Settings
 from models.catalog import entry, size_text
 from models.weights import WeightsError, find
 
@@ -34,10 +39,11 @@ def annotate(
     mode: ResizeMode = "crop",
     mends: Sequence[str] = (),
 ) -> ControlMap:
-    """The map of a picture, at exactly this size; the same picture and parameters are computed once.
+    """The map of a picture, at exactly this size; the same picture and parameters are computed once, also over restarts.
 
     The picture is brought to the size first, so that a line keeps its width. `annotator_id` None means that the picture
-    is a map already, which `mends` (annotators.recognise.MENDS) may put right. Raises InputError, and WeightsError where the annotator's files are missing.
+    is a map already, which `mends` (annotators.recognise.MENDS) may put right. Raises InputError, and WeightsError where
+    the annotator's files are missing.
     """
     if annotator_id is None:
         if parameters:
@@ -55,14 +61,44 @@ def annotate(
     check_size(source_image.shape[1], source_image.shape[0])
     made_by = create(annotator_class(annotator_id), parameters)
     digest = sha256_of(source_image)
-    made = _CACHE.get(
-        (made_by, digest, width, height, mode), lambda: make_map(made_by, resize(source_image, width, height, mode))
-    )
-    made = replace(made, source_sha256=digest)
+
+    def make() -> ControlMap:
+        made = make_map(made_by, resize(source_image, width, height, mode))
+        return replace(made, source_sha256=digest)
+
+    made = _CACHE.get((made_by, digest, width, height, mode), lambda: _kept(made_by, make, digest, width, height, mode))
     if not looks_like(row.kind, source_image):
         return made
     told = f"This picture already looks like a {row.title} map; to use it as it is, choose no annotator."
     return replace(made, warnings=(*made.warnings, told), mends=(MENDS["as_it_is"],))
+
+
+def _kept(made_by: Annotator, make: Callable[[], ControlMap], digest: str, *how: object) -> ControlMap:
+    """The map as it lies on the disk, else as it is made and kept there."""
+    store = map_store()
+    key = map_key(made_by, digest, *how) if store else None
+    found = store.read(key, made_by) if store and key else None
+    if found:
+        return found
+    made = make()
+    # Only now all weights are surely here.
+    if store and (key := map_key(made_by, digest, *how)):
+        store.write(key, made)
+    return made
+
+
+def map_store() -> MapStore | None:
+    """Where CNET_CACHE_DIR and CNET_MAP_CACHE_MB say; None where nothing is to be kept."""
+    size = os.environ.get("CNET_MAP_CACHE_MB") or str(Settings.map_cache_mb)
+    if not size.isdecimal():
+        raise InputError(f"CNET_MAP_CACHE_MB is {size!r}, but it must be a whole number of MB; 0 keeps no maps.")
+    folder = os.environ.get("CNET_CACHE_DIR") or Settings.cache_dir
+    return _open_store(Path(folder).expanduser() / "maps", int(size)) if int(size) else None
+
+
+@cache
+def _open_store(folder: Path, megabytes: int) -> MapStore:
+    return MapStore(folder, megabytes * 1_000_000)
 
 
 def annotate_all(
@@ -131,24 +167,37 @@ def default_annotator(condition_id: str) -> str:
 
 
 class _MapCache:
-    """The maps used last, at most so many bytes; safe from several threads."""
+    """The maps used last, at most so many bytes; threads that ask for the same one wait for the first of them."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._maps: OrderedDict[Hashable, ControlMap] = OrderedDict()
+        self._makers: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], ControlMap]) -> ControlMap:
         with self._lock:
+            maker = self._makers.setdefault(key, threading.Lock())
+        with maker:
+            try:
+                made = self._known(key) or make()
+                self._remember(key, made)
+            finally:
+                with self._lock:
+                    self._makers.pop(key, None)
+        return made
+
+    def _known(self, key: Hashable) -> ControlMap | None:
+        with self._lock:
             if key in self._maps:
                 self._maps.move_to_end(key)
-                return self._maps[key]
-        made = make()
+            return self._maps.get(key)
+
+    def _remember(self, key: Hashable, made: ControlMap) -> None:
         with self._lock:
             self._maps[key] = made
             while len(self._maps) > 1 and sum(map.pixels.nbytes for map in self._maps.values()) > self._max_bytes:
                 self._maps.popitem(last=False)
-        return made
 
 
 _CACHE = _MapCache(CACHE_BYTES)

@@ -62,6 +62,10 @@ class Settings:
     output_dir: Path = field(
         default=Path("outputs"), metadata={"help": "folder for pictures and history", "parse": Path}
     )
+    cache_dir: str = _option("~/.cache/controlnet-studio", "folder for what can be made again: maps of pictures")
+    map_cache_mb: int = _option(
+        256, "MB of maps that are kept, so that a picture is annotated once; 0 keeps none", _whole(0, 1_000_000)
+    )
     base: str = _option("", "base model: catalogue id, hub id or folder; left out, the best that can run here")
     device: str = _option("auto", "cpu, cuda, mps; auto takes the fastest")
     speed: str = _option(

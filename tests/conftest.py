@@ -12,4 +12,5 @@ def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # pyri
     """Weights come from this disk alone, and pictures go to the test's folder."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("CNET_OFFLINE", "1")
+    monkeypatch.setenv("CNET_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("CNET_OUTPUT_DIR", str(tmp_path / "outputs"))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from skimage import data
@@ -15,7 +20,7 @@ from annotators.maps import encode_normal, encode_segmentation
 from annotators.recognise import looks_like
 from annotators.scene_net import SEGMENTS
 from annotators.sticks import draw_pose
-from cnet_app.annotate import annotate, build_unit, control_image_from_map, default_annotator
+from cnet_app.annotate import CACHE_BYTES, annotate, build_unit, control_image_from_map, default_annotator
 from cnet_app.conditions import CONDITIONS, Condition
 
 PHOTO: Image = np.asarray(data.astronaut())[::2, ::2]
@@ -168,3 +173,40 @@ def test_a_picture_is_its_own_map(row: Condition) -> None:
     assert made.pixels.shape == PHOTO.shape
     assert made.warnings == _own(row.id, PHOTO).warnings == ()
     assert "steers nothing" in annotate(row.id, row.annotators[0], np.full_like(PHOTO, 128)).warnings[0]
+
+
+def test_a_map_is_made_once_even_over_restarts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runs: list[int] = []
+    run = Canny.__call__
+    monkeypatch.setattr(Canny, "__call__", lambda self, image: (runs.append(1), run(self, image))[1])
+    monkeypatch.setattr(module, "_CACHE", module._MapCache(CACHE_BYTES))
+    first = annotate("canny", "canny", PHOTO, {}, 96, 96)
+    monkeypatch.setattr(module, "_CACHE", module._MapCache(CACHE_BYTES))  # as after a restart
+    again = annotate("canny", "canny", PHOTO, {}, 96, 96)
+    assert (again.pixels == first.pixels).all()
+    assert again == replace(first, pixels=again.pixels)
+    assert len(runs) == len(list((tmp_path / "cache" / "maps").iterdir())) == 1
+
+
+def test_how_many_maps_are_kept_is_a_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CNET_MAP_CACHE_MB", "0")
+    annotate("canny", "canny", PHOTO, {"low_threshold": 77}, 96, 96)
+    assert not (tmp_path / "cache").exists()
+    monkeypatch.setenv("CNET_MAP_CACHE_MB", "much")
+    with pytest.raises(InputError, match="CNET_MAP_CACHE_MB is 'much', but it must be a whole number of MB"):
+        annotate("canny", "canny", PHOTO, {"low_threshold": 78}, 96, 96)
+
+
+def test_who_asks_at_the_same_time_waits_for_the_one_map() -> None:
+    cache = module._MapCache(CACHE_BYTES)
+    runs: list[int] = []
+
+    def make() -> ControlMap:
+        runs.append(1)
+        time.sleep(0.05)
+        return ControlMap(pixels=np.zeros((8, 8, 3), np.uint8), kind=KINDS["lines"])
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: cache.get("key", make), range(4)))
+    assert len(runs) == 1
+    assert all(map is made[0] for map in made)

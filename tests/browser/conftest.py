@@ -42,6 +42,7 @@ def url(output_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     environ = {
         **os.environ,
         "CNET_BASE": "embedded",
+        "CNET_CACHE_DIR": str(folder / "cache"),
         "CNET_OFFLINE": "1",
         "CNET_OUTPUT_DIR": str(output_dir),
         "CNET_PORT": str(port),
