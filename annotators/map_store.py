@@ -18,7 +18,7 @@ from uuid import uuid4
 import cv2
 import numpy as np
 
-from annotators.base import Annotator, parameters
+from annotators.base import Annotator, InputError, parameters
 from annotators.control_map import ControlMap, DataAnnotator, describe_map
 from models.catalog import entry
 from models.weights import find
@@ -151,7 +151,10 @@ def _unpack(packed: bytes, annotator: Annotator) -> ControlMap | None:
     said = json.loads(zlib.decompress(content[end - LENGTH.unpack(content[end:])[0] : end]))
     if said["annotator"] != annotator.id:
         return None
-    data = annotator.data_type.from_json(said["data"]) if isinstance(annotator, DataAnnotator) else None
+    try:
+        data = annotator.data_type.from_json(said["data"]) if isinstance(annotator, DataAnnotator) else None
+    except InputError:
+        return None
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
     assert pixels is not None, "a PNG with the right checksum"
     return describe_map(annotator, np.asarray(pixels, np.uint8), said["source_sha256"], data, tuple(said["warnings"]))

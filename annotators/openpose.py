@@ -58,6 +58,10 @@ class OpenPose(PoseAnnotator):
     )
     score_threshold: float = score_threshold(0.1)
 
+    def needs(self) -> tuple[str, ...]:
+        """A network for each part."""
+        return (*self.weights, *("openpose_hand",) * self.hands, *("openpose_face",) * self.faces)
+
     def people(self, source_image: Image) -> list[Person]:
         """Bodies, then the hands and faces that belong to them."""
         photo = np.ascontiguousarray(source_image[..., ::-1])  # the networks read blue first

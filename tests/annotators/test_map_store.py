@@ -15,7 +15,10 @@ from annotators.base import Annotator, Image, create
 from annotators.canny import Canny
 from annotators.control_map import ControlMap, make_map
 from annotators.map_store import MapStore, map_key
+from annotators.openpose import OpenPose
+from annotators.people import PoseAnnotator
 from annotators.pictures import Shuffle, Tile
+from annotators.poses import Person
 from annotators.registry import annotator
 from annotators.segmentation import SegmentationAnnotator
 from annotators.segments import Segments
@@ -45,7 +48,18 @@ class _Halves(SegmentationAnnotator):
         return Segments(np.where(source_image[..., 0] < 100, 0, 2).astype(np.int16))
 
 
-@pytest.mark.parametrize("made_by", [Canny(low_threshold=50), Shuffle(seed=3), _Halves()], ids=lambda one: one.id)
+@dataclass(frozen=True)
+class _Somebody(PoseAnnotator):
+    """Always the same person."""
+
+    id = "somebody"
+
+    def people(self, source_image: Image) -> list[Person]:
+        joints = np.random.default_rng(4).uniform(5, 150, (18, 3))
+        return [Person(body=joints, left_hand=joints[:1].repeat(21, axis=0))]
+
+
+@pytest.mark.parametrize("made_by", [Canny(low_threshold=50), Shuffle(seed=3), _Halves(), _Somebody()], ids=lambda one: one.id)
 def test_a_map_comes_back_as_it_was(made_by: Annotator, tmp_path: Path, photos: dict[str, Image]) -> None:
     made = make_map(made_by, photos["coffee"])
     assert _store(tmp_path).read(KEY, made_by) is None
@@ -156,3 +170,4 @@ def test_every_annotator_says_what_it_needs() -> None:
     made: Annotator = create(annotator("normal_from_depth"), {"depth": "midas"})
     assert made.needs() == ("midas",)
     assert HED().needs() == ("hed",)
+    assert OpenPose(hands=True).needs() == ("openpose_body", "openpose_hand")
