@@ -82,5 +82,5 @@ def encode_segmentation(classes: NDArray[Any]) -> Image:
 
 def is_blank(control_image: Image) -> bool:
     """True for a map of one colour, nearly: no edge, one depth, nobody. It steers nothing."""
-    pixels = control_image.reshape(-1, control_image.shape[-1])
-    return bool(np.all(pixels.max(axis=0).astype(int) - pixels.min(axis=0) < 8))
+    channels = (control_image[..., channel] for channel in range(control_image.shape[-1]))
+    return all(int(channel.max()) - int(channel.min()) < 8 for channel in channels)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,10 +56,15 @@ def _flip(channel: int) -> Callable[[Image, MapKind], Image]:
 
 def snap_palette(image: Image, kind: MapKind) -> Image:
     """Every pixel in the colour of the palette, or black, that is nearest to it."""
-    palette = palette_of(kind).astype(np.int32)
-    colours, places = np.unique(image.reshape(-1, 3), axis=0, return_inverse=True)
-    nearest = [palette[np.square(palette - colour.astype(np.int32)).sum(axis=1).argmin()] for colour in colours]
-    return np.array(nearest, np.uint8)[places.ravel()].reshape(image.shape)
+    palette = palette_of(kind)
+    codes, places = np.unique(_codes(image), return_inverse=True)
+    colours = _colours(codes)
+    nearest, least = np.zeros(len(colours), np.intp), np.full(len(colours), np.iinfo(np.int32).max)
+    for number, colour in enumerate(palette.astype(np.int32)):
+        distance = np.square(colours - colour).sum(axis=1)
+        closer = distance < least
+        nearest[closer], least[closer] = number, distance[closer]
+    return palette[nearest[places.ravel()]].reshape(image.shape)
 
 
 MENDS: Mapping[str, Mend] = MappingProxyType(
@@ -90,14 +96,14 @@ def mend(image: Image, kind: MapKind, ids: Sequence[str]) -> tuple[Image, tuple[
 
 def looks_like(kind: MapKind, image: Image) -> bool:
     """True where a picture has what photos never have: bare lines on black, sticks, palette colours, unit vectors."""
-    pixels = image.reshape(-1, 3).astype(np.int16)
     if is_blank(image):
         return False
+    strongest, weakest = _extremes(image)
     if kind.id in ("lines", "soft_lines"):
-        ends = (pixels.max(axis=1) < 24) | (pixels.min(axis=1) > 231)
-        return bool(ends.mean() > 0.97 and 0.0 < (pixels[:, 1] > 127).mean() < 0.4)
+        ends = (strongest < 24) | (weakest > 231)
+        return bool(ends.mean() > 0.97 and 0.0 < (image[..., 1] > 127).mean() < 0.4)
     if kind.id == "pose":
-        black, colourful = pixels.max(axis=1) < 8, np.ptp(pixels, axis=1) > 80
+        black, colourful = strongest < 8, strongest - weakest > 80
         return bool(black.mean() > 0.8 and (black | colourful).mean() > 0.98)
     if kind.id == "labels":
         return _palette_share(image, kind) > 0.98
@@ -121,20 +127,22 @@ def examine(kind: MapKind, control_image: Image, title: str) -> Finding | None:
         return _examine_normals(control_image)
     if kind.palette and (found := _examine_palette(control_image, kind)):
         return found
-    wrong = {
-        "lines": _coloured(control_image),
-        "soft_lines": _coloured(control_image),
-        "depth": _coloured(control_image),
-        "pose": (control_image.max(axis=2) < 8).mean() < 0.5,
-        "labels": _palette_share(control_image, kind) < EXACT,
-        "normal": True,
-        "picture": False,
-    }
-    if not wrong[kind.id]:
+    if not _is_another(kind, control_image):
         return None
     return Finding(
         f"This does not look like a {title} map, which is {kind.looks}; if it is a photo, choose an annotator."
     )
+
+
+def _is_another(kind: MapKind, image: Image) -> bool:
+    """Whether a picture has not what every map of this kind has."""
+    if kind.id == "pose":
+        return bool((_extremes(image)[0] < 8).mean() < 0.5)
+    if kind.id == "labels":
+        return _palette_share(image, kind) < EXACT
+    if kind.id == "normal":
+        return True  # its pixels are no unit vectors
+    return kind.channels == "grey" and _coloured(image)
 
 
 def _examine_normals(image: Image) -> Finding | None:
@@ -215,24 +223,42 @@ def palette_of(kind: MapKind) -> NDArray[np.uint8]:
     return np.concatenate([np.zeros((1, 3), np.uint8), colours.astype(np.uint8)])
 
 
+def _extremes(image: Image) -> tuple[Image, Image]:
+    """(H, W): the strongest and the weakest channel of each pixel."""
+    red, green, blue = cv2.split(image)
+    return np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+
+
 def _coloured(image: Image) -> bool:
-    return float(np.ptp(image, axis=2).mean()) > 12
+    strongest, weakest = _extremes(image)
+    return float((strongest - weakest).mean()) > 12
 
 
 def _unit_share(image: Image) -> float:
     """How many of the pixels are a vector of length 1, as in a normal map."""
-    length = np.linalg.norm(image.reshape(-1, 3) / 127.5 - 1, axis=1)
-    return float((np.abs(length - 1) < 0.06).mean())
+    squares = sum(np.square(channel.astype(np.float32) / 127.5 - 1) for channel in cv2.split(image))
+    return float((np.abs(np.sqrt(squares) - 1) < 0.06).mean())
 
 
 def _palette_share(image: Image, kind: MapKind, tolerance: int = 0) -> float:
     """How many of the pixels have a colour of the kind's palette, or black."""
-    pixels, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
+    codes, counts = np.unique(_codes(image), return_counts=True)
     palette = palette_of(kind)
     if not tolerance:
-        weights = np.array([1 << 16, 1 << 8, 1])
-        known = np.isin(pixels.astype(np.int64) @ weights, palette.astype(np.int64) @ weights)
-    else:
-        near = [np.abs(palette.astype(np.int16) - pixel.astype(np.int16)).max(axis=1).min() for pixel in pixels]
-        known = np.array(near) <= tolerance
-    return float(counts[known].sum() / max(counts.sum(), 1))
+        return float(counts[np.isin(codes, _codes(palette))].sum() / counts.sum())
+    colours = _colours(codes)
+    known = np.zeros(len(colours), np.bool_)
+    for colour in palette.astype(np.int32):
+        known |= (np.abs(colours - colour) <= tolerance).all(axis=1)
+    return float(counts[known].sum() / counts.sum())
+
+
+def _codes(colours: Image) -> NDArray[np.int32]:
+    """(…, 3) → (…): a number for each colour."""
+    red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def _colours(codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(N) → (N, 3): the opposite of `_codes`."""
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)

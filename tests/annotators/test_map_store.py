@@ -59,7 +59,9 @@ class _Somebody(PoseAnnotator):
         return [Person(body=joints, left_hand=joints[:1].repeat(21, axis=0))]
 
 
-@pytest.mark.parametrize("made_by", [Canny(low_threshold=50), Shuffle(seed=3), _Halves(), _Somebody()], ids=lambda one: one.id)
+@pytest.mark.parametrize(
+    "made_by", [Canny(low_threshold=50), Shuffle(seed=3), _Halves(), _Somebody()], ids=lambda one: one.id
+)
 def test_a_map_comes_back_as_it_was(made_by: Annotator, tmp_path: Path, photos: dict[str, Image]) -> None:
     made = make_map(made_by, photos["coffee"])
     assert _store(tmp_path).read(KEY, made_by) is None
