@@ -12,9 +12,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from annotators.base import Annotator, Parameter, parameters
+from annotators.kinds import MapKind
 from annotators.registry import annotator
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.conditions import CONDITIONS, Condition
+from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
 from cnet_app.modes import CUSTOM, MODES, Mode
 from cnet_app.presets import FEW_STEPS
 from cnet_app.settings import Settings
@@ -30,6 +32,7 @@ CLI_INTRODUCTION = """\
 in what was given (one sentence on standard error says which), 3 where weights are missing, 1 for a fault of the program."""
 
 
+MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
 SD_REDUCTIONS = (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8)
 """Of the blocks of an SD 1.5 or 2.1 ControlNet; see cnet_app.modes."""
@@ -242,14 +245,36 @@ def memory_part() -> str:
 
 def _condition_section(row: Condition) -> str:
     controlnets = [(family, f"`{id}`", _source(entry(id))) for family, id in row.controlnets.items()]
-    parts = [f"## {row.title} (`{row.id}`)", row.help]
+    parts = [f"## {row.title} (`{row.id}`)", f"{row.help} The map is {_reading(row.kind)}.", *_map_pictures(row)]
     parts += [_annotator_section(annotator(id)) for id in row.annotators]
     parts += ["ControlNets:", _table(("Base model", "Weights", "Source"), controlnets)]
     return "\n\n".join(parts)
 
 
+def _reading(kind: MapKind) -> str:
+    """How a map of the kind is read, and what must not be done to it."""
+    return kind.looks + ("; it is resized to the nearest pixel and stored without loss" if kind.nearest else "")
+
+
+def _map_pictures(row: Condition) -> list[str]:
+    """The example and its maps side by side, of the annotators that ran where the pictures were made."""
+    named = [("The example", PHOTO), *((annotator(id).title, id) for id in row.annotators)]
+    there = [(title, of) for title, of in named if (ROOT / MAP_PICTURES / picture_name(row, of)).exists()]
+    if not there:
+        return []
+    head = [title for title, _ in there]
+    cells = [f"![{title}]({MAP_PICTURES.relative_to('docs')}/{picture_name(row, of)})" for title, of in there]
+    return [_table(head, [cells]).rstrip()]
+
+
+def _needed(row: Weights) -> str:
+    """'`hed`: ControlNetHED.pth, 29.4 MB, Apache-2.0 ([source])'."""
+    largest = max(row.files, key=lambda file: file.size or 0)
+    return f"`{row.id}`: {largest.name}, {size_text(row.size)}, {_licence(row)}, {_source(row)}"
+
+
 def _annotator_section(kind: type[Annotator]) -> str:
-    needs = ", ".join(f"`{id}`" for id in kind.weights) or "nothing: it runs at once"
+    needs = "; ".join(_needed(entry(id)) for id in kind.weights) or "nothing: it runs at once"
     rows = [
         (f"`{name}`", _shown(limit.default), _allowed(limit), limit.help) for name, limit in parameters(kind).items()
     ]
@@ -314,7 +339,11 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    """Write what is stale."""
+    """Write what is stale; with --maps the pictures of maps first."""
+    parser = argparse.ArgumentParser(prog="python -m cnet_app.docs", description=main.__doc__)
+    parser.add_argument("--maps", action="store_true", help="make the pictures of docs/conditions.md anew")
+    if parser.parse_args().maps:
+        write_map_pictures(ROOT / MAP_PICTURES)
     for path, text in create_documents().items():
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / path).write_text(text, encoding="utf-8")

@@ -51,6 +51,7 @@ FLOORS = {
     "cnet_app.ui": 7,
     "cnet_app.cli": 7,
     "cnet_app.docs": 8,
+    "cnet_app.map_pictures": 8,
     "cnet_app.__main__": 8,
     "app": 8,
 }

@@ -1,0 +1,45 @@
+"""The maps that docs/conditions.md shows: what every annotator that runs here makes of each condition's example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image as Pillow
+
+from annotators.base import Image
+from annotators.images import resize
+from annotators.registry import annotator
+from cnet_app.annotate import annotate
+from cnet_app.conditions import CONDITIONS, Condition
+from cnet_app.ui.examples import example_image
+from models.weights import find
+
+SIDE = 256
+PHOTO = "photo"
+TELLING = {"tile": {"down_sampling_rate": 6.0}}
+"""Parameters where the default's map looks like its photo."""
+
+
+def picture_name(row: Condition, of: str) -> str:
+    """File of a condition's photo, or of an annotator's map of it."""
+    return f"{row.id}-{of}.webp"
+
+
+def write_map_pictures(folder: Path) -> list[Path]:
+    """Every picture anew, those of annotators that need a file which is not here excepted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    for name, image in _pictures():
+        Pillow.fromarray(image).save(folder / name, "WEBP", quality=82, method=6)
+        paths.append(folder / name)
+    return paths
+
+
+def _pictures() -> Iterator[tuple[str, Image]]:
+    for row in CONDITIONS:
+        photo = resize(example_image(row), SIDE, SIDE)
+        yield picture_name(row, PHOTO), photo
+        for id in row.annotators:
+            if all(find(weights) for weights in annotator(id).weights):
+                yield picture_name(row, id), annotate(row.id, id, photo, TELLING.get(id), SIDE, SIDE).pixels
