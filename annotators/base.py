@@ -101,6 +101,8 @@ class Annotator:
     """How its maps are to be read: a key of annotators.kinds.KINDS."""
     weights: ClassVar[tuple[str, ...]] = ()
     """Catalogue ids (models/catalog.py) of the files it needs; empty means it runs anywhere at once."""
+    library: ClassVar[str] = ""
+    """The package of its network, where that is not part of this project; imported on use."""
     note: ClassVar[str] = ""
     """One sentence a user should know before choosing it: limits, licence."""
 

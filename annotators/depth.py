@@ -53,6 +53,7 @@ class DepthAnnotator(Annotator):
 class TransformersDepth(DepthAnnotator):
     """A network of the transformers library, with the picture size that its own files say if nothing else is said."""
 
+    library = "transformers"
     network: ClassVar[str]
     """Its class."""
 
@@ -138,6 +139,7 @@ class LeReS(DepthAnnotator):
     id = "leres"
     title = "LeReS"
     weights = ("leres",)
+    library = "controlnet_aux"
     note = "The terms of its weights are not known here."
 
     remove_near: float = param(

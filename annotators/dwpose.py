@@ -48,6 +48,7 @@ class DWPose(PoseAnnotator):
     id = "dwpose"
     title = "DWPose"
     weights = ("dwpose",)
+    library = "onnxruntime"
     note = "Published under Apache-2.0; whether its training photos (COCO-WholeBody) allow commercial use is disputed."
 
     person_threshold: float = param(

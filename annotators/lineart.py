@@ -78,6 +78,7 @@ class LineArt(Annotator):
     title = "Realistic"
     kind = "soft_lines"
     weights = ("lineart",)
+    library = "controlnet_aux"
 
     detect_resolution: int = param(
         512, "Short side at which lines are looked for.", minimum=128, maximum=1024, step=64, unit="px"
@@ -111,6 +112,7 @@ class LineArtAnime(Annotator):
     title = "Anime"
     kind = "soft_lines"
     weights: ClassVar[tuple[str, ...]] = ("lineart_anime",)
+    library = "controlnet_aux"
 
     detect_resolution: int = param(
         512, "Short side at which lines are looked for.", minimum=256, maximum=1024, step=256, unit="px"

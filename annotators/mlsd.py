@@ -38,6 +38,7 @@ class MLSD(Annotator):
     title = "M-LSD"
     kind = "lines"
     weights = ("mlsd",)
+    library = "controlnet_aux"
     size: ClassVar[str] = "large"
 
     score_threshold: float = param(0.1, "How sure a line must be.", minimum=0.01, maximum=1.0, step=0.01)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -57,8 +57,19 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+class LibraryError(WeightsError):
+    """A package that an annotator runs on is not here, or cannot be imported."""
+
+
+def library_error(name: str, error: Exception) -> LibraryError:
+    """What is said of a package that cannot be imported."""
+    return LibraryError(
+        f"This annotator needs {name}, which cannot be imported here ({error}); run `pip install -r requirements.txt`."
+    )
+
+
 def aux_module(name: str) -> ModuleType:
-    """`controlnet_aux.NAME` alone; WeightsError where it cannot be imported.
+    """`controlnet_aux.NAME` alone; LibraryError where it cannot be imported.
 
     The package's own __init__ imports every annotator it has, and one that fails takes all others with it; so the
     package is entered without running that.
@@ -72,10 +83,7 @@ def aux_module(name: str) -> ModuleType:
         with contextlib.redirect_stdout(sys.stderr):  # some of its modules print
             return import_module(f"{PACKAGE}.{name}")
     except (ImportError, AttributeError, RuntimeError, OSError) as error:
-        raise WeightsError(
-            f"This annotator needs {PACKAGE}.{name}, which cannot be imported here ({error}); "
-            "run `pip install -r requirements.txt`, or choose another annotator."
-        ) from error
+        raise library_error(f"{PACKAGE}.{name}", error) from error
 
 
 def weights_file(id: str) -> Path:
@@ -91,10 +99,12 @@ def load_state(path: Path) -> dict[str, Any]:
     import torch
     from safetensors.torch import load_file
 
-    kept_as = path if path.suffix == SAFE else path.with_name(f"{path.name}{SAFE}")
+    kept_as = path.with_name(f"{path.name}{SAFE}")
     try:
-        if kept_as.exists():
-            return load_file(kept_as)
+        if path.suffix == SAFE:
+            return load_file(path)
+        if (state := _load_kept(kept_as, path)) is not None:
+            return state
         state = torch.load(path, map_location="cpu", weights_only=True)
     except LOADING_ERRORS as error:
         raise WeightsError(
@@ -107,17 +117,29 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
+def _load_kept(path: Path, pickled: Path) -> dict[str, Any] | None:
+    """None where it was not kept, or is damaged, or the pickle is another one by now."""
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path) if path.stat().st_mtime_ns >= pickled.stat().st_mtime_ns else None
+    except LOADING_ERRORS:
+        return None
+
+
 def _keep(state: dict[str, Any], path: Path) -> None:
-    """Whole or not at all; a folder that cannot be written to stays as it is."""
+    """Whole or not at all; a folder that cannot be written to, or has no room, stays as it is."""
     from safetensors.torch import save_file
 
-    tensors = {name: value.contiguous().clone() for name, value in state.items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        save_file(tensors, part)
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
+        try:
+            save_file({name: value.contiguous().clone() for name, value in state.items()}, part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except (OSError, SafetensorError):
+        return
 
 
 def load_into(

@@ -52,6 +52,7 @@ class NormalBAE(Annotator):
     title = "Normals (BAE)"
     kind = "normal"
     weights = ("normal_bae",)
+    library = "controlnet_aux"
 
     detect_resolution: int = param(
         512, "Short side at which surfaces are looked at.", minimum=128, maximum=1024, step=64, unit="px"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotators.networks import library_error
 from models.weights import WeightsError
 
 LOG = logging.getLogger(__name__)
@@ -48,10 +49,7 @@ def _runtime() -> Any:
     try:
         import onnxruntime
     except (ImportError, OSError) as error:
-        raise WeightsError(
-            f"This annotator needs onnxruntime, which cannot be imported here ({error}); "
-            "run `pip install -r requirements.txt`, or choose another annotator."
-        ) from error
+        raise library_error("onnxruntime", error) from error
     return onnxruntime
 
 

@@ -44,6 +44,7 @@ class OpenPose(PoseAnnotator):
     id = "openpose"
     title = "OpenPose"
     weights = ("openpose_body",)
+    library = "controlnet_aux"
     note = "Its weights are free for non-commercial use only; hands and faces need 147 MB and 154 MB more."
 
     hands: bool = param(False, "Look for fingers, too, and draw them.")

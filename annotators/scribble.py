@@ -82,6 +82,7 @@ class ScribbleHED(RidgeScribble):
     id = "scribble_hed"
     title = "HED"
     weights = ("hed",)
+    library = "controlnet_aux"
     network = HED
 
 
@@ -92,6 +93,7 @@ class ScribblePiDiNet(RidgeScribble):
     id = "scribble_pidinet"
     title = "PiDiNet"
     weights = ("pidinet",)
+    library = "controlnet_aux"
     note = PiDiNet.note
     network = PiDiNet
 

@@ -39,6 +39,7 @@ class ADE20K(SegmentationAnnotator):
     id = "ade20k"
     title = "UPerNet (ConvNeXt small)"
     weights = ("ade20k",)
+    library = "transformers"
 
     detect_resolution: int = param(512, RESOLUTION_HELP, minimum=128, maximum=1024, step=32, unit="px")
 
@@ -63,6 +64,7 @@ class OneFormerTiny(SegmentationAnnotator):
     id = "oneformer_ade20k_tiny"
     title = "OneFormer (tiny)"
     weights = ("oneformer_ade20k_tiny",)
+    library = "transformers"
 
     detect_resolution: int = param(512, RESOLUTION_HELP, minimum=128, maximum=1280, step=32, unit="px")
 

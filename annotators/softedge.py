@@ -65,6 +65,7 @@ class EdgeNetwork(Annotator):
     """A network that says of every pixel how sure it is of an outline."""
 
     kind = "soft_lines"
+    library = "controlnet_aux"
     safe: ClassVar[bool] = False
     """Whether only three levels of grey are left, so that the photo's shading cannot leak through."""
 

@@ -17,14 +17,16 @@ from annotators.base import Annotator, Image, create
 from annotators.control_map import ControlMap, make_map, sha256_of
 from annotators.images import ResizeMode, check_size, resize
 from annotators.map_store import MapStore, map_key
+from annotators.networks import LibraryError
 from annotators.recognise import MENDS, examine, looks_like, mend
 from annotators.registry import annotator as annotator_class
+from cnet_app.availability import FAULTS, default_annotator, instead_of, library_fault, missing_weights
 from cnet_app.conditions import CONDITIONS, condition
 from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, encode_png
 from cnet_app.settings import Settings
-from models.catalog import entry, size_text
-from models.weights import WeightsError, find
+from models.catalog import Weights, size_text
+from models.weights import WeightsError
 
 CACHE_BYTES = 64_000_000
 
@@ -66,7 +68,13 @@ def annotate(
         made = make_map(made_by, resize(source_image, width, height, mode))
         return replace(made, source_sha256=digest)
 
-    made = _CACHE.get((made_by, digest, width, height, mode), lambda: _kept(made_by, make, digest, width, height, mode))
+    how = digest, width, height, mode
+    try:
+        made = _CACHE.get((made_by, *how), lambda: _kept(made_by, make, *how))
+    except WeightsError as error:
+        if isinstance(error, LibraryError):
+            FAULTS.note(annotator_id, str(error))
+        raise type(error)(f"{str(error).removesuffix('.')}{instead_of(annotator_id, row.id)}.") from error
     if not looks_like(row.kind, source_image):
         return made
     told = f"This picture already looks like a {row.title} map; to use it as it is, choose no annotator."
@@ -110,17 +118,17 @@ def annotate_all(
     """
     for row in CONDITIONS:
         for id in row.annotators if every else [default_annotator(row.id)]:
-            missing = [weights for weights in annotator_class(id).weights if not find(weights)]
+            told = library_fault(id) or _told_missing(missing_weights(id))
             try:
-                made = _told_missing(missing) or annotate(row.id, id, source_image, None, width, height, mode)
+                made = told or annotate(row.id, id, source_image, None, width, height, mode)
             except (InputError, WeightsError) as error:
                 made = str(error)
             yield row.id, id, made
 
 
-def _told_missing(weights: Sequence[str]) -> str:
+def _told_missing(rows: Sequence[Weights]) -> str:
     """Nothing where all is here."""
-    files = " and ".join(f"{entry(id).title} ({size_text(entry(id).size)})" for id in weights)
+    files = " and ".join(f"{row.title} ({size_text(row.size)})" for row in rows)
     return f"needs {files}, which is downloaded where it is chosen in its tab." if files else ""
 
 
@@ -157,13 +165,6 @@ def build_unit(condition_id: str, control_map: ControlMap, **options: Any) -> Co
         source_sha256=control_map.source_sha256,
         **options,
     )
-
-
-def default_annotator(condition_id: str) -> str:
-    """The best annotator of a condition that can run now, for any use; the last where none can."""
-    ids = condition(condition_id).annotators
-    free = [id for id in ids if not any(entry(weights).non_commercial for weights in annotator_class(id).weights)]
-    return next((id for id in free if all(find(weights) for weights in annotator_class(id).weights)), ids[-1])
 
 
 class _MapCache:

@@ -20,7 +20,8 @@ from annotators.maps import encode_normal, encode_segmentation
 from annotators.recognise import looks_like
 from annotators.scene_net import SEGMENTS
 from annotators.sticks import draw_pose
-from cnet_app.annotate import CACHE_BYTES, annotate, build_unit, control_image_from_map, default_annotator
+from cnet_app.annotate import CACHE_BYTES, annotate, build_unit, control_image_from_map
+from cnet_app.availability import default_annotator
 from cnet_app.conditions import CONDITIONS, Condition
 
 PHOTO: Image = np.asarray(data.astronaut())[::2, ::2]
@@ -156,14 +157,16 @@ def test_a_blank_map_warns() -> None:
 
 
 def test_the_default_annotator_is_the_best_that_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "find", lambda id: None)
+    monkeypatch.setattr("cnet_app.availability.find", lambda id: None)
     offline = {row.id: default_annotator(row.id) for row in CONDITIONS}
     assert offline["canny"] == "canny"
     assert offline["softedge"] == "softedge_gradient"
     assert offline["depth"] == "depth_embedded"
-    monkeypatch.setattr(module, "find", lambda id: "somewhere")
+    monkeypatch.setattr("cnet_app.availability.find", lambda id: "somewhere")
     assert default_annotator("depth") == "midas"
-    monkeypatch.setattr(module, "find", lambda id: "here" if id in ("openpose_body", "embedded_annotator") else None)
+    monkeypatch.setattr(
+        "cnet_app.availability.find", lambda id: "here" if id in ("openpose_body", "embedded_annotator") else None
+    )
     assert default_annotator("openpose") == "openpose_embedded"  # not what is free for research only
 
 

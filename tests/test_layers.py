@@ -40,6 +40,7 @@ FLOORS = {
     "cnet_app.presets": 3,
     "cnet_app.requests": 4,
     "cnet_app.recipe": 4,
+    "cnet_app.availability": 4,
     "cnet_app.annotate": 5,
     "cnet_app.upscale": 5,
     "cnet_app.diffusion": 5,

@@ -9,7 +9,8 @@ from pathlib import Path
 from annotators.images import load_image
 from annotators.recognise import MENDS
 from annotators.registry import parse_values
-from cnet_app.annotate import annotate, default_annotator
+from cnet_app.annotate import annotate
+from cnet_app.availability import default_annotator
 from cnet_app.cli.output import only_result, write_png
 from cnet_app.cli.texts import parse_size
 from cnet_app.conditions import CONDITIONS

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from annotators.base import InputError
+from annotators.base import InputError, create
 from annotators.images import load_image
 from annotators.registry import annotator
 from cnet_app.annotate import annotate, build_unit
@@ -180,7 +180,8 @@ def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> Gen
     start = _start_values(base, args.preset)
     chosen["loras"] = _together(chosen["loras"], start.get("loras", ()))
     request = GenerationRequest(**start | chosen)
-    for id in (id for control in controls if control.annotator for id in annotator(control.annotator).weights):
+    made_by = [create(annotator(control.annotator), control.parameters) for control in controls if control.annotator]
+    for id in (id for kind in made_by for id in kind.needs()):
         engine.fetch(id, download_progress)  # where somebody sees how far it is; the loader then finds the files
     maps = [
         annotate(

@@ -10,7 +10,7 @@ from pathlib import Path
 from annotators.base import InputError, parameters
 from annotators.images import load_image
 from annotators.registry import annotator, parse_values
-from cnet_app.annotate import default_annotator
+from cnet_app.availability import default_annotator
 from cnet_app.checks import parse_numbers, parse_points
 from cnet_app.requests import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, IpAdapter, Lora, encode_png
 

@@ -11,11 +11,10 @@ import gradio as gr
 
 from annotators.base import parameters
 from annotators.registry import annotator
-from cnet_app.annotate import default_annotator
+from cnet_app.availability import default_annotator, library_fault, missing_weights
 from cnet_app.conditions import Condition
 from cnet_app.ui.controls import parameter_input
-from models.catalog import entry, size_text
-from models.weights import find
+from models.catalog import size_text
 
 OWN_MAP = "own_map"
 DRAWING = "drawing"
@@ -59,7 +58,8 @@ class AnnotatorForm:
 def choices(row: Condition) -> list[tuple[str, str]]:
     """Title and id of all that a condition's map can come from."""
     drawn = [("My drawing", DRAWING)] if row.canvas else []
-    return [*drawn, *((annotator(id).title, id) for id in row.annotators), ("None (my own map)", OWN_MAP)]
+    made = [(f"{annotator(id).title}{' (not available)' * bool(library_fault(id))}", id) for id in row.annotators]
+    return [*drawn, *made, ("None (my own map)", OWN_MAP)]
 
 
 def build_annotator_form(row: Condition) -> AnnotatorForm:
@@ -85,15 +85,14 @@ def build_annotator_form(row: Condition) -> AnnotatorForm:
 
 
 def note_html(chosen: str) -> str:
-    """What a user should know of an annotator: its limits, and what is still to be downloaded."""
+    """What a user should know of an annotator: why it cannot run, its limits, and what is still to be downloaded."""
     if chosen == DRAWING:
         return "Draw on the canvas; black lines become the map."
     if chosen == OWN_MAP:
         return "The photo is taken for a map as it is."
-    kind = annotator(chosen)
-    missing = [entry(id) for id in kind.weights if not find(id)]
-    parts = [kind.note] if kind.note else []
-    parts += [
-        f"{row.title} ({size_text(row.size)}) is downloaded once, when first used." for row in missing if row.repo
+    downloads = [
+        f"{row.title} ({size_text(row.size)}) is downloaded once, when first used."
+        for row in missing_weights(chosen)
+        if row.repo
     ]
-    return html.escape(" ".join(parts))
+    return html.escape(" ".join(filter(None, (library_fault(chosen), annotator(chosen).note, *downloads))))

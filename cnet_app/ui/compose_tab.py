@@ -10,7 +10,8 @@ import gradio as gr
 
 from annotators.base import Image
 from annotators.control_map import ControlMap
-from cnet_app.annotate import annotate, build_unit, default_annotator
+from cnet_app.annotate import annotate, build_unit
+from cnet_app.availability import default_annotator
 from cnet_app.conditions import CONDITIONS, condition
 from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, GenerationRequest

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from annotators.base import Annotator, Image
 from annotators.lineart import LineArtAnime
-from annotators.networks import aux_module, resize_for_network
+from annotators.networks import aux_module, load_state, resize_for_network
 from annotators.normal import NormalBAE
 from annotators.openpose import OpenPose
 from annotators.softedge import HED
@@ -74,6 +78,39 @@ def test_damaged_weights_are_told_in_a_sentence(
     torch.save({"of": torch.zeros(1), "another": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match="another network"):
         annotator(photos["coffee"])
+
+
+def test_a_pickle_is_kept_as_safetensors(tmp_path: Path) -> None:
+    path, kept_as = tmp_path / "net.pth", tmp_path / "net.pth.safetensors"
+    first, second = ({"weight": torch.full((2, 3), value)} for value in (1.0, 2.0))
+    torch.save({"state_dict": first}, path)
+    assert load_state(path)["weight"].tolist() == first["weight"].tolist()
+    assert sorted(tmp_path.iterdir()) == [path, kept_as]
+    path.write_bytes(b"no pickle any more")
+    os.utime(path, (1, 1))
+    assert load_state(path)["weight"].tolist() == first["weight"].tolist()  # it was not looked at
+    torch.save(second, path)
+    os.utime(kept_as, (1, 1))
+    assert load_state(path)["weight"].tolist() == second["weight"].tolist()  # another file came in its place
+    kept_as.write_bytes(kept_as.read_bytes()[:-4])
+    assert load_state(path)["weight"].tolist() == second["weight"].tolist()  # what was kept is damaged
+    assert load_file(kept_as)["weight"].tolist() == second["weight"].tolist()
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"weight": torch.zeros(3)}, path)
+    for fault in (SafetensorError("I/O error: Read-only file system"), OSError(28, "No space left on device")):
+        monkeypatch.setattr("safetensors.torch.save_file", _raise(fault))
+        assert load_state(path)["weight"].shape == (3,)
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def _raise(fault: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise fault
+
+    return fail
 
 
 def test_a_checkpoint_that_runs_code_is_refused(models_dir: Path, photos: dict[str, Image], tmp_path: Path) -> None:

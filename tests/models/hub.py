@@ -22,6 +22,8 @@ class Hub:
     """Status and X-Error-Code of every answer."""
     portal: bool = False
     """Every answer is a login page, as in a hotel."""
+    cut: float = 1.0
+    """Share of a file after which the connection ends."""
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -59,7 +61,8 @@ def serve() -> Generator[Hub]:
                 self.send_header(name, value)
             self.end_headers()
             if with_body:
-                self.wfile.write(content)
+                self.wfile.write(content[: int(hub.cut * len(content))])
+                self.close_connection = hub.cut < 1
 
         def log_message(self, format: str, *args: object) -> None:
             """Silent."""

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import huggingface_hub
 import numpy as np
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, file_download
 from safetensors.numpy import save
 
 from models.catalog import File, Weights
@@ -224,6 +224,21 @@ def test_a_stopped_download_leaves_nothing_that_looks_finished(row: Weights, hub
     assert not [path for path in tmp_path.rglob("*") if "safetensors" in path.name or "incomplete" in path.name]
     assert find_row(replace(row, files=row.files[:1]))  # what was finished is kept
     fetch_row(row)
+
+
+def test_a_download_that_is_cut_off_leaves_no_broken_file(
+    row: Weights, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_download, "time", SimpleNamespace(sleep=lambda seconds: None))  # between its attempts
+    hub.files = {f"{row.repo}/net.pth": bytes(100_000)}
+    pickled = replace(row, files=(File("net.pth", 100_000),))
+    hub.cut = 0.6
+    with pytest.raises(DownloadError, match=r"net\.pth \(0\.1 MB\), but the download broke off .*; try again"):
+        fetch_row(pickled)
+    assert find_row(pickled) is None
+    assert not [path for path in tmp_path.rglob("*.pth")]
+    hub.cut = 1.0
+    assert (fetch_row(pickled) / "net.pth").read_bytes() == bytes(100_000)
 
 
 def test_a_damaged_file_in_the_cache_is_downloaded_again(row: Weights, hub: Hub) -> None:
