@@ -70,7 +70,7 @@ def create_arms(models_dir: Path, side: int = SIDE) -> Iterator[Arm]:
     yield Arm(
         "openpose",
         lambda: np.array([body * scale for body in bodies_from_fields(heat, fields, 184, 276)])[..., :2],
-        lambda: np.array(library_bodies(heat, fields, 512, 768))[..., :2],
+        lambda: np.array(library_bodies(heat, fields, np.zeros((512, 768, 3), np.uint8))[0])[..., :2],
         unit="px",
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,22 +53,30 @@ def draw_fields(people: Sequence[Points], height: int, width: int) -> tuple[NDAr
     return heat.astype(np.float32), fields.astype(np.float32)
 
 
-def library_bodies(heat: NDArray[Any], fields: NDArray[Any], height: int, width: int) -> list[Points]:
-    """What controlnet_aux makes of the same maps on a picture of this size: (18, 3), pixels from the corner."""
+def library_bodies(
+    heat: NDArray[Any], fields: NDArray[Any], photo: NDArray[np.uint8]
+) -> tuple[list[Points], torch.Tensor]:
+    """What controlnet_aux makes of the same maps on this BGR picture: (18, 3) each, pixels from the corner; and what it
+    showed its network."""
+    network = Preset(lambda data: [torch.from_numpy(values).permute(2, 0, 1)[None] for values in (fields, heat)])
     body = object.__new__(aux_module("open_pose.body").Body)
-    maps = [torch.from_numpy(values).permute(2, 0, 1)[None] for values in (fields, heat)]
-
-    class Network(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-
-        def forward(self, data: torch.Tensor) -> list[torch.Tensor]:
-            assert data.shape[2:] == (8 * heat.shape[0], 8 * heat.shape[1])
-            return maps
-
-    body.model = Network()
-    found = body.format_body_result(*body(np.zeros((height, width, 3), np.uint8)))
+    body.model = network
+    found = body.format_body_result(*body(photo))
     nothing = SimpleNamespace(x=-0.5, y=-0.5, score=0.0)
     keypoints = [[point or nothing for point in person.keypoints] for person in found]
-    return [np.array([(p.x + 0.5, p.y + 0.5, p.score) for p in person], np.float64) for person in keypoints]
+    bodies = [np.array([(p.x + 0.5, p.y + 0.5, p.score) for p in person], np.float64) for person in keypoints]
+    return bodies, network.asked[0]
+
+
+class Preset(torch.nn.Module):
+    """Answers with maps that were drawn, and keeps what it was asked."""
+
+    def __init__(self, answer: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.answer = answer
+        self.asked: list[torch.Tensor] = []
+
+    def forward(self, data: torch.Tensor) -> Any:
+        self.asked.append(data)
+        return self.answer(data)
