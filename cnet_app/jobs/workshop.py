@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import torch
 
+from annotators import networks
 from cnet_app import __version__
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.kept import Kept
@@ -49,7 +50,7 @@ class Workshop:
     def load_base(self, id: str, rung: memory.Rung | None) -> loader.Base:
         """On this rung of the ladder, else on the first that fits into the memory that is free now."""
         base = loader.load_base(id, "cpu", self._dtype)
-        base = dataclasses.replace(base, device=self._device, rung=rung or self._first_rung(base))
+        base = dataclasses.replace(base, device=self._device, rung=rung or self._roomiest_rung(base))
         if base.rung.tiles_vae:
             memory.tile(base.vae)
         self._settle(tune(base.unet, self._settings.speed), base.rung, by_layer=True)
@@ -107,8 +108,9 @@ class Workshop:
         return memory.next_rung(base.rung, self._device)
 
     def release(self) -> None:
-        """Memory that nothing holds any more goes back to the device; what was kept beside the models goes with them."""
+        """Memory that nothing holds any more goes back to the device; annotators and what was kept go with the models."""
         self._kept, self._example = Kept(), None
+        networks.release()
         memory.release(self._device)
 
     def describe(self, base: loader.Base) -> dict[str, str]:
@@ -125,6 +127,15 @@ class Workshop:
             "controlnet_studio": __version__,
             "reproducible": REPRODUCIBLE,
         }
+
+    def _roomiest_rung(self, base: loader.Base) -> memory.Rung:
+        """The first that fits; where that gives something up, annotators make room before it is chosen."""
+        rung = self._first_rung(base)
+        if rung is memory.LADDER[0]:
+            return rung
+        networks.release()
+        memory.release(self._device)
+        return self._first_rung(base)
 
     def _first_rung(self, base: loader.Base) -> memory.Rung:
         unet = memory.module_bytes([base.unet])

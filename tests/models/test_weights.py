@@ -236,7 +236,7 @@ def test_a_download_that_is_cut_off_leaves_no_broken_file(
     with pytest.raises(DownloadError, match=r"net\.pth \(0\.1 MB\), but the download broke off .*; try again"):
         fetch_row(pickled)
     assert find_row(pickled) is None
-    assert not [path for path in tmp_path.rglob("*.pth")]
+    assert not list(tmp_path.rglob("*.pth"))
     hub.cut = 1.0
     assert (fetch_row(pickled) / "net.pth").read_bytes() == bytes(100_000)
 
