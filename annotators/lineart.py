@@ -61,7 +61,7 @@ class Invert(Annotator):
     """A drawing on paper, as a map: its dark lines become white ones on black."""
 
     id = "invert"
-    title = "Drawing on paper, inverted"
+    title = "Drawing on paper (inverted)"
     kind = "soft_lines"
     note = "For a picture that is a drawing already; a photo's negative steers badly."
 

@@ -21,7 +21,7 @@ class AsItIs(Annotator):
     """The picture as it is: its ControlNet reads it so, or takes out what a mask covers."""
 
     id = "as_it_is"
-    title = "Picture, as it is"
+    title = "Picture (as it is)"
     kind = "picture"
 
     def __call__(self, source_image: Image) -> Image:
@@ -34,7 +34,7 @@ class Tile(Annotator):
     """The picture with only the detail that is left at a smaller size, so that its ControlNet paints the detail anew."""
 
     id = "tile"
-    title = "Picture, made smaller and larger again"
+    title = "Picture (made vague)"
     kind = "picture"
 
     down_sampling_rate: float = param(
@@ -52,7 +52,7 @@ class Blur(Annotator):
     """The picture out of focus."""
 
     id = "blur"
-    title = "Picture, blurred"
+    title = "Picture (blurred)"
     kind = "picture"
 
     sigma: float = param(
@@ -93,7 +93,7 @@ class RecolorLuminance(Annotator):
     """The picture without its colours: how bright it looks."""
 
     id = "recolor_luminance"
-    title = "Grey, as bright as it looks"
+    title = "Grey (luminance)"
     kind = "picture"
 
     gamma: float = param(1.0, "Below 1 brightens the map, above 1 darkens it.", minimum=0.1, maximum=5.0, step=0.05)
@@ -108,7 +108,7 @@ class RecolorIntensity(RecolorLuminance):
     """The picture without its colours: its strongest channel."""
 
     id = "recolor_intensity"
-    title = "Grey, as strong as its colours"
+    title = "Grey (intensity)"
 
     def __call__(self, source_image: Image) -> Image:
         """V of HSV, as grey."""

@@ -46,7 +46,7 @@ class Ink(Annotator):
     """A drawing on paper, as a map: whatever is dark is a stroke."""
 
     id = "threshold"
-    title = "Drawing on paper, its ink"
+    title = "Drawing on paper (ink)"
     kind = "lines"
     note = "For a picture that is a drawing already."
 

@@ -106,7 +106,7 @@ class HEDSafe(HED):
     """HED in three levels of grey."""
 
     id = "hed_safe"
-    title = "HED, three levels"
+    title = "HED (three levels)"
     note = "Three levels of grey: no shading of the photo leaks through."
     safe = True
 
@@ -136,7 +136,7 @@ class PiDiNetSafe(PiDiNet):
     """PiDiNet in three levels of grey."""
 
     id = "pidinet_safe"
-    title = "PiDiNet, three levels"
+    title = "PiDiNet (three levels)"
     note = "Three levels of grey: no shading of the photo leaks through. Its weights are for research only."
     safe = True
 
