@@ -9,11 +9,10 @@ from PIL import Image as Pillow
 
 from annotators.base import Image
 from annotators.images import resize
-from annotators.registry import annotator
 from cnet_app.annotate import annotate
+from cnet_app.availability import can_run
 from cnet_app.conditions import CONDITIONS, Condition
 from cnet_app.ui.examples import example_image
-from models.weights import find
 
 SIDE = 256
 PHOTO = "photo"
@@ -41,5 +40,5 @@ def _pictures() -> Iterator[tuple[str, Image]]:
         photo = resize(example_image(row), SIDE, SIDE)
         yield picture_name(row, PHOTO), photo
         for id in row.annotators:
-            if all(find(weights) for weights in annotator(id).weights):
+            if can_run(id):
                 yield picture_name(row, id), annotate(row.id, id, photo, TELLING.get(id), SIDE, SIDE).pixels
