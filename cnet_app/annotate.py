@@ -9,15 +9,18 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from annotators.base import Annotator, Image, create
 from annotators.control_map import ControlMap, make_map, sha256_of
-from annotators.images import ResizeMode, check_size, resize
+from annotators.images import ResizeMode, check_size, load_image, resize
 from annotators.map_store import MapStore, map_key
+from annotators.maps import is_blank
 from annotators.networks import LibraryError
+from annotators.people import PoseAnnotator
+from annotators.poses import Pose, load_pose
 from annotators.recognise import MENDS, examine, looks_like, mend
 from annotators.registry import annotator as annotator_class
 from cnet_app.availability import FAULTS, default_annotator, instead_of, library_fault, missing_weights
@@ -34,7 +37,7 @@ CACHE_BYTES = 64_000_000
 def annotate(
     condition_id: str,
     annotator_id: str | None,
-    source_image: Image,
+    source_image: Image | Pose,
     parameters: Mapping[str, object] | None = None,
     width: int = 256,
     height: int = 256,
@@ -44,9 +47,14 @@ def annotate(
     """The map of a picture, at exactly this size; the same picture and parameters are computed once, also over restarts.
 
     The picture is brought to the size first, so that a line keeps its width. `annotator_id` None means that the picture
-    is a map already, which `mends` (annotators.recognise.MENDS) may put right. Raises InputError, and WeightsError where
+    is a map already, which `mends` (annotators.recognise.MENDS) may put right. People brought as data are drawn: they need
+    no annotator, and the parameters are those of annotators.people.PoseAnnotator. Raises InputError, and WeightsError where
     the annotator's files are missing.
     """
+    if isinstance(source_image, Pose):
+        if annotator_id is not None or mends:
+            raise InputError("People brought as data are drawn as they are; leave out the annotator and the mends.")
+        return control_image_from_pose(condition_id, source_image, parameters, width, height, mode)
     if annotator_id is None:
         if parameters:
             raise InputError("A map of your own has no annotator parameters; leave them out, or name an annotator.")
@@ -153,6 +161,39 @@ def control_image_from_map(
         warnings=(*done, found.sentence) if found else done,
         mends=found.mends if found else (),
     )
+
+
+def control_image_from_pose(
+    condition_id: str,
+    pose: Pose,
+    parameters: Mapping[str, object] | None,
+    width: int,
+    height: int,
+    mode: ResizeMode = "crop",
+) -> ControlMap:
+    """People brought as data, drawn at this size without any network."""
+    row = condition(condition_id)
+    if row.kind.id != "pose":
+        raise InputError(
+            f"{row.title} reads pictures, not people as data; give it a picture, or the people to openpose."
+        )
+    check_size(width, height, "The map")
+    drawn = cast(PoseAnnotator, create(PoseAnnotator, parameters)).choose(pose.resized(width, height, mode))
+    pixels = drawn.draw()
+    pixels.flags.writeable = False
+    return ControlMap(
+        pixels=pixels, kind=row.kind, data=drawn, warnings=(row.kind.nothing,) if is_blank(pixels) else ()
+    )
+
+
+def is_data(path: Path) -> bool:
+    """Whether a file holds people as data, and no picture."""
+    return path.suffix.lower() == ".json"
+
+
+def load_source(path: Path) -> Image | Pose:
+    """A picture, or people as data; InputError."""
+    return load_pose(path) if is_data(path) else load_image(path)
 
 
 def build_unit(condition_id: str, control_map: ControlMap, **options: Any) -> ControlUnit:

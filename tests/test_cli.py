@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from annotators.base import InputError
+from annotators.poses import Pose
 from cnet_app.cli import build_parser, main
 from cnet_app.cli.generate import NOT_WITH_RECIPE
 from cnet_app.cli.texts import parse_control, parse_lora, parse_size
@@ -23,6 +24,7 @@ from cnet_app.presets import preset
 from cnet_app.recipe import MADE_CHUNK
 from cnet_app.requests import Lora
 from cnet_app.settings import Settings
+from cnet_app.world import create_sample
 from tests.source import ROOT
 
 Call = Callable[..., tuple[int, str, str]]
@@ -49,6 +51,17 @@ def photo(tmp_path: Path) -> Path:
     pixels[24:72, 40:90] = (220, 180, 60)
     path = tmp_path / "photo.png"
     Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """One person on a canvas of 128x96, in OpenPose's JSON."""
+    body = [number for joint in range(18) for number in (10.0 + 6 * joint, 10.0 + 4 * (joint % 9), 1.0)]
+    face = [number for point in range(70) for number in (60.0, 20.0 + 0.3 * point, 1.0)]
+    person = {"pose_keypoints_2d": body, "face_keypoints_2d": face}
+    path = tmp_path / "people.json"
+    path.write_text(json.dumps({"people": [person], "canvas_width": 128, "canvas_height": 96}))
     return path
 
 
@@ -136,6 +149,22 @@ def test_bad_files_end_in_one_sentence_and_code_2(call: Call, tmp_path: Path, ma
         ("annotate canny {photo} --output {dir}/m.png --size 12", "--size is '12'"),
         ("annotate canny {photo} --output {dir}/m.png --annotator midas", "midas makes no map for canny"),
         ("annotate canny", "required: PHOTO, --output"),
+        ("annotate canny {photo} --output {dir}/m.png --data {dir}/m.json", "canny finds neither people nor classes"),
+        ("annotate canny {people} --output {dir}/m.png", "Canny reads pictures, not people as data"),
+        (
+            "annotate openpose {people} --output {dir}/m.png --annotator dwpose",
+            "drawn as they are; leave out the annotator",
+        ),
+        (
+            "annotate openpose {people} --output {dir}/m.png --set detect_resolution=64",
+            "pose has no parameter 'detect_resol",
+        ),
+        ("annotate openpose {people} --output {dir}/m.png --set person=2", "person is 2, but 1 person was found"),
+        ("annotate openpose {dir}/none.json --output {dir}/m.png", "There is no file none.json"),
+        (
+            "generate --output {dir} --control openpose={people},threshold=1",
+            "--control openpose has no setting 'thresh",
+        ),
         ("generate --output {dir} --control canny", "--control is 'canny'"),
         ("generate --output {dir} --control canny={photo},scal=1", "--control canny has no setting 'scal'"),
         ("generate --output {dir} --control canny={photo},scale=3", "conditioning_scale is 3"),
@@ -176,9 +205,9 @@ def test_bad_files_end_in_one_sentence_and_code_2(call: Call, tmp_path: Path, ma
     ],
 )
 def test_mistakes_end_in_one_sentence_and_code_2(
-    call: Call, photo: Path, tmp_path: Path, tiny_engine: None, words: str, sentence: str
+    call: Call, photo: Path, people: Path, tmp_path: Path, tiny_engine: None, words: str, sentence: str
 ) -> None:
-    code, out, err = call(*words.format(photo=photo, dir=tmp_path).split())
+    code, out, err = call(*words.format(photo=photo, people=people, dir=tmp_path).split())
     assert (code, out) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1
@@ -219,6 +248,40 @@ def test_generate_makes_pictures_that_remake_themselves(
     assert code == 0
     np.testing.assert_array_equal(_pixels(again), _pixels(result["paths"][1]))
     assert not np.array_equal(_pixels(result["paths"][0]), _pixels(result["paths"][1]))
+
+
+def test_people_come_as_data_and_go_as_data(call: Call, people: Path, tmp_path: Path) -> None:
+    output, again = tmp_path / "map.png", tmp_path / "again.json"
+    code, out, _ = call("annotate", "openpose", people, "--output", output, "--data", again, "--json")
+    assert (code, json.loads(out)["annotator"]) == (0, None)
+    assert Image.open(output).size == (128, 96)
+    assert again.read_text() == json.dumps(Pose.from_json(json.loads(people.read_text())).to_json())
+    usual = _pixels(str(output)).any(axis=2)
+    call("annotate", "openpose", again, "--output", output, "--set", "sticks=thick", "--size", "1024x768")
+    assert Image.open(output).size == (1024, 768)
+    assert _pixels(str(output)).any(axis=2).mean() > usual.mean()
+    code, out, _ = call("annotate", "openpose", people, "--output", output, "--set", "body=false", "--set", "faces=no")
+    assert code == 2
+    call("annotate", "openpose", people, "--output", output, "--set", "body=false")
+    assert set(map(tuple, _pixels(str(output)).reshape(-1, 3))) == {(0, 0, 0), (255, 255, 255)}
+
+
+def test_what_an_annotator_finds_is_written(call: Call, tmp_path: Path) -> None:
+    photo, data = tmp_path / "scene.png", tmp_path / "people.json"
+    Image.fromarray(create_sample(7, 128).image).save(photo)
+    words = ("annotate", "openpose", photo, "--annotator", "openpose_embedded", "--output")
+    code, _, err = call(*words, tmp_path / "map.png", "--data", data)
+    assert code == 0, err
+    call("annotate", "openpose", data, "--output", tmp_path / "again.png")
+    assert np.array_equal(_pixels(str(tmp_path / "again.png")), _pixels(str(tmp_path / "map.png")))
+
+
+def test_generate_follows_people_brought_as_data(call: Call, people: Path, tmp_path: Path, tiny_engine: None) -> None:
+    words = ("--steps", 1, "--size", "64x64", "--output", tmp_path, "--json")
+    for control in (f"openpose={people}", f"openpose={people},annotator=none,faces=false,scale=0.5"):
+        code, out, err = call("generate", "--control", control, *words)
+        assert code == 0, err
+        assert json.loads(out)["request"]["units"][0]["annotator"] is None
 
 
 def _pixels(path: str) -> Any:

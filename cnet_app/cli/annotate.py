@@ -6,12 +6,13 @@ import argparse
 import time
 from pathlib import Path
 
-from annotators.images import load_image
+from annotators.base import InputError
+from annotators.poses import Pose
 from annotators.recognise import MENDS
 from annotators.registry import parse_values
-from cnet_app.annotate import annotate
+from cnet_app.annotate import annotate, load_source
 from cnet_app.availability import default_annotator
-from cnet_app.cli.output import only_result, write_png
+from cnet_app.cli.output import only_result, write_json, write_png
 from cnet_app.cli.texts import parse_size
 from cnet_app.conditions import CONDITIONS
 
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
     ids = ", ".join(row.id for row in CONDITIONS)
     parser.add_argument("condition", metavar="CONDITION", help=f"one of: {ids}")
-    parser.add_argument("photo", metavar="PHOTO", type=Path, help="the source image")
+    parser.add_argument("photo", metavar="PHOTO", type=Path, help="the source image, or people as OpenPose's JSON")
     parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="where the map goes, a PNG")
     parser.add_argument(
         "--annotator",
@@ -34,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mend", metavar="NAME", action="append", default=[], choices=list(MENDS),
         help=f"with --annotator none, put a map of your own right: {', '.join(MENDS)}; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--data",
+        metavar="FILE",
+        type=Path,
+        help="also write what was found, as JSON: people's joints, classes and where",
+    )
     parser.add_argument("--size", metavar="WxH", help="size of the map in px; the photo's own")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -42,14 +49,18 @@ def run(args: argparse.Namespace) -> None:
     """Make the map and write it."""
     started = time.perf_counter()
     values = parse_values(args.set)
-    source = load_image(args.photo)
-    height, width = source.shape[:2]
+    source = load_source(args.photo)
+    height, width = (source.height, source.width) if isinstance(source, Pose) else source.shape[:2]
     if args.size:
         width, height = parse_size(args.size)
     with only_result(args.json) as tell:
-        chosen = args.annotator or default_annotator(args.condition)
+        chosen = args.annotator or ("none" if isinstance(source, Pose) else default_annotator(args.condition))
         annotator = None if chosen == "none" else chosen
         made = annotate(args.condition, annotator, source, values, width, height, mends=args.mend)
+        if args.data:
+            if not made.data:
+                raise InputError(f"--data is given, but {chosen} finds neither people nor classes; leave it out.")
+            write_json(args.data, made.data.to_json())
         write_png(args.output, made.pixels)
         result = {
             "path": str(args.output),

@@ -13,7 +13,7 @@ from typing import Any
 from annotators.base import InputError, create
 from annotators.images import load_image
 from annotators.registry import annotator
-from cnet_app.annotate import annotate, build_unit
+from cnet_app.annotate import annotate, build_unit, load_source
 from cnet_app.cli.output import download_progress, end_progress, only_result, show_progress
 from cnet_app.cli.texts import parse_control, parse_lora, parse_size, read_ip_adapter
 from cnet_app.conditions import CONDITIONS
@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CONDITION=FILE[,NAME=VALUE…]",
         action="append",
         help="a photo, or with annotator=none a map of your own: canny=photo.jpg or "
+        "openpose=people.json (people as OpenPose writes them) or "
         "depth=map.png,annotator=none,scale=0.7,start=0,end=0.6; further names are controlnet, mend (of your own map), annotator and its "
         f"parameters, mode ({', '.join(MODES)}), weights=1/0.5/… and unconditional_weights for mode custom, "
         "curve=0:1/0.5:0 (strength by fraction of the steps), mask=white.png and feather (px); may be repeated; "
@@ -159,7 +160,7 @@ def _remake(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> G
 
 def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> GenerationResult:
     controls = [parse_control(text) for text in args.control or ()]
-    sources = [load_image(control.path) for control in controls]
+    sources = [load_source(control.path) for control in controls]
     given: dict[str, Any] = {name: getattr(args, name) for name in (*TEXTS, *SWITCHES)}
     given["loras"] = tuple(map(parse_lora, args.lora or ()))
     given["ip_adapter"] = read_ip_adapter(args.ip_adapter, args.ip_image, args.ip_scale)

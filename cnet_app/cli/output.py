@@ -48,6 +48,14 @@ def download_progress(name: str, done: int, total: int | None) -> None:
     show_progress(f"{name}: {done / 1e6:.0f}{of} MB")
 
 
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """One object to a file; raises SaveError."""
+    try:
+        path.write_text(json.dumps(values), encoding="utf-8")
+    except OSError as error:
+        raise SaveError(f"{path} cannot be written ({error.strerror}); choose another file.") from error
+
+
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     """(H, W, 3) RGB to a file; raises SaveError."""
     try:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from annotators.base import InputError, parameters
 from annotators.images import load_image
+from annotators.people import PoseAnnotator
 from annotators.registry import annotator, parse_values
+from cnet_app.annotate import is_data
 from cnet_app.availability import default_annotator
 from cnet_app.checks import parse_numbers, parse_points
 from cnet_app.requests import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, IpAdapter, Lora, encode_png
@@ -85,9 +87,11 @@ def parse_control(text: str) -> ControlText:
     if not equals or not path:
         raise InputError(f"--control is {text!r}, but it must be condition=file, such as canny=photo.jpg.")
     pairs = parse_values(rest)
-    chosen = str(pairs.pop("annotator", default_annotator(name)))
+    brought = is_data(Path(path))
+    chosen = str(pairs.pop("annotator", "none" if brought else default_annotator(name)))
     mends = tuple(str(pairs.pop("mend", "")).split("+")) if "mend" in pairs else ()
-    known = () if chosen == "none" else tuple(parameters(annotator(chosen)))
+    maker = PoseAnnotator if brought else None if chosen == "none" else annotator(chosen)
+    known = tuple(parameters(maker)) if maker else ()
     unknown = [word for word in pairs if word not in known and word not in UNIT_WORDS]
     if unknown:
         allowed = ", ".join(("annotator", "mend", *UNIT_WORDS, *known))
