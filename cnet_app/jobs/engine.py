@@ -75,6 +75,8 @@ class Engine:
     """Bytes that loaded things may take together."""
     next_rung: Callable[[Any], Any] = lambda base: None
     """What a base that did not fit is loaded with instead; None where nothing is left to give up."""
+    make_room: Callable[[], bool] = lambda: False
+    """Lets go what is no part of a picture: networks of annotators. Whether there was any."""
     release: Callable[[], object] = gc.collect
     """Gives memory back that nothing holds any more."""
     describe: Callable[[Any], Mapping[str, str]] = lambda base: {}
@@ -105,6 +107,7 @@ def create_engine(settings: Settings) -> Engine:
         size_of=lambda thing: workshop().size_of(thing),
         budget=lambda: workshop().budget(),
         next_rung=lambda base: workshop().next_rung(base),
+        make_room=lambda: workshop().make_room(),
         release=lambda: workshop().release(),
         describe=lambda base: workshop().describe(base),
     )

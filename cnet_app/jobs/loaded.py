@@ -64,15 +64,20 @@ class LoadedModels:
         return self._known().get(("controlnet", id, base.family, base.rung), load, _expected_bytes(id))
 
     def make(self, ready: Ready, request: GenerationRequest, tell: FileProgress, **watch: Any) -> NDArray[np.uint8]:
-        """The one picture of a request; where memory runs out it is tried once more with models that need less of it."""
-        try:
-            return self._engine.generate(ready.base, ready.controlnets, request, **watch)[0]
-        except OutOfMemoryError as error:
-            told = str(error)
-        # Out here: an error that is being handled keeps the tensors of the failed call alive.
-        if not self._relieve(ready, request, tell):
-            raise OutOfMemoryError(told)
-        return self._engine.generate(ready.base, ready.controlnets, request, **watch)[0]
+        """The one picture of a request.
+
+        Where memory runs out it is tried again without what annotators hold, then with models that need less of it.
+        """
+        told = ""
+        ways = (lambda: True, self._engine.make_room, lambda: self._relieve(ready, request, tell))
+        for gains_room in ways:
+            # Not in the except block: an error that is being handled keeps the tensors of the failed call alive.
+            if gains_room():
+                try:
+                    return self._engine.generate(ready.base, ready.controlnets, request, **watch)[0]
+                except OutOfMemoryError as error:
+                    told = str(error)
+        raise OutOfMemoryError(told)
 
     def _relieve(self, ready: Ready, request: GenerationRequest, tell: FileProgress) -> bool:
         """Whether `ready` was loaded anew in a way that needs less; else everything is let go."""

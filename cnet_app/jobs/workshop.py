@@ -107,6 +107,13 @@ class Workshop:
         """What comes after the base's own."""
         return memory.next_rung(base.rung, self._device)
 
+    def make_room(self) -> bool:
+        """Annotators load their networks again when they need them; nothing of a picture is given up for it."""
+        any_loaded = networks.release() > 0
+        if any_loaded:
+            memory.release(self._device)
+        return any_loaded
+
     def release(self) -> None:
         """Memory that nothing holds any more goes back to the device; annotators and what was kept go with the models."""
         self._kept, self._example = Kept(), None
@@ -131,11 +138,7 @@ class Workshop:
     def _roomiest_rung(self, base: loader.Base) -> memory.Rung:
         """The first that fits; where that gives something up, annotators make room before it is chosen."""
         rung = self._first_rung(base)
-        if rung is memory.LADDER[0]:
-            return rung
-        networks.release()
-        memory.release(self._device)
-        return self._first_rung(base)
+        return self._first_rung(base) if rung is not memory.LADDER[0] and self.make_room() else rung
 
     def _first_rung(self, base: loader.Base) -> memory.Rung:
         unet = memory.module_bytes([base.unet])

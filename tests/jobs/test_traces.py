@@ -14,6 +14,7 @@ import psutil
 import pytest
 from skimage import data
 
+from annotators import networks
 from cnet_app.annotate import annotate, build_unit
 from cnet_app.errors import OutOfMemoryError
 from cnet_app.jobs.engine import create_engine
@@ -166,6 +167,7 @@ def test_where_memory_runs_out_the_same_picture_is_made_with_less(make: Make, mo
     expected = make(request())
     generate = Workshop.generate
     rungs: list[str] = []
+    networks.release()  # else what other tests have left is let go first
 
     def cramped(self: Workshop, base: Any, *given: Any, **watch: Any) -> Any:
         rungs.append(base.rung.id)
