@@ -19,6 +19,7 @@ from annotators.poses import Pose
 from cnet_app.cli import build_parser, main
 from cnet_app.cli.generate import NOT_WITH_RECIPE
 from cnet_app.cli.texts import parse_control, parse_lora, parse_size
+from cnet_app.conditions import CONDITIONS
 from cnet_app.jobs.engine import Engine
 from cnet_app.presets import preset
 from cnet_app.recipe import MADE_CHUNK
@@ -111,6 +112,18 @@ def test_upscale_makes_a_picture_larger_by_its_own_recipe(call: Call, photo: Pat
     assert call("upscale", photo, "--factor", "1", "--output", tmp_path)[0] == 0  # the embedded model can, too
     code, _, err = call("upscale", photo, "--factor", "9", "--output", tmp_path)
     assert (code, err) == (2, "factor is 9, but it must be from 1 to 4.\n")
+
+
+def test_annotate_all_writes_every_map_it_can(call: Call, photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "maps"
+    code, out, _ = call("annotate", "all", photo, "--output", folder, "--size", "64x64", "--json")
+    made = json.loads(out)
+    assert (code, made["left_out"]) == (0, {})
+    assert {name.partition("-")[0] for name in made["maps"]} == {row.id for row in CONDITIONS}
+    assert all(Image.open(path).size == (64, 64) for path in made["maps"].values())
+    code, out, _ = call("annotate", "all", photo, "--output", folder, "--size", "64x64", "--every", "--json")
+    assert "needs MiDaS" in json.loads(out)["left_out"]["depth-midas"]
+    assert call("annotate", "all", photo, "--output", folder, "--annotator", "canny")[0] == 2
 
 
 def test_annotate_warns_of_a_map_that_steers_nothing(call: Call, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`annotate CONDITION PHOTO --output MAP.png`."""
+"""`annotate CONDITION PHOTO --output MAP.png`, and `annotate all PHOTO --output FOLDER`."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ import time
 from pathlib import Path
 
 from annotators.base import InputError
+from annotators.images import load_image
 from annotators.poses import Pose
 from annotators.recognise import MENDS
 from annotators.registry import parse_values
-from cnet_app.annotate import annotate, load_source
+from cnet_app.annotate import annotate, annotate_all, load_source
 from cnet_app.availability import default_annotator
-from cnet_app.cli.output import only_result, write_json, write_png
+from cnet_app.cli.output import make_folder, only_result, write_json, write_png
 from cnet_app.cli.texts import parse_size
 from cnet_app.conditions import CONDITIONS
+
+ALL = "all"
+"""In place of a condition."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
     ids = ", ".join(row.id for row in CONDITIONS)
-    parser.add_argument("condition", metavar="CONDITION", help=f"one of: {ids}")
+    parser.add_argument("condition", metavar="CONDITION", help=f"{ALL}, or one of: {ids}")
     parser.add_argument("photo", metavar="PHOTO", type=Path, help="the source image, or people as OpenPose's JSON")
-    parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="where the map goes, a PNG")
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, required=True, help="where the map goes, a PNG; with all a folder"
+    )
     parser.add_argument(
         "--annotator",
         metavar="ID",
@@ -41,12 +47,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="also write what was found, as JSON: people's joints, classes and where",
     )
+    parser.add_argument(
+        "--every",
+        action="store_true",
+        help="with all: every annotator, not only the best of each condition that can run",
+    )
     parser.add_argument("--size", metavar="WxH", help="size of the map in px; the photo's own")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the map and write it."""
+    """Make the map, or all maps, and write them."""
+    if args.condition == ALL:
+        _run_all(args)
+    else:
+        _run_one(args)
+
+
+def _run_all(args: argparse.Namespace) -> None:
+    """A file for every map, and why the others were not made."""
+    given = [f"--{name}" for name in ("annotator", "set", "mend", "data") if getattr(args, name)]
+    if given:
+        raise InputError(f"{given[0]} is for one condition; name it instead of {ALL}, or leave {given[0]} out.")
+    source = load_image(args.photo)
+    width, height = parse_size(args.size) if args.size else source.shape[1::-1]
+    make_folder(args.output)
+    maps: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    with only_result(args.json) as tell:
+        for condition, annotator, made in annotate_all(source, width, height, every=args.every):
+            name = f"{condition}-{annotator}"
+            if isinstance(made, str):
+                left_out[name] = made
+                continue
+            path = args.output / f"{name}.png"
+            write_png(path, made.pixels)
+            maps[name] = str(path)
+        lines = [*maps.values(), *(f"{name}: {why}" for name, why in left_out.items())]
+        tell({"maps": maps, "left_out": left_out}, "\n".join(lines))
+
+
+def _run_one(args: argparse.Namespace) -> None:
     started = time.perf_counter()
     values = parse_values(args.set)
     source = load_source(args.photo)

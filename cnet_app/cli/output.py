@@ -48,6 +48,14 @@ def download_progress(name: str, done: int, total: int | None) -> None:
     show_progress(f"{name}: {done / 1e6:.0f}{of} MB")
 
 
+def make_folder(path: Path) -> None:
+    """With its parents, where it is missing; raises SaveError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SaveError(f"{path} cannot be made a folder ({error.strerror}); choose another one.") from error
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """One object to a file; raises SaveError."""
     try:
