@@ -114,7 +114,7 @@ CONDITIONS: tuple[Condition, ...] = (
     _row(
         "mlsd", "Straight lines", "Walls, roofs and furniture: keeps what is straight, lets the rest go.",
         "mlsd mlsd_tiny lines_opencv", "stereo_motorcycle", "a poster in forest colours", "edge_f1",
-        embedded="embedded_mlsd", sd15="control_v11p_sd15_mlsd", sdxl="controlnet_union_lines_sdxl",
+        embedded="embedded_lineart", sd15="control_v11p_sd15_mlsd", sdxl="controlnet_union_lines_sdxl",
     ),
     _row(
         "tile", "Tile", "The picture itself: its detail is painted anew, at twice the size and more.",

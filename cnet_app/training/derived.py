@@ -1,4 +1,4 @@
-"""Control images that need the picture alone, and are made while training: line art, straight lines, pictures as maps."""
+"""Control images that need the picture alone, and are made while training: line art, pictures as maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from annotators.base import Image
 from annotators.lineart import LineArtStandard
-from annotators.mlsd import OpenCVLines
 
 VAGUE, GREY, CELLS = 0.4, 0.2, 0.15
 """Shares of the kinds; the rest has a part taken out, which takes the longest to learn."""
@@ -38,11 +37,6 @@ def line_art_hint(image: Image, rng: np.random.Generator) -> NDArray[np.float32]
     return LineArtStandard(sigma=round(rng.uniform(2, 10), 1))(image).astype(np.float32) / np.float32(255)
 
 
-def straight_lines_hint(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Many lines, or the long ones alone."""
-    return OpenCVLines(shortest=int(rng.integers(12, 48)))(image).astype(np.float32) / np.float32(255)
-
-
 def _smaller(image: Image, factor: float, back: int) -> NDArray[np.float32]:
     height, width = image.shape[:2]
     small = cv2.resize(image, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
@@ -63,6 +57,6 @@ def _hole(height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_
 
 
 DERIVED: Mapping[str, Callable[[Image, np.random.Generator], NDArray[np.float32]]] = MappingProxyType(
-    {"picture": pictorial_hint, "lineart": line_art_hint, "mlsd": straight_lines_hint}
+    {"picture": pictorial_hint, "lineart": line_art_hint}
 )
 """Name of an embedded ControlNet to what it is shown of a picture: (H, W, 3) in [0, 1], with the variety of use."""

@@ -54,7 +54,6 @@ CONTROL_PLAN = Plan(steps=100, batch_size=16, peak_rate=8e-4, decay=0.97, score_
 CONTROL_STEPS = {
     "picture": 400,
     "lineart": 250,
-    "mlsd": 250,
     "softedge": 150,
     "segmentation": 150,
     "openpose": 300,
