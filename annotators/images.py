@@ -27,6 +27,7 @@ MAX_RATIO = 100
 """Long side to short side; beyond it a resized picture has no width left."""
 ResizeMode = Literal["crop", "stretch", "pad"]
 
+PNG, PNG_TEXTS = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt")
 # What Pillow's decoders raise over broken files.
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 
@@ -37,29 +38,42 @@ def load_image(source: Path | str | bytes, name: str | None = None) -> Image:
     Transparency is laid on white, 16 bits are scaled to 8, colour profiles are converted. `name` stands for the
     picture in the sentences.
     """
+    return load_noted(source, name)[0]
+
+
+def load_noted(source: Path | str | bytes, name: str | None = None) -> tuple[Image, tuple[str, ...]]:
+    """`load_image`, and a sentence for each thing of the file that was left out."""
     name = name or ("The picture" if isinstance(source, bytes) else Path(source).name)
     data = source if isinstance(source, bytes) else _read(Path(source), name)
     if not data:
         raise InputError(f"{name} is empty (0 bytes); choose another picture.")
-    picture = _open(data, name)
-    check_size(picture.width, picture.height, name)
+    notes: list[str] = []
     try:
-        if picture.format == "PNG":
-            _open(data, name).verify()  # decoding alone does not compare the checksums
-        picture.load()
-    except _DECODING_ERRORS as error:
-        raise InputError(f"{name} is damaged or cut off; save or download it again.") from error
-    return np.array(_to_rgb(_upright(picture), name))
+        picture = _decode(data, name)
+    except InputError:
+        bare = _without_texts(data)
+        if bare == data:
+            raise
+        picture = _decode(bare, name)  # more text than any picture has, but the picture is good
+        notes.append(f"The metadata of {name} is too large and was ignored.")
+    if getattr(picture, "is_animated", False):
+        notes.append(f"{name} is an animation; its first frame is used.")
+    return np.array(_to_rgb(_upright(picture), name)), tuple(notes)
 
 
 def from_array(values: NDArray[Any], name: str = "The picture") -> Image:
-    """An array from elsewhere, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8, as RGB on white; else an InputError."""
+    """An array from elsewhere as RGB on white: (H, W) or (H, W, 1 to 4) uint8 or bool; else an InputError.
+
+    Channels are grey, grey and opacity, RGB, or RGB and opacity.
+    """
     array = np.asarray(values)
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * np.uint8(255)
     array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and not 2 <= array.shape[2] <= 4):
         raise InputError(
             f"{name} is an array of {array.dtype} and shape {array.shape}; "
-            "give uint8 of height x width, with 1, 3 or 4 channels."
+            "give uint8 of height x width, with 1 to 4 channels."
         )
     check_size(array.shape[1], array.shape[0], name)
     return np.array(_to_rgb(Pillow.fromarray(array), name))
@@ -128,6 +142,33 @@ def _read(path: Path, name: str) -> bytes:
         raise InputError(f"There is no file {name}; check its name and folder.") from None
     except OSError as error:
         raise InputError(f"{name} cannot be read ({error.strerror}); choose a picture file.") from error
+
+
+def _decode(data: bytes, name: str) -> Pillow.Image:
+    """The whole picture, or of an animation the first frame."""
+    picture = _open(data, name)
+    check_size(picture.width, picture.height, name)
+    try:
+        if picture.format == "PNG":
+            _open(data, name).verify()  # decoding alone does not compare the checksums
+        picture.load()
+    except _DECODING_ERRORS as error:
+        raise InputError(f"{name} is damaged or cut off; save or download it again.") from error
+    return picture
+
+
+def _without_texts(data: bytes) -> bytes:
+    """A PNG without its texts; anything else as it is."""
+    if not data.startswith(PNG):
+        return data
+    kept, place = [PNG], len(PNG)
+    while place < len(data):
+        length, kind = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8]
+        end = place + 12 + length
+        if kind not in PNG_TEXTS:
+            kept.append(data[place:end])
+        place = end
+    return b"".join(kept)
 
 
 def _open(data: bytes, name: str) -> Pillow.Image:

@@ -15,7 +15,7 @@ import numpy as np
 
 from annotators.base import Annotator, Image, create
 from annotators.control_map import ControlMap, make_map, sha256_of
-from annotators.images import ResizeMode, check_size, load_image, resize
+from annotators.images import ResizeMode, check_size, load_noted, resize
 from annotators.map_store import MapStore, map_key
 from annotators.maps import is_blank
 from annotators.networks import LibraryError
@@ -191,9 +191,9 @@ def is_data(path: Path) -> bool:
     return path.suffix.lower() == ".json"
 
 
-def load_source(path: Path) -> Image | Pose:
-    """A picture, or people as data; InputError."""
-    return load_pose(path) if is_data(path) else load_image(path)
+def load_source(path: Path) -> tuple[Image | Pose, tuple[str, ...]]:
+    """A picture, or people as data, and what of the file is not used; InputError."""
+    return (load_pose(path), ()) if is_data(path) else load_noted(path)
 
 
 def build_unit(condition_id: str, control_map: ControlMap, **options: Any) -> ControlUnit:

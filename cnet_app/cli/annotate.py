@@ -90,7 +90,7 @@ def _run_all(args: argparse.Namespace) -> None:
 def _run_one(args: argparse.Namespace) -> None:
     started = time.perf_counter()
     values = parse_values(args.set)
-    source = load_source(args.photo)
+    source, notes = load_source(args.photo)
     height, width = (source.height, source.width) if isinstance(source, Pose) else source.shape[:2]
     if args.size:
         width, height = parse_size(args.size)
@@ -103,6 +103,7 @@ def _run_one(args: argparse.Namespace) -> None:
                 raise InputError(f"--data is given, but {chosen} finds neither people nor classes; leave it out.")
             write_json(args.data, made.data.to_json())
         write_png(args.output, made.pixels)
+        warnings = (*notes, *made.warnings)
         result = {
             "path": str(args.output),
             "condition": args.condition,
@@ -111,6 +112,6 @@ def _run_one(args: argparse.Namespace) -> None:
             "width": width,
             "height": height,
             "seconds": round(time.perf_counter() - started, 3),
-            "warnings": list(made.warnings),
+            "warnings": list(warnings),
         }
-        tell(result, "\n".join((str(args.output), *made.warnings)))
+        tell(result, "\n".join((str(args.output), *warnings)))

@@ -194,11 +194,11 @@ def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> Gen
             request.height,
             mends=control.mends,
         )
-        for control, source in zip(controls, sources, strict=True)
+        for control, (source, _) in zip(controls, sources, strict=True)
     ]
     units = [build_unit(control.condition, map, **control.options) for map, control in zip(maps, controls, strict=True)]
     result = make_pictures(engine, models, dataclasses.replace(request, units=tuple(units)), args.output)
-    warnings = (text for map in maps for text in map.warnings)
+    warnings = (text for map, (_, notes) in zip(maps, sources, strict=True) for text in (*notes, *map.warnings))
     return dataclasses.replace(result, notes=(*warnings, *result.notes))
 
 

@@ -20,7 +20,7 @@ from cnet_app.diffusion.latents import decode, to_pixels
 from cnet_app.diffusion.previews import predict_original, preview
 from cnet_app.diffusion.prompts import encode_prompts, prompt_notes
 from cnet_app.diffusion.schedulers import create_scheduler, set_steps
-from cnet_app.diffusion.start import create_start, keep_known
+from cnet_app.diffusion.start import create_start, keep_known, mask_notes
 from cnet_app.errors import InputError, OutOfMemoryError, StudioError
 from cnet_app.requests import GenerationRequest
 from models.ip_adapter import IpAdapter, use_ip_adapter
@@ -78,6 +78,9 @@ def generate(
             raise InputError(
                 f"The request has {len(request.units)} control units, but {len(controlnets)} ControlNets came."
             )
+
+        for note in mask_notes(request):
+            on_note(note)
 
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
         networks = [module_of(controlnet) for controlnet in controlnets]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from models.loader import Base
 
 Picture = NDArray[np.uint8]
+SOFT, SOFT_SHARE = (15, 240), 0.01
+"""Greys of a soft mask, and how much of it has them at least: the border of a hard one is thinner."""
 
 
 def _as_it_is(latents: Tensor, step: int) -> Tensor:
@@ -111,6 +113,26 @@ def inpainted(request: GenerationRequest) -> NDArray[np.bool_]:
     if request.inpaint_mask is None:
         return np.ones((request.height, request.width), np.bool_)
     return white_pixels(request.inpaint_mask, request.width, request.height)
+
+
+def mask_notes(request: GenerationRequest) -> Iterator[str]:
+    """What is done with the masks where they do not say it themselves; InputError for one that covers nothing."""
+    for number, unit in enumerate(request.units, 1):
+        if unit.mask is not None and not load_image(unit.mask).any():
+            yield f"The mask of unit {number} is black everywhere: the unit steers nothing."
+    if request.inpaint_mask is None or request.initial_image is None:
+        return
+    share = inpainted(request).mean()
+    if share == 0:
+        raise InputError("inpaint_mask covers nothing: paint the part to change white, or leave inpaint_mask out.")
+    if share == 1:
+        yield "The mask covers everything: nothing of the initial picture stays."
+    mask, picture = load_image(request.inpaint_mask), load_image(request.initial_image)
+    if ((mask > SOFT[0]) & (mask < SOFT[1])).mean() > SOFT_SHARE:
+        yield "The mask is soft: what is brighter than half is made anew, the rest stays as it is."
+    if mask.shape != picture.shape:
+        sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (mask, picture)]
+        yield f"The mask is {sizes[0]} and the initial picture {sizes[1]}: it was brought to the picture's size."
 
 
 def keep_known(request: GenerationRequest, made: Picture) -> Picture:

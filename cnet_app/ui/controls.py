@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import gradio as gr
 
 from annotators.base import Image, Parameter
-from annotators.images import load_image
+from annotators.images import load_noted
 from cnet_app.errors import InputError
 
 Source = Literal["upload", "webcam", "clipboard"]
@@ -64,4 +65,7 @@ def read_photo(path: str | None, missing: str = "There is no photo yet; choose, 
 @lru_cache(maxsize=2)
 def _load(path: str) -> Image:
     # Uploads have the hash of their content in the path: the same path is the same picture.
-    return load_image(Path(path))
+    image, notes = load_noted(Path(path))
+    for note in notes:
+        gr.Info(html.escape(note))  # it names the file
+    return image

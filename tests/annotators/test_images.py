@@ -141,7 +141,9 @@ def test_arrays_from_elsewhere() -> None:
     assert from_array(np.zeros((9, 12), np.uint8)).shape == (9, 12, 3)
     assert from_array(np.zeros((9, 12, 1), np.uint8)).shape == (9, 12, 3)
     assert (from_array(np.full((9, 12, 4), (0, 0, 0, 9), np.uint8)) > 240).all()
-    for wrong in (np.zeros((9, 12, 2), np.uint8), np.zeros((9, 12, 3)), np.zeros(9, np.uint8)):
+    assert (from_array(np.full((9, 12, 2), (0, 9), np.uint8)) > 240).all()
+    assert (from_array(np.ones((9, 12), np.bool_)) == 255).all()
+    for wrong in (np.zeros((9, 12, 5), np.uint8), np.zeros((9, 12, 3)), np.zeros(9, np.uint8)):
         with pytest.raises(InputError, match="is an array of"):
             from_array(wrong)
 
