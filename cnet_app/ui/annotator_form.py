@@ -28,7 +28,7 @@ class AnnotatorForm:
     condition: Condition
     choice: gr.Dropdown
     note: gr.HTML
-    groups: dict[str, gr.Group]
+    groups: dict[str, gr.Row]
     fields: list[tuple[str, str, Any]]
     """Annotator id, parameter's name, component."""
 
@@ -47,7 +47,7 @@ class AnnotatorForm:
 
     def updates(self, chosen: str) -> list[Any]:
         """For the note and the groups, when the choice changes."""
-        return [note_html(chosen), *(gr.Group(visible=id == chosen) for id in self.groups)]
+        return [note_html(chosen), *(gr.Row(visible=id == chosen) for id in self.groups)]
 
     @property
     def default(self) -> str:
@@ -67,12 +67,12 @@ def build_annotator_form(row: Condition) -> AnnotatorForm:
     first = DRAWING if row.canvas else default_annotator(row.id)
     choice = gr.Dropdown(choices(row), value=first, label="Map made by", elem_id=f"{row.id}-annotator")
     note = gr.HTML(note_html(first), elem_classes="note", padding=False, elem_id=f"{row.id}-note")
-    groups: dict[str, gr.Group] = {}
+    groups: dict[str, gr.Row] = {}
     fields: list[tuple[str, str, Any]] = []
     for id in row.annotators:
         declared = parameters(annotator(id))
         if declared:
-            with gr.Group(visible=id == first) as groups[id], gr.Row():
+            with gr.Row(visible=id == first) as groups[id]:
                 fields += [
                     (id, name, parameter_input(name, p, elem_id=f"{row.id}-{id}-{name}", min_width=180))
                     for name, p in declared.items()

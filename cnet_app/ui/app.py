@@ -1,4 +1,4 @@
-"""The page: one loop over the conditions beside the one desk, then History; and how it is served."""
+"""The page: one loop over the conditions beside the one desk, then All maps and History; and how it is served."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ from cnet_app.ui.studio import Studio, defaults_of, first_defaults, title_of
 STYLE = Path(__file__).with_name("style.css")
 SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
 MONO_FONTS = ("ui-monospace", "Consolas", "monospace")
+SHOW_THE_OPEN_TAB = """() => requestAnimationFrame(() => {
+    const open = document.querySelector("#tabs > .tab-wrapper [role=tab][aria-selected=true]");
+    if (open) open.scrollIntoView({ block: "nearest", inline: "center" });
+})"""
+"""On a phone the tabs are one long line."""
 WAITING = "The base model is being chosen …"
 
 
@@ -35,24 +40,20 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
             gr.HTML("<h1>ControlNet Studio</h1>", elem_classes="title", min_width=200)
             base_line = gr.HTML(WAITING, elem_id="base", elem_classes="note", min_width=200)
         panel = Panel()
-        with gr.Tabs(elem_id="views"):
-            with gr.Tab("Create", id="create"), gr.Row(elem_classes="desk"):
-                with gr.Column(scale=6, min_width=320, elem_classes="inputs") as left:
+        with gr.Tabs(elem_id="views", overflow_behavior="wrap") as views:
+            with gr.Tab("Create", id="create", elem_id="create-tab"), gr.Row(elem_classes="desk"):
+                with gr.Column(min_width=320, elem_classes="sources") as sources:
                     pass
-                with gr.Column(scale=5, min_width=320, elem_classes="outputs"):
-                    desk = Desk(first_defaults(settings))
+                desk = Desk(first_defaults(settings))
             studio = Studio(settings, runner, panel, desk)
-            with left, gr.Tabs(elem_id="tabs"):
-                for row in CONDITIONS:
-                    build_condition_tab(studio, row)
+            with sources, gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
+                conditions = {row.id: build_condition_tab(studio, row) for row in CONDITIONS}
                 build_compose_tab(studio)
-                build_all_maps_tab(studio)
+            build_all_maps_tab(desk, conditions, views, tabs)
             build_history_tab(studio)
 
-        controlnets = {row.id: app_block(app, f"{row.id}-controlnet") for row in CONDITIONS}
-
         def list_models() -> list[Any]:
-            return [*panel.refreshed(), *(gr.Dropdown(choices=controlnet_choices(id)) for id in controlnets)]
+            return [*panel.refreshed(), gr.Dropdown(choices=controlnet_choices(CONDITIONS[0].id))]
 
         def fit_base(base: str) -> list[float]:
             return base_values(defaults_of(base or studio.base()[0]))
@@ -71,16 +72,12 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
 
         of_base = desk.form.of_base
         app.load(tell_base, None, [base_line, *of_base], concurrency_limit=None, **HIDDEN)
-        app.load(list_models, None, [*panel.choices, *controlnets.values()], queue=False, **HIDDEN)
+        app.load(list_models, None, [*panel.choices, desk.unit["controlnet"]], queue=False, **HIDDEN)
         panel.fields["base"].input(fit_base, panel.fields["base"], of_base, **HIDDEN)
         panel.connect(desk.form.fields, HIDDEN)
+        tabs.select(None, None, None, js=SHOW_THE_OPEN_TAB, **HIDDEN)
         panel.unload.click(unload, None, None, **HIDDEN)
     return app.queue(max_size=200, default_concurrency_limit=8, api_open=False)
-
-
-def app_block(app: gr.Blocks, elem_id: str) -> Any:
-    """The component of an id."""
-    return next(block for block in app.blocks.values() if block.elem_id == elem_id)
 
 
 def serve(settings: Settings, runner: Runner) -> None:

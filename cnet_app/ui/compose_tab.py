@@ -17,11 +17,10 @@ from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, choices, note_html
 from cnet_app.ui.controls import photo_input, read_photo
-from cnet_app.ui.desk import HIDDEN, Desk, build_go
+from cnet_app.ui.desk import FOLLOWING, HIDDEN, PRESS_GENERATE, Desk, build_order
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.examples import example_image
 from cnet_app.ui.generation_form import (
-    build_controlnet,
     build_strength,
     build_unit_controls,
     checked_size,
@@ -62,11 +61,11 @@ def build_compose_tab(studio: Studio) -> None:
             gr.HTML(f"<p>{HELP}</p>", elem_classes="lead", padding=False)
             example = gr.Button("Try the example", size="sm", scale=0, min_width=150, elem_id=f"{NAME}-example")
         units = [_build_unit_form(number, id) for number, id in enumerate(FIRST, 1)]
-        go = build_go(NAME)
+        go, remap = build_order(NAME, "go"), build_order(NAME, "remap")
     desk = studio.desk
-    desk.follow(tab, condition(FIRST[0]).example_prompt, one_map=False)
+    desk.follow(tab)
     for unit in units:
-        _connect_unit(unit, desk)
+        _connect_unit(unit, desk, [remap.click, tab.select])
 
     def request(common: dict[str, Any], *values: Any) -> GenerationRequest:
         size = len(units[0].components)
@@ -79,9 +78,10 @@ def build_compose_tab(studio: Studio) -> None:
         return desk.form.request(rest, common, given)
 
     filled = [component for unit in units[:EXAMPLE] for component in (unit.condition, unit.photo, unit.annotator)]
-    fill = example.click(_example, None, [*filled, desk.prompt], **HIDDEN)
+    filling = example.click(_example, None, [*filled, desk.prompt], **HIDDEN)
+    filling.success(None, None, None, js=PRESS_GENERATE, **HIDDEN)
     inputs = [*(component for unit in units for component in unit.components), *desk.form.components]
-    connect(studio, desk.output, [go.click, fill.success], inputs, request)
+    connect(studio, desk.output, [go.click], inputs, request)
 
 
 def _build_unit_form(number: int, id: str) -> UnitForm:
@@ -94,20 +94,20 @@ def _build_unit_form(number: int, id: str) -> UnitForm:
                 _choices(id), value=default_annotator(id), label="Map made by", elem_id=f"{name}-annotator", min_width=140
             )  # fmt: skip
         with gr.Row(equal_height=True, elem_classes="pair"):
-            with gr.Column(min_width=150):
-                photo = photo_input("Photo", elem_id=f"{name}-photo", height=200)
-            with gr.Column(min_width=150):
-                control_image = gr.Image(
-                    label="Map", format="png", interactive=False, buttons=[], height=200, elem_id=f"{name}-map"
-                )
+            photo = photo_input("Photo", elem_id=f"{name}-photo", height=200, min_width=120)
+            control_image = gr.Image(
+                label="Map", format="png", interactive=False, buttons=[], height=200, elem_id=f"{name}-map", min_width=120
+            )  # fmt: skip
         note = gr.HTML(note_html(default_annotator(id)), elem_classes="note", padding=False)
-        controls = build_strength(name) | build_controlnet(name, id)
+        controls = build_strength(name)
         with gr.Accordion("When, where and how it steers", open=False, elem_id=f"{name}-fine"):
-            controls |= build_unit_controls(name)
+            controls |= build_unit_controls(name, id)
     return UnitForm(kind, photo, annotator, controls, control_image, note)
 
 
-def _connect_unit(unit: UnitForm, desk: Desk) -> None:
+def _connect_unit(unit: UnitForm, desk: Desk, remap: list[Any]) -> None:
+    """`remap` are the events after which the map may need another size."""
+
     def other_condition(id: str) -> Any:
         return gr.Dropdown(_choices(id), value=default_annotator(id)), gr.Dropdown(controlnet_choices(id), value="")
 
@@ -125,11 +125,9 @@ def _connect_unit(unit: UnitForm, desk: Desk) -> None:
 
     changed = [unit.annotator, unit.controls["controlnet"]]
     unit.condition.input(other_condition, unit.condition, changed, queue=False, **HIDDEN)
-    inputs = [unit.condition, unit.photo, unit.annotator, *desk.size]
-    gr.on(
-        [component.change for component in inputs], show_map, inputs, [unit.control_image, unit.note],
-        trigger_mode="always_last", concurrency_id="annotate", concurrency_limit=1, **HIDDEN,
-    )  # fmt: skip
+    source = [unit.condition, unit.photo, unit.annotator]
+    triggers = [*(component.change for component in source), *remap]
+    gr.on(triggers, show_map, [*source, *desk.size], [unit.control_image, unit.note], **FOLLOWING)
 
 
 def _choices(id: str) -> list[tuple[str, str]]:

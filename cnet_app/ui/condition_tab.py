@@ -3,66 +3,61 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
 
 from annotators.base import Image
-from annotators.control_map import ControlMap
+from annotators.control_map import ControlMap, DataAnnotator, MapData
 from annotators.images import load_image
 from annotators.recognise import Mend
+from annotators.registry import annotator
 from cnet_app.annotate import annotate, build_unit
 from cnet_app.conditions import Condition
 from cnet_app.requests import GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, AnnotatorForm, build_annotator_form
 from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
 from cnet_app.ui.controls import photo_input, read_photo
-from cnet_app.ui.desk import HIDDEN, build_go
+from cnet_app.ui.desk import FOLLOWING, HIDDEN, PRESS_GENERATE, build_order
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.examples import example_image
-from cnet_app.ui.generation_form import build_controlnet, checked_size, unit_options
+from cnet_app.ui.generation_form import checked_size, unit_options
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Studio, connect
 from models.catalog import TITLES
 
-FOLLOWING: dict[str, Any] = HIDDEN | {
-    "trigger_mode": "always_last",
-    "concurrency_id": "annotate",
-    "concurrency_limit": 1,
-}
-"""What follows every change, however quick they come: the last one counts."""
 AS_IT_IS = "as_it_is"
 """The mend that is a choice: no annotator."""
 
 
 class ConditionTab:
-    """Components of one tab and what joins them. Everything is built in `__init__`, inside the open gr.Tab."""
+    """Components of one tab and what joins them. Everything is built in `__init__`, inside the open gr.Tab `tab`."""
 
-    def __init__(self, studio: Studio, row: Condition) -> None:
-        self._studio, self._row = studio, row
+    def __init__(self, studio: Studio, row: Condition, tab: gr.Tab) -> None:
+        self._studio, self._row, self._tab = studio, row, tab
         with gr.Row(equal_height=True, elem_classes="lead-row"):
             gr.HTML(f"<p>{row.help}{_needs(row)}</p>", elem_classes="lead", padding=False)
             example = gr.Button("Try the example", size="sm", scale=0, min_width=150, elem_id=f"{row.id}-example")
         self.canvas, self.drawn = build_canvas(f"{row.id}-canvas") if row.canvas else (None, None)
         with gr.Row(equal_height=True, elem_classes="pair"):
-            with gr.Column(min_width=150):
-                self.photo = photo_input("Photo", elem_id=f"{row.id}-photo", height=300)
-            with gr.Column(min_width=150):
-                self.control_image = gr.Image(
-                    label="Map", format="png", interactive=False, buttons=["download", "fullscreen"],
-                    height=300, elem_id=f"{row.id}-map",
-                )  # fmt: skip
+            self.photo = photo_input("Photo", elem_id=f"{row.id}-photo", height=300, min_width=150)
+            self.control_image = gr.Image(
+                label="Map", format="png", interactive=False, buttons=["download", "fullscreen"],
+                height=300, min_width=150, elem_id=f"{row.id}-map",
+            )  # fmt: skip
         self.map_note = gr.HTML("", elem_id=f"{row.id}-map-note", elem_classes="note", padding=False)
         self.mends = gr.CheckboxGroup([], show_label=False, container=False, visible=False, elem_id=f"{row.id}-mends")
-        self.data = gr.DownloadButton(
-            "What was found, as JSON", size="sm", visible=False, elem_id=f"{row.id}-data"
-        )  # fmt: skip
-        self.annotator: AnnotatorForm = build_annotator_form(row)
-        self.unit = studio.desk.unit | build_controlnet(row.id, row.id)
-        self.go = build_go(row.id)
+        finds = any(issubclass(annotator(id), DataAnnotator) for id in row.annotators)
+        self.data = (
+            gr.DownloadButton("What was found, as JSON", size="sm", visible=False, elem_id=f"{row.id}-data")
+            if finds
+            else None
+        )
+        with gr.Column(elem_classes="making"):
+            self.annotator: AnnotatorForm = build_annotator_form(row)
+        self.go, self.remap = build_order(row.id, "go"), build_order(row.id, "remap")
         self._connect(example)
 
     @property
@@ -72,34 +67,33 @@ class ConditionTab:
 
     def _connect(self, example: gr.Button) -> None:
         desk, choice = self._studio.desk, self.annotator.choice
-        map_inputs = [*self._sources, *desk.size]
         quiet = (self.canvas, self.mends)
-        triggers = [component.change for component in map_inputs if component not in quiet] + [self.mends.input]
-        shown = [self.control_image, self.map_note, self.mends, self.data]
-        gr.on(triggers, self._show_map, map_inputs, shown, **FOLLOWING)
+        triggers = [component.change for component in self._sources if component not in quiet]
+        triggers += [self.mends.input, self.remap.click, self._tab.select]
+        shown = [self.control_image, self.map_note, self.mends, *([self.data] if self.data else [])]
+        gr.on(triggers, self._show_map, [*self._sources, *desk.size], shown, **FOLLOWING)
         self.mends.input(_choose_own_map, [self.mends, choice], choice, queue=False, **HIDDEN)
         if self.canvas and self.drawn:
             self.photo.upload(lambda: self.annotator.default, None, choice, queue=False, **HIDDEN)
             self.drawn.click(self._show_drawing, [self.canvas, choice, *desk.size], [*shown, choice], **FOLLOWING)
-        fill = example.click(self._example, None, [self.photo, choice, desk.prompt], **HIDDEN)
-        connect(
-            self._studio, desk.output, [self.go.click, fill.success],
-            [*self._sources, *self.unit.values(), *desk.form.components], self._request,
-        )  # fmt: skip
+        filling = example.click(self._example, None, [self.photo, choice, desk.prompt], **HIDDEN)
+        filling.success(None, None, None, js=PRESS_GENERATE, **HIDDEN)
+        inputs = [*self._sources, *desk.unit.values(), *desk.form.components]
+        connect(self._studio, desk.output, [self.go.click], inputs, self._request)
 
     def _example(self) -> tuple[Image, str, str]:
         return example_image(self._row), self.annotator.default, self._row.example_prompt
 
     def _request(self, common: dict[str, Any], *values: Any) -> GenerationRequest:
-        count, form = len(self._sources), self._studio.desk.form
-        source, unit, rest = values[:count], values[count : count + len(self.unit)], values[count + len(self.unit) :]
+        count, form, controls = len(self._sources), self._studio.desk.form, self._studio.desk.unit
+        source, unit, rest = values[:count], values[count : count + len(controls)], values[count + len(controls) :]
         settings = dict(zip(form.fields, rest, strict=True))
         made, _ = self._annotate(source, settings["width"], settings["height"], common.get("initial_image"))
-        return form.request(rest, common, [build_unit(self._row.id, made, **unit_options(self.unit, unit))])
+        return form.request(rest, common, [build_unit(self._row.id, made, **unit_options(controls, unit))])
 
     def _show_map(self, *values: Any) -> Iterator[tuple[Any, ...]]:
         *source, width, height = values
-        nothing = gr.CheckboxGroup(choices=[], value=[], visible=False), gr.DownloadButton(visible=False)
+        nothing = gr.CheckboxGroup(choices=[], value=[], visible=False), *self._download(None)
         if not self._has_picture(source):  # an empty form is no mistake
             yield None, "", *nothing
             return
@@ -110,7 +104,7 @@ class ConditionTab:
             choices = gr.CheckboxGroup(
                 choices=[(mend.title, mend.id) for mend in offered], value=asked, visible=bool(offered)
             )
-            yield made.pixels, " ".join(made.warnings), choices, _download(self._row.id, made)
+            yield made.pixels, " ".join(made.warnings), choices, *self._download(made.data)
             return
         yield None, error_html(fault), *nothing
         raise toast(fault)
@@ -120,6 +114,16 @@ class ConditionTab:
         blank = [None] * (len(self.annotator.components) - 1)
         for shown in self._show_map(None, drawing, [], DRAWING, *blank, width, height):
             yield *shown, gr.skip() if chosen == DRAWING else DRAWING
+
+    def _download(self, data: MapData | None) -> list[Any]:
+        """For the button that hands out people or classes as a file, where the tab has one."""
+        if self.data is None:
+            return []
+        if data is None:
+            return [gr.DownloadButton(visible=False)]
+        content = json.dumps(data.to_json()).encode()
+        path = save_bytes_to_cache(content, f"{self._row.id}.json", self.data.GRADIO_CACHE)
+        return [gr.DownloadButton(value=path, visible=True)]
 
     def _has_picture(self, source: Sequence[Any]) -> bool:
         photo, *rest = source
@@ -132,30 +136,21 @@ class ConditionTab:
         photo, *rest = source
         drawing = rest.pop(0) if self.canvas else None
         asked, *rest = rest
-        annotator, parameters = self.annotator.read(rest)
+        chosen, parameters = self.annotator.read(rest)
         if self._row.masked and started:
             image = load_image(started)
         else:
             image = read_drawing(drawing) if rest[0] == DRAWING else read_photo(photo)
         size = checked_size(width, height)
-        made = annotate(self._row.id, annotator, image, parameters or None, *size)
+        made = annotate(self._row.id, chosen, image, parameters or None, *size)
         # What was asked of another picture before does not touch this one.
         mends = [mend.id for mend in made.mends if mend.id in (asked or ()) and mend.id != AS_IT_IS]
-        return (annotate(self._row.id, annotator, image, None, *size, mends=mends) if mends else made), made.mends
+        return (annotate(self._row.id, chosen, image, None, *size, mends=mends) if mends else made), made.mends
 
 
 def _choose_own_map(asked: list[str], chosen: str) -> Any:
     """A map that was taken for a photo: no annotator is what mends it."""
     return OWN_MAP if AS_IT_IS in asked and chosen != OWN_MAP else gr.skip()
-
-
-def _download(name: str, made: ControlMap) -> Any:
-    """A button with the people or classes of a map as a file, where it was drawn from such."""
-    if made.data is None:
-        return gr.DownloadButton(visible=False)
-    path = Path(tempfile.mkdtemp(prefix="controlnet-studio-")) / f"{name}.json"
-    path.write_text(json.dumps(made.data.to_json()), encoding="utf-8")
-    return gr.DownloadButton(value=str(path), visible=True)
 
 
 def _needs(row: Condition) -> str:
@@ -168,8 +163,8 @@ def _needs(row: Condition) -> str:
 def build_condition_tab(studio: Studio, row: Condition) -> ConditionTab:
     """A tab of the open gr.Tabs."""
     with gr.Tab(row.title, id=row.id, elem_id=f"{row.id}-tab") as tab:
-        built = ConditionTab(studio, row)
-    studio.desk.follow(tab, row.example_prompt)
+        built = ConditionTab(studio, row, tab)
+    studio.desk.follow(tab, row)
     if built.canvas:
         tab.select(None, None, None, js=when_opened(f"{row.id}-canvas"))
     return built

@@ -2,55 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
+from cnet_app.conditions import CONDITIONS, Condition
 from cnet_app.ui.generation_form import (
     GenerationForm,
     build_prompt,
+    build_repeats,
     build_settings,
     build_strength,
     build_unit_controls,
+    controlnet_choices,
 )
 from cnet_app.ui.output import Output, build_buttons, build_output
 from models.catalog import Defaults
 
 NAME = "create"
-GO = "go"
-PRESS_THE_OPEN_TAB = f"""() => {{
-    const buttons = [...document.querySelectorAll(".{GO}")];
-    buttons.find((button) => button.closest("[role=tabpanel]").offsetParent)?.click();
-}}"""
-"""Each tab has a button of its own that nobody sees: so only the open tab's values are sent."""
 HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+FOLLOWING: dict[str, Any] = HIDDEN | {
+    "trigger_mode": "always_last",
+    "concurrency_id": "annotate",
+    "concurrency_limit": 1,
+}
+"""What follows every change, however quick they come: the last one counts."""
+Order = Literal["go", "remap"]
+PRESS_THE_OPEN_TAB = """() => {
+    const open = document.querySelector("#tabs > .tab-wrapper [role=tab][aria-selected=true]");
+    if (open) document.getElementById(`${open.dataset.tabId}-ORDER`)?.click();
+}"""
+"""Each tab has buttons of its own that nobody sees: so only the open tab's values are sent."""
+PRESS_GENERATE = f'() => document.getElementById("{NAME}-generate").click()'
+"""While a job runs the button cannot be pressed, and this does nothing."""
 
 
 class Desk:
-    """Components, built inside the open gr.Column."""
+    """Components: two columns of the open gr.Row, beside and below the tabs."""
 
     def __init__(self, defaults: Defaults) -> None:
-        prompt = build_prompt(NAME, "What the picture shows")
-        with gr.Group() as strength:
-            self.unit = build_strength(NAME)
-        self.output: Output = build_output(NAME, build_buttons(NAME))
-        settings = build_settings(NAME, defaults)
-        with gr.Accordion("When, where and how the map steers", open=False, elem_id=f"{NAME}-fine") as fine:
-            self.unit |= build_unit_controls(NAME)
-        self.form = GenerationForm(prompt | settings)
-        self._of_one_map = [strength, fine]
-        for start in (self.output.generate.click, self.prompt.submit):
-            start(None, None, None, js=PRESS_THE_OPEN_TAB, **HIDDEN)
+        first = CONDITIONS[0]
+        with gr.Column(min_width=320, elem_classes="outputs"):
+            fields = build_prompt(NAME, _words(first)) | build_repeats(NAME)
+            self.output: Output = build_output(NAME, build_buttons(NAME))
+        with gr.Column(min_width=320, elem_classes="steering"):
+            with gr.Column() as self._of_one_map:
+                self.unit = build_strength(NAME)
+                with gr.Accordion("When, where and how the map steers", open=False, elem_id=f"{NAME}-fine"):
+                    self.unit |= build_unit_controls(NAME, first.id)
+            self.form = GenerationForm(fields | build_settings(NAME, defaults))
+        self.output.generate.click(None, None, None, js=press("go"), **HIDDEN)
+        self.prompt.submit(None, None, None, js=PRESS_GENERATE, **HIDDEN)
+        gr.on([side.change for side in self.size], None, None, None, js=press("remap"), **HIDDEN)
 
-    def follow(self, tab: gr.Tab, example: str, one_map: bool = True) -> None:
-        """The prompt's grey words are those of the open tab; the map's own settings are seen where there is one map."""
+    def follow(self, tab: gr.Tab, row: Condition | None = None) -> None:
+        """The open tab's condition, None for Compose, says what the prompt suggests and which networks read its map."""
+        controlnet = self.unit["controlnet"]
 
-        def show() -> list[Any]:
-            seen = [gr.Group(visible=one_map), gr.Accordion(visible=one_map)]
-            words = f"For example: {example}" if example else "What the picture shows"
-            return [gr.Textbox(placeholder=words), *seen]
+        def opened() -> tuple[Any, Any, Any]:
+            networks = gr.Dropdown(controlnet_choices(row.id), value="") if row else gr.skip()
+            return gr.Textbox(placeholder=_words(row)), networks, gr.Column(visible=row is not None)
 
-        tab.select(show, None, [self.prompt, *self._of_one_map], queue=False, **HIDDEN)
+        tab.select(opened, None, [self.prompt, controlnet, self._of_one_map], queue=False, **HIDDEN)
 
     @property
     def prompt(self) -> gr.Textbox:
@@ -62,6 +75,16 @@ class Desk:
         return [self.form.fields["width"], self.form.fields["height"]]
 
 
-def build_go(name: str) -> gr.Button:
-    """What Generate presses while this tab is open."""
-    return gr.Button(visible="hidden", elem_id=f"{name}-go", elem_classes=GO)
+def _words(row: Condition | None) -> str:
+    """The grey ones in an empty prompt."""
+    return f"For example: {row.example_prompt}" if row else "What the picture shows"
+
+
+def press(order: Order) -> str:
+    """JavaScript: the open tab's button of this name is pressed."""
+    return PRESS_THE_OPEN_TAB.replace("ORDER", order)
+
+
+def build_order(tab: str, order: Order) -> gr.Button:
+    """What is pressed while this tab is open: by Generate, or where its map needs another size."""
+    return gr.Button(visible="hidden", elem_id=f"{tab}-{order}")

@@ -75,11 +75,11 @@ def checked_size(width: Any, height: Any) -> tuple[int, int]:
 
 
 def build_prompt(name: str, placeholder: str) -> dict[str, Any]:
-    """The prompt, above the Generate button."""
+    """The prompt: one line that grows, so that Enter sends it."""
     prompt = gr.Textbox(
         "",
         label="Prompt",
-        lines=2,
+        lines=1,
         max_lines=6,
         placeholder=placeholder,
         max_length=MAX_PROMPT,
@@ -88,18 +88,25 @@ def build_prompt(name: str, placeholder: str) -> dict[str, Any]:
     return {"prompt": prompt}
 
 
+def build_repeats(name: str) -> dict[str, Any]:
+    """How many pictures, and from which seed on, in one line."""
+    fields: dict[str, Any] = {}
+    with gr.Row(elem_classes="repeats"):
+        for field in ("num_images", "seed"):
+            limit = REQUEST_LIMITS[field]
+            fields[field] = parameter_input(field, limit, elem_id=f"{name}-{field}", info=None, min_width=110)
+        dice = gr.Button("Random seed", size="sm", scale=0, min_width=80, elem_id=f"{name}-random-seed")
+    dice.click(None, None, fields["seed"], js=RANDOM_SEED)
+    return fields
+
+
 def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
-    """All but the prompt; the rare ones in a folded section."""
+    """The rest, folded away."""
     fields: dict[str, Any] = {}
 
     def add(field: str, **options: Any) -> None:
         fields[field] = parameter_input(field, REQUEST_LIMITS[field], elem_id=f"{name}-{field}", **options)
 
-    with gr.Row(equal_height=True):
-        add("num_images", min_width=160)
-        with gr.Column(min_width=160, elem_classes="seed"):
-            add("seed")
-            dice = gr.Button("Random seed", size="sm", elem_id=f"{name}-random-seed")
     with gr.Accordion("Size, steps, guidance", open=False, elem_id=f"{name}-more"):
         with gr.Row():
             add("width", value=defaults.size, min_width=160)
@@ -133,7 +140,6 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
             max_length=MAX_PROMPT,
             elem_id=f"{name}-negative_prompt",
         )
-    dice.click(None, None, fields["seed"], js=RANDOM_SEED)
     return fields
 
 
@@ -142,8 +148,8 @@ def build_strength(name: str) -> dict[str, Any]:
     return {"conditioning_scale": _unit_number(name, "conditioning_scale")}
 
 
-def build_unit_controls(name: str) -> dict[str, Any]:
-    """Range, mode, curve, weights and mask of one control unit, by the name of the unit's field."""
+def build_unit_controls(name: str, condition_id: str) -> dict[str, Any]:
+    """Range, mode, network, curve, weights and mask of one control unit, by the name of the unit's field."""
     fields: dict[str, Any] = {}
     with gr.Row():
         for field in ("control_guidance_start", "control_guidance_end"):
@@ -155,6 +161,13 @@ def build_unit_controls(name: str) -> dict[str, Any]:
         info="How map and prompt share the say; guess mode sets it for all units.",
         elem_id=f"{name}-control_mode",
     )
+    fields["controlnet"] = gr.Dropdown(
+        controlnet_choices(condition_id),
+        value="",
+        label="ControlNet",
+        info="Or a T2I-Adapter; files in models/controlnets are listed when the page is loaded.",
+        elem_id=f"{name}-controlnet",
+    )
     for field, (label, info, _) in TEXTS.items():
         fields[field] = gr.Textbox("", label=label, info=info, max_length=MAX_NAME, elem_id=f"{name}-{field}")
     with gr.Row():
@@ -163,19 +176,6 @@ def build_unit_controls(name: str) -> dict[str, Any]:
         )
         fields["mask_feather"] = _unit_number(name, "mask_feather")
     return fields
-
-
-def build_controlnet(name: str, condition_id: str) -> dict[str, Any]:
-    """Which network reads a condition's map."""
-    return {
-        "controlnet": gr.Dropdown(
-            controlnet_choices(condition_id),
-            value="",
-            label="ControlNet",
-            info="Or a T2I-Adapter; files in models/controlnets are listed when the page is loaded.",
-            elem_id=f"{name}-controlnet",
-        )
-    }
 
 
 def _unit_number(name: str, field: str) -> Any:

@@ -34,15 +34,15 @@ EDITABLE = ("prompt", "seed", "num_images")
 def build_history_tab(studio: Studio) -> None:
     """A tab of the open gr.Tabs. Where others can reach the app, nobody sees what others made."""
     open_to_all = studio.settings.is_local
-    with gr.Tab("History", id=NAME, elem_id=f"{NAME}-tab") as tab, gr.Row(elem_classes="desk"):
-        with gr.Column(scale=6, min_width=320, elem_classes="inputs"):
+    with gr.Tab("History", id=NAME, elem_id=f"{NAME}-tab") as tab, gr.Row():
+        with gr.Column(scale=6, min_width=320):
             picture = photo_input("A picture made here", ["upload"], elem_id=f"{NAME}-picture", height=240)
             jobs = gr.Dropdown([], label="Jobs", info="The newest first.", visible=open_to_all, elem_id=f"{NAME}-jobs")
             made = gr.Gallery(
                 label="Made before", columns=4, height=320, object_fit="cover", allow_preview=False, interactive=False,
                 buttons=[], visible=open_to_all, elem_id=f"{NAME}-made",
             )  # fmt: skip
-        with gr.Column(scale=5, min_width=320, elem_classes="outputs"):
+        with gr.Column(scale=5, min_width=320):
             recipe_text = gr.HTML(HINT, elem_id=f"{NAME}-recipe", elem_classes="note", padding=False)
             prompt = gr.Textbox(label="Prompt", lines=2, max_length=MAX_PROMPT, elem_id=f"{NAME}-prompt")
             with gr.Row():

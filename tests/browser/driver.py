@@ -29,13 +29,9 @@ class StudioPage:
         expect(self.at("base")).to_contain_text("because", timeout=LONG)
 
     def open_tab(self, title: str) -> None:
-        tab = self.page.get_by_role("tab", name=title, exact=True)
-        if title != "History" and not self.at("tabs").is_visible():
+        if title not in ("All maps", "History") and not self.at("create-tab").is_visible():
             self.page.get_by_role("tab", name="Create", exact=True).click()
-        if not tab.is_visible():
-            self.page.locator("#tabs .overflow-menu > button").first.click()
-            tab = self.page.locator("#tabs .overflow-dropdown").get_by_role("button", name=title, exact=True)
-        tab.click()
+        self.page.get_by_role("tab", name=title, exact=True).click()
 
     def upload(self, elem_id: str, path: Path) -> None:
         self.at(elem_id).locator("input[type=file]").set_input_files(str(path))
@@ -68,6 +64,10 @@ class StudioPage:
     def wait_map(self, elem_id: str) -> None:
         expect(self.at(elem_id).locator("img")).to_be_visible()
 
+    def wait_map_width(self, elem_id: str, width: int) -> None:
+        """Until the map has so many px."""
+        expect(self.at(elem_id).locator("img")).to_have_js_property("naturalWidth", width)
+
     def unfold(self, name: str = CREATE) -> None:
         """The settings that are folded away."""
         if not self.at(f"{name}-width").is_visible():
@@ -87,8 +87,12 @@ class StudioPage:
                 return
         raise AssertionError(f"{elem_id} did not take {value}")
 
-    def fill_prompt(self, text: str, name: str = CREATE) -> None:
-        self.at(f"{name}-prompt").locator("textarea").fill(text)
+    @property
+    def prompt(self) -> Locator:
+        return self.at(f"{CREATE}-prompt").locator("textarea")
+
+    def fill_prompt(self, text: str) -> None:
+        self.prompt.fill(text)
 
     def generate(self, name: str = CREATE) -> None:
         self.at(f"{name}-generate").click()

@@ -102,6 +102,42 @@ def test_what_a_painted_mask_leaves_out_stays_as_it_was(studio: StudioPage, phot
         assert (picture[new] != load_image(photo)[new]).any()
 
 
+def test_what_is_asked_stays_while_tabs_change_and_the_open_one_is_made(
+    studio: StudioPage, photo: Path, output_dir: Path
+) -> None:
+    studio.upload("canny-photo", photo)
+    studio.wait_map("canny-map")
+    studio.fill_number("create-conditioning_scale", 2)
+    shorten(studio)
+    studio.open_tab("Soft edge")
+    expect(studio.prompt).to_have_attribute("placeholder", "For example: a poster in dusk colours")
+    studio.choose("softedge-annotator", "Soft edge (no weights)")
+    studio.upload("softedge-photo", photo)
+    studio.wait_map("softedge-map")
+    studio.fill_number("create-width", 128)
+    studio.wait_map_width("softedge-map", 128)
+    studio.fill_prompt("one for both")
+    studio.prompt.press("Enter")
+    studio.wait_status("done")
+    request = read_request(newest(output_dir))
+    assert [unit.condition for unit in request.units] == ["softedge"]
+    assert (request.prompt, request.width, request.units[0].conditioning_scale) == ("one for both", 128, 2)
+    studio.open_tab("Canny")
+    studio.wait_map_width("canny-map", 128)
+    expect(studio.pictures()).to_have_count(1)
+    expect(studio.prompt).to_have_value("one for both")
+    shorten(studio, steps=150)
+    studio.generate()
+    studio.wait_text("step ")
+    studio.prompt.press("Enter")  # starts no second one beside it
+    studio.cancel()
+    studio.wait_status("cancelled")
+    shorten(studio)
+    studio.generate()
+    studio.wait_status("done")
+    assert [unit.condition for unit in read_request(newest(output_dir)).units] == ["canny"]
+
+
 def test_compose_joins_maps(studio: StudioPage, output_dir: Path, tmp_path: Path) -> None:
     ramp = np.tile(np.linspace(1.0, 2.0, 256, dtype=np.float32)[:, None], (1, 256))
     Image.fromarray(encode_depth(ramp)).save(tmp_path / "depth.png")
@@ -172,11 +208,13 @@ def test_the_page_fits_a_phone(browser: Browser, url: str, photo: Path) -> None:
         studio.generate()
         studio.wait_status("done")
         assert studio.page.evaluate("document.documentElement.scrollWidth") <= 390
-        height = studio.at("create-generate").bounding_box()
-        assert height
-        assert height["height"] >= 44
         studio.open_tab("Compose")
-        expect(studio.at("create-generate")).to_be_visible()
+        expect(studio.at("compose-1-photo")).to_be_visible()
+        button = studio.at("create-generate").bounding_box()
+        assert button and button["height"] >= 44
+        assert 0 <= button["y"] <= 844 - button["height"]  # at hand wherever the page is scrolled to
+        studio.open_tab("All maps")
+        expect(studio.at("all-make")).to_be_visible()
         assert studio.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -225,8 +263,10 @@ def test_all_maps_of_a_photo(studio: StudioPage, photo: Path) -> None:
     studio.upload("all-photo", photo)
     studio.at("all-make").click()
     expect(studio.at("all-maps").locator("button.thumbnail-item")).to_have_count(len(CONDITIONS), timeout=LONG)
-    studio.generate()
-    expect(studio.page.get_by_text("Here maps are made, not pictures")).to_be_visible()
+    studio.at("all-maps").locator("button.thumbnail-item").nth(1).click()
+    studio.wait_map("softedge-map")
+    expect(studio.prompt).to_have_attribute("placeholder", "For example: a poster in dusk colours")
+    expect(studio.page.get_by_role("tab", name="History", exact=True)).to_have_count(1)
 
 
 def test_the_history_makes_a_picture_again(studio: StudioPage, photo: Path, output_dir: Path) -> None:

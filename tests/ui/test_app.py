@@ -53,8 +53,39 @@ def test_no_endpoint_is_offered_to_strangers(built: gr.Blocks) -> None:
 
 def test_the_page_is_not_too_heavy_for_a_slow_machine(built: gr.Blocks) -> None:
     config = built.get_config_file()
-    assert len(config["components"]) < 700
-    assert len(json.dumps(config, default=str)) < 1_000_000
+    assert len(config["components"]) < 620
+    assert len(json.dumps(config, default=str)) < 800_000
+
+
+def test_only_what_the_open_tab_shows_is_sent(built: gr.Blocks) -> None:
+    for row in CONDITIONS:
+        go = find(built, f"{row.id}-go")
+        (fn,) = [fn for fn in built.fns.values() if (go._id, "click") in fn.targets]
+        sent = {component.elem_id for component in fn.inputs if component.elem_id}  # pyright: ignore[reportAttributeAccessIssue]
+        others = tuple(f"{id}-" for id in (*(row.id for row in CONDITIONS), "compose") if id != row.id)
+        assert {f"{row.id}-photo", "create-prompt", "create-width", "create-controlnet"} < sent
+        assert not [id for id in sent if id.startswith(others) and not id.startswith(f"{row.id}-")]
+
+
+def test_what_acts_for_the_open_tab_sends_nothing(built: gr.Blocks) -> None:
+    for id, event in (("generate", "click"), ("prompt", "submit"), ("width", "change"), ("height", "change")):
+        block = find(built, f"create-{id}")
+        (fn,) = [fn for fn in built.fns.values() if (block._id, event) in fn.targets]
+        assert fn.js and not fn.fn and not fn.inputs
+
+
+def test_an_opened_tab_suggests_its_example_and_offers_its_networks(built: gr.Blocks) -> None:
+    def opened(id: str) -> tuple[Any, Any, Any]:
+        tab = find(built, f"{id}-tab")
+        (fn,) = [fn.fn for fn in built.fns.values() if (tab._id, "select") in fn.targets and fn.name == "opened"]
+        return fn()  # pyright: ignore[reportOptionalCall]
+
+    for row in CONDITIONS:
+        prompt, controlnet, of_one_map = opened(row.id)
+        assert prompt.placeholder == f"For example: {row.example_prompt}"
+        assert (controlnet.value, controlnet.choices[0]) == ("", ("The condition's own", ""))
+        assert of_one_map.visible
+    assert not opened("compose")[2].visible
 
 
 def test_the_theme_fetches_nothing() -> None:
