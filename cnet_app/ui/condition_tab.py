@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,6 +13,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from annotators.base import Image
 from annotators.control_map import ControlMap, DataAnnotator, MapData
 from annotators.images import load_image
+from annotators.poses import load_pose
 from annotators.recognise import Mend
 from annotators.registry import annotator
 from cnet_app.annotate import annotate, build_unit
@@ -55,6 +57,11 @@ class ConditionTab:
             if finds
             else None
         )
+        self.people = (
+            gr.UploadButton("People from OpenPose's JSON", size="sm", file_types=[".json"], elem_id=f"{row.id}-people")
+            if row.kind.id == "pose"
+            else None
+        )
         with gr.Column(elem_classes="making"):
             self.annotator: AnnotatorForm = build_annotator_form(row)
         self.go, self.remap = build_order(row.id, "go"), build_order(row.id, "remap")
@@ -73,6 +80,8 @@ class ConditionTab:
         shown = [self.control_image, self.map_note, self.mends, *([self.data] if self.data else [])]
         gr.on(triggers, self._show_map, [*self._sources, *desk.size], shown, **FOLLOWING)
         self.mends.input(_choose_own_map, [self.mends, choice], choice, queue=False, **HIDDEN)
+        if self.people:
+            self.people.upload(self._draw_people, [self.people, *desk.size], [self.photo, choice], **HIDDEN)
         if self.canvas and self.drawn:
             self.photo.upload(lambda: self.annotator.default, None, choice, queue=False, **HIDDEN)
             self.drawn.click(self._show_drawing, [self.canvas, choice, *desk.size], [*shown, choice], **FOLLOWING)
@@ -114,6 +123,15 @@ class ConditionTab:
         blank = [None] * (len(self.annotator.components) - 1)
         for shown in self._show_map(None, drawing, [], DRAWING, *blank, width, height):
             yield *shown, gr.skip() if chosen == DRAWING else DRAWING
+
+    def _draw_people(self, path: str, width: int, height: int) -> tuple[Image, str]:
+        """People out of a file become a map of one's own."""
+        drawn, fault = attempt(
+            lambda: annotate(self._row.id, None, load_pose(Path(path)), None, *checked_size(width, height)).pixels
+        )
+        if drawn is None:
+            raise toast(fault)
+        return drawn, OWN_MAP
 
     def _download(self, data: MapData | None) -> list[Any]:
         """For the button that hands out people or classes as a file, where the tab has one."""

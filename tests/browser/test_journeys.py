@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from annotators.images import load_image
 from annotators.maps import encode_depth
+from annotators.poses import Pose
 from cnet_app.recipe import read_request
 from tests.browser.conftest import visit
 from tests.browser.driver import LONG, REAL, StudioPage
@@ -254,6 +256,23 @@ def test_a_map_with_dark_lines_is_mended_by_one_click(
     studio.clear_photo("canny-photo")
     studio.upload("canny-photo", photo)  # another picture is not mended unasked
     expect(studio.at("canny-map-note")).not_to_contain_text("inverted")
+
+
+def test_people_come_out_of_a_file_and_go_into_one(studio: StudioPage, output_dir: Path, tmp_path: Path) -> None:
+    points = [value for joint in range(18) for value in (60 + 8 * joint, 40 + 9 * joint, 1)]
+    pose = {"people": [{"pose_keypoints_2d": points}], "canvas_width": 256, "canvas_height": 256}
+    (tmp_path / "people.json").write_text(json.dumps(pose))
+    studio.open_tab("OpenPose")
+    with studio.page.expect_file_chooser() as chosen:
+        studio.at("openpose-people").click()
+    chosen.value.set_files(tmp_path / "people.json")
+    studio.wait_map("openpose-map")
+    shorten(studio)
+    studio.generate()
+    studio.wait_status("done")
+    unit = read_request(newest(output_dir)).units[0]
+    assert (unit.condition, unit.annotator) == ("openpose", None)
+    assert np.array_equal(unit.pixels, Pose.from_json(pose).draw())
 
 
 def test_all_maps_of_a_photo(studio: StudioPage, photo: Path) -> None:
