@@ -25,10 +25,10 @@ from cnet_app.ui.studio import Studio, defaults_of, first_defaults, title_of
 STYLE = Path(__file__).with_name("style.css")
 SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
 MONO_FONTS = ("ui-monospace", "Consolas", "monospace")
-SHOW_THE_OPEN_TAB = """() => requestAnimationFrame(() => {
+SHOW_THE_OPEN_TAB = """() => setTimeout(() => {
     const open = document.querySelector("#tabs > .tab-wrapper [role=tab][aria-selected=true]");
     if (open) open.scrollIntoView({ block: "nearest", inline: "center" });
-})"""
+}, 300)"""
 """On a phone the tabs are one long line."""
 WAITING = "The base model is being chosen …"
 

@@ -109,11 +109,10 @@ def build_settings(name: str, defaults: Defaults) -> dict[str, Any]:
 
     with gr.Accordion("Size, steps, guidance", open=False, elem_id=f"{name}-more"):
         with gr.Row():
-            add("width", value=defaults.size, min_width=160)
-            add("height", value=defaults.size, min_width=160)
-        with gr.Row():
-            add("num_inference_steps", value=defaults.num_inference_steps, min_width=160)
-            add("guidance_scale", value=defaults.guidance_scale, min_width=160)
+            add("width", value=defaults.size, min_width=250)
+            add("height", value=defaults.size, min_width=250)
+            add("num_inference_steps", value=defaults.num_inference_steps, min_width=250)
+            add("guidance_scale", value=defaults.guidance_scale, min_width=250)
         with gr.Row(equal_height=True):
             fields["scheduler"] = gr.Dropdown(
                 [(row.title, row.id) for row in SAMPLERS],

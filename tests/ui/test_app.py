@@ -53,7 +53,7 @@ def test_no_endpoint_is_offered_to_strangers(built: gr.Blocks) -> None:
 
 def test_the_page_is_not_too_heavy_for_a_slow_machine(built: gr.Blocks) -> None:
     config = built.get_config_file()
-    assert len(config["components"]) < 620
+    assert len(config["components"]) < 610
     assert len(json.dumps(config, default=str)) < 800_000
 
 
