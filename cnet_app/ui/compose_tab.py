@@ -17,7 +17,7 @@ from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, choices, note_html
 from cnet_app.ui.controls import photo_input, read_photo
-from cnet_app.ui.desk import FOLLOWING, HIDDEN, PRESS_GENERATE, Desk, build_order
+from cnet_app.ui.desk import FOLLOWING, HIDDEN, Desk, build_order, start
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.examples import example_image
 from cnet_app.ui.generation_form import (
@@ -79,7 +79,7 @@ def build_compose_tab(studio: Studio) -> None:
 
     filled = [component for unit in units[:EXAMPLE] for component in (unit.condition, unit.photo, unit.annotator)]
     filling = example.click(_example, None, [*filled, desk.prompt], **HIDDEN)
-    filling.success(None, None, None, js=PRESS_GENERATE, **HIDDEN)
+    filling.success(None, None, None, js=start(NAME), **HIDDEN)
     inputs = [*(component for unit in units for component in unit.components), *desk.form.components]
     connect(studio, desk.output, [go.click], inputs, request)
 

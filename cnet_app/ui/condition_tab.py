@@ -22,7 +22,7 @@ from cnet_app.requests import GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, AnnotatorForm, build_annotator_form
 from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
 from cnet_app.ui.controls import photo_input, read_photo
-from cnet_app.ui.desk import FOLLOWING, HIDDEN, PRESS_GENERATE, build_order
+from cnet_app.ui.desk import FOLLOWING, HIDDEN, build_order, start
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.examples import example_image
 from cnet_app.ui.generation_form import checked_size, unit_options
@@ -86,7 +86,7 @@ class ConditionTab:
             self.photo.upload(lambda: self.annotator.default, None, choice, queue=False, **HIDDEN)
             self.drawn.click(self._show_drawing, [self.canvas, choice, *desk.size], [*shown, choice], **FOLLOWING)
         filling = example.click(self._example, None, [self.photo, choice, desk.prompt], **HIDDEN)
-        filling.success(None, None, None, js=PRESS_GENERATE, **HIDDEN)
+        filling.success(None, None, None, js=start(self._row.id), **HIDDEN)
         inputs = [*self._sources, *desk.unit.values(), *desk.form.components]
         connect(self._studio, desk.output, [self.go.click], inputs, self._request)
 

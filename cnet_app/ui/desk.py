@@ -35,6 +35,9 @@ PRESS_THE_OPEN_TAB = """() => {
 """Each tab has buttons of its own that nobody sees: so only the open tab's values are sent."""
 PRESS_GENERATE = f'() => document.getElementById("{NAME}-generate").click()'
 """While a job runs the button cannot be pressed, and this does nothing."""
+PRESS_ONE_TAB = f"""() => {{
+    if (!document.getElementById("{NAME}-generate").disabled) document.getElementById("TAB-go").click();
+}}"""
 
 
 class Desk:
@@ -83,6 +86,11 @@ def _words(row: Condition | None) -> str:
 def press(order: Order) -> str:
     """JavaScript: the open tab's button of this name is pressed."""
     return PRESS_THE_OPEN_TAB.replace("ORDER", order)
+
+
+def start(tab: str) -> str:
+    """JavaScript: the tab's picture is made, whichever tab is open by now, unless a job runs."""
+    return PRESS_ONE_TAB.replace("TAB", tab)
 
 
 def build_order(tab: str, order: Order) -> gr.Button:
