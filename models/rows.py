@@ -1,6 +1,6 @@
 """The rows of the catalogue, a table for each kind.
 
-Sizes are rounded, in bytes: from the repositories where they say it, else two bytes per parameter. They are shown and
+Sizes are rounded, in bytes: from the repositories where they say it, else from the number of parameters. They are shown and
 compared with the free disk space, never used to judge a file. Checksums are as several projects that pin them agree; a copied
 network has its author's licence.
 """
@@ -326,7 +326,7 @@ _ANNOTATORS = (
         id="mlsd_tiny", kind="annotator", title="Straight lines (M-LSD tiny)", folder="mlsd_tiny", licence=_APACHE,
         files=(File("model.safetensors", 2_600_000),), note="lhwcv/mlsd_pytorch's mlsd_tiny_512_fp32.pth, as safetensors.",
     ),
-    _annotator("teed", "TEED soft edge", "fal-ai/teed", _MIT, File("5_model.pth"),
+    _annotator("teed", "TEED soft edge", "fal-ai/teed", _MIT, File("5_model.pth", 240_000),
                note="Its authors' code is MIT; this copy of the weights says nothing of its own."),
     _classic("lineart", "Line art", _MIT, "sk_model.pth", 17_173_511,
              "c686ced2a666b4850b4bb6ccf0748031c3eda9f822de73a34b8979970d90f0c6"),
@@ -343,7 +343,7 @@ _ANNOTATORS = (
     _annotator("depth_anything_v2", "Depth Anything V2 (small)", "depth-anything/Depth-Anything-V2-Small-hf", _APACHE,
                *text_files("config.json", "preprocessor_config.json"), File("model.safetensors", 99 * MB)),
     _oneformer("oneformer_ade20k_tiny", "tiny", "shi-labs/oneformer_ade20k_swin_tiny", 203 * MB),
-    _oneformer("oneformer_ade20k", "large", "shi-labs/oneformer_ade20k_swin_large", None),
+    _oneformer("oneformer_ade20k", "large", "shi-labs/oneformer_ade20k_swin_large", 875 * MB),
     _classic("uniformer", "ADE20K segmentation (UniFormer)", _APACHE, "upernet_global_small.pth", 206 * MB,
              "bebfa1264c10381e389d8065056baaadbdadee8ddc6e36770d1ec339dc84d970"),
     _classic("oneformer_ade20k_original", "ADE20K segmentation (OneFormer, original file)", _MIT, "250_16_swin_l_oneformer_ade20k_160k.pth",
