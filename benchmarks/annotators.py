@@ -20,7 +20,7 @@ from annotators.affinity import bodies_from_fields
 from annotators.base import Image, create
 from annotators.canny import Canny
 from annotators.images import resize
-from annotators.networks import aux_module
+from annotators.networks import aux_module, release
 from annotators.registry import annotator
 from benchmarks.drawn_fields import draw_fields, library_bodies, standing
 from benchmarks.machine import this_machine
@@ -78,6 +78,7 @@ def create_arms(models_dir: Path, side: int = SIDE) -> Iterator[Arm]:
 def _learned_arm(id: str, photo: Image, models_dir: Path) -> Arm:
     peer, side = PEERS[id](), min(photo.shape[:2])
     network = lively(peer.create())
+    release()  # what was loaded from a file of the same name before
     annotate = create(annotator(id), {"detect_resolution": side} | dict(SETTINGS.get(id, {})))
     for weights in annotate.weights:
         path = models_dir / weights / entry(weights).files[0].name
