@@ -162,4 +162,4 @@ def _load(path: Path) -> torch.nn.Module:
     with contextlib.redirect_stdout(sys.stderr):  # it reports on building itself
         network = module.NNET(options)
     state = {name.removeprefix("module."): value for name, value in load_state(path).items()}
-    return load_into(network, state, path)
+    return load_into(network, state, path, channels_last=False)
