@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from annotators.base import Image
 from annotators.lineart import LineArtStandard
+from annotators.pictures import ColorGrid, RecolorLuminance, Tile
 
 VAGUE, GREY, CELLS = 0.4, 0.2, 0.15
 """Shares of the kinds; the rest has a part taken out, which takes the longest to learn."""
@@ -20,27 +21,24 @@ def pictorial_hint(image: Image, rng: np.random.Generator) -> NDArray[np.float32
     """(H, W, 3): the picture made vague, grey, or in cells; or -1 where a part is taken out, as for inpainting."""
     kind = rng.random()
     if kind < VAGUE:
-        return _smaller(image, rng.uniform(1, 8), cv2.INTER_CUBIC)
+        return _unit(Tile(down_sampling_rate=float(rng.uniform(1, 8)))(image))
     if kind < VAGUE + GREY:
-        return np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.float32) / np.float32(
-            255
-        )
+        return _unit(RecolorLuminance()(image))
     if kind < VAGUE + GREY + CELLS:
-        return _smaller(image, rng.choice([16, 32, 64]), cv2.INTER_NEAREST)
-    hint = image.astype(np.float32) / np.float32(255)
+        return _unit(ColorGrid(cell=int(rng.choice([32, 64, 128])))(image))
+    hint = _unit(image)
     hint[_hole(image.shape[0], image.shape[1], rng)] = -1
     return hint
 
 
 def line_art_hint(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
     """Fine to broad lines."""
-    return LineArtStandard(sigma=round(rng.uniform(2, 10), 1))(image).astype(np.float32) / np.float32(255)
+    return _unit(LineArtStandard(sigma=round(rng.uniform(2, 10), 1))(image))
 
 
-def _smaller(image: Image, factor: float, back: int) -> NDArray[np.float32]:
-    height, width = image.shape[:2]
-    small = cv2.resize(image, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (width, height), interpolation=back).astype(np.float32) / np.float32(255)
+def _unit(image: Image) -> NDArray[np.float32]:
+    """From 0 to 255, to 0 to 1."""
+    return image.astype(np.float32) / np.float32(255)
 
 
 def _hole(height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
