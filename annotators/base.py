@@ -91,6 +91,11 @@ def param(
     return field(default=default, metadata={"parameter": declared})
 
 
+def resolution_param(what: str, minimum: int = 128, step: int = 64) -> Any:
+    """The field `detect_resolution` of an annotator whose network takes any size; `what` is done at it, as a clause."""
+    return param(512, f"Short side at which {what}.", minimum=minimum, maximum=1024, step=step, unit="px")
+
+
 @dataclass(frozen=True)
 class Annotator:
     """Source image to control image. A subclass is a frozen dataclass: fields are parameters, `__call__` the algorithm."""

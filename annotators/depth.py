@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Annotator, Image, param
+from annotators.base import Annotator, Image, param, resolution_param
 from annotators.maps import encode_depth, unit_range
 from annotators.networks import (
     aux_module,
@@ -148,9 +148,7 @@ class LeReS(DepthAnnotator):
     remove_background: float = param(
         0.0, "Share of the range, from the farthest on, that becomes black.", minimum=0, maximum=100, step=0.5, unit="%"
     )
-    detect_resolution: int = param(
-        512, "Short side at which depth is looked for.", minimum=128, maximum=1024, step=64, unit="px"
-    )
+    detect_resolution: int = resolution_param("depth is looked for")
 
     def nearness(self, source_image: Image) -> NDArray[np.float32]:
         """As if the farthest were FAR_TO_NEAR times as far as the nearest, which the network does not say."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
-from annotators.base import Annotator, Image, param
+from annotators.base import Annotator, Image, param, resolution_param
 from annotators.maps import lines
 from annotators.networks import (
     aux_module,
@@ -80,9 +80,7 @@ class LineArt(Annotator):
     weights = ("lineart",)
     library = "controlnet_aux"
 
-    detect_resolution: int = param(
-        512, "Short side at which lines are looked for.", minimum=128, maximum=1024, step=64, unit="px"
-    )
+    detect_resolution: int = resolution_param("lines are looked for")
 
     def __call__(self, source_image: Image) -> Image:
         """Grey lines on black; the network draws dark on white."""
@@ -114,9 +112,7 @@ class LineArtAnime(Annotator):
     weights: ClassVar[tuple[str, ...]] = ("lineart_anime",)
     library = "controlnet_aux"
 
-    detect_resolution: int = param(
-        512, "Short side at which lines are looked for.", minimum=256, maximum=1024, step=256, unit="px"
-    )
+    detect_resolution: int = resolution_param("lines are looked for", minimum=256, step=256)
 
     def __call__(self, source_image: Image) -> Image:
         """Grey lines on black; the network draws dark on white."""

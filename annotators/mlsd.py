@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Annotator, Image, param
+from annotators.base import Annotator, Image, param, resolution_param
 from annotators.networks import (
     aux_module,
     kept,
@@ -46,9 +46,7 @@ class MLSD(Annotator):
         0.1, "Shortest line, at half the resolution it is looked for; 20 keeps the long ones.",
         minimum=0.01, maximum=100.0, step=0.01, unit="px",
     )  # fmt: skip
-    detect_resolution: int = param(
-        512, "Short side at which lines are looked for.", minimum=128, maximum=1024, step=64, unit="px"
-    )
+    detect_resolution: int = resolution_param("lines are looked for")
 
     def __call__(self, source_image: Image) -> Image:
         """White lines on black, drawn at the picture's own size."""

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Annotator, Image, param
+from annotators.base import Annotator, Image, param, resolution_param
 from annotators.depth import FAR_TO_NEAR, DepthAnnotator, DepthAnythingV2, LeReS, Midas, Zoe
 from annotators.embedded import DepthEmbedded
 from annotators.maps import encode_normal, unit_range
@@ -54,9 +54,7 @@ class NormalBAE(Annotator):
     weights = ("normal_bae",)
     library = "controlnet_aux"
 
-    detect_resolution: int = param(
-        512, "Short side at which surfaces are looked at.", minimum=128, maximum=1024, step=64, unit="px"
-    )
+    detect_resolution: int = resolution_param("surfaces are looked at")
 
     def __call__(self, source_image: Image) -> Image:
         """Unit vectors as colours."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Annotator, Image, InputError, param
+from annotators.base import Annotator, Image, InputError, param, resolution_param
 from annotators.maps import lines
 from annotators.softedge import HED, EdgeNetwork, PiDiNet
 
@@ -64,9 +64,7 @@ class RidgeScribble(Annotator):
     kind = "lines"
     network: ClassVar[type[EdgeNetwork]]
 
-    detect_resolution: int = param(
-        512, "Short side at which edges are looked for.", minimum=128, maximum=1024, step=64, unit="px"
-    )
+    detect_resolution: int = resolution_param("edges are looked for")
     threshold: int = param(127, "How sure an outline must be; lower draws more.", minimum=1, maximum=254, step=1)
 
     def __call__(self, source_image: Image) -> Image:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Annotator, Image, param
+from annotators.base import Annotator, Image, param, resolution_param
 from annotators.maps import lines
 from annotators.networks import (
     aux_module,
@@ -69,9 +69,7 @@ class EdgeNetwork(Annotator):
     safe: ClassVar[bool] = False
     """Whether only three levels of grey are left, so that the photo's shading cannot leak through."""
 
-    detect_resolution: int = param(
-        512, "Short side at which edges are looked for.", minimum=128, maximum=1024, step=64, unit="px"
-    )
+    detect_resolution: int = resolution_param("edges are looked for")
 
     def edges(self, source_image: Image) -> NDArray[np.float32]:
         """(H, W) in [0, 1]."""
