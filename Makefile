@@ -12,7 +12,7 @@ run: $(VENV)/.app
 	$(BIN)/python app.py $(ARGS)
 
 test: check chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not browser and not slow" --ignore tests/test_layers.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not browser and not slow" --ignore tests/test_layers.py $(ARGS)
 	$(BIN)/python -m pytest -m "browser or slow" $(ARGS)
 
 check: $(VENV)/.dev

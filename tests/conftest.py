@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """The libraries' tens of thousands of objects stay to the end: the garbage collector need not look through them."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """All is imported: from here on garbage is collected."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -125,6 +125,7 @@ def test_depth_is_what_transformers_makes_of_the_weights(
     assert np.abs(ours[..., 0] - theirs.astype(float)).max() <= 1
 
 
+@pytest.mark.slow
 def test_leres_is_what_the_library_makes_of_the_weights(
     monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
 ) -> None:
@@ -162,6 +163,7 @@ def _bae() -> Any:
     return network.eval()
 
 
+@pytest.mark.slow
 def test_bae_normals_are_what_the_library_makes_of_the_weights(
     monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
 ) -> None:

@@ -49,6 +49,7 @@ def _save(network: torch.nn.Module, models_dir: Path, id: str) -> None:
     torch.save(network.state_dict(), path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", PEERS)
 def test_a_learned_map_is_the_librarys(id: str, models_dir: Path, photo: Image) -> None:
     peer, annotate = PEERS[id](), create(annotator(id), {"detect_resolution": SIDE} | dict(SETTINGS.get(id, {})))
@@ -74,6 +75,7 @@ def test_anime_lines_are_the_librarys(monkeypatch: pytest.MonkeyPatch, photo: Im
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ScribbleHED, ScribblePiDiNet])
 def test_a_scribble_follows_the_edges(kind: type[Annotator], models_dir: Path, photo: Image) -> None:
     _save(lively(PEERS[kind.weights[0]]().create()), models_dir, kind.weights[0])

@@ -36,6 +36,7 @@ def _save(network: torch.nn.Module, path: Path, drop_prefix: bool = False) -> No
     torch.save(state, path)
 
 
+@pytest.mark.slow
 def test_anime_lines_out_of_a_file_of_a_parallel_training(models_dir: Path, photos: dict[str, Image]) -> None:
     with torch.device("meta"):
         norm = functools.partial(torch.nn.InstanceNorm2d, affine=False)
@@ -44,6 +45,7 @@ def test_anime_lines_out_of_a_file_of_a_parallel_training(models_dir: Path, phot
     assert (LineArtAnime(detect_resolution=256)(photos["coffee"]) == 128).all()  # zeros, half-way from black to white
 
 
+@pytest.mark.slow
 def test_normal_bae(models_dir: Path, photos: dict[str, Image]) -> None:
     library = aux_module("normalbae.nets.NNET")
     with torch.device("meta"):
@@ -54,6 +56,7 @@ def test_normal_bae(models_dir: Path, photos: dict[str, Image]) -> None:
     assert np.abs(normals.astype(int) - 128).max() <= 1  # zero vectors, as these weights give
 
 
+@pytest.mark.slow
 def test_openpose_finds_nobody_with_blind_weights(models_dir: Path, photos: dict[str, Image]) -> None:
     models = aux_module("open_pose.model")
     with torch.device("meta"):

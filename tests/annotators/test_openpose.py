@@ -48,6 +48,7 @@ def _in_picture(person: Points) -> bool:
     return bool(((x > 4) & (x < INPUT[1] - 4) & (y > 4) & (y < INPUT[0] - 4)).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
 def test_bodies_are_the_librarys(name: str) -> None:
     people = SCENES[name]
@@ -82,6 +83,7 @@ def test_two_equal_cells_are_one_peak() -> None:
     assert (x, y) == pytest.approx((13 * 8, 10.5 * 8), abs=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fill", [0.0, 0.05, 1.0, "noise", "much noise"])
 def test_maps_of_nobody_and_of_everything(fill: float | str) -> None:
     rng = np.random.default_rng(0)

@@ -13,13 +13,19 @@ from annotators.maps import encode_normal, encode_segmentation
 from annotators.recognise import MENDS, Finding, examine, mend, snap_palette
 from annotators.sticks import draw_pose
 from cnet_app.world import create_scene
+from cnet_app.world.scenes import Scene
 
 NORMAL, LABELS, POSE, LINES = (KINDS[id] for id in ("normal", "labels", "pose", "lines"))
 
 
-def _scenes(count: int) -> list[Image]:
-    """True normal maps of procedural scenes."""
-    scenes = (create_scene(9_100_000 + number, 192) for number in range(count))
+@pytest.fixture(scope="module")
+def scenes() -> list[Scene]:
+    return [create_scene(9_100_000 + number, 192) for number in range(30)]
+
+
+@pytest.fixture(scope="module")
+def normals(scenes: list[Scene]) -> list[Image]:
+    """True ones."""
     return [encode_normal(scene.normal) for scene in scenes if scene.normal is not None]
 
 
@@ -38,13 +44,13 @@ def _faults(kind_id: str, image: Image) -> list[str]:
     return [mend.id for mend in found.mends] if found else []
 
 
-def test_true_normal_maps_are_not_accused() -> None:
-    assert [examine(NORMAL, image, "Normals") for image in (*_scenes(30), _sphere())] == [None] * 31
+def test_true_normal_maps_are_not_accused(normals: list[Image]) -> None:
+    assert [examine(NORMAL, image, "Normals") for image in (*normals, _sphere())] == [None] * 31
 
 
 @pytest.mark.parametrize("name", ["flip_red", "flip_green", "reverse_channels"])
-def test_wrong_normals_are_seen_and_mended(name: str) -> None:
-    for true in (image for image in _scenes(12) if _has_relief(image)):
+def test_wrong_normals_are_seen_and_mended(name: str, normals: list[Image]) -> None:
+    for true in filter(_has_relief, normals[:12]):
         wrong, _ = mend(true, NORMAL, [name])  # each is its own opposite
         assert _faults("normal", wrong)[0] == name
         mended, told = mend(wrong, NORMAL, [name])
@@ -74,9 +80,8 @@ def test_labels_that_were_resized_or_compressed_are_unmixed() -> None:
     assert examine(LABELS, true, "Segmentation") is None
 
 
-def test_a_pose_with_red_and_blue_exchanged() -> None:
-    scenes = (create_scene(9_100_000 + number, 192) for number in range(12))
-    people = [scene.people for scene in scenes if scene.people]
+def test_a_pose_with_red_and_blue_exchanged(scenes: list[Scene]) -> None:
+    people = [scene.people for scene in scenes[:12] if scene.people]
     assert len(people) > 3
     for found in people:
         true = draw_pose(found, 192, 192)

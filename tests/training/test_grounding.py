@@ -50,6 +50,7 @@ def test_masks_are_the_scenes_things() -> None:
     assert masks.sum() / SIDE**2 == pytest.approx((scene.instances > 0).mean(), rel=0.02)
 
 
+@pytest.mark.slow
 def test_the_loss_teaches_where_to_look(words: Tensor, masks: Tensor) -> None:
     torch.manual_seed(0)
     unet = create_unet().train()
