@@ -25,6 +25,8 @@ MIN_SIDE = 8
 """Pixels."""
 MAX_RATIO = 100
 """Long side to short side; beyond it a resized picture has no width left."""
+MAX_NAME = 60
+"""Letters of a file's name in a sentence."""
 ResizeMode = Literal["crop", "stretch", "pad"]
 
 PNG, PNG_TEXTS = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt")
@@ -43,7 +45,7 @@ def load_image(source: Path | str | bytes, name: str | None = None) -> Image:
 
 def load_noted(source: Path | str | bytes, name: str | None = None) -> tuple[Image, tuple[str, ...]]:
     """`load_image`, and a sentence for each thing of the file that was left out."""
-    name = name or ("The picture" if isinstance(source, bytes) else Path(source).name)
+    name = name or ("The picture" if isinstance(source, bytes) else readable_name(Path(source).name))
     data = source if isinstance(source, bytes) else _read(Path(source), name)
     if not data:
         raise InputError(f"{name} is empty (0 bytes); choose another picture.")
@@ -59,6 +61,12 @@ def load_noted(source: Path | str | bytes, name: str | None = None) -> tuple[Ima
     if getattr(picture, "is_animated", False):
         notes.append(f"{name} is an animation; its first frame is used.")
     return np.array(_to_rgb(_upright(picture), name)), tuple(notes)
+
+
+def readable_name(name: str) -> str:
+    """A file's name within a sentence: without what turns writing round or is not seen, and no longer than a line."""
+    seen = "".join(character for character in name if character.isprintable())
+    return seen if len(seen) <= MAX_NAME else f"{seen[: MAX_NAME // 2]}…{seen[-MAX_NAME // 2 :]}"
 
 
 def from_array(values: NDArray[Any], name: str = "The picture") -> Image:

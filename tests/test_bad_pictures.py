@@ -1,8 +1,6 @@
 """Pictures that people bring, by the number of the fault: decoded right, or refused in one sentence.
 
-What comes through the API or the browser lives with those: I20, I21, I23: a photo is a path that Gradio has stored, or
-refused (`photo_input`, tests/ui/test_controls.py); I22, I24: paths and names are Gradio's own, and pictures are saved under
-our own names (tests/test_recipe.py).
+I20 to I24, what is posted to the running app, are in tests/ui/test_posted.py.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from cnet_app.ui.desk import HIDDEN, Desk
 from cnet_app.ui.generation_form import base_values, controlnet_choices
 from cnet_app.ui.history_tab import build_history_tab
 from cnet_app.ui.panel import Panel
+from cnet_app.ui.posted import CheckedBlocks
 from cnet_app.ui.studio import Studio, defaults_of, first_defaults, title_of
 
 STYLE = Path(__file__).with_name("style.css")
@@ -35,7 +36,7 @@ WAITING = "The base model is being chosen …"
 
 def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
     """The whole page. Starts nothing."""
-    with gr.Blocks(title="ControlNet Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as app:
+    with CheckedBlocks(title="ControlNet Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as app:
         with gr.Row(elem_classes="head"):
             gr.HTML("<h1>ControlNet Studio</h1>", elem_classes="title", min_width=200)
             base_line = gr.HTML(WAITING, elem_id="base", elem_classes="note", min_width=200)

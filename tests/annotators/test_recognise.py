@@ -12,19 +12,18 @@ from annotators.kinds import KINDS
 from annotators.maps import encode_normal, encode_segmentation
 from annotators.recognise import MENDS, Finding, examine, mend, snap_palette
 from annotators.sticks import draw_pose
-from cnet_app.world import create_scene
-from cnet_app.world.scenes import Scene
+from cnet_app.world import Sample, create_scene
 
 NORMAL, LABELS, POSE, LINES = (KINDS[id] for id in ("normal", "labels", "pose", "lines"))
 
 
 @pytest.fixture(scope="module")
-def scenes() -> list[Scene]:
+def scenes() -> list[Sample]:
     return [create_scene(9_100_000 + number, 192) for number in range(30)]
 
 
 @pytest.fixture(scope="module")
-def normals(scenes: list[Scene]) -> list[Image]:
+def normals(scenes: list[Sample]) -> list[Image]:
     """True ones."""
     return [encode_normal(scene.normal) for scene in scenes if scene.normal is not None]
 
@@ -80,7 +79,7 @@ def test_labels_that_were_resized_or_compressed_are_unmixed() -> None:
     assert examine(LABELS, true, "Segmentation") is None
 
 
-def test_a_pose_with_red_and_blue_exchanged(scenes: list[Scene]) -> None:
+def test_a_pose_with_red_and_blue_exchanged(scenes: list[Sample]) -> None:
     people = [scene.people for scene in scenes[:12] if scene.people]
     assert len(people) > 3
     for found in people:
