@@ -9,8 +9,7 @@ from typing import Any
 import gradio as gr
 
 from annotators.base import Image
-from annotators.control_map import ControlMap
-from cnet_app.annotate import annotate, build_unit
+from cnet_app.annotate import build_unit
 from cnet_app.availability import default_annotator
 from cnet_app.conditions import CONDITIONS, condition
 from cnet_app.errors import InputError
@@ -27,6 +26,7 @@ from cnet_app.ui.generation_form import (
     controlnet_choices,
     unit_options,
 )
+from cnet_app.ui.mends import Mended, annotate_mended, build_mends, connect_mends, mend_choices
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Studio, connect
 
@@ -44,6 +44,7 @@ class UnitForm:
     condition: gr.Dropdown
     photo: gr.Image
     annotator: gr.Dropdown
+    mends: gr.CheckboxGroup
     controls: dict[str, Any]
     control_image: gr.Image
     note: gr.HTML
@@ -51,7 +52,7 @@ class UnitForm:
     @property
     def components(self) -> list[Any]:
         """In the order `read_unit` wants their values."""
-        return [self.condition, self.photo, self.annotator, *self.controls.values()]
+        return [self.condition, self.photo, self.annotator, self.mends, *self.controls.values()]
 
 
 def build_compose_tab(studio: Studio) -> None:
@@ -99,10 +100,11 @@ def _build_unit_form(number: int, id: str) -> UnitForm:
                 label="Map", format="png", interactive=False, buttons=[], height=200, elem_id=f"{name}-map", min_width=120
             )  # fmt: skip
         note = gr.HTML(note_html(default_annotator(id)), elem_classes="note", padding=False)
+        mends = build_mends(name)
         controls = build_strength(name)
         with gr.Accordion("When, where and how it steers", open=False, elem_id=f"{name}-fine"):
             controls |= build_unit_controls(name, id)
-    return UnitForm(kind, photo, annotator, controls, control_image, note)
+    return UnitForm(kind, photo, annotator, mends, controls, control_image, note)
 
 
 def _connect_unit(unit: UnitForm, desk: Desk, remap: list[Any]) -> None:
@@ -111,38 +113,43 @@ def _connect_unit(unit: UnitForm, desk: Desk, remap: list[Any]) -> None:
     def other_condition(id: str) -> Any:
         return gr.Dropdown(_choices(id), value=default_annotator(id)), gr.Dropdown(controlnet_choices(id), value="")
 
-    def show_map(id: str, path: str | None, annotator: str, width: int, height: int) -> Iterator[tuple[Any, str]]:
+    def show_map(
+        id: str, path: str | None, annotator: str, asked: list[str], width: int, height: int
+    ) -> Iterator[tuple[Any, ...]]:
         known = [chosen for _, chosen in _choices(id)]
         if not path or annotator not in known:  # the annotator follows its condition a moment later
-            yield None, note_html(annotator)
+            yield None, note_html(annotator), mend_choices(None)
             return
-        made, fault = attempt(lambda: _annotate(id, path, annotator, width, height))
-        if made:
-            yield made.pixels, " ".join([note_html(annotator), *made.warnings])
+        mended, fault = attempt(lambda: _annotate(id, path, annotator, asked, width, height))
+        if mended:
+            note = " ".join([note_html(annotator), *mended.made.warnings])
+            yield mended.made.pixels, note, mend_choices(mended)
             return
-        yield None, error_html(fault)
+        yield None, error_html(fault), mend_choices(None)
         raise toast(fault)
 
     changed = [unit.annotator, unit.controls["controlnet"]]
+    connect_mends(unit.mends, unit.annotator)
     unit.condition.input(other_condition, unit.condition, changed, queue=False, **HIDDEN)
     source = [unit.condition, unit.photo, unit.annotator]
-    triggers = [*(component.change for component in source), *remap]
-    gr.on(triggers, show_map, [*source, *desk.size], [unit.control_image, unit.note], **FOLLOWING)
+    triggers = [*(component.change for component in source), unit.mends.input, *remap]
+    shown = [unit.control_image, unit.note, unit.mends]
+    gr.on(triggers, show_map, [*source, unit.mends, *desk.size], shown, **FOLLOWING)
 
 
 def _choices(id: str) -> list[tuple[str, str]]:
     return [choice for choice in choices(condition(id)) if choice[1] != DRAWING]
 
 
-def _annotate(id: str, path: str, annotator: str, width: int, height: int) -> ControlMap:
+def _annotate(id: str, path: str, annotator: str, asked: list[str], width: int, height: int) -> Mended:
     made_by = None if annotator == OWN_MAP else annotator
-    return annotate(id, made_by, read_photo(path), None, *checked_size(width, height))
+    return annotate_mended(id, made_by, read_photo(path), None, checked_size(width, height), asked)
 
 
 def _read_unit(unit: UnitForm, values: tuple[Any, ...], settings: dict[str, Any]) -> ControlUnit:
-    id, path, annotator, *numbers = values
-    annotated = _annotate(id, path, annotator, settings["width"], settings["height"])
-    return build_unit(id, annotated, **unit_options(unit.controls, numbers))
+    id, path, annotator, asked, *numbers = values
+    mended = _annotate(id, path, annotator, asked, settings["width"], settings["height"])
+    return build_unit(id, mended.made, **unit_options(unit.controls, numbers))
 
 
 def _example() -> tuple[str | Image, ...]:

@@ -11,10 +11,9 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from annotators.base import Image
-from annotators.control_map import ControlMap, DataAnnotator, MapData
+from annotators.control_map import DataAnnotator, MapData
 from annotators.images import load_image
 from annotators.poses import load_pose
-from annotators.recognise import Mend
 from annotators.registry import annotator
 from cnet_app.annotate import annotate, build_unit
 from cnet_app.conditions import Condition
@@ -26,12 +25,10 @@ from cnet_app.ui.desk import FOLLOWING, HIDDEN, build_order, start
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.examples import example_image
 from cnet_app.ui.generation_form import checked_size, unit_options
+from cnet_app.ui.mends import Mended, annotate_mended, build_mends, connect_mends, mend_choices
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Studio, connect
 from models.catalog import TITLES
-
-AS_IT_IS = "as_it_is"
-"""The mend that is a choice: no annotator."""
 
 
 class ConditionTab:
@@ -50,7 +47,7 @@ class ConditionTab:
                 height=300, min_width=150, elem_id=f"{row.id}-map",
             )  # fmt: skip
         self.map_note = gr.HTML("", elem_id=f"{row.id}-map-note", elem_classes="note", padding=False)
-        self.mends = gr.CheckboxGroup([], show_label=False, container=False, visible=False, elem_id=f"{row.id}-mends")
+        self.mends = build_mends(row.id)
         finds = any(issubclass(annotator(id), DataAnnotator) for id in row.annotators)
         self.data = (
             gr.DownloadButton("What was found, as JSON", size="sm", visible=False, elem_id=f"{row.id}-data")
@@ -79,7 +76,7 @@ class ConditionTab:
         triggers += [self.mends.input, self.remap.click, self._tab.select]
         shown = [self.control_image, self.map_note, self.mends, *([self.data] if self.data else [])]
         gr.on(triggers, self._show_map, [*self._sources, *desk.size], shown, **FOLLOWING)
-        self.mends.input(_choose_own_map, [self.mends, choice], choice, queue=False, **HIDDEN)
+        connect_mends(self.mends, choice)
         if self.people:
             self.people.upload(self._draw_people, [self.people, *desk.size], [self.photo, choice], **HIDDEN)
         if self.canvas and self.drawn:
@@ -97,23 +94,19 @@ class ConditionTab:
         count, form, controls = len(self._sources), self._studio.desk.form, self._studio.desk.unit
         source, unit, rest = values[:count], values[count : count + len(controls)], values[count + len(controls) :]
         settings = dict(zip(form.fields, rest, strict=True))
-        made, _ = self._annotate(source, settings["width"], settings["height"], common.get("initial_image"))
-        return form.request(rest, common, [build_unit(self._row.id, made, **unit_options(controls, unit))])
+        mended = self._annotate(source, settings["width"], settings["height"], common.get("initial_image"))
+        return form.request(rest, common, [build_unit(self._row.id, mended.made, **unit_options(controls, unit))])
 
     def _show_map(self, *values: Any) -> Iterator[tuple[Any, ...]]:
         *source, width, height = values
-        nothing = gr.CheckboxGroup(choices=[], value=[], visible=False), *self._download(None)
+        nothing = mend_choices(None), *self._download(None)
         if not self._has_picture(source):  # an empty form is no mistake
             yield None, "", *nothing
             return
-        annotated, fault = attempt(lambda: self._annotate(source, width, height))
-        if annotated:
-            made, offered = annotated
-            asked = [mend.id for mend in offered if mend.done in made.warnings]
-            choices = gr.CheckboxGroup(
-                choices=[(mend.title, mend.id) for mend in offered], value=asked, visible=bool(offered)
-            )
-            yield made.pixels, " ".join(made.warnings), choices, *self._download(made.data)
+        mended, fault = attempt(lambda: self._annotate(source, width, height))
+        if mended:
+            made = mended.made
+            yield made.pixels, " ".join(made.warnings), mend_choices(mended), *self._download(made.data)
             return
         yield None, error_html(fault), *nothing
         raise toast(fault)
@@ -147,10 +140,8 @@ class ConditionTab:
         photo, *rest = source
         return bool(rest[0]) if self.canvas and rest[2] == DRAWING else bool(photo)
 
-    def _annotate(
-        self, source: Sequence[Any], width: int, height: int, started: bytes | None = None
-    ) -> tuple[ControlMap, tuple[Mend, ...]]:
-        """The map of what the form shows, or where it has to be that of the picture to start from; and what it offers to mend."""
+    def _annotate(self, source: Sequence[Any], width: int, height: int, started: bytes | None = None) -> Mended:
+        """The map of what the form shows, or where it has to be that of the picture to start from."""
         photo, *rest = source
         drawing = rest.pop(0) if self.canvas else None
         asked, *rest = rest
@@ -159,16 +150,7 @@ class ConditionTab:
             image = load_image(started)
         else:
             image = read_drawing(drawing) if rest[0] == DRAWING else read_photo(photo)
-        size = checked_size(width, height)
-        made = annotate(self._row.id, chosen, image, parameters or None, *size)
-        # What was asked of another picture before does not touch this one.
-        mends = [mend.id for mend in made.mends if mend.id in (asked or ()) and mend.id != AS_IT_IS]
-        return (annotate(self._row.id, chosen, image, None, *size, mends=mends) if mends else made), made.mends
-
-
-def _choose_own_map(asked: list[str], chosen: str) -> Any:
-    """A map that was taken for a photo: no annotator is what mends it."""
-    return OWN_MAP if AS_IT_IS in asked and chosen != OWN_MAP else gr.skip()
+        return annotate_mended(self._row.id, chosen, image, parameters, checked_size(width, height), asked)
 
 
 def _needs(row: Condition) -> str:

@@ -148,13 +148,14 @@ def test_compose_joins_maps(studio: StudioPage, output_dir: Path, tmp_path: Path
     Image.fromarray(pose).save(tmp_path / "pose.png")
     line = np.zeros((256, 256, 3), np.uint8)
     line[120:124, 40:200] = 255
-    Image.fromarray(line).save(tmp_path / "line.png")
+    Image.fromarray(255 - line).save(tmp_path / "line.png")
     studio.open_tab("Compose")
     studio.at("compose-3").locator("button").first.click()
     studio.choose("compose-3-condition", "Scribble")
     studio.choose("compose-3-annotator", "None (my own map)")
     studio.upload("compose-3-photo", tmp_path / "line.png")
     studio.wait_map("compose-3-map")
+    studio.at("compose-3-mends").get_by_label("Invert").check()
     for number, name in ((1, "pose"), (2, "depth")):
         studio.choose(f"compose-{number}-annotator", "None (my own map)")
         studio.upload(f"compose-{number}-photo", tmp_path / f"{name}.png")
@@ -169,6 +170,7 @@ def test_compose_joins_maps(studio: StudioPage, output_dir: Path, tmp_path: Path
         ("depth", None, 0.0),
         ("scribble", None, 1.0),
     ]
+    assert np.array_equal(units[2].pixels, line)
 
 
 def test_cancel_in_the_middle_then_generate_again(studio: StudioPage, photo: Path, output_dir: Path) -> None:
