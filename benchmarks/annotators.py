@@ -1,4 +1,4 @@
-"""`python -m benchmarks.annotators`: annotators against controlnet_aux on the same weights. Writes docs/annotator_benchmarks.md."""
+"""`python -m benchmarks.annotators`: annotators against their origins on the same weights. Writes docs/annotator_benchmarks.md."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skimage import data
+from transformers.utils.logging import disable_progress_bar
 
 from annotators.affinity import bodies_from_fields
-from annotators.base import Image, create
+from annotators.base import Annotator, Image, create
 from annotators.canny import Canny
 from annotators.images import resize
 from annotators.networks import aux_module, release
 from annotators.registry import annotator
+from annotators.segmentation import SegmentationAnnotator
 from benchmarks.drawn_fields import draw_fields, library_bodies, standing
+from benchmarks.hub_peers import HUB_PEERS, save
 from benchmarks.machine import this_machine
-from benchmarks.peers import PEERS, SETTINGS, lively
+from benchmarks.peers import LARGE_PEERS, PEERS, SETTINGS
 from benchmarks.wall import Wall, time_pairs
 from models.catalog import entry
 
@@ -33,13 +36,15 @@ SIDE = 512
 GATES = {"canny": 1.05, "hed": 0.9, "openpose": 0.5}
 """Wall time over the library's, at most; of the others 1.05: no slower but for noise."""
 HEAD = """\
-# Annotators against controlnet_aux
+# Annotators against controlnet_aux and transformers
 
 <!-- Written by `python -m benchmarks.annotators` from its own figures. -->
 
 The same photo (scikit-image's astronaut, 512 x 512), the same random weights, both sides in one process. Medians over pairs
 of runs in the order A B B A, and the median of the pairs' ratios with its bootstrap 95 % interval. `openpose` is what follows
-the network: from heat maps and part affinity fields of three drawn people to their joints, on a picture of 768 x 512."""
+the network: from heat maps and part affinity fields of three drawn people to their joints, on a picture of 768 x 512. Every
+network has its real size. `ade20k` and `oneformer_ade20k_tiny` are compared in classes, the rest in grey levels."""
+CLASSES = ("ade20k", "oneformer_ade20k_tiny")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Arm:
     id: str
     ours: Callable[[], NDArray[Any]]
     theirs: Callable[[], NDArray[Any]]
+    origin: str = "controlnet_aux"
     unit: str = "grey levels"
 
     @property
@@ -62,8 +68,10 @@ def create_arms(models_dir: Path, side: int = SIDE) -> Iterator[Arm]:
     options: dict[str, Any] = {"detect_resolution": side, "image_resolution": side}
     canny = aux_module("canny").CannyDetector()
     yield Arm("canny", lambda: Canny()(photo), lambda: canny(photo, **options))
-    for id in PEERS:
+    for id in (*PEERS, *LARGE_PEERS):
         yield _learned_arm(id, photo, models_dir)
+    for id in HUB_PEERS:
+        yield _hub_arm(id, photo, models_dir)
     people = [standing(-10, 10, 160, 4), standing(80, 40, 110, 5), standing(150, 15, 150, 6)]
     heat, fields = draw_fields(people, 184, 276)
     scale = np.array([768 / 276, 512 / 184, 1])
@@ -76,15 +84,38 @@ def create_arms(models_dir: Path, side: int = SIDE) -> Iterator[Arm]:
 
 
 def _learned_arm(id: str, photo: Image, models_dir: Path) -> Arm:
-    peer, side = PEERS[id](), min(photo.shape[:2])
-    network = lively(peer.create())
-    release()  # what was loaded from a file of the same name before
-    annotate = create(annotator(id), {"detect_resolution": side} | dict(SETTINGS.get(id, {})))
+    peer, side = {**PEERS, **LARGE_PEERS}[id](), min(photo.shape[:2])
+    network = peer.create()
+    annotate = _fresh(id, {"detect_resolution": side} | dict(SETTINGS.get(id, {})))
     for weights in annotate.weights:
         path = models_dir / weights / entry(weights).files[0].name
         path.parent.mkdir(exist_ok=True)
         torch.save(network.state_dict(), path)
     return Arm(id, lambda: annotate(photo), lambda: peer.detect(network, photo, side))
+
+
+def _hub_arm(id: str, photo: Image, models_dir: Path) -> Arm:
+    """Each looks at the size that its own files say, those that name classes at the picture's."""
+    peer, side = HUB_PEERS[id], min(photo.shape[:2])
+    network, processor = peer.create()
+    annotate = _fresh(id, {"detect_resolution": side} if id in CLASSES else {})
+    save(network, processor, models_dir / annotate.weights[0])
+
+    def ours() -> NDArray[Any]:
+        return (
+            annotate.detect(photo).classes if isinstance(annotate, SegmentationAnnotator) else annotate(photo)[..., 0]
+        )
+
+    def theirs() -> NDArray[Any]:
+        return peer.detect(network, processor, photo, side)
+
+    return Arm(id, ours, theirs, "transformers", "classes" if id in CLASSES else "grey levels")
+
+
+def _fresh(id: str, parameters: dict[str, Any]) -> Annotator:
+    """One that loads its weights anew, whatever lay in files of the same name before."""
+    release()
+    return create(annotator(id), parameters)
 
 
 @dataclass(frozen=True)
@@ -103,9 +134,11 @@ class Row:
 
 def measure(arm: Arm, pairs: int) -> Row:
     """Both have run once before the clock starts."""
-    ours, theirs = np.sort(arm.ours().astype(float), axis=0), np.sort(arm.theirs().astype(float), axis=0)
-    if arm.unit == "grey levels":
-        ours, theirs = arm.ours().astype(float), arm.theirs().astype(float)
+    ours, theirs = arm.ours().astype(float), arm.theirs().astype(float)
+    if arm.unit == "px":  # of people in any order
+        ours, theirs = np.sort(ours, axis=0), np.sort(theirs, axis=0)
+    if not np.ptp(theirs):
+        raise ValueError(f"{arm.id}: the reference says the same everywhere, so that nothing is compared.")
     return Row(arm, float(np.quantile(np.abs(ours - theirs), 0.998)), time_pairs(arm.ours, arm.theirs, pairs))
 
 
@@ -118,15 +151,15 @@ def page(rows: Sequence[Row]) -> str:
         "",
         f"Taken on {machine.cpu} ({flags}), {machine.cores} cores, {machine.threads} threads; {machine.versions}.",
         "",
-        "| Annotator | Ours (ms) | controlnet_aux (ms) | Ratio | 95 % | At most | Apart by | Pairs | Load | Counts |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| Annotator | Origin | Ours (ms) | Theirs (ms) | Ratio | 95 % | At most | Apart by | Pairs | Load | Counts |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         ours, theirs = (1000 * seconds for seconds in row.wall.median_seconds)
         low, high = row.wall.interval
         counts = f"no: {', '.join(row.wall.faults)}" if row.wall.faults else "yes"
         lines.append(
-            f"| {row.arm.id} | {ours:.1f} | {theirs:.1f} | {row.wall.ratio:.3f} | {low:.3f} to {high:.3f} | {row.arm.at_most:.2f} "
+            f"| {row.arm.id} | {row.arm.origin} | {ours:.1f} | {theirs:.1f} | {row.wall.ratio:.3f} | {low:.3f} to {high:.3f} | {row.arm.at_most:.2f} "
             f"| {row.difference:.2g} {row.arm.unit} | {len(row.wall.ours)} | {row.wall.load:.1f} | {counts} |"
         )
     return "\n".join(lines) + "\n"
@@ -138,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", metavar="N", type=int, default=15, help="timed pairs (default: %(default)s)")
     parser.add_argument("--side", metavar="PX", type=int, default=SIDE, help="another size only prints")
     args = parser.parse_args(arguments)
+    disable_progress_bar()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CNET_MODELS_DIR"] = folder

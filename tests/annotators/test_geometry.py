@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Pillow
 
 from annotators.base import Image, InputError
 from annotators.control_map import make_map
@@ -20,10 +18,12 @@ from annotators.embedded import DepthEmbedded, SegmentationEmbedded
 from annotators.images import resize
 from annotators.kinds import KINDS
 from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
-from annotators.networks import aux_module, release
+from annotators.networks import release
 from annotators.normal import NormalBAE
 from annotators.segmentation import ADE20K, OneFormerTiny, SegmentationAnnotator
 from annotators.segments import Segments
+from benchmarks.hub_peers import detect_classes, detect_depth, detect_with_task, detect_zoe
+from benchmarks.peers import leres, normal_bae
 from models.files import HERE
 from models.weights import WeightsError
 
@@ -104,24 +104,15 @@ def _zoe() -> tuple[Any, Any]:
 def test_depth_is_what_transformers_makes_of_the_weights(
     kind: type[TransformersDepth], create: Callable[[], tuple[Any, Any]], models_dir: Path, photos: dict[str, Image]
 ) -> None:
-    from transformers import pipeline
-
     network, processor = create()
     folder = models_dir / kind.weights[0]
-    network.save_pretrained(folder)
+    network.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
     settings = {"detect_resolution": 126} if kind is DepthAnythingV2 else {}
     ours = kind(**settings)(photos["chelsea"])
-    peer: Any = pipeline("depth-estimation", model=network.eval(), image_processor=processor)
-    depth = peer(Pillow.fromarray(photos["chelsea"]))
+    theirs = (detect_zoe if kind is Zoe else detect_depth)(network, processor, photos["chelsea"])
     assert (ours == ours[..., :1]).all()
     assert (ours.min(), ours.max()) == (0, 255)
-    if kind is Zoe:  # metres, which its ControlNets read turned round and cut
-        metres = depth["predicted_depth"].numpy()
-        near, far = np.percentile(metres, (2, 85))
-        theirs = np.clip(255 * (1 - (metres - near) / (far - near)), 0, 255)
-    else:
-        theirs = np.asarray(depth["depth"])
     assert np.abs(ours[..., 0] - theirs.astype(float)).max() <= 1
 
 
@@ -129,51 +120,31 @@ def test_depth_is_what_transformers_makes_of_the_weights(
 def test_leres_is_what_the_library_makes_of_the_weights(
     monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
 ) -> None:
-    """Which turns RGB about and leaves out the division by 255: given what its authors give, it agrees."""
-    torch.manual_seed(0)
-    network = aux_module("leres.leres.multi_depth_model_woauxi").RelDepthModel(backbone="resnext101").eval()
+    peer = leres()
+    network: Any = peer.create()
     monkeypatch.setattr("annotators.depth.weights_file", Path)
     monkeypatch.setattr("annotators.depth._load_leres", lambda path: network.depth_model)
     photo = resize(photos["coffee"], 160, 128)
-    far = aux_module("leres.leres.depthmap").estimateleres(photo[..., ::-1] / 255.0, network, 160, 128)
-    theirs = 255 - 255 * (far - far.min()) / np.ptp(far)
-    ours = LeReS(detect_resolution=128)(photo)
-    assert np.abs(ours[..., 0] - theirs).max() <= 1
+    ours, theirs = LeReS(detect_resolution=128)(photo), peer.detect(network, photo, 128)
+    assert np.abs(ours - theirs).max() <= 1
     near = LeReS(detect_resolution=128).nearness(photo)
     assert (near.max(), near.min()) == pytest.approx((1, 0.1))
-    assert near.argmax() == far.argmin()
+    assert near.argmax() == theirs[..., 0].argmax()
     cut = LeReS(detect_resolution=128, remove_near=20.0, remove_background=30.0)(photo)[..., 0]
     assert set(cut[ours[..., 0] > 205]) == {255}
     assert set(cut[ours[..., 0] < 76]) == {0}
-
-
-def _bae() -> Any:
-    """As made, what its layers see fades away before the end."""
-    torch.manual_seed(0)
-    options = SimpleNamespace(architecture="BN", sampling_ratio=0.4, importance_ratio=0.7)
-    network = aux_module("normalbae.nets.NNET").NNET(options)
-    for part in network.decoder.modules():
-        if isinstance(part, torch.nn.BatchNorm2d):
-            part.momentum = 1.0
-    with torch.no_grad():
-        for name, value in network.decoder.named_parameters():
-            if name.startswith("out_conv"):
-                value.mul_(0 if name.endswith("bias") else 3)
-        network(torch.randn(1, 3, 64, 64))
-    return network.eval()
 
 
 @pytest.mark.slow
 def test_bae_normals_are_what_the_library_makes_of_the_weights(
     monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
 ) -> None:
-    library = aux_module("normalbae")
-    network = _bae()
+    peer = normal_bae()
+    network = peer.create()
     monkeypatch.setattr("annotators.normal.weights_file", Path)
     monkeypatch.setattr("annotators.normal._load", lambda path: network)
     photo = resize(photos["coffee"], 192, 128)
-    theirs = library.NormalBaeDetector(network)(photo, detect_resolution=128, image_resolution=128, output_type="np")
-    ours = NormalBAE(detect_resolution=128)(photo)
+    ours, theirs = NormalBAE(detect_resolution=128)(photo), peer.detect(network, photo, 128)
     assert np.abs(ours.astype(int) - theirs).max() <= 1
     assert np.ptp(ours, axis=(0, 1)).min() > 10
 
@@ -203,16 +174,13 @@ def test_classes_are_what_transformers_makes_of_the_weights(models_dir: Path, ph
         network.decode_head.classifier.bias.zero_()
     network.save_pretrained(models_dir / "ade20k")
     photo = photos["rocket"]
-    inputs = processor(Pillow.fromarray(photo), return_tensors="pt", size={"height": 128, "width": 160})
-    with torch.inference_mode():
-        outputs = network(**inputs)
-    theirs = processor.post_process_semantic_segmentation(outputs, target_sizes=[photo.shape[:2]])[0]
+    theirs = detect_classes(network, processor, photo, 128)
     made = make_map(ADE20K(detect_resolution=128), photo)
     assert isinstance(made.data, Segments)
-    assert np.array_equal(made.data.classes, theirs.numpy())
+    assert np.array_equal(made.data.classes, theirs)
     assert len(made.data.legend()) > 3
     assert made.warnings == ()
-    assert np.array_equal(made.pixels, ADE20K_PALETTE[theirs.numpy()])
+    assert np.array_equal(made.pixels, ADE20K_PALETTE[theirs])
 
 
 def test_oneformer_is_what_transformers_makes_of_the_weights(models_dir: Path, photos: dict[str, Image]) -> None:
@@ -249,15 +217,10 @@ def test_oneformer_is_what_transformers_makes_of_the_weights(models_dir: Path, p
     assert len(words) <= 700
 
     photo = photos["astronaut"]
-    processor: Any = OneFormerProcessor(images, words)
-    side: dict[str, Any] = {"shortest_edge": 128, "longest_edge": 512}
-    inputs = processor(Pillow.fromarray(photo), ["semantic"], return_tensors="pt", size=side)
-    with torch.inference_mode():
-        outputs = network(pixel_values=inputs["pixel_values"], task_inputs=inputs["task_inputs"])
-    theirs = images.post_process_semantic_segmentation(outputs, target_sizes=[photo.shape[:2]])[0]
+    theirs = detect_with_task(network, OneFormerProcessor(images, words), photo, 128)
     made = OneFormerTiny(detect_resolution=128)
     found = made.detect(photo)
-    assert np.array_equal(found.classes, theirs.numpy())
+    assert np.array_equal(found.classes, theirs)
     assert len(found.legend()) > 1
     (folder / "tokenizer.json").write_text("{")
     release()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,25 +15,10 @@ from annotators.mlsd import MLSDTiny
 from annotators.networks import aux_module
 from annotators.registry import annotator
 from annotators.scribble import ScribbleHED, ScribblePiDiNet
-from benchmarks.peers import PEERS, SETTINGS, Peer, lively
+from benchmarks.peers import PEERS, SETTINGS, lineart_anime
 from models.catalog import entry
 
 SIDE = 128
-
-
-def _anime() -> Peer:
-    module = aux_module("lineart_anime")
-
-    def create() -> torch.nn.Module:
-        norm: Any = lambda channels: torch.nn.InstanceNorm2d(channels)  # noqa: E731
-        return module.UnetGenerator(3, 1, 8, 8, norm_layer=norm)
-
-    def detect(network: torch.nn.Module, photo: Image, side: int) -> Image:
-        return module.LineartAnimeDetector(network)(
-            photo, detect_resolution=side, image_resolution=side, output_type="np"
-        )
-
-    return Peer(create, detect)
 
 
 @pytest.fixture
@@ -53,7 +37,7 @@ def _save(network: torch.nn.Module, models_dir: Path, id: str) -> None:
 @pytest.mark.parametrize("id", PEERS)
 def test_a_learned_map_is_the_librarys(id: str, models_dir: Path, photo: Image) -> None:
     peer, annotate = PEERS[id](), create(annotator(id), {"detect_resolution": SIDE} | dict(SETTINGS.get(id, {})))
-    network = lively(peer.create())
+    network = peer.create()
     for weights in annotate.weights:
         _save(network, models_dir, weights)
     ours, theirs = annotate(photo), peer.detect(network, photo, SIDE)
@@ -65,8 +49,8 @@ def test_a_learned_map_is_the_librarys(id: str, models_dir: Path, photo: Image) 
 
 def test_anime_lines_are_the_librarys(monkeypatch: pytest.MonkeyPatch, photo: Image) -> None:
     """On a network an eighth as wide: the real one's file is 218 MB."""
-    peer = _anime()
-    network = lively(peer.create())
+    peer = lineart_anime(width=8)
+    network = peer.create()
     monkeypatch.setattr("annotators.lineart.weights_file", Path)
     monkeypatch.setattr("annotators.lineart._load_anime", lambda path: network)
     square = resize(photo, 256, 256)
@@ -78,7 +62,7 @@ def test_anime_lines_are_the_librarys(monkeypatch: pytest.MonkeyPatch, photo: Im
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [ScribbleHED, ScribblePiDiNet])
 def test_a_scribble_follows_the_edges(kind: type[Annotator], models_dir: Path, photo: Image) -> None:
-    _save(lively(PEERS[kind.weights[0]]().create()), models_dir, kind.weights[0])
+    _save(PEERS[kind.weights[0]]().create(), models_dir, kind.weights[0])
     strokes = kind(detect_resolution=SIDE, threshold=1)(photo)  # type: ignore[call-arg]
     assert set(np.unique(strokes)) == {0, 255}
     assert not kind(detect_resolution=SIDE, threshold=254)(photo).all()  # type: ignore[call-arg]
