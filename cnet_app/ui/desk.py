@@ -27,6 +27,8 @@ FOLLOWING: dict[str, Any] = HIDDEN | {
     "concurrency_limit": 1,
 }
 """What follows every change, however quick they come: the last one counts."""
+OPEN = "open"
+"""Beside the ControlNets chosen by condition, the condition whose tab is open."""
 Order = Literal["go", "remap"]
 PRESS_THE_OPEN_TAB = """() => {
     const open = document.querySelector("#tabs > .tab-wrapper [role=tab][aria-selected=true]");
@@ -54,19 +56,27 @@ class Desk:
                 with gr.Accordion("When, where and how the map steers", open=False, elem_id=f"{NAME}-fine"):
                     self.unit |= build_unit_controls(NAME, first.id)
             self.form = GenerationForm(fields | build_settings(NAME, defaults))
+        self._chosen = gr.State({OPEN: first.id})
+        controlnet = self.unit["controlnet"]
+        controlnet.input(_choose, [controlnet, self._chosen], self._chosen, queue=False, **HIDDEN)
         self.output.generate.click(None, None, None, js=press("go"), **HIDDEN)
         self.prompt.submit(None, None, None, js=PRESS_GENERATE, **HIDDEN)
         gr.on([side.change for side in self.size], None, None, None, js=press("remap"), **HIDDEN)
 
     def follow(self, tab: gr.Tab, row: Condition | None = None) -> None:
         """The open tab's condition, None for Compose, says what the prompt suggests and which networks read its map."""
-        controlnet = self.unit["controlnet"]
 
-        def opened() -> tuple[Any, Any, Any]:
-            networks = gr.Dropdown(controlnet_choices(row.id), value="") if row else gr.skip()
-            return gr.Textbox(placeholder=_words(row)), networks, gr.Column(visible=row is not None)
+        def opened(chosen: dict[str, str]) -> tuple[Any, ...]:
+            words = gr.Textbox(placeholder=_words(row))
+            if row is None:
+                return words, gr.Column(visible=False), gr.skip(), gr.skip()
+            networks, chosen = controlnet_choices(row.id), chosen | {OPEN: row.id}
+            value = chosen.get(row.id, "")
+            known = value in (id for _, id in networks)
+            return words, gr.Column(visible=True), gr.Dropdown(networks, value=value if known else ""), chosen
 
-        tab.select(opened, None, [self.prompt, controlnet, self._of_one_map], queue=False, **HIDDEN)
+        changed = [self.prompt, self._of_one_map, self.unit["controlnet"], self._chosen]
+        tab.select(opened, self._chosen, changed, queue=False, **HIDDEN)
 
     @property
     def prompt(self) -> gr.Textbox:
@@ -76,6 +86,11 @@ class Desk:
     def size(self) -> list[Any]:
         """Width and height."""
         return [self.form.fields["width"], self.form.fields["height"]]
+
+
+def _choose(controlnet: str, chosen: dict[str, str]) -> dict[str, str]:
+    """Each condition keeps the network that was chosen for it."""
+    return chosen | {chosen[OPEN]: controlnet}
 
 
 def _words(row: Condition | None) -> str:

@@ -75,17 +75,20 @@ def test_what_acts_for_the_open_tab_sends_nothing(built: gr.Blocks) -> None:
 
 
 def test_an_opened_tab_suggests_its_example_and_offers_its_networks(built: gr.Blocks) -> None:
-    def opened(id: str) -> tuple[Any, Any, Any]:
+    def opened(id: str, **chosen: str) -> tuple[Any, ...]:
         tab = find(built, f"{id}-tab")
         (fn,) = [fn.fn for fn in built.fns.values() if (tab._id, "select") in fn.targets and fn.name == "opened"]
-        return fn()  # pyright: ignore[reportOptionalCall]
+        return fn(chosen)  # pyright: ignore[reportOptionalCall]
 
     for row in CONDITIONS:
-        prompt, controlnet, of_one_map = opened(row.id)
+        prompt, of_one_map, controlnet, chosen = opened(row.id)
+        assert chosen == {"open": row.id}
         assert prompt.placeholder == f"For example: {row.example_prompt}"
         assert (controlnet.value, controlnet.choices[0]) == ("", ("The condition's own", ""))
         assert of_one_map.visible
-    assert not opened("compose")[2].visible
+    assert not opened("compose")[1].visible
+    assert opened("depth", depth="t2iadapter_depth_sd15", canny="other")[2].value == "t2iadapter_depth_sd15"
+    assert opened("depth", depth="gone.safetensors")[2].value == ""
 
 
 def test_the_theme_fetches_nothing() -> None:
