@@ -226,12 +226,20 @@ def load_controlnet(
     if config["_class_name"] == ADAPTER:
         return load_network(T2IAdapter, folder, dtype, device)
     if "num_control_type" not in config:
-        return load_network(ControlNetModel, folder, dtype, device)
+        network = load_network(ControlNetModel, folder, dtype, device)
+        return _reading_rgb(network) if row is not None and row.bgr else network
     if row is None or row.control_type is None:
         raise InputError(
             f"{id} is a union ControlNet, which reads many kinds of maps; choose one that reads a single kind."
         )
     return load_union(row.title, folder, row.control_type, dtype, device)
+
+
+def _reading_rgb(network: Any) -> Any:
+    """A network trained on BGR, with its first filters turned about."""
+    first = network.controlnet_cond_embedding.conv_in.weight
+    first.data = first.data.flip(1)
+    return network
 
 
 def _check_controlnet(id: str, path: Path, family: Family) -> Mapping[str, Any]:

@@ -70,6 +70,8 @@ class Weights:
     defaults: Defaults | None = None
     control_type: int | None = None
     """Which of its inputs a union ControlNet is asked to read."""
+    bgr: bool = False
+    """Whether it was trained on maps with red and blue exchanged; it is loaded so that it reads RGB like all others."""
 
     @property
     def size(self) -> int | None:

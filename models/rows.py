@@ -73,10 +73,10 @@ def _sd15(id: str, title: str, condition: str, note: str = "") -> Weights:
     return _controlnet(id, "sd15", title, condition, f"lllyasviel/{id}", "OpenRAIL", 723, note=note)
 
 
-def _sd15_first(name: str, title: str, condition: str, note: str = "") -> Weights:
+def _sd15_first(name: str, title: str, condition: str, **more: Any) -> Weights:
     """The 1.0 ControlNets of the original authors, fp32."""
     id, repo = f"sd_controlnet_{name}", f"lllyasviel/sd-controlnet-{name}"
-    return _controlnet(id, "sd15", f"{title}, first version,", condition, repo, "OpenRAIL", 1445, note=note)
+    return _controlnet(id, "sd15", f"{title}, first version,", condition, repo, "OpenRAIL", 1445, **more)
 
 
 def _sd21(name: str, title: str, conditions: str) -> Weights:
@@ -212,8 +212,7 @@ _CONTROLNETS = (
     _sd15_first("hed", "Soft edge", "softedge"),
     _sd15_first("openpose", "OpenPose", "openpose"),
     _sd15_first("depth", "Depth", "depth"),
-    # Of no condition, for a map as it is made here would steer it wrongly.
-    _sd15_first("normal", "Normals", "", "Wants its map's red and blue exchanged, which is not done for it."),
+    _sd15_first("normal", "Normals", "normal", bgr=True),
     _sd15_first("seg", "Segmentation", "segmentation"),
     _sd15_first("scribble", "Scribble", "scribble"),
     _sd15_first("mlsd", "Straight lines", "mlsd"),

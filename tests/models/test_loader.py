@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from annotators.base import InputError
 from cnet_app.errors import CancelledError
-from models.catalog import Family, entry
+from models.catalog import CATALOG, Family, entry
 from models.loader import (
     TITLES,
     Base,
@@ -105,6 +105,17 @@ def test_the_folder_is_ordinary_diffusers_format(saved: dict[Family, Path], fami
 def test_a_controlnet_comes_back_from_its_folder(saved: dict[Family, Path], family: Family) -> None:
     controlnet = load_controlnet(str(saved[family] / "controlnet"), family)
     assert same(tiny_controlnet(tiny_base(family)), controlnet)
+
+
+def test_a_network_that_was_trained_on_bgr_reads_rgb(saved: dict[Family, Path], own_folders: Path) -> None:
+    assert [row.id for row in CATALOG if row.bgr] == ["sd_controlnet_normal"]
+    shutil.copytree(saved["sd15"] / "controlnet", own_folders / "sd_controlnet_normal")
+    hint = torch.rand(1, 3, 16, 16)
+    plain = load_controlnet(str(saved["sd15"] / "controlnet"), "sd15").controlnet_cond_embedding
+    turned = load_controlnet("sd_controlnet_normal", "sd15").controlnet_cond_embedding
+    with torch.inference_mode():
+        assert torch.allclose(turned(hint), plain(hint.flip(1)), atol=1e-6)
+        assert not torch.allclose(turned(hint), plain(hint), atol=1e-3)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
