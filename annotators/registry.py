@@ -46,6 +46,11 @@ def parse_values(pairs: Iterable[str]) -> dict[str, object]:
     return values
 
 
+def typed(value: object) -> str:
+    """As one types it for `parse_values`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _value(text: str) -> object:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from annotators.base import Annotator, Parameter, parameters
 from annotators.kinds import MapKind
-from annotators.registry import annotator
+from annotators.registry import annotator, typed
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.conditions import CONDITIONS, Condition
 from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
@@ -276,15 +276,10 @@ def _needed(row: Weights) -> str:
 def _annotator_section(kind: type[Annotator]) -> str:
     needs = "; ".join(_needed(entry(id)) for id in kind.weights) or "nothing: it runs at once"
     rows = [
-        (f"`{name}`", _shown(limit.default), _allowed(limit), limit.help) for name, limit in parameters(kind).items()
+        (f"`{name}`", typed(limit.default), _allowed(limit), limit.help) for name, limit in parameters(kind).items()
     ]
     text = f"### {kind.title} (`{kind.id}`)\n\nNeeds {needs}. {kind.note}".rstrip()
     return f"{text}\n\n{_table(('Parameter', 'Default', 'Allowed', 'Meaning'), rows).rstrip()}" if rows else text
-
-
-def _shown(value: object) -> str:
-    """As it is typed on the command line."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _allowed(limit: Parameter) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from annotators.base import Image
+from annotators.base import parameters
+from annotators.registry import annotator, parse_values, typed
 from cnet_app.annotate import build_unit
 from cnet_app.availability import default_annotator
 from cnet_app.conditions import CONDITIONS, condition
 from cnet_app.errors import InputError
-from cnet_app.requests import ControlUnit, GenerationRequest
+from cnet_app.requests import MAX_NAME, ControlUnit, GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, choices, note_html
 from cnet_app.ui.controls import photo_input, read_photo
 from cnet_app.ui.desk import FOLLOWING, HIDDEN, Desk, build_order, start
@@ -45,6 +46,8 @@ class UnitForm:
     photo: gr.Image
     annotator: gr.Dropdown
     mends: gr.CheckboxGroup
+    parameters: gr.Textbox
+    """Of the annotator, as text: all of them as sliders, three times, would be a heavy page."""
     controls: dict[str, Any]
     control_image: gr.Image
     note: gr.HTML
@@ -52,7 +55,17 @@ class UnitForm:
     @property
     def components(self) -> list[Any]:
         """In the order `read_unit` wants their values."""
-        return [self.condition, self.photo, self.annotator, self.mends, *self.controls.values()]
+        return [*self.source, *self.controls.values()]
+
+    @property
+    def makers(self) -> list[Any]:
+        """What follows the condition; see `_makers`."""
+        return [self.annotator, self.controls["controlnet"]]
+
+    @property
+    def source(self) -> list[Any]:
+        """What the map is made of, in the order `_annotate` wants their values."""
+        return [self.condition, self.photo, self.annotator, self.mends, self.parameters]
 
 
 def build_compose_tab(studio: Studio) -> None:
@@ -78,7 +91,7 @@ def build_compose_tab(studio: Studio) -> None:
             raise InputError("No unit has a picture yet; give at least one of them a photo or a map.")
         return desk.form.request(rest, common, given)
 
-    filled = [component for unit in units[:EXAMPLE] for component in (unit.condition, unit.photo, unit.annotator)]
+    filled = [component for unit in units[:EXAMPLE] for component in (unit.condition, unit.photo, *unit.makers)]
     filling = example.click(_example, None, [*filled, desk.prompt], **HIDDEN)
     filling.success(None, None, None, js=start(NAME), **HIDDEN)
     inputs = [*(component for unit in units for component in unit.components), *desk.form.components]
@@ -91,7 +104,7 @@ def _build_unit_form(number: int, id: str) -> UnitForm:
         with gr.Row():
             rows = [(row.title, row.id) for row in CONDITIONS]
             kind = gr.Dropdown(rows, value=id, label="Condition", elem_id=f"{name}-condition", min_width=140)
-            annotator = gr.Dropdown(
+            made_by = gr.Dropdown(
                 _choices(id), value=default_annotator(id), label="Map made by", elem_id=f"{name}-annotator", min_width=140
             )  # fmt: skip
         with gr.Row(equal_height=True, elem_classes="pair"):
@@ -102,58 +115,76 @@ def _build_unit_form(number: int, id: str) -> UnitForm:
         note = gr.HTML(note_html(default_annotator(id)), elem_classes="note", padding=False)
         mends = build_mends(name)
         controls = build_strength(name)
-        with gr.Accordion("When, where and how it steers", open=False, elem_id=f"{name}-fine"):
+        with gr.Accordion("How the map is made and steers", open=False, elem_id=f"{name}-fine"):
+            written = gr.Textbox(
+                "", label="Annotator's parameters", info="As NAME=VALUE, …; what is not written is as in grey.",
+                placeholder=_defaults(default_annotator(id)), max_length=MAX_NAME, elem_id=f"{name}-parameters",
+            )  # fmt: skip
             controls |= build_unit_controls(name, id)
-    return UnitForm(kind, photo, annotator, mends, controls, control_image, note)
+    return UnitForm(kind, photo, made_by, mends, written, controls, control_image, note)
 
 
 def _connect_unit(unit: UnitForm, desk: Desk, remap: list[Any]) -> None:
     """`remap` are the events after which the map may need another size."""
 
-    def other_condition(id: str) -> Any:
-        return gr.Dropdown(_choices(id), value=default_annotator(id)), gr.Dropdown(controlnet_choices(id), value="")
+    def other_annotator(chosen: str) -> Any:
+        return gr.Textbox(value="", placeholder=_defaults(chosen))
 
-    def show_map(
-        id: str, path: str | None, annotator: str, asked: list[str], width: int, height: int
-    ) -> Iterator[tuple[Any, ...]]:
-        known = [chosen for _, chosen in _choices(id)]
-        if not path or annotator not in known:  # the annotator follows its condition a moment later
-            yield None, note_html(annotator), mend_choices(None)
+    def show_map(*values: Any) -> Iterator[tuple[Any, ...]]:
+        *source, width, height = values
+        _, path, chosen, *_ = source
+        if not path:
+            yield None, note_html(chosen), mend_choices(None)
             return
-        mended, fault = attempt(lambda: _annotate(id, path, annotator, asked, width, height))
+        mended, fault = attempt(lambda: _annotate(source, width, height))
         if mended:
-            note = " ".join([note_html(annotator), *mended.made.warnings])
+            note = " ".join([note_html(chosen), *mended.made.warnings])
             yield mended.made.pixels, note, mend_choices(mended)
             return
         yield None, error_html(fault), mend_choices(None)
         raise toast(fault)
 
-    changed = [unit.annotator, unit.controls["controlnet"]]
     connect_mends(unit.mends, unit.annotator)
-    unit.condition.input(other_condition, unit.condition, changed, queue=False, **HIDDEN)
-    source = [unit.condition, unit.photo, unit.annotator]
-    triggers = [*(component.change for component in source), unit.mends.input, *remap]
-    shown = [unit.control_image, unit.note, unit.mends]
-    gr.on(triggers, show_map, [*source, unit.mends, *desk.size], shown, **FOLLOWING)
+    inputs, shown = [*unit.source, *desk.size], [unit.control_image, unit.note, unit.mends]
+    triggers = [unit.photo.change, unit.mends.input, unit.parameters.submit, unit.parameters.blur, *remap]
+    gr.on(triggers, show_map, inputs, shown, **FOLLOWING)
+    # The annotator follows its condition, and what was written for one is nothing to the next: first that, then the map.
+    chosen = unit.condition.input(_makers, unit.condition, unit.makers, queue=False, **HIDDEN)
+    changed = unit.annotator.change(other_annotator, unit.annotator, unit.parameters, queue=False, **HIDDEN)
+    for settled in (chosen, changed):
+        settled.then(show_map, inputs, shown, **FOLLOWING)
+
+
+def _makers(id: str) -> tuple[gr.Dropdown, gr.Dropdown]:
+    """Annotators and ControlNets of a condition."""
+    return gr.Dropdown(_choices(id), value=default_annotator(id)), gr.Dropdown(controlnet_choices(id), value="")
 
 
 def _choices(id: str) -> list[tuple[str, str]]:
     return [choice for choice in choices(condition(id)) if choice[1] != DRAWING]
 
 
-def _annotate(id: str, path: str, annotator: str, asked: list[str], width: int, height: int) -> Mended:
-    made_by = None if annotator == OWN_MAP else annotator
-    return annotate_mended(id, made_by, read_photo(path), None, checked_size(width, height), asked)
+def _defaults(chosen: str) -> str:
+    """The annotator's parameters as they are without a word."""
+    declared = {} if chosen == OWN_MAP else parameters(annotator(chosen))
+    return ", ".join(f"{name}={typed(p.default)}" for name, p in declared.items()) or "It has none."
+
+
+def _annotate(source: Sequence[Any], width: int, height: int) -> Mended:
+    id, path, chosen, asked, written = source
+    given = parse_values([pair.strip() for pair in (written or "").split(",") if pair.strip()])
+    made_by = None if chosen == OWN_MAP else chosen
+    return annotate_mended(id, made_by, read_photo(path), given, checked_size(width, height), asked)
 
 
 def _read_unit(unit: UnitForm, values: tuple[Any, ...], settings: dict[str, Any]) -> ControlUnit:
-    id, path, annotator, asked, *numbers = values
-    mended = _annotate(id, path, annotator, asked, settings["width"], settings["height"])
-    return build_unit(id, mended.made, **unit_options(unit.controls, numbers))
+    source, numbers = values[: len(unit.source)], values[len(unit.source) :]
+    mended = _annotate(source, settings["width"], settings["height"])
+    return build_unit(source[0], mended.made, **unit_options(unit.controls, numbers))
 
 
-def _example() -> tuple[str | Image, ...]:
+def _example() -> tuple[Any, ...]:
     row = condition(FIRST[0])
     picture = example_image(row)
-    values = [value for id in FIRST[:EXAMPLE] for value in (id, picture, default_annotator(id))]
+    values = [value for id in FIRST[:EXAMPLE] for value in (id, picture, *_makers(id))]
     return (*values, row.example_prompt)

@@ -53,7 +53,7 @@ def test_no_endpoint_is_offered_to_strangers(built: gr.Blocks) -> None:
 
 def test_the_page_is_not_too_heavy_for_a_slow_machine(built: gr.Blocks) -> None:
     config = built.get_config_file()
-    assert len(config["components"]) < 610
+    assert len(config["components"]) < 620
     assert len(json.dumps(config, default=str)) < 800_000
 
 
@@ -127,6 +127,23 @@ def test_the_map_follows_the_parameters(built: gr.Blocks, tmp_path: Path) -> Non
     )
     assert strict.shape == lax.shape == (64, 128, 3)
     assert (lax > 0).sum() > 1.3 * (strict > 0).sum()
+
+
+def test_a_unit_of_compose_has_parameters_too(built: gr.Blocks, tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(data.astronaut()[::4, ::4]).save(path)
+
+    def lines(written: str) -> int:
+        values = {"compose-3-photo": str(path), "compose-3-annotator": "canny", "compose-3-parameters": written}
+        ((made, *_),) = run(built, "compose-3-photo", "change", values)
+        return int((made > 0).sum())
+
+    assert find(built, "compose-3-parameters").placeholder == "low_threshold=100, high_threshold=200, automatic=false"
+    assert lines("low_threshold=30, high_threshold=60") > 1.3 * lines("")
+    with pytest.raises(gr.Error, match="canny has no parameter .*blur.*; its parameters are: low_threshold, high"):
+        lines("blur=3")
+    with pytest.raises(gr.Error, match="write NAME=VALUE"):
+        lines("30")
 
 
 def test_a_bad_file_leaves_a_sentence_in_sight_and_raises_a_note(built: gr.Blocks, tmp_path: Path) -> None:
