@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image, InputError
-from annotators.kinds import MapKind
+from annotators.kinds import KINDS, KindId, MapKind
 from annotators.maps import ADE20K_PALETTE, is_blank
-from annotators.sticks import LIMB_BRIGHTNESS, POSE_COLOURS
+from annotators.sticks import LIMB_BRIGHTNESS, LIMBS, POSE_COLOURS
 
-EXACT = 0.9
-"""Share of a label map's pixels that have a colour of the palette."""
+EXACT = 0.999
+"""Share of a label map's pixels that have a colour of the palette; all, but for what a hand left behind."""
 MIXED = 0.5
 """Share of them in a label map that was resized with its colours mixed, or stored as JPEG."""
 COMPRESSED = 0.8
 """Share of them that are at least near such a colour after JPEG."""
 NEAR = 12
 """How far, in each channel, JPEG moves a colour."""
+SAMPLE = 16_384
+"""Pixels that are looked at for a share."""
+CLEAR = 6
+"""Grey levels by which the mean green of normals must be off the middle to tell where they face."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,9 @@ class Mend:
     """On the button."""
     done: str
     """Said of the map afterwards."""
-    apply: Callable[[Image, MapKind], Image]
+    apply: Callable[[Image], Image]
+    kinds: tuple[KindId, ...]
+    """Of maps that may have this fault."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,8 @@ class Finding:
     mends: tuple[Mend, ...] = ()
 
 
-def _flip(channel: int) -> Callable[[Image, MapKind], Image]:
-    def apply(image: Image, kind: MapKind) -> Image:
+def _flip(channel: int) -> Callable[[Image], Image]:
+    def apply(image: Image) -> Image:
         flipped = image.copy()
         flipped[..., channel] = 255 - flipped[..., channel]
         return flipped
@@ -54,43 +61,63 @@ def _flip(channel: int) -> Callable[[Image, MapKind], Image]:
     return apply
 
 
-def snap_palette(image: Image, kind: MapKind) -> Image:
-    """Every pixel in the colour of the palette, or black, that is nearest to it."""
-    palette = palette_of(kind)
-    codes, places = np.unique(_codes(image), return_inverse=True)
-    colours = _colours(codes)
-    nearest, least = np.zeros(len(colours), np.intp), np.full(len(colours), np.iinfo(np.int32).max)
-    for number, colour in enumerate(palette.astype(np.int32)):
-        distance = np.square(colours - colour).sum(axis=1)
-        closer = distance < least
-        nearest[closer], least[closer] = number, distance[closer]
-    return palette[nearest[places.ravel()]].reshape(image.shape)
+def snap_palette(image: Image) -> Image:
+    """Every pixel in a colour that fills a block somewhere, else in that of the nearest pixel that has one.
+
+    Between two classes lies every mixture of their colours, and some mixtures are nearly a third class's colour.
+    """
+    names = _nearest(image, ADE20K_COLOURS, NEAR)
+    real = _in_blocks(_nearest(image, ADE20K_COLOURS, 0), 3) | _in_blocks(names, 5)
+    sure = np.isin(names, list(real))
+    if not sure.any():
+        return ADE20K_COLOURS[_nearest(image, ADE20K_COLOURS, 255)]
+    _, places = cv2.distanceTransformWithLabels(
+        (~sure).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    places = np.asarray(places, np.intp)
+    of_place = np.zeros(int(places.max()) + 1, np.intp)
+    of_place[places[sure]] = names[sure]
+    return ADE20K_COLOURS[of_place[places]]
 
 
+def _in_blocks(names: NDArray[np.int32], side: int) -> set[int]:
+    """Those that fill a square of this side somewhere."""
+    block = np.ones((side, side), np.uint8)
+    found = (int(name) for name in np.unique(names) if name >= 0)
+    return {name for name in found if cv2.erode((names == name).astype(np.uint8), block).any()}
+
+
+ADE20K_COLOURS: Image = np.concatenate([np.zeros((1, 3), np.uint8), ADE20K_PALETTE])
+"""(151, 3): black, which is no class, and the classes."""
+_GREY: tuple[KindId, ...] = ("lines", "soft_lines", "depth")
 MENDS: Mapping[str, Mend] = MappingProxyType(
     {
         mend.id: mend
         for mend in (
-            Mend("invert", "Invert", "Its colours were inverted.", lambda image, kind: 255 - image),
-            Mend("flip_red", "Flip red", "Left and right were exchanged in it.", _flip(0)),
-            Mend("flip_green", "Flip green", "Up and down were exchanged in it.", _flip(1)),
+            Mend("invert", "Invert", "Its colours were inverted.", lambda image: 255 - image, _GREY),
+            Mend("flip_red", "Flip red", "Left and right were exchanged in it.", _flip(0), ("normal",)),
+            Mend("flip_green", "Flip green", "Up and down were exchanged in it.", _flip(1), ("normal",)),
             Mend(
                 "reverse_channels", "Exchange red and blue", "Its red and blue were exchanged.",
-                lambda image, kind: image[..., ::-1],
+                lambda image: image[..., ::-1], ("normal", "labels", "pose"),
             ),
-            Mend("snap_palette", "Unmix the colours", "Its colours were brought back to the palette.", snap_palette),
-            Mend("as_it_is", "Take it as it is", "It was taken for a map as it is.", lambda image, kind: image),
+            Mend(
+                "snap_palette", "Unmix the colours", "Its colours were brought back to the palette.", snap_palette,
+                ("labels",),
+            ),
+            Mend("as_it_is", "Take it as it is", "It was taken for a map as it is.", np.copy, tuple(KINDS)),
         )
     }
 )  # fmt: skip
 
 
 def mend(image: Image, kind: MapKind, ids: Sequence[str]) -> tuple[Image, tuple[str, ...]]:
-    """The map with these mends, in order, and what to say of it. An unknown one is an InputError."""
+    """The map with these mends, in order, and what to say of it. One that is unknown or of other maps is an InputError."""
     for id in ids:
-        if id not in MENDS:
-            raise InputError(f"There is no mend {id!r}; choose from: {', '.join(MENDS)}.")
-        image = np.ascontiguousarray(MENDS[id].apply(image, kind))
+        if id not in MENDS or kind.id not in MENDS[id].kinds:
+            allowed = ", ".join(mend.id for mend in MENDS.values() if kind.id in mend.kinds)
+            raise InputError(f"There is no mend {id!r} for this kind of map; choose from: {allowed}.")
+        image = np.ascontiguousarray(MENDS[id].apply(image))
     return image, tuple(MENDS[id].done for id in ids)
 
 
@@ -100,15 +127,17 @@ def looks_like(kind: MapKind, image: Image) -> bool:
         return False
     strongest, weakest = _extremes(image)
     if kind.id in ("lines", "soft_lines"):
-        ends = (strongest < 24) | (weakest > 231)
-        return bool(ends.mean() > 0.97 and 0.0 < (image[..., 1] > 127).mean() < 0.4)
+        ends, bright = (strongest < 24) | (weakest > 231), (image[..., 1] > 127).mean()
+        bare = ends.mean() > 0.97 and 0.0 < bright < 0.4
+        soft = (strongest - weakest).max() < 8 and (strongest < 8).mean() > 0.5 and bright < 0.2
+        return bool(bare or soft)
     if kind.id == "pose":
         black, colourful = strongest < 8, strongest - weakest > 80
         return bool(black.mean() > 0.8 and (black | colourful).mean() > 0.98)
     if kind.id == "labels":
-        return _palette_share(image, kind) > 0.98
+        return _palette_share(image, NEAR) > 0.9
     if kind.id == "normal":
-        return _unit_share(image) > 0.95
+        return _unit_share(image) > 0.5
     return False  # a depth map may be any grey photo
 
 
@@ -118,9 +147,14 @@ def examine(kind: MapKind, control_image: Image, title: str) -> Finding | None:
         return Finding(
             "The map has one colour only and steers nothing; choose another, or an annotator to make one of a photo."
         )
-    if kind.polarity == "white on black" and not _coloured(control_image) and control_image.mean() > 127:
+    if kind.polarity == "white on black" and _is_on_paper(control_image):
         return Finding(
             "The map has dark lines on white, but the ControlNet reads white lines on black: invert its colours.",
+            (MENDS["invert"],),
+        )
+    if kind.polarity == "near is white" and _is_upside_down(control_image):
+        return Finding(
+            "The map's top is brighter, which means nearer, than its bottom: if dark is near in it, invert its colours.",
             (MENDS["invert"],),
         )
     if kind.id == "normal" and _unit_share(control_image) >= 0.5:
@@ -139,7 +173,7 @@ def _is_another(kind: MapKind, image: Image) -> bool:
     if kind.id == "pose":
         return bool((_extremes(image)[0] < 8).mean() < 0.5)
     if kind.id == "labels":
-        return _palette_share(image, kind) < EXACT
+        return _palette_share(image) < MIXED
     if kind.id == "normal":
         return True  # its pixels are no unit vectors
     return kind.channels == "grey" and _coloured(image)
@@ -153,20 +187,26 @@ def _examine_normals(image: Image) -> Finding | None:
             "The map's red is its front, as in files with blue, green, red: exchange red and blue.",
             (MENDS["reverse_channels"],),
         )
-    if _is_mirrored(image):
-        # There are more floors than ceilings: a map that faces up, on the whole, has its green right.
-        faces_up = image[..., 1].mean() >= 127
-        wrong, other = ("flip_red", "flip_green") if faces_up else ("flip_green", "flip_red")
-        sides = {"flip_red": "left and right", "flip_green": "up and down"}
-        return Finding(
-            f"The map's {sides[wrong]} look exchanged, as in maps of other programs: flip that channel.",
-            (MENDS[wrong], MENDS[other]),
-        )
-    return None
+    # There are more floors than ceilings: a map that faces up, on the whole, has its green right.
+    up, mirrored = image[..., 1].mean() - 127, _is_mirrored(image)
+    flip_red, flip_green = MENDS["flip_red"], MENDS["flip_green"]
+    if mirrored and abs(up) < CLEAR:
+        said = "One of the map's channels looks flipped, its left and right or its up and down: flip red or green."
+        return Finding(said, (flip_red, flip_green))
+    if mirrored and up > 0:
+        said = "The map's left and right look exchanged, as in maps of other programs: flip that channel."
+        return Finding(said, (flip_red, flip_green))
+    if up > -CLEAR:
+        return None
+    if mirrored is False:
+        said = "The map's red and green both look flipped, for it faces down on the whole and yet is one surface: flip both."
+        return Finding(said, (flip_red, flip_green))
+    said = "The map's up and down look exchanged, as in maps of other programs: flip that channel."
+    return Finding(said, (flip_green, flip_red))
 
 
-def _is_mirrored(image: Image) -> bool:
-    """Whether one of red and green, not both, has the wrong sign.
+def _is_mirrored(image: Image) -> bool | None:
+    """Whether one of red and green, not both, has the wrong sign; None where the map is too flat to tell.
 
     Slopes of one surface obey d(slope x)/dy = d(slope y)/dx. Red is left and green is up, but rows are counted downwards:
     of a true map the two differences below are opposite, of a mirrored one the same. Borders of things are left out.
@@ -178,22 +218,20 @@ def _is_mirrored(image: Image) -> bool:
     b = np.gradient(vectors[..., 1] / depth, axis=1)
     smooth = ~steep & (np.abs(a) < 0.2) & (np.abs(b) < 0.2) & (np.abs(a) + np.abs(b) > 0.004)
     if smooth.mean() < 0.002:
-        return False
+        return None
     same, opposite = np.abs(a - b)[smooth].sum(), np.abs(a + b)[smooth].sum()
     return bool(same > 1.5 * opposite)
 
 
 def _examine_palette(image: Image, kind: MapKind) -> Finding | None:
-    exact = _palette_share(image, kind)
-    exchanged = (
-        _stands_on_its_head(image) if kind.id == "pose" else _palette_share(image[..., ::-1], kind) > exact + 0.05
-    )
+    exact = _palette_share(image) if kind.id == "labels" else 1
+    exchanged = _joins_exchanged(image, kind) if kind.id == "pose" else _palette_share(image[..., ::-1]) > exact + 0.05
     if exchanged:
         return Finding(
             f"The map's colours look like {kind.palette}'s with red and blue exchanged: exchange them back.",
             (MENDS["reverse_channels"],),
         )
-    if kind.id == "labels" and exact < EXACT and (exact > MIXED or _palette_share(image, kind, NEAR) > COMPRESSED):
+    if exact < EXACT and (exact > MIXED or _palette_share(image, NEAR) > COMPRESSED):
         return Finding(
             f"The map's colours are mixed, by resizing or JPEG, and {kind.palette} has no such ones: unmix them.",
             (MENDS["snap_palette"],),
@@ -201,26 +239,38 @@ def _examine_palette(image: Image, kind: MapKind) -> Finding | None:
     return None
 
 
-def _stands_on_its_head(image: Image) -> bool:
-    """Whether what is blue, a left foot, lies above what is red, a nose and a neck; exchanged colours look so.
-
-    The palette goes once round the hues: exchanged, it has the same colours in other places.
-    """
-    share = image.astype(np.float32) / np.maximum(image.max(axis=2, keepdims=True), 1)
-    bright = image.max(axis=2) > 100
-    red = bright & (share[..., 0] == 1) & (share[..., 1] < 0.4) & (share[..., 2] < 0.2)
-    blue = bright & (share[..., 2] == 1) & (share[..., 1] < 0.4) & (share[..., 0] < 0.2)
-    return bool(red.any() and blue.any() and np.nonzero(blue)[0].mean() < np.nonzero(red)[0].mean())
+def _joins_exchanged(image: Image, kind: MapKind) -> bool:
+    """Whether the limbs of a pose end at the joints they belong to only when red and blue are exchanged."""
+    if _is_another(kind, image):
+        return False
+    right, exchanged = _joined(image), _joined(image[..., ::-1])
+    return exchanged >= 2 and exchanged > 2 * right
 
 
-def palette_of(kind: MapKind) -> NDArray[np.uint8]:
-    """(N, 3) every colour a map of this kind may have, black among them."""
-    if kind.palette == "ADE20K":
-        colours = ADE20K_PALETTE
-    else:
-        full = np.array(POSE_COLOURS)
-        colours = np.concatenate([full, (full * LIMB_BRIGHTNESS).astype(int)])
-    return np.concatenate([np.zeros((1, 3), np.uint8), colours.astype(np.uint8)])
+def _joined(image: Image) -> int:
+    """How many limbs' ends lie at a joint of the colour that they should have."""
+    full = np.array(POSE_COLOURS)
+    names = _nearest(image, np.concatenate([full, (full * LIMB_BRIGHTNESS).astype(int)]), NEAR)
+    near = np.ones((5, 5), np.uint8)
+    count = 0
+    for limb, ends in enumerate(LIMBS):
+        around = cv2.dilate((names == len(full) + limb).astype(np.uint8), near).astype(np.bool_)
+        touched = np.unique(names[around])
+        count += len(np.intersect1d(touched, ends))
+    return count
+
+
+def _is_on_paper(image: Image) -> bool:
+    """Whether most of a picture is one bright tone, nearly grey, and the rest mostly darker."""
+    paper = np.median(image.reshape(-1, 3), axis=0)
+    like_paper = (np.abs(image - paper) < 32).all(axis=2).mean()
+    return bool(paper.min() > 127 and np.ptp(paper) < 48 and like_paper > 0.5)
+
+
+def _is_upside_down(image: Image) -> bool:
+    """Whether a depth map's upper third is clearly brighter than its lower one, where the ground mostly is."""
+    third = max(1, len(image) // 3)
+    return not _coloured(image) and float(image[:third].mean()) > float(image[-third:].mean()) + 40
 
 
 def _extremes(image: Image) -> tuple[Image, Image]:
@@ -240,17 +290,25 @@ def _unit_share(image: Image) -> float:
     return float((np.abs(np.sqrt(squares) - 1) < 0.06).mean())
 
 
-def _palette_share(image: Image, kind: MapKind, tolerance: int = 0) -> float:
-    """How many of the pixels have a colour of the kind's palette, or black."""
-    codes, counts = np.unique(_codes(image), return_counts=True)
-    palette = palette_of(kind)
+def _palette_share(image: Image, tolerance: int = 0) -> float:
+    """How many of the pixels have a colour of ADE20K, or black; with a tolerance, of a sample of them."""
     if not tolerance:
-        return float(counts[np.isin(codes, _codes(palette))].sum() / counts.sum())
-    colours = _colours(codes)
-    known = np.zeros(len(colours), np.bool_)
-    for colour in palette.astype(np.int32):
-        known |= (np.abs(colours - colour) <= tolerance).all(axis=1)
-    return float(counts[known].sum() / counts.sum())
+        return float(np.isin(_codes(image), _codes(ADE20K_COLOURS)).mean())
+    step = max(1, round((image.shape[0] * image.shape[1] / SAMPLE) ** 0.5))
+    return float((_nearest(image[::step, ::step], ADE20K_COLOURS, tolerance) >= 0).mean())
+
+
+def _nearest(image: Image, colours: NDArray[Any], tolerance: int) -> NDArray[np.int32]:
+    """(H, W): which of the colours is nearest, -1 where none is so near in every channel."""
+    codes, places = np.unique(_codes(image), return_inverse=True)
+    seen = _colours(codes)
+    nearest, least = np.full(len(seen), -1, np.int32), np.full(len(seen), np.iinfo(np.int32).max)
+    for number, colour in enumerate(colours.astype(np.int32)):
+        apart = np.abs(seen - colour)
+        distance = np.square(apart).sum(axis=1)
+        closer = (distance < least) & (apart.max(axis=1) <= tolerance)
+        nearest[closer], least[closer] = number, distance[closer]
+    return nearest[places.ravel()].reshape(image.shape[:2])
 
 
 def _codes(colours: Image) -> NDArray[np.int32]:

@@ -45,11 +45,14 @@ def annotate_mended(
     size: tuple[int, int],
     asked: Sequence[str] | None,
 ) -> Mended:
-    """What was asked of another picture before does not touch this one."""
+    """What was asked of another picture before does not touch this one; behind one fault another may come to light."""
     made = annotate(condition_id, chosen, image, parameters or None, *size)
-    mends = [mend.id for mend in made.mends if mend.id in (asked or ()) and mend.id != AS_IT_IS]
-    mended = annotate(condition_id, chosen, image, None, *size, mends=mends) if mends else made
-    return Mended(mended, made.mends)
+    offered, done = list(made.mends), []
+    while mend := next((one for one in offered if one.id in (asked or ()) and one.id not in (AS_IT_IS, *done)), None):
+        done.append(mend.id)
+        made = annotate(condition_id, chosen, image, None, *size, mends=done)
+        offered += [one for one in made.mends if one not in offered]
+    return Mended(made, tuple(offered))
 
 
 def mend_choices(mended: Mended | None) -> gr.CheckboxGroup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import gradio as gr
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from gradio.data_classes import FileData, ImageData
 from PIL import Image
 
 from annotators.base import Parameter
+from annotators.maps import encode_segmentation
 from cnet_app.errors import InputError
 from cnet_app.requests import REQUEST_LIMITS
 from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
+from cnet_app.ui.mends import annotate_mended
 
 
 def test_a_bounded_number_is_a_slider_with_the_declared_bounds() -> None:
@@ -95,3 +98,15 @@ def test_the_canvas_hands_its_layers_on_unread_and_has_no_other_way_in() -> None
 
 def test_the_brush_is_looked_for_on_this_canvas() -> None:
     assert "[id='sheet'] " in when_opened("sheet")
+
+
+def test_behind_one_fault_of_a_map_another_comes_to_light() -> None:
+    true = encode_segmentation((np.add.outer(np.arange(128) // 23, np.arange(128) // 31) * 7) % 150)
+    faulty = np.asarray(cv2.resize(cv2.resize(true, (100, 100)), (128, 128)), np.uint8)[..., ::-1]
+    seen = annotate_mended("segmentation", None, faulty, None, (128, 128), [])
+    assert [mend.id for mend in seen.offered] == ["reverse_channels"]
+    once = annotate_mended("segmentation", None, faulty, None, (128, 128), ["reverse_channels"])
+    assert [mend.id for mend in once.offered] == ["reverse_channels", "snap_palette"]
+    twice = annotate_mended("segmentation", None, faulty, None, (128, 128), ["reverse_channels", "snap_palette"])
+    assert twice.made.warnings == tuple(mend.done for mend in twice.offered)
+    assert (twice.made.pixels == true).all(axis=2).mean() > 0.95
