@@ -13,16 +13,20 @@ from annotators.base import Annotator, Image, InputError, param, resolution_para
 from annotators.maps import lines
 from annotators.softedge import HED, EdgeNetwork, PiDiNet
 
+SPECK = 30
+"""Width and height together, in pixels of a map whose short side is 512, below which a stroke is dust."""
+
 
 @dataclass(frozen=True)
 class ScribbleXDoG(Annotator):
-    """Strokes where any colour channel is darker than its surroundings: a difference of two blurs, thresholded."""
+    """Strokes where the picture is darker than its surroundings: a difference of two blurs, thresholded."""
 
     id = "scribble_xdog"
     title = "XDoG"
     kind = "lines"
 
     threshold: int = param(32, "How much darker a stroke must be; lower draws more.", minimum=1, maximum=64, step=1)
+    any_channel: bool = param(False, "Draw also where red, green or blue alone is darker: far more strokes.")
 
     def __call__(self, source_image: Image) -> Image:
         """White strokes on black. The blurs are 0.5 and 5 px in a picture whose short side is 512."""
@@ -30,8 +34,9 @@ class ScribbleXDoG(Annotator):
         photo = source_image.astype(np.float32)
         fine = cv2.GaussianBlur(photo, (0, 0), max(0.5, 0.5 * pixel))
         coarse = cv2.GaussianBlur(photo, (0, 0), max(1.0, 5.0 * pixel))
-        strokes = 2 * (coarse - fine).max(axis=2) > self.threshold
-        return lines(_without_specks(strokes, smallest=round(60 * pixel)))
+        darker = coarse - fine
+        strokes = 2 * (darker.max(axis=2) if self.any_channel else darker.min(axis=2)) > self.threshold
+        return lines(_without_specks(strokes, smallest=round(SPECK * pixel)))
 
 
 def _without_specks(strokes: NDArray[np.bool_], smallest: int) -> NDArray[np.bool_]:
