@@ -26,7 +26,15 @@ from models.weights import find
 LENGTH = struct.Struct("<Q")
 SUM = hashlib.sha256().digest_size
 """Bytes at a file's end. It is a PNG, then JSON deflated, the JSON's length, and the SHA-256 of it all: viewers see the PNG."""
-LIBRARIES = ("numpy", "opencv-python", "torch", "transformers", "controlnet_aux", "onnxruntime")
+LIBRARIES = (
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "torch",
+    "transformers",
+    "controlnet_aux",
+    "onnxruntime",
+)
 LOST = 3600
 """Seconds after which a half-written file is nobody's any more."""
 LOOK_AFTER = 0.05
@@ -38,7 +46,7 @@ def map_key(annotator: Annotator, source_sha256: str, *how: object) -> str | Non
 
     None where weights are missing, for then nobody knows yet which they will be.
     """
-    weights = [_identity(id) for id in annotator.needs()]
+    weights = weights_identity(annotator)
     if not all(weights):
         return None
     values = {name: getattr(annotator, name) for name in parameters(type(annotator))}
@@ -46,12 +54,17 @@ def map_key(annotator: Annotator, source_sha256: str, *how: object) -> str | Non
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
-def _identity(id: str) -> list[Any]:
-    """Names, sizes and dates of the files of a catalogue row; nothing where they are not here."""
+def weights_identity(annotator: Annotator) -> tuple[tuple[Any, ...], ...]:
+    """What tells the weights that it needs now from others: of each catalogue row, nothing where its files are not here."""
+    return tuple(_identity(id) for id in annotator.needs())
+
+
+def _identity(id: str) -> tuple[Any, ...]:
+    """Names, sizes and dates of the files of a catalogue row."""
     folder = find(id)
     paths = [folder / name for file in entry(id).files for name in file.names] if folder else []
     stats = [(path.name, path.stat()) for path in paths if path.is_file()]
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 @cache

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image
+from annotators.images import ResizeMode, resize
 
 # The 150 classes of the MIT Scene Parsing benchmark in their order, and the colours ControlNets are trained with.
 ADE20K_CLASSES: tuple[str, ...] = tuple(
@@ -78,6 +79,28 @@ def encode_segmentation(classes: NDArray[Any]) -> Image:
     index = np.asarray(classes).astype(np.int64)
     known = (index >= 0) & (index < len(ADE20K_PALETTE))
     return np.where(known[..., None], ADE20K_PALETTE[np.where(known, index, 0)], 0).astype(np.uint8)
+
+
+def resize_lines(image: Image, width: int, height: int, mode: ResizeMode = "crop") -> Image:
+    """A map of bare lines at another size, as bare as it was: lines one pixel wide stay so, bold strokes grow or shrink.
+
+    Pictures with greys in them are resized as pictures are.
+    """
+    old_height, old_width = image.shape[:2]
+    white = image.min(axis=2) > 231
+    bare = (white | (image.max(axis=2) < 24)).mean() > 0.99 and white.mean() < 0.5
+    if (old_width, old_height) == (width, height) or not bare:
+        return resize(image, width, height, mode)
+    strokes = white.astype(np.uint8)
+    fine = cv2.erode(strokes, np.ones((3, 3), np.uint8)).sum() < 0.02 * strokes.sum()
+    if not fine:
+        return lines(resize(image, width, height, mode)[..., 0] > 127)
+    from skimage.morphology import skeletonize
+
+    # None falls between the pixels that are looked at, and what that makes bolder is thinned again.
+    gap = max(1, round(min(old_width / width, old_height / height)))
+    bolder = cv2.dilate(strokes, np.ones((gap, gap), np.uint8))
+    return lines(skeletonize(resize(lines(bolder > 0), width, height, mode)[..., 0] > 100))
 
 
 def is_blank(control_image: Image) -> bool:

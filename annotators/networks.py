@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import sys
 from collections.abc import Callable
-from functools import _lru_cache_wrapper, lru_cache
+from functools import _lru_cache_wrapper, lru_cache, wraps
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -30,6 +31,8 @@ PACKAGE = "controlnet_aux"
 SAFE = ".safetensors"
 WRAPPERS = ("state_dict", "model", "depth_model")
 """Names under which trainings put their network into a checkpoint."""
+LONGEST = 4
+"""How many times the short side a network's long side may be."""
 Network = TypeVar("Network")
 # What torch, its zip and pickle readers, safetensors and transformers raise over damaged files.
 LOADING_ERRORS = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, SafetensorError)
@@ -38,15 +41,34 @@ _LOADERS: list[_lru_cache_wrapper[Any]] = []
 
 
 def kept(load: Callable[..., Network]) -> Callable[..., Network]:
-    """Decorates a network's loader: what it loaded last stays in memory until `release`."""
-    loader = lru_cache(maxsize=1)(load)
+    """Decorates a network's loader: what it loaded last stays in memory until `release`, or until its files are others."""
+
+    @lru_cache(maxsize=1)
+    def loader(stamps: tuple[object, ...], *given: Any) -> Network:
+        return load(*given)
+
+    @wraps(load)
+    def loaded(*given: Any) -> Network:
+        return loader(tuple(_stamps(value) for value in given if isinstance(value, Path)), *given)
+
     _LOADERS.append(loader)
-    return loader
+    return loaded
+
+
+def _stamps(path: Path) -> tuple[object, ...]:
+    """When the file, or those of the folder, were written, and how large they are."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+
+
+def holding() -> int:
+    """How many networks are in memory."""
+    return sum(loader.cache_info().currsize for loader in _LOADERS)
 
 
 def release() -> int:
     """Lets every network go, so that something else has the room; each is loaded again when it is next used. How many."""
-    loaded = sum(loader.cache_info().currsize for loader in _LOADERS)
+    loaded = holding()
     for loader in _LOADERS:
         loader.cache_clear()
     return loaded
@@ -115,7 +137,7 @@ def load_state(path: Path) -> dict[str, Any]:
     for wrapper in WRAPPERS:
         state = state.get(wrapper, state)
     state = dict(state)
-    _keep(state, kept_as)
+    _keep(state, kept_as, path.stat().st_mtime_ns)
     return state
 
 
@@ -124,19 +146,20 @@ def _load_kept(path: Path, pickled: Path) -> dict[str, Any] | None:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path) if path.stat().st_mtime_ns >= pickled.stat().st_mtime_ns else None
+        return load_file(path) if path.stat().st_mtime_ns == pickled.stat().st_mtime_ns else None
     except LOADING_ERRORS:
         return None
 
 
-def _keep(state: dict[str, Any], path: Path) -> None:
-    """Whole or not at all; a folder that cannot be written to, or has no room, stays as it is."""
+def _keep(state: dict[str, Any], path: Path, dated: int) -> None:
+    """Whole or not at all, with the pickle's date, in nanoseconds, so that another pickle is noticed; a folder that cannot be written to, or has no room, stays as it is."""
     from safetensors.torch import save_file
 
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         try:
             save_file({name: value.contiguous().clone() for name, value in state.items()}, part)
+            os.utime(part, ns=(dated, dated))
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -172,8 +195,11 @@ def to_batch(image: NDArray[Any]) -> torch.Tensor:
 
 
 def size_for_network(image: Image, short_side: int, multiple: int) -> tuple[int, int]:
-    """Height and width with this short side, proportions kept as well as multiples of `multiple` allow."""
-    scale = short_side / min(image.shape[:2])
+    """Height and width with this short side, proportions kept as well as multiples of `multiple` allow.
+
+    Of a strip the long side, four times as much, is what counts.
+    """
+    scale = min(short_side / min(image.shape[:2]), LONGEST * short_side / max(image.shape[:2]))
     height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in image.shape[:2])
     return height, width
 

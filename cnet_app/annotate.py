@@ -16,8 +16,8 @@ import numpy as np
 from annotators.base import Annotator, Image, create
 from annotators.control_map import ControlMap, make_map, sha256_of
 from annotators.images import ResizeMode, check_size, load_noted, resize
-from annotators.map_store import MapStore, map_key
-from annotators.maps import is_blank
+from annotators.map_store import MapStore, map_key, weights_identity
+from annotators.maps import is_blank, resize_lines
 from annotators.networks import LibraryError
 from annotators.people import PoseAnnotator
 from annotators.poses import Pose, load_pose
@@ -78,7 +78,7 @@ def annotate(
 
     how = digest, width, height, mode
     try:
-        made = _CACHE.get((made_by, *how), lambda: _kept(made_by, make, *how))
+        made = _CACHE.get((made_by, weights_identity(made_by), *how), lambda: _kept(made_by, make, *how))
     except WeightsError as error:
         if isinstance(error, LibraryError):
             FAULTS.note(annotator_id, str(error))
@@ -152,7 +152,10 @@ def control_image_from_map(
     row = condition(condition_id)
     check_size(image.shape[1], image.shape[0], "The map")
     image, done = mend(image, row.kind, mends)
-    pixels = np.array(resize(image, width, height, mode, nearest=row.kind.nearest))
+    if row.kind.id == "lines":
+        pixels = np.array(resize_lines(image, width, height, mode))
+    else:
+        pixels = np.array(resize(image, width, height, mode, nearest=row.kind.nearest))
     pixels.flags.writeable = False
     found = examine(row.kind, pixels, row.title)
     return ControlMap(

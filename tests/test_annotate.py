@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
 import cnet_app.annotate as module
@@ -17,6 +18,7 @@ from annotators.canny import Canny
 from annotators.control_map import ControlMap
 from annotators.kinds import KINDS
 from annotators.maps import encode_normal, encode_segmentation
+from annotators.networks import aux_module
 from annotators.recognise import looks_like
 from annotators.scene_net import SEGMENTS
 from annotators.sticks import draw_pose
@@ -64,6 +66,21 @@ def test_the_same_picture_is_annotated_once(monkeypatch: pytest.MonkeyPatch) -> 
     annotate("canny", "canny", photo, {}, 64, 64)
     annotate("canny", "canny", photo[::-1], {}, 128, 128)
     assert len(calls) == 4
+
+
+def test_weights_that_were_changed_make_another_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
+    path = tmp_path / "lineart" / "sk_model.pth"
+    path.parent.mkdir()
+    made: list[Image] = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save(aux_module("lineart").Generator(3, 1, 3).state_dict(), path)
+        made += [annotate("lineart", "lineart", PHOTO, {"detect_resolution": 128}, 64, 64).pixels for _ in range(2)]
+    assert made[0] is made[1] and made[2] is made[3]
+    assert not np.array_equal(made[1], made[2])
+    module._CACHE._maps.clear()
+    assert np.array_equal(annotate("lineart", "lineart", PHOTO, {"detect_resolution": 128}, 64, 64).pixels, made[3])
 
 
 def test_the_cache_is_bounded() -> None:

@@ -24,5 +24,5 @@ def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose subfolders serve as downloaded weights, by catalogue id."""
     folder = tmp_path / "models"
     monkeypatch.setenv("CNET_MODELS_DIR", str(folder))
-    monkeypatch.setattr("annotators.networks._keep", lambda state, path: None)  # twice the time and the disk
+    monkeypatch.setattr("annotators.networks._keep", lambda *_: None)  # twice the time and the disk
     return folder

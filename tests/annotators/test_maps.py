@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from skimage import data
 
+from annotators.canny import Canny
+from annotators.images import resize
 from annotators.maps import (
     ADE20K_CLASSES,
     ADE20K_PALETTE,
@@ -12,6 +16,7 @@ from annotators.maps import (
     encode_normal,
     encode_segmentation,
     is_blank,
+    resize_lines,
 )
 
 
@@ -55,3 +60,35 @@ def test_segmentation_goes_there_and_back() -> None:
     back = (colours[:, :, None] == ADE20K_PALETTE[None, None]).all(axis=3).argmax(axis=2)
     assert (back == np.where(classes == 48, 6, classes)).all()  # the data set paints skyscraper as road
     assert not encode_segmentation(np.array([[255, -1]])).any()
+
+
+@pytest.mark.parametrize("side", [96, 160, 256, 384, 500, 700])
+def test_lines_of_one_pixel_stay_so_at_every_size(side: int) -> None:
+    edges = Canny()(np.ascontiguousarray(data.astronaut()[::2, ::2]))
+    resized = resize_lines(edges, side, side)
+    assert set(np.unique(resized)) == {0, 255}
+    thick = cv2.erode(resized[..., 0], np.ones((3, 3), np.uint8))
+    assert (thick > 0).mean() < 1e-3
+    # Nothing is lost: wherever a line was there is one, and nowhere else, but for a pixel; small, neighbours become one.
+    around = cv2.dilate(
+        np.asarray(cv2.resize(resized, (256, 256), interpolation=cv2.INTER_AREA)), np.ones((5, 5), np.uint8)
+    )
+    assert ((around[..., 0] > 0) | (edges[..., 0] == 0)).mean() > (0.96 if side < 128 else 0.995)
+    back = cv2.dilate(edges, np.ones((7, 7), np.uint8))
+    back = np.asarray(cv2.resize(back, (side, side), interpolation=cv2.INTER_LINEAR))
+    assert ((back[..., 0] > 0) | (resized[..., 0] == 0)).all()
+
+
+def test_bold_strokes_keep_their_share_of_the_picture() -> None:
+    strokes = np.zeros((256, 256, 3), np.uint8)
+    strokes[100:120, 40:200] = 255
+    for side in (96, 512):
+        resized = resize_lines(strokes, side, side)
+        assert set(np.unique(resized)) == {0, 255}
+        assert resized.mean() == pytest.approx(strokes.mean(), rel=0.1)
+
+
+def test_what_is_no_bare_map_is_resized_as_a_picture() -> None:
+    photo = np.ascontiguousarray(data.astronaut()[::2, ::2])
+    for image in (photo, 255 - Canny()(photo)):
+        assert np.array_equal(resize_lines(image, 100, 80), resize(image, 100, 80))

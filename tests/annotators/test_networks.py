@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from annotators.base import Annotator, Image
 from annotators.lineart import LineArtAnime
-from annotators.networks import aux_module, load_state, resize_for_network
+from annotators.networks import aux_module, kept, load_state, resize_for_network, size_for_network
 from annotators.normal import NormalBAE
 from annotators.openpose import OpenPose
 from annotators.softedge import HED
@@ -90,10 +90,10 @@ def test_a_pickle_is_kept_as_safetensors(tmp_path: Path) -> None:
     assert load_state(path)["weight"].tolist() == first["weight"].tolist()
     assert sorted(tmp_path.iterdir()) == [path, kept_as]
     path.write_bytes(b"no pickle any more")
-    os.utime(path, (1, 1))
+    os.utime(path, ns=(0, kept_as.stat().st_mtime_ns))
     assert load_state(path)["weight"].tolist() == first["weight"].tolist()  # it was not looked at
     torch.save(second, path)
-    os.utime(kept_as, (1, 1))
+    os.utime(path, (1, 1))  # however old
     assert load_state(path)["weight"].tolist() == second["weight"].tolist()  # another file came in its place
     kept_as.write_bytes(kept_as.read_bytes()[:-4])
     assert load_state(path)["weight"].tolist() == second["weight"].tolist()  # what was kept is damaged
@@ -145,3 +145,31 @@ def test_one_broken_library_module_leaves_the_others(monkeypatch: pytest.MonkeyP
 def test_the_size_for_a_network_keeps_proportions() -> None:
     assert resize_for_network(np.zeros((100, 200, 3), np.uint8), 512, 64).shape == (512, 1024, 3)
     assert resize_for_network(np.zeros((1000, 500, 3), np.uint8), 128, 64).shape == (256, 128, 3)
+
+
+def test_another_file_in_a_networks_place_is_noticed(tmp_path: Path) -> None:
+    path, folder = tmp_path / "net.pth", tmp_path / "net"
+    folder.mkdir()
+    read: list[Path] = []
+
+    @kept
+    def load(name: str, path: Path) -> str:
+        read.append(path)
+        return name
+
+    for place, file in ((path, path), (folder, folder / "model.safetensors")):
+        for content in (b"one", b"other"):
+            file.write_bytes(content)
+            os.utime(file, ns=(0, len(content)))  # the newer one may have the older date
+            assert [load("net", place), load("net", place)] == ["net", "net"]
+    assert read == [path, path, folder, folder]
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((300, 400), (512, 680)), ((64, 64), (512, 512)), ((64, 2000), (64, 2048)), ((2000, 20), (2048, 64)), ((100, 380), (512, 1920))],
+)  # fmt: skip
+def test_a_strip_does_not_grow_beyond_measure(shape: tuple[int, int], size: tuple[int, int]) -> None:
+    height, width = size_for_network(np.zeros((*shape, 3), np.uint8), 512, multiple=8)
+    assert (abs(height - size[0]) <= 64, abs(width - size[1]) <= 64) == (True, True)
+    assert max(height, width) <= 4 * 512

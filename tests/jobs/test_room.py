@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from annotators import embedded, networks
+from annotators import networks
 from annotators.embedded import DepthEmbedded
 from cnet_app.errors import OutOfMemoryError
 from cnet_app.jobs.engine import Engine
@@ -32,11 +32,11 @@ def workshop(tmp_path: Path) -> Workshop:
 def annotator_loaded() -> None:
     networks.release()
     DepthEmbedded()(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy())
-    assert embedded._load.cache_info().currsize == 1  # type: ignore[attr-defined]
+    assert networks.holding() == 1
 
 
 def _loaded() -> int:
-    return embedded._load.cache_info().currsize  # type: ignore[attr-defined]
+    return networks.holding()
 
 
 def test_letting_models_go_lets_annotators_go(workshop: Workshop, annotator_loaded: None) -> None:
