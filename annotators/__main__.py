@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annotators.base import InputError, create, parameters
 from annotators.registry import ANNOTATORS, annotator, parse_values
+from models.catalog import entry
 from models.weights import WeightsError
 
 
@@ -38,10 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def describe() -> str:
-    """One line an annotator, one below it for each parameter."""
+    """One line an annotator, with its weights' licence, and one below it for each parameter."""
     rows: list[str] = []
     for kind in ANNOTATORS:
-        rows.append(f"{kind.id:22} {kind.title}. {kind.note}".rstrip())
+        terms = sorted({entry(id).licence for id in create(kind).needs()})
+        licence = f"Licence of its weights: {', '.join(terms)}." if terms else ""
+        rows.append(f"{kind.id:22} {kind.title}. {' '.join(filter(None, (kind.note, licence)))}".rstrip())
         for name, parameter in parameters(kind).items():
             rows.append(f"    {name}={parameter.default}{parameter.range_text()}: {parameter.help}")
     return "\n".join(rows)

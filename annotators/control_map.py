@@ -74,12 +74,19 @@ class ControlMap:
         return self.parameters.get("seed")
 
 
+FAINT = 24
+"""Grey levels: lines no brighter than this steer nothing."""
+MADE_UP = "The picture has one colour only, so whatever the map shows is made up; take another picture."
+
+
 def make_map(annotator: Annotator, source_image: Image) -> ControlMap:
     """What the annotator makes of the picture, (H, W, 3) RGB uint8; one that steers nothing has a warning."""
     data = annotator.detect(source_image) if isinstance(annotator, DataAnnotator) else None
     pixels = data.draw() if data else annotator(source_image)
-    warnings = (KINDS[annotator.kind].nothing,) if is_blank(pixels) else ()
-    return describe_map(annotator, pixels, sha256_of(source_image), data, warnings)
+    kind = KINDS[annotator.kind]
+    faint = kind.polarity == "white on black" and pixels.max() < FAINT
+    told = kind.nothing if is_blank(pixels) or faint else MADE_UP if is_blank(source_image) else ""
+    return describe_map(annotator, pixels, sha256_of(source_image), data, (told,) if told else ())
 
 
 def describe_map(

@@ -38,7 +38,7 @@ MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 DEVIATION = np.array([58.395, 57.12, 57.375], np.float32)
 
 DEPTHS: Mapping[str, type[DepthAnnotator]] = MappingProxyType(
-    {kind.id: kind for kind in (Midas, DepthAnythingV2, Zoe, LeReS, DepthEmbedded)}
+    {kind.id: kind for kind in (Midas, DepthAnythingV2, Zoe, DepthEmbedded, LeReS)}
 )
 FIRST = "first"
 STEP = 0.1

@@ -125,8 +125,8 @@ class Pose:
             raise InputError(f"{name} has {len(entries)} people; the limit is {MAX_PEOPLE}, leave some out.")
         people = [_person(entry, f"Person {number} of {name}") for number, entry in enumerate(entries, 1)]
         seen = np.concatenate([np.zeros((0, 3)), *(person.seen for person in people)])
-        # A pixel and a half from the corner nobody has any size: these are fractions, of people cut by the border too.
-        scale = (width, height, 1) if len(seen) and seen[:, :2].max() < 1.5 else (1, 1, 1)
+        # Half of all joints a pixel and a half from the corner: these are fractions, of people cut by the border too.
+        scale = (width, height, 1) if len(seen) and np.median(seen[:, :2]) < 1.5 else (1, 1, 1)
         if np.abs(seen[:, :2] * scale[:2]).max(initial=0) > REACH * max(width, height):
             raise InputError(f"{name} has points far outside its {width}x{height} pixels; check the canvas size.")
         scaled = [Person(**{part: points * scale for part, points in person.parts.items()}) for person in people]

@@ -65,4 +65,4 @@ def instead_of(annotator_id: str, condition_id: str) -> str:
 
 
 def _is_free(annotator_id: str) -> bool:
-    return not any(entry(weights).non_commercial for weights in annotator(annotator_id).weights)
+    return all(entry(weights).commercial == "yes" for weights in create(annotator(annotator_id)).needs())

@@ -11,7 +11,7 @@ from typing import Any
 
 from models.checksums import check_sha256, record
 from models.files import DamagedError, DownloadError, MissingError, WeightsError, check_file
-from models.places import first_missing, needs, remedy
+from models.places import missing_files, needs, remedy
 from models.row import File, Weights, size_text
 
 Progress = Callable[[str, int, int | None], None]
@@ -78,7 +78,7 @@ def _check_hub(row: Weights) -> None:
     except RemoteEntryNotFoundError:
         return  # reachable, and the file may have another name
     except (httpx2.HTTPError, OSError) as error:
-        raise _told(error, row, first_missing(row)) from error
+        raise _told(error, row, missing_files(row)[0]) from error
 
 
 def _is_damaged(repo: str, name: str, revision: str) -> bool:

@@ -13,6 +13,9 @@ from pathlib import Path
 from models.files import HERE, short
 from models.row import File, Weights, size_text
 
+SMALL = 1_000_000
+"""Bytes below which files are counted, not named."""
+
 
 def own_folder() -> Path:
     """Where the user's own models and the notes on them are."""
@@ -53,21 +56,27 @@ def place_for(row: Weights) -> Path:
     return found[0] if given else found[-1 if row.kind in ("controlnet", "adapter") else 0]
 
 
-def first_missing(row: Weights) -> File:
-    """The largest file that is not in its place yet."""
+def missing_files(row: Weights) -> list[File]:
+    """The files that are not in their place yet, the largest first; all of them where none is missing."""
     missing = [file for file in row.files if not present(place_for(row), file)]
-    return max(missing or row.files, key=lambda file: file.size or 0)
+    return sorted(missing or row.files, key=lambda file: -(file.size or 0))
 
 
 def needs(row: Weights, file: File | None = None) -> str:
-    """'Canny for SD 1.5 needs model.safetensors (723 MB)'."""
-    file = file or first_missing(row)
-    return f"{row.title} needs {file.name} ({size_text(file.size)})"
+    """'Canny for SD 1.5 needs model.safetensors (723 MB) and 1 small file': what is missing, or this file alone."""
+    missing = [file] if file else missing_files(row)
+    large = [file for file in missing if file.size is None or file.size >= SMALL] or missing[:1]
+    named = [f"{file.name} ({size_text(file.size)})" for file in large]
+    few = len(missing) - len(large)
+    if few:
+        named.append(f"{few} small file{'s' * (few > 1)}")
+    return f"{row.title} needs {' and '.join(filter(None, (', '.join(named[:-1]), named[-1])))}"
 
 
 def remedy(row: Weights) -> str:
     """What to do where the files cannot be had."""
-    return f"go online, or put the files of {row.page} into {short(place_for(row))}"
+    what = "the files" if len(missing_files(row)) > 1 else "that file"
+    return f"go online, or put {what} of {row.page} into {short(place_for(row))}"
 
 
 def _cached_folders(row: Weights) -> Iterator[Path]:

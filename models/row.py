@@ -96,7 +96,11 @@ class Weights:
 
     @property
     def non_commercial(self) -> bool:
-        return LICENCES[self.licence].commercial == "no"
+        return self.commercial == "no"
+
+    @property
+    def commercial(self) -> Literal["yes", "no", "ask"]:
+        return LICENCES[self.licence].commercial
 
 
 def size_text(size: int | None) -> str:

@@ -21,7 +21,7 @@ from models.files import (
     sha256_of,
     short,
 )
-from models.places import first_missing, folders, local_folders, needs, place_for, present, remedy
+from models.places import folders, local_folders, missing_files, needs, place_for, present, remedy
 
 
 def find(id: str) -> Path | None:
@@ -49,7 +49,7 @@ def fetch_row(row: Weights, progress: Progress | None = None) -> Path:
             raise fault
     if row.folder:
         raise MissingError(
-            f"{row.title} ships with the project, but {first_missing(row).name} is not in {short(place_for(row))}; restore it."
+            f"{row.title} ships with the project, but {missing_files(row)[0].name} is not in {short(place_for(row))}; restore it."
         )
     if offline():
         raise MissingError(f"{needs(row)}, which is not here, and the app is offline; {remedy(row)}.")

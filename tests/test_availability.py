@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import constants
 from skimage import data
 
+from annotators.__main__ import describe
 from annotators.base import Image, create
 from annotators.networks import LibraryError, aux_module
 from annotators.registry import ANNOTATORS, annotator
@@ -18,7 +19,7 @@ from cnet_app.availability import FAULTS, can_run, default_annotator, instead_of
 from cnet_app.conditions import CONDITIONS
 from cnet_app.ui.annotator_form import choices, note_html
 from models.catalog import entry, size_text
-from models.places import first_missing, place_for
+from models.places import missing_files, place_for
 from models.weights import MissingError, short
 
 PHOTO: Image = np.asarray(data.coffee())[::4, ::4]
@@ -41,11 +42,13 @@ def test_offline_an_annotator_names_its_file_its_place_and_what_to_use_meanwhile
     with pytest.raises(MissingError) as told:
         annotate(condition, id, PHOTO, None, 64, 64)
     (row,) = (entry(weights) for weights in annotator(id).weights)
-    file = first_missing(row)
+    files = missing_files(row)
     other = default_annotator(condition)
     text = str(told.value)
-    assert f"{file.name} ({size_text(file.size)})" in text
-    assert "offline; go online, or put the files of https://huggingface.co/" in text
+    for file in (file for file in files if file.size is None or file.size > 1_000_000):
+        assert f"{file.name} ({size_text(file.size)})" in text
+    what = "the files" if len(files) > 1 else "that file"
+    assert f"offline; go online, or put {what} of https://huggingface.co/" in text
     assert f"into {short(place_for(row))}" in text
     assert text.endswith(f"; until then choose {annotator(other).title} ({other}).")
     assert can_run(other)
@@ -104,3 +107,18 @@ def test_every_network_of_a_package_names_it() -> None:
     downloaded = {kind for kind in ANNOTATORS if any(entry(weights).repo for weights in kind.weights)}
     assert {kind.id for kind in downloaded if not kind.library} == set()
     assert {kind.library for kind in ANNOTATORS} == {"", "controlnet_aux", "transformers", "onnxruntime"}
+
+
+@pytest.mark.parametrize("id", [kind.id for kind in ANNOTATORS])
+def test_wherever_an_annotator_is_offered_its_weights_licence_is_named(id: str) -> None:
+    terms = {entry(weights).licence for weights in create(annotator(id)).needs()}
+    for text in (note_html(id), next(row for row in describe().splitlines() if row.startswith(f"{id} "))):
+        assert ("Licence of its weights: " in text) == bool(terms)
+        assert all(licence in text for licence in terms)
+
+
+@pytest.mark.parametrize("condition", [row.id for row in CONDITIONS])
+def test_what_nobody_knows_the_terms_of_is_no_default(condition: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnet_app.availability.can_run", lambda id: True)
+    chosen = create(annotator(default_annotator(condition)))
+    assert {entry(weights).commercial for weights in chosen.needs()} <= {"yes"}

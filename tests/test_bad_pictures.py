@@ -294,6 +294,10 @@ EMPTY = [
     ("openpose", "openpose_embedded", "Nobody was found"),
     ("tile", "tile", "The picture has one colour only"),
     ("shuffle", "shuffle", "The picture has one colour only"),
+    ("depth", "depth_embedded", "The picture has one colour only"),
+    ("normal", "normal_embedded", "The picture has one colour only"),
+    ("normal", "normal_from_depth", "The picture has one colour only"),
+    ("segmentation", "segmentation_embedded", "The picture has one colour only"),
 ]
 
 

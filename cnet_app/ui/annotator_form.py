@@ -9,12 +9,12 @@ from typing import Any
 
 import gradio as gr
 
-from annotators.base import parameters
+from annotators.base import create, parameters
 from annotators.registry import annotator
 from cnet_app.availability import default_annotator, library_fault, missing_weights
 from cnet_app.conditions import Condition
 from cnet_app.ui.controls import parameter_input
-from models.catalog import size_text
+from models.catalog import entry, size_text
 
 OWN_MAP = "own_map"
 DRAWING = "drawing"
@@ -85,7 +85,7 @@ def build_annotator_form(row: Condition) -> AnnotatorForm:
 
 
 def note_html(chosen: str) -> str:
-    """What a user should know of an annotator: why it cannot run, its limits, and what is still to be downloaded."""
+    """What a user should know of an annotator: why it cannot run, its limits, its licence, and what is to be downloaded."""
     if chosen == DRAWING:
         return "Draw on the canvas; black lines become the map."
     if chosen == OWN_MAP:
@@ -95,4 +95,6 @@ def note_html(chosen: str) -> str:
         for row in missing_weights(chosen)
         if row.repo
     ]
-    return html.escape(" ".join(filter(None, (library_fault(chosen), annotator(chosen).note, *downloads))))
+    terms = sorted({entry(id).licence for id in create(annotator(chosen)).needs()})
+    licence = f"Licence of its weights: {', '.join(terms)}." if terms else ""
+    return html.escape(" ".join(filter(None, (library_fault(chosen), annotator(chosen).note, licence, *downloads))))

@@ -64,6 +64,12 @@ def test_fractions_are_of_the_sides() -> None:
             assert np.allclose(again.parts[part], points)
 
 
+def test_fractions_of_somebody_far_beyond_the_border_are_fractions() -> None:
+    body = np.column_stack([np.linspace(0.2, 0.6, 18), np.linspace(0.1, 2.4, 18), np.ones(18)])
+    (person,) = Pose.from_json(_value([{"pose_keypoints_2d": body.ravel().tolist()}])).people
+    assert person.body[17, :2] == pytest.approx((0.6 * 512, 2.4 * 512))
+
+
 def test_the_25_points_of_openposes_own_program() -> None:
     row = [float(n) for n in range(75)]
     (person,) = Pose.from_json(_value([{"pose_keypoints_2d": row}])).people

@@ -206,7 +206,7 @@ def test_older_names_of_the_text_encoder_and_the_vocabulary_of_a_base_that_is_he
 
 def test_offline_without_a_vocabulary_a_sentence_says_where_to_put_it(made: dict[Family, Made], tmp_path: Path) -> None:
     save_file(made["sd15"].state, tmp_path / "any.safetensors")
-    expected = r"CLIP's vocabulary needs vocab.json \(1 MB\), .* https://huggingface.co/openai/clip-vit-large-patch14"
+    expected = r"CLIP's vocabulary needs vocab.json \(1 MB\) and 1 small file, .* https://huggingface.co/openai/clip-vit-large-patch14"
     with pytest.raises(MissingError, match=expected):
         load_base(str(tmp_path / "any.safetensors"))
 
