@@ -38,8 +38,8 @@ class Canny(Annotator):
         super().__post_init__()
         if self.low_threshold > self.high_threshold:
             raise InputError(
-                f"low_threshold is {self.low_threshold}, above high_threshold, {self.high_threshold}; "
-                "make it smaller, or raise high_threshold."
+                f"The low threshold is {self.low_threshold}, above the high threshold, {self.high_threshold}; "
+                "make it smaller, or raise the other."
             )
 
     def __call__(self, source_image: Image) -> Image:

@@ -72,7 +72,7 @@ class SegmentationEmbedded(SegmentationAnnotator):
     id = "segmentation_embedded"
     title = "Embedded"
     weights = WEIGHTS
-    note = _note("ADE20K (UPerNet)")
+    note = _note("OneFormer")
 
     def detect(self, source_image: Image) -> Segments:
         """-1 is what it has no name for."""

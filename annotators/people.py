@@ -36,7 +36,7 @@ class BodyAnnotator(DataAnnotator):
         choices=("usual", "thick"),
     )
     stick_width: float = param(
-        0.0, "Half width of a limb; 0 goes by the map's size and `sticks`.", minimum=0.0, maximum=64.0, step=0.5, unit="px"
+        0.0, "Half width of a limb; 0 goes by the map's size and the sticks.", minimum=0.0, maximum=64.0, step=0.5, unit="px"
     )  # fmt: skip
 
     def people(self, source_image: Image) -> Sequence[Person]:

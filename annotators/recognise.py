@@ -164,7 +164,7 @@ def examine(kind: MapKind, control_image: Image, title: str) -> Finding | None:
     if not _is_another(kind, control_image):
         return None
     return Finding(
-        f"This does not look like a {title} map, which is {kind.looks}; if it is a photo, choose an annotator."
+        f"This does not look like a map for {title}, which is {kind.looks}; if it is a photo, choose an annotator."
     )
 
 

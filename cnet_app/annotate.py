@@ -85,7 +85,7 @@ def annotate(
         raise type(error)(f"{str(error).removesuffix('.')}{instead_of(annotator_id, row.id)}.") from error
     if not looks_like(row.kind, source_image):
         return made
-    told = f"This picture already looks like a {row.title} map; to use it as it is, choose no annotator."
+    told = f"This picture already looks like a map for {row.title}; to use it as it is, choose no annotator."
     return replace(made, warnings=(*made.warnings, told), mends=(MENDS["as_it_is"],))
 
 

@@ -100,7 +100,7 @@ def test_a_flat_photo_warns(id: str) -> None:
 
 def test_a_map_given_as_a_photo_warns() -> None:
     edges = annotate("canny", "canny", PHOTO, {}, 256, 256).pixels
-    assert "already looks like a Canny map" in annotate("canny", "canny", edges, {}, 256, 256).warnings[0]
+    assert "already looks like a map for Canny" in annotate("canny", "canny", edges, {}, 256, 256).warnings[0]
 
 
 def test_wrong_requests_are_told() -> None:

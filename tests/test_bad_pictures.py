@@ -275,7 +275,9 @@ def test_i28_what_counts_of_a_soft_mask_is_told() -> None:
 def test_i29_a_map_given_for_a_photo_and_a_map_of_wrong_polarity_are_seen() -> None:
     edges = Canny()(np.asarray(data.astronaut())[::2, ::2])
     given = annotate("canny", "canny", edges, {}, 256, 256)
-    assert given.warnings == ("This picture already looks like a Canny map; to use it as it is, choose no annotator.",)
+    assert given.warnings == (
+        "This picture already looks like a map for Canny; to use it as it is, choose no annotator.",
+    )
     assert [mend.id for mend in given.mends] == ["as_it_is"]
     dark = control_image_from_map("canny", 255 - edges, 256, 256)
     assert dark.warnings[0].endswith("reads white lines on black: invert its colours.")

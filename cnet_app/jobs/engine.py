@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from cnet_app.conditions import condition
 from cnet_app.errors import InputError
 from cnet_app.requests import ControlUnit, GenerationRequest
 from models import weights
+from models.catalog import TITLES, Family
 from models.own import known_rows
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def controlnet_id(unit: ControlUnit, family: str) -> str:
     row = condition(unit.condition)
     if family not in row.controlnets:
         raise InputError(
-            f"{row.title} has no ControlNet for the family {family}; choose another base model, "
-            f"of one of the families: {', '.join(row.controlnets)}."
+            f"{row.title} has no ControlNet for {TITLES[cast(Family, family)]}; choose a base model that has one: "
+            f"{' or '.join(title for known, title in TITLES.items() if known in row.controlnets)}."
         )
     return row.controlnets[family]

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_img_array_to_cache
 
-from annotators.base import Image
 from annotators.registry import annotator
 from cnet_app.annotate import annotate_all
 from cnet_app.conditions import condition
@@ -19,6 +19,7 @@ from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.generation_form import checked_size
 
 NAME = "all"
+TO_THE_TOP = """() => setTimeout(() => document.getElementById("tabs").scrollIntoView(), 300)"""
 HELP = "What the annotators make of one picture, at the size of the picture to be made. Click a map to go on with it."
 
 
@@ -45,7 +46,7 @@ def build_all_maps_tab(desk: Desk, conditions: Mapping[str, ConditionTab], views
         source, fault = attempt(lambda: (read_photo(path), *checked_size(width, height)))
         if source is None:
             raise toast(fault)
-        shown: list[tuple[Image, str]] = []
+        shown: list[tuple[str, str]] = []
         ids: list[tuple[str, str]] = []
         missing: list[str] = []
         for condition_id, annotator_id, made in annotate_all(*source, every=every):
@@ -53,7 +54,7 @@ def build_all_maps_tab(desk: Desk, conditions: Mapping[str, ConditionTab], views
             if isinstance(made, str):
                 missing.append(f"<b>{html.escape(name)}</b> {html.escape(made)}")
             else:
-                shown.append((made.pixels, name))
+                shown.append((save_img_array_to_cache(made.pixels, maps.GRADIO_CACHE), name))  # once, for all steps
                 ids.append((condition_id, annotator_id))
             yield shown, "<br>".join(missing), ids
 
@@ -67,4 +68,5 @@ def build_all_maps_tab(desk: Desk, conditions: Mapping[str, ConditionTab], views
         concurrency_id="annotate", concurrency_limit=1, **HIDDEN,
     )  # fmt: skip
     targets = [field for tab in conditions.values() for field in (tab.photo, tab.annotator.choice)]
-    maps.select(open_tab, [photo, made_by], [views, tabs, *targets], queue=False, **HIDDEN)
+    opened = maps.select(open_tab, [photo, made_by], [views, tabs, *targets], queue=False, **HIDDEN)
+    opened.then(None, None, None, js=TO_THE_TOP, **HIDDEN)

@@ -74,7 +74,7 @@ def build_annotator_form(row: Condition) -> AnnotatorForm:
         if declared:
             with gr.Row(visible=id == first) as groups[id]:
                 fields += [
-                    (id, name, parameter_input(name, p, elem_id=f"{row.id}-{id}-{name}", min_width=180))
+                    (id, name, parameter_input(name, p, elem_id=f"{row.id}-{id}-{name}", min_width=250))
                     for name, p in declared.items()
                 ]
     form = AnnotatorForm(row, choice, note, groups, fields)

@@ -124,8 +124,18 @@ def create_theme() -> Any:
     theme = gr.themes.Soft(
         primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=SYSTEM_FONTS, font_mono=MONO_FONTS
     )
-    # Quiet labels, and an accent dark enough for white text upon it.
+    # Quiet labels, help that can still be read, and an accent dark enough for white text upon it.
     return theme.set(
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_500",
+        block_info_text_color_dark="*neutral_400",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        input_border_width="1px",
+        input_border_width_dark="1px",
+        input_border_color="*neutral_300",
+        checkbox_border_color="*neutral_400",
         block_title_background_fill="none",
         block_title_background_fill_dark="none",
         block_title_padding="0",

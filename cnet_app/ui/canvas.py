@@ -28,12 +28,16 @@ WHEN_OPENED = """() => {
     window['drawing-NAME'] = true;
     let inside = false;
     document.addEventListener("pointerdown", (event) => { inside = !!event.target.closest("[id='NAME']"); }, true);
+    document.addEventListener("click", (event) => {
+        if (event.target.closest("[id='NAME'] [aria-label='Clear canvas']")) setTimeout(() => take(10), 300);
+    }, true);
     document.addEventListener("pointerup", () => {
         if (inside) setTimeout(() => document.querySelector("[id='NAME-drawn']").click(), 150);
         inside = false;
     }, true);
 }"""
-"""The editor starts without a tool, and strokes before one is chosen are lost: take the brush, its first tool.
+"""The editor starts without a tool, also after it was cleared, and strokes before one is chosen are lost: take the brush,
+its first tool.
 
 Its own events carry the picture from before the first stroke, so that the pointer tells when a stroke ends.
 """

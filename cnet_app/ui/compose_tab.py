@@ -18,7 +18,7 @@ from cnet_app.requests import MAX_NAME, ControlUnit, GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, choices, note_html
 from cnet_app.ui.controls import photo_input, read_photo
 from cnet_app.ui.desk import FOLLOWING, HIDDEN, Desk, build_order, start
-from cnet_app.ui.errors import attempt, toast
+from cnet_app.ui.errors import attempt, tell
 from cnet_app.ui.examples import example_image
 from cnet_app.ui.generation_form import (
     build_strength,
@@ -142,16 +142,16 @@ def _connect_unit(unit: UnitForm, desk: Desk, remap: list[Any]) -> None:
             yield mended.made.pixels, note, mend_choices(mended)
             return
         yield None, error_html(fault), mend_choices(None)
-        raise toast(fault)
+        tell(fault)
 
-    connect_mends(unit.mends, unit.annotator)
+    ticked = connect_mends(unit.mends, unit.annotator)
     inputs, shown = [*unit.source, *desk.size], [unit.control_image, unit.note, unit.mends]
-    triggers = [unit.photo.change, unit.mends.input, unit.parameters.submit, unit.parameters.blur, *remap]
+    triggers = [unit.photo.change, unit.parameters.submit, unit.parameters.blur, *remap]
     gr.on(triggers, show_map, inputs, shown, **FOLLOWING)
     # The annotator follows its condition, and what was written for one is nothing to the next: first that, then the map.
     chosen = unit.condition.input(_makers, unit.condition, unit.makers, queue=False, **HIDDEN)
     changed = unit.annotator.change(other_annotator, unit.annotator, unit.parameters, queue=False, **HIDDEN)
-    for settled in (chosen, changed):
+    for settled in (chosen, changed, ticked):
         settled.then(show_map, inputs, shown, **FOLLOWING)
 
 

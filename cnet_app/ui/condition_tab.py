@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from gradio.processing_utils import save_bytes_to_cache
 
 from annotators.base import Image
@@ -17,12 +18,13 @@ from annotators.poses import load_pose
 from annotators.registry import annotator
 from cnet_app.annotate import annotate, build_unit
 from cnet_app.conditions import Condition
+from cnet_app.errors import InputError
 from cnet_app.requests import GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, AnnotatorForm, build_annotator_form
 from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
 from cnet_app.ui.controls import photo_input, read_photo
 from cnet_app.ui.desk import FOLLOWING, HIDDEN, build_order, start
-from cnet_app.ui.errors import attempt, toast
+from cnet_app.ui.errors import attempt, tell, toast
 from cnet_app.ui.examples import example_image
 from cnet_app.ui.generation_form import checked_size, unit_options
 from cnet_app.ui.mends import Mended, annotate_mended, build_mends, connect_mends, mend_choices
@@ -73,24 +75,40 @@ class ConditionTab:
         desk, choice = self._studio.desk, self.annotator.choice
         quiet = (self.canvas, self.mends)
         triggers = [component.change for component in self._sources if component not in quiet]
-        triggers += [self.mends.input, self.remap.click, self._tab.select]
+        triggers += [self.remap.click, self._tab.select]
         shown = [self.control_image, self.map_note, self.mends, *([self.data] if self.data else [])]
         gr.on(triggers, self._show_map, [*self._sources, *desk.size], shown, **FOLLOWING)
-        connect_mends(self.mends, choice)
+        ticked = connect_mends(self.mends, choice)
+        ticked.then(self._show_map, [*self._sources, *desk.size], shown, **FOLLOWING)
         if self.people:
             self.people.upload(self._draw_people, [self.people, *desk.size], [self.photo, choice], **HIDDEN)
         if self.canvas and self.drawn:
             self.photo.upload(lambda: self.annotator.default, None, choice, queue=False, **HIDDEN)
             self.drawn.click(self._show_drawing, [self.canvas, choice, *desk.size], [*shown, choice], **FOLLOWING)
-        filling = example.click(self._example, None, [self.photo, choice, desk.prompt], **HIDDEN)
-        filling.success(None, None, None, js=start(self._row.id), **HIDDEN)
+        panel = self._studio.panel.fields
+        begun = [panel["picture"], panel["inpaint_mask"]] if self._row.masked else []
+        filling = example.click(self._example, None, [self.photo, choice, desk.prompt, *begun], **HIDDEN)
+        if "embedded" in self._row.controlnets:  # which base there is, or none, is known too late to say more here
+            filling.success(None, None, None, js=start(self._row.id), **HIDDEN)
         inputs = [*self._sources, *desk.unit.values(), *desk.form.components]
         connect(self._studio, desk.output, [self.go.click], inputs, self._request)
 
-    def _example(self) -> tuple[Image, str, str]:
-        return example_image(self._row), self.annotator.default, self._row.example_prompt
+    def _example(self) -> tuple[Any, ...]:
+        picture = example_image(self._row)
+        filled = picture, self.annotator.default, self._row.example_prompt
+        if not self._row.masked:
+            return filled
+        mask = np.zeros_like(picture)
+        height, width = picture.shape[:2]
+        mask[height // 4 : -height // 4, width // 4 : -width // 4] = 255
+        return *filled, {"background": picture, "layers": [], "composite": None}, mask
 
     def _request(self, common: dict[str, Any], *values: Any) -> GenerationRequest:
+        if self._row.masked and not common.get("inpaint_mask"):
+            raise InputError(
+                f"{self._row.title} needs a picture with a mask: open “Start from a picture” above, choose one and paint "
+                "what is to be made anew."
+            )
         count, form, controls = len(self._sources), self._studio.desk.form, self._studio.desk.unit
         source, unit, rest = values[:count], values[count : count + len(controls)], values[count + len(controls) :]
         settings = dict(zip(form.fields, rest, strict=True))
@@ -109,7 +127,7 @@ class ConditionTab:
             yield made.pixels, " ".join(made.warnings), mend_choices(mended), *self._download(made.data)
             return
         yield None, error_html(fault), *nothing
-        raise toast(fault)
+        tell(fault)
 
     def _show_drawing(self, drawing: Any, chosen: str, width: int, height: int) -> Iterator[tuple[Any, ...]]:
         """A stroke was made: whatever the map came from before, now it is the drawing."""

@@ -12,6 +12,7 @@ import gradio as gr
 
 from cnet_app.errors import TOLD
 
+TITLE = "That did not work"
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -28,6 +29,11 @@ def attempt(make: Callable[[], T]) -> tuple[T | None, str]:
         return None, f"Something went wrong in the app itself (error {number}); its log tells more."
 
 
+def tell(text: str) -> None:
+    """The same note, from an event that must not end in an error: Gradio would forget a change that waits behind it."""
+    gr.Warning(html.escape(text), duration=12, title=TITLE)
+
+
 def toast(text: str) -> gr.Error:
     """To be raised: a note that stays a while, without a traceback on the console."""
-    return gr.Error(html.escape(text), duration=12, title="That did not work", print_exception=False)
+    return gr.Error(html.escape(text), duration=12, title=TITLE, print_exception=False)

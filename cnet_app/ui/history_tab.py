@@ -60,10 +60,12 @@ def build_history_tab(studio: Studio) -> None:
 
     def load_job(id: str | None) -> Any:
         record = next((record for record in studio.runner.history() if record.id == id), None)
-        return _shown(lambda: record.request if record else None)
+        first = next((path for path in record.paths if Path(path).is_file()), None) if record else None
+        return first, *_shown(lambda: record.request if record else None)
 
-    def choose(paths: list[str], event: gr.SelectData) -> str:
-        return paths[event.index]
+    def choose(paths: list[str], event: gr.SelectData) -> Any:
+        path = paths[event.index]
+        return path, None, *load_picture(path)
 
     def refresh() -> tuple[Any, ...]:
         records = studio.runner.history() if open_to_all else []
@@ -83,9 +85,10 @@ def build_history_tab(studio: Studio) -> None:
         fields = {name: common[name] for name in ("base", "vae", "loras")}
         return upscale_request(read_photo(path), float(FACTOR.default), prompt=words, **fields)
 
-    picture.change(load_picture, picture, shown, **HIDDEN)
-    jobs.input(load_job, jobs, shown, **HIDDEN)
-    made.select(choose, paths, picture, **HIDDEN)
+    # Picture and recipe are always of one job: each way of choosing sets both.
+    gr.on([picture.upload, picture.clear], load_picture, picture, shown, **HIDDEN)
+    jobs.input(load_job, jobs, [picture, *shown], **HIDDEN)
+    made.select(choose, paths, [picture, jobs, *shown], **HIDDEN)
     tab.select(refresh, None, [jobs, made, paths], **HIDDEN)
     connect(studio, output, [output.generate.click], [recipe, prompt, seed, num_images], request)
     connect(studio, output, [larger.click], [picture, prompt], upscaled)

@@ -29,12 +29,15 @@ class Mended:
 
 def build_mends(name: str) -> gr.CheckboxGroup:
     """Unseen until `mend_choices` says otherwise."""
-    return gr.CheckboxGroup([], show_label=False, container=False, visible=False, elem_id=f"{name}-mends")
+    mends = gr.CheckboxGroup([], show_label=False, container=False, visible=False, elem_id=f"{name}-mends")
+    # What is no longer offered may still be ticked in what comes next; Gradio's own would refuse it.
+    setattr(mends, "preprocess", lambda payload: payload or [])  # noqa: B010
+    return mends
 
 
-def connect_mends(mends: gr.CheckboxGroup, annotator: gr.Dropdown) -> None:
-    """A map that was taken for a photo is mended by no annotator."""
-    mends.input(_choose_own_map, [mends, annotator], annotator, queue=False, **HIDDEN)
+def connect_mends(mends: gr.CheckboxGroup, annotator: gr.Dropdown) -> Any:
+    """The event of a tick, after which the map is another. One that was taken for a photo is mended by no annotator."""
+    return mends.input(_choose_own_map, [mends, annotator], annotator, queue=False, **HIDDEN)
 
 
 def annotate_mended(

@@ -74,7 +74,7 @@ def test_smoothing_lets_texture_go_and_keeps_the_outline() -> None:
 
 
 def test_canny_thresholds_the_wrong_way_round() -> None:
-    with pytest.raises(InputError, match="low_threshold is 220, above high_threshold, 200"):
+    with pytest.raises(InputError, match="low threshold is 220, above the high threshold, 200"):
         Canny(low_threshold=220)
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
+from annotators.canny import Canny
 from annotators.images import load_image
 from annotators.maps import encode_depth
 from annotators.poses import Pose
@@ -67,6 +68,10 @@ def test_a_scribble_is_drawn_with_the_brush_in_the_hand(studio: StudioPage, outp
     studio.open_tab("Scribble")
     expect(studio.at("scribble-canvas").locator("canvas").first).to_be_visible()
     studio.wait_brush("scribble-canvas")
+    studio.stroke("scribble-canvas", 0.32, 0.68)
+    studio.wait_map("scribble-map")
+    studio.at("scribble-canvas").get_by_label("Clear canvas").click()
+    studio.wait_brush("scribble-canvas")  # again, to begin anew
     studio.stroke("scribble-canvas", 0.32, 0.68)
     studio.wait_map("scribble-map")
     shorten(studio)
@@ -258,6 +263,34 @@ def test_a_map_with_dark_lines_is_mended_by_one_click(
     studio.clear_photo("canny-photo")
     studio.upload("canny-photo", photo)  # another picture is not mended unasked
     expect(studio.at("canny-map-note")).not_to_contain_text("inverted")
+
+
+def test_a_map_taken_for_a_photo_is_taken_as_it_is_by_one_click(
+    studio: StudioPage, photo: Path, output_dir: Path, tmp_path: Path
+) -> None:
+    edges = Canny()(np.asarray(Image.open(photo).convert("RGB")))
+    Image.fromarray(edges).save(tmp_path / "edges.png")
+    studio.upload("canny-photo", tmp_path / "edges.png")
+    expect(studio.at("canny-map-note")).to_contain_text("already looks like a map for Canny")
+    studio.at("canny-mends").get_by_label("Take it as it is").check()
+    expect(studio.at("canny-annotator").locator("input")).to_have_value("None (my own map)")
+    expect(studio.at("canny-map-note")).not_to_contain_text("already")
+    shorten(studio)
+    studio.generate()
+    studio.wait_status("done")
+    unit = read_request(newest(output_dir)).units[0]
+    assert unit.annotator is None
+    assert np.array_equal(unit.pixels, edges)
+
+
+def test_the_inpaint_example_has_a_mask(studio: StudioPage, output_dir: Path) -> None:
+    studio.open_tab("Inpaint")
+    shorten(studio)
+    studio.at("inpaint-example").click()
+    studio.wait_status("done")
+    request = read_request(newest(output_dir))
+    assert [unit.condition for unit in request.units] == ["inpaint"]
+    assert request.initial_image and request.inpaint_mask
 
 
 def test_people_come_out_of_a_file_and_go_into_one(studio: StudioPage, output_dir: Path, tmp_path: Path) -> None:
