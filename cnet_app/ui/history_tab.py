@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from annotators.registry import ANNOTATORS
 from cnet_app.conditions import condition
 from cnet_app.errors import InputError
 from cnet_app.jobs.store import Record
@@ -19,7 +20,7 @@ from cnet_app.requests import MAX_PROMPT, REQUEST_LIMITS, GenerationRequest
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.output import build_buttons, build_output
-from cnet_app.ui.studio import Studio, connect
+from cnet_app.ui.studio import Studio, connect, title_of
 from cnet_app.upscale import FACTOR, upscale_request
 from models.local import FOLDERS, local_files
 from models.own import known_rows
@@ -97,19 +98,28 @@ def build_history_tab(studio: Studio) -> None:
 def recipe_html(request: GenerationRequest) -> str:
     """What makes the picture, in a few lines."""
     lines = [
-        f"{request.base}, {request.width}×{request.height} px, {request.num_inference_steps} steps, "
-        f"sampler {request.scheduler}, guidance {request.guidance_scale:g}"
+        f"{title_of(request.base)}, {request.width}×{request.height} px, {request.num_inference_steps} steps, "
+        f"{_sampler(request.scheduler)}, guidance {request.guidance_scale:g}"
         + (", guess mode" if request.guess_mode else "")
     ]
     if request.negative_prompt:
         lines.append(f"without: {request.negative_prompt}")
     lines += [
-        f"{condition(unit.condition).title} ({unit.annotator or 'own map'}), strength {unit.conditioning_scale:g}, "
+        f"{condition(unit.condition).title} ({_maker(unit.annotator)}), strength {unit.conditioning_scale:g}, "
         f"from {unit.control_guidance_start:.0%} to {unit.control_guidance_end:.0%} of the steps"
         for unit in request.units
     ]
     lines += _addition_lines(request)
     return "<br>".join(map(html.escape, lines))
+
+
+def _sampler(id: str) -> str:
+    return "the model's own sampler" if id == "default" else f"sampler {id}"
+
+
+def _maker(id: str | None) -> str:
+    """Of a map, by name where it is known here."""
+    return next((kind.title for kind in ANNOTATORS if kind.id == id), id or "own map")
 
 
 def _addition_lines(request: GenerationRequest) -> Iterator[str]:
