@@ -73,6 +73,14 @@ def read_drawing(layers: Sequence[str] | None) -> Image:
     return np.repeat(np.maximum.reduce(strokes)[..., None], 3, axis=2)
 
 
+def is_drawn(layers: Sequence[str] | None) -> bool:
+    """Whether there is a stroke, or something that is none and has to be told."""
+    try:
+        return any(opacity(path).any() for path in layers or ())
+    except InputError:
+        return True
+
+
 def when_opened(name: str) -> str:
     """JavaScript for the moment when the canvas's tab is opened."""
     return WHEN_OPENED.replace("NAME", name)

@@ -21,7 +21,7 @@ from cnet_app.conditions import Condition
 from cnet_app.errors import InputError
 from cnet_app.requests import GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, AnnotatorForm, build_annotator_form
-from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
+from cnet_app.ui.canvas import build_canvas, is_drawn, read_drawing, when_opened
 from cnet_app.ui.controls import photo_input, read_photo
 from cnet_app.ui.desk import FOLLOWING, HIDDEN, build_order, start
 from cnet_app.ui.errors import attempt, tell, toast
@@ -156,7 +156,7 @@ class ConditionTab:
 
     def _has_picture(self, source: Sequence[Any]) -> bool:
         photo, *rest = source
-        return bool(rest[0]) if self.canvas and rest[2] == DRAWING else bool(photo)
+        return is_drawn(rest[0]) if self.canvas and rest[2] == DRAWING else bool(photo)
 
     def _annotate(self, source: Sequence[Any], width: int, height: int, started: bytes | None = None) -> Mended:
         """The map of what the form shows, or where it has to be that of the picture to start from."""
