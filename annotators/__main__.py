@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from annotators.base import InputError, create, parameters
-from annotators.registry import ANNOTATORS, annotator, parse_values
-from models.catalog import entry
+from annotators.registry import ANNOTATORS, annotator, licence_text, parse_values
 from models.weights import WeightsError
 
 
@@ -42,9 +41,7 @@ def describe() -> str:
     """One line an annotator, with its weights' licence, and one below it for each parameter."""
     rows: list[str] = []
     for kind in ANNOTATORS:
-        terms = sorted({entry(id).licence for id in create(kind).needs()})
-        licence = f"Licence of its weights: {', '.join(terms)}." if terms else ""
-        rows.append(f"{kind.id:22} {kind.title}. {' '.join(filter(None, (kind.note, licence)))}".rstrip())
+        rows.append(f"{kind.id:22} {kind.title}. {' '.join(filter(None, (kind.note, licence_text(kind))))}".rstrip())
         for name, parameter in parameters(kind).items():
             rows.append(f"    {name}={parameter.default}{parameter.range_text()}: {parameter.help}")
     return "\n".join(rows)

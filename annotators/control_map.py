@@ -44,6 +44,10 @@ class DataAnnotator(Annotator):
         """(H, W, 3) RGB uint8 in, what is on it out."""
         raise NotImplementedError
 
+    def read(self, content: Any) -> MapData:
+        """What this annotator found, out of its JSON; InputError for everything else."""
+        return self.data_type.from_json(content)
+
     def __call__(self, source_image: Image) -> Image:
         """What was found, drawn at the picture's size."""
         return self.detect(source_image).draw()

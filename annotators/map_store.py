@@ -165,7 +165,7 @@ def _unpack(packed: bytes, annotator: Annotator) -> ControlMap | None:
     if said["annotator"] != annotator.id:
         return None
     try:
-        data = annotator.data_type.from_json(said["data"]) if isinstance(annotator, DataAnnotator) else None
+        data = annotator.read(said["data"]) if isinstance(annotator, DataAnnotator) else None
     except InputError:
         return None
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,15 @@ class BodyAnnotator(DataAnnotator):
                 count = "1 person was" if len(people) == 1 else f"{len(people)} people were"
                 raise InputError(f"person is {self.person}, but {count} found; choose one of them, or 0 for everybody.")
             people = [people[self.person - 1]]
-        return Pose(tuple(people), pose.height, pose.width, Sticks(self.sticks == "thick", self.stick_width))
+        return Pose(tuple(people), pose.height, pose.width, self._drawn_with)
+
+    def read(self, content: Any) -> Pose:
+        """With the sticks that OpenPose's JSON has no words for."""
+        return replace(Pose.from_json(content), sticks=self._drawn_with)
+
+    @property
+    def _drawn_with(self) -> Sticks:
+        return Sticks(self.sticks == "thick", self.stick_width)
 
     def shown(self, person: Person) -> Person:
         """The parts of a person that are drawn."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from annotators.base import Annotator, InputError
+from annotators.base import Annotator, InputError, create
 from annotators.canny import Canny
 from annotators.depth import DepthAnythingV2, LeReS, Midas, Zoe
 from annotators.dwpose import DWPose
@@ -17,6 +17,7 @@ from annotators.pictures import AsItIs, Blur, ColorGrid, RecolorIntensity, Recol
 from annotators.scribble import Ink, ScribbleHED, ScribblePiDiNet, ScribbleXDoG
 from annotators.segmentation import ADE20K, OneFormer, OneFormerTiny
 from annotators.softedge import HED, TEED, HEDSafe, PiDiNet, PiDiNetSafe, SoftEdgeGradient
+from models.catalog import entry
 
 ANNOTATORS: tuple[type[Annotator], ...] = (
     Canny, HED, HEDSafe, PiDiNet, PiDiNetSafe, TEED, SoftEdgeGradient, SoftEdgeEmbedded,
@@ -33,6 +34,12 @@ def annotator(id: str) -> type[Annotator]:
         if kind.id == id:
             return kind
     raise InputError(f"There is no annotator {id!r}; choose one of: {', '.join(kind.id for kind in ANNOTATORS)}.")
+
+
+def licence_text(kind: type[Annotator]) -> str:
+    """'Licence of its weights: MIT.', of all it needs; nothing where it needs none."""
+    terms = sorted({entry(id).licence for id in create(kind).needs()})
+    return f"Licence of its weights: {', '.join(terms)}." if terms else ""
 
 
 def parse_values(pairs: Iterable[str]) -> dict[str, object]:

@@ -36,7 +36,8 @@ class ScribbleXDoG(Annotator):
         coarse = cv2.GaussianBlur(photo, (0, 0), max(1.0, 5.0 * pixel))
         darker = coarse - fine
         strokes = 2 * (darker.max(axis=2) if self.any_channel else darker.min(axis=2)) > self.threshold
-        return lines(_without_specks(strokes, smallest=round(SPECK * pixel)))
+        smallest = SPECK * (2 if self.any_channel else 1)  # where more is drawn, more of it is dust
+        return lines(_without_specks(strokes, smallest=round(smallest * pixel)))
 
 
 def _without_specks(strokes: NDArray[np.bool_], smallest: int) -> NDArray[np.bool_]:

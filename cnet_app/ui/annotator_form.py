@@ -9,12 +9,12 @@ from typing import Any
 
 import gradio as gr
 
-from annotators.base import create, parameters
-from annotators.registry import annotator
+from annotators.base import parameters
+from annotators.registry import annotator, licence_text
 from cnet_app.availability import default_annotator, library_fault, missing_weights
 from cnet_app.conditions import Condition
 from cnet_app.ui.controls import parameter_input
-from models.catalog import entry, size_text
+from models.catalog import size_text
 
 OWN_MAP = "own_map"
 DRAWING = "drawing"
@@ -95,6 +95,5 @@ def note_html(chosen: str) -> str:
         for row in missing_weights(chosen)
         if row.repo
     ]
-    terms = sorted({entry(id).licence for id in create(annotator(chosen)).needs()})
-    licence = f"Licence of its weights: {', '.join(terms)}." if terms else ""
-    return html.escape(" ".join(filter(None, (library_fault(chosen), annotator(chosen).note, licence, *downloads))))
+    kind = annotator(chosen)
+    return html.escape(" ".join(filter(None, (library_fault(chosen), kind.note, licence_text(kind), *downloads))))

@@ -60,7 +60,7 @@ class _Somebody(PoseAnnotator):
 
 
 @pytest.mark.parametrize(
-    "made_by", [Canny(low_threshold=50), Shuffle(seed=3), _Halves(), _Somebody()], ids=lambda one: one.id
+    "made_by", [Canny(low_threshold=50), Shuffle(seed=3), _Halves(), _Somebody(stick_width=7.0)], ids=lambda one: one.id
 )
 def test_a_map_comes_back_as_it_was(made_by: Annotator, tmp_path: Path, photos: dict[str, Image]) -> None:
     made = make_map(made_by, photos["coffee"])
@@ -69,6 +69,8 @@ def test_a_map_comes_back_as_it_was(made_by: Annotator, tmp_path: Path, photos: 
     found = _store(tmp_path).read(KEY, made_by)
     assert _same(found, made)
     assert (found.data.to_json() if found and found.data else None) == (made.data.to_json() if made.data else None)
+    if found and found.data:
+        assert np.array_equal(found.data.draw(), made.pixels)
 
 
 def test_warnings_come_back_too(tmp_path: Path) -> None:
