@@ -26,7 +26,11 @@ class ScribbleXDoG(Annotator):
     kind = "lines"
 
     threshold: int = param(32, "How much darker a stroke must be; lower draws more.", minimum=1, maximum=64, step=1)
-    any_channel: bool = param(False, "Draw also where red, green or blue alone is darker: far more strokes.")
+    channels: str = param(
+        "any",
+        "Which of red, green and blue must be darker: every one, as other programs have it, draws far less.",
+        choices=("any", "every"),
+    )
 
     def __call__(self, source_image: Image) -> Image:
         """White strokes on black. The blurs are 0.5 and 5 px in a picture whose short side is 512."""
@@ -35,8 +39,9 @@ class ScribbleXDoG(Annotator):
         fine = cv2.GaussianBlur(photo, (0, 0), max(0.5, 0.5 * pixel))
         coarse = cv2.GaussianBlur(photo, (0, 0), max(1.0, 5.0 * pixel))
         darker = coarse - fine
-        strokes = 2 * (darker.max(axis=2) if self.any_channel else darker.min(axis=2)) > self.threshold
-        smallest = SPECK * (2 if self.any_channel else 1)  # where more is drawn, more of it is dust
+        any_one = self.channels == "any"
+        strokes = 2 * (darker.max(axis=2) if any_one else darker.min(axis=2)) > self.threshold
+        smallest = SPECK * (2 if any_one else 1)  # where more is drawn, more of it is dust
         return lines(_without_specks(strokes, smallest=round(smallest * pixel)))
 
 

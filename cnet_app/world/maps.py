@@ -16,7 +16,7 @@ def control_images(sample: Sample) -> dict[str, Image]:
     maps = {
         "canny": Canny()(sample.image),
         "softedge": SoftEdgeGradient()(sample.image),
-        "scribble": ScribbleXDoG(any_channel=True)(sample.image),
+        "scribble": ScribbleXDoG()(sample.image),
     }
     if sample.depth is not None:
         maps["depth"] = encode_depth(sample.depth)
