@@ -146,6 +146,7 @@ def assert_same(base: Base, made: Made) -> None:
         assert all(torch.equal(*pair) for pair in zip(text_states(one), text_states(other), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_base_of_one_file(made: dict[Family, Made], words: Path, tmp_path: Path, family: Family) -> None:
     path = tmp_path / "any name.safetensors"
@@ -258,6 +259,7 @@ def answering(unet: Any, number: float) -> Any:
     return fixed
 
 
+@pytest.mark.slow
 def test_an_sd21_that_says_nothing_is_asked(made: dict[Family, Made], words: Path, tmp_path: Path) -> None:
     path = tmp_path / "any.safetensors"
     unet = answering(made["sd21"].unet, -0.5)

@@ -26,6 +26,7 @@ from cnet_app.ui.app import build_app, launch_options
 from cnet_app.ui.posted import fault_of
 from tests.jobs.fake_engine import FakeEngine
 
+pytestmark = pytest.mark.slow
 FILE = {"_type": "gradio.FileData"}
 NOT_UPLOADED = "Photo takes what was uploaded here, and this was not or is no longer there; choose it again."
 Value = Any
