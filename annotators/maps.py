@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from annotators.base import Image
 from annotators.images import ResizeMode, resize
+from annotators.kinds import MapKind
 
 # The 150 classes of the MIT Scene Parsing benchmark in their order, and the colours ControlNets are trained with.
 ADE20K_CLASSES: tuple[str, ...] = tuple(
@@ -79,6 +80,13 @@ def encode_segmentation(classes: NDArray[Any]) -> Image:
     index = np.asarray(classes).astype(np.int64)
     known = (index >= 0) & (index < len(ADE20K_PALETTE))
     return np.where(known[..., None], ADE20K_PALETTE[np.where(known, index, 0)], 0).astype(np.uint8)
+
+
+def resize_map(image: Image, kind: MapKind, width: int, height: int, mode: ResizeMode = "crop") -> Image:
+    """A map at another size, as its kind wants it: lines stay bare, what has a palette keeps its colours."""
+    if kind.id == "lines":
+        return resize_lines(image, width, height, mode)
+    return resize(image, width, height, mode, nearest=kind.nearest)
 
 
 def resize_lines(image: Image, width: int, height: int, mode: ResizeMode = "crop") -> Image:

@@ -17,7 +17,7 @@ from annotators.base import Annotator, Image, create
 from annotators.control_map import ControlMap, make_map, sha256_of
 from annotators.images import ResizeMode, check_size, load_noted, resize
 from annotators.map_store import MapStore, map_key, weights_identity
-from annotators.maps import is_blank, resize_lines
+from annotators.maps import is_blank, resize_map
 from annotators.networks import LibraryError
 from annotators.people import PoseAnnotator
 from annotators.poses import Pose, load_pose
@@ -152,10 +152,7 @@ def control_image_from_map(
     row = condition(condition_id)
     check_size(image.shape[1], image.shape[0], "The map")
     image, done = mend(image, row.kind, mends)
-    if row.kind.id == "lines":
-        pixels = np.array(resize_lines(image, width, height, mode))
-    else:
-        pixels = np.array(resize(image, width, height, mode, nearest=row.kind.nearest))
+    pixels = np.array(resize_map(image, row.kind, width, height, mode))
     pixels.flags.writeable = False
     found = examine(row.kind, pixels, row.title)
     return ControlMap(

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from annotators.images import load_image, resize
+from annotators.maps import resize_map
 from cnet_app.conditions import condition
 from cnet_app.diffusion.sizes import STEP, pad
 from cnet_app.errors import InputError
@@ -101,7 +102,7 @@ def control_tensor(unit: ControlUnit, width: int, height: int, inpaint_mask: byt
     """
     pixels = unit.pixels
     if pixels.shape[:2] != (height, width):
-        pixels = resize(pixels, width, height, mode="crop", nearest=condition(unit.condition).kind.nearest)
+        pixels = resize_map(pixels, condition(unit.condition).kind, width, height)
     image = torch.tensor(np.moveaxis(pad(pixels), 2, 0)[None], dtype=torch.float32) / 255
     if not condition(unit.condition).masked:
         return image

@@ -359,6 +359,15 @@ def test_maps_of_labels_keep_their_colours_when_resized() -> None:
         assert (not found <= colours) == blends
 
 
+def test_lines_stay_bare_when_resized() -> None:
+    line = np.zeros((128, 128, 3), np.uint8)
+    line[40, 20:110] = 255
+    for side in (48, 200):
+        tensor = control_tensor(ControlUnit(condition="canny", control_image=encode_png(line)), side, side)
+        assert set(tensor.unique().tolist()) == {0, 1}
+        assert tensor[0, 0, :, side // 2].sum() == 1
+
+
 def test_a_map_of_the_pictures_size_is_taken_as_it_is() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
     tensor = control_tensor(ControlUnit(condition="canny", control_image=encode_png(pixels)), 128, 64)
