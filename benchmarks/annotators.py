@@ -44,7 +44,6 @@ The same photo (scikit-image's astronaut, 512 x 512), the same random weights, b
 of runs in the order A B B A, and the median of the pairs' ratios with its bootstrap 95 % interval. `openpose` is what follows
 the network: from heat maps and part affinity fields of three drawn people to their joints, on a picture of 768 x 512. Every
 network has its real size. `ade20k` and `oneformer_ade20k_tiny` are compared in classes, the rest in grey levels."""
-CLASSES = ("ade20k", "oneformer_ade20k_tiny")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,8 @@ def _hub_arm(id: str, photo: Image, models_dir: Path) -> Arm:
     """Each looks at the size that its own files say, those that name classes at the picture's."""
     peer, side = HUB_PEERS[id], min(photo.shape[:2])
     network, processor = peer.create()
-    annotate = _fresh(id, {"detect_resolution": side} if id in CLASSES else {})
+    names_classes = issubclass(annotator(id), SegmentationAnnotator)
+    annotate = _fresh(id, {"detect_resolution": side} if names_classes else {})
     save(network, processor, models_dir / annotate.weights[0])
 
     def ours() -> NDArray[Any]:
@@ -109,7 +109,7 @@ def _hub_arm(id: str, photo: Image, models_dir: Path) -> Arm:
     def theirs() -> NDArray[Any]:
         return peer.detect(network, processor, photo, side)
 
-    return Arm(id, ours, theirs, "transformers", "classes" if id in CLASSES else "grey levels")
+    return Arm(id, ours, theirs, "transformers", "classes" if names_classes else "grey levels")
 
 
 def _fresh(id: str, parameters: dict[str, Any]) -> Annotator:

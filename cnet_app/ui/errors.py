@@ -30,7 +30,7 @@ def attempt(make: Callable[[], T]) -> tuple[T | None, str]:
 
 
 def tell(text: str) -> None:
-    """The same note, from an event that must not end in an error: Gradio would forget a change that waits behind it."""
+    """The note of `toast`, from an event that must not end in an error: Gradio would forget a change that waits behind it."""
     gr.Warning(html.escape(text), duration=12, title=TITLE)
 
 

@@ -13,6 +13,7 @@ import gradio as gr
 
 from annotators.registry import ANNOTATORS
 from cnet_app.conditions import condition
+from cnet_app.diffusion.schedulers import SAMPLERS
 from cnet_app.errors import InputError
 from cnet_app.jobs.store import Record
 from cnet_app.recipe import read_request
@@ -99,7 +100,7 @@ def recipe_html(request: GenerationRequest) -> str:
     """What makes the picture, in a few lines."""
     lines = [
         f"{title_of(request.base)}, {request.width}×{request.height} px, {request.num_inference_steps} steps, "
-        f"{_sampler(request.scheduler)}, guidance {request.guidance_scale:g}"
+        f"sampler: {_sampler(request.scheduler)}, guidance {request.guidance_scale:g}"
         + (", guess mode" if request.guess_mode else "")
     ]
     if request.negative_prompt:
@@ -114,7 +115,8 @@ def recipe_html(request: GenerationRequest) -> str:
 
 
 def _sampler(id: str) -> str:
-    return "the model's own sampler" if id == "default" else f"sampler {id}"
+    """By the title that the form has for it."""
+    return next((row.title for row in SAMPLERS if row.id == id), id)
 
 
 def _maker(id: str | None) -> str:

@@ -24,7 +24,7 @@ def test_a_recipe_names_what_makes_the_picture_and_escapes_it() -> None:
         strength=0.6,
     )
     lines = recipe_html(request).split("<br>")
-    assert "sampler lcm" in lines[0]
+    assert "sampler: LCM" in lines[0]
     assert lines[1:] == [
         "without: &lt;b&gt;dull&lt;/b&gt;",
         "Canny (own map), strength 1, from 0% to 100% of the steps",
