@@ -6,8 +6,8 @@ import logging
 import os
 import sys
 
-from cnet_app.errors import TOLD, exit_code
 from cnet_app.settings import read_settings
+from models.errors import USER_ERRORS, exit_code
 
 
 def main() -> int:
@@ -18,13 +18,13 @@ def main() -> int:
     os.environ |= {"CNET_CACHE_DIR": settings.cache_dir, "CNET_MAP_CACHE_MB": str(settings.map_cache_mb)}
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    from cnet_app.jobs.engine import create_engine
+    from cnet_app.engine.engine import create_engine
     from cnet_app.jobs.runner import Runner
     from cnet_app.ui.app import serve
 
     try:
         serve(settings, Runner(settings, create_engine(settings)))
-    except TOLD as error:
+    except USER_ERRORS as error:
         print(error, file=sys.stderr)
         return exit_code(error)
     return 0

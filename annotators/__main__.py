@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from annotators.base import InputError, create, parameters
+from annotators.base import create, parameters
 from annotators.registry import ANNOTATORS, annotator, licence_text, parse_values
-from models.weights import WeightsError
+from models.errors import InputError, WeightsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

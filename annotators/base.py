@@ -11,13 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.kinds import KindId
+from models.errors import InputError
 
 Image = NDArray[np.uint8]
 """(H, W, 3) RGB, 0 to 255."""
-
-
-class InputError(ValueError):
-    """A user's mistake, told in one sentence: what was given, what is allowed, what to do."""
 
 
 def shown(value: object) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from annotators.base import Annotator, Image, InputError, param
+from annotators.base import Annotator, Image, param
 from annotators.maps import lines
+from models.errors import InputError
 
 STRONG = 0.12
 """Share of the pixels whose gradient is above the high threshold."""

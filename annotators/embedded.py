@@ -18,7 +18,8 @@ from annotators.people import BodyAnnotator, score_threshold
 from annotators.poses import Person
 from annotators.segmentation import SegmentationAnnotator
 from annotators.segments import Segments
-from models.weights import WeightsError, fetch
+from models.errors import WeightsError
+from models.weights import fetch
 
 if TYPE_CHECKING:
     from annotators.scene_net import SceneMaps, SceneNet

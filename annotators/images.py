@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
-from annotators.base import Image, InputError
+from annotators.base import Image
+from models.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF")
 MAX_BYTES = 100_000_000

@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 
 from annotators.base import Image
 from models.catalog import entry
-from models.weights import WeightsError, fetch
+from models.errors import WeightsError
+from models.weights import fetch
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.networks import library_error
-from models.weights import WeightsError
+from models.errors import WeightsError
 
 LOG = logging.getLogger(__name__)
 GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"

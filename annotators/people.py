@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from annotators.base import Image, InputError, param
+from annotators.base import Image, param
 from annotators.control_map import DataAnnotator
 from annotators.poses import Person, Pose
 from annotators.sticks import Sticks
+from models.errors import InputError
 
 
 def score_threshold(default: float) -> Any:

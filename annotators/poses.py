@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Image, InputError, shown
+from annotators.base import Image, shown
 from annotators.images import ResizeMode, check_size
 from annotators.sticks import USUAL, Sticks, draw_body, draw_face, draw_hand
+from models.errors import InputError
 
 Points = NDArray[np.float64]
 """(N, 3): x, y in pixels of the map (the centre of the first is 0.5, 0.5) and how sure the point is; 0 is not there."""

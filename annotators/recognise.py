@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Image, InputError
+from annotators.base import Image
 from annotators.kinds import KINDS, KindId, MapKind
 from annotators.maps import ADE20K_PALETTE, is_blank
 from annotators.sticks import LIMB_BRIGHTNESS, LIMBS, POSE_COLOURS
+from models.errors import InputError
 
 EXACT = 0.999
 """Share of a label map's pixels that have a colour of the palette; all, but for what a hand left behind."""

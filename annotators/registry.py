@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from annotators.base import Annotator, InputError, create
+from annotators.base import Annotator, create
 from annotators.canny import Canny
 from annotators.depth import DepthAnythingV2, LeReS, Midas, Zoe
 from annotators.dwpose import DWPose
@@ -18,6 +18,7 @@ from annotators.scribble import Ink, ScribbleHED, ScribblePiDiNet, ScribbleXDoG
 from annotators.segmentation import ADE20K, OneFormer, OneFormerTiny
 from annotators.softedge import HED, TEED, HEDSafe, PiDiNet, PiDiNetSafe, SoftEdgeGradient
 from models.catalog import entry
+from models.errors import InputError
 
 ANNOTATORS: tuple[type[Annotator], ...] = (
     Canny, HED, HEDSafe, PiDiNet, PiDiNetSafe, TEED, SoftEdgeGradient, SoftEdgeEmbedded,

@@ -1,6 +1,6 @@
 """SceneNet: one small network that reads depth, normals, classes, joints and soft edges off a picture.
 
-It learns from procedural scenes only (cnet_app/world) and is what makes every condition work offline.
+It learns from procedural scenes only (cnet_app/embedded/world) and is what makes every condition work offline.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Annotator, Image, InputError, param, resolution_param
+from annotators.base import Annotator, Image, param, resolution_param
 from annotators.maps import lines
 from annotators.softedge import HED, EdgeNetwork, PiDiNet
+from models.errors import InputError
 
 SPECK = 30
 """Width and height together, in pixels of a map whose short side is 512, below which a stroke is dust."""

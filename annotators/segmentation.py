@@ -12,7 +12,8 @@ from annotators.base import Image, param
 from annotators.control_map import DataAnnotator
 from annotators.networks import LOADING_ERRORS, device, kept, load_pretrained, size_for_network
 from annotators.segments import Segments
-from models.weights import WeightsError, fetch
+from models.errors import WeightsError
+from models.weights import fetch
 
 TASK = "the task is semantic"
 """What OneFormer is told in words."""

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Image, InputError, shown
+from annotators.base import Image, shown
 from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE, encode_segmentation
+from models.errors import InputError
 
 NOTHING = -1
 """Of pixels without a class; black."""

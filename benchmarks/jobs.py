@@ -16,7 +16,7 @@ from PIL import Image
 from benchmarks.models import Models
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import create_scheduler
-from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
 
 Pictures = list[NDArray[np.uint8]]
 Side = Literal["ours", "diffusers"]

@@ -50,9 +50,9 @@ def generation_times(num_images: int = 4) -> dict[str, float]:
     """The astronaut's edges steer pictures of the embedded model: seconds for each part."""
     from skimage import data
 
-    from cnet_app.annotate import annotate, build_unit
-    from cnet_app.jobs.engine import create_engine
-    from cnet_app.requests import GenerationRequest
+    from cnet_app.engine.engine import create_engine
+    from cnet_app.maps.annotate import annotate, build_unit
+    from cnet_app.request.generation import GenerationRequest
     from cnet_app.settings import Settings
 
     engine = create_engine(Settings(base="embedded", device="cpu"))

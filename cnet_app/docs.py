@@ -15,10 +15,10 @@ from annotators.base import Annotator, Parameter, parameters
 from annotators.kinds import MapKind
 from annotators.registry import annotator, typed
 from cnet_app.cli import COMMANDS, build_parser
-from cnet_app.conditions import CONDITIONS, Condition
 from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
-from cnet_app.modes import CUSTOM, MODES, Mode
-from cnet_app.presets import FEW_STEPS
+from cnet_app.registry.conditions import CONDITIONS, Condition
+from cnet_app.registry.modes import CUSTOM, MODES, Mode
+from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.settings import Settings
 from models.catalog import CATALOG, TITLES, Weights, entry, size_text
 from models.licences import LICENCES
@@ -35,7 +35,7 @@ in what was given (one sentence on standard error says which), 3 where weights a
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
 SD_REDUCTIONS = (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8)
-"""Of the blocks of an SD 1.5 or 2.1 ControlNet; see cnet_app.modes."""
+"""Of the blocks of an SD 1.5 or 2.1 ControlNet; see cnet_app.registry.modes."""
 CONTROL_INTRODUCTION = """\
 A ControlNet adds to its base at thirteen places (ten for SDXL): the skip connections of the encoder from the shallowest,
 which holds the details, to the deepest, and last the middle block, which holds what the picture is about. Guidance runs the

@@ -9,9 +9,9 @@ from PIL import Image as Pillow
 
 from annotators.base import Image
 from annotators.images import resize
-from cnet_app.annotate import annotate
-from cnet_app.availability import can_run
-from cnet_app.conditions import CONDITIONS, Condition
+from cnet_app.maps.annotate import annotate
+from cnet_app.maps.availability import can_run
+from cnet_app.registry.conditions import CONDITIONS, Condition
 from cnet_app.ui.examples import example_image
 
 SIDE = 256

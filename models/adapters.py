@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annotators.base import InputError
 from models.catalog import TITLES, Family
+from models.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor

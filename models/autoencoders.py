@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from annotators.base import InputError
 from models.catalog import TITLES, Family
 from models.checkpoints import Tensors, count_parts, open_tensors, part_of, read_all
+from models.errors import InputError
 from models.local import check_kind
 from models.modules import fill_network, load_network, read_json, told
 

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from annotators.base import InputError
 from models.adapters import is_adapter, read_adapter
 from models.catalog import TITLES, Family
+from models.errors import DamagedError, InputError
 from models.local import FAMILY_BY_WIDTH, check_kind
-from models.weights import DamagedError, check_file, short
+from models.weights import check_file, short
 
 CONTROL_PREFIX = "control_model."
 """Before the control part's tensors in a file that holds all of Stable Diffusion, or came out of one."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.files import DamagedError, check_file, damaged, sha256_of, short
+from models.errors import DamagedError
+from models.files import check_file, damaged, sha256_of, short
 from models.ledger import read_ledger, write_ledger
 from models.places import fullest_folder, own_folder, present
 from models.row import File, Weights

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from models.checksums import check_sha256, record
-from models.files import DamagedError, DownloadError, MissingError, WeightsError, check_file
+from models.errors import DamagedError, DownloadError, MissingError, WeightsError
+from models.files import check_file
 from models.places import missing_files, needs, remedy
 from models.row import File, Weights, size_text
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from annotators.base import InputError
 from models.catalog import TITLES
 from models.checkpoints import open_tensors, read_pickle
+from models.errors import InputError
 from models.local import SUFFIXES, local_files
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeGuard
 
+from models.errors import DamagedError
+
 HERE = Path(__file__).resolve().parent
 MAX_HEADER = 10_000_000
 """Bytes of a safetensors header. The format allows ten times as many, but a large model's has not one million, and to read
@@ -25,22 +27,6 @@ BITS: Mapping[str, int] = MappingProxyType(
     | {"F4": 4}
 )
 """Of one number, in each format that safetensors knows."""
-
-
-class WeightsError(RuntimeError):
-    """Files are not there, damaged or cannot be had: one sentence that names them, their size and their place."""
-
-
-class MissingError(WeightsError):
-    """Not on this disk, and nothing may or can be downloaded."""
-
-
-class DamagedError(WeightsError):
-    """There, but cut off or changed."""
-
-
-class DownloadError(WeightsError):
-    """No network, no permission, not on the hub, or no room on the disk."""
 
 
 class _HeaderError(Exception):

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from annotators.base import InputError
 from models.catalog import CATALOG, TITLES
+from models.errors import DamagedError, InputError
 from models.local import FAMILY_BY_WIDTH
 from models.modules import READ_FAULTS, load_network
-from models.weights import DamagedError, Progress, check_file, fetch_row, read_shapes, short
+from models.weights import Progress, check_file, fetch_row, read_shapes, short
 
 if TYPE_CHECKING:
     from models.loader import Base

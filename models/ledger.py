@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from models.files import WeightsError, short
+from models.errors import WeightsError
+from models.files import short
 from models.places import own_folder
 
 

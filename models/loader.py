@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from annotators.base import InputError
 from models.adapters import ADAPTER, adapter_family
 from models.autoencoders import VAE_CLASSES, load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
 from models.catalog import (
@@ -28,6 +27,7 @@ from models.catalog import (
     hub_entry,
     size_text,
 )
+from models.errors import InputError
 from models.local import LocalKind, find_local
 from models.memory import LADDER, Rung
 from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet, read_json

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from annotators.base import InputError
 from models.catalog import Family
-from models.weights import HERE, DamagedError, check_file, read_shapes, sha256_of
+from models.errors import DamagedError, InputError
+from models.weights import HERE, check_file, read_shapes, sha256_of
 
 LocalKind = Literal["base", "controlnet", "lora", "embedding", "vae"]
 Shapes = Mapping[str, Sequence[int]]

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from annotators.base import InputError
 from models.checkpoints import open_tensors
+from models.errors import InputError
 
 KEPT = 8
 """Files that stay in memory."""

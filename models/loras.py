@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from annotators.base import InputError
 from models.catalog import CATALOG, TITLES, entry
+from models.errors import InputError
 from models.local import FAMILY_BY_WIDTH, local_files
 from models.lora_files import LoraFile, Update, read_lora
 from models.lora_names import Place, parts, spellings

@@ -13,11 +13,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from annotators.base import InputError
 from models.catalog import TITLES, Family
 from models.checkpoints import load_controlnet_tensors
+from models.errors import DamagedError, InputError, MissingError
 from models.stopping import stopping_point
-from models.weights import DamagedError, MissingError, check_file, short
+from models.weights import check_file, short
 
 READ_FAULTS = (
     OSError,

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from annotators.base import InputError
 from models.autoencoders import VAE_PREFIX, read_vae
 from models.catalog import TITLES, Family
 from models.checkpoints import (
@@ -28,6 +27,7 @@ from models.checkpoints import (
     read_metadata,
     words_width,
 )
+from models.errors import InputError
 from models.local import BASE_PREFIX, FAMILY_BY_WIDTH, check_kind
 from models.modules import fill_network, told
 

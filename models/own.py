@@ -10,11 +10,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
 
-from annotators.base import InputError
 from models.catalog import CATALOG, COMPONENTS_XL, Family, File, Kind, Weights, entry, hub_entry
+from models.errors import DamagedError, InputError
 from models.ledger import read_ledger, unreadable, write_ledger
 from models.local import FAMILY_BY_WIDTH, FOLDERS, KIND_TITLES, SUFFIXES, kind_of
-from models.weights import DamagedError, check_file, fetch_row, present, read_shapes
+from models.weights import check_file, fetch_row, present, read_shapes
 
 LEDGER = "models.json"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")

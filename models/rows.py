@@ -280,7 +280,7 @@ _IP_ADAPTERS = (
     _ip_adapter("ip_adapter_sdxl", "sdxl", "IP-Adapter for SDXL", "sdxl_models/ip-adapter_sdxl.safetensors", 703, 3690),
 )  # fmt: skip
 
-# Made for few steps: cnet_app/presets.py says how each is used.
+# Made for few steps: cnet_app/registry/presets.py says how each is used.
 _LORAS = (
     _lora("lcm_lora_sd15", "sd15", "LCM-LoRA for SD 1.5", "latent-consistency/lcm-lora-sdv1-5", _RAIL_PP,
           "pytorch_lora_weights.safetensors", 135),

@@ -12,7 +12,7 @@ import torch
 from diffusers import ControlNetUnionModel
 from torch import Tensor, nn
 
-from annotators.base import InputError
+from models.errors import InputError
 from models.modules import load_network
 
 _LOADED: WeakValueDictionary[tuple[Path, str, torch.dtype], ControlNetUnionModel] = WeakValueDictionary()

@@ -10,17 +10,8 @@ from typing import Literal
 
 from models.catalog import CATALOG, Weights, entry
 from models.download import Progress, download
-from models.files import (
-    HERE,
-    DamagedError,
-    DownloadError,
-    MissingError,
-    WeightsError,
-    check_file,
-    read_shapes,
-    sha256_of,
-    short,
-)
+from models.errors import DamagedError, MissingError
+from models.files import HERE, check_file, read_shapes, sha256_of, short
 from models.places import folders, local_folders, missing_files, needs, place_for, present, remedy
 
 
@@ -113,11 +104,7 @@ def _whole_folders(row: Weights) -> Iterator[tuple[Path, DamagedError | None]]:
 __all__ = [
     "HERE",
     "Available",
-    "DamagedError",
-    "DownloadError",
-    "MissingError",
     "Progress",
-    "WeightsError",
     "available_models",
     "check_file",
     "fetch",

@@ -13,9 +13,9 @@ import pytest
 
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.prompts import token_count
-from cnet_app.errors import InputError
-from cnet_app.recipe import read_request, save_picture
-from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.recipe import read_request, save_picture
+from models.errors import InputError
 from models.loader import Base, load_controlnet, save_network
 from models.loras import use_loras
 from models.tiny import tiny_base, tiny_controlnet

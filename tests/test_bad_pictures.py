@@ -20,13 +20,14 @@ from PIL import Image as Pillow
 from PIL import PngImagePlugin, features
 from skimage import data
 
-from annotators.base import Image, InputError
+from annotators.base import Image
 from annotators.canny import Canny
 from annotators.images import from_array, load_image, load_noted
-from cnet_app.annotate import annotate, control_image_from_map
 from cnet_app.diffusion.start import inpainted, mask_notes
-from cnet_app.recipe import save_picture
-from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
+from cnet_app.maps.annotate import annotate, control_image_from_map
+from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.recipe import save_picture
+from models.errors import InputError
 
 PHOTO: Image = np.asarray(data.coffee())[::4, ::4]
 

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotators.base import InputError
 from annotators.poses import Pose
 from cnet_app.cli import build_parser, main
 from cnet_app.cli.generate import NOT_WITH_RECIPE
 from cnet_app.cli.texts import parse_control, parse_lora, parse_size
-from cnet_app.conditions import CONDITIONS
-from cnet_app.jobs.engine import Engine
-from cnet_app.presets import preset
-from cnet_app.recipe import MADE_CHUNK
-from cnet_app.requests import Lora
+from cnet_app.embedded.world import create_sample
+from cnet_app.engine.engine import Engine
+from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.registry.presets import preset
+from cnet_app.request.generation import Lora
+from cnet_app.request.recipe import MADE_CHUNK
 from cnet_app.settings import Settings
-from cnet_app.world import create_sample
+from models.errors import InputError
 from tests.source import ROOT
 
 Call = Callable[..., tuple[int, str, str]]
@@ -331,7 +331,7 @@ def test_generate_uses_additions_and_a_remake_keeps_them(
     import torch
     from safetensors.torch import save_file
 
-    from cnet_app.jobs.workshop import REPRODUCIBLE, Workshop
+    from cnet_app.engine.workshop import REPRODUCIBLE, Workshop
     from models.tiny import save_tiny_ip_adapter, tiny_base
 
     def create(settings: Settings) -> Engine:

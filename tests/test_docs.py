@@ -9,9 +9,9 @@ import pytest
 
 from cnet_app import __version__
 from cnet_app.cli import COMMANDS, build_parser
-from cnet_app.conditions import CONDITIONS
 from cnet_app.docs import create_documents, fill
-from cnet_app.presets import FEW_STEPS
+from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.registry.presets import FEW_STEPS
 from models.catalog import CATALOG
 from tests.source import ROOT
 

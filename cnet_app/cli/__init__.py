@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from cnet_app.errors import TOLD, exit_code
 from cnet_app.settings import Parser
+from models.errors import USER_ERRORS, exit_code
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ COMMANDS = (
     Command(
         "evaluate",
         "Measure the embedded model, or the annotators on scenes of known depth and pose.",
-        "cnet_app.evaluation.command",
+        "cnet_app.embedded.evaluate.command",
     ),
-    Command("train", "Train the embedded model.", "cnet_app.training.command"),
+    Command("train", "Train the embedded model.", "cnet_app.embedded.train.command"),
 )
 
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")  # what libraries tell developers; python -W shows it
             return args.run(args) or 0
-    except TOLD as error:
+    except USER_ERRORS as error:
         print(error, file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:

@@ -6,16 +6,16 @@ import argparse
 import time
 from pathlib import Path
 
-from annotators.base import InputError
 from annotators.images import load_image
 from annotators.poses import Pose
 from annotators.recognise import MENDS
 from annotators.registry import parse_values
-from cnet_app.annotate import annotate, annotate_all, load_source
-from cnet_app.availability import default_annotator
 from cnet_app.cli.output import make_folder, only_result, write_json, write_png
 from cnet_app.cli.texts import parse_size
-from cnet_app.conditions import CONDITIONS
+from cnet_app.maps.annotate import annotate, annotate_all, load_source
+from cnet_app.maps.availability import default_annotator
+from cnet_app.registry.conditions import CONDITIONS
+from models.errors import InputError
 
 ALL = "all"
 """In place of a condition."""

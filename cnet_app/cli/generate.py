@@ -10,21 +10,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from annotators.base import InputError, create
+from annotators.base import create
 from annotators.images import load_image
 from annotators.registry import annotator
-from cnet_app.annotate import annotate, build_unit, load_source
 from cnet_app.cli.output import download_progress, end_progress, only_result, show_progress
 from cnet_app.cli.texts import parse_control, parse_lora, parse_size, read_ip_adapter
-from cnet_app.conditions import CONDITIONS
 from cnet_app.diffusion.schedulers import SAMPLERS, sampler
-from cnet_app.jobs.engine import Engine, Progress, create_engine
-from cnet_app.jobs.loaded import LoadedModels
-from cnet_app.modes import MODES
-from cnet_app.presets import FEW_STEPS, preset
-from cnet_app.presets import apply as apply_preset
-from cnet_app.recipe import read_request, save_picture
-from cnet_app.requests import (
+from cnet_app.engine.engine import Engine, Progress, create_engine
+from cnet_app.engine.loaded import LoadedModels
+from cnet_app.maps.annotate import annotate, build_unit, load_source
+from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.registry.modes import MODES
+from cnet_app.registry.presets import FEW_STEPS, preset
+from cnet_app.registry.presets import apply as apply_preset
+from cnet_app.request.generation import (
     IP_ADAPTER_LIMITS,
     LORA_LIMITS,
     REQUEST_LIMITS,
@@ -33,8 +32,10 @@ from cnet_app.requests import (
     Lora,
     encode_png,
 )
+from cnet_app.request.recipe import read_request, save_picture
 from cnet_app.settings import SPEEDS, Settings
 from models.catalog import CATALOG
+from models.errors import InputError
 
 NUMBERS: Mapping[str, str] = {
     "seed": "seed",

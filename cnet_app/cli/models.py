@@ -7,11 +7,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any, get_args
 
-from annotators.base import InputError
 from cnet_app.cli.output import download_progress, end_progress, only_result, show_progress
 from models import weights
 from models.catalog import Family, Kind, Weights, size_text
 from models.checksums import Checked, distinct, recorded_sha256, verify
+from models.errors import DamagedError, InputError, MissingError
 from models.local import FOLDERS, LocalFile, LocalKind, local_files
 from models.own import OWN_KINDS, add_repository, known, known_rows, refuse_file
 from models.places import fullest_folder
@@ -106,10 +106,10 @@ def _verify(args: argparse.Namespace) -> None:
         tell({"files": [_checked_values(one) for one in checked]}, "\n".join(_checked_line(one) for one in checked))
     faults = [one.fault for one in checked if one.state == "damaged"]
     if faults:
-        raise weights.DamagedError(faults[0] if len(faults) == 1 else f"{len(faults)} files are damaged; see above.")
+        raise DamagedError(faults[0] if len(faults) == 1 else f"{len(faults)} files are damaged; see above.")
     missing = [one for one in checked if one.state == "missing"]
     if missing:
-        raise weights.MissingError(
+        raise MissingError(
             f"{missing[0].row.title} lacks {missing[0].name}; run `models download {missing[0].row.id}`."
         )
 

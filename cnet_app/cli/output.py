@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnet_app.errors import SaveError
-from cnet_app.requests import encode_png
+from cnet_app.request.generation import encode_png
+from models.errors import SaveError
 
 Tell = Callable[[Mapping[str, Any], str], None]
 """Called once with the result as plain JSON values, and as text for a reader."""

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotators.base import InputError, parameters
+from annotators.base import parameters
 from annotators.images import load_image
 from annotators.people import PoseAnnotator
 from annotators.registry import annotator, parse_values
-from cnet_app.annotate import is_data
-from cnet_app.availability import default_annotator
-from cnet_app.checks import parse_numbers, parse_points
-from cnet_app.requests import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, IpAdapter, Lora, encode_png
+from cnet_app.maps.annotate import is_data
+from cnet_app.maps.availability import default_annotator
+from cnet_app.request.generation import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, IpAdapter, Lora, encode_png
+from cnet_app.request.limits import parse_numbers, parse_points
+from models.errors import InputError
 
 UNIT_WORDS: Mapping[str, str] = {
     "scale": "conditioning_scale",

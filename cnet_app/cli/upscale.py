@@ -11,13 +11,13 @@ from typing import Any
 from annotators.images import load_image
 from cnet_app.cli.generate import make_pictures
 from cnet_app.cli.output import download_progress, end_progress, only_result
-from cnet_app.errors import InputError
-from cnet_app.jobs.engine import create_engine
-from cnet_app.jobs.loaded import LoadedModels
-from cnet_app.recipe import read_request
-from cnet_app.requests import REQUEST_LIMITS
+from cnet_app.engine.engine import create_engine
+from cnet_app.engine.loaded import LoadedModels
+from cnet_app.maps.upscale import FACTOR, STRENGTH, upscale_request
+from cnet_app.request.generation import REQUEST_LIMITS
+from cnet_app.request.recipe import read_request
 from cnet_app.settings import SPEEDS, Settings
-from cnet_app.upscale import FACTOR, STRENGTH, upscale_request
+from models.errors import InputError
 
 FROM_RECIPE = ("prompt", "negative_prompt", "base", "vae", "loras", "seed")
 """What a picture that was made here says of itself."""

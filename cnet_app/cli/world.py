@@ -9,7 +9,7 @@ from typing import Any
 
 from annotators.base import Parameter
 from cnet_app.cli.output import end_progress, only_result, show_progress, write_png
-from cnet_app.errors import SaveError
+from models.errors import SaveError
 
 SEED = Parameter(default=0, minimum=0, maximum=2**31 - 1, help="seed of the first picture; the next has seed + 1")
 COUNT = Parameter(default=8, minimum=1, maximum=100_000, help="number of pictures")
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _write(directory: Path, seed: int, size: int) -> dict[str, Any]:
     """One picture and its maps; what captions.jsonl says of it."""
-    from cnet_app.world import control_images, create_sample
+    from cnet_app.embedded.world import control_images, create_sample
 
     sample = create_sample(seed, size)
     image = directory / f"{seed:06d}.png"

@@ -14,7 +14,7 @@ from cnet_app.diffusion.adapters import Adapter, summed_features
 from cnet_app.diffusion.control import Control, Residuals, join_unions, sum_residuals, unit_residuals
 from cnet_app.diffusion.prompts import Text
 from cnet_app.diffusion.start import Start
-from cnet_app.errors import CancelledError
+from models.errors import CancelledError
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from cnet_app.diffusion.previews import predict_original, preview
 from cnet_app.diffusion.prompts import encode_prompts, prompt_notes
 from cnet_app.diffusion.schedulers import create_scheduler, set_steps
 from cnet_app.diffusion.start import create_start, keep_known, mask_notes
-from cnet_app.errors import InputError, OutOfMemoryError, StudioError
-from cnet_app.requests import GenerationRequest
+from cnet_app.request.generation import GenerationRequest
+from models.errors import InputError, OutOfMemoryError, StudioError
 from models.ip_adapter import IpAdapter, use_ip_adapter
 from models.ip_adapter import image_embeds as encode_example
 from models.memory import on_device

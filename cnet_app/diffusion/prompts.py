@@ -15,9 +15,9 @@ from torch import Tensor
 
 from cnet_app.diffusion.kept import Kept
 from cnet_app.diffusion.prompt_syntax import Phrase, parse_prompt
-from cnet_app.errors import InputError
-from cnet_app.requests import GenerationRequest
+from cnet_app.request.generation import GenerationRequest
 from models.embeddings import embedding_files, read_embedding, split_words
+from models.errors import InputError
 
 if TYPE_CHECKING:
     from cnet_app.diffusion.adapters import Adapter

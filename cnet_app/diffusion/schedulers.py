@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from cnet_app.errors import InputError
+from models.errors import InputError
 
 
 @dataclass(frozen=True)

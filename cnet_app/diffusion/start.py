@@ -17,8 +17,8 @@ from cnet_app.diffusion.kept import Kept
 from cnet_app.diffusion.latents import create_noise, encode, to_image
 from cnet_app.diffusion.sizes import STEP, pad, padded_side
 from cnet_app.diffusion.steering import white_pixels
-from cnet_app.errors import InputError
-from cnet_app.requests import GenerationRequest
+from cnet_app.request.generation import GenerationRequest
+from models.errors import InputError
 
 if TYPE_CHECKING:
     from models.loader import Base

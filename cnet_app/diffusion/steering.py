@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from annotators.images import load_image, resize
 from annotators.maps import resize_map
-from cnet_app.conditions import condition
 from cnet_app.diffusion.sizes import STEP, pad
-from cnet_app.errors import InputError
-from cnet_app.modes import CUSTOM, Weights, mode
-from cnet_app.requests import ControlUnit
+from cnet_app.registry.conditions import condition
+from cnet_app.registry.modes import CUSTOM, Weights, mode
+from cnet_app.request.generation import ControlUnit
+from models.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnet_app.errors import TOLD, CancelledError, InputError, SaveError, StudioError
-from cnet_app.jobs.engine import Engine, FileProgress, Progress
-from cnet_app.jobs.line import Line
-from cnet_app.jobs.loaded import LoadedModels
+from cnet_app.engine.engine import Engine, FileProgress, Progress
+from cnet_app.engine.loaded import LoadedModels
+from cnet_app.jobs.queue import Line
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
-from cnet_app.recipe import save_picture
-from cnet_app.requests import GenerationRequest, GenerationResult
+from cnet_app.request.generation import GenerationRequest, GenerationResult
+from cnet_app.request.recipe import save_picture
 from cnet_app.settings import Settings
+from models.errors import USER_ERRORS, CancelledError, InputError, SaveError, StudioError
 from models.stopping import stoppable
 
 LOG = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class Runner:
             self._changed.notify_all()
         try:
             self._models.base(choice[0], lambda *_: None)
-        except TOLD as error:
+        except USER_ERRORS as error:
             LOG.warning("%s", error)
         except Exception:
             LOG.exception("The base model could not be loaded.")
@@ -196,7 +196,7 @@ class Runner:
                 end = {"status": "done", "result": self._make(job)}
         except CancelledError:
             end = {"status": "interrupted" if self._closing else "cancelled"}
-        except TOLD as error:
+        except USER_ERRORS as error:
             end = {"status": "failed", "error": str(error)}
         except Exception:
             number = secrets.token_hex(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cnet_app.requests import GenerationRequest, GenerationResult
+from cnet_app.request.generation import GenerationRequest, GenerationResult
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 

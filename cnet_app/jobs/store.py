@@ -12,9 +12,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnet_app.errors import SaveError
 from cnet_app.jobs.state import Status
-from cnet_app.requests import GenerationRequest
+from cnet_app.request.generation import GenerationRequest
+from models.errors import SaveError
 
 LOG = logging.getLogger(__name__)
 KEPT = 1000

@@ -10,8 +10,8 @@ import gradio as gr
 from gradio.processing_utils import save_img_array_to_cache
 
 from annotators.registry import annotator
-from cnet_app.annotate import annotate_all
-from cnet_app.conditions import condition
+from cnet_app.maps.annotate import annotate_all
+from cnet_app.registry.conditions import condition
 from cnet_app.ui.condition_tab import ConditionTab
 from cnet_app.ui.controls import photo_input, read_photo
 from cnet_app.ui.desk import HIDDEN, Desk

@@ -11,8 +11,8 @@ import gradio as gr
 
 from annotators.base import parameters
 from annotators.registry import annotator, licence_text
-from cnet_app.availability import default_annotator, library_fault, missing_weights
-from cnet_app.conditions import Condition
+from cnet_app.maps.availability import default_annotator, library_fault, missing_weights
+from cnet_app.registry.conditions import Condition
 from cnet_app.ui.controls import parameter_input
 from models.catalog import size_text
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from cnet_app.conditions import CONDITIONS
-from cnet_app.errors import InputError
 from cnet_app.jobs.runner import HISTORY, Runner
+from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.settings import Settings
 from cnet_app.ui.all_maps_tab import build_all_maps_tab
 from cnet_app.ui.compose_tab import build_compose_tab
@@ -22,6 +21,7 @@ from cnet_app.ui.history_tab import build_history_tab
 from cnet_app.ui.panel import Panel
 from cnet_app.ui.posted import CheckedBlocks
 from cnet_app.ui.studio import Studio, defaults_of, first_defaults, title_of
+from models.errors import InputError
 
 STYLE = Path(__file__).with_name("style.css")
 SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "sans-serif")

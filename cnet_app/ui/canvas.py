@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from annotators.base import Image
-from cnet_app.errors import InputError
+from models.errors import InputError
 
 SIDE = 512
 MAX_SIDE = 4096

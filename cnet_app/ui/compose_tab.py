@@ -10,11 +10,10 @@ import gradio as gr
 
 from annotators.base import parameters
 from annotators.registry import annotator, parse_values, typed
-from cnet_app.annotate import build_unit
-from cnet_app.availability import default_annotator
-from cnet_app.conditions import CONDITIONS, condition
-from cnet_app.errors import InputError
-from cnet_app.requests import MAX_NAME, ControlUnit, GenerationRequest
+from cnet_app.maps.annotate import build_unit
+from cnet_app.maps.availability import default_annotator
+from cnet_app.registry.conditions import CONDITIONS, condition
+from cnet_app.request.generation import MAX_NAME, ControlUnit, GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, choices, note_html
 from cnet_app.ui.controls import photo_input, read_photo
 from cnet_app.ui.desk import FOLLOWING, HIDDEN, Desk, build_order, start
@@ -30,6 +29,7 @@ from cnet_app.ui.generation_form import (
 from cnet_app.ui.mends import Mended, annotate_mended, build_mends, connect_mends, mend_choices
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Studio, connect
+from models.errors import InputError
 
 NAME = "compose"
 HELP = "Several conditions steer one picture, each with its own strength and range."

@@ -16,10 +16,9 @@ from annotators.control_map import DataAnnotator, MapData
 from annotators.images import load_image
 from annotators.poses import load_pose
 from annotators.registry import annotator
-from cnet_app.annotate import annotate, build_unit
-from cnet_app.conditions import Condition
-from cnet_app.errors import InputError
-from cnet_app.requests import GenerationRequest
+from cnet_app.maps.annotate import annotate, build_unit
+from cnet_app.registry.conditions import Condition
+from cnet_app.request.generation import GenerationRequest
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, AnnotatorForm, build_annotator_form
 from cnet_app.ui.canvas import build_canvas, is_drawn, read_drawing, when_opened
 from cnet_app.ui.controls import photo_input, read_photo
@@ -31,6 +30,7 @@ from cnet_app.ui.mends import Mended, annotate_mended, build_mends, connect_mend
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.studio import Studio, connect
 from models.catalog import TITLES
+from models.errors import InputError
 
 
 class ConditionTab:

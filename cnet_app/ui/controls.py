@@ -12,7 +12,7 @@ import gradio as gr
 
 from annotators.base import Image, Parameter
 from annotators.images import load_noted
-from cnet_app.errors import InputError
+from models.errors import InputError
 
 Source = Literal["upload", "webcam", "clipboard"]
 LABELS: Mapping[str, str] = {

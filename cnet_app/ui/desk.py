@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from cnet_app.conditions import CONDITIONS, Condition
+from cnet_app.registry.conditions import CONDITIONS, Condition
 from cnet_app.ui.generation_form import (
     GenerationForm,
     build_prompt,

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import gradio as gr
 
-from cnet_app.errors import TOLD
+from models.errors import USER_ERRORS
 
 TITLE = "That did not work"
 LOG = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ def attempt(make: Callable[[], T]) -> tuple[T | None, str]:
     """What `make` gives and no words, or nothing and the sentence that tells why."""
     try:
         return make(), ""
-    except TOLD as error:
+    except USER_ERRORS as error:
         return None, str(error)
     except Exception:
         number = secrets.token_hex(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from annotators.base import Image
-from cnet_app.conditions import Condition
+from cnet_app.registry.conditions import Condition
 
 SCENE_SIZE = 256
 
@@ -19,7 +19,7 @@ def example_image(row: Condition) -> Image:
 def _load(source: str) -> Image:
     kind, _, seed = source.partition(":")
     if kind == "world":
-        from cnet_app.world import create_scene
+        from cnet_app.embedded.world import create_scene
 
         return create_scene(int(seed), SCENE_SIZE).image
     from skimage import data

@@ -9,11 +9,10 @@ from typing import Any
 
 import gradio as gr
 
-from cnet_app.checks import parse_numbers, parse_points
-from cnet_app.conditions import condition
 from cnet_app.diffusion.schedulers import SAMPLERS
-from cnet_app.modes import MODES
-from cnet_app.requests import (
+from cnet_app.registry.conditions import condition
+from cnet_app.registry.modes import MODES
+from cnet_app.request.generation import (
     MAX_NAME,
     MAX_PROMPT,
     MAX_SEED,
@@ -23,6 +22,7 @@ from cnet_app.requests import (
     GenerationRequest,
     encode_png,
 )
+from cnet_app.request.limits import parse_numbers, parse_points
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from models.catalog import TITLES, Defaults
 from models.local import local_files

@@ -12,17 +12,17 @@ from typing import Any
 import gradio as gr
 
 from annotators.registry import ANNOTATORS
-from cnet_app.conditions import condition
 from cnet_app.diffusion.schedulers import SAMPLERS
-from cnet_app.errors import InputError
 from cnet_app.jobs.store import Record
-from cnet_app.recipe import read_request
-from cnet_app.requests import MAX_PROMPT, REQUEST_LIMITS, GenerationRequest
+from cnet_app.maps.upscale import FACTOR, upscale_request
+from cnet_app.registry.conditions import condition
+from cnet_app.request.generation import MAX_PROMPT, REQUEST_LIMITS, GenerationRequest
+from cnet_app.request.recipe import read_request
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.output import build_buttons, build_output
 from cnet_app.ui.studio import Studio, connect, title_of
-from cnet_app.upscale import FACTOR, upscale_request
+from models.errors import InputError
 from models.local import FOLDERS, local_files
 from models.own import known_rows
 

@@ -11,7 +11,7 @@ import gradio as gr
 from annotators.base import Image
 from annotators.control_map import ControlMap
 from annotators.recognise import Mend
-from cnet_app.annotate import annotate
+from cnet_app.maps.annotate import annotate
 from cnet_app.ui.annotator_form import OWN_MAP
 from cnet_app.ui.desk import HIDDEN
 

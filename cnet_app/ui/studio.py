@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from cnet_app.jobs.runner import INTERVAL, Runner
-from cnet_app.requests import GenerationRequest
+from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from cnet_app.ui.desk import Desk
 from cnet_app.ui.errors import attempt, toast

@@ -35,7 +35,7 @@ from annotators.dwpose import (
 from annotators.networks import aux_module, release
 from annotators.onnx_networks import load_session
 from annotators.poses import Pose
-from models.weights import WeightsError
+from models.errors import WeightsError
 
 ROWS = sum((FINDER_SIDE // stride) ** 2 for stride in (8, 16, 32))
 

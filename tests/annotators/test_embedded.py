@@ -27,7 +27,7 @@ from annotators.scene_net import (
     save_scene_net,
     segment_targets,
 )
-from models.weights import WeightsError
+from models.errors import WeightsError
 
 KINDS: tuple[type[Annotator], ...] = (
     DepthEmbedded, NormalEmbedded, SegmentationEmbedded, OpenPoseEmbedded, SoftEdgeEmbedded,

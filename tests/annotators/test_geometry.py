@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from annotators.base import Image, InputError
+from annotators.base import Image
 from annotators.control_map import make_map
 from annotators.depth import DepthAnnotator, DepthAnythingV2, LeReS, Midas, TransformersDepth, Zoe
 from annotators.embedded import DepthEmbedded, SegmentationEmbedded
@@ -24,8 +24,8 @@ from annotators.segmentation import ADE20K, OneFormerTiny, SegmentationAnnotator
 from annotators.segments import Segments
 from benchmarks.hub_peers import detect_classes, detect_depth, detect_with_task, detect_zoe
 from benchmarks.peers import leres, normal_bae
+from models.errors import InputError, WeightsError
 from models.files import HERE
-from models.weights import WeightsError
 
 STAGES: dict[str, Any] = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
 

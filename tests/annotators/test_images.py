@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from annotators.base import Image, InputError
+from annotators.base import Image
 from annotators.images import fit_size, from_array, load_image, resize
+from models.errors import InputError
 
 
 def _encode(picture: Pillow.Image, kind: str = "PNG", **options: object) -> bytes:

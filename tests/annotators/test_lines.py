@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from annotators.base import Annotator, Image, InputError, create
+from annotators.base import Annotator, Image, create
 from annotators.canny import Canny
 from annotators.images import resize
 from annotators.lineart import LineArtStandard
@@ -14,6 +14,7 @@ from annotators.maps import is_blank
 from annotators.mlsd import OpenCVLines
 from annotators.scribble import ScribbleXDoG, scribble_from_canvas, scribble_from_softedge
 from annotators.softedge import SoftEdgeGradient
+from models.errors import InputError
 
 KINDS: tuple[type[Annotator], ...] = (Canny, SoftEdgeGradient, ScribbleXDoG, LineArtStandard, OpenCVLines)
 

@@ -14,7 +14,6 @@ import pytest
 from annotators.base import Annotator, Image, create
 from annotators.canny import Canny
 from annotators.control_map import ControlMap, make_map
-from annotators.map_store import MapStore, map_key
 from annotators.openpose import OpenPose
 from annotators.people import PoseAnnotator
 from annotators.pictures import Shuffle, Tile
@@ -23,6 +22,7 @@ from annotators.registry import annotator
 from annotators.segmentation import SegmentationAnnotator
 from annotators.segments import Segments
 from annotators.softedge import HED
+from cnet_app.maps.store import MapStore, map_key
 
 KEY = "0" * 64
 
@@ -90,7 +90,7 @@ def test_a_key_names_all_that_a_map_depends_on(models_dir: Path, monkeypatch: py
         map_key(Shuffle(seed=1), "a", 64, 64, "crop"),
         map_key(Tile(), "a", 64, 64, "crop"),
     ]
-    monkeypatch.setattr("annotators.map_store._code", lambda: "another version")
+    monkeypatch.setattr("cnet_app.maps.store._code", lambda: "another version")
     assert len({*keys, map_key(Canny(), "a", 64, 64, "crop")}) == len(keys) + 1
     assert map_key(HED(), "a") is None  # not here
     path = models_dir / "hed" / "ControlNetHED.pth"

@@ -22,7 +22,7 @@ from annotators.networks import aux_module, kept, load_state, resize_for_network
 from annotators.normal import NormalBAE
 from annotators.openpose import OpenPose
 from annotators.softedge import HED
-from models.weights import WeightsError
+from models.errors import WeightsError
 
 
 def _save(network: torch.nn.Module, path: Path, drop_prefix: bool = False) -> None:

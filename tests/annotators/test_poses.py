@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotators.base import InputError, create
+from annotators.base import create
 from annotators.images import ResizeMode, resize
 from annotators.people import BodyAnnotator, PoseAnnotator
 from annotators.poses import Person, Points, Pose, load_pose, parse_pose
+from models.errors import InputError
 
 
 def _points(count: int, seed: int, left: float = 20, top: float = 20) -> Points:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from annotators.base import Image, InputError
+from annotators.base import Image
 from annotators.canny import Canny
 from annotators.kinds import KINDS
 from annotators.lineart import LineArtStandard
@@ -16,7 +16,8 @@ from annotators.maps import encode_depth, encode_normal, encode_segmentation
 from annotators.poses import Points
 from annotators.recognise import MENDS, Finding, examine, looks_like, mend, snap_palette
 from annotators.sticks import draw_hand, draw_pose
-from cnet_app.world import Sample, create_scene
+from cnet_app.embedded.world import Sample, create_scene
+from models.errors import InputError
 
 NORMAL, LABELS, POSE, LINES, SOFT = (KINDS[id] for id in ("normal", "labels", "pose", "lines", "soft_lines"))
 

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image as Pillow
 
 from annotators.__main__ import describe, main
-from annotators.base import Annotator, Image, InputError, create, parameters
+from annotators.base import Annotator, Image, create, parameters
 from annotators.images import load_image
 from annotators.normal import FIRST
 from annotators.registry import ANNOTATORS, annotator, parse_values
-from cnet_app.conditions import CONDITIONS
+from cnet_app.registry.conditions import CONDITIONS
 from models.catalog import entry
+from models.errors import InputError
 
 
 def test_every_condition_finds_its_annotators_and_they_their_weights() -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotators.base import Image, InputError
+from annotators.base import Image
 from annotators.control_map import make_map
 from annotators.embedded import DepthEmbedded
 from annotators.kinds import KINDS
 from annotators.normal import DEPTHS, FIRST, NormalFromDepth, normals_of
 from annotators.registry import annotator
-from cnet_app.conditions import condition
+from cnet_app.registry.conditions import condition
+from models.errors import InputError
 
 FIELD_OF_VIEW = 60.0
 Surface = tuple[NDArray[np.float64], NDArray[np.float64]]

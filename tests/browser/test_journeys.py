@@ -16,7 +16,7 @@ from annotators.canny import Canny
 from annotators.images import load_image
 from annotators.maps import encode_depth
 from annotators.poses import Pose
-from cnet_app.recipe import read_request
+from cnet_app.request.recipe import read_request
 from tests.browser.conftest import visit
 from tests.browser.driver import LONG, REAL, StudioPage
 from tests.source import ROOT
@@ -311,7 +311,7 @@ def test_people_come_out_of_a_file_and_go_into_one(studio: StudioPage, output_di
 
 
 def test_all_maps_of_a_photo(studio: StudioPage, photo: Path) -> None:
-    from cnet_app.conditions import CONDITIONS
+    from cnet_app.registry.conditions import CONDITIONS
 
     studio.open_tab("All maps")
     studio.upload("all-photo", photo)
@@ -340,7 +340,7 @@ def test_the_history_makes_a_picture_again(studio: StudioPage, photo: Path, outp
 
 @pytest.mark.skipif(not REAL, reason="the examples of most tabs need the embedded weights")
 def test_every_example_runs_at_once(studio: StudioPage, output_dir: Path) -> None:
-    from cnet_app.conditions import CONDITIONS
+    from cnet_app.registry.conditions import CONDITIONS
 
     for row in (row for row in CONDITIONS if "embedded" in row.controlnets and not row.masked):
         studio.open_tab(row.title)

@@ -13,7 +13,7 @@ from diffusers import ControlNetModel
 
 from cnet_app.diffusion.control import prepare_control
 from cnet_app.diffusion.kept import Kept
-from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
 from models.catalog import Family
 from models.loader import Base
 from models.tiny import tiny_base, tiny_controlnet

@@ -25,10 +25,10 @@ from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.prompts import Text, encode_prompts
 from cnet_app.diffusion.schedulers import create_scheduler
 from cnet_app.diffusion.steering import control_tensor, runs_at, steering_of
-from cnet_app.errors import InputError
-from cnet_app.modes import MODES
-from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
+from cnet_app.registry.modes import MODES
+from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
 from models.catalog import Family
+from models.errors import InputError
 from models.loader import Base
 from tests.diffusion.conftest import control_map, prepare, request_for, unit
 

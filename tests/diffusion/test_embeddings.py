@@ -14,11 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cnet_app.diffusion.prompts import encode_prompts, prompt_notes, read_chunks, token_count
-from cnet_app.errors import InputError
 from models import embeddings
 from models.catalog import Family
+from models.errors import DamagedError, InputError
 from models.loader import Base
-from models.weights import DamagedError
 from tests.diffusion.conftest import request_for
 
 LAYOUTS = ["a1111", "original", "diffusers", "safetensors", "one vector"]

@@ -30,9 +30,9 @@ from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.latents import decode
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import SAMPLERS, SPACINGS, create_scheduler
-from cnet_app.errors import InputError
-from cnet_app.requests import GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest, encode_png
 from models.catalog import Family
+from models.errors import InputError
 from models.loader import Base
 from models.tiny import tiny_base
 from tests.diffusion.conftest import control_map, request_for, unit

@@ -21,15 +21,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from annotators.base import InputError
 from cnet_app.diffusion.schedulers import create_scheduler
-from cnet_app.requests import GenerationRequest, encode_png
-from cnet_app.requests import IpAdapter as Example
+from cnet_app.request.generation import GenerationRequest, encode_png
+from cnet_app.request.generation import IpAdapter as Example
 from models.catalog import Family
+from models.errors import DamagedError, InputError, MissingError
 from models.ip_adapter import IpAdapter, image_embeds, load_ip_adapter, use_ip_adapter
 from models.loader import Base
 from models.tiny import save_tiny_ip_adapter
-from models.weights import DamagedError, MissingError
 from tests.diffusion.conftest import control_map, request_for, unit
 from tests.diffusion.test_equals_diffusers import ours
 

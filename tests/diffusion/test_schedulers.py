@@ -15,8 +15,8 @@ from cnet_app.diffusion.previews import predict_original
 from cnet_app.diffusion.prompts import Text
 from cnet_app.diffusion.schedulers import SAMPLERS, create_scheduler, sampler, set_steps
 from cnet_app.diffusion.start import Start
-from cnet_app.errors import InputError
 from models.catalog import Family
+from models.errors import InputError
 from models.loader import Base
 
 TARGET = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(5))

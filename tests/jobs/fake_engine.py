@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnet_app.errors import CancelledError
-from cnet_app.jobs.engine import Engine, FileProgress
-from cnet_app.requests import ControlUnit, GenerationRequest, encode_png
+from cnet_app.engine.engine import Engine, FileProgress
+from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from models.errors import CancelledError
 from models.stopping import stopping_point
 
 

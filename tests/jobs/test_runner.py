@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from annotators.images import load_image
-from cnet_app.errors import InputError, OutOfMemoryError, SaveError, StudioError
 from cnet_app.jobs import runner as runner_module
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
-from cnet_app.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.settings import Settings
-from models.weights import WeightsError
+from models.errors import InputError, OutOfMemoryError, SaveError, StudioError, WeightsError
 from tests.jobs.fake_engine import FakeEngine, fake_picture, request
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cnet_app.errors import SaveError
 from cnet_app.jobs import store as store_module
 from cnet_app.jobs.store import Store
+from models.errors import SaveError
 from tests.jobs.fake_engine import request
 
 

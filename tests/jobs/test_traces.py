@@ -15,14 +15,14 @@ import pytest
 from skimage import data
 
 from annotators import networks
-from cnet_app.annotate import annotate, build_unit
-from cnet_app.errors import OutOfMemoryError
-from cnet_app.jobs.engine import create_engine
-from cnet_app.jobs.loaded import LoadedModels
-from cnet_app.jobs.workshop import Workshop
-from cnet_app.requests import GenerationRequest, IpAdapter, Lora, encode_png
+from cnet_app.engine.engine import create_engine
+from cnet_app.engine.loaded import LoadedModels
+from cnet_app.engine.workshop import Workshop
+from cnet_app.maps.annotate import annotate, build_unit
+from cnet_app.request.generation import GenerationRequest, IpAdapter, Lora, encode_png
 from cnet_app.settings import Settings
 from models import loader
+from models.errors import OutOfMemoryError
 from models.loader import save_base, save_network
 from models.memory import LADDER
 from models.tiny import tiny_base, tiny_controlnet, tiny_union

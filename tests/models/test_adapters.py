@@ -11,11 +11,10 @@ import torch
 from diffusers import T2IAdapter
 from safetensors.torch import save_file
 
-from annotators.base import InputError
 from models.catalog import Family
+from models.errors import DamagedError, InputError
 from models.loader import load_controlnet
 from models.tiny import tiny_adapter
-from models.weights import DamagedError
 
 WIDTHS = (8, 16, 24, 24)
 KINDS: dict[str, dict[str, Any]] = {

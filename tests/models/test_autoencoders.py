@@ -12,10 +12,9 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from safetensors.torch import save_file
 from torch import Tensor
 
-from annotators.base import InputError
 from models.catalog import Family
+from models.errors import DamagedError, InputError, MissingError
 from models.loader import load_vae, save_network
-from models.weights import DamagedError, MissingError
 from tests.models.hub import Hub
 from tests.models.layouts import original_vae
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from annotators.registry import ANNOTATORS
-from cnet_app.conditions import CONDITIONS
+from cnet_app.registry.conditions import CONDITIONS
 from models.catalog import CATALOG, entry, hub_entry, size_text
 from models.licences import LICENCES
 from models.places import local_folders

@@ -19,11 +19,10 @@ from diffusers import ControlNetModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from annotators.base import InputError
 from models.catalog import Family
+from models.errors import DamagedError, InputError
 from models.loader import load_controlnet
 from models.local import local_files
-from models.weights import DamagedError
 from tests.models.layouts import SIZES, original_layout
 
 

@@ -15,8 +15,9 @@ from safetensors.numpy import save
 from models import checksums
 from models.catalog import File, Weights, entry
 from models.checksums import distinct, recorded_sha256, verify
+from models.errors import DamagedError, WeightsError
 from models.ledger import read_ledger, write_ledger
-from models.weights import DamagedError, WeightsError, fetch_row, find_row
+from models.weights import fetch_row, find_row
 from tests.models.hub import Hub
 
 CONFIG = b'{"_class_name": "ControlNetModel"}'

@@ -15,9 +15,8 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, T2IAdapter
 from safetensors.torch import load_file, save_file
 
-from annotators.base import InputError
-from cnet_app.errors import CancelledError
 from models.catalog import CATALOG, Family, entry
+from models.errors import CancelledError, DamagedError, InputError, MissingError
 from models.loader import (
     TITLES,
     Base,
@@ -31,7 +30,6 @@ from models.loader import (
 )
 from models.stopping import stoppable
 from models.tiny import tiny_adapter, tiny_base, tiny_controlnet
-from models.weights import DamagedError, MissingError
 from tests.models.hub import Hub
 
 FAMILIES: tuple[Family, ...] = get_args(Family)

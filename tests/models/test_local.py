@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from annotators.base import InputError
 from models import local
 from models.catalog import Family
+from models.errors import InputError
 from models.local import FOLDERS, LocalKind, check_kind, find_local, kind_of, local_files
 
 KOHYA = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"

@@ -15,13 +15,12 @@ from diffusers.loaders import lora_conversion_utils
 from safetensors.torch import save_file
 from torch import Tensor
 
-from annotators.base import InputError
 from models import lora_files
+from models.errors import DamagedError, InputError, MissingError
 from models.loader import Base
 from models.lora_names import original_name
 from models.loras import Adapted, find_lora, use_loras
 from models.tiny import tiny_base
-from models.weights import DamagedError, MissingError
 
 RANK = 3
 ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"

@@ -17,12 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from annotators.base import InputError
 from models.catalog import Family
+from models.errors import DamagedError, InputError, MissingError
 from models.loader import Base, load_base, save_base
 from models.one_file import _prediction_type
 from models.tiny import tiny_base
-from models.weights import DamagedError, MissingError
 from tests.models.layouts import SIZES, open_clip, original_layout, original_vae
 
 WORDS = 300

@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import ControlNetUnionModel
 
-from annotators.base import InputError
+from models.errors import InputError
 from models.loader import load_controlnet, save_network
 from models.tiny import tiny_base, tiny_union
 from models.union import UnionInput, load_union

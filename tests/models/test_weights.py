@@ -23,19 +23,8 @@ from huggingface_hub import constants, file_download
 from safetensors.numpy import save
 
 from models.catalog import File, Weights
-from models.weights import (
-    DamagedError,
-    DownloadError,
-    MissingError,
-    WeightsError,
-    available_models,
-    check_file,
-    fetch,
-    fetch_row,
-    find,
-    find_row,
-    read_shapes,
-)
+from models.errors import DamagedError, DownloadError, MissingError, WeightsError
+from models.weights import available_models, check_file, fetch, fetch_row, find, find_row, read_shapes
 from tests.models.hub import Hub
 
 WHOLE = save({"weight": np.arange(12, dtype=np.float16)})

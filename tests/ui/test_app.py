@@ -15,14 +15,14 @@ from PIL import Image
 from skimage import data
 
 from annotators.images import load_image
-from cnet_app.conditions import CONDITIONS
-from cnet_app.errors import InputError
 from cnet_app.jobs.runner import Runner
-from cnet_app.requests import GenerationRequest, Lora
+from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.request.generation import GenerationRequest, Lora
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, create_theme
 from cnet_app.ui.generation_form import unit_options
 from cnet_app.ui.panel import Panel
+from models.errors import InputError
 from tests.jobs.fake_engine import FakeEngine
 
 

@@ -14,11 +14,11 @@ from PIL import Image
 
 from annotators.base import Parameter
 from annotators.maps import encode_segmentation
-from cnet_app.errors import InputError
-from cnet_app.requests import REQUEST_LIMITS
+from cnet_app.request.generation import REQUEST_LIMITS
 from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.mends import annotate_mended
+from models.errors import InputError
 
 
 def test_a_bounded_number_is_a_slider_with_the_declared_bounds() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnet_app.requests import ControlUnit, GenerationRequest, IpAdapter, Lora, encode_png
+from cnet_app.request.generation import ControlUnit, GenerationRequest, IpAdapter, Lora, encode_png
 from cnet_app.ui.history_tab import recipe_html
 
 PNG = encode_png(np.zeros((64, 64, 3), np.uint8))

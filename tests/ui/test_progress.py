@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cnet_app.jobs.state import JobState
-from cnet_app.requests import GenerationResult
+from cnet_app.request.generation import GenerationResult
 from cnet_app.ui.progress import error_html, progress_html, status_text
 from tests.jobs.fake_engine import request
 

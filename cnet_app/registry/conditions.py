@@ -1,0 +1,157 @@
+"""THE registry: one frozen row per condition. Tabs, command line, docs and tests are comprehensions over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from annotators.kinds import KINDS, MapKind
+from annotators.registry import annotator
+from models.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One kind of control: what makes its map, and which ControlNet reads the map."""
+
+    id: str
+    title: str
+    help: str
+    annotators: tuple[str, ...]
+    """Annotator ids, the best first. Where a file is missing the app starts with the first that can run."""
+    controlnets: Mapping[str, str]
+    """Base-model family to catalogue id of the ControlNet."""
+    example: str
+    """scikit-image photo (skimage.data) or `world:SEED`, a procedural scene."""
+    example_prompt: str
+    """What the example asks of the embedded model."""
+    measure: str
+    """How a result is held against its map: a name of cnet_app.fidelity.measures.MEASURES."""
+    canvas: bool = False
+    """Offers a canvas to draw on beside the photo."""
+    masked: bool = False
+    """The map is the picture to start from, without what the request's inpaint_mask covers."""
+
+    @property
+    def kind(self) -> MapKind:
+        """How its maps are to be read; all its annotators make the same kind."""
+        return KINDS[annotator(self.annotators[0]).kind]
+
+
+def _row(
+    id: str,
+    title: str,
+    help: str,
+    annotators: str,
+    example: str,
+    example_prompt: str,
+    measure: str,
+    canvas: bool = False,
+    masked: bool = False,
+    **controlnets: str,
+) -> Condition:
+    return Condition(
+        id=id,
+        title=title,
+        help=help,
+        annotators=tuple(annotators.split()),
+        controlnets=MappingProxyType(controlnets),
+        example=example,
+        example_prompt=example_prompt,
+        measure=measure,
+        canvas=canvas,
+        masked=masked,
+    )
+
+
+CONDITIONS: tuple[Condition, ...] = (
+    _row(
+        "canny", "Canny", "Hard edges: keeps every outline of the photo.",
+        "canny", "astronaut", "a poster in ocean colours", "edge_f1",
+        embedded="embedded_canny", sd15="control_v11p_sd15_canny", sd21="controlnet_sd21_canny", sdxl="controlnet_canny_sdxl",
+    ),
+    _row(
+        "softedge", "Soft edge", "Soft outlines: keeps shapes, lets textures go.",
+        "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours", "ms_ssim",
+        embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
+    ),
+    _row(
+        "openpose", "OpenPose", "Body pose: places people by their joints.",
+        "dwpose openpose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky", "pck",
+        embedded="embedded_openpose", sd15="control_v11p_sd15_openpose", sd21="controlnet_sd21_openpose", sdxl="controlnet_openpose_sdxl",
+    ),
+    _row(
+        "depth", "Depth", "Near and far: keeps the layout of the scene.",
+        "midas depth_anything_v2 zoe leres depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky", "rmse",
+        embedded="embedded_depth", sd15="control_v11f1p_sd15_depth", sd21="controlnet_sd21_depth", sdxl="controlnet_depth_sdxl",
+    ),
+    _row(
+        "normal", "Normals", "Surface directions: keeps relief and light.",
+        "normal_bae normal_embedded normal_from_depth", "world:5", "a clay picture of a yellow box under a day sky", "mean_angle",
+        embedded="embedded_normal", sd15="control_v11p_sd15_normalbae", sd21="controlnet_sd21_normalbae", sdxl="controlnet_union_sdxl",
+    ),
+    _row(
+        "segmentation", "Segmentation", "What is where, in ADE20K colours.",
+        "oneformer_ade20k_tiny oneformer_ade20k ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky", "mean_iou",
+        embedded="embedded_segmentation", sd15="control_v11p_sd15_seg", sd21="controlnet_sd21_ade20k", sdxl="controlnet_segmentation_sdxl",
+    ),
+    _row(
+        "scribble", "Scribble", "A rough drawing: draw it here or take the outlines of a photo.",
+        "scribble_hed scribble_pidinet scribble_xdog threshold", "chelsea", "a stained glass window in fire colours", "edge_f1", canvas=True,
+        embedded="embedded_scribble", sd15="control_v11p_sd15_scribble", sd21="controlnet_sd21_scribble", sdxl="controlnet_scribble_sdxl",
+    ),
+    _row(
+        "lineart", "Line art", "A drawing of the photo: keeps fine lines and how strong they are.",
+        "lineart lineart_coarse lineart_standard invert", "chelsea", "a poster in fire colours", "ms_ssim",
+        embedded="embedded_lineart", sd15="control_v11p_sd15_lineart", sd21="controlnet_sd21_lineart", sdxl="controlnet_softedge_sdxl",
+    ),
+    _row(
+        "lineart_anime", "Anime line art", "A drawing of the photo as in anime.",
+        "lineart_anime lineart_standard invert", "astronaut", "a poster in ocean colours", "ms_ssim",
+        embedded="embedded_lineart", sd15="control_v11p_sd15s2_lineart_anime", sdxl="controlnet_softedge_sdxl",
+    ),
+    _row(
+        "mlsd", "Straight lines", "Walls, roofs and furniture: keeps what is straight, lets the rest go.",
+        "mlsd mlsd_tiny lines_opencv", "stereo_motorcycle", "a poster in forest colours", "edge_f1",
+        embedded="embedded_lineart", sd15="control_v11p_sd15_mlsd", sdxl="controlnet_union_lines_sdxl",
+    ),
+    _row(
+        "tile", "Tile", "The picture itself: its detail is painted anew, at twice the size and more.",
+        "tile blur", "coffee", "a cup of coffee on a wooden table", "ms_ssim",
+        embedded="embedded_picture", sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
+    ),
+    _row(
+        "inpaint", "Inpaint", "What is painted over in the picture to start from is filled so that it fits in.",
+        "as_it_is", "astronaut", "an astronaut in front of a flag", "ms_ssim", masked=True,
+        embedded="embedded_picture", sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
+    ),
+    _row(
+        "shuffle", "Shuffle", "Colours and textures without their places: another picture of the same look.",
+        "shuffle", "chelsea", "a cat on a sofa", "ms_ssim",
+        sd15="control_v11e_sd15_shuffle",
+    ),
+    _row(
+        "ip2p", "Instruction", "The picture as it is; the prompt says what to change: make it winter.",
+        "as_it_is", "rocket", "make it winter", "ms_ssim",
+        sd15="control_v11e_sd15_ip2p",
+    ),
+    _row(
+        "recolor", "Recolour", "How bright everything is: the colours are made anew.",
+        "recolor_luminance recolor_intensity", "coffee", "a poster in ocean colours", "ms_ssim",
+        embedded="embedded_picture",
+    ),
+    _row(
+        "color", "Colours", "Which colour is about where: the shapes are made anew.",
+        "color_grid", "rocket", "a poster in ocean colours", "rmse",
+        embedded="embedded_picture", sd15="t2iadapter_color_sd15", sd21="controlnet_sd21_color",
+    ),
+)  # fmt: skip
+
+
+def condition(id: str) -> Condition:
+    """The row of an id; an unknown one is an InputError that lists the ids."""
+    for row in CONDITIONS:
+        if row.id == id:
+            return row
+    raise InputError(f"There is no condition {id!r}; choose one of: {', '.join(row.id for row in CONDITIONS)}.")

@@ -1,0 +1,64 @@
+"""Every error that is shown to the user as it is: one sentence that names what was given, what is allowed and what to do.
+
+    Exception
+    ├── InputError                a mistake in what was given                  exit 2
+    ├── WeightsError              files are missing, damaged or unreachable    exit 3
+    │   ├── MissingError
+    │   ├── DamagedError
+    │   └── DownloadError
+    └── StudioError               everything else                              exit 1
+        ├── OutOfMemoryError      the request does not fit into the memory
+        ├── SaveError             a file could not be written
+        └── CancelledError        the user stopped the task
+
+Any other exception is a fault of this project: exit 1, with a traceback in the log. Loads nothing.
+"""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """A mistake in what was given."""
+
+
+class WeightsError(RuntimeError):
+    """Files of a model are missing, damaged or unreachable; the message names them, their size and their place."""
+
+
+class MissingError(WeightsError):
+    """The files are not on this disk, and may not or cannot be downloaded now."""
+
+
+class DamagedError(WeightsError):
+    """The files are on this disk, but cut off or changed."""
+
+
+class DownloadError(WeightsError):
+    """The download failed: no network, no permission, not on the hub, or no room on the disk."""
+
+
+class StudioError(Exception):
+    """Base class of the errors that are neither an InputError nor a WeightsError."""
+
+
+class OutOfMemoryError(StudioError):
+    """The request does not fit into the memory of the device."""
+
+
+class SaveError(StudioError):
+    """A file could not be written."""
+
+
+class CancelledError(StudioError):
+    """The user stopped the task."""
+
+
+USER_ERRORS = (InputError, WeightsError, StudioError)
+"""Errors whose message is shown word for word."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Return 2 for an InputError, 3 for a WeightsError, 1 for everything else."""
+    if isinstance(error, InputError):
+        return 2
+    return 3 if isinstance(error, WeightsError) else 1

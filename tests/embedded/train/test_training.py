@@ -1,0 +1,208 @@
+"""The recipe: locked base, silent start, exact resume. Small data, the real networks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cnet_app.embedded.train.autoencoder import create_autoencoder, decode, encode, train_autoencoder
+from cnet_app.embedded.train.common import learning_rate
+from cnet_app.embedded.train.dataset import GREY, MAPS, Dataset
+from cnet_app.embedded.train.diffusion import (
+    BLOTCH_CELL,
+    NOISY,
+    NOISY_SHARE,
+    Networks,
+    Plan,
+    blotched_noise,
+    create_networks,
+    fresh_controlnet,
+    spread_timesteps,
+    train_diffusion,
+)
+from cnet_app.embedded.train.embedded import mean_controlnet
+from cnet_app.embedded.train.scene_net import train_scene_net
+from cnet_app.embedded.train.score import FidelityScore
+from cnet_app.embedded.train.text import bind_colours, create_text_encoder, create_tokenizer, token_ids
+from cnet_app.embedded.world.words import COLOURS, SHAPES
+from models.loader import load_controlnet
+from tests.source import ROOT
+
+SIDE = 64
+CAPTIONS = ["a shaded picture of a red ball", "a flat picture of a blue cone"] * 4
+PLAN = Plan(steps=4, batch_size=2, peak_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    rng = np.random.default_rng(0)
+    maps = {n: rng.integers(0, 256, (8, SIDE, SIDE, 1 if n in GREY else 3), np.uint8) for n in MAPS}
+    images = rng.integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
+    return Dataset(images, maps, np.ones((8, len(MAPS)), bool), CAPTIONS)
+
+
+@pytest.fixture(scope="module")
+def latents() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(8, 16, SIDE // 8, SIDE // 8)).astype(np.float16)
+
+
+def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_every_caption_word_is_one_token(tmp_path: Path) -> None:
+    tokenizer = create_tokenizer(CAPTIONS)
+    assert tokenizer.tokenize("a red CONE") == ["a</w>", "red</w>", "cone</w>"]
+    assert len(tokenizer.tokenize("zebra")) > 1
+    assert create_tokenizer(CAPTIONS[::-1]).get_vocab() == tokenizer.get_vocab()
+    tokenizer.save_pretrained(tmp_path)
+    again = type(tokenizer).from_pretrained(tmp_path)
+    assert torch.equal(token_ids(again, CAPTIONS), token_ids(tokenizer, CAPTIONS))
+    assert create_text_encoder(tokenizer)(token_ids(tokenizer, ["a"])).last_hidden_state.shape == (1, 32, 128)
+
+
+@pytest.mark.slow
+def test_a_things_word_learns_its_colour_and_other_words_stay() -> None:
+    captions = [f"a {colour} {shape} under a night sky" for colour in COLOURS for shape in SHAPES]
+    tokenizer = create_tokenizer(captions)
+    torch.manual_seed(0)
+    encoder = create_text_encoder(tokenizer)
+    ids = token_ids(tokenizer, ["a red ball under a night sky", "a blue ball under a night sky"])
+    before = encoder(ids).last_hidden_state.detach()
+    assert bind_colours(encoder, tokenizer, captions, steps=80, batch_size=32) > 0.95
+    after = encoder(ids).last_hidden_state.detach()
+    ball, sky = 3, 7
+    apart = (after[0] - after[1]).norm(dim=1)
+    assert apart[ball] > 2 * apart[sky]
+    assert (after - before)[:, sky].norm() < 0.5 * before[:, sky].norm()
+
+
+def test_every_batch_sees_little_noises_and_the_noisy_ones_more_often() -> None:
+    torch.manual_seed(0)
+    timesteps = spread_timesteps(1000).sort().values
+    noisy = (timesteps >= NOISY).float().mean()
+    assert noisy == pytest.approx(NOISY_SHARE + (1 - NOISY_SHARE) * (1 - NOISY / 1000), abs=0.01)
+    assert (timesteps[:65] < 110).all()
+    assert timesteps[-1] == 999
+
+
+def test_half_of_the_noises_carry_blotches_and_the_others_are_white() -> None:
+    torch.manual_seed(0)
+    noise = blotched_noise(torch.zeros(400, 4, 32, 32))
+    coarse = F.avg_pool2d(noise, 2 * BLOTCH_CELL).flatten(1).std(dim=1).sort().values * 2 * BLOTCH_CELL
+    assert noise.std().item() == pytest.approx(1, abs=0.03)
+    assert coarse[:200].mean().item() == pytest.approx(0.95, abs=0.05)
+    assert coarse[-20:].mean() > 1.5
+
+
+def test_latents_start_as_a_thumbnail() -> None:
+    vae = create_autoencoder()
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
+    thumbnail = F.avg_pool2d((image + 1) / 2, 4)
+    packed = F.pixel_unshuffle(thumbnail, 2) * 4 - 2
+    with torch.no_grad():
+        latents = encode(vae, image)
+        assert torch.allclose(latents[:, :12, 1:-1, 1:-1], packed[..., 1:-1, 1:-1], atol=1e-4)
+        assert decode(vae, latents).shape == image.shape
+
+
+@pytest.mark.slow
+def test_a_fresh_controlnet_is_silent_and_the_base_stays_locked(
+    dataset: Dataset, latents: np.ndarray, tmp_path: Path
+) -> None:
+    tokenizer = create_tokenizer(CAPTIONS)
+    networks = create_networks(tokenizer)
+    fresh_controlnet(networks, seed=1)
+    noisy, hint = torch.randn(1, 16, 8, 8), torch.rand(1, 3, 64, 64)
+    words = networks.text_encoder(token_ids(tokenizer, ["a"])).last_hidden_state
+    down, middle = networks.controlnet(noisy, 500, words, hint, return_dict=False)
+    assert not any(residual.any() for residual in (*down, middle))
+    assert torch.equal(networks.controlnet.conv_in.weight, networks.unet.conv_in.weight)
+
+    before = {name: tensor.clone() for name, tensor in networks.state_dict().items()}
+    train_diffusion(networks, tokenizer, dataset, latents, tmp_path / "c.pt", PLAN)
+    changed = {
+        name.split(".")[0] for name, tensor in networks.state_dict().items() if not torch.equal(tensor, before[name])
+    }
+    assert changed == {"controlnet"}
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_is_as_never_killed(dataset: Dataset, latents: np.ndarray, tmp_path: Path) -> None:
+    tokenizer = create_tokenizer(CAPTIONS)
+    plan = dataclasses.replace(PLAN, locked=False, no_control=0.2, save_every=2, score_every=3)
+
+    def killed(_: Networks) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    def train(name: str, score: Callable[[Networks], dict[str, float]] | None = None) -> Networks:
+        networks = create_networks(tokenizer, seed=3)
+        train_diffusion(networks, tokenizer, dataset, latents, tmp_path / name, plan, score)
+        return networks
+
+    whole = train("whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        train("killed.pt", killed)
+    assert torch.load(tmp_path / "killed.pt", weights_only=True)["step"] == 2
+    assert same(whole, train("killed.pt"))
+
+
+@pytest.mark.slow
+def test_the_autoencoder_learns(dataset: Dataset, tmp_path: Path) -> None:
+    smooth = dataclasses.replace(dataset, images=np.full((8, SIDE, SIDE, 3), (200, 60, 60), np.uint8))
+    vae = train_autoencoder([smooth], tmp_path, steps=12, batch_size=2, crop=32)
+    assert (tmp_path / "autoencoder.pt").exists()
+    assert not same(vae, create_autoencoder())
+
+
+@pytest.mark.slow
+def test_the_annotator_network_trains_and_resumes(dataset: Dataset, tmp_path: Path) -> None:
+    first = train_scene_net(dataset, tmp_path, steps=2, batch_size=2)
+    assert same(first, train_scene_net(dataset, tmp_path, steps=2, batch_size=2))
+
+
+def test_two_noises_for_one_hint_are_as_two_pictures() -> None:
+    tokenizer = create_tokenizer(CAPTIONS)
+    networks = create_networks(tokenizer).eval()
+    noisy, times, hints = torch.randn(4, 16, 8, 8), torch.tensor([900, 700, 500, 300]), torch.rand(2, 3, 64, 64)
+    ids = token_ids(tokenizer, [CAPTIONS[0], ""])
+    with torch.no_grad():
+        shared = networks.predict(noisy, times, ids, hints, 1.0)
+        alone = networks.predict(noisy, times, ids.repeat(2, 1), hints.repeat(2, 1, 1, 1), 1.0)
+        swapped = networks.predict(noisy, times, ids, hints.flip(0), 1.0)
+    torch.testing.assert_close(shared, alone, rtol=0, atol=1e-4)
+    assert (shared - swapped).abs().max() > 1e-3
+
+
+@pytest.mark.slow
+def test_the_fidelity_score_repeats_and_leaves_the_trainings_chance_alone() -> None:
+    tokenizer = create_tokenizer(CAPTIONS)
+    networks = create_networks(tokenizer).eval()
+    score = FidelityScore(tokenizer, create_autoencoder().eval(), size=64, count=1)
+    before = torch.get_rng_state()
+    first = score(networks)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert score(networks) == first
+    assert 0 <= first["edge_f1"] <= 1
+
+
+@pytest.mark.parametrize("steps", [20, 100, 2_000])
+def test_the_rate_rises_to_its_peak_and_falls_however_short_the_training(steps: int) -> None:
+    rates = [learning_rate(step, steps, 1.0) for step in range(steps)]
+    assert rates.index(1.0) <= steps // 5
+    assert rates[steps // 2] == 1.0
+    assert rates[0] < 0.5
+    assert rates[-1] < 0.11
+
+
+def test_going_on_starts_from_what_all_controlnets_have_in_common() -> None:
+    folder = ROOT / "models" / "embedded" / "controlnet"
+    mean = mean_controlnet(folder)["controlnet_mid_block.weight"]
+    canny = load_controlnet(str(folder / "canny"), "embedded").controlnet_mid_block.weight
+    assert 0 < (mean - canny).norm() < 0.5 * canny.norm()

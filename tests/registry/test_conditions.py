@@ -1,0 +1,66 @@
+"""The registry: every row leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from annotators.registry import ANNOTATORS, annotator
+from cnet_app.registry.conditions import CONDITIONS, Condition, condition
+from models.catalog import entry
+from models.errors import InputError
+
+rows = pytest.mark.parametrize("row", CONDITIONS, ids=lambda row: row.id)
+
+
+def test_ids_are_lower_snake_and_appear_once() -> None:
+    ids = [row.id for row in CONDITIONS]
+    assert all(re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", id) for id in ids)
+    assert max(Counter(ids).values()) == 1
+
+
+def test_an_unknown_condition_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"no condition 'cany'; choose one of: canny, softedge, .*scribble"):
+        condition("cany")
+
+
+@rows
+def test_every_controlnet_is_in_the_catalogue_for_that_family(row: Condition) -> None:
+    assert "embedded" in row.controlnets or row.kind.id == "picture"
+    for family, id in row.controlnets.items():
+        assert entry(id).kind in ("controlnet", "adapter")
+        assert entry(id).family == family
+
+
+@rows
+def test_every_annotator_exists_and_one_of_them_needs_no_download(row: Condition) -> None:
+    ready = [id for id in row.annotators if all(not entry(weights).repo for weights in annotator(id).weights)]
+    assert ready, f"{row.id} cannot make a map offline"
+
+
+@rows
+def test_texts_are_sentences_for_a_user(row: Condition) -> None:
+    assert row.title and row.help.endswith(".") and row.example and row.example_prompt
+
+
+@rows
+def test_all_annotators_of_a_condition_make_one_kind_of_map(row: Condition) -> None:
+    assert {annotator(id).kind for id in row.annotators} == {row.kind.id}
+
+
+def test_no_annotator_is_left_without_a_condition() -> None:
+    assert {kind.id for kind in ANNOTATORS} == {id for row in CONDITIONS for id in row.annotators}
+
+
+@rows
+def test_every_controlnet_reads_the_conditions_maps(row: Condition) -> None:
+    assert all(row.id in entry(id).conditions for id in row.controlnets.values())
+
+
+def test_rows_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        CONDITIONS[0].title = "Other"  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(TypeError):
+        CONDITIONS[0].controlnets["sd15"] = "other"  # pyright: ignore[reportIndexIssue]
