@@ -13,7 +13,7 @@ import numpy as np
 from annotators.base import Annotator, Image, parameters
 from annotators.kinds import KINDS, MapKind
 from annotators.maps import is_blank
-from annotators.recognise import Mend
+from annotators.recognise import Repair
 
 
 class MapData(Protocol):
@@ -69,7 +69,7 @@ class ControlMap:
     data: MapData | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
     """Sentences for the user; the map is made all the same."""
-    mends: tuple[Mend, ...] = ()
+    repairs: tuple[Repair, ...] = ()
     """What would take out what the warnings say."""
 
     @property

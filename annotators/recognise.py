@@ -1,4 +1,4 @@
-"""What a picture is that claims to be a map: a map of this kind, one with a fault that can be mended, or a photo."""
+"""What a picture is that claims to be a map: a map of this kind, one with a fault that can be repaired, or a photo."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CLEAR = 6
 
 
 @dataclass(frozen=True)
-class Mend:
+class Repair:
     """A fault of a map taken out of it; never done unless asked for."""
 
     id: str
@@ -47,10 +47,10 @@ class Mend:
 
 @dataclass(frozen=True)
 class Finding:
-    """What may be wrong with a map, and what would mend it."""
+    """What may be wrong with a map, and what would repair it."""
 
-    sentence: str
-    mends: tuple[Mend, ...] = ()
+    message: str
+    repairs: tuple[Repair, ...] = ()
 
 
 def _flip(channel: int) -> Callable[[Image], Image]:
@@ -91,35 +91,35 @@ def _in_blocks(names: NDArray[np.int32], side: int) -> set[int]:
 ADE20K_COLOURS: Image = np.concatenate([np.zeros((1, 3), np.uint8), ADE20K_PALETTE])
 """(151, 3): black, which is no class, and the classes."""
 _GREY: tuple[KindId, ...] = ("lines", "soft_lines", "depth")
-MENDS: Mapping[str, Mend] = MappingProxyType(
+REPAIRS: Mapping[str, Repair] = MappingProxyType(
     {
-        mend.id: mend
-        for mend in (
-            Mend("invert", "Invert", "Its colours were inverted.", lambda image: 255 - image, _GREY),
-            Mend("flip_red", "Flip red", "Left and right were exchanged in it.", _flip(0), ("normal",)),
-            Mend("flip_green", "Flip green", "Up and down were exchanged in it.", _flip(1), ("normal",)),
-            Mend(
+        repair.id: repair
+        for repair in (
+            Repair("invert", "Invert", "Its colours were inverted.", lambda image: 255 - image, _GREY),
+            Repair("flip_red", "Flip red", "Left and right were exchanged in it.", _flip(0), ("normal",)),
+            Repair("flip_green", "Flip green", "Up and down were exchanged in it.", _flip(1), ("normal",)),
+            Repair(
                 "reverse_channels", "Exchange red and blue", "Its red and blue were exchanged.",
                 lambda image: image[..., ::-1], ("normal", "labels", "pose"),
             ),
-            Mend(
+            Repair(
                 "snap_palette", "Unmix the colours", "Its colours were brought back to the palette.", snap_palette,
                 ("labels",),
             ),
-            Mend("as_it_is", "Take it as it is", "It was taken for a map as it is.", np.copy, tuple(KINDS)),
+            Repair("as_it_is", "Take it as it is", "It was taken for a map as it is.", np.copy, tuple(KINDS)),
         )
     }
 )  # fmt: skip
 
 
-def mend(image: Image, kind: MapKind, ids: Sequence[str]) -> tuple[Image, tuple[str, ...]]:
-    """The map with these mends, in order, and what to say of it. One that is unknown or of other maps is an InputError."""
+def repair(image: Image, kind: MapKind, ids: Sequence[str]) -> tuple[Image, tuple[str, ...]]:
+    """The map with these repairs, in order, and what to say of it. One that is unknown or of other maps is an InputError."""
     for id in ids:
-        if id not in MENDS or kind.id not in MENDS[id].kinds:
-            allowed = ", ".join(mend.id for mend in MENDS.values() if kind.id in mend.kinds)
-            raise InputError(f"There is no mend {id!r} for this kind of map; choose from: {allowed}.")
-        image = np.ascontiguousarray(MENDS[id].apply(image))
-    return image, tuple(MENDS[id].done for id in ids)
+        if id not in REPAIRS or kind.id not in REPAIRS[id].kinds:
+            allowed = ", ".join(repair.id for repair in REPAIRS.values() if kind.id in repair.kinds)
+            raise InputError(f"There is no repair {id!r} for this kind of map; choose from: {allowed}.")
+        image = np.ascontiguousarray(REPAIRS[id].apply(image))
+    return image, tuple(REPAIRS[id].done for id in ids)
 
 
 def looks_like(kind: MapKind, image: Image) -> bool:
@@ -142,7 +142,7 @@ def looks_like(kind: MapKind, image: Image) -> bool:
     return False  # a depth map may be any grey photo
 
 
-def examine(kind: MapKind, control_image: Image, title: str) -> Finding | None:
+def diagnose(kind: MapKind, control_image: Image, title: str) -> Finding | None:
     """What may be wrong with a map of the user's own, called by its condition's title; None where nothing is seen."""
     if is_blank(control_image):
         return Finding(
@@ -151,12 +151,12 @@ def examine(kind: MapKind, control_image: Image, title: str) -> Finding | None:
     if kind.polarity == "white on black" and _is_on_paper(control_image):
         return Finding(
             "The map has dark lines on white, but the ControlNet reads white lines on black: invert its colours.",
-            (MENDS["invert"],),
+            (REPAIRS["invert"],),
         )
     if kind.polarity == "near is white" and _is_upside_down(control_image):
         return Finding(
             "The map's top is brighter, which means nearer, than its bottom: if dark is near in it, invert its colours.",
-            (MENDS["invert"],),
+            (REPAIRS["invert"],),
         )
     if kind.id == "normal" and _unit_share(control_image) >= 0.5:
         return _examine_normals(control_image)
@@ -186,11 +186,11 @@ def _examine_normals(image: Image) -> Finding | None:
     if red > blue + 16:
         return Finding(
             "The map's red is its front, as in files with blue, green, red: exchange red and blue.",
-            (MENDS["reverse_channels"],),
+            (REPAIRS["reverse_channels"],),
         )
     # There are more floors than ceilings: a map that faces up, on the whole, has its green right.
     up, mirrored = image[..., 1].mean() - 127, _is_mirrored(image)
-    flip_red, flip_green = MENDS["flip_red"], MENDS["flip_green"]
+    flip_red, flip_green = REPAIRS["flip_red"], REPAIRS["flip_green"]
     if mirrored and abs(up) < CLEAR:
         said = "One of the map's channels looks flipped, its left and right or its up and down: flip red or green."
         return Finding(said, (flip_red, flip_green))
@@ -230,12 +230,12 @@ def _examine_palette(image: Image, kind: MapKind) -> Finding | None:
     if exchanged:
         return Finding(
             f"The map's colours look like {kind.palette}'s with red and blue exchanged: exchange them back.",
-            (MENDS["reverse_channels"],),
+            (REPAIRS["reverse_channels"],),
         )
     if exact < EXACT and (exact > MIXED or _palette_share(image, NEAR) > COMPRESSED):
         return Finding(
             f"The map's colours are mixed, by resizing or JPEG, and {kind.palette} has no such ones: unmix them.",
-            (MENDS["snap_palette"],),
+            (REPAIRS["snap_palette"],),
         )
     return None
 

@@ -29,7 +29,7 @@ _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".pro
 
 
 def vae_dtype(family: Family, dtype: torch.dtype, config: Mapping[str, Any]) -> torch.dtype:
-    """SDXL's autoencoder overflows in float16, unless its config says that it was mended."""
+    """SDXL's autoencoder overflows in float16, unless its config says that it was repaired."""
     overflows = family == "sdxl" and dtype == torch.float16 and config.get("force_upcast", True)
     return torch.float32 if overflows else dtype
 

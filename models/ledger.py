@@ -44,4 +44,4 @@ def write_ledger(name: str, content: Mapping[str, Any]) -> None:
 
 
 def unreadable(name: str) -> WeightsError:
-    return WeightsError(f"{name} in {short(own_folder())} cannot be read; mend it, or delete it to begin anew.")
+    return WeightsError(f"{name} in {short(own_folder())} cannot be read; repair it, or delete it to begin anew.")

@@ -279,13 +279,13 @@ def test_i29_a_map_given_for_a_photo_and_a_map_of_wrong_polarity_are_seen() -> N
     assert given.warnings == (
         "This picture already looks like a map for Canny; to use it as it is, choose no annotator.",
     )
-    assert [mend.id for mend in given.mends] == ["as_it_is"]
+    assert [repair.id for repair in given.repairs] == ["as_it_is"]
     dark = control_image_from_map("canny", 255 - edges, 256, 256)
     assert dark.warnings[0].endswith("reads white lines on black: invert its colours.")
-    assert [mend.id for mend in dark.mends] == ["invert"]
-    mended = control_image_from_map("canny", 255 - edges, 256, 256, mends=("invert",))
-    assert (mended.pixels == edges).all()
-    assert mended.warnings == ("Its colours were inverted.",)
+    assert [repair.id for repair in dark.repairs] == ["invert"]
+    repaired = control_image_from_map("canny", 255 - edges, 256, 256, repairs=("invert",))
+    assert (repaired.pixels == edges).all()
+    assert repaired.warnings == ("Its colours were inverted.",)
 
 
 EMPTY = [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotators.images import load_image
 from annotators.poses import Pose
-from annotators.recognise import MENDS
+from annotators.recognise import REPAIRS
 from annotators.registry import parse_values
 from cnet_app.cli.output import make_folder, only_result, write_json, write_png
 from cnet_app.cli.texts import parse_size
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the annotator; may be repeated"
     )
     parser.add_argument(
-        "--mend", metavar="NAME", action="append", default=[], choices=list(MENDS),
-        help=f"with --annotator none, put a map of your own right: {', '.join(MENDS)}; may be repeated",
+        "--repair", "--mend", metavar="NAME", action="append", default=[], choices=list(REPAIRS),
+        help=f"with --annotator none, put a map of your own right: {', '.join(REPAIRS)}; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--data",
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _run_all(args: argparse.Namespace) -> None:
     """A file for every map, and why the others were not made."""
-    given = [f"--{name}" for name in ("annotator", "set", "mend", "data") if getattr(args, name)]
+    given = [f"--{name}" for name in ("annotator", "set", "repair", "data") if getattr(args, name)]
     if given:
         raise InputError(f"{given[0]} is for one condition; name it instead of {ALL}, or leave {given[0]} out.")
     source = load_image(args.photo)
@@ -97,7 +97,7 @@ def _run_one(args: argparse.Namespace) -> None:
     with only_result(args.json) as tell:
         chosen = args.annotator or ("none" if isinstance(source, Pose) else default_annotator(args.condition))
         annotator = None if chosen == "none" else chosen
-        made = annotate(args.condition, annotator, source, values, width, height, mends=args.mend)
+        made = annotate(args.condition, annotator, source, values, width, height, repairs=args.repair)
         if args.data:
             if not made.data:
                 raise InputError(f"--data is given, but {chosen} finds neither people nor classes; leave it out.")

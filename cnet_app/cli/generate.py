@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="a photo, or with annotator=none a map of your own: canny=photo.jpg or "
         "openpose=people.json (people as OpenPose writes them) or "
-        "depth=map.png,annotator=none,scale=0.7,start=0,end=0.6; further names are controlnet, mend (of your own map), annotator and its "
+        "depth=map.png,annotator=none,scale=0.7,start=0,end=0.6; further names are controlnet, repair (of your own map), annotator and its "
         f"parameters, mode ({', '.join(MODES)}), weights=1/0.5/… and unconditional_weights for mode custom, "
         "curve=0:1/0.5:0 (strength by fraction of the steps), mask=white.png and feather (px); may be repeated; "
         f"conditions: {ids}",
@@ -193,7 +193,7 @@ def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> Gen
             control.parameters,
             request.width,
             request.height,
-            mends=control.mends,
+            repairs=control.repairs,
         )
         for control, (source, _) in zip(controls, sources, strict=True)
     ]

@@ -43,7 +43,7 @@ class ControlText:
     parameters: Mapping[str, object]
     options: Mapping[str, object]
     """Fields of ControlUnit."""
-    mends: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
     """What to put right in a map of one's own."""
 
 
@@ -90,12 +90,12 @@ def parse_control(text: str) -> ControlText:
     pairs = parse_values(rest)
     brought = is_data(Path(path))
     chosen = str(pairs.pop("annotator", "none" if brought else default_annotator(name)))
-    mends = tuple(str(pairs.pop("mend", "")).split("+")) if "mend" in pairs else ()
+    repairs = tuple(str(pairs.pop("repair", "")).split("+")) if "repair" in pairs else ()
     maker = PoseAnnotator if brought else None if chosen == "none" else annotator(chosen)
     known = tuple(parameters(maker)) if maker else ()
     unknown = [word for word in pairs if word not in known and word not in UNIT_WORDS]
     if unknown:
-        allowed = ", ".join(("annotator", "mend", *UNIT_WORDS, *known))
+        allowed = ", ".join(("annotator", "repair", *UNIT_WORDS, *known))
         raise InputError(f"--control {name} has no setting {unknown[0]!r}; its settings are: {allowed}.")
     return ControlText(
         condition=name,
@@ -105,7 +105,7 @@ def parse_control(text: str) -> ControlText:
         options={
             UNIT_WORDS[word]: _checked(UNIT_WORDS[word], value) for word, value in pairs.items() if word in UNIT_WORDS
         },
-        mends=mends,
+        repairs=repairs,
     )
 
 

@@ -20,7 +20,7 @@ from annotators.maps import is_blank, resize_map
 from annotators.networks import LibraryError
 from annotators.people import PoseAnnotator
 from annotators.poses import Pose, load_pose
-from annotators.recognise import MENDS, examine, looks_like, mend
+from annotators.recognise import REPAIRS, diagnose, looks_like, repair
 from annotators.registry import annotator as annotator_class
 from cnet_app.maps.availability import FAULTS, default_annotator, instead_of, library_fault, missing_weights
 from cnet_app.maps.store import MapStore, map_key, weights_identity
@@ -41,25 +41,25 @@ def annotate(
     width: int = 256,
     height: int = 256,
     mode: ResizeMode = "crop",
-    mends: Sequence[str] = (),
+    repairs: Sequence[str] = (),
 ) -> ControlMap:
     """The map of a picture, at exactly this size; the same picture and parameters are computed once, also over restarts.
 
     The picture is brought to the size first, so that a line keeps its width. `annotator_id` None means that the picture
-    is a map already, which `mends` (annotators.recognise.MENDS) may put right. People brought as data are drawn: they need
+    is a map already, which `repairs` (annotators.recognise.REPAIRS) may put right. People brought as data are drawn: they need
     no annotator, and the parameters are those of annotators.people.PoseAnnotator. Raises InputError, and WeightsError where
     the annotator's files are missing.
     """
     if isinstance(source_image, Pose):
-        if annotator_id is not None or mends:
-            raise InputError("People brought as data are drawn as they are; leave out the annotator and the mends.")
+        if annotator_id is not None or repairs:
+            raise InputError("People brought as data are drawn as they are; leave out the annotator and the repairs.")
         return control_image_from_pose(condition_id, source_image, parameters, width, height, mode)
     if annotator_id is None:
         if parameters:
             raise InputError("A map of your own has no annotator parameters; leave them out, or name an annotator.")
-        return control_image_from_map(condition_id, source_image, width, height, mode, mends)
-    if mends:
-        raise InputError("Only a map of your own can be mended; leave out the annotator, or the mends.")
+        return control_image_from_map(condition_id, source_image, width, height, mode, repairs)
+    if repairs:
+        raise InputError("Only a map of your own can be repaired; leave out the annotator, or the repairs.")
     row = condition(condition_id)
     if annotator_id not in row.annotators:
         annotator_class(annotator_id)  # an unknown id has its own sentence
@@ -85,7 +85,7 @@ def annotate(
     if not looks_like(row.kind, source_image):
         return made
     told = f"This picture already looks like a map for {row.title}; to use it as it is, choose no annotator."
-    return replace(made, warnings=(*made.warnings, told), mends=(MENDS["as_it_is"],))
+    return replace(made, warnings=(*made.warnings, told), repairs=(REPAIRS["as_it_is"],))
 
 
 def _kept(made_by: Annotator, make: Callable[[], ControlMap], digest: str, *how: object) -> ControlMap:
@@ -145,20 +145,20 @@ def control_image_from_map(
     width: int,
     height: int,
     mode: ResizeMode = "crop",
-    mends: Sequence[str] = (),
+    repairs: Sequence[str] = (),
 ) -> ControlMap:
-    """A map of the user's own at this size. Nothing in it is changed but the size, and what the mends asked for change."""
+    """A map of the user's own at this size. Nothing in it is changed but the size, and what the repairs asked for change."""
     row = condition(condition_id)
     check_size(image.shape[1], image.shape[0], "The map")
-    image, done = mend(image, row.kind, mends)
+    image, done = repair(image, row.kind, repairs)
     pixels = np.array(resize_map(image, row.kind, width, height, mode))
     pixels.flags.writeable = False
-    found = examine(row.kind, pixels, row.title)
+    found = diagnose(row.kind, pixels, row.title)
     return ControlMap(
         pixels=pixels,
         kind=row.kind,
-        warnings=(*done, found.sentence) if found else done,
-        mends=found.mends if found else (),
+        warnings=(*done, found.message) if found else done,
+        repairs=found.repairs if found else (),
     )
 
 

@@ -26,8 +26,8 @@ from cnet_app.ui.generation_form import (
     controlnet_choices,
     unit_options,
 )
-from cnet_app.ui.mends import Mended, annotate_mended, build_mends, connect_mends, mend_choices
 from cnet_app.ui.progress import error_html
+from cnet_app.ui.repairs import Repaired, annotate_repaired, build_repairs, connect_repairs, repair_choices
 from cnet_app.ui.studio import Studio, connect
 from models.errors import InputError
 
@@ -45,7 +45,7 @@ class UnitForm:
     condition: gr.Dropdown
     photo: gr.Image
     annotator: gr.Dropdown
-    mends: gr.CheckboxGroup
+    repairs: gr.CheckboxGroup
     parameters: gr.Textbox
     """Of the annotator, as text: all of them as sliders, three times, would be a heavy page."""
     controls: dict[str, Any]
@@ -65,7 +65,7 @@ class UnitForm:
     @property
     def source(self) -> list[Any]:
         """What the map is made of, in the order `_annotate` wants their values."""
-        return [self.condition, self.photo, self.annotator, self.mends, self.parameters]
+        return [self.condition, self.photo, self.annotator, self.repairs, self.parameters]
 
 
 def build_compose_tab(studio: Studio) -> None:
@@ -113,7 +113,7 @@ def _build_unit_form(number: int, id: str) -> UnitForm:
                 label="Map", format="png", interactive=False, buttons=[], height=200, elem_id=f"{name}-map", min_width=120
             )  # fmt: skip
         note = gr.HTML(note_html(default_annotator(id)), elem_classes="note", padding=False)
-        mends = build_mends(name)
+        repairs = build_repairs(name)
         controls = build_strength(name)
         with gr.Accordion("How the map is made and steers", open=False, elem_id=f"{name}-fine"):
             written = gr.Textbox(
@@ -121,7 +121,7 @@ def _build_unit_form(number: int, id: str) -> UnitForm:
                 placeholder=_defaults(default_annotator(id)), max_length=MAX_NAME, elem_id=f"{name}-parameters",
             )  # fmt: skip
             controls |= build_unit_controls(name, id)
-    return UnitForm(kind, photo, made_by, mends, written, controls, control_image, note)
+    return UnitForm(kind, photo, made_by, repairs, written, controls, control_image, note)
 
 
 def _connect_unit(unit: UnitForm, desk: Desk, remap: list[Any]) -> None:
@@ -134,18 +134,18 @@ def _connect_unit(unit: UnitForm, desk: Desk, remap: list[Any]) -> None:
         *source, width, height = values
         _, path, chosen, *_ = source
         if not path:
-            yield None, note_html(chosen), mend_choices(None)
+            yield None, note_html(chosen), repair_choices(None)
             return
-        mended, fault = attempt(lambda: _annotate(source, width, height))
-        if mended:
-            note = " ".join([note_html(chosen), *mended.made.warnings])
-            yield mended.made.pixels, note, mend_choices(mended)
+        repaired, fault = attempt(lambda: _annotate(source, width, height))
+        if repaired:
+            note = " ".join([note_html(chosen), *repaired.made.warnings])
+            yield repaired.made.pixels, note, repair_choices(repaired)
             return
-        yield None, error_html(fault), mend_choices(None)
+        yield None, error_html(fault), repair_choices(None)
         tell(fault)
 
-    ticked = connect_mends(unit.mends, unit.annotator)
-    inputs, shown = [*unit.source, *desk.size], [unit.control_image, unit.note, unit.mends]
+    ticked = connect_repairs(unit.repairs, unit.annotator)
+    inputs, shown = [*unit.source, *desk.size], [unit.control_image, unit.note, unit.repairs]
     triggers = [unit.photo.change, unit.parameters.submit, unit.parameters.blur, *remap]
     gr.on(triggers, show_map, inputs, shown, **FOLLOWING)
     # The annotator follows its condition, and what was written for one is nothing to the next: first that, then the map.
@@ -170,17 +170,17 @@ def _defaults(chosen: str) -> str:
     return ", ".join(f"{name}={typed(p.default)}" for name, p in declared.items()) or "It has none."
 
 
-def _annotate(source: Sequence[Any], width: int, height: int) -> Mended:
+def _annotate(source: Sequence[Any], width: int, height: int) -> Repaired:
     id, path, chosen, asked, written = source
     given = parse_values([pair.strip() for pair in (written or "").split(",") if pair.strip()])
     made_by = None if chosen == OWN_MAP else chosen
-    return annotate_mended(id, made_by, read_photo(path), given, checked_size(width, height), asked)
+    return annotate_repaired(id, made_by, read_photo(path), given, checked_size(width, height), asked)
 
 
 def _read_unit(unit: UnitForm, values: tuple[Any, ...], settings: dict[str, Any]) -> ControlUnit:
     source, numbers = values[: len(unit.source)], values[len(unit.source) :]
-    mended = _annotate(source, settings["width"], settings["height"])
-    return build_unit(source[0], mended.made, **unit_options(unit.controls, numbers))
+    repaired = _annotate(source, settings["width"], settings["height"])
+    return build_unit(source[0], repaired.made, **unit_options(unit.controls, numbers))
 
 
 def _example() -> tuple[Any, ...]:

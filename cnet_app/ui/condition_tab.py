@@ -26,8 +26,8 @@ from cnet_app.ui.desk import FOLLOWING, HIDDEN, build_order, start
 from cnet_app.ui.errors import attempt, tell, toast
 from cnet_app.ui.examples import example_image
 from cnet_app.ui.generation_form import checked_size, unit_options
-from cnet_app.ui.mends import Mended, annotate_mended, build_mends, connect_mends, mend_choices
 from cnet_app.ui.progress import error_html
+from cnet_app.ui.repairs import Repaired, annotate_repaired, build_repairs, connect_repairs, repair_choices
 from cnet_app.ui.studio import Studio, connect
 from models.catalog import TITLES
 from models.errors import InputError
@@ -49,7 +49,7 @@ class ConditionTab:
                 height=300, min_width=150, elem_id=f"{row.id}-map",
             )  # fmt: skip
         self.map_note = gr.HTML("", elem_id=f"{row.id}-map-note", elem_classes="note", padding=False)
-        self.mends = build_mends(row.id)
+        self.repairs = build_repairs(row.id)
         finds = any(issubclass(annotator(id), DataAnnotator) for id in row.annotators)
         self.data = (
             gr.DownloadButton("What was found, as JSON", size="sm", visible=False, elem_id=f"{row.id}-data")
@@ -69,16 +69,16 @@ class ConditionTab:
     @property
     def _sources(self) -> list[Any]:
         """In the order `_annotate` wants their values."""
-        return [self.photo, *([self.canvas] if self.canvas else []), self.mends, *self.annotator.components]
+        return [self.photo, *([self.canvas] if self.canvas else []), self.repairs, *self.annotator.components]
 
     def _connect(self, example: gr.Button) -> None:
         desk, choice = self._studio.desk, self.annotator.choice
-        quiet = (self.canvas, self.mends)
+        quiet = (self.canvas, self.repairs)
         triggers = [component.change for component in self._sources if component not in quiet]
         triggers += [self.remap.click, self._tab.select]
-        shown = [self.control_image, self.map_note, self.mends, *([self.data] if self.data else [])]
+        shown = [self.control_image, self.map_note, self.repairs, *([self.data] if self.data else [])]
         gr.on(triggers, self._show_map, [*self._sources, *desk.size], shown, **FOLLOWING)
-        ticked = connect_mends(self.mends, choice)
+        ticked = connect_repairs(self.repairs, choice)
         ticked.then(self._show_map, [*self._sources, *desk.size], shown, **FOLLOWING)
         if self.people:
             self.people.upload(self._draw_people, [self.people, *desk.size], [self.photo, choice], **HIDDEN)
@@ -112,19 +112,19 @@ class ConditionTab:
         count, form, controls = len(self._sources), self._studio.desk.form, self._studio.desk.unit
         source, unit, rest = values[:count], values[count : count + len(controls)], values[count + len(controls) :]
         settings = dict(zip(form.fields, rest, strict=True))
-        mended = self._annotate(source, settings["width"], settings["height"], common.get("initial_image"))
-        return form.request(rest, common, [build_unit(self._row.id, mended.made, **unit_options(controls, unit))])
+        repaired = self._annotate(source, settings["width"], settings["height"], common.get("initial_image"))
+        return form.request(rest, common, [build_unit(self._row.id, repaired.made, **unit_options(controls, unit))])
 
     def _show_map(self, *values: Any) -> Iterator[tuple[Any, ...]]:
         *source, width, height = values
-        nothing = mend_choices(None), *self._download(None)
+        nothing = repair_choices(None), *self._download(None)
         if not self._has_picture(source):  # an empty form is no mistake
             yield None, "", *nothing
             return
-        mended, fault = attempt(lambda: self._annotate(source, width, height))
-        if mended:
-            made = mended.made
-            yield made.pixels, " ".join(made.warnings), mend_choices(mended), *self._download(made.data)
+        repaired, fault = attempt(lambda: self._annotate(source, width, height))
+        if repaired:
+            made = repaired.made
+            yield made.pixels, " ".join(made.warnings), repair_choices(repaired), *self._download(made.data)
             return
         yield None, error_html(fault), *nothing
         tell(fault)
@@ -158,7 +158,7 @@ class ConditionTab:
         photo, *rest = source
         return is_drawn(rest[0]) if self.canvas and rest[2] == DRAWING else bool(photo)
 
-    def _annotate(self, source: Sequence[Any], width: int, height: int, started: bytes | None = None) -> Mended:
+    def _annotate(self, source: Sequence[Any], width: int, height: int, started: bytes | None = None) -> Repaired:
         """The map of what the form shows, or where it has to be that of the picture to start from."""
         photo, *rest = source
         drawing = rest.pop(0) if self.canvas else None
@@ -168,7 +168,7 @@ class ConditionTab:
             image = load_image(started)
         else:
             image = read_drawing(drawing) if rest[0] == DRAWING else read_photo(photo)
-        return annotate_mended(self._row.id, chosen, image, parameters, checked_size(width, height), asked)
+        return annotate_repaired(self._row.id, chosen, image, parameters, checked_size(width, height), asked)
 
 
 def _needs(row: Condition) -> str:

@@ -1,4 +1,4 @@
-"""Maps with a fault: seen, told, and mended where a user asks for it."""
+"""Maps with a fault: seen, told, and repaired where a user asks for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from annotators.kinds import KINDS
 from annotators.lineart import LineArtStandard
 from annotators.maps import encode_depth, encode_normal, encode_segmentation
 from annotators.poses import Points
-from annotators.recognise import MENDS, Finding, examine, looks_like, mend, snap_palette
+from annotators.recognise import REPAIRS, Finding, diagnose, looks_like, repair, snap_palette
 from annotators.sticks import draw_hand, draw_pose
 from cnet_app.embedded.world import Sample, create_scene
 from models.errors import InputError
@@ -44,31 +44,31 @@ def _labels() -> Image:
 
 
 def _faults(kind_id: str, image: Image) -> list[str]:
-    found = examine(KINDS[kind_id], image, "Test")  # type: ignore[index]
-    return [mend.id for mend in found.mends] if found else []
+    found = diagnose(KINDS[kind_id], image, "Test")  # type: ignore[index]
+    return [repair.id for repair in found.repairs] if found else []
 
 
 def test_true_normal_maps_are_not_accused(normals: list[Image]) -> None:
-    assert [examine(NORMAL, image, "Normals") for image in (*normals, _sphere())] == [None] * 31
+    assert [diagnose(NORMAL, image, "Normals") for image in (*normals, _sphere())] == [None] * 31
 
 
 @pytest.mark.parametrize("names", [["flip_red"], ["flip_green"], ["reverse_channels"], ["flip_red", "flip_green"]])
-def test_wrong_normals_are_seen_and_mended(names: list[str], normals: list[Image]) -> None:
+def test_wrong_normals_are_seen_and_repaired(names: list[str], normals: list[Image]) -> None:
     for true in filter(_has_relief, normals[:12]):
-        wrong, _ = mend(true, NORMAL, names)  # each is its own opposite
+        wrong, _ = repair(true, NORMAL, names)  # each is its own opposite
         assert _faults("normal", wrong)[: len(names)] == names
-        mended, told = mend(wrong, NORMAL, names)
-        assert np.array_equal(mended, true)
-        assert told == tuple(MENDS[name].done for name in names)
+        repaired, told = repair(wrong, NORMAL, names)
+        assert np.array_equal(repaired, true)
+        assert told == tuple(REPAIRS[name].done for name in names)
 
 
 def test_normals_that_face_down_are_seen_without_relief_too(normals: list[Image]) -> None:
     for true in normals:
-        assert "flip_green" in _faults("normal", mend(true, NORMAL, ["flip_green"])[0])
+        assert "flip_green" in _faults("normal", repair(true, NORMAL, ["flip_green"])[0])
 
 
 def test_of_a_ball_in_the_air_nobody_can_tell_which_channel_is_flipped() -> None:
-    assert set(_faults("normal", mend(_sphere(), NORMAL, ["flip_red"])[0])) == {"flip_red", "flip_green"}
+    assert set(_faults("normal", repair(_sphere(), NORMAL, ["flip_red"])[0])) == {"flip_red", "flip_green"}
 
 
 def _has_relief(image: Image) -> bool:
@@ -95,11 +95,11 @@ def test_labels_that_were_stored_as_jpeg_are_unmixed(quality: int) -> None:
     _assert_unmixed(snap_palette(wrong), true, 0.97)
 
 
-def _assert_unmixed(mended: Image, true: Image, share: float) -> None:
+def _assert_unmixed(repaired: Image, true: Image, share: float) -> None:
     """Nearly everywhere as it was, and of no class that was not there."""
-    assert (mended == true).all(axis=2).mean() > share
-    assert _colours(mended) <= _colours(true)
-    assert _faults("labels", mended) == []
+    assert (repaired == true).all(axis=2).mean() > share
+    assert _colours(repaired) <= _colours(true)
+    assert _faults("labels", repaired) == []
 
 
 def _colours(image: Image) -> set[tuple[int, ...]]:
@@ -109,7 +109,7 @@ def _colours(image: Image) -> set[tuple[int, ...]]:
 def test_labels_with_red_and_blue_exchanged() -> None:
     true = _labels()
     assert _faults("labels", true[..., ::-1]) == ["reverse_channels"]
-    assert examine(LABELS, true, "Segmentation") is None
+    assert diagnose(LABELS, true, "Segmentation") is None
 
 
 def _portrait(body: Points) -> Points:
@@ -133,28 +133,28 @@ def test_a_pose_with_red_and_blue_exchanged(scenes: list[Sample], change: Callab
         for body in found:
             wrists = change(np.asarray(body, float))[[4, 7]]
             draw_hand(true, np.tile(wrists[0], (21, 1)) + np.linspace(-8, 8, 21)[:, None] * [1, -1, 0])
-        assert examine(POSE, true, "OpenPose") is None
+        assert diagnose(POSE, true, "OpenPose") is None
         assert _faults("pose", true[..., ::-1]) == ["reverse_channels"]
 
 
 def test_dark_lines_on_white_are_inverted(photos: dict[str, Image]) -> None:
     edges = Canny()(photos["coffee"])
     assert _faults("lines", 255 - edges) == ["invert"]
-    assert np.array_equal(mend(255 - edges, LINES, ["invert"])[0], edges)
+    assert np.array_equal(repair(255 - edges, LINES, ["invert"])[0], edges)
 
 
-def test_a_photo_has_nothing_to_mend(photos: dict[str, Image]) -> None:
+def test_a_photo_has_nothing_to_repair(photos: dict[str, Image]) -> None:
     for kind in ("lines", "normal", "labels", "pose"):
-        found = examine(KINDS[kind], photos["coffee"], "Test")  # type: ignore[index]
+        found = diagnose(KINDS[kind], photos["coffee"], "Test")  # type: ignore[index]
         assert isinstance(found, Finding)
-        assert "if it is a photo, choose an annotator" in found.sentence
-        assert found.mends == ()
+        assert "if it is a photo, choose an annotator" in found.message
+        assert found.repairs == ()
 
 
-def test_an_unknown_mend_lists_the_known_ones() -> None:
+def test_an_unknown_repair_lists_the_known_ones() -> None:
     for id in ("polish", "snap_palette", "flip_red"):
-        with pytest.raises(InputError, match=f"no mend '{id}' for this kind of map; choose from: invert, as_it_is"):
-            mend(np.zeros((8, 8, 3), np.uint8), LINES, [id])
+        with pytest.raises(InputError, match=f"no repair '{id}' for this kind of map; choose from: invert, as_it_is"):
+            repair(np.zeros((8, 8, 3), np.uint8), LINES, [id])
 
 
 def test_a_depth_map_whose_far_is_white_is_told(scenes: list[Sample]) -> None:

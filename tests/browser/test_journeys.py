@@ -160,7 +160,7 @@ def test_compose_joins_maps(studio: StudioPage, output_dir: Path, tmp_path: Path
     studio.choose("compose-3-annotator", "None (my own map)")
     studio.upload("compose-3-photo", tmp_path / "line.png")
     studio.wait_map("compose-3-map")
-    studio.at("compose-3-mends").get_by_label("Invert").check()
+    studio.at("compose-3-repairs").get_by_label("Invert").check()
     for number, name in ((1, "pose"), (2, "depth")):
         studio.choose(f"compose-{number}-annotator", "None (my own map)")
         studio.upload(f"compose-{number}-photo", tmp_path / f"{name}.png")
@@ -254,14 +254,14 @@ def test_a_map_with_dark_lines_is_mended_by_one_click(
     studio.choose("canny-annotator", "None (my own map)")
     studio.upload("canny-photo", tmp_path / "lines.png")
     expect(studio.at("canny-map-note")).to_contain_text("dark lines on white")
-    studio.at("canny-mends").get_by_label("Invert").check()
+    studio.at("canny-repairs").get_by_label("Invert").check()
     expect(studio.at("canny-map-note")).to_contain_text("Its colours were inverted.")
     shorten(studio)
     studio.generate()
     studio.wait_status("done")
     assert np.array_equal(read_request(newest(output_dir)).units[0].pixels, 255 - lines)
     studio.clear_photo("canny-photo")
-    studio.upload("canny-photo", photo)  # another picture is not mended unasked
+    studio.upload("canny-photo", photo)  # another picture is not repaired unasked
     expect(studio.at("canny-map-note")).not_to_contain_text("inverted")
 
 
@@ -272,7 +272,7 @@ def test_a_map_taken_for_a_photo_is_taken_as_it_is_by_one_click(
     Image.fromarray(edges).save(tmp_path / "edges.png")
     studio.upload("canny-photo", tmp_path / "edges.png")
     expect(studio.at("canny-map-note")).to_contain_text("already looks like a map for Canny")
-    studio.at("canny-mends").get_by_label("Take it as it is").check()
+    studio.at("canny-repairs").get_by_label("Take it as it is").check()
     expect(studio.at("canny-annotator").locator("input")).to_have_value("None (my own map)")
     expect(studio.at("canny-map-note")).not_to_contain_text("already")
     shorten(studio)

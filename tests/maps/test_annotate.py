@@ -119,8 +119,8 @@ def test_wrong_requests_are_told() -> None:
         annotate("canny", "canny", np.zeros((16, 4000, 3), np.uint8))
 
 
-def _own(condition: str, image: Image, *mends: str) -> ControlMap:
-    return control_image_from_map(condition, image, 128, 128, mends=mends)
+def _own(condition: str, image: Image, *repairs: str) -> ControlMap:
+    return control_image_from_map(condition, image, 128, 128, repairs=repairs)
 
 
 def test_a_map_of_ones_own_is_taken_as_it_is() -> None:
@@ -137,10 +137,10 @@ def test_dark_lines_on_white_are_named_not_changed() -> None:
     dark = _own("canny", 255 - edges)
     assert "dark lines on white" in dark.warnings[0]
     assert (dark.pixels == 255 - edges).all()
-    assert [mend.id for mend in dark.mends] == ["invert"]
+    assert [repair.id for repair in dark.repairs] == ["invert"]
     inverted = _own("canny", 255 - edges, "invert")
     assert inverted.warnings == ("Its colours were inverted.",)
-    assert inverted.mends == ()
+    assert inverted.repairs == ()
     assert (inverted.pixels == edges).all()
 
 

@@ -98,7 +98,7 @@ def test_a_download_needs_no_notes(row: Weights, hub: Hub, own_folders: Path) ->
 def test_notes_that_cannot_be_read_are_told(row: Weights, own_folders: Path, content: str) -> None:
     put(own_folders / row.id)
     (own_folders / "checksums.json").write_text(content, errors="surrogateescape")
-    with pytest.raises(WeightsError, match=r"checksums\.json in .* cannot be read; mend it, or delete it"):
+    with pytest.raises(WeightsError, match=r"checksums\.json in .* cannot be read; repair it, or delete it"):
         verify(row)
 
 

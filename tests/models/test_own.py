@@ -103,7 +103,7 @@ def test_what_the_catalogue_has_is_not_added_again() -> None:
 def test_notes_that_make_no_sense_are_told(own_folders: Path, said: str) -> None:
     own_folders.mkdir()
     (own_folders / "models.json").write_text(f'{{"who/edges": {said}}}')
-    with pytest.raises(WeightsError, match=r"models\.json in .* cannot be read; mend it"):
+    with pytest.raises(WeightsError, match=r"models\.json in .* cannot be read; repair it"):
         own_rows()
 
 

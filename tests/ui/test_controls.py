@@ -17,7 +17,7 @@ from annotators.maps import encode_segmentation
 from cnet_app.request.generation import REQUEST_LIMITS
 from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
-from cnet_app.ui.mends import annotate_mended
+from cnet_app.ui.repairs import annotate_repaired
 from models.errors import InputError
 
 
@@ -103,10 +103,10 @@ def test_the_brush_is_looked_for_on_this_canvas() -> None:
 def test_behind_one_fault_of_a_map_another_comes_to_light() -> None:
     true = encode_segmentation((np.add.outer(np.arange(128) // 23, np.arange(128) // 31) * 7) % 150)
     faulty = np.asarray(cv2.resize(cv2.resize(true, (100, 100)), (128, 128)), np.uint8)[..., ::-1]
-    seen = annotate_mended("segmentation", None, faulty, None, (128, 128), [])
-    assert [mend.id for mend in seen.offered] == ["reverse_channels"]
-    once = annotate_mended("segmentation", None, faulty, None, (128, 128), ["reverse_channels"])
-    assert [mend.id for mend in once.offered] == ["reverse_channels", "snap_palette"]
-    twice = annotate_mended("segmentation", None, faulty, None, (128, 128), ["reverse_channels", "snap_palette"])
-    assert twice.made.warnings == tuple(mend.done for mend in twice.offered)
+    seen = annotate_repaired("segmentation", None, faulty, None, (128, 128), [])
+    assert [repair.id for repair in seen.offered] == ["reverse_channels"]
+    once = annotate_repaired("segmentation", None, faulty, None, (128, 128), ["reverse_channels"])
+    assert [repair.id for repair in once.offered] == ["reverse_channels", "snap_palette"]
+    twice = annotate_repaired("segmentation", None, faulty, None, (128, 128), ["reverse_channels", "snap_palette"])
+    assert twice.made.warnings == tuple(repair.done for repair in twice.offered)
     assert (twice.made.pixels == true).all(axis=2).mean() > 0.95

@@ -45,7 +45,7 @@ class Posting:
         photo = next(block for block in self.app.blocks.values() if block.elem_id == "canny-photo")
         fn = next(fn for fn in self.app.fns.values() if (photo._id, "change") in fn.targets and fn.inputs)
         inputs: list[Any] = list(fn.inputs)
-        values = {component.elem_id.split("-")[-1]: component.value for component in inputs} | {"mends": []} | fields
+        values = {component.elem_id.split("-")[-1]: component.value for component in inputs} | {"repairs": []} | fields
         body = {"data": list(values.values()), "fn_index": fn._id, "session_hash": "someone"}
         start = time.monotonic()
         content, headers = json.dumps(body), {"content-type": "application/json"}
