@@ -1,0 +1,16 @@
+"""How golden results are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.golden.make import one_cpu_thread
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_cpu_thread() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    """As the references were made."""
+    with one_cpu_thread():
+        yield
