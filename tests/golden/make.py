@@ -20,9 +20,9 @@ from annotators.networks import release
 from annotators.registry import ANNOTATORS, annotator
 from cnet_app.diffusion.control import Network
 from cnet_app.diffusion.pipeline import generate
-from cnet_app.jobs.engine import controlnet_id
-from cnet_app.requests import ControlUnit, GenerationRequest
-from cnet_app.world import create_scene
+from cnet_app.embedded.world import create_scene
+from cnet_app.engine.engine import controlnet_id
+from cnet_app.request.generation import ControlUnit, GenerationRequest
 from models.catalog import Family
 from models.ip_adapter import IpAdapter, load_ip_adapter
 from models.loader import Base, load_base, load_controlnet
