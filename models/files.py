@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Hashable, Mapping
 from math import prod
 from pathlib import Path
+from stat import S_ISREG
 from types import MappingProxyType
 from typing import Any, TypeGuard
 
@@ -49,6 +51,26 @@ def check_file(path: Path) -> None:
             _check_spans(header, path.stat().st_size, start)
         except _HeaderError as fault:
             raise damaged(path, str(fault)) from None
+
+
+def stamp(path: Path) -> Hashable:
+    """Return the key under which what was loaded from a file or folder may be cached: path, size, time of change.
+
+    It changes as soon as a file is replaced under its name, or any file below a folder is. A missing path has a key too.
+    """
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return str(path), tuple(
+        (file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns) for file in files if (stat := _stat(file))
+    )
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Of a file, through links; None of a folder, and where nothing is."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found if S_ISREG(found.st_mode) else None
 
 
 def sha256_of(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from models.catalog import Family
+from models.environment import models_folder
 from models.errors import DamagedError, InputError
 from models.weights import HERE, check_file, read_shapes, sha256_of
 
@@ -74,8 +74,8 @@ class LocalFile:
 
 def local_files(kind: LocalKind) -> list[LocalFile]:
     """In the kind's folder below `$CNET_MODELS_DIR` and below models/, by name; of two with one name the first."""
-    given = os.environ.get("CNET_MODELS_DIR")
-    folders = [root / FOLDERS[kind] for root in ([Path(given)] if given else []) + [HERE]]
+    given = models_folder()
+    folders = [root / FOLDERS[kind] for root in ([given] if given else []) + [HERE]]
     files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
     found = {path.name: path for path in reversed(files) if path.suffix in SUFFIXES and path.is_file()}
     return [LocalFile(found[name], kind) for name in sorted(found)]

@@ -6,28 +6,29 @@ Looked through in this order: what ships with the project (`models/embedded`), `
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.environment import models_folder
 from models.files import HERE, short
 from models.row import File, Weights, size_text
 
 SMALL = 1_000_000
 """Bytes below which files are counted, not named."""
+DOWNLOAD_COMMAND = "python -m cnet_app models download"
 
 
 def own_folder() -> Path:
     """Where the user's own models and the notes on them are."""
-    return Path(os.environ.get("CNET_MODELS_DIR") or HERE)
+    return models_folder() or HERE
 
 
 def local_folders(row: Weights) -> list[Path]:
     """Folders a user, or this project, may have put the row's files in."""
     if row.folder:
         return [HERE / row.folder]
-    given = os.environ.get("CNET_MODELS_DIR")
-    roots = [*([Path(given)] if given else []), HERE / "checkpoints", HERE / "controlnets"]
+    given = models_folder()
+    roots = [*([given] if given else []), HERE / "checkpoints", HERE / "controlnets"]
     return [root / (row.shares or row.id) for root in roots]
 
 
@@ -52,8 +53,7 @@ def present(folder: Path, file: File) -> Path | None:
 def place_for(row: Weights) -> Path:
     """Where a user who brings the files should put them."""
     found = local_folders(row)
-    given = row.folder or os.environ.get("CNET_MODELS_DIR")
-    return found[0] if given else found[-1 if row.kind in ("controlnet", "adapter") else 0]
+    return found[0] if row.folder or models_folder() else found[-1 if row.kind in ("controlnet", "adapter") else 0]
 
 
 def missing_files(row: Weights) -> list[File]:
@@ -74,9 +74,18 @@ def needs(row: Weights, file: File | None = None) -> str:
 
 
 def remedy(row: Weights) -> str:
-    """What to do where the files cannot be had."""
+    """Return what to do where the hub cannot be reached, as a clause."""
+    return f"go online, or {_put_by_hand(row)}"
+
+
+def download_hint(row: Weights) -> str:
+    """Return how to get the files of a row, as a clause: the command that downloads them, or where to put them."""
+    return f"run `{DOWNLOAD_COMMAND} {row.id}`, or {_put_by_hand(row)}"
+
+
+def _put_by_hand(row: Weights) -> str:
     what = "the files" if len(missing_files(row)) > 1 else "that file"
-    return f"go online, or put {what} of {row.page} into {short(place_for(row))}"
+    return f"put {what} of {row.page} into {short(place_for(row))}"
 
 
 def _cached_folders(row: Weights) -> Iterator[Path]:

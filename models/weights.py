@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,48 +9,66 @@ from typing import Literal
 
 from models.catalog import CATALOG, Weights, entry
 from models.download import Progress, download
+from models.environment import is_offline as offline
 from models.errors import DamagedError, MissingError
 from models.files import HERE, check_file, read_shapes, sha256_of, short
-from models.places import folders, local_folders, missing_files, needs, place_for, present, remedy
+from models.places import download_hint, folders, local_folders, missing_files, needs, place_for, present, remedy
 
 
 def find(id: str) -> Path | None:
-    """The folder that holds all files of a row whole, or None. Never uses the network."""
+    """Return the folder that holds all files of a row whole, or None. Never uses the network."""
     return find_row(entry(id))
 
 
 def fetch(id: str, progress: Progress | None = None) -> Path:
-    """`find`, else a download file by file; raises WeightsError."""
+    """`find`, else download file by file; raises WeightsError. Called only for a download that the user asked for."""
     return fetch_row(entry(id), progress)
 
 
+def require(id: str) -> Path:
+    """Return the folder that holds all files of a row whole. Never uses the network.
+
+    Raises MissingError, which names the files, their sizes and how to download them, or DamagedError.
+    """
+    return require_row(entry(id))
+
+
 def find_row(row: Weights) -> Path | None:
-    """As `find`, for a row that need not be in the catalogue."""
+    """`find` for a row that need not be in the catalogue."""
     return next((folder for folder, fault in _whole_folders(row) if fault is None), None)
 
 
+def require_row(row: Weights) -> Path:
+    """`require` for a row that need not be in the catalogue."""
+    for folder, fault in _whole_folders(row):
+        if fault is not None:
+            raise fault
+        return folder
+    raise missing_error(row)
+
+
 def fetch_row(row: Weights, progress: Progress | None = None) -> Path:
-    """As `fetch`, for a row that need not be in the catalogue."""
+    """`fetch` for a row that need not be in the catalogue."""
     for folder, fault in _whole_folders(row):
         if fault is None:
             return folder
         # A damaged file in the cache is downloaded again; one that a user has put there is the user's.
         if row.folder or folder in local_folders(row) or offline():
             raise fault
-    if row.folder:
-        raise MissingError(
-            f"{row.title} ships with the project, but {missing_files(row)[0].name} is not in {short(place_for(row))}; restore it."
-        )
-    if offline():
-        raise MissingError(f"{needs(row)}, which is not here, and the app is offline; {remedy(row)}.")
+    if row.folder or offline():
+        raise missing_error(row)
     return download(row, progress)
 
 
-def offline() -> bool:
-    """Whether the environment forbids the network: CNET_OFFLINE or HF_HUB_OFFLINE."""
-    return any(
-        os.environ.get(name, "").lower() in ("1", "on", "yes", "true") for name in ("CNET_OFFLINE", "HF_HUB_OFFLINE")
-    )
+def missing_error(row: Weights) -> MissingError:
+    """Return the error of a row whose files are not on this disk: one sentence with names, sizes and what to do."""
+    if row.folder:
+        return MissingError(
+            f"{row.title} ships with the project, but {missing_files(row)[0].name} is not in {short(place_for(row))}; restore it."
+        )
+    if offline():
+        return MissingError(f"{needs(row)}, which is not here, and the app is offline; {remedy(row)}.")
+    return MissingError(f"{needs(row)}, which is not here; {download_hint(row)}.")
 
 
 @dataclass(frozen=True)
@@ -112,9 +129,12 @@ __all__ = [
     "find",
     "find_row",
     "local_folders",
+    "missing_error",
     "offline",
     "present",
     "read_shapes",
+    "require",
+    "require_row",
     "sha256_of",
     "short",
 ]

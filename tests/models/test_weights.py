@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -24,7 +25,18 @@ from safetensors.numpy import save
 
 from models.catalog import File, Weights
 from models.errors import DamagedError, DownloadError, MissingError, WeightsError
-from models.weights import available_models, check_file, fetch, fetch_row, find, find_row, read_shapes
+from models.files import stamp
+from models.weights import (
+    available_models,
+    check_file,
+    fetch,
+    fetch_row,
+    find,
+    find_row,
+    read_shapes,
+    require,
+    require_row,
+)
 from tests.models.hub import Hub
 
 WHOLE = save({"weight": np.arange(12, dtype=np.float16)})
@@ -325,3 +337,63 @@ def test_neither_catalogue_nor_weights_load_torch() -> None:
     code = "import json, sys, models.catalog, models.weights as w; w.available_models(); print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "diffusers", "transformers", "gradio"} & set(json.loads(done.stdout))
+
+
+def test_require_never_asks_the_hub_and_names_the_command_that_does(row: Weights, hub: Hub, own_folders: Path) -> None:
+    hub.files = {f"{row.repo}/config.json": CONFIG, f"{row.repo}/net.fp16.safetensors": WHOLE}
+    with pytest.raises(MissingError) as raised:
+        require_row(row)
+    assert str(raised.value) == (
+        "Nice edges needs net.fp16.safetensors (2 MB) and 1 small file, which is not here; run `python -m cnet_app models "
+        "download nice_edges`, or put the files of https://huggingface.co/someone/nice-edges/tree/main into "
+        f"{own_folders / 'nice_edges'}."
+    )
+    assert hub.asked == []
+    folder = put(own_folders / row.id, config__json=CONFIG, net__safetensors=WHOLE)
+    assert require_row(row) == folder
+    (folder / "net.safetensors").write_bytes(WHOLE[:-1])
+    with pytest.raises(DamagedError, match=r"net\.safetensors in .*nice_edges is damaged"):
+        require_row(row)
+    assert hub.asked == []
+
+
+def test_require_takes_catalogue_ids_and_is_offline_in_the_same_words_as_fetch(own_folders: Path) -> None:
+    with pytest.raises(MissingError) as required:
+        require("hed")
+    with pytest.raises(MissingError) as fetched:
+        fetch("hed")
+    assert str(required.value) == str(fetched.value)
+    assert require("embedded") == find("embedded")
+
+
+@pytest.mark.parametrize("change", ["content", "time", "another file", "a file below"])
+def test_a_stamp_changes_with_any_file_of_a_folder(tmp_path: Path, change: str) -> None:
+    folder = put(tmp_path / "net", config__json=CONFIG, net__safetensors=WHOLE)
+    path = folder / "net.safetensors"
+    files = (folder, path)
+    before = [stamp(file) for file in files]
+    assert before == [stamp(file) for file in files]
+    match change:
+        case "content":
+            stat = path.stat()
+            path.write_bytes(WHOLE + WHOLE)
+            os.utime(path, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
+        case "time":
+            os.utime(path, ns=(1, 1))
+        case "another file":
+            put(folder, other__json=CONFIG)
+        case _:
+            put(folder / "unet", config__json=CONFIG)
+    assert stamp(folder) != before[0]
+    assert (stamp(path) == before[1]) is (change in ("another file", "a file below"))
+    assert hash(stamp(folder)) != hash(stamp(tmp_path / "missing"))
+
+
+def test_a_stamp_follows_the_links_of_the_hub_cache(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_bytes(WHOLE)
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / "net.safetensors").symlink_to(tmp_path / "blob")
+    before = stamp(folder)
+    (tmp_path / "blob").write_bytes(WHOLE[:-1])
+    assert stamp(folder) != before
