@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from annotators.base import Annotator, create
 from annotators.canny import Canny
@@ -19,6 +19,7 @@ from annotators.segmentation import ADE20K, OneFormer, OneFormerTiny
 from annotators.softedge import HED, TEED, HEDSafe, PiDiNet, PiDiNetSafe, SoftEdgeGradient
 from models.catalog import entry
 from models.errors import InputError
+from models.names import did_you_mean
 
 ANNOTATORS: tuple[type[Annotator], ...] = (
     Canny, HED, HEDSafe, PiDiNet, PiDiNetSafe, TEED, SoftEdgeGradient, SoftEdgeEmbedded,
@@ -29,12 +30,14 @@ ANNOTATORS: tuple[type[Annotator], ...] = (
 )  # fmt: skip
 
 
-def annotator(id: str) -> type[Annotator]:
-    """The class of an id; an unknown one is an InputError that lists the ids."""
+def annotator(id: str, offered: Collection[str] = ()) -> type[Annotator]:
+    """Return the class of an id; an unknown one is an InputError that lists those `offered`, a condition's annotators."""
     for kind in ANNOTATORS:
         if kind.id == id:
             return kind
-    raise InputError(f"There is no annotator {id!r}; choose one of: {', '.join(kind.id for kind in ANNOTATORS)}.")
+    hint = did_you_mean(id, offered) or did_you_mean(id, (kind.id for kind in ANNOTATORS))
+    choice = f"choose one of: {', '.join(offered)}" if offered else "`python -m annotators --list` shows all"
+    raise InputError(f"There is no annotator {id!r}{hint}; {choice}.")
 
 
 def licence_text(kind: type[Annotator]) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from models.names import did_you_mean
+
 SPEEDS = ("exact", "near", "compiled")
 
 
@@ -90,7 +92,14 @@ class Settings:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage."""
+    """Parser whose errors are one sentence, without the usage."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse what is none of the choices, with the nearest one."""
+        if action.choices is not None and value not in action.choices:
+            choices = list(map(str, action.choices))
+            hint = did_you_mean(str(value), choices)
+            raise argparse.ArgumentError(action, f"there is no {value!r}{hint}; choose one of: {', '.join(choices)}")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{message[:1].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.\n")

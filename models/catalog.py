@@ -5,9 +5,9 @@ models/row.py says how a row is made, models/rows.py has them all, models/licenc
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
+from models.names import did_you_mean
 from models.row import (
     COMPONENTS,
     COMPONENTS_XL,
@@ -27,13 +27,17 @@ CATALOG: tuple[Weights, ...] = ROWS
 
 
 def entry(id: str) -> Weights:
-    """The row of an id; raises LookupError with a sentence that names those that read alike."""
+    """Return the row of an id; raises LookupError with a sentence that names the nearest ids."""
     for row in CATALOG:
         if row.id == id:
             return row
-    alike = difflib.get_close_matches(id, [row.id for row in CATALOG], 3, 0.4)
-    hint = f"did you mean {' or '.join(alike)}? " if alike else ""
-    raise LookupError(f"There are no weights {id!r}; {hint}`python -m cnet_app models list` shows all.")
+    raise no_weights(id, CATALOG)
+
+
+def no_weights(id: str, rows: Iterable[Weights]) -> LookupError:
+    """Return the error of an id that is none of these rows'."""
+    hint = did_you_mean(id, (row.id for row in rows))
+    return LookupError(f"There are no weights {id!r}{hint}; `python -m cnet_app models list` shows all.")
 
 
 def hub_entry(repo: str, kind: Kind, components: Iterable[str] = ()) -> Weights:
@@ -54,5 +58,6 @@ __all__ = [
     "Weights",
     "entry",
     "hub_entry",
+    "no_weights",
     "size_text",
 ]

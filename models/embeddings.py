@@ -16,6 +16,7 @@ from models.catalog import TITLES
 from models.checkpoints import open_tensors, read_pickle
 from models.errors import InputError
 from models.local import SUFFIXES, local_files
+from models.names import did_you_mean
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -59,7 +60,7 @@ def _checked(words: str, files: Mapping[str, Path]) -> str:
     if unknown:
         known = ", ".join(sorted(files)) or "none so far"
         raise InputError(
-            f"There is no embedding {unknown[1]!r}; put its file into models/embeddings, where there are: {known}."
+            f"There is no embedding {unknown[1]!r}{did_you_mean(unknown[1], files)}; put its file into models/embeddings, where there are: {known}."
         )
     return words
 

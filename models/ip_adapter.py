@@ -20,6 +20,7 @@ from models.catalog import CATALOG, TITLES
 from models.errors import DamagedError, InputError
 from models.local import FAMILY_BY_WIDTH
 from models.modules import READ_FAULTS, load_network
+from models.names import did_you_mean
 from models.weights import Progress, check_file, fetch_row, read_shapes, short
 
 if TYPE_CHECKING:
@@ -122,9 +123,10 @@ def _file(id: str, base: Base, progress: Progress | None) -> Path:
         return folder / row.files[0].name
     if Path(id).is_file() and Path(id).suffix == ".safetensors":
         return Path(id)
-    known = ", ".join(row.id for row in CATALOG if row.kind == "ip_adapter")
+    known = [row.id for row in CATALOG if row.kind == "ip_adapter"]
     raise InputError(
-        f"There is no IP-Adapter {id!r}; give a .safetensors file with the folder {ENCODER} beside it, or one of: {known}."
+        f"There is no IP-Adapter {id!r}{did_you_mean(id, known)}; give a .safetensors file with the folder {ENCODER} "
+        f"beside it, or one of: {', '.join(known)}."
     )
 
 

@@ -31,6 +31,7 @@ from models.errors import InputError
 from models.local import LocalKind, find_local
 from models.memory import LADDER, Rung
 from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet, read_json
+from models.names import did_you_mean
 from models.one_file import base_family, load_parts
 from models.speed import half_precision
 from models.weights import Progress, fetch, fetch_row, find, offline
@@ -310,9 +311,10 @@ def _folder(id: str, kind: Kind, progress: Progress | None) -> Path:
     if Path(id).is_dir():
         return Path(id)
     if not _is_hub_id(id):
-        known = ", ".join(row.id for row in CATALOG if row.kind == kind)
+        ids = [row.id for row in CATALOG if row.kind == kind]
+        known = ", ".join(ids)
         raise InputError(
-            f"There is no {kind} {id!r}; give a file, a folder in diffusers format, owner/name on the hub"
+            f"There is no {kind} {id!r}{did_you_mean(id, ids)}; give a file, a folder in diffusers format, owner/name on the hub"
             f"{', or one of: ' + known if known else ''}."
         )
     if kind != "base":

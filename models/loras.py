@@ -15,6 +15,7 @@ from models.errors import InputError
 from models.local import FAMILY_BY_WIDTH, local_files
 from models.lora_files import LoraFile, Update, read_lora
 from models.lora_names import Place, parts, spellings
+from models.names import did_you_mean
 from models.weights import Progress, fetch_row
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ def find_lora(name: str, progress: Progress | None = None) -> Path:
     if name in ids:
         row = entry(name)
         return fetch_row(row, progress) / row.files[0].name
+    known = [*dropped, *ids]
     raise InputError(
-        f"There is no LoRA {name!r}; put its file into models/loras, or name one of: {', '.join([*dropped, *ids])}."
+        f"There is no LoRA {name!r}{did_you_mean(name, known)}; put its file into models/loras, or name one of: "
+        f"{', '.join(known)}."
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
 
-from models.catalog import CATALOG, COMPONENTS_XL, Family, File, Kind, Weights, entry, hub_entry
+from models.catalog import CATALOG, COMPONENTS_XL, Family, File, Kind, Weights, hub_entry, no_weights
 from models.errors import DamagedError, InputError
 from models.ledger import read_ledger, unreadable, write_ledger
 from models.local import FAMILY_BY_WIDTH, FOLDERS, KIND_TITLES, SUFFIXES, kind_of
@@ -46,8 +46,12 @@ def known_rows() -> tuple[Weights, ...]:
 
 
 def known(id: str) -> Weights:
-    """The row of an id; raises LookupError with a sentence where there is none."""
-    return next((row for row in own_rows() if row.id == id), None) or entry(id)
+    """Return the row of an id; raises LookupError with a sentence that names the nearest ids."""
+    rows = known_rows()
+    found = next((row for row in reversed(rows) if row.id == id), None)
+    if found is None:
+        raise no_weights(id, rows)
+    return found
 
 
 def add_repository(repo: str, kind: Kind | None = None) -> Weights:

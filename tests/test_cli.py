@@ -207,14 +207,14 @@ def test_bad_files_end_in_one_sentence_and_code_2(call: Call, tmp_path: Path, ma
         ("generate --output {dir} --ip-adapter x --ip-image {photo} --ip-scale 2", "ip_scale is 2, but it must be"),
         ("generate --output {dir} --ip-adapter x --ip-image {dir}/none.png", "There is no file"),
         ("generate --output {dir} --residual-interval 0", "residual_interval is 0"),
-        ("generate --output {dir} --preset magic", "Argument --preset: invalid choice: 'magic'"),
+        ("generate --output {dir} --preset magic", "Argument --preset: there is no 'magic'"),
         (
             "generate --output {dir} --preset lcm_sd15",
             "lcm_sd15 is made for SD 1.5, but the base is the embedded model",
         ),
         ("models show nothing", "There are no weights 'nothing'"),
         ("world --output {dir} --count 0", "count is 0"),
-        ("dance", "invalid choice: 'dance'"),
+        ("dance", "there is no 'dance'"),
     ],
 )
 def test_mistakes_end_in_one_sentence_and_code_2(

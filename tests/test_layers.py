@@ -20,6 +20,7 @@ FLOORS = {
     "models.row": 0,
     "models.rows": 0,
     "models.licences": 0,
+    "models.names": 0,
     "models.files": 0,
     "models.places": 0,
     "models.ledger": 0,

@@ -13,9 +13,11 @@ from annotators.people import PoseAnnotator
 from annotators.registry import annotator, parse_values
 from cnet_app.maps.annotate import is_data
 from cnet_app.maps.availability import default_annotator
+from cnet_app.registry.conditions import condition
 from cnet_app.request.generation import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, IpAdapter, Lora, encode_png
 from cnet_app.request.limits import parse_numbers, parse_points
 from models.errors import InputError
+from models.names import did_you_mean
 
 UNIT_WORDS: Mapping[str, str] = {
     "scale": "conditioning_scale",
@@ -91,12 +93,15 @@ def parse_control(text: str) -> ControlText:
     brought = is_data(Path(path))
     chosen = str(pairs.pop("annotator", "none" if brought else default_annotator(name)))
     repairs = tuple(str(pairs.pop("repair", "")).split("+")) if "repair" in pairs else ()
-    maker = PoseAnnotator if brought else None if chosen == "none" else annotator(chosen)
+    maker = PoseAnnotator if brought else None if chosen == "none" else annotator(chosen, condition(name).annotators)
     known = tuple(parameters(maker)) if maker else ()
     unknown = [word for word in pairs if word not in known and word not in UNIT_WORDS]
     if unknown:
-        allowed = ", ".join(("annotator", "repair", *UNIT_WORDS, *known))
-        raise InputError(f"--control {name} has no setting {unknown[0]!r}; its settings are: {allowed}.")
+        allowed = ("annotator", "repair", *UNIT_WORDS, *known)
+        hint = did_you_mean(unknown[0], allowed)
+        raise InputError(
+            f"--control {name} has no setting {unknown[0]!r}{hint}; its settings are: {', '.join(allowed)}."
+        )
     return ControlText(
         condition=name,
         path=Path(path),

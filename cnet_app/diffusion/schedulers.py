@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from models.errors import InputError
+from models.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def sampler(id: str) -> Sampler:
     for row in SAMPLERS:
         if row.id == id:
             return row
-    raise InputError(f"There is no scheduler {id!r}; choose one of: {', '.join(row.id for row in SAMPLERS)}.")
+    ids = [row.id for row in SAMPLERS]
+    raise InputError(f"There is no scheduler {id!r}{did_you_mean(id, ids)}; choose one of: {', '.join(ids)}.")
 
 
 def create_scheduler(id: str, base_scheduler: Any) -> Any:

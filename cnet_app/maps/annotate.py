@@ -62,7 +62,7 @@ def annotate(
         raise InputError("Only a map of your own can be repaired; leave out the annotator, or the repairs.")
     row = condition(condition_id)
     if annotator_id not in row.annotators:
-        annotator_class(annotator_id)  # an unknown id has its own sentence
+        annotator_class(annotator_id, row.annotators)  # an unknown id has its own sentence
         allowed = ", ".join(row.annotators)
         raise InputError(
             f"{annotator_id} makes no map for {row.id}; choose one of: {allowed}, or none for your own map."

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from annotators.kinds import KINDS, MapKind
 from annotators.registry import annotator
 from models.errors import InputError
+from models.names import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +151,9 @@ CONDITIONS: tuple[Condition, ...] = (
 
 
 def condition(id: str) -> Condition:
-    """The row of an id; an unknown one is an InputError that lists the ids."""
+    """Return the row of an id; an unknown one is an InputError that lists the ids."""
     for row in CONDITIONS:
         if row.id == id:
             return row
-    raise InputError(f"There is no condition {id!r}; choose one of: {', '.join(row.id for row in CONDITIONS)}.")
+    ids = [row.id for row in CONDITIONS]
+    raise InputError(f"There is no condition {id!r}{did_you_mean(id, ids)}; choose one of: {', '.join(ids)}.")

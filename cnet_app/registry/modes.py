@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from models.errors import InputError
+from models.names import did_you_mean
 
 SOFT = 0.825
 """What each block towards the shallow end keeps: the original's guess mode, 0.825 ** (12 - i)."""
@@ -101,5 +102,6 @@ MODES: Mapping[str, Mode] = MappingProxyType({row.id: row for row in _ROWS})
 def mode(id: str) -> Mode:
     """A row; an unknown id is an InputError that lists the known ones."""
     if id not in MODES:
-        raise InputError(f"control_mode is {id!r}, but it must be one of: {', '.join(MODES)}.")
+        hint = did_you_mean(id, MODES)
+        raise InputError(f"control_mode is {id!r}{hint}, but it must be one of: {', '.join(MODES)}.")
     return MODES[id]

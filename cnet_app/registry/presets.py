@@ -8,6 +8,7 @@ from typing import Any
 
 from models.catalog import TITLES, Family
 from models.errors import InputError
+from models.names import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,8 @@ def preset(id: str, family: Family) -> FewSteps:
     row = next((row for row in FEW_STEPS if row.id == id), None)
     own = ", ".join(other.id for other in presets_for(family)) or "none"
     if row is None:
-        raise InputError(f"There is no preset {id!r}; for {TITLES[family]} there are: {own}.")
+        hint = did_you_mean(id, (other.id for other in FEW_STEPS))
+        raise InputError(f"There is no preset {id!r}{hint}; for {TITLES[family]} there are: {own}.")
     if row.family != family:
         raise InputError(
             f"Preset {id} is made for {TITLES[row.family]}, but the base is {TITLES[family]}; for that there are: {own}."

@@ -48,8 +48,10 @@ def test_parameters_are_declared_whole(kind: type[Annotator]) -> None:
                 create(kind, {name: float("nan")})
 
 
-def test_an_unknown_id_lists_the_ids() -> None:
-    with pytest.raises(InputError, match="no annotator 'cany'; choose one of: canny, hed"):
+def test_an_unknown_id_names_the_nearest() -> None:
+    with pytest.raises(
+        InputError, match=r"no annotator 'cany' \(did you mean canny\?\); `python -m annotators --list`"
+    ):
         annotator("cany")
 
 

@@ -113,7 +113,7 @@ def test_non_commercial_terms_are_flagged() -> None:
 @pytest.mark.parametrize(
     ("id", "hint"),
     [
-        ("sd99", r"did you mean .*sd15.*\? `python -m cnet_app models list` shows all\."),
+        ("sd99", r"did you mean .*sd15.*\?\); `python -m cnet_app models list` shows all\."),
         ("?", "no weights '\\?'; `python -m"),
     ],
 )

@@ -22,7 +22,9 @@ def test_ids_are_lower_snake_and_appear_once() -> None:
 
 
 def test_an_unknown_condition_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"no condition 'cany'; choose one of: canny, softedge, .*scribble"):
+    with pytest.raises(
+        InputError, match=r"no condition 'cany' .did you mean canny..; choose one of: canny, softedge, .*scribble"
+    ):
         condition("cany")
 
 

@@ -1,0 +1,38 @@
+"""The hint in an error about a name that is not known: the known names that look like it. Loads nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+ALIKE = 0.5
+"""Ratio of difflib from which two names count as alike; "cany" and "canny" have 0.89, "xdog" and "hed" 0.29."""
+PART = 3
+"""Letters from which a name that is part of a known one counts as alike."""
+CLOSE = 0.15
+"""How much less alike than the first name the second one of a hint may be."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean canny?)" for "cany", at most two names, the nearest first; empty where nothing is near.
+
+    It stands right behind the name in an error: `f"There is no condition {name!r}{did_you_mean(name, ids)}; choose …"`.
+    """
+    given = _plain(name)
+    scores = {other: _likeness(given, _plain(other)) for other in known}
+    least = max(ALIKE, max(scores.values(), default=0) - CLOSE)
+    best = sorted((other for other, score in scores.items() if score >= least), key=lambda other: -scores[other])
+    return f" (did you mean {' or '.join(best[:2])}?)" if best else ""
+
+
+def _likeness(given: str, known: str) -> float:
+    """From 0 to 1. A part of a name counts as alike, the more of it is there the better."""
+    ratio = difflib.SequenceMatcher(None, given, known).ratio()
+    if len(given) >= PART and given in known:
+        return max(ratio, ALIKE + (1 - ALIKE) * len(given) / len(known))
+    return ratio
+
+
+def _plain(name: str) -> str:
+    """A name without what people mix up: case, hyphens and spaces."""
+    return name.lower().replace("-", "_").replace(" ", "_")
