@@ -1,11 +1,19 @@
-"""A row's files from the Hugging Face hub into its cache, and every way in which that fails in a sentence. Loads no torch."""
+"""Download of a row's files from the Hugging Face hub into its cache; every failure is one sentence. Loads no torch.
+
+Nothing here runs unasked: the callers are commands and buttons that a user has pressed, after models/missing.py has
+described what, how large and under which licence.
+"""
 
 from __future__ import annotations
 
 import errno
 import shutil
+import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +23,69 @@ from models.files import check_file
 from models.places import missing_files, needs, remedy
 from models.row import File, Weights, size_text
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with the file's name, bytes done, and bytes in all where known. What it raises stops the download."""
+SPEED_SECONDS = 5.0
+"""The speed is that of the last so many seconds."""
+ABANDONED_SECONDS = 3600
+"""Age from which an unfinished file that nobody writes to is one of a process that was killed."""
+
+
+@dataclass(frozen=True)
+class DownloadProgress:
+    """How far the download of one file is."""
+
+    name: str
+    done: int
+    """Bytes."""
+    size: int | None
+    """Bytes in all; None is unknown."""
+    speed: float | None
+    """Bytes a second over the last seconds; None until there are two reports."""
+    seconds_left: float | None
+    """At this speed; None where speed or size is unknown."""
+
+    @property
+    def text(self) -> str:
+        """'unet.safetensors: 512 MB of 1.72 GB, 24 MB/s, 50 s left'."""
+        of = f" of {size_text(self.size)}" if self.size else ""
+        speed = f", {self.speed / 1e6:.3g} MB/s" if self.speed is not None else ""
+        left = f", {_duration(self.seconds_left)} left" if self.seconds_left is not None else ""
+        return f"{self.name}: {self.done / 1e6:.0f} MB{of}{speed}{left}"
+
+
+Progress = Callable[[DownloadProgress], None]
+"""Called with every chunk, perhaps in another thread. What it raises stops the download and comes out of it; files that
+were finished before stay, and nothing is left of the unfinished one."""
+
+
+class SpeedMeter:
+    """Turns the byte counts of one file into reports with speed and time left."""
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name = name
+        self._clock = clock
+        self._samples = deque([(clock(), 0)])
+
+    def report(self, done: int, size: int | None) -> DownloadProgress:
+        """Return the report for so many bytes of so many."""
+        now = self._clock()
+        self._samples.append((now, done))
+        while len(self._samples) > 2 and self._samples[1][0] <= now - SPEED_SECONDS:
+            self._samples.popleft()
+        then, before = self._samples[0]
+        speed = (done - before) / (now - then) if now > then and done >= before else None
+        left = (size - done) / speed if size is not None and speed else None
+        return DownloadProgress(self._name, done, size, speed, left)
 
 
 def download(row: Weights, progress: Progress | None = None) -> Path:
-    """All files of a row into the Hugging Face cache. Each is written under another name until it is whole.
+    """Download all files of a row into the Hugging Face cache and return their folder.
 
-    Checksums that the catalogue does not have are noted, where that can be done, for later downloads to be held against.
+    Each file is written under another name until it is whole. Checksums that the catalogue does not have are noted, where
+    that can be done, and compared by later downloads. Raises WeightsError, and whatever `progress` raises.
     """
     _check_room(row)
     _check_hub(row)
+    _remove_abandoned(row)
     folder, revision, sums = Path(), row.revision, dict[str, str]()
     for file in row.files:
         path, name = _download_file(row, file, revision, progress)
@@ -44,32 +104,95 @@ def download(row: Weights, progress: Progress | None = None) -> Path:
 
 
 def _download_file(row: Weights, file: File, revision: str, progress: Progress | None) -> tuple[Path, str]:
-    """Path and name of the first of the file's names that the repository has."""
+    """Return path and name of the first of the file's names that the repository has."""
     import httpx2
-    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import RemoteEntryNotFoundError, XetDownloadError
 
     fault: Exception | None = None
     for name in file.names:
+        watch = _Watch(name, progress)
         try:
-            path = hf_hub_download(
-                row.repo,
-                name,
-                revision=revision,
-                force_download=_is_damaged(row.repo, name, revision),
-                tqdm_class=_bar(name, progress),
-            )
-            return Path(path), name
+            return _download_name(row.repo, name, revision, watch), name
         except RemoteEntryNotFoundError as error:
             fault = fault or error
-        except (httpx2.HTTPError, OSError, XetDownloadError) as error:
-            raise _told(error, row, file) from error
+        except (httpx2.HTTPError, OSError, RuntimeError, XetDownloadError) as error:  # RuntimeError is hf_xet's
+            if error is watch.stopped:
+                raise
+            raise _failure(error, row, file) from error
     assert fault is not None
-    raise _told(fault, row, file) from fault
+    raise _failure(fault, row, file) from fault
+
+
+def _download_name(repo: str, name: str, revision: str, watch: _Watch) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = hf_hub_download(
+            repo,
+            name,
+            revision=revision,
+            force_download=_is_damaged(repo, name, revision),
+            tqdm_class=watch.bar_class(),
+        )
+    except BaseException:
+        if watch.stopped is not None:  # what hf_xet raises over an aborted session says nothing of the cause
+            raise watch.stopped from None
+        raise
+    if watch.stopped is not None:  # the file was finished before the session ended
+        raise watch.stopped
+    return Path(path)
+
+
+class _Watch:
+    """Passes the byte counts of one file on, and stops the download when the callback raises."""
+
+    def __init__(self, name: str, progress: Progress | None) -> None:
+        self.stopped: BaseException | None = None
+        """What the callback has raised."""
+        self._progress = progress
+        self._meter = SpeedMeter(name)
+        self._thread = threading.get_ident()
+
+    def count(self, done: int, size: int | None) -> None:
+        """Report bytes. Plain downloads call this in their own thread, hf_xet in one whose exceptions it only prints."""
+        if self._progress is None or self.stopped is not None:
+            return
+        try:
+            self._progress(self._meter.report(done, size))
+        except BaseException as error:
+            self.stopped = error
+            if threading.get_ident() == self._thread:
+                raise
+            from huggingface_hub.utils._xet import abort_xet_session  # its one way to stop a transfer
+
+            abort_xet_session()
+
+    def bar_class(self) -> Any:
+        """Return a tqdm class that draws nothing and counts here."""
+        from tqdm import tqdm
+
+        count = self.count
+
+        class Bar(tqdm):  # pyright: ignore[reportMissingTypeArgument]
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **{**options, "disable": True})
+
+            def update(self, n: float | None = 1) -> bool | None:
+                self.n += n or 0
+                count(int(self.n), None if self.total is None else int(self.total))
+                return None
+
+            def update_transfer(self, n: float) -> None:
+                """Ignore the bytes on the wire, which are fewer where the storage removes duplicates."""
+
+            def set_transfer_postfix_str(self, text: str, refresh: bool = True) -> None:
+                """Ignore the library's own speed."""
+
+        return Bar
 
 
 def _check_hub(row: Weights) -> None:
-    """Asks once, without patience: the library alone would try for half a minute before it says that nothing answers."""
+    """Ask for one file's metadata without retries: the library alone would retry for half a minute."""
     import httpx2
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import RemoteEntryNotFoundError
@@ -79,11 +202,11 @@ def _check_hub(row: Weights) -> None:
     except RemoteEntryNotFoundError:
         return  # reachable, and the file may have another name
     except (httpx2.HTTPError, OSError) as error:
-        raise _told(error, row, missing_files(row)[0]) from error
+        raise _failure(error, row, missing_files(row)[0]) from error
 
 
 def _is_damaged(repo: str, name: str, revision: str) -> bool:
-    """Whether the cache has this file, but not whole."""
+    """Return whether the cache has this file, but not whole."""
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(repo, name, revision=revision)
@@ -95,38 +218,38 @@ def _is_damaged(repo: str, name: str, revision: str) -> bool:
     return False
 
 
-def _bar(name: str, progress: Progress | None) -> Any:
-    """A progress bar class that draws nothing and tells `progress` instead."""
-    from tqdm import tqdm
+def remaining_files(row: Weights) -> list[File]:
+    """Return the files of a row that a download would transfer: those the cache does not have."""
+    from huggingface_hub import try_to_load_from_cache
 
-    class Bar(tqdm):  # pyright: ignore[reportMissingTypeArgument]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **{**options, "disable": True})
+    def is_cached(file: File) -> bool:
+        return any(isinstance(try_to_load_from_cache(row.repo, n, revision=row.revision), str) for n in file.names)
 
-        def update(self, n: float | None = 1) -> bool | None:
-            self.n += n or 0
-            if progress is not None:
-                progress(name, int(self.n), None if self.total is None else int(self.total))
-            return None
+    return [file for file in row.files if not is_cached(file)]
 
-        def update_transfer(self, n: float) -> None:
-            """Bytes on the wire, which differ from the file's where the storage removes duplicates."""
 
-        def set_transfer_postfix_str(self, text: str, refresh: bool = True) -> None:
-            """Speed as text."""
+def cache_folder() -> Path:
+    """Return the folder of the Hugging Face cache, where downloads go; HF_HOME moves it."""
+    from huggingface_hub import constants
 
-    return Bar
+    return Path(constants.HF_HUB_CACHE)
+
+
+def _remove_abandoned(row: Weights) -> None:
+    """Remove unfinished files of processes that were killed; the library gives each a name of its own and reuses none."""
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = cache_folder() / repo_folder_name(repo_id=row.repo, repo_type="model") / "blobs"
+    with suppress(OSError):  # another process may be as tidy
+        for path in folder.glob("*.incomplete"):
+            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                path.unlink()
 
 
 def _check_room(row: Weights) -> None:
-    """Raises DownloadError where the disk cannot take what is missing."""
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    def cached(file: File) -> bool:
-        return any(isinstance(try_to_load_from_cache(row.repo, n, revision=row.revision), str) for n in file.names)
-
-    needed = sum(file.size or 0 for file in row.files if not cached(file))
-    cache = Path(constants.HF_HUB_CACHE)
+    """Raise DownloadError where the disk has no room for what is missing."""
+    needed = sum(file.size or 0 for file in remaining_files(row))
+    cache = cache_folder()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
@@ -136,8 +259,8 @@ def _check_room(row: Weights) -> None:
         )
 
 
-def _told(error: Exception, row: Weights, file: File) -> WeightsError:
-    """A failed download in one sentence."""
+def _failure(error: Exception, row: Weights, file: File) -> WeightsError:
+    """Return the error of a failed download, in one sentence."""
     import httpx2
     from huggingface_hub import constants, errors
 
@@ -166,8 +289,16 @@ def _told(error: Exception, row: Weights, file: File) -> WeightsError:
     elif isinstance(cause, errors.FileMetadataError):
         why = f"something between here and {_hub()} answered in its place; check the proxy or the network's login page"
     else:
-        why = f"the download broke off ({type(cause).__name__}); try again, finished files are kept"
+        why = f"the download broke off ({type(cause).__name__}); try again, finished files stay"
     return DownloadError(f"{what} {why}.")
+
+
+def _duration(seconds: float) -> str:
+    """'50 s', '3 min', '1 h 10 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _hub() -> str:

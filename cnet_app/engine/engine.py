@@ -96,7 +96,7 @@ def create_engine(settings: Settings) -> Engine:
     def fetch(id: str, progress: FileProgress) -> None:
         row = next((row for row in known_rows() if row.id == id), None)
         if row is not None:
-            weights.fetch_row(row, progress)
+            weights.fetch_row(row, lambda file: progress(file.name, file.done, file.size))
 
     return Engine(
         choose_base=lambda: workshop().choose_base(),

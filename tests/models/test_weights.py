@@ -24,6 +24,7 @@ from huggingface_hub import constants, file_download
 from safetensors.numpy import save
 
 from models.catalog import File, Weights
+from models.download import DownloadProgress
 from models.errors import DamagedError, DownloadError, MissingError, WeightsError
 from models.files import stamp
 from models.weights import (
@@ -197,11 +198,11 @@ def test_a_missing_embedded_file_says_what_to_restore(row: Weights) -> None:
 
 def test_download_brings_every_file_and_reports_progress(row: Weights, hub: Hub) -> None:
     hub.files = {f"{row.repo}/config.json": CONFIG, f"{row.repo}/net.fp16.safetensors": WHOLE}
-    told: list[tuple[str, int, int | None]] = []
-    folder = fetch_row(row, lambda *progress: told.append(progress))
+    told: list[DownloadProgress] = []
+    folder = fetch_row(row, told.append)
     assert (folder / "config.json").read_bytes() == CONFIG
     assert (folder / "net.fp16.safetensors").read_bytes() == WHOLE
-    assert told[-1] == ("net.fp16.safetensors", len(WHOLE), len(WHOLE))
+    assert (told[-1].name, told[-1].done, told[-1].size) == ("net.fp16.safetensors", len(WHOLE), len(WHOLE))
     hub.asked.clear()
     assert find_row(row) == fetch_row(row) == folder
     assert hub.asked == []
@@ -215,8 +216,8 @@ def test_download_falls_back_on_the_other_name(row: Weights, hub: Hub) -> None:
 def test_a_stopped_download_leaves_nothing_that_looks_finished(row: Weights, hub: Hub, tmp_path: Path) -> None:
     hub.files = {f"{row.repo}/config.json": CONFIG, f"{row.repo}/net.fp16.safetensors": WHOLE}
 
-    def stop(name: str, done: int, total: int | None) -> None:
-        if name.endswith("safetensors"):
+    def stop(progress: DownloadProgress) -> None:
+        if progress.name.endswith("safetensors"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
