@@ -17,6 +17,7 @@ from annotators.registry import annotator, typed
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
 from cnet_app.registry.conditions import CONDITIONS, Condition
+from cnet_app.registry.measures import MEASURES
 from cnet_app.registry.modes import CUSTOM, MODES, Mode
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.settings import Settings
@@ -31,6 +32,10 @@ CLI_INTRODUCTION = """\
 `python -m cnet_app COMMAND`, with `.venv/bin/python` where `make run` made the environment. Exit codes: 0, 2 for a mistake
 in what was given (one sentence on standard error says which), 3 where weights are missing, 1 for a fault of the program."""
 
+
+MEASURES_INTRODUCTION = """\
+How closely a picture follows its control image: it is annotated again, and both maps are compared. A condition that is not
+listed has no measure, since its pictures are not meant to resemble their map."""
 
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
@@ -140,8 +145,27 @@ def conditions_table() -> str:
 
 
 def conditions_page() -> str:
-    """One section a condition: its annotators with their parameters, its ControlNets."""
-    return "\n".join(["# Conditions", NOTE, "", *(_condition_section(row) for row in CONDITIONS)])
+    """Return the page with a section for each condition, and the table of measures."""
+    sections = [_condition_section(row) for row in CONDITIONS]
+    return "\n".join(
+        ["# Conditions", NOTE, "", *sections, "## Measures", "", MEASURES_INTRODUCTION, "", measures_table()]
+    )
+
+
+def measures_table() -> str:
+    """Return the measures of control fidelity, with their conditions."""
+    rows = [
+        (
+            f"`{row.id}`",
+            row.label,
+            row.help,
+            f"{row.range[0]:g} to {row.range[1]:g}",
+            "higher" if row.higher_is_better else "lower",
+            ", ".join(f"`{one.id}`" for one in CONDITIONS if one.measure == row.id),
+        )
+        for row in MEASURES
+    ]
+    return _table(("Measure", "Title", "Meaning", "Range", "Better", "Conditions"), rows)
 
 
 def control_page() -> str:

@@ -1,32 +1,26 @@
-"""How well a picture obeys its control image: annotate it again and compare the maps, one measure a condition."""
+"""The functions behind cnet_app.registry.measures, by the same ids: two maps, or the people of two pictures, to a number."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-"""(H, W, 3) RGB."""
+from annotators.base import Image
+
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the five scales, from Wang, Simoncelli and Bovik 2003."""
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A score between a control image and the map of a result."""
-
-    name: str
-    higher_is_better: bool
-    score: Callable[[Image, Image], float]
-
-
 def edge_f1(control_image: Image, result: Image, tolerance: int = 2) -> float:
-    """F1 of white lines; a line pixel is right where the other map has one within `tolerance` px. 1 if both are empty."""
+    """Return the F1 score of white lines, 0 to 1; 1 where both maps are empty.
+
+    A line pixel counts as right where the other map has one within `tolerance` px.
+    """
     wanted, got = control_image.max(axis=2) > 127, result.max(axis=2) > 127
     if not wanted.any() or not got.any():
         return float(wanted.any() == got.any())
@@ -37,7 +31,10 @@ def edge_f1(control_image: Image, result: Image, tolerance: int = 2) -> float:
 
 
 def ms_ssim(control_image: Image, result: Image) -> float:
-    """Multi-scale structural similarity of the grey maps, 0 to 1; sides at least 176 px for all five scales."""
+    """Return the multi-scale structural similarity of the grey maps, 0 to 1.
+
+    All five scales count fully where the sides are at least 176 px.
+    """
     a, b = (cv2.cvtColor(m, cv2.COLOR_RGB2GRAY).astype(np.float64) for m in (control_image, result))
     product = 1.0
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
@@ -61,13 +58,13 @@ def _ssim_parts(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray
 
 
 def rmse(control_image: Image, result: Image) -> float:
-    """Root mean square error over all channels, 0 to 1 (full range is 1)."""
+    """Return the root mean square error over all channels, 0 to 1 (the full range is 1)."""
     difference = control_image.astype(np.float64) - result
     return float(np.sqrt(np.square(difference / 255).mean()))
 
 
 def mean_angle(control_image: Image, result: Image) -> float:
-    """Mean angle between normals, in degrees, 0 to 180."""
+    """Return the mean angle between normals, 0 to 180 degrees."""
     a, b = (m.astype(np.float64) / 127.5 - 1 for m in (control_image, result))
     lengths = np.linalg.norm(a, axis=2) * np.linalg.norm(b, axis=2)
     cosine = (a * b).sum(axis=2) / np.maximum(lengths, 1e-9)
@@ -75,19 +72,26 @@ def mean_angle(control_image: Image, result: Image) -> float:
 
 
 def mean_iou(control_image: Image, result: Image) -> float:
-    """Intersection over union of colours, mean over the colours that cover at least 1 % of the control image."""
+    """Return the intersection over union of colours, 0 to 1.
+
+    The mean is over the colours that cover at least 1 % of the control image, or over all where none does.
+    """
     code = np.array([65536, 256, 1])
     wanted, got = (m.astype(np.int32) @ code for m in (control_image, result))
     colours, counts = np.unique(wanted, return_counts=True)
+    large = counts >= 0.01 * wanted.size
     shares = []
-    for colour in colours[counts >= 0.01 * wanted.size]:
+    for colour in colours[large] if large.any() else colours:
         both, either = (wanted == colour) & (got == colour), (wanted == colour) | (got == colour)
         shares.append(both.sum() / either.sum())
     return float(np.mean(shares))
 
 
 def pck(wanted: NDArray[Any], found: Sequence[NDArray[Any]], threshold: float = 0.1) -> float:
-    """Share of a person's visible joints found within `threshold` of the figure's height; (18, 3) each, best match of `found`."""
+    """Return the share of a person's visible joints that the best match among `found` has, 0 to 1.
+
+    People are (18, 3): x, y and visibility. A joint is found within `threshold` of the wanted figure's height.
+    """
     visible = wanted[:, 2] > 0
     if not visible.any():
         return 1.0
@@ -99,10 +103,18 @@ def pck(wanted: NDArray[Any], found: Sequence[NDArray[Any]], threshold: float = 
     return best
 
 
-MEASURES: dict[str, Measure] = {
-    "edge_f1": Measure("edge F1 (2 px)", True, edge_f1),
-    "ms_ssim": Measure("MS-SSIM", True, ms_ssim),
-    "rmse": Measure("RMSE", False, rmse),
-    "mean_angle": Measure("mean angle (degrees)", False, mean_angle),
-    "mean_iou": Measure("mIoU", True, mean_iou),
-}
+def people_pck(wanted: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
+    """Return the mean of `pck` over the wanted people; raise ValueError where there are none."""
+    if not wanted:
+        raise ValueError("PCK needs at least one person to look for.")
+    return float(np.mean([pck(person, found) for person in wanted]))
+
+
+MAP_MEASURES: Mapping[str, Callable[[Image, Image], float]] = MappingProxyType(
+    {"edge_f1": edge_f1, "ms_ssim": ms_ssim, "rmse": rmse, "mean_angle": mean_angle, "mean_iou": mean_iou}
+)
+"""Measures of two maps of the same size: the control image, and the map of the result."""
+PEOPLE_MEASURES: Mapping[str, Callable[[Sequence[NDArray[Any]], Sequence[NDArray[Any]]], float]] = MappingProxyType(
+    {"pck": people_pck}
+)
+"""Measures of two lists of people, each person (18, 3): the wanted ones, and those found in the result."""

@@ -27,8 +27,9 @@ class Condition:
     """scikit-image photo (skimage.data) or `world:SEED`, a procedural scene."""
     example_prompt: str
     """What the example asks of the embedded model."""
-    measure: str
-    """How a result is held against its map: a name of cnet_app.fidelity.measures.MEASURES."""
+    measure: str | None
+    """Id of the measure in cnet_app.registry.measures that compares a result with its map; None where a result is not
+    meant to resemble its map."""
     canvas: bool = False
     """Offers a canvas to draw on beside the photo."""
     masked: bool = False
@@ -47,7 +48,7 @@ def _row(
     annotators: str,
     example: str,
     example_prompt: str,
-    measure: str,
+    measure: str | None,
     canvas: bool = False,
     masked: bool = False,
     **controlnets: str,
@@ -129,12 +130,12 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "shuffle", "Shuffle", "Colours and textures without their places: another picture of the same look.",
-        "shuffle", "chelsea", "a cat on a sofa", "ms_ssim",
+        "shuffle", "chelsea", "a cat on a sofa", None,
         sd15="control_v11e_sd15_shuffle",
     ),
     _row(
         "ip2p", "Instruction", "The picture as it is; the prompt says what to change: make it winter.",
-        "as_it_is", "rocket", "make it winter", "ms_ssim",
+        "as_it_is", "rocket", "make it winter", None,
         sd15="control_v11e_sd15_ip2p",
     ),
     _row(

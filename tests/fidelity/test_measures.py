@@ -5,8 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnet_app.fidelity.measures import MEASURES, edge_f1, mean_angle, mean_iou, ms_ssim, pck, rmse
-from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.fidelity.measures import (
+    MAP_MEASURES,
+    PEOPLE_MEASURES,
+    edge_f1,
+    mean_angle,
+    mean_iou,
+    ms_ssim,
+    pck,
+    people_pck,
+    rmse,
+)
+from cnet_app.registry.measures import MEASURES, Measure
 
 BLACK = np.zeros((256, 256, 3), np.uint8)
 
@@ -68,5 +78,30 @@ def test_joints_count_within_a_tenth_of_the_height() -> None:
     assert pck(person, []) == 0.0
 
 
-def test_every_condition_has_a_measure() -> None:
-    assert {row.measure for row in CONDITIONS} <= {*MEASURES, "pck"}
+def test_people_count_equally_and_nobody_is_refused() -> None:
+    person = np.zeros((18, 3))
+    person[:, 1], person[:, 2] = np.linspace(0, 170, 18), 1
+    assert people_pck([person, person + np.array([500.0, 0, 0])], [person]) == 0.5
+    with pytest.raises(ValueError, match="at least one person"):
+        people_pck([], [person])
+
+
+def test_small_colours_count_where_no_colour_covers_one_percent() -> None:
+    noise = np.arange(256 * 256, dtype=np.uint32).reshape(256, 256)
+    many = np.stack([noise >> 8, noise & 255, 0 * noise], axis=2).astype(np.uint8)
+    assert mean_iou(many, many) == 1.0
+    assert mean_iou(many, BLACK) < 0.01
+
+
+def test_every_row_of_the_registry_has_one_function_and_the_reverse() -> None:
+    functions = [*MAP_MEASURES, *PEOPLE_MEASURES]
+    assert sorted(functions) == sorted(row.id for row in MEASURES)
+
+
+@pytest.mark.parametrize("row", [row for row in MEASURES if row.id in MAP_MEASURES], ids=lambda row: row.id)
+def test_a_maps_own_score_is_the_best_of_the_range_and_another_maps_is_inside(row: Measure) -> None:
+    rng = np.random.default_rng(0)
+    one, other = (rng.integers(0, 2, (8, 8, 1), np.uint8).repeat(32, 0).repeat(32, 1).repeat(3, 2) * 255 for _ in "ab")
+    best, worst = row.range[::-1] if row.higher_is_better else row.range
+    assert MAP_MEASURES[row.id](one, one) == pytest.approx(best, abs=0.01 * (row.range[1] - row.range[0]))
+    assert min(best, worst) < MAP_MEASURES[row.id](one, other) < max(best, worst)

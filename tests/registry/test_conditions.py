@@ -9,6 +9,7 @@ import pytest
 
 from annotators.registry import ANNOTATORS, annotator
 from cnet_app.registry.conditions import CONDITIONS, Condition, condition
+from cnet_app.registry.measures import measure
 from models.catalog import entry
 from models.errors import InputError
 
@@ -54,6 +55,13 @@ def test_all_annotators_of_a_condition_make_one_kind_of_map(row: Condition) -> N
 
 def test_no_annotator_is_left_without_a_condition() -> None:
     assert {kind.id for kind in ANNOTATORS} == {id for row in CONDITIONS for id in row.annotators}
+
+
+@rows
+def test_a_condition_whose_results_resemble_their_map_has_a_known_measure(row: Condition) -> None:
+    assert (row.measure is None) == (row.id in ("shuffle", "ip2p"))
+    if row.measure is not None:
+        assert measure(row.measure).id == row.measure
 
 
 @rows

@@ -1,6 +1,6 @@
-"""The annotators' report: held-out scenes, whose depth, normals, classes and joints are known, through all that can run here.
+"""The annotators' report: every annotator that can run here, on held-out scenes with exact depth, normals, classes and joints.
 
-Soft edges have no truth but the map that the small network learned from, so only that network is held against it.
+Soft edges have no exact map; only the embedded network is compared, with the map it was trained on.
 """
 
 from __future__ import annotations
@@ -9,24 +9,23 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotators.base import Annotator
+from annotators.base import Annotator, Image
 from annotators.embedded import OpenPoseEmbedded, SoftEdgeEmbedded
 from annotators.registry import annotator
 from cnet_app.embedded.evaluate.embedded import FIRST_SEED, scorer
 from cnet_app.embedded.world import Sample, control_images, create_scene
-from cnet_app.fidelity.measures import MEASURES
+from cnet_app.fidelity.measures import MAP_MEASURES
 from cnet_app.registry.conditions import condition
+from cnet_app.registry.measures import measure
 from models.weights import find
 
-Image = NDArray[np.uint8]
 Score = Callable[[Sample, Mapping[str, Image]], float]
 GEOMETRY = ("depth", "normal", "segmentation")
 
 
 def evaluate_annotators(count: int = 16, size: int = 256) -> list[dict[str, Any]]:
-    """Plain JSON rows: `condition`, `annotator`, `measure`, `scenes` and `score`, the mean over the scenes that have the map."""
+    """Return plain JSON rows: `condition`, `annotator`, `measure`, `scenes` and the mean `score` over those scenes."""
     judges = list(_judges())
     found: list[list[float]] = [[] for _ in judges]
     for number in range(count):
@@ -43,7 +42,7 @@ def evaluate_annotators(count: int = 16, size: int = 256) -> list[dict[str, Any]
 
 
 def annotators_table(rows: list[dict[str, Any]], size: int = 256) -> str:
-    """The report as Markdown, as it stands in the model card."""
+    """Return the report as a Markdown table."""
     head = (
         f"Held-out scenes, {size} px.\n\n| condition | annotator | scenes | measure | score |\n|---|---|---|---|---|\n"
     )
@@ -54,18 +53,20 @@ def annotators_table(rows: list[dict[str, Any]], size: int = 256) -> str:
 
 
 def _judges() -> Iterator[tuple[str, str, str, Score]]:
-    """Condition, annotator, measure, and how the annotator scores on a scene."""
+    """Yield condition id, annotator id, label of the measure, and the function that scores the annotator on a scene."""
     for name in GEOMETRY:
         for id in condition(name).annotators:
             if all(find(weights) for weights in annotator(id).weights):
-                yield name, id, MEASURES[condition(name).measure].name, _map_score(name, annotator(id)())
+                yield name, id, *_map_score(name, annotator(id)(), condition(name).measure)
     pose = scorer("openpose")
-    yield "openpose", OpenPoseEmbedded.id, "PCK", lambda sample, maps: pose(sample, dict(maps), sample.image)
-    for measure in ("ms_ssim", "edge_f1"):
-        edges = SoftEdgeEmbedded()
-        yield "softedge", edges.id, MEASURES[measure].name, _map_score("softedge", edges, measure)
+    label = measure("pck").label
+    yield "openpose", OpenPoseEmbedded.id, label, lambda sample, maps: pose(sample, dict(maps), sample.image)
+    edges = SoftEdgeEmbedded()
+    for id in ("ms_ssim", "edge_f1"):
+        yield "softedge", edges.id, *_map_score("softedge", edges, id)
 
 
-def _map_score(name: str, judge: Annotator, measure: str = "") -> Score:
-    score = MEASURES[measure or condition(name).measure].score
-    return lambda sample, maps: score(maps[name], judge(sample.image))
+def _map_score(name: str, judge: Annotator, measure_id: str | None) -> tuple[str, Score]:
+    assert measure_id is not None, f"{name} has no measure"
+    compare = MAP_MEASURES[measure_id]
+    return measure(measure_id).label, lambda sample, maps: compare(maps[name], judge(sample.image))

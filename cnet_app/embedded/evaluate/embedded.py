@@ -1,8 +1,8 @@
-"""The embedded model's report: held-out scenes through the real pipeline, annotated again and held against the truth.
+"""The embedded model's report: pictures of held-out scenes by the real pipeline, annotated again and compared with the truth.
 
-`ours` is control at strength 1, `free` the same prompts and seeds without control, `limit` the true picture through the
-autoencoder, `judge` the true picture itself. `gap` = (ours - free) / (limit - free) says how much of what is possible is
-reached.
+`ours` is the score of pictures under control at conditioning scale 1, `free` of the same prompts and seeds without
+control, `limit` of the true picture through the autoencoder, `judge` of the true picture itself.
+`gap` = (ours - free) / (limit - free) is the share of the possible gain that is reached.
 """
 
 from __future__ import annotations
@@ -11,47 +11,46 @@ import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from annotators.base import Annotator
+from annotators.base import Image
 from annotators.canny import Canny
 from annotators.embedded import OpenPoseEmbedded
 from annotators.images import resize
-from annotators.registry import annotator
 from cnet_app.diffusion.pipeline import generate
-from cnet_app.embedded.evaluate.words import WordJudge, colours_right, create_word_judge
+from cnet_app.embedded.evaluate.conditions import FAMILY, measured_rows
+from cnet_app.embedded.evaluate.words import REFERENCES, WordJudge, colours_right, create_word_judge
 from cnet_app.embedded.world import Sample, control_images, create_scene
 from cnet_app.embedded.world.posters import HELD_OUT_PHOTOS, PALETTES, load_photo
-from cnet_app.fidelity.measures import MEASURES, edge_f1, pck
-from cnet_app.registry.conditions import CONDITIONS, Condition, condition
+from cnet_app.fidelity.measures import MAP_MEASURES, edge_f1, people_pck
+from cnet_app.fidelity.score import default_annotator
+from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
-from models.catalog import entry
 from models.loader import Base, load_base, load_controlnet
 
-Image = NDArray[np.uint8]
 FIRST_SEED = 9_000_000
-"""Held-out scenes; training seeds are far below."""
-FAMILY = "embedded"
+"""Seed of the first held-out scene; the seeds of the training pictures are far below."""
 
 
-@dataclass
-class Studio:
-    """The loaded model, and how the report makes pictures with it."""
+@dataclass(frozen=True)
+class LoadedModel:
+    """The shipped base with its ControlNets, and the settings of the report's pictures."""
 
     base: Base
     controlnets: dict[str, Any]
+    """By condition id."""
     size: int
     steps: int
-    seconds: list[float]
+    seconds: list[float] = field(default_factory=list)
+    """Duration of every picture so far."""
 
-    def picture(self, sample_seed: int, prompt: str, units: Sequence[ControlUnit]) -> Image:
-        """One picture by the real pipeline."""
+    def picture(self, seed: int, prompt: str, units: Sequence[ControlUnit]) -> Image:
+        """Generate one picture by the real pipeline."""
         request = GenerationRequest(
             units=tuple(units),
             prompt=prompt,
@@ -60,7 +59,7 @@ class Studio:
             height=self.size,
             num_inference_steps=self.steps,
             guidance_scale=self.base.defaults.guidance_scale,
-            seed=sample_seed,
+            seed=seed,
         )
         start = time.perf_counter()
         networks = [self.controlnets[unit.condition] for unit in units]
@@ -69,56 +68,57 @@ class Studio:
         return image
 
     def reconstruction(self, image: Image) -> Image:
-        """A true picture through the autoencoder."""
+        """Return a picture encoded and decoded by the autoencoder."""
         pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.inference_mode():
             output = self.base.vae.decode(self.base.vae.encode(pixels, return_dict=False)[0], return_dict=False)[0]
         return ((output[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 
-def load_studio(size: int = 256, steps: int = 20) -> Studio:
-    """The shipped base and all its ControlNets."""
-    base = load_base(FAMILY)
+def load_model(size: int = 256, steps: int = 20) -> LoadedModel:
+    """Load the shipped base and all its ControlNets."""
     rows = [row for row in CONDITIONS if FAMILY in row.controlnets]
-    return Studio(base, {row.id: load_controlnet(row.controlnets[FAMILY], FAMILY) for row in rows}, size, steps, [])
+    controlnets = {row.id: load_controlnet(row.controlnets[FAMILY], FAMILY) for row in rows}
+    return LoadedModel(load_base(FAMILY), controlnets, size, steps)
 
 
 def unit(name: str, control_image: Image, scale: float = 1.0) -> ControlUnit:
-    """One control of the report."""
+    """Return a unit of a condition with this map."""
     return ControlUnit(condition=name, control_image=encode_png(control_image), conditioning_scale=scale)
 
 
 def scorer(name: str) -> Callable[[Sample, dict[str, Image], Image], float]:
-    """How a picture made for a sample is scored under a condition."""
+    """Return the function that scores a picture of a sample, given the sample's maps, under a condition."""
+    measure = condition(name).measure
+    assert measure is not None, f"{name} has no measure"
     if name == "openpose":
-        return lambda sample, _, image: _pose_score(sample, image)
-    judge = judge_of(name)()
-    measure = MEASURES[condition(name).measure]
-    return lambda _, maps, image: measure.score(maps[name], judge(image))
-
-
-def judge_of(name: str) -> type[Annotator]:
-    """What annotates a result again: the condition's best annotator that needs no download."""
-    kinds = [annotator(id) for id in condition(name).annotators]
-    return next(kind for kind in kinds if not any(entry(weights).repo for weights in kind.weights))
-
-
-def measured_rows() -> list[Condition]:
-    """Conditions of the embedded model whose maps can be held against a picture's own; a mask's filling cannot."""
-    return [row for row in CONDITIONS if FAMILY in row.controlnets and not row.masked]
+        return lambda sample, _, image: people_pck(
+            sample.people, [person.body for person in OpenPoseEmbedded().people(image)]
+        )
+    judge = default_annotator(name)()
+    return lambda _, maps, image: MAP_MEASURES[measure](maps[name], judge(image))
 
 
 def control_maps(sample: Sample) -> dict[str, Image]:
-    """Maps by condition: the scene's exact ones, and of the other conditions what their judge makes of the picture."""
+    """Return maps by condition: exact ones of the scene, and for the other conditions those of their annotator."""
     exact = control_images(sample)
     geometry = [row.id for row in CONDITIONS if row.kind.id not in ("lines", "soft_lines", "picture")]
     others = [row.id for row in measured_rows() if row.id not in (*exact, *geometry)]
-    return exact | {id: judge_of(id)()(sample.image) for id in others}
+    return exact | {id: default_annotator(id)()(sample.image) for id in others}
 
 
-def _pose_score(sample: Sample, image: Image) -> float:
-    found = [person.body for person in OpenPoseEmbedded().people(image)]
-    return float(np.mean([pck(person, found) for person in sample.people]))
+@dataclass(frozen=True)
+class Part:
+    """The scenes and photos that one process scores."""
+
+    scenes: tuple[int, ...]
+    photos: tuple[str, ...]
+
+
+def split(count: int, photos: Sequence[str], workers: int) -> list[Part]:
+    """Return at most `workers` parts, none of them empty, with scenes 0 to `count` - 1 and all photos between them."""
+    workers = min(workers, max(count, len(photos)))
+    return [Part(tuple(range(count))[i::workers], tuple(photos)[i::workers]) for i in range(workers)]
 
 
 def evaluate(
@@ -128,19 +128,26 @@ def evaluate(
     conditions: Sequence[str] = (),
     photos: Sequence[str] = HELD_OUT_PHOTOS,
     workers: int = 1,
+    references: int = REFERENCES,
 ) -> dict[str, Any]:
-    """The whole report as plain JSON values; `workers` processes share the scenes, one thread each where several."""
-    rows = list(conditions) or [row.id for row in measured_rows()]
-    score_scene = partial(scene_scores, size=size, steps=steps, conditions=tuple(rows))
-    score_photo = partial(photo_scores, size=size, steps=steps)
-    if workers == 1:
-        scenes, others = list(map(score_scene, range(count))), list(map(score_photo, photos))
+    """Return the whole report as plain JSON values.
+
+    `workers` processes share the scenes, with one thread each where there are several. The judge of words learns from
+    `references` true pictures.
+    """
+    names = tuple(conditions) or tuple(row.id for row in measured_rows())
+    parts = split(count, photos, workers)
+    score = partial(part_scores, size=size, steps=steps, conditions=names, references=references)
+    if len(parts) == 1:
+        results = [score(parts[0])]
     else:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
-            scenes, others = list(pool.map(score_scene, range(count))), list(pool.map(score_photo, photos))
+        with ProcessPoolExecutor(len(parts), context, torch.set_num_threads, (1,)) as pool:
+            results = list(pool.map(score, parts))
+    by_scene = {number: scores for scenes, _ in results for number, scores in scenes.items()}
+    scenes = [by_scene[number] for number in range(count)]
     report: dict[str, Any] = {"scenes": count, "size": size, "steps": steps} | mean_of(scenes)
-    report["photos"] = mean_of(others)
+    report["photos"] = mean_of([scores for _, photos_of in results for scores in photos_of])
     report["words"] = mean_of([row["words"] for scene in scenes for row in scene["conditions"].values()])
     for name, row in report["conditions"].items():
         row["scenes"] = sum(name in scene["conditions"] for scene in scenes)
@@ -151,7 +158,7 @@ def evaluate(
 
 
 def mean_of(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of every number, over the records that have it; of lists, the mean of all their members."""
+    """Return the mean of every number over the records that have it; of lists, the mean of all their members."""
     means: dict[str, Any] = {}
     for key in dict.fromkeys(key for record in records for key in record):
         values = [record[key] for record in records if key in record]
@@ -162,21 +169,24 @@ def mean_of(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return means
 
 
-@lru_cache(maxsize=1)
-def _studio(size: int, steps: int) -> tuple[Studio, WordJudge]:
-    return load_studio(size, steps), create_word_judge(size)
+def part_scores(
+    part: Part, *, size: int, steps: int, conditions: Sequence[str], references: int
+) -> tuple[dict[int, dict[str, Any]], list[dict[str, Any]]]:
+    """Load the model, and return the scores of a part: of its scenes by number, and of its photos."""
+    model, words = load_model(size, steps), create_word_judge(size, references)
+    scenes = {number: scene_scores(model, words, number, conditions) for number in part.scenes}
+    return scenes, [photo_scores(model, photo) for photo in part.photos]
 
 
-def scene_scores(number: int, *, size: int, steps: int, conditions: Sequence[str]) -> dict[str, Any]:
-    """Everything measured on one held-out scene."""
-    studio, words = _studio(size, steps)
-    sample = create_scene(FIRST_SEED + number, size)
+def scene_scores(model: LoadedModel, words: WordJudge, number: int, conditions: Sequence[str]) -> dict[str, Any]:
+    """Return everything that is measured on one held-out scene."""
+    sample = create_scene(FIRST_SEED + number, model.size)
     maps = control_maps(sample)
-    limit = studio.reconstruction(sample.image)
-    studio.seconds.clear()
+    limit = model.reconstruction(sample.image)
+    model.seconds.clear()
 
     def picture(*names: str, prompt: str = sample.caption, scale: float = 1.0) -> Image:
-        return studio.picture(number, prompt, [unit(name, maps[name], scale) for name in names])
+        return model.picture(number, prompt, [unit(name, maps[name], scale) for name in names])
 
     free, rows = picture(), {}
     made = {name: picture(name) for name in conditions if name in maps}
@@ -199,11 +209,11 @@ def scene_scores(number: int, *, size: int, steps: int, conditions: Sequence[str
         both = picture("openpose", "depth")
         scores["pose_and_depth"] = {name: scorer(name)(sample, maps, both) for name in ("openpose", "depth")}
         scores["pose_or_depth"] = {name: rows[name]["ours"] for name in ("openpose", "depth")}
-    return scores | {"seconds": list(studio.seconds)}
+    return scores | {"seconds": list(model.seconds)}
 
 
 def autoencoder_scores(sample: Sample, limit: Image) -> dict[str, Any]:
-    """PSNR in dB, edge F1 and named colours of a true picture through the autoencoder."""
+    """Return PSNR in dB, edge F1 and right colours of a true picture through the autoencoder."""
     error = np.square(sample.image.astype(float) - limit).mean()
     return {
         "psnr": float(10 * np.log10(255**2 / max(error, 1e-9))),
@@ -213,7 +223,7 @@ def autoencoder_scores(sample: Sample, limit: Image) -> dict[str, Any]:
 
 
 def word_scores(judge: WordJudge, sample: Sample, image: Image) -> dict[str, list[bool]]:
-    """For every thing, is its colour right? And is the sky, where there is one, and the style?"""
+    """Return whether each thing's colour, the sky (where there is one) and the style are those of the caption."""
     return {
         "colour": colours_right(image, sample),
         "sky": [judge.sky(image, sample) == sample.sky] if sample.sky else [],
@@ -221,17 +231,16 @@ def word_scores(judge: WordJudge, sample: Sample, image: Image) -> dict[str, lis
     }
 
 
-def photo_scores(photo: str, *, size: int, steps: int) -> dict[str, dict[str, list[float]]]:
-    """A held-out real photo through canny and scribble under a poster prompt of every palette: edge F1."""
-    studio, _ = _studio(size, steps)
-    source = resize(load_photo(photo), size, size, "crop")
+def photo_scores(model: LoadedModel, photo: str) -> dict[str, dict[str, list[float]]]:
+    """Return edge F1 of a held-out photo through canny and scribble under a poster prompt of every palette."""
+    source = resize(load_photo(photo), model.size, model.size, "crop")
     scores: dict[str, dict[str, list[float]]] = {}
     for name in ("canny", "scribble"):
-        make = judge_of(name)()
-        control = make(source)
+        annotate = default_annotator(name)()
+        control = annotate(source)
         scores[name] = {"ours": [], "free": []}
         for seed, palette in enumerate(PALETTES):
             prompt = f"a poster in {palette} colours of a photo"
             for key, units in (("ours", [unit(name, control)]), ("free", [])):
-                scores[name][key].append(edge_f1(control, make(studio.picture(seed, prompt, units))))
+                scores[name][key].append(edge_f1(control, annotate(model.picture(seed, prompt, units))))
     return scores

@@ -1,4 +1,4 @@
-"""Does a picture show the words of its caption? Colours by hue, skies by the nearest true pictures, styles by regression."""
+"""Tests of a picture against the words of its caption: colours by hue, skies by nearest neighbours, styles by regression."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from annotators.base import Image
 from cnet_app.embedded.world import Sample, clouded, create_scene
 from cnet_app.embedded.world.words import COLOURS
 
-Image = NDArray[np.uint8]
 REFERENCE_SEED = 7_000_000
 REFERENCES = 300
+"""True pictures the judge learns from."""
 NEIGHBOURS = 5
 CLOUDS = (4, 8, 12)
-"""Grey levels of blotches over further looks at every reference: without them flat pictures pass for shaded at four."""
+"""Grey levels of the blotches on further copies of every reference; without them flat pictures pass for shaded at 4."""
 PENALTY = 1e-3
-"""On the squares of the regression's weights."""
+"""Factor on the squares of the regression's weights."""
 SKY_CLASSES = (0, 2)
-"""ADE20K wall and sky: what is behind the floor."""
+"""ADE20K wall and sky: the background above the floor."""
 
 
 def named_colour(image: Image, mask: NDArray[np.bool_]) -> str:
-    """The named colour nearest in hue to a region, its pixels weighed by how colourful they are."""
+    """Return the named colour nearest in hue to a region, its pixels weighted by their chroma."""
     pixels = image[mask].astype(np.float64)
     chroma = pixels.max(axis=1) - pixels.min(axis=1)
     r, g, b = (pixels * chroma[:, None]).sum(axis=0) / max(chroma.sum(), 1e-9) / 255
@@ -42,7 +43,7 @@ def named_colour(image: Image, mask: NDArray[np.bool_]) -> str:
 
 
 def colours_right(image: Image, sample: Sample) -> list[bool]:
-    """For every thing of the scene: is it of its colour?"""
+    """Return, for every thing of the scene, whether it has its colour."""
     assert sample.instances is not None
     right = []
     for number, thing in enumerate(sample.things, 1):
@@ -54,7 +55,7 @@ def colours_right(image: Image, sample: Sample) -> list[bool]:
 
 
 class WordJudge:
-    """Names the sky and the style of a picture, by true pictures."""
+    """Classifiers of sky and style, fitted to true pictures."""
 
     def __init__(self, references: Sequence[Sample]) -> None:
         with_sky = [s for s in references if s.sky]
@@ -64,16 +65,16 @@ class WordJudge:
         self._style = Regression([style_features(image, s) for image, s in looks], [s.style for _, s in looks])
 
     def sky(self, image: Image, sample: Sample) -> str:
-        """The sky of a picture made for a scene, looked at where the scene has sky or wall."""
+        """Return the sky of a picture that was made for a scene, read where the scene has sky or wall."""
         return self._sky.name(sky_features(image, sample))
 
     def style(self, image: Image, sample: Sample) -> str:
-        """The style of a picture made for a scene."""
+        """Return the style of a picture that was made for a scene."""
         return self._style.name(style_features(image, sample))
 
 
 class Nearest:
-    """Nearest neighbours where every direction counts by how little it varies within one name."""
+    """Nearest neighbours by the Mahalanobis distance of the spread within one name."""
 
     def __init__(self, features: Sequence[NDArray[np.float64]], names: Sequence[str]) -> None:
         table, self._names = np.stack(features), list(names)
@@ -87,7 +88,7 @@ class Nearest:
         self._table = table @ self._whiten
 
     def name(self, features: NDArray[np.float64]) -> str:
-        """The commonest among the nearest."""
+        """Return the commonest name among the nearest."""
         distances = np.square(self._table - features @ self._whiten).sum(axis=1)
         votes = Counter(self._names[i] for i in np.argsort(distances)[:NEIGHBOURS])
         return votes.most_common(1)[0][0]
@@ -112,7 +113,7 @@ class Regression:
         self._weights = minimize(loss, start, jac=True, method="L-BFGS-B").x.reshape(-1, truth.shape[1])
 
     def name(self, features: NDArray[np.float64]) -> str:
-        """The likeliest."""
+        """Return the likeliest name."""
         return self._names[int(np.argmax(self._with_products(features[None]) @ self._weights))]
 
     def _with_products(self, table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,13 +123,13 @@ class Regression:
         return np.hstack([np.ones((len(table), 1)), standard, standard[:, one] * standard[:, other] / 3])
 
 
-def create_word_judge(size: int = 256) -> WordJudge:
-    """A judge that knows some hundred true pictures nobody trained on."""
-    return WordJudge([create_scene(REFERENCE_SEED + i, size) for i in range(REFERENCES)])
+def create_word_judge(size: int = 256, count: int = REFERENCES) -> WordJudge:
+    """Return a judge fitted to `count` scenes that are in no training data."""
+    return WordJudge([create_scene(REFERENCE_SEED + i, size) for i in range(count)])
 
 
 def sky_features(image: Image, sample: Sample) -> NDArray[np.float64]:
-    """Mean and spread of Lab where the scene's sky is, (6,)."""
+    """Return mean and spread of Lab where the scene has sky or wall, (6,)."""
     assert sample.segmentation is not None
     mask = np.isin(sample.segmentation, SKY_CLASSES)
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[mask if mask.any() else ...].reshape(-1, 3).astype(np.float64)
@@ -136,7 +137,7 @@ def sky_features(image: Image, sample: Sample) -> NDArray[np.float64]:
 
 
 def style_features(image: Image, sample: Sample) -> NDArray[np.float64]:
-    """Brightness, colourfulness and relief of the things and of the rest, and dark lines, (37,)."""
+    """Return brightness, saturation and relief of the things and of the rest, and the share of dark lines, (37,)."""
     assert sample.instances is not None
     things = cv2.erode((sample.instances > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     around = cv2.dilate((sample.instances > 0).astype(np.uint8), np.ones((9, 9), np.uint8)) == 0

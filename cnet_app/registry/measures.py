@@ -1,0 +1,88 @@
+"""Measures of how closely a picture follows its control image: one frozen row per measure.
+
+The functions that compute them are in cnet_app.fidelity.measures, by the same ids.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from models.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A number that compares a control image with the map of a picture that was made from it."""
+
+    id: str
+    title: str
+    help: str
+    higher_is_better: bool
+    range: tuple[float, float]
+    """Smallest and largest value."""
+    unit: str = ""
+    """Empty for a share or a similarity."""
+
+    @property
+    def label(self) -> str:
+        """Return the title with its unit: 'mean angle (degrees)'."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        id="edge_f1",
+        title="edge F1 (2 px)",
+        help="F1 score of line pixels; a line counts as found within 2 px.",
+        higher_is_better=True,
+        range=(0.0, 1.0),
+    ),
+    Measure(
+        id="ms_ssim",
+        title="MS-SSIM",
+        help="Structural similarity of the grey maps over five scales.",
+        higher_is_better=True,
+        range=(0.0, 1.0),
+    ),
+    Measure(
+        id="rmse",
+        title="RMSE",
+        help="Root mean square error of the maps, as a share of their full range.",
+        higher_is_better=False,
+        range=(0.0, 1.0),
+    ),
+    Measure(
+        id="mean_angle",
+        title="mean angle",
+        help="Mean angle between the surface directions of both maps.",
+        higher_is_better=False,
+        range=(0.0, 180.0),
+        unit="degrees",
+    ),
+    Measure(
+        id="mean_iou",
+        title="mIoU",
+        help="Intersection over union of each class, averaged over the classes of the control image.",
+        higher_is_better=True,
+        range=(0.0, 1.0),
+    ),
+    Measure(
+        id="pck",
+        title="PCK",
+        help="Share of the joints found within a tenth of the person's height.",
+        higher_is_better=True,
+        range=(0.0, 1.0),
+    ),
+)
+
+
+def measure(id: str) -> Measure:
+    """Return the row of an id; raise InputError for an unknown one."""
+    for row in MEASURES:
+        if row.id == id:
+            return row
+    known = [row.id for row in MEASURES]
+    alike = difflib.get_close_matches(id, known, 3, 0.4)
+    hint = f"did you mean {' or '.join(alike)}? " if alike else ""
+    raise InputError(f"There is no measure {id!r}; {hint}the measures are: {', '.join(known)}.")
