@@ -101,7 +101,7 @@ def _config(repo: str) -> dict[str, Any]:
     except ValueError:
         config = None
     if not isinstance(config, dict):
-        raise InputError(f"The config of {repo} cannot be read; say with --kind what it holds.")
+        raise InputError(f"The config of {repo} cannot be read; name its kind with `models add {repo} --kind`.")
     return config
 
 

@@ -1,48 +1,69 @@
-"""`models list | show ID | download ID | add REPOSITORY | verify [ID]`."""
+"""`models list | show ID | download ID … | add REPOSITORY | verify [ID]`."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from cnet_app.cli.output import download_progress, end_progress, only_result, show_progress
+from annotators.base import create
+from annotators.registry import annotator
+from cnet_app.cli.consent import add_yes, ask_to_download, download_rows
+from cnet_app.cli.output import end_progress, only_result, show_progress
+from cnet_app.maps.availability import free_annotator
+from cnet_app.registry.conditions import CONDITIONS, condition
 from models import weights
-from models.catalog import Family, Kind, Weights, size_text
+from models.catalog import TITLES, Family, Kind, Weights, entry, size_text
 from models.checksums import Checked, distinct, recorded_sha256, verify
 from models.errors import DamagedError, InputError, MissingError
 from models.local import FOLDERS, LocalFile, LocalKind, local_files
-from models.own import OWN_KINDS, add_repository, known, known_rows, refuse_file
+from models.missing import missing_rows
+from models.own import HUB_ID, OWN_KINDS, add_repository, known, known_rows, refuse_file
 from models.places import fullest_folder
 
 UNKNOWN_CHECKSUM = "none known; recorded at the first download"
+ACTIONS = {
+    "list": "All weights: id, kind, family, size, whether they are here, licence.",
+    "show": "One row of the catalogue: its files, what it may be used for.",
+    "download": "Download weights: of ids, or all that a first picture needs. Lists sizes and licences first, and asks.",
+    "add": "Note a repository of the hub, so that it is listed and offered like the catalogue's own.",
+    "verify": "Read every file to its end and compare its checksum; exit code 3 where one is damaged or missing.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """An action, and an id where it needs one."""
+    """Add an action, and an id where it needs one."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    texts = {
-        "list": "All weights: id, kind, family, size, whether they are here, licence.",
-        "show": "One row of the catalogue: its files, what it may be used for.",
-        "download": "Fetch the files of one row.",
-        "add": "Note a repository of the hub, so that it is listed and offered like the catalogue's own.",
-        "verify": "Read every file to its end and hold it against its checksum; exit code 3 where one is damaged or missing.",
-    }
-    commands = {name: actions.add_parser(name, help=text, description=text) for name, text in texts.items()}
-    for name in ("show", "download"):
-        commands[name].add_argument("id", metavar="ID", help="an id of `models list`")
+    commands = {name: actions.add_parser(name, help=text, description=text) for name, text in ACTIONS.items()}
+    commands["show"].add_argument("id", metavar="ID", help="an id of `models list`")
+    _add_download_arguments(commands["download"])
     commands["verify"].add_argument("id", metavar="ID", nargs="?", help="one row; left out, all that is here")
     commands["add"].add_argument("repository", metavar="REPOSITORY", help="owner/name, as on huggingface.co")
-    commands["add"].add_argument("--kind", choices=OWN_KINDS, help="what it holds; left out, its config is asked")
+    commands["add"].add_argument("--kind", choices=OWN_KINDS, help="what it holds; left out, its config is read")
     kinds = list(dict.fromkeys((*get_args(Kind), *get_args(LocalKind))))
-    commands["list"].add_argument("--kind", choices=kinds, help="these alone")
-    commands["list"].add_argument("--family", choices=get_args(Family), help="what fits this family of bases alone")
-    commands["list"].add_argument("--here", action="store_true", help="what is on this disk alone")
+    commands["list"].add_argument("--kind", choices=kinds, help="only this kind")
+    commands["list"].add_argument("--family", choices=get_args(Family), help="only what fits this family of bases")
+    commands["list"].add_argument("--here", action="store_true", help="only what is on this disk")
     functions = {"list": _list, "show": _show, "download": _download, "add": _add, "verify": _verify}
     for name, command in commands.items():
         command.add_argument("--json", action="store_true", help="print one JSON object")
         command.set_defaults(action=functions[name])
+
+
+def _add_download_arguments(parser: argparse.ArgumentParser) -> None:
+    ids = ", ".join(row.id for row in CONDITIONS)
+    parser.add_argument("ids", metavar="ID", nargs="*", help="an id of `models list`, or owner/name on huggingface.co")
+    parser.add_argument("--family", choices=get_args(Family), help="the base model of this family")
+    parser.add_argument(
+        "--condition",
+        metavar="CONDITION",
+        action="append",
+        default=[],
+        help=f"with --family, also its ControlNet and its annotator; may be repeated; one of: {ids}",
+    )
+    add_yes(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -51,30 +72,29 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    def wanted(one: Weights | LocalFile) -> bool:
+    def is_wanted(one: Weights | LocalFile) -> bool:
         return args.kind in (None, one.kind) and args.family in (None, one.family)
 
-    with only_result(args.json) as tell:
-        rows = [row for row in known_rows() if wanted(row) and not (args.here and weights.find_row(row) is None)]
-        files = [file for kind in FOLDERS for file in local_files(kind) if wanted(file)]
+    with only_result(args.json) as show:
+        rows = [row for row in known_rows() if is_wanted(row) and not (args.here and weights.find_row(row) is None)]
+        files = [file for kind in FOLDERS for file in local_files(kind) if is_wanted(file)]
         wide = max((len(one.id if isinstance(one, Weights) else one.name) for one in (*rows, *files)), default=0)
         lines = [*(_line(row, wide) for row in rows), *(_local_line(file, wide) for file in files)]
-        tell(
-            {
-                "models": [_values(row) for row in rows],
-                "files": [_local_values(file) for file in files] if args.json else [],
-            },
-            "\n".join(lines),
-        )
+        values = {
+            "models": [_values(row) for row in rows],
+            "files": [_local_values(file) for file in files] if args.json else [],
+        }
+        show(values, "\n".join(lines))
 
 
 def _show(args: argparse.Namespace) -> None:
-    with only_result(args.json) as tell:
+    with only_result(args.json) as show:
         values = _values(_row(args.id))
         shown = {key: value for key, value in values.items() if value not in (None, "", (), [])}
+        shown["size"] = size_text(values["size"])
         shown["conditions"] = ", ".join(values["conditions"])
         shown["files"] = "".join(f"\n  {_file_text(file)}" for file in values["files"])
-        tell(values, "\n".join(f"{key}: {value}" for key, value in shown.items() if value))
+        show(values, "\n".join(f"{key}: {value}" for key, value in shown.items() if value))
 
 
 def _file_text(file: dict[str, Any]) -> str:
@@ -82,28 +102,47 @@ def _file_text(file: dict[str, Any]) -> str:
 
 
 def _download(args: argparse.Namespace) -> None:
-    with only_result(args.json) as tell:
-        row = _row(args.id)
-        path = weights.fetch_row(row, download_progress)
-        end_progress()
-        tell(_values(row), str(path))
+    """Download the rows that are named and not here, after a yes."""
+    if args.condition and not args.family:
+        raise InputError(f"--condition is given without --family; add --family with one of: {', '.join(TITLES)}.")
+    if not args.ids and not args.family:
+        raise InputError("Name what to download: an id of `models list`, or --family with --condition.")
+    with only_result(args.json) as show:
+        rows = [_row_or_repository(id) for id in args.ids]
+        rows += _first_picture(args.family, args.condition) if args.family else []
+        missing = missing_rows(row.id for row in rows)
+        ask_to_download(missing, args.yes)
+        download_rows(missing)
+        found = [_values(row) for row in distinct(rows)]
+        show({"models": found}, "\n".join(str(values["path"]) for values in found))
+
+
+def _first_picture(family: Family, conditions: Sequence[str]) -> list[Weights]:
+    """The base of a family, and of each condition the ControlNet and the best annotator that allows commercial use."""
+    ids = [family]
+    for row in map(condition, conditions):
+        if family not in row.controlnets:
+            able = ", ".join(other.id for other in CONDITIONS if family in other.controlnets)
+            raise InputError(f"--condition {row.id} has no ControlNet for {TITLES[family]}; choose one of: {able}.")
+        ids += [row.controlnets[family], *create(annotator(free_annotator(row.id))).needs()]
+    return [entry(id) for id in ids]
 
 
 def _add(args: argparse.Namespace) -> None:
-    with only_result(args.json) as tell:
+    with only_result(args.json) as show:
         if Path(args.repository).exists():
             raise refuse_file(Path(args.repository))
         row = add_repository(args.repository, args.kind)
         hint = f"`models download {row.id}` fetches its files."
-        tell(_values(row), f"{row.id} is noted as {row.kind}{f' ({row.family})' if row.family else ''}; {hint}")
+        show(_values(row), f"{row.id} is noted as {row.kind}{f' ({row.family})' if row.family else ''}; {hint}")
 
 
 def _verify(args: argparse.Namespace) -> None:
-    with only_result(args.json) as tell:
+    with only_result(args.json) as show:
         rows = [_row(args.id)] if args.id else [row for row in distinct(known_rows()) if fullest_folder(row)]
         checked = [one for row in rows for one in verify(row, lambda path: show_progress(f"Reading {path.name}"))]
         end_progress()
-        tell({"files": [_checked_values(one) for one in checked]}, "\n".join(_checked_line(one) for one in checked))
+        show({"files": [_checked_values(one) for one in checked]}, "\n".join(_checked_line(one) for one in checked))
     faults = [one.fault for one in checked if one.state == "damaged"]
     if faults:
         raise DamagedError(faults[0] if len(faults) == 1 else f"{len(faults)} files are damaged; see above.")
@@ -119,8 +158,8 @@ def _checked_line(one: Checked) -> str:
 
 
 def _checked_values(one: Checked) -> dict[str, Any]:
-    told = {"id": one.row.id, "name": one.name, "state": one.state, "sha256": one.sha256}
-    return told | {"path": str(one.path) if one.path else None, "fault": one.fault}
+    values = {"id": one.row.id, "name": one.name, "state": one.state, "sha256": one.sha256}
+    return values | {"path": str(one.path) if one.path else None, "fault": one.fault}
 
 
 def _row(id: str) -> Weights:
@@ -128,6 +167,14 @@ def _row(id: str) -> Weights:
         return known(id)
     except LookupError as error:
         raise InputError(str(error)) from error
+
+
+def _row_or_repository(id: str) -> Weights:
+    """The row of an id, or of a hub repository, which is noted as one of the user's own."""
+    found = next((row for row in known_rows() if id in (row.id, row.repo)), None)
+    if found is None and HUB_ID.fullmatch(id):
+        return add_repository(id)
+    return found or _row(id)
 
 
 def _line(row: Weights, wide: int) -> str:
@@ -141,13 +188,13 @@ def _local_line(file: LocalFile, wide: int) -> str:
 
 
 def _local_values(file: LocalFile) -> dict[str, Any]:
-    """With the checksum, which takes a while of a large file."""
-    told = {name: getattr(file, name) for name in ("name", "kind", "family", "sha256")}
-    return told | {"size": file.path.stat().st_size, "path": str(file.path)}
+    """With the checksum, which takes some seconds for a large file."""
+    values = {name: getattr(file, name) for name in ("name", "kind", "family", "sha256")}
+    return values | {"size": file.path.stat().st_size, "path": str(file.path)}
 
 
 def _values(row: Weights) -> dict[str, Any]:
     found = weights.find_row(row)
-    told = dataclasses.asdict(row) | {name: getattr(row, name) for name in ("use", "terms", "non_commercial", "size")}
-    told["files"] = [dataclasses.asdict(file) | {"recorded": recorded_sha256(row, file)} for file in row.files]
-    return told | {"path": str(found) if found else None}
+    values = dataclasses.asdict(row) | {name: getattr(row, name) for name in ("use", "terms", "non_commercial", "size")}
+    values["files"] = [dataclasses.asdict(file) | {"recorded": recorded_sha256(row, file)} for file in row.files]
+    return values | {"path": str(found) if found else None}

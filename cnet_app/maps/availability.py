@@ -56,6 +56,12 @@ def default_annotator(condition_id: str) -> str:
     return next((id for id in ids if _is_free(id) and can_run(id)), ids[-1])
 
 
+def free_annotator(condition_id: str) -> str:
+    """Return the best annotator of a condition for any use whose packages are here, whether its weights are or not."""
+    ids = condition(condition_id).annotators
+    return next((id for id in ids if _is_free(id) and not library_fault(id)), ids[-1])
+
+
 def instead_of(annotator_id: str, condition_id: str) -> str:
     """Another annotator of the condition that can run now, for the end of a sentence; empty where there is none."""
     other = default_annotator(condition_id)

@@ -72,7 +72,9 @@ def test_what_cannot_be_loaded_is_refused(hub: Hub) -> None:
         InputError, match="who/flux holds FluxTransformer2DModel, but what can be added is one of: Contr"
     ):
         add_repository("who/flux")
-    with pytest.raises(InputError, match="config of who/odd cannot be read; say with --kind"):
+    with pytest.raises(
+        InputError, match="config of who/odd cannot be read; name its kind with `models add who/odd --kind`"
+    ):
         add_repository("who/odd")
     assert own_rows() == ()
 

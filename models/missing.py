@@ -1,0 +1,60 @@
+"""What is not on this disk, and what a download of it would bring: shown before anything is transferred. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models.checksums import distinct
+from models.download import cache_folder, remaining_files
+from models.files import short
+from models.own import known
+from models.row import Weights
+from models.weights import find_row
+
+
+@dataclass(frozen=True)
+class DownloadItem:
+    """What a person must know of one row before its download begins."""
+
+    id: str
+    title: str
+    files: tuple[str, ...]
+    """Names of the files that would be transferred."""
+    size: int | None
+    """Bytes of those files, rounded; None where one of them is unknown."""
+    licence: str
+    use: str
+    """What the licence allows, in a sentence."""
+    page: str
+    """Where the files and their terms can be read."""
+    place: str
+    """The folder the files go to."""
+
+
+def missing_rows(ids: Iterable[str]) -> list[Weights]:
+    """Return the rows of these ids that are not whole on this disk, each set of files once. LookupError for an unknown id."""
+    return [row for row in distinct(known(id) for id in ids) if find_row(row) is None]
+
+
+def describe_download(rows: Iterable[Weights]) -> list[DownloadItem]:
+    """Return what the download of these rows would bring; rows that ship with the project cannot be downloaded."""
+    place = short(cache_folder())
+    items: list[DownloadItem] = []
+    for row in distinct(rows):
+        if row.repo:
+            files = remaining_files(row) or row.files  # all of them where one in the cache is damaged
+            names = tuple(file.name for file in files)
+            size = _total(file.size for file in files)
+            items.append(DownloadItem(row.id, row.title, names, size, row.licence, row.use, row.page, place))
+    return items
+
+
+def total_size(items: Iterable[DownloadItem]) -> int | None:
+    """Return the bytes of all items; None where one of them is unknown."""
+    return _total(item.size for item in items)
+
+
+def _total(sizes: Iterable[int | None]) -> int | None:
+    known_sizes = list(sizes)
+    return None if None in known_sizes else sum(size for size in known_sizes if size is not None)
