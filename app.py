@@ -6,13 +6,16 @@ import logging
 import os
 import sys
 
-from cnet_app.settings import read_settings
+from cnet_app.settings import loopback_without_proxy, read_settings
+from models.console import replace_unprintable
 from models.errors import USER_ERRORS, exit_code
 
 
 def main() -> int:
     """Serve until interrupted; the exit code."""
+    replace_unprintable()
     settings = read_settings()
+    os.environ |= loopback_without_proxy(settings.host)  # before gradio, which asks its own address, reads it
     if settings.offline:
         os.environ["CNET_OFFLINE"] = "1"
     os.environ |= {"CNET_CACHE_DIR": settings.cache_dir, "CNET_MAP_CACHE_MB": str(settings.map_cache_mb)}

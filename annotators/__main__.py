@@ -9,11 +9,13 @@ from pathlib import Path
 
 from annotators.base import create, parameters
 from annotators.registry import ANNOTATORS, annotator, licence_text, parse_values
+from models.console import replace_unprintable
 from models.errors import InputError, WeightsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0, 2 for a user's mistake, 3 where weights are missing."""
+    replace_unprintable()
     parser = argparse.ArgumentParser(prog="python -m annotators", description="Turn a picture into a control map.")
     parser.add_argument("annotator", nargs="?", help="an id that --list shows")
     parser.add_argument("source", nargs="?", type=Path, help="picture file")

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from models.names import did_you_mean
@@ -59,7 +60,7 @@ def _switch(text: str) -> bool:
 class Settings:
     """Chosen once at the start; nothing changes them later."""
 
-    host: str = _option("127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in")
+    host: str = _option("127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in, as a Space needs")
     port: int = _option(7860, "port to listen on; 0 takes a free one", _whole(0, 65535))
     output_dir: Path = field(
         default=Path("outputs"), metadata={"help": "folder for pictures and history", "parse": Path}
@@ -105,20 +106,42 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{message[:1].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.\n")
 
 
+GRADIO_VARIABLES: Mapping[str, str] = MappingProxyType({"host": "GRADIO_SERVER_NAME", "port": "GRADIO_SERVER_PORT"})
+"""What a user of other Gradio apps has set already; a CNET_… variable goes before."""
+
+
+def environment_value(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return what the environment gives for a setting as text: CNET_…, Gradio's variable, what a Space needs; or None."""
+    variables = [f"CNET_{name.upper()}", *([GRADIO_VARIABLES[name]] if name in GRADIO_VARIABLES else [])]
+    given = next((environ[variable] for variable in variables if variable in environ), None)
+    if given is None and name == "host" and environ.get("SPACE_ID"):
+        return "0.0.0.0"
+    return given
+
+
+def loopback_without_proxy(host: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables that keep a proxy, if there is one, out of requests to this machine and to `host`."""
+    given = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    without = ",".join(dict.fromkeys([*names, "localhost", "127.0.0.1", "::1", host]))
+    return {"no_proxy": without, "NO_PROXY": without}
+
+
 def read_settings(
     argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ, prog: str = "app.py"
 ) -> Settings:
-    """Defaults, then CNET_… variables, then flags. A wrong value ends the process with exit code 2 and one sentence."""
+    """Defaults, then the environment, then flags. A wrong value ends the process with exit code 2 and one sentence."""
     parser = Parser(prog=prog, description="ControlNet Studio in the browser.")
     for option in dataclasses.fields(Settings):
         variable = f"CNET_{option.name.upper()}"
         parse = option.metadata["parse"]
+        given = environment_value(option.name, environ)
         extra: dict[str, Any] = {"nargs": "?", "const": True} if parse is _switch else {"metavar": "VALUE"}
         parser.add_argument(
             f"--{option.name.replace('_', '-')}",
             type=parse,
             # argparse parses a default that is text, and reports a fault in it like one in a flag.
-            default=environ.get(variable, option.default),
+            default=option.default if given is None else given,
             help=f"{option.metadata['help']} ({variable}; default {option.default or 'none'})".replace("%", "%%"),
             **extra,
         )

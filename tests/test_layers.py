@@ -21,6 +21,7 @@ FLOORS = {
     "models.rows": 0,
     "models.licences": 0,
     "models.names": 0,
+    "models.console": 0,
     "models.files": 0,
     "models.places": 0,
     "models.ledger": 0,
@@ -183,6 +184,21 @@ def test_no_star_imports_and_no_globals() -> None:
         if isinstance(node, ast.Global) or (isinstance(node, ast.ImportFrom) and node.names[0].name == "*")
     ]
     assert not found
+
+
+ENVIRONMENT = {"models.environment", "cnet_app.settings", "app"}
+"""The modules that touch the environment: the two that read it, and app.py, which sets variables before anything is loaded."""
+
+
+def test_the_environment_is_read_in_two_modules() -> None:
+    touched = {
+        module
+        for module, path in modules().items()
+        for node in ast.walk(tree(path))
+        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "putenv"))
+        or (isinstance(node, ast.ImportFrom) and node.module == "os")
+    }
+    assert touched == ENVIRONMENT
 
 
 def test_every_folder_is_looked_at() -> None:

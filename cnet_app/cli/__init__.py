@@ -1,6 +1,6 @@
 """The command line: one table of commands. A command's module is loaded when it is named, so that --help is quick.
 
-Exit codes: 0, 2 for a user's mistake, 3 where weights are missing, 1 for the rest; refusals are one sentence on stderr.
+Exit codes: 0, 2 for a user's mistake, 3 where weights are missing, 1 for the rest; errors are one sentence on stderr.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from cnet_app.settings import Parser
+from models.console import replace_unprintable
 from models.errors import USER_ERRORS, exit_code
 
 
@@ -54,13 +55,14 @@ def build_parser(wanted: Collection[str]) -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code."""
+    """Run one command and return the exit code."""
+    replace_unprintable()
     words = list(sys.argv[1:] if argv is None else argv)
     args = build_parser(words[:1]).parse_args(words)
     try:
         with warnings.catch_warnings():
             if not sys.warnoptions:
-                warnings.simplefilter("ignore")  # what libraries tell developers; python -W shows it
+                warnings.simplefilter("ignore")  # libraries' hints to developers; python -W shows them
             return args.run(args) or 0
     except USER_ERRORS as error:
         print(error, file=sys.stderr)
@@ -68,6 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # whoever read has heard enough, as `head` does; nothing more is to be flushed at the end
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does; flushing at exit would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

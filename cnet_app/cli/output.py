@@ -1,4 +1,4 @@
-"""What a command says: results on standard output, progress and hints on standard error."""
+"""Output of commands: results on standard output, progress and hints on standard error."""
 
 from __future__ import annotations
 
@@ -13,43 +13,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnet_app.request.generation import encode_png
+from models.console import is_unicode
 from models.errors import SaveError
 
-Tell = Callable[[Mapping[str, Any], str], None]
+Show = Callable[[Mapping[str, Any], str], None]
 """Called once with the result as plain JSON values, and as text for a reader."""
 
 
 @contextlib.contextmanager
-def only_result(as_json: bool) -> Generator[Tell, None, None]:
-    """Hands out the way to standard output; whatever libraries print meanwhile goes to standard error."""
+def only_result(as_json: bool) -> Generator[Show, None, None]:
+    """Yield the function that prints the result; what libraries print in the meantime goes to standard error."""
     out = sys.stdout
 
-    def tell(values: Mapping[str, Any], text: str) -> None:
-        print(json.dumps(values, ensure_ascii=False) if as_json else text, file=out, flush=True)
+    def show(values: Mapping[str, Any], text: str) -> None:
+        as_text = json.dumps(values, ensure_ascii=not is_unicode(out.encoding)) if as_json else text
+        print(as_text, file=out, flush=True)
 
     with contextlib.redirect_stdout(sys.stderr):
-        yield tell
+        yield show
 
 
 def show_progress(text: str) -> None:
-    """One line that is written over again and again; only where somebody looks."""
+    """Write a line over the one before; only on a terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def end_progress() -> None:
-    """Clears the line."""
+    """Clear the progress line."""
     show_progress("")
 
 
 def download_progress(name: str, done: int, total: int | None) -> None:
-    """What models.weights.fetch tells."""
+    """Show the progress of one file: bytes done, and in all where known."""
     of = f" of {total / 1e6:.0f}" if total else ""
     show_progress(f"{name}: {done / 1e6:.0f}{of} MB")
 
 
 def make_folder(path: Path) -> None:
-    """With its parents, where it is missing; raises SaveError."""
+    """Make a folder with its parents, where it is missing; raises SaveError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,7 +59,7 @@ def make_folder(path: Path) -> None:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """One object to a file; raises SaveError."""
+    """Write one JSON object to a file; raises SaveError."""
     try:
         path.write_text(json.dumps(values), encoding="utf-8")
     except OSError as error:
@@ -65,7 +67,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """(H, W, 3) RGB to a file; raises SaveError."""
+    """Write (H, W, 3) RGB pixels to a file; raises SaveError."""
     try:
         path.write_bytes(encode_png(pixels))
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from cnet_app.maps.availability import FAULTS, default_annotator, instead_of, li
 from cnet_app.maps.store import MapStore, map_key, weights_identity
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.generation import ControlUnit, encode_png
-from cnet_app.settings import Settings
+from cnet_app.settings import Settings, environment_value
 from models.catalog import Weights, size_text
 from models.errors import InputError, WeightsError
 
@@ -104,10 +103,10 @@ def _kept(made_by: Annotator, make: Callable[[], ControlMap], digest: str, *how:
 
 def map_store() -> MapStore | None:
     """Where CNET_CACHE_DIR and CNET_MAP_CACHE_MB say; None where nothing is to be kept."""
-    size = os.environ.get("CNET_MAP_CACHE_MB") or str(Settings.map_cache_mb)
+    size = environment_value("map_cache_mb") or str(Settings.map_cache_mb)
     if not size.isdecimal():
         raise InputError(f"CNET_MAP_CACHE_MB is {size!r}, but it must be a whole number of MB; 0 keeps no maps.")
-    folder = os.environ.get("CNET_CACHE_DIR") or Settings.cache_dir
+    folder = environment_value("cache_dir") or Settings.cache_dir
     return _open_store(Path(folder).expanduser() / "maps", int(size)) if int(size) else None
 
 
