@@ -1,9 +1,9 @@
-"""Files that users drop into folders below models/, found anew whenever asked. What one holds is read from its header. Loads no torch."""
+"""Files that users drop into folders below models/; what one holds is read from its header. Loads no torch."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import Literal
 from models.catalog import Family
 from models.environment import models_folder
 from models.errors import DamagedError, InputError
-from models.weights import HERE, check_file, read_shapes, sha256_of
+from models.files import HERE, check_file, read_shapes, sha256_of, stamp
 
 LocalKind = Literal["base", "controlnet", "lora", "embedding", "vae"]
 Shapes = Mapping[str, Sequence[int]]
-"""Tensors by name, as a header tells them."""
+"""Shapes of tensors by name, from a header."""
 
 FOLDERS: Mapping[LocalKind, str] = MappingProxyType(
     {"base": "checkpoints", "controlnet": "controlnets", "lora": "loras", "embedding": "embeddings", "vae": "vae"}
@@ -40,12 +40,12 @@ BASE_PREFIX = "model.diffusion_model."
 
 _LORA_NAME = re.compile(r"(^|[._])(lora_(down|up|A|B|unet|te\d?)|lora\.(down|up)|hada_w\d|lokr_w\d)([._]|$)")
 _LORA_READS_WORDS = re.compile(r"attn2[._].*to_k.*(lora[._]down|lora_A|hada_w1_b)")
-"""The half of a LoRA that reads what the text encoder wrote; kohya's, peft's and diffusers' older names."""
+"""The half of a LoRA whose input is the text encoder's output; kohya's, peft's and diffusers' older names."""
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """One file; it is named by its name, and its kind is its folder's."""
+    """One file; its id is its name, and its kind is its folder's."""
 
     path: Path
     kind: LocalKind
@@ -57,23 +57,16 @@ class LocalFile:
     @property
     def family(self) -> Family | None:
         """From the shapes in a .safetensors file's header; None where they do not tell, and of a pickle."""
-        if self.path.suffix != ".safetensors":
-            return None
-        try:
-            check_file(self.path)
-        except DamagedError:
-            return None
-        return family_of_shapes(self.kind, read_shapes(self.path))
+        return _family(self.path, self.kind, stamp(self.path)) if self.path.suffix == ".safetensors" else None
 
     @property
     def sha256(self) -> str:
-        """Of the content: some seconds for a large file, once for as long as it stays as it is."""
-        stat = self.path.stat()
-        return _sha256(self.path, stat.st_size, stat.st_mtime_ns)
+        """Of the content: some seconds for a large file, until it changes once."""
+        return _sha256(self.path, stamp(self.path))
 
 
 def local_files(kind: LocalKind) -> list[LocalFile]:
-    """In the kind's folder below `$CNET_MODELS_DIR` and below models/, by name; of two with one name the first."""
+    """Return the files of a kind, by name: below `$CNET_MODELS_DIR`, then below models/; of two with one name the first."""
     given = models_folder()
     folders = [root / FOLDERS[kind] for root in ([given] if given else []) + [HERE]]
     files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
@@ -82,12 +75,12 @@ def local_files(kind: LocalKind) -> list[LocalFile]:
 
 
 def find_local(kind: LocalKind, name: str) -> Path | None:
-    """The dropped file of a name."""
+    """Return the dropped file of a name, or None."""
     return next((file.path for file in local_files(kind) if file.name == name), None)
 
 
 def kind_of(names: Iterable[str]) -> LocalKind | None:
-    """What a file with tensors of these names holds; None is none of the kinds."""
+    """Return what a file with tensors of these names holds; None for none of the kinds."""
     known = set(names)
     if any(_LORA_NAME.search(name) for name in known):
         return "lora"
@@ -103,7 +96,7 @@ def kind_of(names: Iterable[str]) -> LocalKind | None:
 
 
 def check_kind(path: Path, names: Iterable[str], expected: LocalKind) -> None:
-    """InputError where a file with tensors of these names is known to hold another kind."""
+    """Raise InputError where a file with tensors of these names is known to hold another kind."""
     found = kind_of(names)
     if found not in (None, expected):
         assert found is not None
@@ -113,7 +106,7 @@ def check_kind(path: Path, names: Iterable[str], expected: LocalKind) -> None:
 
 
 def family_of_shapes(kind: LocalKind, shapes: Shapes) -> Family | None:
-    """The base a file of this kind is, or was made for; None where its shapes do not tell, as an autoencoder's."""
+    """Return the family a file of this kind is, or was made for; None where its shapes do not tell, as an autoencoder's."""
     if kind == "lora":
         return _lora_family(shapes)
     if kind == "embedding":
@@ -143,6 +136,16 @@ def _embedding_family(shapes: Shapes) -> Family | None:
 
 
 @lru_cache(maxsize=1000)
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """`size` and `changed` make a changed file another one."""
+def _sha256(path: Path, stamped: Hashable) -> str:
+    """The stamp makes a replaced file another key."""
     return sha256_of(path)
+
+
+@lru_cache(maxsize=1000)
+def _family(path: Path, kind: LocalKind, stamped: Hashable) -> Family | None:
+    """The stamp makes a replaced file another key. A page reads the headers of all files, on every reload."""
+    try:
+        check_file(path)
+    except DamagedError:
+        return None
+    return family_of_shapes(kind, read_shapes(path))

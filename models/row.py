@@ -1,4 +1,4 @@
-"""How a row of the catalogue is made: files, terms, families and kinds. Loads no torch."""
+"""Parts of a row of the catalogue: files, terms, families and kinds. Loads no torch."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ class Weights:
     """A key of models.licences.LICENCES."""
     family: Family | None = None
     """What a ControlNet fits and a base is; None for annotators and where only the files can tell."""
+    families: tuple[Family, ...] = ()
+    """Where it fits several: all of them, and `family` is None."""
     repo: str = ""
     """Hugging Face repository; empty where the files ship with the project."""
     revision: str = "main"
@@ -66,18 +68,23 @@ class Weights:
     conditions: tuple[str, ...] = ()
     """Kinds of map that a ControlNet or adapter reads, as condition ids; empty where they are none of those."""
     note: str = ""
-    """What is particular about it, in a sentence for a user."""
+    """What is special about it, in a sentence for a user."""
     defaults: Defaults | None = None
     control_type: int | None = None
     """Which of its inputs a union ControlNet is asked to read."""
     bgr: bool = False
-    """Whether it was trained on maps with red and blue exchanged; it is loaded so that it reads RGB like all others."""
+    """Whether it was trained on maps with red and blue exchanged; the loader exchanges them back."""
 
     @property
     def size(self) -> int | None:
         """Bytes of all files, rounded; None where one of them is unknown."""
         sizes = [file.size for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    @property
+    def made_for(self) -> tuple[Family, ...]:
+        """The families it fits; empty where only the files can tell."""
+        return (self.family,) if self.family else self.families
 
     @property
     def page(self) -> str:

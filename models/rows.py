@@ -1,7 +1,8 @@
 """The rows of the catalogue, a table for each kind.
 
-Sizes are rounded, in bytes: from the repositories where they say it, else from the number of parameters. They are shown and
-compared with the free disk space, never used to judge a file. Checksums are as several projects that pin them agree; a copied
+Sizes are rounded, in bytes: from the repositories where they are known, else from the number of parameters; None, shown as
+"size unknown", where neither tells, as of repositories whose number format is not known. They are shown and compared with the
+free disk space, never used to judge a file. Checksums are those on which several projects that pin them agree; a copied
 network has its author's licence.
 """
 
@@ -115,7 +116,10 @@ def _adapter(id: str, family: Family, title: str, conditions: str, repo: str, mb
 
 def _vae(id: str, family: Family | None, title: str, repo: str, mb: int, note: str) -> Weights:
     files = (File("config.json", 0), File("diffusion_pytorch_model.safetensors", mb * MB))
-    return Weights(id=id, kind="vae", family=family, title=title, repo=repo, licence=_MIT, files=files, note=note)
+    families: tuple[Family, ...] = () if family else ("sd15", "sd21")  # both have the same latents
+    return Weights(
+        id=id, kind="vae", family=family, families=families, title=title, repo=repo, licence=_MIT, files=files, note=note
+    )  # fmt: skip
 
 
 def _annotator(id: str, title: str, repo: str, licence: str, *files: File, **more: Any) -> Weights:

@@ -21,7 +21,7 @@ from models.errors import DamagedError, InputError, MissingError
 from models.local import FOLDERS, LocalFile, LocalKind, local_files
 from models.missing import missing_rows
 from models.own import HUB_ID, OWN_KINDS, add_repository, known, known_rows, refuse_file
-from models.places import fullest_folder
+from models.places import fullest_folder, present
 
 UNKNOWN_CHECKSUM = "none known; recorded at the first download"
 ACTIONS = {
@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _list(args: argparse.Namespace) -> None:
     def is_wanted(one: Weights | LocalFile) -> bool:
-        return args.kind in (None, one.kind) and args.family in (None, one.family)
+        made_for = one.made_for if isinstance(one, Weights) else (one.family,)
+        return args.kind in (None, one.kind) and (args.family is None or args.family in made_for)
 
     with only_result(args.json) as show:
         rows = [row for row in known_rows() if is_wanted(row) and not (args.here and weights.find_row(row) is None)]
@@ -179,7 +180,14 @@ def _row_or_repository(id: str) -> Weights:
 
 def _line(row: Weights, wide: int) -> str:
     state = "here" if weights.find_row(row) else "-"
-    return f"{row.id:{wide}} {row.kind:10} {row.family or '':9} {size_text(row.size):>12}  {state:5} {row.licence}"
+    return f"{row.id:{wide}} {row.kind:10} {row.family or '':9} {size_text(_size(row)):>12}  {state:5} {row.licence}"
+
+
+def _size(row: Weights) -> int | None:
+    """The catalogue's number, else that of the files on this disk, as of those that ship with the project."""
+    folder = weights.find_row(row) if row.size is None else None
+    paths = {path for file in row.files if folder and (path := present(folder, file))}
+    return sum(path.stat().st_size for path in paths) if paths else row.size
 
 
 def _local_line(file: LocalFile, wide: int) -> str:
@@ -195,6 +203,7 @@ def _local_values(file: LocalFile) -> dict[str, Any]:
 
 def _values(row: Weights) -> dict[str, Any]:
     found = weights.find_row(row)
-    values = dataclasses.asdict(row) | {name: getattr(row, name) for name in ("use", "terms", "non_commercial", "size")}
+    values = dataclasses.asdict(row) | {name: getattr(row, name) for name in ("use", "terms", "non_commercial")}
+    values["size"] = _size(row)
     values["files"] = [dataclasses.asdict(file) | {"recorded": recorded_sha256(row, file)} for file in row.files]
     return values | {"path": str(found) if found else None}

@@ -1,4 +1,4 @@
-"""Pictures in a few steps: which LoRA goes with which scheduler, steps and guidance. Loads no torch."""
+"""Presets for pictures in few steps: a LoRA with its scheduler, steps and guidance. Loads no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FewSteps:
     scheduler: str
     num_inference_steps: int = 4
     guidance_scale: float = 1.0
-    """1 is none: the LoRA has learned what guidance does, and a second dose burns the picture."""
+    """1 is no guidance: the LoRA has learned its effect, and more of it oversaturates the picture."""
     help: str
 
 
@@ -61,12 +61,12 @@ FEW_STEPS: tuple[FewSteps, ...] = (
 
 
 def presets_for(family: Family) -> tuple[FewSteps, ...]:
-    """Those that a family can use; none for some."""
+    """Return the presets of a family; some have none."""
     return tuple(row for row in FEW_STEPS if row.family == family)
 
 
 def preset(id: str, family: Family) -> FewSteps:
-    """The row of an id; InputError where there is none or it is another family's."""
+    """Return the row of an id; InputError where there is none or it is another family's."""
     row = next((row for row in FEW_STEPS if row.id == id), None)
     own = ", ".join(other.id for other in presets_for(family)) or "none"
     if row is None:
@@ -80,13 +80,34 @@ def preset(id: str, family: Family) -> FewSteps:
 
 
 def apply(values: Mapping[str, Any], row: FewSteps) -> dict[str, Any]:
-    """A request's values with what the preset sets; LoRAs, as (name, weight), that were there stay beside its own."""
-    speeding = {other.lora for other in FEW_STEPS}
-    kept = [(name, weight) for name, weight in values.get("loras", ()) if name not in speeding]
+    """Return a request's values with those of the preset; other LoRAs, as (name, weight), stay, another preset's goes."""
+    return {**values, "loras": (*_other_loras(values), (row.lora, 1.0)), **_settings(row)}
+
+
+def remove(values: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request's values without any preset, the reverse of `apply`.
+
+    The LoRA goes. A setting that still is the preset's becomes that of `start`, the values the base begins with; one that
+    has been changed since stays.
+    """
+    names = [name for name, _ in values.get("loras", ())]
+    row = next((row for row in FEW_STEPS if row.lora in names), None)
+    if row is None:
+        return dict(values)
+    settings = _settings(row)
+    reset = {name: start[name] for name, value in settings.items() if name in start and values.get(name) == value}
+    return {**values, "loras": _other_loras(values), **reset}
+
+
+def _settings(row: FewSteps) -> dict[str, Any]:
     return {
-        **values,
-        "loras": (*kept, (row.lora, 1.0)),
         "scheduler": row.scheduler,
         "num_inference_steps": row.num_inference_steps,
         "guidance_scale": row.guidance_scale,
     }
+
+
+def _other_loras(values: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    """Those that are no preset's."""
+    presets = {row.lora for row in FEW_STEPS}
+    return tuple((name, weight) for name, weight in values.get("loras", ()) if name not in presets)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cnet_app.diffusion.schedulers import sampler
-from cnet_app.registry.presets import FEW_STEPS, FewSteps, apply, preset, presets_for
+from cnet_app.registry.presets import FEW_STEPS, FewSteps, apply, preset, presets_for, remove
 from cnet_app.request.generation import GenerationRequest
 from models.catalog import entry
 from models.errors import InputError
@@ -46,3 +46,17 @@ def test_another_family_and_an_unknown_id_are_refused() -> None:
         preset("lcm_sdxl", "sd15")
     with pytest.raises(InputError, match="no preset 'magic'; for SD 2.1 there are: none"):
         preset("magic", "sd21")
+
+
+def test_removing_a_preset_is_the_reverse_of_applying_it() -> None:
+    start = {"scheduler": "default", "num_inference_steps": 20, "guidance_scale": 9.0}
+    before = {"prompt": "a ball", "loras": (("style", 0.5),), **start}
+    for row in FEW_STEPS:
+        assert remove(apply(before, row), start) == before
+    assert remove(before, {"num_inference_steps": 3}) == before
+
+
+def test_removing_a_preset_leaves_what_was_changed_since() -> None:
+    start = {"scheduler": "default", "num_inference_steps": 20, "guidance_scale": 9.0}
+    changed = apply(start, preset("lcm_sd15", "sd15")) | {"num_inference_steps": 8}
+    assert remove(changed, start) == start | {"loras": (), "num_inference_steps": 8}

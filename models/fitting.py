@@ -1,0 +1,35 @@
+"""Which rows and files fit a family of base models: what is offered with a base, and what is refused before a download."""
+
+from __future__ import annotations
+
+from models.errors import InputError
+from models.local import LocalFile, LocalKind, local_files
+from models.own import known_rows
+from models.row import TITLES, Family, Kind, Weights
+
+
+def fits(thing: Weights | LocalFile, family: Family) -> bool:
+    """Return whether it was made for this family, or for one that neither row nor file tells: then loading decides."""
+    made_for = thing.made_for if isinstance(thing, Weights) else () if thing.family is None else (thing.family,)
+    return not made_for or family in made_for
+
+
+def fitting_rows(kind: Kind, family: Family) -> list[Weights]:
+    """Return the rows of a kind, the catalogue's and the user's own, that fit a family."""
+    return [row for row in known_rows() if row.kind == kind and fits(row, family)]
+
+
+def fitting_files(kind: LocalKind, family: Family) -> list[LocalFile]:
+    """Return the files in the kind's folders that fit a family."""
+    return [file for file in local_files(kind) if fits(file, family)]
+
+
+def check_fit(row: Weights, family: Family) -> None:
+    """Raise InputError for a row of another family, before anything of it is downloaded."""
+    if fits(row, family):
+        return
+    others = ", ".join(other.id for other in fitting_rows(row.kind, family)) or "none"
+    made_for = " and ".join(TITLES[made] for made in row.made_for)
+    raise InputError(
+        f"{row.title} ({row.id}) is made for {made_for}, but the base is {TITLES[family]}; for that there are: {others}."
+    )
