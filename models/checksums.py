@@ -1,4 +1,4 @@
-"""Files held against their checksums: the catalogue's, else the one noted when the file first came here. Loads no torch."""
+"""Checksums of files: compared with the catalogue's, else with the one noted when the file first came. Loads no torch."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ State = Literal["right", "recorded now", "damaged", "missing"]
 
 @dataclass(frozen=True)
 class Checked:
-    """What became of one file."""
+    """Result for one file."""
 
     row: Weights
     name: str
     state: State
     path: Path | None = None
     sha256: str | None = None
-    """What it has now; None where it was not read to the end."""
+    """Checksum it has now; None where it was not read to the end."""
     fault: str = ""
     """One sentence where it is damaged."""
 
 
 def recorded_sha256(row: Weights, file: File) -> str | None:
-    """What was noted of the file, under the first of its names that was; None where nothing was."""
+    """Return the checksum noted of the file, under the first of its names that has one; else None."""
     noted = read_ledger(LEDGER)
     return next((noted[key] for name in file.names if (key := _key(row, name)) in noted), None)
 
 
 def record(row: Weights, sums: Mapping[str, str]) -> None:
-    """Notes checksums of the row's files by name, but for those the catalogue has."""
+    """Note checksums of the row's files by name, except those that the catalogue has."""
     known = {name for file in row.files if file.sha256 for name in file.names}
     new = {_key(row, name): sha256 for name, sha256 in sums.items() if name not in known}
     noted = read_ledger(LEDGER)
@@ -47,20 +47,20 @@ def record(row: Weights, sums: Mapping[str, str]) -> None:
 
 
 def check_sha256(path: Path, row: Weights, file: File, name: str) -> str:
-    """The file's checksum; DamagedError where another was expected."""
+    """Return the file's checksum; DamagedError where another was expected."""
     found, expected = sha256_of(path), file.sha256 or read_ledger(LEDGER).get(_key(row, name))
     if expected not in (None, found):
         if file.sha256:
             raise damaged(path, "its checksum is wrong")
         raise DamagedError(
-            f"{path.name} in {short(path.parent)} is damaged, or another than first came here: its checksum changed; "
-            f"delete it and get it again, or take its line out of {short(own_folder() / LEDGER)} if it is right."
+            f"{path.name} in {short(path.parent)} is damaged or was replaced: its checksum has changed; "
+            f"delete it and download it again, or remove its line from {short(own_folder() / LEDGER)} if it is right."
         )
     return found
 
 
 def verify(row: Weights, on_file: Callable[[Path], None] = lambda path: None) -> list[Checked]:
-    """Reads every file of a row to its end. Checksums that nobody knew are noted, so that the next time can compare."""
+    """Read every file of a row to its end and compare. Checksums that were not known are noted for the next time."""
     folder = fullest_folder(row)
     found: dict[str, Checked] = {}  # one file may serve for several of a row's
     for file in row.files:
@@ -75,7 +75,7 @@ def verify(row: Weights, on_file: Callable[[Path], None] = lambda path: None) ->
 
 
 def distinct(rows: Iterable[Weights]) -> list[Weights]:
-    """Without those that have the same files as one before them."""
+    """Return the rows without those that have the same files as one before them."""
     first: dict[object, Weights] = {}
     for row in rows:
         first.setdefault((row.repo, row.folder, row.revision, row.files), row)

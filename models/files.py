@@ -1,4 +1,4 @@
-"""What is wrong with a file, told without reading more of it than its header. Loads no torch."""
+"""Checks of a file that read no more than its header, and the key under which its content may be cached. Loads no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_HEADER = 10_000_000
 """Bytes of a safetensors header. The format allows ten times as many, but a large model's has not one million, and to read
 one takes many times its memory."""
 MAX_SIDES, MAX_SIDE = 64, 2**63
-"""Of a tensor, as in torch; also keeps the product of a header's numbers small."""
+"""Limits of a tensor, as in torch; they also keep the product of a header's numbers small."""
 BITS: Mapping[str, int] = MappingProxyType(
     dict.fromkeys(("F64", "I64", "U64", "C64"), 64)
     | dict.fromkeys(("F32", "I32", "U32"), 32)
@@ -28,21 +28,21 @@ BITS: Mapping[str, int] = MappingProxyType(
     | dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6)
     | {"F4": 4}
 )
-"""Of one number, in each format that safetensors knows."""
+"""Bits of one number, in each format of safetensors."""
 
 
 class _HeaderError(Exception):
-    """What is wrong with a header, as a clause."""
+    """A fault of a header, as a clause."""
 
 
 def short(folder: Path) -> str:
-    """A folder as told to a user: inside the project relative to it, else whole."""
+    """Return a folder as users read it: relative inside the project, else whole."""
     root = HERE.parent
     return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
 
 
 def check_file(path: Path) -> None:
-    """Raises DamagedError where the file is empty, or a safetensors file is not exactly what its header says."""
+    """Raise DamagedError where the file is empty, or a safetensors file is not exactly what its header says."""
     if path.stat().st_size == 0:
         raise damaged(path, "it is empty")
     if path.suffix == ".safetensors":
@@ -74,22 +74,22 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def sha256_of(path: Path) -> str:
-    """Of the whole content: some seconds for a large file."""
+    """Return the checksum of the whole content: some seconds for a large file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_shapes(path: Path) -> dict[str, list[int]]:
-    """Shape of every tensor in a safetensors file that `check_file` found whole."""
+    """Return the shape of every tensor in a safetensors file that `check_file` has found whole."""
     return {name: tensor["shape"] for name, tensor in _read_header(path)[0].items()}
 
 
 def damaged(path: Path, why: str) -> DamagedError:
-    return DamagedError(f"{path.name} in {short(path.parent)} is damaged: {why}; delete it and get it again.")
+    return DamagedError(f"{path.name} in {short(path.parent)} is damaged: {why}; delete it and download it again.")
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """What a safetensors file says of each tensor, and where their bytes begin."""
+    """Return the header of a safetensors file, by tensor, and the byte at which the tensors begin."""
     with path.open("rb") as stream:
         first = stream.read(8)
         length = int.from_bytes(first, "little")
@@ -109,7 +109,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, in which a second value for a name is no harmless matter: readers would differ in which they take."""
+    """Build a JSON object; a second value for a name is a fault, for readers would differ in which they take."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -119,7 +119,7 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_spans(header: Mapping[str, Any], size: int, start: int) -> None:
-    """Tensors lie one after another, without holes, from the header's end to the file's."""
+    """Raise where the tensors do not fill the file, one after another, from the header's end on."""
     end = 0
     for begin, stop, name in sorted((*_span(name, said), name) for name, said in header.items()):
         if begin != end:
@@ -130,10 +130,10 @@ def _check_spans(header: Mapping[str, Any], size: int, start: int) -> None:
 
 
 def _span(name: str, said: Mapping[str, Any]) -> tuple[int, int]:
-    """First byte of a tensor, and the one after its last, as its shape and number format need."""
+    """Return the first byte of a tensor and the one after its last, checked against shape and number format."""
     shape, span, bits = said.get("shape"), said.get("data_offsets"), BITS.get(str(said.get("dtype")))
     if not (_are_sizes(shape) and _are_sizes(span) and len(span) == 2 and span[0] <= span[1] and bits):
-        raise _HeaderError(f"its header says nothing sensible of the tensor {_quoted(name)}")
+        raise _HeaderError(f"its header has no valid entry for the tensor {_quoted(name)}")
     if 8 * (span[1] - span[0]) != bits * prod(shape):
         raise _HeaderError(f"its tensor {_quoted(name)} has {span[1] - span[0]} bytes, which its shape does not fill")
     return span[0], span[1]
@@ -148,5 +148,5 @@ def _are_sizes(numbers: Any) -> TypeGuard[list[int]]:
 
 
 def _quoted(name: str) -> str:
-    """A name out of a file that may be hostile: short, on one line."""
+    """Return a name from a file that may be hostile: short, on one line."""
     return repr(name if len(name) <= 60 else f"{name[:59]}…")

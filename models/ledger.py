@@ -1,4 +1,4 @@
-"""Small JSON files beside the user's models: written whole or not at all. Loads no torch."""
+"""Small JSON files in the folder of the user's models, written whole or not at all. Loads no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.places import own_folder
 
 
 def read_ledger(name: str) -> dict[str, Any]:
-    """What is noted; nothing where there is no file. WeightsError where it is no JSON object."""
+    """Return the content, empty where there is no file. WeightsError where it is no JSON object."""
     try:
         content = json.loads((own_folder() / name).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -26,7 +26,7 @@ def read_ledger(name: str) -> dict[str, Any]:
 
 
 def write_ledger(name: str, content: Mapping[str, Any]) -> None:
-    """Replaces the file at one stroke; WeightsError where the folder cannot be written to."""
+    """Replace the file in one step; WeightsError where the folder cannot be written to."""
     folder = own_folder()
     draft = folder / f".{name}.{uuid4().hex}"
     try:
@@ -44,4 +44,6 @@ def write_ledger(name: str, content: Mapping[str, Any]) -> None:
 
 
 def unreadable(name: str) -> WeightsError:
-    return WeightsError(f"{name} in {short(own_folder())} cannot be read; repair it, or delete it to begin anew.")
+    return WeightsError(
+        f"{name} in {short(own_folder())} cannot be read; repair it, or delete it to start with an empty one."
+    )

@@ -1,4 +1,4 @@
-"""What each licence allows, in a line for a user. The one place where that is said; no legal advice."""
+"""What each licence allows, one line each: the only place that states it; no legal advice."""
 
 from __future__ import annotations
 

@@ -30,18 +30,18 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "StableDiffusionXLInpaintPipeline": "base",
     }
 )
-"""By the class that a config names."""
+"""Kind by the class that a config names."""
 OWN_KINDS = tuple(dict.fromkeys(KINDS.values()))
-"""Of what may be added."""
+"""Kinds that may be added."""
 
 
 def own_rows() -> tuple[Weights, ...]:
-    """Rows the user has added, by id; WeightsError where their file cannot be understood."""
+    """Return the rows that the user has added, by id; WeightsError where their file cannot be read."""
     return tuple(_row(repo, said) for repo, said in sorted(read_ledger(LEDGER).items()))
 
 
 def known_rows() -> tuple[Weights, ...]:
-    """The catalogue's, then the user's own."""
+    """Return the catalogue's rows, then the user's own."""
     return CATALOG + own_rows()
 
 
@@ -55,9 +55,9 @@ def known(id: str) -> Weights:
 
 
 def add_repository(repo: str, kind: Kind | None = None) -> Weights:
-    """Notes a hub repository as a row of its own, its family where its config tells.
+    """Note a hub repository as a row of its own, with the family where its config gives it.
 
-    What it holds is looked up in its config, unless `kind` says it; InputError where that is nothing this app can load.
+    The kind is read from its config, which is downloaded, unless it is given. InputError where this app cannot load it.
     """
     if not HUB_ID.fullmatch(repo):
         raise InputError(f"{repo!r} names no repository; give owner/name, as on huggingface.co.")
@@ -75,7 +75,7 @@ def add_repository(repo: str, kind: Kind | None = None) -> Weights:
 
 
 def refuse_file(path: Path) -> InputError:
-    """What to do with a file of one's own: it needs no row, only the right folder."""
+    """Return the error for a file of the user's own: it needs no row, only the right folder."""
     kind = None
     if path.suffix == ".safetensors":
         try:
@@ -92,7 +92,7 @@ def refuse_file(path: Path) -> InputError:
 
 
 def _config(repo: str) -> dict[str, Any]:
-    """Of a network, or the index of a base model's parts."""
+    """Return the config of a network, or the index of a base model's parts."""
     file = File("model_index.json", 0, others=("config.json",))
     path = present(fetch_row(replace(hub_entry(repo, "controlnet"), files=(file,))), file)
     assert path is not None
@@ -113,7 +113,7 @@ def _kind(repo: str, config: Mapping[str, Any]) -> Kind:
 
 
 def _family(config: Mapping[str, Any]) -> Family | None:
-    """As far as this config tells; None where only other files can."""
+    """Return the family as far as this config gives it; None where only other files can."""
     if "XL" in str(config.get("_class_name")):
         return "sdxl"
     width = config.get("cross_attention_dim")
@@ -121,7 +121,7 @@ def _family(config: Mapping[str, Any]) -> Family | None:
 
 
 def _row(repo: str, said: Any) -> Weights:
-    """From what is noted of it, which a user may have edited."""
+    """Build a row from its note, which a user may have edited."""
     noted: dict[str, Any] = said if isinstance(said, dict) else {}
     kind: Any = noted.get("kind")
     family: Any = noted.get("family")

@@ -1,6 +1,6 @@
-"""Where the files of a row may lie on this disk, and what a user is told to put where. Loads no torch.
+"""The folders in which the files of a row may be, and the clauses of errors that name them. Loads no torch.
 
-Looked through in this order: what ships with the project (`models/embedded`), `$CNET_MODELS_DIR`, `models/checkpoints`,
+The order is: what ships with the project (`models/embedded`), `$CNET_MODELS_DIR`, `models/checkpoints`,
 `models/controlnets` (each holds one folder per catalogue id), then the Hugging Face cache, where downloads go.
 """
 
@@ -19,12 +19,12 @@ DOWNLOAD_COMMAND = "python -m cnet_app models download"
 
 
 def own_folder() -> Path:
-    """Where the user's own models and the notes on them are."""
+    """Return the folder of the user's own models and of the notes on them."""
     return models_folder() or HERE
 
 
 def local_folders(row: Weights) -> list[Path]:
-    """Folders a user, or this project, may have put the row's files in."""
+    """Return the folders in which a user, or this project, may have put the row's files."""
     if row.folder:
         return [HERE / row.folder]
     given = models_folder()
@@ -33,37 +33,37 @@ def local_folders(row: Weights) -> list[Path]:
 
 
 def folders(row: Weights) -> Iterator[Path]:
-    """Every folder that may hold the row's files, and need not be there."""
+    """Yield every folder that may hold the row's files; it need not exist."""
     yield from local_folders(row)
     yield from _cached_folders(row)
 
 
 def fullest_folder(row: Weights) -> Path | None:
-    """The one that has most of the row's files, the first of several; None where none has any."""
+    """Return the folder that has most of the row's files, the first of several; None where none has any."""
     counts = {folder: sum(bool(present(folder, file)) for file in row.files) for folder in folders(row)}
     best = max(counts, key=lambda folder: counts[folder])
     return best if counts[best] else None
 
 
 def present(folder: Path, file: File) -> Path | None:
-    """The file under the first of its names that is there."""
+    """Return the path of a file under the first of its names that is there, or None."""
     return next((folder / name for name in file.names if (folder / name).is_file()), None)
 
 
 def place_for(row: Weights) -> Path:
-    """Where a user who brings the files should put them."""
+    """Return the folder into which a user should put the files."""
     found = local_folders(row)
     return found[0] if row.folder or models_folder() else found[-1 if row.kind in ("controlnet", "adapter") else 0]
 
 
 def missing_files(row: Weights) -> list[File]:
-    """The files that are not in their place yet, the largest first; all of them where none is missing."""
+    """Return the files that are not in their place yet, the largest first; all of them where none is missing."""
     missing = [file for file in row.files if not present(place_for(row), file)]
     return sorted(missing or row.files, key=lambda file: -(file.size or 0))
 
 
 def needs(row: Weights, file: File | None = None) -> str:
-    """'Canny for SD 1.5 needs model.safetensors (723 MB) and 1 small file': what is missing, or this file alone."""
+    """Return 'Canny for SD 1.5 needs model.safetensors (723 MB) and 1 small file': what is missing, or only this file."""
     missing = [file] if file else missing_files(row)
     large = [file for file in missing if file.size is None or file.size >= SMALL] or missing[:1]
     named = [f"{file.name} ({size_text(file.size)})" for file in large]

@@ -1,4 +1,4 @@
-"""A catalogue row becomes a folder on this disk: found where files may lie, else downloaded with progress. Loads no torch."""
+"""The folder of a catalogue row on this disk: found, required, or downloaded with progress. Loads no torch."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def missing_error(row: Weights) -> MissingError:
 
 @dataclass(frozen=True)
 class Available:
-    """What a list of models shows of one row."""
+    """One row in a list of models."""
 
     weights: Weights
     state: Literal["here", "missing", "damaged"]
@@ -82,11 +82,11 @@ class Available:
     size: int | None
     """Bytes on this disk, else the catalogue's rounded number; None is unknown."""
     needs: str
-    """What to do where it is not here: one sentence; else empty."""
+    """One sentence on what to do where it is missing or damaged; else empty."""
 
 
 def available_models() -> list[Available]:
-    """Every catalogue row with its place and state; reads headers only, never the network."""
+    """Return every catalogue row with its place and state; reads headers only, never the network."""
     return [_available(row) for row in CATALOG]
 
 
@@ -105,7 +105,7 @@ def _available(row: Weights) -> Available:
 
 
 def _whole_folders(row: Weights) -> Iterator[tuple[Path, DamagedError | None]]:
-    """Folders that have every file of the row, each with the first fault found in it."""
+    """Yield the folders that have every file of the row, each with the first fault found in it."""
     for folder in folders(row):
         paths = [present(folder, file) for file in row.files]
         if all(paths):

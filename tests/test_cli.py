@@ -201,7 +201,10 @@ def test_bad_files_end_in_one_sentence_and_code_2(call: Call, tmp_path: Path, ma
             "The weight of LoRA style is 'much', but it must be a number from",
         ),
         ("generate --output {dir} --lora style:-3", "The weight of LoRA style is -3, but it must be from -2 to 2"),
-        ("generate --output {dir} --ip-adapter ip_adapter_sd15", "no picture for it to read; give one with --ip-image"),
+        (
+            "generate --output {dir} --ip-adapter ip_adapter_sd15",
+            "there is no reference image; give one with --ip-image",
+        ),
         ("generate --output {dir} --ip-image {photo}", "--ip-image is given, but no IP-Adapter"),
         ("generate --output {dir} --ip-scale 0.5", "--ip-scale is given, but no IP-Adapter"),
         ("generate --output {dir} --ip-adapter x --ip-image {photo} --ip-scale 2", "ip_scale is 2, but it must be"),

@@ -58,6 +58,23 @@ def test_the_container_runs_as_a_user_and_listens_where_the_settings_say() -> No
     assert "EXPOSE 7860" in text
 
 
+def test_every_file_that_the_hub_refuses_is_named_where_pushing_a_space_is_explained() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    large = [name for name in names if (ROOT / name).stat().st_size > 10_000_000]
+    assert len(names) > 300
+    rows = re.findall(r"^\| `(.+?)` \| ([\d.]+) MB \|$", _read("docs/space.md"), re.MULTILINE)
+    assert rows == [(name, f"{(ROOT / name).stat().st_size / 1e6:.1f}") for name in large]
+    assert not any("filter=lfs" in (ROOT / name).read_text() for name in names if name.endswith(".gitattributes"))
+
+
+def test_the_container_fits_a_space() -> None:
+    text = _read("Dockerfile")
+    assert "--uid 1000 user" in text
+    assert text.index("USER user") < text.index("pip install")
+    assert "mkdir -p outputs" in text
+
+
 def test_the_app_listens_on_this_machine_alone_unless_told() -> None:
     assert read_settings([], environ={}).host == "127.0.0.1"
 

@@ -1,4 +1,4 @@
-"""What a user types becomes values: sizes, control units, LoRAs and a picture as a prompt."""
+"""Parsing of what a user types: sizes, control units, LoRAs and image prompts."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class ControlText:
     options: Mapping[str, object]
     """Fields of ControlUnit."""
     repairs: tuple[str, ...] = ()
-    """What to put right in a map of one's own."""
+    """Repairs of a map of the user's own."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """`512x768`: width and height in px."""
+    """Parse `512x768`: width and height in px."""
     found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
     if not found:
         raise InputError(f"--size is {text!r}, but it must be WIDTHxHEIGHT in pixels, such as 256x256.")
@@ -58,7 +58,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_lora(text: str) -> Lora:
-    """`style`, `style:0.8` or `C:\\loras\\style.safetensors:0.8`: what follows the last colon, unless it is a path."""
+    """Parse `style`, `style:0.8` or `C:\\loras\\style.safetensors:0.8`: what follows the last colon, unless it is a path."""
     found = re.fullmatch(r"([^:].*?)(?::([^:/\\]*))?", text)
     if not found:
         raise InputError(f"--lora is {text!r}, but it must be NAME or NAME:WEIGHT, such as style:0.8.")
@@ -70,21 +70,21 @@ def parse_lora(text: str) -> Lora:
 
 
 def read_ip_adapter(name: str | None, image: str | None, scale: float | None) -> IpAdapter | None:
-    """Of --ip-adapter, --ip-image and --ip-scale; None where none of them is given."""
+    """Return the image prompt of --ip-adapter, --ip-image and --ip-scale; None where none of them is given."""
     if name is None:
         lonely = next((flag for flag, value in (("image", image), ("scale", scale)) if value is not None), None)
         if lonely:
-            raise InputError(f"--ip-{lonely} is given, but no IP-Adapter that takes it; name one with --ip-adapter.")
+            raise InputError(f"--ip-{lonely} is given, but no IP-Adapter to use it; name one with --ip-adapter.")
         return None
     if image is None:
-        raise InputError(f"--ip-adapter is {name}, but there is no picture for it to read; give one with --ip-image.")
+        raise InputError(f"--ip-adapter is {name}, but there is no reference image; give one with --ip-image.")
     limit = IP_ADAPTER_LIMITS["scale"]
     checked = float(limit.check("ip_scale", limit.default if scale is None else scale))
     return IpAdapter(name=name, image=encode_png(load_image(Path(image))), scale=checked)
 
 
 def parse_control(text: str) -> ControlText:
-    """Condition and file, then unit words and annotator parameters in any order."""
+    """Parse condition and file, then unit words and annotator parameters in any order."""
     first, *rest = re.split(r",(?=[a-z_]+=)", text)
     name, equals, path = first.partition("=")
     if not equals or not path:
@@ -120,11 +120,11 @@ READERS: Mapping[str, Callable[[str, str], object]] = {
     "strength_curve": parse_points,
     "mask": lambda _, path: encode_png(load_image(Path(path))),
 }
-"""How the fields are written that are no single number or word."""
+"""Parsers of the fields that are no single number or word."""
 
 
 def _checked(name: str, value: object) -> object:
-    """Numbers are refused here already, before anything is loaded; ControlUnit checks the rest."""
+    """Check a number before anything is loaded; ControlUnit checks the rest."""
     if name in READERS:
         return READERS[name](name, str(value))
     return UNIT_LIMITS[name].check(name, value) if name in UNIT_LIMITS else value
