@@ -16,7 +16,9 @@ from PIL import Image
 from benchmarks.models import Models
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import create_scheduler
-from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import ControlUnit
 
 Pictures = list[NDArray[np.uint8]]
 Side = Literal["ours", "diffusers"]

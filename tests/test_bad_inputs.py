@@ -13,8 +13,11 @@ import pytest
 
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.prompts import token_count
-from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_request, save_picture
+from cnet_app.request.tasks import task_from_text, task_to_json
+from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 from models.loader import Base, load_controlnet, save_network
 from models.loras import use_loras
@@ -120,7 +123,8 @@ def test_p11_nets_that_do_not_fit_are_told_and_the_same_one_twice_is_fine(base: 
 
 
 def test_p12_an_unknown_sampler_is_answered_with_the_known_ones(base: Base) -> None:
-    wanted = GenerationRequest.from_text(json.dumps(request(scheduler="eulr").to_json()))
+    wanted = task_from_text(json.dumps(task_to_json(request(scheduler="eulr"))))
+    assert isinstance(wanted, GenerationRequest)
     with pytest.raises(InputError, match="There is no scheduler 'eulr'; choose one of: default, ddim"):
         generate(base, [], wanted)
     works(base)

@@ -25,8 +25,10 @@ from annotators.canny import Canny
 from annotators.images import from_array, load_image, load_noted
 from cnet_app.diffusion.start import inpainted, mask_notes
 from cnet_app.maps.annotate import annotate, control_image_from_map
-from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import save_picture
+from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 
 PHOTO: Image = np.asarray(data.coffee())[::4, ::4]

@@ -22,8 +22,8 @@ from cnet_app.embedded.world import create_sample
 from cnet_app.engine.engine import Engine
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.registry.presets import preset
-from cnet_app.request.generation import Lora
 from cnet_app.request.recipe import MADE_CHUNK
+from cnet_app.request.units import Lora
 from cnet_app.settings import Settings
 from models.errors import InputError
 from tests.source import ROOT

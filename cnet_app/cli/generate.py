@@ -23,16 +23,10 @@ from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.registry.modes import MODES
 from cnet_app.registry.presets import FEW_STEPS, preset
 from cnet_app.registry.presets import apply as apply_preset
-from cnet_app.request.generation import (
-    IP_ADAPTER_LIMITS,
-    LORA_LIMITS,
-    REQUEST_LIMITS,
-    GenerationRequest,
-    GenerationResult,
-    Lora,
-    encode_png,
-)
+from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest, GenerationResult
+from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_request, save_picture
+from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
 from cnet_app.settings import SPEEDS, Settings
 from models.catalog import CATALOG
 from models.errors import InputError
@@ -240,7 +234,7 @@ def make_pictures(
             on_note=lambda note: notes.update({note: None}),
             cancelled=lambda: False,
         )
-        paths.append(str(save_picture(directory, image, request, index, engine.describe(ready.base))))
+        paths.append(str(save_picture(directory, image, request, index, engine.describe(ready.base, request))))
     return GenerationResult(
         request=request,
         paths=tuple(paths),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnet_app.request.generation import encode_png
+from cnet_app.request.pictures import encode_png
 from models.console import is_unicode
 from models.errors import SaveError
 

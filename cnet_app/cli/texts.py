@@ -14,8 +14,9 @@ from annotators.registry import annotator, parse_values
 from cnet_app.maps.annotate import is_data
 from cnet_app.maps.availability import default_annotator
 from cnet_app.registry.conditions import condition
-from cnet_app.request.generation import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, IpAdapter, Lora, encode_png
 from cnet_app.request.limits import parse_numbers, parse_points
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, IpAdapter, Lora
 from models.errors import InputError
 from models.names import did_you_mean
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from cnet_app.diffusion.kept import Kept, image_key
 from cnet_app.diffusion.sizes import STEP
 from cnet_app.diffusion.steering import Steering, block_masks, steering_of
-from cnet_app.request.generation import ControlUnit
+from cnet_app.request.units import ControlUnit
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601)."""

@@ -20,7 +20,8 @@ from cnet_app.diffusion.adapters import Adapter, prepare_adapter
 from cnet_app.diffusion.kept import Kept, image_key
 from cnet_app.diffusion.prompts import Text
 from cnet_app.diffusion.steering import Steering, block_masks, control_tensor, steering_of
-from cnet_app.request.generation import ControlUnit, GenerationRequest
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.units import ControlUnit
 from models.union import UnionInput, UnionPass
 
 Network = ControlNetModel | UnionInput | T2IAdapter

@@ -5,6 +5,7 @@ Importing this module loads no torch: forms and command line list the names.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -106,6 +107,37 @@ def create_scheduler(id: str, base_scheduler: Any) -> Any:
         )
     cls = getattr(diffusers, row.class_name) if row.class_name else type(base_scheduler)
     return cls.from_config(base_scheduler.config, **row.options)
+
+
+def resolve_scheduler(id: str, base_scheduler: Any) -> str:
+    """The id of the row that "default" is on this base, with the same class and options; "default" where no row is.
+
+    Any other id is itself. Of several rows that are the same, the one with the most options: it names the most.
+    """
+    if sampler(id).class_name:
+        return id
+    config = base_scheduler.config
+    zero_snr = bool(config.get("rescale_betas_zero_snr"))
+    equal = [
+        row
+        for row in SAMPLERS
+        if row.class_name == type(base_scheduler).__name__
+        and (row.from_pure_noise or not zero_snr)
+        and all(config.get(name) == value for name, value in row.options.items())
+    ]
+    return max(equal, key=lambda row: len(row.options)).id if equal else id
+
+
+def scheduler_facts(id: str, base_scheduler: Any) -> dict[str, str]:
+    """What a recipe holds of the sampler: `scheduler`, its row; for a base's own without a row, its class and options."""
+    resolved = resolve_scheduler(id, base_scheduler)
+    if sampler(resolved).class_name:
+        return {"scheduler": resolved}
+    options = {name: value for name, value in base_scheduler.config.items() if not name.startswith("_")}
+    return {
+        "scheduler_class": type(base_scheduler).__name__,
+        "scheduler_options": json.dumps(options, default=str, sort_keys=True),
+    }
 
 
 def set_steps(scheduler: Any, steps: int, device: Any = None) -> None:

@@ -17,7 +17,7 @@ from annotators.maps import resize_map
 from cnet_app.diffusion.sizes import STEP, pad
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import CUSTOM, Weights, mode
-from cnet_app.request.generation import ControlUnit
+from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnet_app.registry.conditions import condition
-from cnet_app.request.generation import ControlUnit, GenerationRequest
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.units import ControlUnit
 from models import weights
 from models.catalog import TITLES, Family
 from models.errors import InputError
@@ -80,8 +81,8 @@ class Engine:
     """Lets go what is no part of a picture: networks of annotators. Whether there was any."""
     release: Callable[[], object] = gc.collect
     """Gives memory back that nothing holds any more."""
-    describe: Callable[[Any], Mapping[str, str]] = lambda base: {}
-    """How pictures are made on a loaded base, in words for their recipe: device, number format, versions."""
+    describe: Callable[[Any, GenerationRequest], Mapping[str, str]] = lambda base, request: {}
+    """How a request's pictures are made on a loaded base, in words for their recipe: sampler, device, number format, versions."""
 
 
 def create_engine(settings: Settings) -> Engine:
@@ -110,7 +111,7 @@ def create_engine(settings: Settings) -> Engine:
         next_rung=lambda base: workshop().next_rung(base),
         make_room=lambda: workshop().make_room(),
         release=lambda: workshop().release(),
-        describe=lambda base: workshop().describe(base),
+        describe=lambda base, request: workshop().describe(base, request),
     )
 
 

@@ -14,6 +14,7 @@ from annotators import networks
 from cnet_app import __version__
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.kept import Kept
+from cnet_app.diffusion.schedulers import scheduler_facts
 from models import loader, memory
 from models.errors import OutOfMemoryError
 from models.ip_adapter import IpAdapter, load_ip_adapter
@@ -120,11 +121,12 @@ class Workshop:
         networks.release()
         memory.release(self._device)
 
-    def describe(self, base: loader.Base) -> dict[str, str]:
-        """How pictures are made on a base, in words for their recipe."""
+    def describe(self, base: loader.Base, request: GenerationRequest) -> dict[str, str]:
+        """How a request's pictures are made on a base, in words for their recipe."""
         on_gpu = base.device.type == "cuda"
         name = torch.cuda.get_device_name(base.device) if on_gpu else platform.processor() or platform.machine()
         return {
+            **scheduler_facts(request.scheduler, base.scheduler),
             "device": f"{base.device} ({name})",
             "number_format": str(base.dtype).removeprefix("torch."),
             "memory": base.rung.id,

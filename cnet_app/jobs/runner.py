@@ -226,7 +226,7 @@ class Runner:
                 on_note=lambda note: notes.update({note: None}),
                 cancelled=lambda: self._is_unwanted(job),
             )
-            made = self._engine.describe(ready.base)
+            made = self._engine.describe(ready.base, request)
             path = save_picture(self._settings.output_dir, image, request, index, made)
             self._set(job, paths=(*job.state.paths, str(path)))
         return GenerationResult(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cnet_app.jobs.state import Status
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.tasks import task_from_text, task_to_json
 from models.errors import SaveError
 
 LOG = logging.getLogger(__name__)
@@ -43,7 +44,9 @@ class Record:
     @property
     def request(self) -> GenerationRequest:
         """What was asked for."""
-        return GenerationRequest.from_text(self.request_text)
+        task = task_from_text(self.request_text)
+        assert isinstance(task, GenerationRequest)
+        return task
 
 
 class Store:
@@ -71,7 +74,7 @@ class Store:
     def add(self, id: str, request: GenerationRequest) -> None:
         """A new job, queued; raises SaveError."""
         with self._writing() as connection:
-            row = (id, time.time(), "queued", json.dumps(request.to_json()))
+            row = (id, time.time(), "queued", json.dumps(task_to_json(request)))
             connection.execute("INSERT INTO jobs (id, created, status, request) VALUES (?, ?, ?, ?)", row)
             connection.execute(
                 "DELETE FROM jobs WHERE id NOT IN (SELECT id FROM jobs ORDER BY created DESC LIMIT ?)", (KEPT,)

@@ -24,7 +24,8 @@ from annotators.registry import annotator as annotator_class
 from cnet_app.maps.availability import FAULTS, default_annotator, instead_of, library_fault, missing_weights
 from cnet_app.maps.store import MapStore, map_key, weights_identity
 from cnet_app.registry.conditions import CONDITIONS, condition
-from cnet_app.request.generation import ControlUnit, encode_png
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import ControlUnit, fitting_data
 from cnet_app.settings import Settings, environment_value
 from models.catalog import Weights, size_text
 from models.errors import InputError, WeightsError
@@ -199,6 +200,7 @@ def build_unit(condition_id: str, control_map: ControlMap, **options: Any) -> Co
     return ControlUnit(
         condition=condition_id,
         control_image=encode_png(control_map.pixels),
+        control_data=fitting_data(control_map.data.to_json()) if control_map.data else None,
         annotator=control_map.annotator,
         annotator_parameters=control_map.parameters,
         source_sha256=control_map.source_sha256,

@@ -1,32 +1,42 @@
-"""What a request's fields may hold. Every check raises an InputError that names the field, the value and what is allowed."""
+"""Limits and checks of a request's fields. Every check raises an InputError that names the field, the value and what is allowed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar, cast
 
 from annotators.base import Parameter, shown
 from annotators.images import load_image
+from cnet_app.request.plain import FrozenMap, Scalar
 from models.errors import InputError
 
-MAX_PICTURE_BYTES = 40_000_000
-"""Of all maps, masks and initial pictures, as PNG; Pillow reads no more than 64 MiB of text back from a recipe, where they are base64."""
+MAX_PROMPT = 10_000
+MAX_NAME = 1_000
+MAX_PIXELS = 2048 * 2048
+MAX_TOTAL_BYTES = 40_000_000
+"""Of all maps, masks, initial pictures and control data; Pillow reads at most 64 MiB of text back from a PNG, and base64 adds a third."""
 MAX_POINTS = 32
 Part = TypeVar("Part")
 CURVE_PLACE = Parameter(default=0.0, minimum=0.0, maximum=1.0, help="Fraction of the steps.")
-CURVE_FACTOR = Parameter(default=1.0, minimum=0.0, maximum=2.0, help="Factor on the unit's strength there.")
+CURVE_FACTOR = Parameter(default=1.0, minimum=0.0, maximum=2.0, help="Factor on the unit's conditioning_scale there.")
 
 
 def check_numbers(owner: object, limits: Mapping[str, Parameter]) -> None:
-    """Every field of `limits` within its bounds, and in its declared type afterwards."""
+    """Bring every field of `limits` to its declared type; InputError where one is out of bounds."""
     for name, limit in limits.items():
         object.__setattr__(owner, name, limit.check(name, getattr(owner, name)))
 
 
+def check_switches(owner: object, names: Iterable[str]) -> None:
+    """Fields that are true or false."""
+    for name in names:
+        if not isinstance(getattr(owner, name), bool):
+            raise InputError(f"{name} is {shown(getattr(owner, name))}, but it must be true or false.")
+
+
 def check_picture(name: str, data: object, optional: bool = True) -> None:
-    """The bytes of a picture that can be read."""
+    """Bytes of a picture that can be read."""
     if optional and data is None:
         return
     if not isinstance(data, bytes):
@@ -34,25 +44,24 @@ def check_picture(name: str, data: object, optional: bool = True) -> None:
     load_image(data)
 
 
-def checked_list(name: str, values: object) -> tuple[Any, ...]:
-    """A list of at most MAX_POINTS."""
-    if not isinstance(values, list | tuple) or len(values) > MAX_POINTS:
+def checked_list(name: str, values: object) -> tuple[object, ...]:
+    """A list of at most MAX_POINTS values."""
+    if not isinstance(values, list | tuple) or len(cast("Sequence[object]", values)) > MAX_POINTS:
         raise InputError(f"{name} is {shown(values)}, but it must be a list of at most {MAX_POINTS}.")
-    return tuple(values)
+    return tuple(cast("Sequence[object]", values))
 
 
 def checked_curve(values: object) -> tuple[tuple[float, float], ...]:
-    """Points (fraction of the steps, factor) whose fractions rise."""
+    """Points (fraction of the steps, factor) with rising fractions."""
     points: list[tuple[float, float]] = []
     for point in checked_list("strength_curve", values):
-        if not isinstance(point, list | tuple) or len(point) != 2:
+        pair = cast("Sequence[object]", point) if isinstance(point, list | tuple) else ()
+        if len(pair) != 2:
             raise InputError(
                 f"strength_curve has {shown(point)}, but a point is a pair: fraction of the steps, factor."
             )
-        place, factor = (
-            float(limit.check("strength_curve", number))
-            for limit, number in zip((CURVE_PLACE, CURVE_FACTOR), point, strict=True)
-        )
+        place = float(CURVE_PLACE.check("strength_curve", pair[0]))
+        factor = float(CURVE_FACTOR.check("strength_curve", pair[1]))
         if points and place <= points[-1][0]:
             raise InputError(
                 f"strength_curve has a point at {place:g} after one at {points[-1][0]:g}, but its fractions must rise."
@@ -61,13 +70,15 @@ def checked_curve(values: object) -> tuple[tuple[float, float], ...]:
     return tuple(points)
 
 
-def check_text(owner: object, name: str, longest: int, optional: bool = False) -> None:
-    """Text of at most so many characters that every file and page can hold."""
+def check_text(owner: object, name: str, longest: int, optional: bool = False, empty: bool = False) -> None:
+    """Text of at most `longest` characters that every file and page can hold; `empty` allows none at all."""
     text = getattr(owner, name)
     if optional and text is None:
         return
     if not isinstance(text, str):
         raise InputError(f"{name} is {shown(text)}, but it must be text.")
+    if not empty and not text.strip():
+        raise InputError(f"{name} is empty; give one, or leave {name} out.")
     if len(text) > longest:
         raise InputError(
             f"{name} has {len(text):,} characters, but it must be text of at most {longest:,}; shorten it."
@@ -77,7 +88,7 @@ def check_text(owner: object, name: str, longest: int, optional: bool = False) -
 
 
 def checked_parts(name: str, values: object, kind: type[Part], most: int) -> tuple[Part, ...]:
-    """A list of at most so many of one class."""
+    """A list of at most `most` instances of one class."""
     parts = cast("list[object]", values) if isinstance(values, list | tuple) else [None]
     if not all(isinstance(part, kind) for part in parts):
         raise InputError(f"{name} must be a list of {kind.__name__}.")
@@ -86,30 +97,31 @@ def checked_parts(name: str, values: object, kind: type[Part], most: int) -> tup
     return tuple(cast("list[Part]", parts))
 
 
-def check_bytes(pictures: Iterable[bytes]) -> None:
-    """All pictures together within MAX_PICTURE_BYTES."""
-    size = sum(map(len, pictures))
-    if size > MAX_PICTURE_BYTES:
+def check_total(sizes: Iterable[int]) -> None:
+    """Sizes in bytes of all pictures and control data, together within MAX_TOTAL_BYTES."""
+    size = sum(sizes)
+    if size > MAX_TOTAL_BYTES:
         raise InputError(
-            f"Maps and pictures have {size / 1e6:.0f} MB, but at most {MAX_PICTURE_BYTES / 1e6:.0f} MB; make them smaller."
+            f"Maps and pictures have {size / 1e6:.0f} MB, but at most {MAX_TOTAL_BYTES / 1e6:.0f} MB; make them smaller."
         )
 
 
-def plain_values(values: object) -> Mapping[str, Any]:
-    """A frozen copy; its values are what JSON can say: numbers, words, true and false."""
+def checked_scalars(name: str, values: object) -> FrozenMap[Scalar]:
+    """A frozen copy of a mapping from names to numbers, words, true and false."""
     if not isinstance(values, Mapping):
-        raise InputError(f"annotator_parameters is {shown(values)}, but it must be an object of names and values.")
-    for name, value in values.items():
+        raise InputError(f"{name} is {shown(values)}, but it must be an object of names and values.")
+    entries = cast("Mapping[object, object]", values)
+    for key, value in entries.items():
         plain = isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
-        if not isinstance(name, str) or not plain:
+        if not isinstance(key, str) or not plain:
             raise InputError(
-                f"annotator_parameters has {shown(name)}: {shown(value)}, but a value must be a number, a word, true or false."
+                f"{name} has {shown(key)}: {shown(value)}, but a value must be a number, a word, true or false."
             )
-    return MappingProxyType(dict(cast(Mapping[str, Any], values)))
+    return FrozenMap(cast("Mapping[str, Scalar]", entries))
 
 
 def parse_numbers(name: str, text: str) -> tuple[float, ...]:
-    """'1/0.5/0.25'."""
+    """Numbers out of '1/0.5/0.25'."""
     try:
         return tuple(float(number) for number in text.split("/"))
     except ValueError:
@@ -119,7 +131,7 @@ def parse_numbers(name: str, text: str) -> tuple[float, ...]:
 
 
 def parse_points(name: str, text: str) -> tuple[tuple[float, ...], ...]:
-    """'0:1/0.5:0.2': fraction of the steps and factor of every point."""
+    """Pairs of fraction of the steps and factor out of '0:1/0.5:0.2'."""
     try:
         return tuple(tuple(float(number) for number in point.split(":")) for point in text.split("/"))
     except ValueError:

@@ -1,12 +1,13 @@
 """A picture on disk holds the request that made it, so that it can be made again.
 
 PNG text chunks: `controlnet_studio`, the whole request as JSON; `parameters`, the text other tools show; and
-`controlnet_studio_made`, on what it was made and whether it comes out the same again, as a JSON object of words.
+`controlnet_studio_made`, a JSON object of facts about how it was made, with `files`, the sha256 of local model files.
 A file appears under its name only when all of it is on the disk.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -15,24 +16,52 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from cnet_app.registry.modes import mode
-from cnet_app.request.generation import ControlUnit, GenerationRequest, Lora
+from cnet_app.request.files import file_hashes
+from cnet_app.request.generation import DEFAULT_SCHEDULER, GenerationRequest
+from cnet_app.request.tasks import task_from_text, task_to_json
+from cnet_app.request.units import ControlUnit, Lora
 from models.errors import InputError, SaveError
 from models.local import SUFFIXES
 
 CHUNK = "controlnet_studio"
 MADE_CHUNK = "controlnet_studio_made"
+FILES = "files"
+"""The one fact that is an object."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 UNFINISHED = ".part"
 UNFINISHED_AGE = 3600.0
-"""Seconds after which nobody can still be writing a file of that ending."""
+"""Seconds after which no process can still be writing a file of that ending."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a picture holds."""
+
+    request: GenerationRequest
+    made: Mapping[str, str]
+    """Facts about how it was made: device, number format, versions; no remake needs them."""
+    files: Mapping[str, str]
+    """The sha256 of local model files, by title and name as `cnet_app.request.files.file_hashes` gives them."""
+
+    @property
+    def changed_files(self) -> tuple[str, ...]:
+        """A warning for each local file that is here under the same name, but with other content."""
+        here = file_hashes(self.request, among=self.files)
+        changed = [key for key, digest in self.files.items() if here.get(key, digest) != digest]
+        return tuple(
+            f"{key} is not the file that this picture was made with (its content differs): the picture will be another one."
+            for key in changed
+        )
 
 
 def save_picture(
@@ -42,13 +71,15 @@ def save_picture(
     index: int,
     made: Mapping[str, str] = NOTHING,
 ) -> Path:
-    """Writes picture `index` of the request, (H, W, 3) RGB, into the directory under a new name, and returns its path.
+    """Write picture `index` of the request, (H, W, 3) RGB, into the directory under a new name, and return its path.
 
-    Its recipe is the request for this picture alone; `made` says how it was made, and no remake needs it. Whatever happens
-    while writing, no half picture bears a picture's name; raises SaveError where the disk is full or the folder cannot be
-    written.
+    Its recipe is the request for this picture alone, with the sampler `made["scheduler"]` in the place of the default.
+    `made` are the facts of the engine. A failed or killed write leaves no half picture under a picture's name; raises
+    SaveError where the disk is full or the folder cannot be written.
     """
     own = request.only_picture(index)
+    if own.scheduler == DEFAULT_SCHEDULER and made.get("scheduler"):
+        own = dataclasses.replace(own, scheduler=made["scheduler"])
     data = _png(image, own, made)
     path = directory / f"{time.strftime('%Y-%m-%d_%H%M%S')}_seed{own.seed}_{secrets.token_hex(4)}.png"
     unfinished = path.with_name(f".{path.name}{UNFINISHED}")
@@ -70,7 +101,7 @@ def save_picture(
 
 
 def sweep_unfinished(directory: Path) -> None:
-    """Removes what writers that were killed left behind; a file still being written is younger and stays."""
+    """Remove what killed writers left behind; a file still being written is younger and stays."""
     for entry in directory.glob(f".*{UNFINISHED}"):
         with suppress(FileNotFoundError):  # another process may sweep too
             if time.time() - entry.stat().st_mtime > UNFINISHED_AGE:
@@ -78,10 +109,15 @@ def sweep_unfinished(directory: Path) -> None:
 
 
 def read_request(path: Path) -> GenerationRequest:
-    """The request inside a picture of ours; InputError where there is none or it is not a valid one."""
+    """The request inside a picture made here; InputError where there is none or it is not a valid one."""
+    return read_recipe(path).request
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe inside a picture made here, by an earlier version too; InputError as `read_request`."""
     try:
         with Image.open(path, formats=("PNG",)) as picture:
-            text = picture.info.get(CHUNK)
+            text, made = picture.info.get(CHUNK), picture.info.get(MADE_CHUNK)
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}; check its name and folder.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -89,13 +125,31 @@ def read_request(path: Path) -> GenerationRequest:
     if not isinstance(text, str):
         raise InputError(f"{path.name} holds no recipe; choose a picture that was made here and not saved again since.")
     try:
-        return GenerationRequest.from_text(text)
+        task = task_from_text(text)
     except InputError as error:
         raise InputError(f"The recipe in {path.name} is not valid: {error}") from error
+    if not isinstance(task, GenerationRequest):
+        raise InputError(f"The recipe in {path.name} is of kind {task.kind}, which makes no picture by itself.")
+    facts = _read_facts(made)
+    return Recipe(task, _words(facts), _words(facts.get(FILES)))
+
+
+def _read_facts(text: object) -> Mapping[str, object]:
+    """Nothing where they are absent or damaged: no remake needs them."""
+    try:
+        facts = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        facts = None
+    return cast("dict[str, object]", facts) if isinstance(facts, dict) else {}
+
+
+def _words(values: object) -> Mapping[str, str]:
+    known = cast("dict[str, object]", values) if isinstance(values, dict) else {}
+    return MappingProxyType({name: value for name, value in known.items() if isinstance(value, str)})
 
 
 def parameters_text(request: GenerationRequest) -> str:
-    """The request as the text that AUTOMATIC1111's web UI writes and many tools read; maps are left out."""
+    """The request as the text that AUTOMATIC1111's web UI writes and many tools read, without the maps."""
     values = {
         "Steps": request.num_inference_steps,
         "Sampler": request.scheduler,
@@ -115,7 +169,7 @@ def parameters_text(request: GenerationRequest) -> str:
 
 
 def _rare_values(request: GenerationRequest) -> dict[str, object]:
-    """Settings that most pictures do without; they are named only where they say something."""
+    """Settings that most pictures do without, where they have an effect."""
     example = request.ip_adapter
     values = {
         "VAE": request.vae,
@@ -130,7 +184,7 @@ def _rare_values(request: GenerationRequest) -> dict[str, object]:
 
 
 def _lora_text(lora: Lora) -> str:
-    """As prompts of that format have it: the file's name alone, without what would end it."""
+    """A LoRA as prompts of that format name it: by the file's name alone, without characters that would end it."""
     name = re.split(r"[/\\]", lora.name)[-1]
     stem = next((name.removesuffix(ending) for ending in SUFFIXES if name.endswith(ending)), name)
     return f"<lora:{re.sub('[<:>]', ' ', stem)}:{lora.scale:g}>"
@@ -150,24 +204,25 @@ def _unit_text(unit: ControlUnit, guess_mode: bool) -> str:
 
 
 def _quoted(value: str) -> str:
-    """As the format asks: quoted only where a comma, colon or line break would end the value."""
+    """The value in quotes, as the format asks, where a comma, colon or line break would end it."""
     return json.dumps(value, ensure_ascii=False) if set(value) & set(",:\n") else value
 
 
 def _png(image: NDArray[np.uint8], request: GenerationRequest, made: Mapping[str, str]) -> bytes:
     chunks = PngImagePlugin.PngInfo()
     # Plain ASCII and not compressed: Pillow reads compressed text only up to 1 MB, and the maps are PNGs already.
-    chunks.add_text(CHUNK, json.dumps(request.to_json(), allow_nan=False))
+    chunks.add_text(CHUNK, json.dumps(task_to_json(request), allow_nan=False))
     chunks.add_text("parameters", parameters_text(request))
-    if made:
-        chunks.add_text(MADE_CHUNK, json.dumps(dict(made)))
+    files = file_hashes(request)
+    if facts := {**made, **({FILES: files} if files else {})}:
+        chunks.add_text(MADE_CHUNK, json.dumps(facts))
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()
 
 
 def _write(path: Path, data: bytes) -> None:
-    """On the disk, not only in the system's memory, when it returns."""
+    """Write the file to the disk itself, not only to the system's memory."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -175,7 +230,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Makes a new name in the directory last; systems without this have no need of it."""
+    """Write the names in the directory to the disk, where the system needs to be asked for that."""
     if os.name != "posix":
         return
     descriptor = os.open(directory, os.O_RDONLY)

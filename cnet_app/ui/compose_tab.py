@@ -13,7 +13,9 @@ from annotators.registry import annotator, parse_values, typed
 from cnet_app.maps.annotate import build_unit
 from cnet_app.maps.availability import default_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
-from cnet_app.request.generation import MAX_NAME, ControlUnit, GenerationRequest
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.limits import MAX_NAME
+from cnet_app.request.units import ControlUnit
 from cnet_app.ui.annotator_form import DRAWING, OWN_MAP, choices, note_html
 from cnet_app.ui.controls import photo_input, read_photo
 from cnet_app.ui.desk import FOLLOWING, HIDDEN, Desk, build_order, start

@@ -12,17 +12,10 @@ import gradio as gr
 from cnet_app.diffusion.schedulers import SAMPLERS
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import MODES
-from cnet_app.request.generation import (
-    MAX_NAME,
-    MAX_PROMPT,
-    MAX_SEED,
-    REQUEST_LIMITS,
-    UNIT_LIMITS,
-    ControlUnit,
-    GenerationRequest,
-    encode_png,
-)
-from cnet_app.request.limits import parse_numbers, parse_points
+from cnet_app.request.generation import MAX_SEED, REQUEST_LIMITS, GenerationRequest
+from cnet_app.request.limits import MAX_NAME, MAX_PROMPT, parse_numbers, parse_points
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import UNIT_LIMITS, ControlUnit
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from models.catalog import TITLES, Defaults
 from models.local import local_files

@@ -16,7 +16,8 @@ from cnet_app.diffusion.schedulers import SAMPLERS
 from cnet_app.jobs.store import Record
 from cnet_app.maps.upscale import FACTOR, upscale_request
 from cnet_app.registry.conditions import condition
-from cnet_app.request.generation import MAX_PROMPT, REQUEST_LIMITS, GenerationRequest
+from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest
+from cnet_app.request.limits import MAX_PROMPT
 from cnet_app.request.recipe import read_request
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.errors import attempt, toast

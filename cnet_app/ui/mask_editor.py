@@ -9,7 +9,7 @@ import numpy as np
 from gradio.components.image_editor import EditorData
 from PIL import Image as Pillow
 
-from cnet_app.request.generation import encode_png
+from cnet_app.request.pictures import encode_png
 from cnet_app.ui.canvas import opacity, refuse_blobs
 from cnet_app.ui.controls import read_photo
 from models.errors import InputError

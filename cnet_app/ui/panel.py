@@ -8,7 +8,9 @@ from typing import Any
 import gradio as gr
 
 from cnet_app.registry.presets import FEW_STEPS
-from cnet_app.request.generation import IP_ADAPTER_LIMITS, LORA_LIMITS, REQUEST_LIMITS, IpAdapter, Lora, encode_png
+from cnet_app.request.generation import REQUEST_LIMITS
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, IpAdapter, Lora
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.mask_editor import build_mask_editor, read_masked_picture
 from models.catalog import TITLES, Kind, size_text

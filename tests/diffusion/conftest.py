@@ -13,7 +13,9 @@ from diffusers import ControlNetModel
 
 from cnet_app.diffusion.control import prepare_control
 from cnet_app.diffusion.kept import Kept
-from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import ControlUnit
 from models.catalog import Family
 from models.loader import Base
 from models.tiny import tiny_base, tiny_controlnet

@@ -24,7 +24,8 @@ from torch import Tensor
 from cnet_app.diffusion.adapters import Adapter, adapter_reductions, summed_features
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import create_scheduler
-from cnet_app.request.generation import GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
 from models.catalog import Family
 from models.errors import InputError
 from models.loader import Base

@@ -26,7 +26,9 @@ from cnet_app.diffusion.prompts import Text, encode_prompts
 from cnet_app.diffusion.schedulers import create_scheduler
 from cnet_app.diffusion.steering import control_tensor, runs_at, steering_of
 from cnet_app.registry.modes import MODES
-from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import ControlUnit
 from models.catalog import Family
 from models.errors import InputError
 from models.loader import Base

@@ -30,7 +30,8 @@ from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.latents import decode
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import SAMPLERS, SPACINGS, create_scheduler
-from cnet_app.request.generation import GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
 from models.catalog import Family
 from models.errors import InputError
 from models.loader import Base

@@ -16,7 +16,7 @@ from diffusers import ControlNetModel
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.pipeline import Picture, Step, generate
 from cnet_app.diffusion.sizes import pad
-from cnet_app.request.generation import encode_png
+from cnet_app.request.pictures import encode_png
 from models.catalog import Family
 from models.errors import CancelledError, InputError, OutOfMemoryError, StudioError
 from models.loader import Base

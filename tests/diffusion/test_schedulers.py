@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, PNDMScheduler
+from diffusers import DDIMScheduler, DEISMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler
 from torch import Tensor
 
 from cnet_app.diffusion.denoise import Progress, denoise
 from cnet_app.diffusion.previews import predict_original
 from cnet_app.diffusion.prompts import Text
-from cnet_app.diffusion.schedulers import SAMPLERS, create_scheduler, sampler, set_steps
+from cnet_app.diffusion.schedulers import (
+    SAMPLERS,
+    create_scheduler,
+    resolve_scheduler,
+    sampler,
+    scheduler_facts,
+    set_steps,
+)
 from cnet_app.diffusion.start import Start
 from models.catalog import Family
 from models.errors import InputError
@@ -122,8 +130,6 @@ def test_trailing_steps_begin_at_the_noisiest(bases: dict[Family, Base]) -> None
 
 
 def test_karras_spacing_does_not_leak_from_the_base() -> None:
-    from diffusers import EulerDiscreteScheduler
-
     base = EulerDiscreteScheduler(use_karras_sigmas=True)
     assert create_scheduler("default", base).config.use_karras_sigmas is True
     assert create_scheduler("euler", base).config.use_karras_sigmas is False
@@ -137,6 +143,37 @@ def test_the_default_is_the_bases_own_but_another_object() -> None:
     assert made is not base
     assert made.config["skip_prk_steps"] is True
     assert type(create_scheduler("ddim", base)) is DDIMScheduler
+
+
+OWN = [
+    (DDIMScheduler(clip_sample=False, timestep_spacing="trailing", rescale_betas_zero_snr=True), "ddim_trailing"),
+    (DDIMScheduler(clip_sample=False, steps_offset=1), "ddim"),
+    (PNDMScheduler(skip_prk_steps=True, steps_offset=1), "pndm"),
+    (EulerDiscreteScheduler(timestep_spacing="leading", steps_offset=1), "euler"),
+    (EulerDiscreteScheduler(use_karras_sigmas=True), "euler_karras"),
+    (DDIMScheduler(clip_sample=True), "default"),
+    (DEISMultistepScheduler(), "default"),
+]
+
+
+@pytest.mark.parametrize(("own", "id"), OWN)
+def test_the_bases_own_sampler_is_named_by_the_row_that_makes_the_same_steps(own: Any, id: str) -> None:
+    assert resolve_scheduler("default", own) == id
+    assert resolve_scheduler("lcm", own) == "lcm"
+    default, named = create_scheduler("default", own), create_scheduler(id, own)
+    assert type(default) is type(named)
+    public = [{name: made.config[name] for name in made.config if name[0] != "_"} for made in (default, named)]
+    assert public[0] == public[1]
+    facts = scheduler_facts("default", own)
+    if id != "default":
+        assert facts == {"scheduler": id}
+        return
+    assert facts["scheduler_class"] == type(own).__name__
+    again = type(own).from_config(json.loads(facts["scheduler_options"]))
+    for scheduler in (default, again):
+        scheduler.set_timesteps(7)
+    assert torch.equal(default.timesteps, again.timesteps)
+    assert torch.equal(default.alphas_cumprod, again.alphas_cumprod)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

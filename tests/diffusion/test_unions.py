@@ -14,7 +14,8 @@ from torch import Tensor
 
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import create_scheduler
-from cnet_app.request.generation import GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
 from models.loader import Base
 from models.tiny import tiny_base, tiny_union
 from models.union import UnionInput

@@ -22,7 +22,9 @@ from cnet_app.diffusion.control import Network
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.embedded.world import create_scene
 from cnet_app.engine.engine import controlnet_id
-from cnet_app.request.generation import ControlUnit, GenerationRequest
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.tasks import task_from_json
+from cnet_app.request.units import ControlUnit
 from models.catalog import Family
 from models.ip_adapter import IpAdapter, load_ip_adapter
 from models.loader import Base, load_base, load_controlnet
@@ -58,7 +60,8 @@ def one_cpu_thread() -> Iterator[None]:
 
 def make_pictures(request_json: object) -> list[Pixels]:
     """Return the pictures of a request that `to_json` wrote, in float32."""
-    request = GenerationRequest.from_json(request_json)
+    request = task_from_json(request_json)
+    assert isinstance(request, GenerationRequest)
     base = _base(request.base)
     networks = [_network(request.base, unit) for unit in request.units]
     adapter = _ip_adapter(request.base) if request.ip_adapter else None

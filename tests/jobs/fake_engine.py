@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnet_app.engine.engine import Engine, FileProgress
-from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import ControlUnit
 from models.errors import CancelledError
 from models.stopping import stopping_point
 

@@ -19,7 +19,9 @@ from cnet_app.engine.engine import create_engine
 from cnet_app.engine.loaded import LoadedModels
 from cnet_app.engine.workshop import Workshop
 from cnet_app.maps.annotate import annotate, build_unit
-from cnet_app.request.generation import GenerationRequest, IpAdapter, Lora, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import IpAdapter, Lora
 from cnet_app.settings import Settings
 from models import loader
 from models.errors import OutOfMemoryError

@@ -165,7 +165,7 @@ def test_what_a_killed_process_left_is_removed(row: Weights, filled: Hub, tmp_pa
     old, new = blobs / "abc.1.incomplete", blobs / "abc.2.incomplete"
     for path in (old, new):
         path.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200,) * 2)
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
     fetch_row(row)
     assert not old.exists()
     assert new.exists()  # another process may be writing it

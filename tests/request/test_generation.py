@@ -11,18 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnet_app.registry.modes import CUSTOM, MODES
-from cnet_app.request.generation import ControlUnit, GenerationRequest, GenerationResult, IpAdapter, Lora, encode_png
+from cnet_app.request.generation import GenerationRequest, GenerationResult
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.tasks import task_from_json, task_from_text, task_to_json
 from models.errors import InputError
+from tests.request.strategies import MAP, requests, unit
 
-MAP = encode_png(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
-
-
-def unit(**values: Any) -> ControlUnit:
-    given: dict[str, Any] = {"condition": "canny", "control_image": MAP}
-    return ControlUnit(**given | values)
-
-
+NESTED: dict[str, Any] = json.loads('{"a": ' * 500 + "1" + "}" * 500)
 WRONG_UNITS: list[tuple[dict[str, Any], str]] = [
     ({"condition": "smell"}, "There is no condition 'smell'; choose one of: canny"),
     ({"condition": None}, "condition is None, but it must be text"),
@@ -55,6 +50,21 @@ WRONG_UNITS: list[tuple[dict[str, Any], str]] = [
     ({"annotator_parameters": {"low_threshold": float("inf")}}, "annotator_parameters has 'low_threshold': inf"),
     ({"annotator_parameters": {"low_threshold": [1]}}, "annotator_parameters has 'low_threshold'"),
     ({"controlnet": "x" * 1001}, "controlnet has 1,001 characters"),
+    ({"controlnet": ""}, "controlnet is empty; give one, or leave controlnet out"),
+    ({"annotator": ""}, "annotator is empty"),
+    ({"control_data": {"people": []}}, "control_data is given, but maps for Canny are drawn from no data"),
+    ({"condition": "openpose", "control_data": [1]}, "control_data must be an object"),
+    ({"condition": "openpose", "control_data": {"people": []}}, 'control_data has no "canvas_width"'),
+    ({"condition": "openpose", "control_data": {1: 2}}, "control_data has the key 1, but a key must be text"),
+    ({"condition": "openpose", "control_data": {"a": float("nan")}}, "control_data holds nan"),
+    ({"condition": "openpose", "control_data": NESTED}, "nested more than 32 levels deep"),
+    ({"condition": "openpose", "control_data": {"a": b"1"}}, "control_data holds b'1'"),
+    ({"condition": "openpose", "control_data": {"a": "x" * 2_000_000}}, "control_data has 2.0 MB, but at most 2 MB"),
+    ({"condition": "segmentation", "control_data": {"width": 2, "height": 2, "runs": [[0, 3]]}}, "do not fill 2x2"),
+    (
+        {"condition": "segmentation", "control_data": {"width": 9000, "height": 4000, "runs": [[0, 36_000_000]]}},
+        "control_data is of 9000x4000",
+    ),
 ]
 WRONG_REQUESTS: list[tuple[dict[str, Any], str]] = [
     ({"width": 63}, "width is 63, but it must be from 64 to 2048 px"),
@@ -81,6 +91,10 @@ WRONG_REQUESTS: list[tuple[dict[str, Any], str]] = [
     ({"negative_prompt": "\ud800"}, "negative_prompt holds a character that is no text"),
     ({"prompt": "a\0b"}, "prompt holds a character that is no text"),
     ({"base": 3}, "base is 3, but it must be text"),
+    ({"base": ""}, "base is empty; give one, or leave base out"),
+    ({"base": "  "}, "base is empty"),
+    ({"scheduler": ""}, "scheduler is empty"),
+    ({"vae": ""}, "vae is empty"),
     ({"units": "canny"}, "units must be a list"),
     ({"units": [{}]}, "units must be a list of ControlUnit"),
     ({"units": [unit()] * 9}, "units has 9 entries, but at most 8"),
@@ -115,7 +129,7 @@ def test_maps_larger_than_a_recipe_can_hold_are_refused() -> None:
 WRONG_JSON: list[tuple[Any, str]] = [
     ([], "The request is not a JSON object"),
     (None, "The request is not a JSON object"),
-    ({"sampler": "ddim"}, "unknown field 'sampler'; its fields are: units, prompt"),
+    ({"sampler": "ddim"}, "unknown field 'sampler'; its fields are: prompt, negative_prompt"),
     ({"units": {}}, "units is {}, but it must be a list"),
     ({"units": [7]}, "The control unit is not a JSON object"),
     ({"units": [{"condition": "canny"}]}, "has no control_image, but needs it"),
@@ -131,7 +145,7 @@ WRONG_JSON: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("values", "sentence"), WRONG_JSON)
 def test_json_refuses(values: Any, sentence: str) -> None:
     with pytest.raises(InputError) as caught:
-        GenerationRequest.from_json(values)
+        task_from_json(values)
     assert sentence in str(caught.value)
 
 
@@ -156,71 +170,35 @@ def test_json_refuses(values: Any, sentence: str) -> None:
 )
 def test_text_that_is_no_request_is_an_input_error(text: str) -> None:
     with pytest.raises(InputError):
-        GenerationRequest.from_text(text)
-
-
-words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
-fractions = st.floats(0, 1)
-units = st.builds(
-    lambda ends, **values: unit(control_guidance_start=min(ends), control_guidance_end=max(ends), **values),
-    ends=st.tuples(fractions, fractions),
-    condition=st.sampled_from(["canny", "depth", "scribble"]),
-    annotator=st.none() | words,
-    annotator_parameters=st.dictionaries(words, st.integers() | st.booleans() | st.floats(-9, 9) | words, max_size=3),
-    conditioning_scale=st.floats(0, 2),
-    control_mode=st.sampled_from([id for id in MODES if id != CUSTOM]),
-    strength_curve=st.dictionaries(fractions, st.floats(0, 2), max_size=4).map(lambda d: tuple(sorted(d.items()))),
-    mask=st.none() | st.just(MAP),
-    controlnet=st.none() | words,
-)
-requests = st.builds(
-    GenerationRequest,
-    units=st.lists(units, max_size=2).map(tuple),
-    prompt=words,
-    negative_prompt=words,
-    width=st.integers(64, 512),
-    num_inference_steps=st.integers(1, 150),
-    guidance_scale=st.floats(1, 30),
-    guess_mode=st.booleans(),
-    norm_preserving=st.booleans(),
-    num_images=st.integers(1, 8),
-    seed=st.integers(0, 2**32 - 8),
-    initial_image=st.just(MAP),
-    strength=st.floats(0, 1),
-    inpaint_mask=st.none() | st.just(MAP),
-    vae=st.none() | words,
-    loras=st.lists(st.builds(Lora, name=words, scale=st.floats(-2, 2)), max_size=2).map(tuple),
-    ip_adapter=st.none() | st.builds(IpAdapter, name=words, image=st.just(MAP), scale=st.floats(0, 1.5)),
-    residual_interval=st.integers(1, 10),
-)
+        task_from_text(text)
 
 
 def test_custom_weights_go_through_json() -> None:
     request = GenerationRequest(
         units=(unit(control_mode="custom", block_weights=[1, 0.5], unconditional_block_weights=(0.25, 2)),)
     )
-    assert GenerationRequest.from_text(json.dumps(request.to_json())) == request
+    assert task_from_text(json.dumps(task_to_json(request))) == request
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(requests)
 def test_json_loses_nothing(request: GenerationRequest) -> None:
-    text = json.dumps(request.to_json(), allow_nan=False)
-    assert GenerationRequest.from_text(text) == request
+    text = json.dumps(task_to_json(request), allow_nan=False)
+    assert task_from_text(text) == request
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(st.dictionaries(st.sampled_from(list(GenerationRequest().to_json())), st.recursive(
+@given(st.dictionaries(st.sampled_from(list(task_to_json(GenerationRequest()))), st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
     max_leaves=5,
 )))  # fmt: skip
 def test_any_json_is_a_request_or_an_input_error(values: dict[str, Any]) -> None:
     try:
-        request = GenerationRequest.from_json(values)
+        request = task_from_json(values)
     except InputError:
         return
-    assert GenerationRequest.from_json(request.to_json()) == request
+    assert task_from_json(task_to_json(request)) == request
 
 
 @pytest.mark.parametrize("change", [lambda r: setattr(r, "seed", 1), lambda r: setattr(r.units[0], "condition", "x")])
@@ -251,7 +229,7 @@ def test_pixels_are_the_map() -> None:
 def test_result_is_plain_json() -> None:
     request = GenerationRequest(units=(unit(),), seed=3)
     values = json.loads(
-        json.dumps(GenerationResult(request=request, paths=("a.png",), seeds=(3,), seconds=0.5).to_json())
+        json.dumps(GenerationResult(request=request, paths=("a.png",), seeds=(3,), seconds=0.5).to_json(maps=True))
     )
     assert values["paths"] == ["a.png"]
-    assert GenerationRequest.from_json(values["request"]) == request
+    assert task_from_json(values["request"]) == request

@@ -20,8 +20,10 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from cnet_app.request import recipe
-from cnet_app.request.generation import ControlUnit, GenerationRequest, IpAdapter, Lora, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import MADE_CHUNK, parameters_text, read_request, save_picture
+from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from models.errors import InputError, SaveError
 
 RNG = np.random.default_rng(0)
@@ -163,7 +165,9 @@ WRITER = """
 import sys, numpy as np
 from pathlib import Path
 from cnet_app.request.recipe import save_picture
-from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import ControlUnit
 picture = np.zeros((64, 64, 3), dtype=np.uint8)
 unit = ControlUnit(condition="canny", control_image=encode_png(picture) + bytes(18_000_000))
 print("ready", flush=True)

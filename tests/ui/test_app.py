@@ -17,7 +17,8 @@ from skimage import data
 from annotators.images import load_image
 from cnet_app.jobs.runner import Runner
 from cnet_app.registry.conditions import CONDITIONS
-from cnet_app.request.generation import GenerationRequest, Lora
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.units import Lora
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, create_theme
 from cnet_app.ui.generation_form import unit_options

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnet_app.request.generation import ControlUnit, GenerationRequest, IpAdapter, Lora, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.ui.history_tab import recipe_html
 
 PNG = encode_png(np.zeros((64, 64, 3), np.uint8))

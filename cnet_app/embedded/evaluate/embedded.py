@@ -30,7 +30,9 @@ from cnet_app.embedded.world.posters import HELD_OUT_PHOTOS, PALETTES, load_phot
 from cnet_app.fidelity.measures import MAP_MEASURES, edge_f1, people_pck
 from cnet_app.fidelity.score import default_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
-from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import ControlUnit
 from models.loader import Base, load_base, load_controlnet
 
 FIRST_SEED = 9_000_000

@@ -24,7 +24,7 @@ from cnet_app.embedded.world import control_images, create_scene
 from cnet_app.embedded.world.posters import HELD_OUT_PHOTOS, PALETTES, load_photo
 from cnet_app.fidelity.score import default_annotator
 from cnet_app.registry.modes import CUSTOM, MODES
-from cnet_app.request.generation import ControlUnit
+from cnet_app.request.units import ControlUnit
 
 SEEDS = range(4)
 CELL = 160

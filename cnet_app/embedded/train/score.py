@@ -12,7 +12,9 @@ from cnet_app.embedded.train.diffusion import Networks
 from cnet_app.embedded.train.export import as_base
 from cnet_app.embedded.world import create_scene
 from cnet_app.fidelity.measures import edge_f1
-from cnet_app.request.generation import ControlUnit, GenerationRequest, encode_png
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.units import ControlUnit
 
 FIRST_SEED = 8_000_000
 """Fixed scenes, seen by no training and no report."""
