@@ -1,4 +1,4 @@
-"""`python -m annotators canny in.jpg out.png --set low_threshold=80`; `--list` tells the annotators."""
+"""`python -m annotators canny in.jpg out.png --set low_threshold=80`; `--list` prints the annotators."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from pathlib import Path
 
 from annotators.base import create, parameters
 from annotators.registry import ANNOTATORS, annotator, licence_text, parse_values
+from annotators.runtime import Runtime
 from models.console import replace_unprintable
 from models.errors import InputError, WeightsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0, 2 for a user's mistake, 3 where weights are missing."""
+    """Run the command, and return its exit code: 0, 2 for a user's mistake, 3 where weights are missing."""
     replace_unprintable()
     parser = argparse.ArgumentParser(prog="python -m annotators", description="Turn a picture into a control map.")
-    parser.add_argument("annotator", nargs="?", help="an id that --list shows")
+    parser.add_argument("annotator", nargs="?", help="an id that --list prints")
     parser.add_argument("source", nargs="?", type=Path, help="picture file")
-    parser.add_argument("output", nargs="?", type=Path, help="where to write the map, a PNG")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter, may be repeated")
-    parser.add_argument("--list", action="store_true", help="show the annotators and their parameters")
+    parser.add_argument("output", nargs="?", type=Path, help="file for the map, a PNG")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated")
+    parser.add_argument("--device", default="cpu", help="where a network runs: cpu (default), cuda, cuda:1 or mps")
+    parser.add_argument("--list", action="store_true", help="print the annotators and their parameters")
     options = parser.parse_args(arguments)
     if options.list:
         print(describe())
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (options.annotator and options.source and options.output):
         parser.error("give an annotator, a picture and a file for the map, or --list")
     try:
-        _annotate(options.annotator, options.source, options.output, options.set)
+        _annotate(options.annotator, options.source, options.output, options.set, options.device)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def describe() -> str:
-    """One line an annotator, with its weights' licence, and one below it for each parameter."""
+    """Return a line for each annotator, with its weights' licence, followed by a line for each parameter."""
     rows: list[str] = []
     for kind in ANNOTATORS:
         rows.append(f"{kind.id:22} {kind.title}. {' '.join(filter(None, (kind.note, licence_text(kind))))}".rstrip())
@@ -49,13 +51,17 @@ def describe() -> str:
     return "\n".join(rows)
 
 
-def _annotate(id: str, source: Path, output: Path, settings: Sequence[str]) -> None:
+def _annotate(id: str, source: Path, output: Path, values: Sequence[str], device: str) -> None:
     from PIL import Image
 
     from annotators.images import load_image
 
-    annotate = create(annotator(id), parse_values(settings))
-    control_image = annotate(load_image(source))
+    annotate, runtime = create(annotator(id), parse_values(values)), Runtime(device)
+    if annotate.needs_network:
+        from annotators.networks import require_device
+
+        require_device(device)
+    control_image = annotate(load_image(source), runtime)
     try:
         Image.fromarray(control_image).save(output, "PNG")
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Heat maps and part affinity fields to bodies, as Cao et al. (2017, section 2) group them.
+"""Heat maps and part affinity fields to bodies (Cao et al., 2017, section 2).
 
-Works on the maps as the network gives them: they are enlarged once, to the network's own input, and never to the picture's
-size, and the fields are read only where a limb may be.
+The maps are enlarged to the size of the network's input, not of the picture, and the fields are read only where a limb may
+be.
 """
 
 from __future__ import annotations
@@ -18,39 +18,38 @@ from annotators.sticks import LIMBS
 JOINTS = 18
 STRIDE = 8
 """Pixels of the network's input in a cell of its maps."""
-# Two lines from shoulder to ear hold people together; they are not drawn.
+# Two links from shoulder to ear help to group joints; they are not drawn.
 LINKS = (*LIMBS, (2, 16), (5, 17))
 FIELDS = (12, 20, 14, 16, 22, 24, 0, 2, 4, 6, 8, 10, 28, 30, 34, 32, 36, 18, 26)
-"""The channel of each link's x; its y comes next. The order of the trained network."""
+"""Channel of each link's x in the network's output; its y is the next channel."""
 
-# The numbers of the original demo (pytorch-openpose), which ControlNet's authors took over.
+# Constants of pytorch-openpose, which ControlNet's code uses.
 BLUR = 3 * 184 / 512
-"""Pixels of the network's input: theirs is 3 of a picture 512 px high, which the network sees at 184."""
+"""Standard deviation in pixels of the network's input: theirs is 3 px of a picture 512 px high, an input of 184 px."""
 PEAK, FIELD = 0.1, 0.05
-"""What a joint's heat, and a field along its limb, must exceed."""
+"""Lower bounds of a joint's heat, and of the field along a limb."""
 SAMPLES, SHARE = 10, 0.8
-"""Points on a limb, and the share of them at which the field must agree."""
+"""Points on a limb, and the share of them at which the field must exceed FIELD."""
 FEWEST_JOINTS, MEAN_SCORE = 4, 0.4
-"""Of a body; less is nobody."""
+"""Lower bounds of a body's count and of its mean score."""
 MOST_PEAKS = 100
-"""The highest of each joint: bounds the time on maps that are all peaks."""
+"""Limit for each joint, which bounds the time on maps full of peaks."""
 
 
 @dataclass(eq=False)
 class _Body:
-    """Joints that belong together: the number of the peak for each joint that is known."""
+    """Joints grouped so far: the number of a peak by joint."""
 
     peaks: dict[int, int]
     score: float
     count: int = field(default=2)
-    """As the original counts: a joint that takes another's place counts again."""
+    """Joints as the original counts them: one that replaces another counts again."""
 
 
 def bodies_from_fields(heat: NDArray[Any], fields: NDArray[Any], height: int, width: int) -> list[NDArray[np.float64]]:
     """Heat (h, w, 19 or 18) and fields (h, w, 38) of an input of this size → bodies.
 
-    Each is (18, 3): x, y in pixels of the input, counted from its corner, and the heat there; zeros where a joint was not
-    found.
+    Each is (18, 3): x, y in pixels of the input from its corner, and the heat there; zeros where a joint was not found.
     """
     peaks = find_peaks(heat, height, width)
     fields = np.ascontiguousarray(fields, np.float32)
@@ -59,33 +58,33 @@ def bodies_from_fields(heat: NDArray[Any], fields: NDArray[Any], height: int, wi
         flow = np.ascontiguousarray(fields[..., FIELDS[number] : FIELDS[number] + 2])
         for first, second, score in _connections(peaks[start], peaks[end], flow, height):
             _join(bodies, (start, first), (end, second), score, peaks, may_begin=number < len(LIMBS))
-    return [_points(body, peaks) for body in bodies if _is_somebody(body)]
+    return [_points(body, peaks) for body in bodies if _is_complete(body)]
 
 
 def find_peaks(heat: NDArray[Any], height: int, width: int) -> list[NDArray[np.float64]]:
-    """Of every joint the (n, 3) places where its heat is highest around: x, y and the heat."""
+    """Return the (n, 3) local maxima of every joint's heat: x, y and the heat."""
     cells = np.ascontiguousarray(heat[..., :JOINTS], np.float32)
     size = cells.shape[1] * STRIDE, cells.shape[0] * STRIDE
     large = np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LANCZOS4))[:height, :width]
     smooth = np.asarray(cv2.GaussianBlur(large, (0, 0), BLUR, borderType=cv2.BORDER_REFLECT))
-    around = np.pad(smooth, ((1, 1), (1, 1), (0, 0)), constant_values=0)
+    padded = np.pad(smooth, ((1, 1), (1, 1), (0, 0)), constant_values=0)
     # Of two equal neighbours only the first is a peak.
-    highest = (smooth > PEAK) & (smooth > around[:-2, 1:-1]) & (smooth >= around[2:, 1:-1])
-    highest &= (smooth > around[1:-1, :-2]) & (smooth >= around[1:-1, 2:])
+    highest = (smooth > PEAK) & (smooth > padded[:-2, 1:-1]) & (smooth >= padded[2:, 1:-1])
+    highest &= (smooth > padded[1:-1, :-2]) & (smooth >= padded[1:-1, 2:])
     found: list[NDArray[np.float64]] = []
     for joint in range(JOINTS):
         rows, columns = np.nonzero(highest[..., joint])
         order = np.argsort(-large[rows, columns, joint], kind="stable")[:MOST_PEAKS]
         rows, columns = rows[order], columns[order]
-        beside = np.pad(smooth[..., joint], 1, mode="edge")  # what rises up to the border has its top there
-        x = columns + 0.5 + _summit(*(beside[rows + 1, columns + step] for step in range(3)))
-        y = rows + 0.5 + _summit(*(beside[rows + step, columns + 1] for step in range(3)))
+        around = np.pad(smooth[..., joint], 1, mode="edge")  # a slope that rises to the border has its top there
+        x = columns + 0.5 + _summit(*(around[rows + 1, columns + step] for step in range(3)))
+        y = rows + 0.5 + _summit(*(around[rows + step, columns + 1] for step in range(3)))
         found.append(np.column_stack([x, y, large[rows, columns, joint]]).astype(np.float64))
     return found
 
 
 def _summit(before: NDArray[Any], peak: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
-    """Top of the parabola through three neighbours, from -0.5 to 0.5."""
+    """Return the top of the parabola through three neighbours, from -0.5 to 0.5."""
     bend = before + after - 2 * peak
     return np.clip((before - after) / (2 * np.where(bend < -1e-9, bend, -np.inf)), -0.5, 0.5)
 
@@ -93,7 +92,7 @@ def _summit(before: NDArray[Any], peak: NDArray[Any], after: NDArray[Any]) -> ND
 def _connections(
     starts: NDArray[np.float64], ends: NDArray[np.float64], flow: NDArray[np.float32], height: int
 ) -> list[tuple[int, int, float]]:
-    """Pairs of peaks that one limb joins, the surest first; no peak is in two of them."""
+    """Return the pairs of peaks that a limb joins and their scores, best first; a peak is in one pair only."""
     if not len(starts) or not len(ends):
         return []
     way = ends[None, :, :2] - starts[:, None, :2]
@@ -101,7 +100,9 @@ def _connections(
     steps = np.linspace(0, 1, SAMPLES)[:, None, None, None]
     along = _read(flow, (starts[:, None, :2] + steps * way).astype(np.float32))
     agree = (along * (way / length[..., None])).sum(axis=-1)
-    score = agree.mean(axis=0) + np.minimum(0.5 * height / length - 1, 0)  # limbs longer than half the picture lose
+    score = agree.mean(axis=0) + np.minimum(
+        0.5 * height / length - 1, 0
+    )  # a penalty for limbs longer than half the picture
     possible = ((agree > FIELD).sum(axis=0) > SHARE * SAMPLES) & (score > 0)
     found: list[tuple[int, int, float]] = []
     taken: tuple[set[int], set[int]] = set(), set()
@@ -115,7 +116,7 @@ def _connections(
 
 
 def _read(flow: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w, 2) vectors at places (…, 2) of the network's input."""
+    """Return the vectors of (h, w, 2) at places (…, 2) of the network's input."""
     cells = (places / STRIDE - 0.5).reshape(SAMPLES * places.shape[1], -1, 2)
     read = cv2.remap(flow, cells, None, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)  # pyright: ignore[reportCallIssue, reportArgumentType]
     return np.asarray(read, np.float32).reshape(places.shape)
@@ -129,7 +130,7 @@ def _join(
     peaks: list[NDArray[np.float64]],
     may_begin: bool,
 ) -> None:
-    """A limb from joint and peak to joint and peak goes to the body that has one of them, or begins a new one."""
+    """Add a limb between two joints, each given with its peak, to the body that has one of them, or begin a new body."""
     (start, a), (end, b) = first, second
     heat = float(peaks[end][b, 2])
     owners = [body for body in bodies if body.peaks.get(start) == a or body.peaks.get(end) == b]
@@ -149,7 +150,7 @@ def _join(
         body.count += 1
 
 
-def _is_somebody(body: _Body) -> bool:
+def _is_complete(body: _Body) -> bool:
     return body.count >= FEWEST_JOINTS and body.score / body.count >= MEAN_SCORE
 
 

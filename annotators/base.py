@@ -1,4 +1,4 @@
-"""What an annotator is, and how it declares its parameters: once, with default, bounds, unit and help."""
+"""Annotators and the declaration of their parameters: default, bounds, unit and help, each stated once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.kinds import KindId
+from annotators.runtime import Runtime
 from models.errors import InputError
 
 Image = NDArray[np.uint8]
@@ -18,14 +19,14 @@ Image = NDArray[np.uint8]
 
 
 def shown(value: object) -> str:
-    """A given value as a message shows it: cut where it is long."""
+    """Return a value as a message shows it, cut where it is long."""
     text = f"{value:g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """What forms, command line, checks and docs know of one field. Numbers have bounds, words have choices."""
+    """Declaration of one field, for forms, command line, checks and docs. Numbers have bounds, texts have choices."""
 
     default: float | int | bool | str
     help: str
@@ -36,7 +37,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
 
     def check(self, name: str, value: object) -> float | int | bool | str:
-        """The value in the default's type; raises InputError where it is of another kind or out of bounds."""
+        """Return the value in the default's type. Raises InputError where it is of another type or out of bounds."""
         if isinstance(self.default, bool):
             if isinstance(value, bool):
                 return value
@@ -45,8 +46,8 @@ class Parameter:
             if value in self.choices:
                 return cast(str, value)
             raise InputError(f"{name} is {shown(value)}, but it must be one of: {', '.join(self.choices)}.")
-        endless = isinstance(value, float) and not math.isfinite(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or endless:
+        infinite = isinstance(value, float) and not math.isfinite(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or infinite:
             raise InputError(f"{name} is {shown(value)}, but it must be a number{self.range_text()}.")
         if isinstance(self.default, int) and value != int(value):
             raise InputError(f"{name} is {shown(value)}, but it must be a whole number{self.range_text()}.")
@@ -57,7 +58,7 @@ class Parameter:
         return type(self.default)(value)
 
     def range_text(self) -> str:
-        """' from 0 to 255 px', or nothing without bounds."""
+        """Return the bounds as a message states them: ' from 0 to 255 px', or '' without bounds."""
         unit = f" {self.unit}" if self.unit else ""
         if self.minimum is not None and self.maximum is not None:
             return f" from {_plain(self.minimum)} to {_plain(self.maximum)}{unit}"
@@ -67,7 +68,7 @@ class Parameter:
 
 
 def _plain(number: float) -> str:
-    """'0.7', '4294967295': whole numbers in full, never as 4.29e+09."""
+    """Return '0.7' or '4294967295': whole numbers in full, never as 4.29e+09."""
     return str(int(number)) if number == int(number) else f"{number:g}"
 
 
@@ -81,7 +82,7 @@ def param(
     unit: str = "",
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field that is an annotator's parameter."""
+    """Declare a dataclass field as a parameter of an annotator."""
     declared = Parameter(
         default=default, help=help, minimum=minimum, maximum=maximum, step=step, unit=unit, choices=choices
     )
@@ -89,45 +90,96 @@ def param(
 
 
 def resolution_param(what: str, minimum: int = 128, step: int = 64) -> Any:
-    """The field `detect_resolution` of an annotator whose network takes any size; `what` is done at it, as a clause."""
+    """Declare the field `detect_resolution` of a network that takes any size. `what` is done at it: 'lines are found'."""
     return param(512, f"Short side at which {what}.", minimum=minimum, maximum=1024, step=step, unit="px")
 
 
 @dataclass(frozen=True)
 class Annotator:
-    """Source image to control image. A subclass is a frozen dataclass: fields are parameters, `__call__` the algorithm."""
+    """Source image to control image. A subclass is a frozen dataclass whose fields are the parameters.
+
+    It extends Filter, NetworkAnnotator or control_map.DataAnnotator, not this class.
+    """
 
     id: ClassVar[str]
     title: ClassVar[str]
     kind: ClassVar[KindId]
-    """How its maps are to be read: a key of annotators.kinds.KINDS."""
+    """How its maps are read: a key of annotators.kinds.KINDS."""
     weights: ClassVar[tuple[str, ...]] = ()
-    """Catalogue ids (models/catalog.py) of the files it needs; empty means it runs anywhere at once."""
+    """Catalogue ids (models/catalog.py) of the files it needs; empty where it needs none."""
     library: ClassVar[str] = ""
-    """The package of its network, where that is not part of this project; imported on use."""
+    """Package of its network, where that is not part of this project; imported on use."""
     note: ClassVar[str] = ""
-    """One sentence a user should know before choosing it: limits, licence."""
+    """Limits and licence that a user should know before choosing it, in one or two sentences."""
+    ordered: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Pairs of parameters of which the first must not be above the second."""
+    needs_network: ClassVar[bool]
+    """Whether it runs a network; without one it never imports torch, transformers or onnxruntime."""
 
     def __post_init__(self) -> None:
         for name, parameter in parameters(type(self)).items():
             object.__setattr__(self, name, parameter.check(name, getattr(self, name)))
+        for low, high in self.ordered:
+            if {low, high}.isdisjoint(self.unused()) and getattr(self, low) > getattr(self, high):
+                low_words, high_words = low.replace("_", " "), high.replace("_", " ")
+                raise InputError(
+                    f"The {low_words} is {shown(getattr(self, low))}, above the {high_words}, "
+                    f"{shown(getattr(self, high))}; lower the first or raise the second."
+                )
 
-    def __call__(self, source_image: Image) -> Image:
-        """(H, W, 3) RGB uint8 in, the control image of the same size out."""
+    def __call__(self, source_image: Image, runtime: Runtime | None = None) -> Image:
+        """Return the control image of a picture; both are (H, W, 3) RGB uint8 of one size.
+
+        A network runs on the device of `runtime` and stays loaded there. Without a runtime it is loaded on the CPU for this
+        call alone.
+        """
         raise NotImplementedError
 
     def needs(self) -> tuple[str, ...]:
-        """Catalogue ids of the files it needs as its parameters are."""
+        """Return the catalogue ids of the files that it needs with its parameters."""
         return self.weights
+
+    def unused(self) -> frozenset[str]:
+        """Return the names of the parameters that have no effect with the values of the others."""
+        return frozenset()
+
+
+@dataclass(frozen=True)
+class Filter(Annotator):
+    """An annotator that computes its map from the pixels, without a network. A subclass implements `annotate`."""
+
+    needs_network = False
+
+    def __call__(self, source_image: Image, runtime: Runtime | None = None) -> Image:
+        """Return the control image of a picture; both are (H, W, 3) RGB uint8 of one size. `runtime` is not used."""
+        return self.annotate(source_image)
+
+    def annotate(self, source_image: Image) -> Image:
+        """Return the control image."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class NetworkAnnotator(Annotator):
+    """An annotator that runs a network. A subclass implements `annotate`."""
+
+    needs_network = True
+
+    def __call__(self, source_image: Image, runtime: Runtime | None = None) -> Image:
+        return self.annotate(source_image, runtime or Runtime())
+
+    def annotate(self, source_image: Image, runtime: Runtime) -> Image:
+        """Return the control image, made on the runtime's device."""
+        raise NotImplementedError
 
 
 def parameters(annotator: type[Annotator]) -> dict[str, Parameter]:
-    """Declared parameters by name, in order."""
+    """Return the declared parameters by name, in order."""
     return {f.name: f.metadata["parameter"] for f in fields(annotator) if "parameter" in f.metadata}
 
 
 def create(annotator: type[Annotator], values: Mapping[str, object] | None = None) -> Annotator:
-    """An annotator from plain values; an unknown name is an InputError that lists the known ones."""
+    """Return an annotator with parameters from plain values. Raises InputError, which for an unknown name lists the known."""
     known = parameters(annotator)
     unknown = sorted(set(values or {}) - set(known))
     if unknown:

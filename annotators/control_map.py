@@ -1,4 +1,4 @@
-"""ControlMap: the pixels a ControlNet reads, and all that is known of them."""
+"""ControlMap: the pixels that a ControlNet reads, how they were made, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -10,94 +10,99 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from annotators.base import Annotator, Image, parameters
+from annotators.base import Annotator, Image, NetworkAnnotator, parameters
 from annotators.kinds import KINDS, MapKind
 from annotators.maps import is_blank
 from annotators.recognise import Repair
+from annotators.runtime import Runtime
 
 
 class MapData(Protocol):
-    """What a map was drawn from, where that is more than pixels: people and their joints, classes and their names."""
+    """Data that a map is drawn from: people with their joints, or the class of every pixel."""
 
     def draw(self) -> Image:
-        """The map."""
+        """Return the map."""
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """In the form other tools read."""
+        """Return the data in the form that other tools read."""
         ...
 
     @classmethod
     def from_json(cls, content: Any, /) -> MapData:
-        """What `to_json` gave; InputError for everything else."""
+        """Return the data that `to_json` wrote. Raises InputError."""
         ...
 
 
 @dataclass(frozen=True)
-class DataAnnotator(Annotator):
-    """An annotator that finds things, and draws what it found."""
+class DataAnnotator(NetworkAnnotator):
+    """An annotator that detects data, then draws it. A subclass implements `detect`."""
 
     data_type: ClassVar[type[MapData]]
-    """What `detect` gives."""
+    """The type that `detect` returns."""
 
-    def detect(self, source_image: Image) -> MapData:
-        """(H, W, 3) RGB uint8 in, what is on it out."""
+    def detect(self, source_image: Image, runtime: Runtime) -> MapData:
+        """Return what is in the picture, (H, W, 3) RGB uint8."""
         raise NotImplementedError
 
     def read(self, content: Any) -> MapData:
-        """What this annotator found, out of its JSON; InputError for everything else."""
+        """Return data that this annotator detected from its JSON. Raises InputError."""
         return self.data_type.from_json(content)
 
-    def __call__(self, source_image: Image) -> Image:
-        """What was found, drawn at the picture's size."""
-        return self.detect(source_image).draw()
+    def annotate(self, source_image: Image, runtime: Runtime) -> Image:
+        """Return the detected data, drawn at the picture's size."""
+        return self.detect(source_image, runtime).draw()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlMap:
-    """A control image and where it comes from."""
+    """A control image and its origin."""
 
     pixels: Image = field(repr=False)
-    """(H, W, 3) RGB, read only."""
+    """(H, W, 3) RGB, read-only."""
     kind: MapKind
-    """How the pixels are to be read: polarity, channels, palette."""
+    """How the pixels are read: polarity, channels, palette."""
     annotator: str | None = None
-    """None: the map was brought, not made."""
+    """Its id; None for a map of the user's own."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     source_sha256: str | None = None
-    """Of the picture's shape and pixels."""
+    """Hash of the source image's shape and pixels."""
     data: MapData | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
-    """Sentences for the user; the map is made all the same."""
+    """Sentences for the user about a map that may not work."""
     repairs: tuple[Repair, ...] = ()
-    """What would take out what the warnings say."""
+    """Repairs of what the warnings name."""
 
     @property
     def seed(self) -> int | None:
-        """Of the annotator's chance, where it takes any."""
+        """The annotator's parameter `seed`, where it has one."""
         return self.parameters.get("seed")
 
 
 FAINT = 24
-"""Grey levels: lines no brighter than this steer nothing."""
-MADE_UP = "The picture has one colour only, so whatever the map shows is made up; take another picture."
+"""Grey level; lines that are all darker have no effect."""
+MADE_UP = "The picture has one colour only, so the map shows nothing real; choose another picture."
 
 
-def make_map(annotator: Annotator, source_image: Image) -> ControlMap:
-    """What the annotator makes of the picture, (H, W, 3) RGB uint8; one that steers nothing has a warning."""
-    data = annotator.detect(source_image) if isinstance(annotator, DataAnnotator) else None
-    pixels = data.draw() if data else annotator(source_image)
+def make_map(annotator: Annotator, source_image: Image, runtime: Runtime | None = None) -> ControlMap:
+    """Return the annotator's map of a picture, (H, W, 3) RGB uint8; a map without effect has a warning.
+
+    `runtime` is used as by `Annotator.__call__`.
+    """
+    detects = isinstance(annotator, DataAnnotator)
+    data = annotator.detect(source_image, runtime or Runtime()) if detects else None
+    pixels = data.draw() if data else annotator(source_image, runtime)
     kind = KINDS[annotator.kind]
     faint = kind.polarity == "white on black" and pixels.max() < FAINT
-    told = kind.nothing if is_blank(pixels) or faint else MADE_UP if is_blank(source_image) else ""
-    return describe_map(annotator, pixels, sha256_of(source_image), data, (told,) if told else ())
+    warning = kind.nothing if is_blank(pixels) or faint else MADE_UP if is_blank(source_image) else ""
+    return describe_map(annotator, pixels, sha256_of(source_image), data, (warning,) if warning else ())
 
 
 def describe_map(
     annotator: Annotator, pixels: Image, source_sha256: str, data: MapData | None, warnings: tuple[str, ...]
 ) -> ControlMap:
-    """A map that the annotator made, now or earlier."""
-    pixels.flags.writeable = False  # one array serves all who ask
+    """Return the record of a map that the annotator made, now or earlier."""
+    pixels.flags.writeable = False  # shared by the cache and all readers
     return ControlMap(
         pixels=pixels,
         kind=KINDS[annotator.kind],
@@ -110,5 +115,5 @@ def describe_map(
 
 
 def sha256_of(image: Image) -> str:
-    """Of a picture's shape and pixels: the same for the same picture, whatever file it came from."""
+    """Return the hash of a picture's shape and pixels, which is the same in every file format."""
     return hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()

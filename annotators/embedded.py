@@ -1,4 +1,4 @@
-"""The annotators that ship with the project: one small network, trained on procedural scenes, for every condition."""
+"""The annotators that ship with the project: one small network, trained on procedural scenes, for five conditions."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Annotator, Image
+from annotators.base import Image, NetworkAnnotator
 from annotators.depth import DepthAnnotator
 from annotators.maps import encode_normal, lines
-from annotators.networks import device, kept, resize_for_network, resize_to, to_batch
+from annotators.networks import resize_for_network, resize_to, to_batch, weights_folder
 from annotators.people import BodyAnnotator, score_threshold
 from annotators.poses import Person
+from annotators.runtime import Runtime
 from annotators.segmentation import SegmentationAnnotator
 from annotators.segments import Segments
 from models.errors import WeightsError
-from models.weights import fetch
 
 if TYPE_CHECKING:
     from annotators.scene_net import SceneMaps, SceneNet
 
 WEIGHTS = ("embedded_annotator",)
 SHORT_SIDE = 256
-"""Pixels; what the network was trained at."""
+"""Pixels of the network's training pictures."""
 JOINT_THRESHOLD = 0.3
-"""Height of a heat map above which a joint is taken for found."""
+"""Height of a heat map above which a joint counts as found."""
 NECK = 1
 
 
 def _note(better: str) -> str:
-    return f"Made for this project's own scenes and weak on real photos; for those take {better}, a download."
+    return f"Trained on drawn scenes and weak on real photos; for photos choose {better} (a download)."
 
 
 @dataclass(frozen=True)
 class DepthEmbedded(DepthAnnotator):
-    """Inverse depth of the small network."""
+    """Inverse depth by the embedded network."""
 
     id = "depth_embedded"
     title = "Embedded"
     weights = WEIGHTS
     note = _note("MiDaS")
 
-    def nearness(self, source_image: Image) -> NDArray[np.float32]:
-        """Inverse depth in [0, 1]."""
-        return resize_to(_maps(source_image).depth[0, 0].cpu().numpy(), source_image)
+    def nearness(self, source_image: Image, runtime: Runtime) -> NDArray[np.float32]:
+        """Return inverse depth in [0, 1]."""
+        return resize_to(_maps(source_image, runtime).depth[0, 0].cpu().numpy(), source_image)
 
 
 @dataclass(frozen=True)
-class NormalEmbedded(Annotator):
-    """Normals of the small network."""
+class NormalEmbedded(NetworkAnnotator):
+    """Normals by the embedded network."""
 
     id = "normal_embedded"
     title = "Embedded"
@@ -60,32 +60,32 @@ class NormalEmbedded(Annotator):
     weights = WEIGHTS
     note = _note("Normals (BAE)")
 
-    def __call__(self, source_image: Image) -> Image:
-        """Red left, green top, blue front."""
-        vectors = resize_to(_maps(source_image).normal[0].permute(1, 2, 0).cpu().numpy(), source_image)
+    def annotate(self, source_image: Image, runtime: Runtime) -> Image:
+        """Return a map with red left, green top, blue front."""
+        vectors = resize_to(_maps(source_image, runtime).normal[0].permute(1, 2, 0).cpu().numpy(), source_image)
         return encode_normal(vectors / np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), 1e-6))
 
 
 @dataclass(frozen=True)
 class SegmentationEmbedded(SegmentationAnnotator):
-    """Classes of the small network: it knows the few of its scenes."""
+    """Classes by the embedded network, which knows the eight of its scenes."""
 
     id = "segmentation_embedded"
     title = "Embedded"
     weights = WEIGHTS
     note = _note("OneFormer")
 
-    def detect(self, source_image: Image) -> Segments:
-        """-1 is what it has no name for."""
+    def detect(self, source_image: Image, runtime: Runtime) -> Segments:
+        """Return the classes; -1 is none of the eight."""
         from annotators.scene_net import SEGMENTS
 
-        logits = resize_to(_maps(source_image).segmentation[0].permute(1, 2, 0).cpu().numpy(), source_image)
+        logits = resize_to(_maps(source_image, runtime).segmentation[0].permute(1, 2, 0).cpu().numpy(), source_image)
         return Segments(np.array(SEGMENTS, np.int16)[logits.argmax(axis=2)])
 
 
 @dataclass(frozen=True)
 class OpenPoseEmbedded(BodyAnnotator):
-    """Joints of the small network, up to two people."""
+    """Joints by the embedded network, of up to two people."""
 
     id = "openpose_embedded"
     title = "Embedded"
@@ -94,17 +94,17 @@ class OpenPoseEmbedded(BodyAnnotator):
 
     score_threshold: float = score_threshold(JOINT_THRESHOLD)
 
-    def people(self, source_image: Image) -> list[Person]:
-        """Bodies alone."""
+    def people(self, source_image: Image, runtime: Runtime) -> list[Person]:
+        """Return people with bodies, without hands or faces."""
         height, width = source_image.shape[:2]
-        heat = _maps(source_image).pose[0].sigmoid().cpu().numpy()
+        heat = _maps(source_image, runtime).pose[0].sigmoid().cpu().numpy()
         scale = np.array([width / heat.shape[2], height / heat.shape[1], 1])
         return [Person(body=person * scale) for person in people_from_heat(heat, self.score_threshold)]
 
 
 @dataclass(frozen=True)
-class SoftEdgeEmbedded(Annotator):
-    """Soft edges of the small network."""
+class SoftEdgeEmbedded(NetworkAnnotator):
+    """Soft edges by the embedded network."""
 
     id = "softedge_embedded"
     title = "Embedded"
@@ -112,64 +112,64 @@ class SoftEdgeEmbedded(Annotator):
     weights = WEIGHTS
     note = _note("HED")
 
-    def __call__(self, source_image: Image) -> Image:
-        """White on black, soft."""
-        return lines(resize_to(255 * _maps(source_image).softedge[0, 0].sigmoid().cpu().numpy(), source_image))
+    def annotate(self, source_image: Image, runtime: Runtime) -> Image:
+        """Return soft white lines on black."""
+        return lines(resize_to(255 * _maps(source_image, runtime).softedge[0, 0].sigmoid().cpu().numpy(), source_image))
 
 
 def people_from_heat(heat: NDArray[np.float32], threshold: float = JOINT_THRESHOLD) -> list[NDArray[np.float64]]:
     """(18, h, w) in [0, 1] → people as (18, 3): x, y in cells from the corner, and the height of the peak or 0.
 
-    Up to two, one for each peak of the neck's map; of every other joint a person gets the peak nearest to its neck. A
-    neck below the threshold makes one person of the highest peaks. Fewer than three joints are nobody.
+    There is a person for each peak of the neck's map, at most two; a joint belongs to the person whose neck is nearest.
+    Without a neck above the threshold, the highest peaks are one person. A person has at least three joints.
     """
     peaks = [_peaks(channel, threshold) for channel in heat]
     people = [np.zeros((len(heat), 3)) for _ in peaks[NECK]] or [np.zeros((len(heat), 3))]
     for joint, found in enumerate(peaks):
-        for x, y, score in reversed(found):  # the highest last, so that it stays
+        for x, y, score in reversed(found):  # the highest is written last
             distances = [(x - neck[0]) ** 2 + (y - neck[1]) ** 2 for neck in peaks[NECK]]
             people[int(np.argmin(distances)) if distances else 0][joint] = x, y, score
     return [person for person in people if np.count_nonzero(person[:, 2]) >= 3]
 
 
 def _peaks(channel: NDArray[np.float32], threshold: float) -> list[tuple[float, float, float]]:
-    """Up to two local maxima, the highest first: x, y to fractions of a cell, height."""
+    """Return up to two local maxima, the highest first: x, y to fractions of a cell, height."""
     highest = (channel == cv2.dilate(channel, np.ones((7, 7), np.uint8))) & (channel > threshold)
     places = sorted(np.argwhere(highest).tolist(), key=lambda place: -channel[place[0], place[1]])[:2]
     return [(*_centre(channel, row, column), float(channel[row, column])) for row, column in places]
 
 
 def _centre(channel: NDArray[np.float32], row: int, column: int) -> tuple[float, float]:
-    """Where a bell whose highest cell this is has its top: x, y in cells from the corner of the map."""
+    """Return the top of the bell whose highest cell this is: x, y in cells from the corner of the map."""
     around = np.log(np.maximum(np.pad(channel, 1, mode="edge")[row : row + 3, column : column + 3], 1e-6))
     return column + 0.5 + _vertex(*around[1]), row + 0.5 + _vertex(*around[:, 1])
 
 
 def _vertex(before: float, peak: float, after: float) -> float:
-    """Top of the parabola through three neighbours, from -0.5 to 0.5; of a bell's logarithm it is the exact one."""
+    """Return the top of the parabola through three neighbours, from -0.5 to 0.5; exact for a bell's logarithm."""
     bend = before + after - 2 * peak
     return float(np.clip((before - after) / (2 * bend), -0.5, 0.5)) if bend < -1e-6 else 0.0
 
 
-def _maps(source_image: Image) -> SceneMaps:
-    """All maps of the picture, at the network's size."""
-    folder = fetch(WEIGHTS[0])
+def _maps(source_image: Image, runtime: Runtime) -> SceneMaps:
+    """Return all maps of the picture, at the network's size."""
+    folder = weights_folder(WEIGHTS[0])
     import torch
 
     from annotators.scene_net import MULTIPLE
 
-    network = _load(folder)
+    network = runtime.load(_load, folder)
     with torch.inference_mode():
-        return network(to_batch(resize_for_network(source_image, SHORT_SIDE, MULTIPLE)) / 255)
+        return network(to_batch(resize_for_network(source_image, SHORT_SIDE, MULTIPLE), runtime.device) / 255)
 
 
-@kept
-def _load(folder: Path) -> SceneNet:
+def _load(device: str, folder: Path) -> SceneNet:
     from annotators.scene_net import load_scene_net
 
     try:
-        return load_scene_net(folder).to(device())
+        network = load_scene_net(folder)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsError(
             f"The embedded annotator in {folder} is damaged ({type(error).__name__}); get the project again."
         ) from error
+    return network.to(device)

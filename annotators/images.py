@@ -1,4 +1,4 @@
-"""Picture files as RGB arrays: what is read, what is refused and with which sentence; sizes and resizing."""
+"""Reading of picture files as RGB arrays, with an error for every bad file; sizes and resizing."""
 
 from __future__ import annotations
 
@@ -25,27 +25,26 @@ MAX_PIXELS = 40_000_000
 MIN_SIDE = 8
 """Pixels."""
 MAX_RATIO = 100
-"""Long side to short side; beyond it a resized picture has no width left."""
+"""Limit of long side over short side; beyond it, a resized picture has a side of 0."""
 MAX_NAME = 60
-"""Letters of a file's name in a sentence."""
+"""Characters of a file's name in a message."""
 ResizeMode = Literal["crop", "stretch", "pad"]
 
 PNG, PNG_TEXTS = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt")
-# What Pillow's decoders raise over broken files.
+# Raised by Pillow's decoders for broken files.
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 
 
 def load_image(source: Path | str | bytes, name: str | None = None) -> Image:
-    """A picture file, or its bytes, as upright sRGB; of an animation the first frame. Every fault is an InputError.
+    """Return a picture file, or its bytes, as upright sRGB; an animation gives its first frame. Raises InputError.
 
-    Transparency is laid on white, 16 bits are scaled to 8, colour profiles are converted. `name` stands for the
-    picture in the sentences.
+    Transparency becomes white, 16 bits are scaled to 8, colour profiles are converted. Messages call the picture `name`.
     """
     return load_noted(source, name)[0]
 
 
 def load_noted(source: Path | str | bytes, name: str | None = None) -> tuple[Image, tuple[str, ...]]:
-    """`load_image`, and a sentence for each thing of the file that was left out."""
+    """Return `load_image`, and a sentence for each part of the file that is not used."""
     name = name or ("The picture" if isinstance(source, bytes) else readable_name(Path(source).name))
     data = source if isinstance(source, bytes) else _read(Path(source), name)
     if not data:
@@ -57,7 +56,7 @@ def load_noted(source: Path | str | bytes, name: str | None = None) -> tuple[Ima
         bare = _without_texts(data)
         if bare == data:
             raise
-        picture = _decode(bare, name)  # more text than any picture has, but the picture is good
+        picture = _decode(bare, name)  # only the texts were too large
         notes.append(f"The metadata of {name} is too large and was ignored.")
     if getattr(picture, "is_animated", False):
         notes.append(f"{name} is an animation; its first frame is used.")
@@ -65,13 +64,13 @@ def load_noted(source: Path | str | bytes, name: str | None = None) -> tuple[Ima
 
 
 def readable_name(name: str) -> str:
-    """A file's name within a sentence: without what turns writing round or is not seen, and no longer than a line."""
-    seen = "".join(character for character in name if character.isprintable())
-    return seen if len(seen) <= MAX_NAME else f"{seen[: MAX_NAME // 2]}…{seen[-MAX_NAME // 2 :]}"
+    """Return a file's name for a message: without control and invisible characters, and shortened."""
+    readable = "".join(character for character in name if character.isprintable())
+    return readable if len(readable) <= MAX_NAME else f"{readable[: MAX_NAME // 2]}…{readable[-MAX_NAME // 2 :]}"
 
 
 def from_array(values: NDArray[Any], name: str = "The picture") -> Image:
-    """An array from elsewhere as RGB on white: (H, W) or (H, W, 1 to 4) uint8 or bool; else an InputError.
+    """Return an array (H, W) or (H, W, 1 to 4), uint8 or bool, as RGB on white. Raises InputError for any other array.
 
     Channels are grey, grey and opacity, RGB, or RGB and opacity.
     """
@@ -89,7 +88,7 @@ def from_array(values: NDArray[Any], name: str = "The picture") -> Image:
 
 
 def check_size(width: int, height: int, name: str = "The picture") -> None:
-    """Raises InputError for a picture too large, too small or too narrow to work with."""
+    """Raise InputError for a picture that is too large, too small or too narrow."""
     if width * height > MAX_PIXELS:
         raise InputError(_too_large(name, width * height))
     if min(width, height) < MIN_SIDE:
@@ -127,7 +126,7 @@ def resize(image: Image, width: int, height: int, mode: ResizeMode = "crop", nea
 
 
 def fit_size(width: int, height: int, long_side: int, multiple: int = 64) -> tuple[int, int]:
-    """Width and height of nearly the same proportions whose long side is `long_side`; both multiples of `multiple`."""
+    """Return width and height of nearly the same proportions with this long side, both multiples of `multiple`."""
     scale = long_side / max(width, height)
     return (
         max(multiple, round(width * scale / multiple) * multiple),
@@ -154,7 +153,7 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def _decode(data: bytes, name: str) -> Pillow.Image:
-    """The whole picture, or of an animation the first frame."""
+    """Return the decoded picture, or the first frame of an animation."""
     picture = _open(data, name)
     check_size(picture.width, picture.height, name)
     try:
@@ -167,24 +166,26 @@ def _decode(data: bytes, name: str) -> Pillow.Image:
 
 
 def _without_texts(data: bytes) -> bytes:
-    """A PNG without its texts; anything else as it is."""
+    """Return a PNG without its texts, and any other file as it is."""
     if not data.startswith(PNG):
         return data
-    kept, place = [PNG], len(PNG)
+    chunks, place = [PNG], len(PNG)
     while place < len(data):
         length, kind = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8]
         end = place + 12 + length
         if kind not in PNG_TEXTS:
-            kept.append(data[place:end])
+            chunks.append(data[place:end])
         place = end
-    return b"".join(kept)
+    return b"".join(chunks)
 
 
 def _open(data: bytes, name: str) -> Pillow.Image:
-    """Reads the header only."""
+    """Open a picture, which reads its header only."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # check_size says it in our words
+            warnings.simplefilter(
+                "ignore", Pillow.DecompressionBombWarning
+            )  # check_size refuses it with our own message
             return Pillow.open(io.BytesIO(data), formats=FORMATS)
     except Pillow.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
@@ -204,7 +205,7 @@ def _upright(picture: Pillow.Image) -> Pillow.Image:
     try:
         return ImageOps.exif_transpose(picture)
     except (*_DECODING_ERRORS, TypeError, AttributeError):
-        return picture  # broken EXIF is no reason to refuse the picture
+        return picture  # the picture is good, only its EXIF is broken
 
 
 def _to_rgb(picture: Pillow.Image, name: str) -> Pillow.Image:
@@ -214,12 +215,12 @@ def _to_rgb(picture: Pillow.Image, name: str) -> Pillow.Image:
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         if np.asarray(layer)[..., 3].max() <= 1:
-            raise InputError(f"{name} is transparent everywhere, there is nothing on it; choose another picture.")
+            raise InputError(f"{name} is transparent everywhere, so it shows nothing; choose another picture.")
         return Pillow.alpha_composite(Pillow.new("RGBA", layer.size, "white"), layer).convert("RGB")
     profile = picture.info.get("icc_profile")
     if profile and picture.mode in ("RGB", "CMYK"):
         try:
-            # The profile is data of the picture's author; one that does not fit its picture is left out.
+            # A profile that does not fit its picture is ignored.
             converted = ImageCms.profileToProfile(
                 picture, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
             )

@@ -1,4 +1,4 @@
-"""Kinds of control map: how each is to be read, resized and spoken of. One row a kind."""
+"""Kinds of control maps: polarity, channels, palette, resizing and texts of each, one row a kind."""
 
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ KindId = Literal["lines", "soft_lines", "depth", "normal", "labels", "pose", "pi
 
 @dataclass(frozen=True, kw_only=True)
 class MapKind:
-    """What holds for every map of this kind, whatever made it."""
+    """Properties of every map of one kind."""
 
     id: KindId
     looks: str
-    """What it shows; ends the sentence 'a map, which is …'."""
+    """Its appearance, as the end of 'a map, which is …'."""
     nothing: str
-    """What to say of one that steers nothing, and what to do."""
+    """Message for a map without effect, with what to do."""
     polarity: Literal["white on black", "near is white", ""] = ""
     channels: Literal["grey", "RGB", "red left, green top, blue front"] = "grey"
     palette: Literal["ADE20K", "OpenPose", ""] = ""
     nearest: bool = False
-    """Its colours have a meaning and must not be mixed: resized to the nearest pixel, stored without loss."""
+    """Whether its colours have a meaning and must not be mixed: resized to the nearest pixel, stored without loss."""
 
 
-_NO_EDGES = (
-    "No edges were found: the map is empty and steers nothing; lower the thresholds or take a photo with more contrast."
-)
+_NO_EDGES = "No edges were found: the map is empty and steers nothing; lower the thresholds, or choose a photo with more contrast."
 KINDS: Mapping[KindId, MapKind] = MappingProxyType(
     {
         row.id: row
@@ -38,19 +36,19 @@ KINDS: Mapping[KindId, MapKind] = MappingProxyType(
             MapKind(
                 id="depth",
                 looks="grey, near is white",
-                nothing="The depth is the same everywhere: the map steers nothing; take a photo with near and far things.",
+                nothing="The depth is the same everywhere: the map steers nothing; choose a photo with near and far objects.",
                 polarity="near is white",
             ),
             MapKind(
                 id="normal",
                 looks="red left, green top, blue front",
-                nothing="The surface is flat everywhere: the map steers nothing; take a photo with more relief.",
+                nothing="The surface is flat everywhere: the map steers nothing; choose a photo with more relief.",
                 channels="red left, green top, blue front",
             ),
             MapKind(
                 id="labels",
                 looks="in the colours of ADE20K, unmixed (PNG)",
-                nothing="Everything is of one class: the map steers no shape; take a photo with several things in it.",
+                nothing="Everything is of one class: the map steers no shape; choose a photo with several objects.",
                 channels="RGB",
                 palette="ADE20K",
                 nearest=True,
@@ -58,7 +56,7 @@ KINDS: Mapping[KindId, MapKind] = MappingProxyType(
             MapKind(
                 id="pose",
                 looks="coloured sticks on black",
-                nothing="Nobody was found: the map is empty and steers nothing; take a photo with a whole person in it.",
+                nothing="Nobody was found: the map is empty and steers nothing; choose a photo of a whole person.",
                 channels="RGB",
                 palette="OpenPose",
                 nearest=True,
@@ -66,7 +64,7 @@ KINDS: Mapping[KindId, MapKind] = MappingProxyType(
             MapKind(
                 id="picture",
                 looks="a picture",
-                nothing="The picture has one colour only and steers nothing; take another.",
+                nothing="The picture has one colour only and steers nothing; choose another.",
                 channels="RGB",
             ),
         )

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
-from annotators.base import Annotator, Image, param, resolution_param
+from annotators.base import Filter, Image, NetworkAnnotator, param, resolution_param
 from annotators.maps import lines
 from annotators.networks import (
     aux_module,
-    kept,
     load_into,
     load_state,
     resize_for_network,
@@ -21,6 +20,7 @@ from annotators.networks import (
     to_batch,
     weights_file,
 )
+from annotators.runtime import Runtime
 
 if TYPE_CHECKING:
     import torch
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 RESIDUAL_BLOCKS = 3
 """Of the published drawing networks."""
 ANIME_MULTIPLE = 256
-"""The anime network halves its sides eight times."""
+"""The anime network halves each side of its input eight times."""
 
 
 @dataclass(frozen=True)
-class LineArtStandard(Annotator):
-    """Where every colour channel is darker than its surroundings, as strong as the picture's usual line."""
+class LineArtStandard(Filter):
+    """Lines where all colour channels are darker than their surroundings, relative to the picture's median line."""
 
     id = "lineart_standard"
     title = "Standard (no weights)"
     kind = "soft_lines"
-    note = "Works at once, without any network."
+    note = "Needs no network and no download."
 
     sigma: float = param(
-        6.0, "Reach of the surroundings where the short side is 512; larger draws broader.",
+        6.0, "Width of the surroundings for a short side of 512 px; larger draws broader lines.",
         minimum=0.5, maximum=20.0, step=0.5, unit="px",
     )  # fmt: skip
-    threshold: int = param(8, "Darkness from which a pixel counts as a line.", minimum=0, maximum=64, step=1)
+    threshold: int = param(8, "Lower draws fainter lines.", minimum=0, maximum=64, step=1)
 
-    def __call__(self, source_image: Image) -> Image:
-        """Grey lines on black."""
+    def annotate(self, source_image: Image) -> Image:
+        """Return grey lines on black."""
         photo = source_image.astype(np.float32)
         around = cv2.GaussianBlur(photo, (0, 0), max(0.3, self.sigma * min(photo.shape[:2]) / 512))
         darker = (around - photo).min(axis=2).clip(0)
@@ -57,21 +57,21 @@ class LineArtStandard(Annotator):
 
 
 @dataclass(frozen=True)
-class Invert(Annotator):
-    """A drawing on paper, as a map: its dark lines become white ones on black."""
+class Invert(Filter):
+    """A drawing on paper as a map: dark lines become white on black."""
 
     id = "invert"
     title = "Drawing on paper (inverted)"
     kind = "soft_lines"
-    note = "For a picture that is a drawing already; a photo's negative steers badly."
+    note = "For pictures that are drawings already; a photo's negative is a poor map."
 
-    def __call__(self, source_image: Image) -> Image:
-        """255 minus the grey of the drawing."""
+    def annotate(self, source_image: Image) -> Image:
+        """Return 255 minus the grey of the drawing."""
         return lines(255 - cv2.cvtColor(source_image, cv2.COLOR_RGB2GRAY))
 
 
 @dataclass(frozen=True)
-class LineArt(Annotator):
+class LineArt(NetworkAnnotator):
     """Lines as an artist draws them (Chan et al., 2022)."""
 
     id = "lineart"
@@ -80,22 +80,22 @@ class LineArt(Annotator):
     weights = ("lineart",)
     library = "controlnet_aux"
 
-    detect_resolution: int = resolution_param("lines are looked for")
+    detect_resolution: int = resolution_param("lines are found")
 
-    def __call__(self, source_image: Image) -> Image:
-        """Grey lines on black; the network draws dark on white."""
-        network = _load(weights_file(self.weights[0]))
+    def annotate(self, source_image: Image, runtime: Runtime) -> Image:
+        """Return grey lines on black; the network draws dark on white."""
+        network = runtime.load(_load, weights_file(self.weights[0]))
         import torch
 
         photo = resize_for_network(source_image, self.detect_resolution, multiple=8)
         with torch.inference_mode():
-            paper = network((to_batch(photo) / 255).contiguous())[0, 0].float().cpu().numpy()
+            paper = network((to_batch(photo, runtime.device) / 255).contiguous())[0, 0].float().cpu().numpy()
         return lines(255 - 255 * resize_to(paper, source_image))
 
 
 @dataclass(frozen=True)
 class LineArtCoarse(LineArt):
-    """The same network, taught by rougher drawings."""
+    """The same network, trained on rougher drawings."""
 
     id = "lineart_coarse"
     title = "Coarse"
@@ -103,7 +103,7 @@ class LineArtCoarse(LineArt):
 
 
 @dataclass(frozen=True)
-class LineArtAnime(Annotator):
+class LineArtAnime(NetworkAnnotator):
     """Lines as in anime."""
 
     id = "lineart_anime"
@@ -112,28 +112,25 @@ class LineArtAnime(Annotator):
     weights: ClassVar[tuple[str, ...]] = ("lineart_anime",)
     library = "controlnet_aux"
 
-    detect_resolution: int = resolution_param("lines are looked for", minimum=256, step=256)
+    detect_resolution: int = resolution_param("lines are found", minimum=256, step=256)
 
-    def __call__(self, source_image: Image) -> Image:
-        """Grey lines on black; the network draws dark on white."""
-        network = _load_anime(weights_file("lineart_anime"))
+    def annotate(self, source_image: Image, runtime: Runtime) -> Image:
+        """Return grey lines on black; the network draws dark on white."""
+        network = runtime.load(_load_anime, weights_file("lineart_anime"))
         import torch
 
         photo = resize_for_network(source_image, self.detect_resolution, multiple=ANIME_MULTIPLE)
         with torch.inference_mode():
-            paper = network((to_batch(photo) / 127.5 - 1).contiguous())[0, 0].float().cpu().numpy()
+            paper = network((to_batch(photo, runtime.device) / 127.5 - 1).contiguous())[0, 0].float().cpu().numpy()
         return lines(127.5 - 127.5 * resize_to(paper, source_image))
 
 
-@kept
-def _load(path: Path) -> torch.nn.Module:
-    return load_into(
-        aux_module("lineart").Generator(3, 1, RESIDUAL_BLOCKS), load_state(path), path, channels_last=False
-    )
+def _load(device: str, path: Path) -> torch.nn.Module:
+    network = aux_module("lineart").Generator(3, 1, RESIDUAL_BLOCKS)
+    return load_into(network, load_state(path), path, device, channels_last=False)
 
 
-@kept
-def _load_anime(path: Path) -> torch.nn.Module:
+def _load_anime(device: str, path: Path) -> torch.nn.Module:
     from functools import partial
 
     from torch.nn import InstanceNorm2d
@@ -141,4 +138,4 @@ def _load_anime(path: Path) -> torch.nn.Module:
     normalise = partial(InstanceNorm2d, affine=False, track_running_stats=False)
     network = aux_module("lineart_anime").UnetGenerator(3, 1, 8, 64, norm_layer=normalise, use_dropout=False)
     state = {name.removeprefix("module."): value for name, value in load_state(path).items()}
-    return load_into(network, state, path, channels_last=False)
+    return load_into(network, state, path, device, channels_last=False)

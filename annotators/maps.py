@@ -1,4 +1,4 @@
-"""What control images look like: one encoder a kind, shared by annotators, training data and tests."""
+"""Encoders and resizing of control images, one for each kind of map, shared by annotators, training data and tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from annotators.base import Image
 from annotators.images import ResizeMode, resize
 from annotators.kinds import MapKind
 
-# The 150 classes of the MIT Scene Parsing benchmark in their order, and the colours ControlNets are trained with.
+# The 150 classes of the MIT Scene Parsing benchmark in order, and their colours in the training of the ControlNets.
 ADE20K_CLASSES: tuple[str, ...] = tuple(
     """wall,building,sky,floor,tree,ceiling,road,bed,window,grass,cabinet,sidewalk,person,earth,door,table,mountain,
     plant,curtain,chair,car,water,painting,sofa,shelf,house,sea,mirror,rug,field,armchair,seat,fence,desk,rock,
@@ -44,16 +44,16 @@ ADE20K_PALETTE: NDArray[np.uint8] = np.frombuffer(
 
 
 def lines(mask: NDArray[Any]) -> Image:
-    """(H, W) truth or grey 0 to 255 → a map: white on black."""
+    """(H, W) bool or grey 0 to 255 → a map, white on black."""
     if mask.dtype == np.bool_:
         mask = mask.astype(np.uint8) * np.uint8(255)
     elif mask.dtype != np.uint8:
         mask = np.clip(np.rint(mask), 0, 255).astype(np.uint8)
-    return cv2.merge([mask] * 3)  # pyright: ignore[reportReturnType] - of uint8 it is uint8
+    return cv2.merge([mask] * 3)  # pyright: ignore[reportReturnType] - uint8 stays uint8
 
 
 def unit_range(values: NDArray[Any]) -> NDArray[np.float32]:
-    """The values stretched to [0, 1]; where all are the same, 0: rounding alone must not become a scene."""
+    """Return the values stretched to [0, 1]; 0 where they differ by rounding errors only."""
     floats = np.asarray(values, np.float32)
     low, high = float(floats.min()), float(floats.max())
     flat = high - low <= 1e-5 * max(abs(low), abs(high))
@@ -61,14 +61,14 @@ def unit_range(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def encode_depth(inverse_depth: NDArray[Any]) -> Image:
-    """(H, W) inverse depth of any scale → grey over the full range, near is white; one single depth is black."""
+    """(H, W) inverse depth of any scale → grey over the full range, near is white; a single depth is black."""
     return lines(unit_range(inverse_depth) * 255)
 
 
 def encode_normal(normal: NDArray[Any]) -> Image:
     """(H, W, 3) unit vectors (x right, y up, z to the viewer) → red left, green top, blue front.
 
-    A zero vector (no surface there) becomes (128, 128, 255), a wall that faces the viewer, as in published maps.
+    A zero vector (no surface) becomes (128, 128, 255), which faces the viewer, as in published maps.
     """
     vectors = np.asarray(normal, np.float32) * np.array([-1, 1, 1], np.float32)
     vectors = np.where(np.any(vectors != 0, axis=2, keepdims=True), vectors, np.array([0, 0, 1], np.float32))
@@ -83,16 +83,16 @@ def encode_segmentation(classes: NDArray[Any]) -> Image:
 
 
 def resize_map(image: Image, kind: MapKind, width: int, height: int, mode: ResizeMode = "crop") -> Image:
-    """A map at another size, as its kind wants it: lines stay bare, what has a palette keeps its colours."""
+    """Return a map at another size: thin lines stay thin, and palette colours stay unmixed."""
     if kind.id == "lines":
         return resize_lines(image, width, height, mode)
     return resize(image, width, height, mode, nearest=kind.nearest)
 
 
 def resize_lines(image: Image, width: int, height: int, mode: ResizeMode = "crop") -> Image:
-    """A map of bare lines at another size, as bare as it was: lines one pixel wide stay so, bold strokes grow or shrink.
+    """Return a map of pure white lines at another size: lines one pixel wide stay so, bold strokes scale with the picture.
 
-    Pictures with greys in them are resized as pictures are.
+    A picture with greys is resized like any picture.
     """
     old_height, old_width = image.shape[:2]
     white = image.min(axis=2) > 231
@@ -105,13 +105,13 @@ def resize_lines(image: Image, width: int, height: int, mode: ResizeMode = "crop
         return lines(resize(image, width, height, mode)[..., 0] > 127)
     from skimage.morphology import skeletonize
 
-    # None falls between the pixels that are looked at, and what that makes bolder is thinned again.
+    # Widened so that no line falls between the sampled pixels, and thinned again afterwards.
     gap = max(1, round(min(old_width / width, old_height / height)))
     bolder = cv2.dilate(strokes, np.ones((gap, gap), np.uint8))
     return lines(skeletonize(resize(lines(bolder > 0), width, height, mode)[..., 0] > 100))
 
 
 def is_blank(control_image: Image) -> bool:
-    """True for a map of one colour, nearly: no edge, one depth, nobody. It steers nothing."""
+    """Return whether a map has nearly one colour, and so no effect."""
     channels = (control_image[..., channel] for channel in range(control_image.shape[-1]))
     return all(int(channel.max()) - int(channel.min()) < 8 for channel in channels)

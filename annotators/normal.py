@@ -1,4 +1,4 @@
-"""Normals: red is left, green is up, blue faces the viewer."""
+"""Normal maps, on which red is left, green is up and blue faces the viewer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Annotator, Image, param, resolution_param
+from annotators.base import Image, NetworkAnnotator, param, resolution_param
 from annotators.depth import FAR_TO_NEAR, DepthAnnotator, DepthAnythingV2, LeReS, Midas, Zoe
 from annotators.embedded import DepthEmbedded
 from annotators.maps import encode_normal, unit_range
 from annotators.networks import (
     aux_module,
-    kept,
     load_into,
     load_state,
     resize_for_network,
@@ -28,12 +27,13 @@ from annotators.networks import (
     to_batch,
     weights_file,
 )
+from annotators.runtime import Runtime
 from models.weights import find
 
 if TYPE_CHECKING:
     import torch
 
-# Of ImageNet, with which the network was trained; for pixels from 0 to 255.
+# ImageNet's, with which the network was trained; for pixels from 0 to 255.
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 DEVIATION = np.array([58.395, 57.12, 57.375], np.float32)
 
@@ -41,12 +41,14 @@ DEPTHS: Mapping[str, type[DepthAnnotator]] = MappingProxyType(
     {kind.id: kind for kind in (Midas, DepthAnythingV2, Zoe, DepthEmbedded, LeReS)}
 )
 FIRST = "first"
+"""Chooses the first depth annotator whose files are on this disk."""
 STEP = 0.1
+"""Difference in nearness, 0 to 1, that smoothing keeps as a step."""
 
 
 @dataclass(frozen=True)
-class NormalBAE(Annotator):
-    """Surface normals by Bae et al. (2021), trained on ScanNet; the network's own axes are those of the map."""
+class NormalBAE(NetworkAnnotator):
+    """Surface normals by Bae et al. (2021), trained on ScanNet; the network's axes are the map's."""
 
     id = "normal_bae"
     title = "Normals (BAE)"
@@ -54,69 +56,72 @@ class NormalBAE(Annotator):
     weights = ("normal_bae",)
     library = "controlnet_aux"
 
-    detect_resolution: int = resolution_param("surfaces are looked at")
+    detect_resolution: int = resolution_param("normals are estimated")
 
-    def __call__(self, source_image: Image) -> Image:
-        """Unit vectors as colours."""
+    def annotate(self, source_image: Image, runtime: Runtime) -> Image:
+        """Return unit vectors as colours."""
         path = weights_file("normal_bae")
         import torch
 
-        network = _load(path)
+        network = runtime.load(_load, path)
         photo = resize_for_network(source_image, self.detect_resolution, multiple=64)
         with torch.inference_mode():
-            finest = network(to_batch((photo - MEAN) / DEVIATION))[0][-1]
+            finest = network(to_batch((photo - MEAN) / DEVIATION, runtime.device))[0][-1]
         vectors = resize_to(finest[0, :3].permute(1, 2, 0).float().cpu().numpy(), source_image)
         return np.clip(np.rint(vectors * 127.5 + 127.5), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
-class NormalFromDepth(Annotator):
+class NormalFromDepth(NetworkAnnotator):
     """Normals of the surface that a depth map shows, under a pinhole camera."""
 
     id = "normal_from_depth"
     title = "From a depth map"
     kind = "normal"
-    note = "Only as good as the depth it is made from."
+    note = "As good as its depth map."
 
     depth: str = param(
-        FIRST, "What looks for the depth; the first of them whose files are here.", choices=(FIRST, *DEPTHS)
+        FIRST, "Depth annotator; first takes the first one whose files are on this disk.", choices=(FIRST, *DEPTHS)
     )
-    strength: float = param(1.0, "Over 1 makes relief steeper, under 1 flatter.", minimum=0.1, maximum=10, step=0.1)
+    strength: float = param(1.0, "Above 1 makes relief steeper, below 1 flatter.", minimum=0.1, maximum=10, step=0.1)
     smoothing: float = param(
-        1.0, "Width over which the depth is smoothed, but for its steps, as part of the picture's short side.",
+        1.0, "Smooths the depth over this share of the short side, and keeps its steps.",
         minimum=0, maximum=3, step=0.25, unit="%",
     )  # fmt: skip
     background_threshold: float = param(
-        0.1, "Nearness, 0 to 1, below which all is background and faces the viewer.", minimum=0, maximum=1, step=0.05
+        0.1,
+        "Nearness, 0 to 1, below which a pixel is background and faces the viewer.",
+        minimum=0,
+        maximum=1,
+        step=0.05,
     )
     field_of_view: float = param(
-        55.0, "Angle that the photo's longer side spans.", minimum=5, maximum=120, step=5, unit="°"
+        55.0, "Angle of view along the longer side of the photo.", minimum=5, maximum=120, step=5, unit="°"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.depth == FIRST:  # settled here, so that recipes and caches name what was used
+        if self.depth == FIRST:  # resolved here, so that recipes and caches name the annotator that is used
             object.__setattr__(self, "depth", _first_that_runs())
 
-    def __call__(self, source_image: Image) -> Image:
-        """Unit vectors as colours."""
-        near = unit_range(DEPTHS[self.depth]().nearness(source_image))
+    def annotate(self, source_image: Image, runtime: Runtime) -> Image:
+        """Return unit vectors as colours."""
+        near = unit_range(DEPTHS[self.depth]().nearness(source_image, runtime))
         smooth = _smoothed(near, self.smoothing / 100 * min(near.shape))
         normals = normals_of(smooth + (1 - smooth) / FAR_TO_NEAR, self.field_of_view, self.strength)
         normals[near < self.background_threshold] = 0
         return encode_normal(normals)
 
     def needs(self) -> tuple[str, ...]:
-        """Those of what looks for the depth."""
+        """Return the catalogue ids of the depth annotator's files."""
         return DEPTHS[self.depth].weights
 
 
 def normals_of(inverse_depth: NDArray[Any], field_of_view: float, strength: float = 1.0) -> NDArray[np.float32]:
     """(H, W) of 1 / z in any unit → (H, W, 3) unit vectors: x right, y up, z to the viewer.
 
-    Perspective: a pinhole camera before the picture's middle, whose longer side spans `field_of_view` degrees. Of a plane
-    1 / z = a x + b y + c is linear in the place (x, y) on the picture, in focal lengths, and (a, b, c) is its normal; so
-    this is exact for planes.
+    The camera is a pinhole whose longer side spans `field_of_view` degrees. For a plane, 1 / z = a x + b y + c is linear in
+    the place (x, y) on the picture, in focal lengths, and (a, b, c) is its normal, so the result is exact for planes.
     """
     near = np.asarray(inverse_depth, np.float32)
     height, width = near.shape
@@ -130,7 +135,7 @@ def normals_of(inverse_depth: NDArray[Any], field_of_view: float, strength: floa
 
 
 def _slope(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Slope along the rows, a pixel, of the second order: of three stencils the least bent, so that none crosses a step.
+    """Return the slope along the rows per pixel, of second order, by the least bent of three stencils: none crosses a step.
 
     Essentially non-oscillatory differences (Harten et al., 1987).
     """
@@ -144,20 +149,20 @@ def _slope(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _smoothed(near: NDArray[np.float32], width: float) -> NDArray[np.float32]:
-    """By a standard deviation of `width` pixels; what differs by more than STEP of the range is another surface."""
+    """Smooth with a standard deviation of `width` pixels, within surfaces: a difference above STEP is another surface."""
     return np.asarray(cv2.bilateralFilter(near, 0, STEP, width), np.float32) if width >= 0.3 else near
 
 
 def _first_that_runs() -> str:
+    """Return the id of the first depth annotator whose files are on this disk."""
     return next(id for id, kind in DEPTHS.items() if all(find(weights) for weights in kind.weights))
 
 
-@kept
-def _load(path: Path) -> torch.nn.Module:
-    # What the sampling ratios are does not matter outside training.
+def _load(device: str, path: Path) -> torch.nn.Module:
+    # The sampling ratios have no effect outside training.
     options = SimpleNamespace(architecture="BN", sampling_ratio=0.4, importance_ratio=0.7)
     module = aux_module("normalbae.nets.NNET")
-    with contextlib.redirect_stdout(sys.stderr):  # it reports on building itself
+    with contextlib.redirect_stdout(sys.stderr):  # its constructor prints
         network = module.NNET(options)
     state = {name.removeprefix("module."): value for name, value in load_state(path).items()}
-    return load_into(network, state, path, channels_last=False)
+    return load_into(network, state, path, device, channels_last=False)

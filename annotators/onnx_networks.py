@@ -10,30 +10,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.networks import library_error
+from annotators.networks import damaged_error, library_error
 from models.errors import WeightsError
 
 LOG = logging.getLogger(__name__)
 GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
-def load_session(path: Path) -> Any:
-    """An onnxruntime session, on the GPU if onnxruntime can use one; a damaged file is a WeightsError."""
-    runtime = _runtime()
-    providers = [GPU, CPU] if GPU in runtime.get_available_providers() else [CPU]
+def load_session(device: str, path: Path) -> Any:
+    """Return an onnxruntime session, on a CUDA device where onnxruntime can use it, else on the CPU with a warning in the log.
+
+    A damaged file is a WeightsError.
+    """
+    runtime = _onnxruntime()
     try:
-        session = runtime.InferenceSession(str(path), providers=providers)
+        session = runtime.InferenceSession(str(path), providers=providers(device, runtime.get_available_providers()))
     except _errors() as error:
-        raise WeightsError(
-            f"{path.name} in {path.parent} is damaged ({type(error).__name__}); delete it and fetch it again."
-        ) from error
-    if providers[0] not in session.get_providers():
-        LOG.warning("%s runs on the CPU, for onnxruntime could not use the GPU.", path.name)
+        raise damaged_error(path, error) from error
+    if device != "cpu" and GPU not in session.get_providers():
+        LOG.warning("%s runs on the CPU, because onnxruntime cannot use %s.", path.name, device)
     return session
 
 
+def providers(device: str, available: list[str]) -> list[Any]:
+    """Return onnxruntime's providers for a device: `cuda:1` is CUDA's with that number, everything else the CPU's."""
+    kind, _, number = device.partition(":")
+    on_gpu = kind == "cuda" and GPU in available
+    return [(GPU, {"device_id": int(number or 0)}), CPU] if on_gpu else [CPU]
+
+
 def run(session: Any, path: Path, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """The outputs for the one input; a network that takes no such input is a WeightsError that names its file."""
+    """Return the outputs for the one input. A network that takes no such input is a WeightsError that names its file."""
     try:
         return session.run(None, {session.get_inputs()[0].name: values})
     except _errors() as error:
@@ -41,11 +48,11 @@ def run(session: Any, path: Path, values: NDArray[np.float32]) -> list[NDArray[n
 
 
 def other_network(path: Path) -> WeightsError:
-    """For a file that can be read, but is not the one it should be."""
+    """Return the error for a file that holds a network, but another one."""
     return WeightsError(f"{path.name} in {path.parent} holds another network; delete it and fetch it again.")
 
 
-def _runtime() -> Any:
+def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except (ImportError, OSError) as error:
@@ -54,6 +61,6 @@ def _runtime() -> Any:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises over files and inputs; its errors have no class in common."""
+    """Return the exceptions that onnxruntime raises for files and inputs; they have no class in common."""
     state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     return tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from annotators.affinity import STRIDE, bodies_from_fields
 from annotators.base import Image, param
-from annotators.networks import aux_module, kept, load_into, load_state, to_batch, weights_file
+from annotators.networks import aux_module, load_into, load_state, to_batch, weights_file
 from annotators.openpose_parts import (
     HAND_MAP,
     LEFT_ARM,
@@ -25,16 +25,17 @@ from annotators.openpose_parts import (
 )
 from annotators.people import PoseAnnotator, score_threshold
 from annotators.poses import Person, Points
+from annotators.runtime import Runtime
 
 if TYPE_CHECKING:
     import torch
 
-# Pixels of a network's input, as ControlNet's authors set them.
+# Pixels of the networks' inputs, as ControlNet's authors set them.
 BODY_HEIGHT_AT_512 = 184
 HAND_SIDES, HAND_SOFTENING = (184, 368, 552, 736), 0.8
 FACE_SIDE = 384
 WIDEST = 8
-"""Widths of a picture in its height; a wider one is looked at in less detail, for the network's memory."""
+"""Limit of the input's width over its height; a wider picture is shrunk, for the network's memory."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ class OpenPose(PoseAnnotator):
     title = "OpenPose"
     weights = ("openpose_body",)
     library = "controlnet_aux"
-    note = "Its weights are free for non-commercial use only; hands and faces need 147 MB and 154 MB more."
+    note = "For non-commercial use only; hands need 147 MB more, faces 154 MB."
 
-    hands: bool = param(False, "Look for fingers, too, and draw them.")
-    faces: bool = param(False, "Look for faces, too, and draw them.")
+    hands: bool = param(False, "Also finds and draws fingers.")
+    faces: bool = param(False, "Also finds and draws faces.")
     detect_resolution: int = param(
         512,
-        "Height at which people are looked for: 512 shows the network what ControlNet's authors did; more finds smaller people.",
+        "Height at which people are found: 512 as in ControlNet's own code; more finds smaller people.",
         minimum=256,
         maximum=1536,
         step=64,
@@ -60,82 +61,82 @@ class OpenPose(PoseAnnotator):
     score_threshold: float = score_threshold(0.1)
 
     def needs(self) -> tuple[str, ...]:
-        """A network for each part."""
+        """Return a network for each part."""
         return (*self.weights, *("openpose_hand",) * self.hands, *("openpose_face",) * self.faces)
 
-    def people(self, source_image: Image) -> list[Person]:
-        """Bodies, then the hands and faces that belong to them."""
-        photo = np.ascontiguousarray(source_image[..., ::-1])  # the networks read blue first
-        people = [Person(body=body) for body in self._bodies(photo)]
+    def people(self, source_image: Image, runtime: Runtime) -> list[Person]:
+        """Return bodies, with their hands and faces."""
+        photo = np.ascontiguousarray(source_image[..., ::-1])  # the networks were trained on BGR
+        people = [Person(body=body) for body in self._bodies(photo, runtime)]
         if self.hands:
-            network = load_hand_network(weights_file("openpose_hand"))
-            people = [_with_hands(person, photo, network) for person in people]
+            network = runtime.load(load_hand_network, weights_file("openpose_hand"))
+            people = [_with_hands(person, photo, network, runtime.device) for person in people]
         if self.faces:
-            network = load_face_network(weights_file("openpose_face"))
-            people = [_with_face(person, photo, network) for person in people]
+            network = runtime.load(load_face_network, weights_file("openpose_face"))
+            people = [_with_face(person, photo, network, runtime.device) for person in people]
         return people
 
-    def _bodies(self, photo: Image) -> list[Points]:
-        network = load_body_network(weights_file("openpose_body"))
+    def _bodies(self, photo: Image, runtime: Runtime) -> list[Points]:
+        network = runtime.load(load_body_network, weights_file("openpose_body"))
         height, width = photo.shape[:2]
         scale = BODY_HEIGHT_AT_512 * self.detect_resolution / 512 / max(height, width / WIDEST)
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        heat, fields = read_fields(network, resize_smoothly(photo, *size))
+        heat, fields = read_fields(network, resize_smoothly(photo, *size), runtime.device)
         to_photo = np.array([width / size[0], height / size[1], 1])
         bodies = [body * to_photo for body in bodies_from_fields(heat, fields, size[1], size[0])]
         return [np.where(body[:, 2:] >= self.score_threshold, body, 0) for body in bodies]
 
 
-def read_fields(network: Any, photo: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def read_fields(network: Any, photo: Image, device: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(H, W, 3) BGR of any size → heat (h, w, 19) and fields (h, w, 38), eight times smaller."""
     height, width = photo.shape[:2]
     padded = np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), constant_values=128)
-    fields, heat = _run(network, padded)
+    fields, heat = _run(network, padded, device)
     return _channels_last(heat), _channels_last(fields)
 
 
-def _with_hands(person: Person, photo: Image, network: Any) -> Person:
+def _with_hands(person: Person, photo: Image, network: Any, device: str) -> Person:
     height, width = photo.shape[:2]
     boxes = [hand_box(person.body, arm, height, width) for arm in (LEFT_ARM, RIGHT_ARM)]
-    left, right = (box and _moved(find_hand(network, _crop(photo, box)), box) for box in boxes)
+    left, right = (box and _moved(find_hand(network, _crop(photo, box), device), box) for box in boxes)
     return Person(body=person.body, left_hand=left, right_hand=right, face=person.face)
 
 
-def _with_face(person: Person, photo: Image, network: Any) -> Person:
+def _with_face(person: Person, photo: Image, network: Any, device: str) -> Person:
     box = face_box(person.body, *photo.shape[:2])
-    face = box and _moved(find_face(network, _crop(photo, box)), box)
+    face = box and _moved(find_face(network, _crop(photo, box), device), box)
     return Person(body=person.body, left_hand=person.left_hand, right_hand=person.right_hand, face=face)
 
 
-def find_hand(network: Any, crop: Image) -> Points:
-    """(H, W, 3) BGR of one hand → (21, 3) in its pixels; the network looks at four sizes."""
+def find_hand(network: Any, crop: Image, device: str) -> Points:
+    """(H, W, 3) BGR of one hand → (21, 3) in its pixels, from the mean heat at four sizes."""
     soft = np.asarray(cv2.GaussianBlur(crop, (0, 0), HAND_SOFTENING), np.uint8)
     heat = np.zeros((HAND_MAP, HAND_MAP, 22), np.float32)
     for side in HAND_SIDES:
-        cells = _channels_last(_run(network, resize_smoothly(soft, side, side)))
+        cells = _channels_last(_run(network, resize_smoothly(soft, side, side), device))
         heat += cv2.resize(cells, (HAND_MAP, HAND_MAP), interpolation=cv2.INTER_LANCZOS4) / len(HAND_SIDES)
     return hand_points(heat, *crop.shape[:2])
 
 
-def find_face(network: Any, crop: Image) -> Points:
+def find_face(network: Any, crop: Image, device: str) -> Points:
     """(H, W, 3) BGR of one face → (70, 3) in its pixels."""
-    stages = _run(network, resize_smoothly(crop, FACE_SIDE, FACE_SIDE))
+    stages = _run(network, resize_smoothly(crop, FACE_SIDE, FACE_SIDE), device)
     return face_points(stages[-1][0].cpu().numpy(), *crop.shape[:2])
 
 
 def resize_smoothly(photo: Image, width: int, height: int) -> Image:
-    """As the originals do: the mean of an area to shrink, Lanczos to enlarge."""
+    """Resize as the original does: area means to shrink, Lanczos to enlarge."""
     smaller = width + height < sum(photo.shape[:2])
     method = cv2.INTER_AREA if smaller else cv2.INTER_LANCZOS4
     return np.asarray(cv2.resize(photo, (width, height), interpolation=method), np.uint8)
 
 
-def _run(network: Any, photo: Image) -> Any:
-    """The network's own output for pixels as it was trained: from -0.5 to 0.5."""
+def _run(network: Any, photo: Image, device: str) -> Any:
+    """Return the network's own output for pixels from -0.5 to 0.5, as in its training."""
     import torch
 
     with torch.inference_mode():
-        return network(to_batch(photo) / 256 - 0.5)
+        return network(to_batch(photo, device) / 256 - 0.5)
 
 
 def _channels_last(maps: torch.Tensor) -> NDArray[np.float32]:
@@ -148,28 +149,28 @@ def _crop(photo: Image, box: Box) -> Image:
 
 
 def _moved(points: Points, box: Box) -> Points:
-    """From the box's pixels to the picture's; what was not found stays at zero."""
+    """Convert points from the box's pixels to the picture's; points that were not found stay zero."""
     return np.where(points[:, 2:] > 0, np.add(points, (box.x, box.y, 0)), 0)
 
 
-@kept
-def load_body_network(path: Path) -> Any:
-    return _load_unnamed("bodypose_model", path)
+def load_body_network(device: str, path: Path) -> Any:
+    """Return OpenPose's body network."""
+    return _load_unnamed("bodypose_model", path, device)
 
 
-@kept
-def load_hand_network(path: Path) -> Any:
-    return _load_unnamed("handpose_model", path)
+def load_hand_network(device: str, path: Path) -> Any:
+    """Return OpenPose's hand network."""
+    return _load_unnamed("handpose_model", path, device)
 
 
-@kept
-def load_face_network(path: Path) -> Any:
-    return load_into(aux_module("open_pose.face").FaceNet(), load_state(path), path)
+def load_face_network(device: str, path: Path) -> Any:
+    """Return OpenPose's face network."""
+    return load_into(aux_module("open_pose.face").FaceNet(), load_state(path), path, device)
 
 
-def _load_unnamed(name: str, path: Path) -> Any:
-    """A network whose file lacks the block that the module puts before the name of each layer."""
+def _load_unnamed(name: str, path: Path, device: str) -> Any:
+    """Return a network whose file lacks the block name that the module puts before each layer's name."""
     network = getattr(aux_module("open_pose.model"), name)()
     names = {full.split(".", 1)[1]: full for full in network.state_dict()}
     state = {names.get(short, short): value for short, value in load_state(path).items()}
-    return load_into(network, state, path)
+    return load_into(network, state, path, device)

@@ -1,4 +1,4 @@
-"""Where OpenPose looks for hands and faces of a body it has found, and how it reads their heat maps."""
+"""Boxes of the hands and the face of a body, and the points in OpenPose's heat maps of them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ RIGHT_ARM, LEFT_ARM = (2, 3, 4), (5, 6, 7)
 """Shoulder, elbow, wrist."""
 NOSE, EYES, EARS = 0, (14, 15), (16, 17)
 SMALLEST_BOX = 20
-"""Pixels; a smaller part has nothing to see. This and the numbers below are OpenPose's own (handDetector.cpp), and for faces
-those of ControlNet's authors."""
+"""Pixels; a smaller part shows no detail. This and the numbers below are from OpenPose (handDetector.cpp), for faces from
+ControlNet's code."""
 HAND_MAP, HAND_BLUR, HAND_HEAT, FACE_HEAT = 128, 3.0, 0.05, 0.05
 
 
 class Box(NamedTuple):
-    """A square of the picture, in pixels; what lies beyond the border is cut off."""
+    """A square of the picture, in pixels; the part beyond the border is cut off."""
 
     x: int
     y: int
@@ -29,7 +29,7 @@ class Box(NamedTuple):
 
 
 def hand_box(body: Points, arm: tuple[int, int, int], height: int, width: int) -> Box | None:
-    """Around the end of a forearm; None where the arm was not found whole, or is too small."""
+    """Return the box around the end of a forearm; None where a joint of the arm is missing, or the box is too small."""
     if not (body[list(arm), 2] > 0).all():
         return None
     shoulder, elbow, wrist = body[list(arm), :2]
@@ -40,7 +40,7 @@ def hand_box(body: Points, arm: tuple[int, int, int], height: int, width: int) -
 
 
 def face_box(body: Points, height: int, width: int) -> Box | None:
-    """Around the nose, as wide as eyes and ears say; None where neither was found, or too small."""
+    """Return the box around the nose, sized by eyes and ears; None where these are missing, or the box is too small."""
     nose = body[NOSE]
     reach = max(
         factor * float(np.abs(body[point, :2] - nose[:2]).max()) if body[point, 2] > 0 else 0.0
@@ -62,7 +62,7 @@ def _box(x: float, y: float, side: float) -> Box | None:
 def hand_points(heat: NDArray[np.float32], height: int, width: int) -> Points:
     """Heat (128, 128, 21 or more) of a crop of this size → (21, 3) in its pixels.
 
-    Each joint is where its map is hottest, within the one spot that is hottest as a whole.
+    A joint is at the maximum of its map, within the connected spot with the largest sum.
     """
     smooth = np.asarray(cv2.GaussianBlur(heat, (0, 0), HAND_BLUR, borderType=cv2.BORDER_REFLECT))
     points = np.zeros((HAND_POINTS, 3))
@@ -81,8 +81,7 @@ def hand_points(heat: NDArray[np.float32], height: int, width: int) -> Points:
 def face_points(heat: NDArray[np.float32], height: int, width: int) -> Points:
     """Heat (70 or more, h, w) of a crop of this size → (70, 3) in its pixels.
 
-    The map's corners are the centres of the crop's corner pixels. The last map of the network, which says where nothing of a
-    face is, is none of the points.
+    The map's corners are the centres of the crop's corner pixels. The network's last map is the background, not a point.
     """
     flat = heat[:FACE_POINTS].reshape(FACE_POINTS, -1)
     rows, columns = np.unravel_index(flat.argmax(axis=1), heat.shape[1:])

@@ -1,4 +1,4 @@
-"""What every annotator of people shares: who is drawn, which parts, and how thick."""
+"""Base classes of the annotators of people: which people and parts are drawn, and how thick."""
 
 from __future__ import annotations
 
@@ -11,83 +11,83 @@ import numpy as np
 from annotators.base import Image, param
 from annotators.control_map import DataAnnotator
 from annotators.poses import Person, Pose
+from annotators.runtime import Runtime
 from annotators.sticks import Sticks
 from models.errors import InputError
 
 
 def score_threshold(default: float) -> Any:
-    """Each annotator has a scale of its own for how sure it is."""
-    return param(default, "How sure a joint must be to be drawn.", minimum=0.05, maximum=0.95, step=0.05)
+    """Declare the field `score_threshold`; each annotator scores joints on its own scale."""
+    return param(default, "Lower draws less certain joints.", minimum=0.05, maximum=0.95, step=0.05)
 
 
 @dataclass(frozen=True)
 class BodyAnnotator(DataAnnotator):
-    """Finds bodies. A subclass says where."""
+    """An annotator of bodies. A subclass implements `people`."""
 
     kind = "pose"
     data_type = Pose
 
-    most_people: int = param(20, "Draw at most so many people; the largest stay.", minimum=1, maximum=100, step=1)
+    most_people: int = param(20, "Max people: keeps the largest.", minimum=1, maximum=100, step=1)
     person: int = param(
-        0, "Draw only this person, counted from the left; 0 draws everybody.", minimum=0, maximum=100, step=1
+        0, "Draws only this person, counted from the left; 0 draws all.", minimum=0, maximum=100, step=1
     )
     sticks: str = param(
         "usual",
-        "Thick is for ControlNets that were trained with thick limbs: those of xinsir for SDXL.",
+        "Thick is for ControlNets trained with thick limbs: xinsir's for SDXL.",
         choices=("usual", "thick"),
     )
     stick_width: float = param(
-        0.0, "Half width of a limb; 0 goes by the map's size and the sticks.", minimum=0.0, maximum=64.0, step=0.5, unit="px"
+        0.0, "Half width of a limb; 0 follows the map's size and the sticks.", minimum=0.0, maximum=64.0, step=0.5, unit="px"
     )  # fmt: skip
 
-    def people(self, source_image: Image) -> Sequence[Person]:
-        """Everybody on the picture, in its pixels."""
+    def people(self, source_image: Image, runtime: Runtime) -> Sequence[Person]:
+        """Return all people in the picture, in its pixels."""
         raise NotImplementedError
 
-    def detect(self, source_image: Image) -> Pose:
-        """Whom the parameters ask for."""
+    def detect(self, source_image: Image, runtime: Runtime) -> Pose:
+        """Return the people that the parameters choose."""
         height, width = source_image.shape[:2]
-        return self.choose(Pose(tuple(self.people(source_image)), height, width))
+        return self.choose(Pose(tuple(self.people(source_image, runtime)), height, width))
 
     def choose(self, pose: Pose) -> Pose:
-        """What of a pose is drawn, from left to right. InputError where the person asked for is not there."""
-        people = sorted(
-            (person for person in map(self.shown, pose.people) if len(person.seen)), key=_extent, reverse=True
-        )
-        people = sorted(people[: self.most_people], key=lambda person: float(person.seen[:, 0].mean()))
+        """Return the people and parts to draw, from left to right. Raises InputError where there is no such person."""
+        people = [person for person in map(self.drawn_parts, pose.people) if len(person.found)]
+        people = sorted(people, key=_extent, reverse=True)[: self.most_people]
+        people = sorted(people, key=lambda person: float(person.found[:, 0].mean()))
         if self.person and people:
             if self.person > len(people):
                 count = "1 person was" if len(people) == 1 else f"{len(people)} people were"
-                raise InputError(f"person is {self.person}, but {count} found; choose one of them, or 0 for everybody.")
+                raise InputError(f"person is {self.person}, but {count} found; choose one of them, or 0 for all.")
             people = [people[self.person - 1]]
-        return Pose(tuple(people), pose.height, pose.width, self._drawn_with)
+        return Pose(tuple(people), pose.height, pose.width, self._sticks)
 
     def read(self, content: Any) -> Pose:
-        """With the sticks that OpenPose's JSON has no words for."""
-        return replace(Pose.from_json(content), sticks=self._drawn_with)
+        """Return a pose from OpenPose's JSON, which has no place for the sticks, with this annotator's."""
+        return replace(Pose.from_json(content), sticks=self._sticks)
 
     @property
-    def _drawn_with(self) -> Sticks:
+    def _sticks(self) -> Sticks:
         return Sticks(self.sticks == "thick", self.stick_width)
 
-    def shown(self, person: Person) -> Person:
-        """The parts of a person that are drawn."""
+    def drawn_parts(self, person: Person) -> Person:
+        """Return the person with the parts that are drawn."""
         return person
 
 
 @dataclass(frozen=True)
 class PoseAnnotator(BodyAnnotator):
-    """Finds fingers and faces too. Alone it finds nobody, and draws poses that are brought."""
+    """An annotator of bodies, fingers and faces. This base class finds nobody itself; it draws poses given as data."""
 
     id = "pose"
     title = "Pose"
 
-    body: bool = param(True, "Draw bodies.")
-    hands: bool = param(True, "Draw fingers.")
-    faces: bool = param(True, "Draw faces.")
+    body: bool = param(True, "Draws bodies.")
+    hands: bool = param(True, "Draws fingers.")
+    faces: bool = param(True, "Draws faces.")
 
-    def shown(self, person: Person) -> Person:
-        """Without the parts that are switched off."""
+    def drawn_parts(self, person: Person) -> Person:
+        """Return the person without the parts that are switched off."""
         return Person(
             body=person.body if self.body else np.zeros_like(person.body),
             left_hand=person.left_hand if self.hands else None,
@@ -97,5 +97,5 @@ class PoseAnnotator(BodyAnnotator):
 
 
 def _extent(person: Person) -> float:
-    """Diagonal of the box around a person, in pixels."""
-    return float(np.hypot(*np.ptp(person.seen[:, :2], axis=0)))
+    """Return the diagonal of the box around a person, in pixels."""
+    return float(np.hypot(*np.ptp(person.found[:, :2], axis=0)))

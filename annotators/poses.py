@@ -1,4 +1,4 @@
-"""People and their joints, as data: drawn at any size, written and read in OpenPose's JSON."""
+"""People and their joints as data: drawn at any size, written and read as OpenPose's JSON."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from annotators.sticks import USUAL, Sticks, draw_body, draw_face, draw_hand
 from models.errors import InputError
 
 Points = NDArray[np.float64]
-"""(N, 3): x, y in pixels of the map (the centre of the first is 0.5, 0.5) and how sure the point is; 0 is not there."""
+"""(N, 3): x, y in pixels of the map (the centre of the first is 0.5, 0.5) and a score; 0 means not found."""
 
 BODY_POINTS, HAND_POINTS, FACE_POINTS = 18, 21, 70
 BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
-"""OpenPose's own program counts 25 points of a body: which of them are the 18 here. The hips' middle and the feet are not."""
+"""The 18 points among the 25 that OpenPose's own program writes, which adds the middle of the hips and the feet."""
 MAX_PEOPLE = 200
 MAX_JSON_BYTES = 20_000_000
 REACH = 100
-"""Sides of the picture that a point may lie outside of it."""
+"""Limit of a point's distance from the picture, in long sides of the picture."""
 EXAMPLE = '{"people": [{"pose_keypoints_2d": [x, y, confidence, …]}], "canvas_width": 512, "canvas_height": 768}'
 
 _KEYS = {
@@ -45,7 +45,7 @@ _COUNTS = {
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Person:
-    """Joints in the order of OpenPose; a part that nobody looked for, or found, is None."""
+    """One person's joints in OpenPose's order; a part that was not found is None."""
 
     body: Points
     """(18, 3)."""
@@ -57,20 +57,20 @@ class Person:
 
     @property
     def parts(self) -> dict[str, Points]:
-        """What there is, by field."""
-        found = {name: getattr(self, name) for name in _KEYS}
-        return {name: points for name, points in found.items() if points is not None}
+        """Return the parts that are not None, by field."""
+        parts = {name: getattr(self, name) for name in _KEYS}
+        return {name: points for name, points in parts.items() if points is not None}
 
     @property
-    def seen(self) -> Points:
-        """Every point that is there, of all parts."""
+    def found(self) -> Points:
+        """Return the points of all parts that were found."""
         points = np.concatenate(list(self.parts.values()))
         return points[points[:, 2] > 0]
 
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """Everybody in a picture of this size."""
+    """All people in a picture of this size."""
 
     people: tuple[Person, ...]
     height: int
@@ -78,7 +78,7 @@ class Pose:
     sticks: Sticks = USUAL
 
     def draw(self) -> Image:
-        """Sticks and dots on black, one person over the other; black alone where nobody is."""
+        """Return sticks and dots on black, one person over the other."""
         canvas = np.zeros((self.height, self.width, 3), np.uint8)
         for person in self.people:
             draw_body(canvas, person.body, self.sticks)
@@ -90,7 +90,7 @@ class Pose:
         return canvas
 
     def resized(self, width: int, height: int, mode: ResizeMode = "crop") -> Pose:
-        """In a picture of another size, as `images.resize` brings a picture to it; nothing gets lost beyond the border."""
+        """Return the pose in a picture of another size, moved as by `images.resize`; points beyond the border stay."""
         across, down = width / self.width, height / self.height
         if mode != "stretch":
             across = down = (max if mode == "crop" else min)(across, down)
@@ -103,7 +103,7 @@ class Pose:
         return replace(self, people=tuple(people), width=width, height=height)
 
     def to_json(self) -> dict[str, Any]:
-        """In the form of OpenPose: x, y and confidence in one row, in pixels."""
+        """Return the pose in OpenPose's form: x, y and confidence in one list, in pixels."""
         people = [
             {key: points.ravel().tolist() if points is not None else [] for key, points in _rows(person)}
             for person in self.people
@@ -112,9 +112,9 @@ class Pose:
 
     @classmethod
     def from_json(cls, value: object, name: str = "The pose") -> Pose:
-        """Of what `to_json` gives and other tools write: pixels or fractions of the sides, a list with one picture in it.
+        """Return a pose from JSON of `to_json` or other tools: in pixels or fractions of the sides, or in a list of one pose.
 
-        Everything else is an InputError, in which `name` stands for the file.
+        Raises InputError, whose message calls the file `name`.
         """
         frame = _frame(value, name)
         width, height = (_side(frame, key, name) for key in ("canvas_width", "canvas_height"))
@@ -125,17 +125,17 @@ class Pose:
         if len(entries) > MAX_PEOPLE:
             raise InputError(f"{name} has {len(entries)} people; the limit is {MAX_PEOPLE}, leave some out.")
         people = [_person(entry, f"Person {number} of {name}") for number, entry in enumerate(entries, 1)]
-        seen = np.concatenate([np.zeros((0, 3)), *(person.seen for person in people)])
-        # Half of all joints a pixel and a half from the corner: these are fractions, of people cut by the border too.
-        scale = (width, height, 1) if len(seen) and np.median(seen[:, :2]) < 1.5 else (1, 1, 1)
-        if np.abs(seen[:, :2] * scale[:2]).max(initial=0) > REACH * max(width, height):
+        found = np.concatenate([np.zeros((0, 3)), *(person.found for person in people)])
+        # A median within 1.5 px of the corner means fractions, even where the border cuts people.
+        scale = (width, height, 1) if len(found) and np.median(found[:, :2]) < 1.5 else (1, 1, 1)
+        if np.abs(found[:, :2] * scale[:2]).max(initial=0) > REACH * max(width, height):
             raise InputError(f"{name} has points far outside its {width}x{height} pixels; check the canvas size.")
         scaled = [Person(**{part: points * scale for part, points in person.parts.items()}) for person in people]
         return cls(tuple(scaled), height, width)
 
 
 def parse_pose(text: str | bytes, name: str = "The pose") -> Pose:
-    """A JSON text as a pose; InputError."""
+    """Return a JSON text as a pose. Raises InputError."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -145,7 +145,7 @@ def parse_pose(text: str | bytes, name: str = "The pose") -> Pose:
 
 
 def load_pose(path: Path) -> Pose:
-    """A JSON file as a pose; InputError."""
+    """Return a JSON file as a pose. Raises InputError."""
     try:
         size = path.stat().st_size
         if size > MAX_JSON_BYTES:
@@ -163,20 +163,20 @@ def _rows(person: Person) -> list[tuple[str, Points | None]]:
 
 
 def _frame(value: object, name: str) -> Mapping[str, Any]:
-    """The one picture's object."""
+    """Return the one pose's object."""
     if isinstance(value, list) and len(value) != 1:
-        raise InputError(f"{name} is a list of {len(value)} pictures' poses; keep one of them.")
+        raise InputError(f"{name} is a list of {len(value)} poses; keep one of them.")
     frame = value[0] if isinstance(value, list) else value
     if not isinstance(frame, dict):
-        raise InputError(f"{name} holds {shown(frame)}, which is no pose; one looks like {EXAMPLE}.")
+        raise InputError(f"{name} is {shown(frame)}, which is not a pose; a pose looks like {EXAMPLE}.")
     return frame
 
 
 def _side(frame: Mapping[str, Any], key: str, name: str) -> int:
     side = frame.get(key)
     if isinstance(side, bool) or not isinstance(side, int | float) or not 1 <= side < 1e6 or side != int(side):
-        found = f'"{key}" {shown(side)}' if key in frame else f'no "{key}"'
-        raise InputError(f"{name} has {found}; it must be the size in pixels of the picture the points were found in.")
+        given = f'"{key}" {shown(side)}' if key in frame else f'no "{key}"'
+        raise InputError(f"{name} has {given}; it must be the size in pixels of the picture that the points belong to.")
     return int(side)
 
 
@@ -190,20 +190,22 @@ def _person(entry: object, name: str) -> Person:
 
 
 def _points(numbers: object, counts: Sequence[int], name: str) -> Points | None:
-    """(N, 3) of a flat list; None where there is none."""
+    """Return a flat list as (N, 3); None where it is missing or empty."""
     if numbers is None or numbers == []:
         return None
     allowed = " or ".join(str(3 * count) for count in counts)
     if not isinstance(numbers, list):
         raise InputError(f"{name} is {shown(numbers)}, but it must be a list of {allowed} numbers.")
     if len(numbers) not in [3 * count for count in counts]:
-        raise InputError(f"{name} has {len(numbers)} numbers, but it must have {allowed}: x, y, confidence by turns.")
+        raise InputError(
+            f"{name} has {len(numbers)} numbers, but it must have {allowed}: x, y, confidence of each point."
+        )
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int | float) or not _is_small(number):
-            raise InputError(f"{name} holds {shown(number)}, but it must hold numbers only.")
+            raise InputError(f"{name} contains {shown(number)}, but it must contain numbers only.")
     return np.array(numbers, np.float64).reshape(-1, 3)
 
 
 def _is_small(number: float) -> bool:
-    """Not infinite, no NaN, and no whole number that a float cannot hold."""
+    """Return whether a number is finite, and an integer small enough for a float."""
     return (isinstance(number, int) or math.isfinite(number)) and abs(number) < 1e12

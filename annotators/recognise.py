@@ -1,4 +1,4 @@
-"""What a picture is that claims to be a map: a map of this kind, one with a fault that can be repaired, or a photo."""
+"""Diagnosis of maps that users bring: a map of the right kind, one with a fault that can be repaired, or a photo."""
 
 from __future__ import annotations
 
@@ -18,42 +18,44 @@ from annotators.sticks import LIMB_BRIGHTNESS, LIMBS, POSE_COLOURS
 from models.errors import InputError
 
 EXACT = 0.999
-"""Share of a label map's pixels that have a colour of the palette; all, but for what a hand left behind."""
+"""Share of a label map's pixels with a colour of the palette: all but a few that were drawn by hand."""
 MIXED = 0.5
-"""Share of them in a label map that was resized with its colours mixed, or stored as JPEG."""
+"""Share of such pixels in a label map whose colours were mixed by resizing or JPEG."""
 COMPRESSED = 0.8
-"""Share of them that are at least near such a colour after JPEG."""
+"""Share of the pixels that are NEAR a colour of the palette after JPEG."""
 NEAR = 12
-"""How far, in each channel, JPEG moves a colour."""
+"""Distance, in each channel, that JPEG moves a colour."""
 SAMPLE = 16_384
-"""Pixels that are looked at for a share."""
+"""Pixels from which a share is estimated."""
 CLEAR = 6
-"""Grey levels by which the mean green of normals must be off the middle to tell where they face."""
+"""Grey levels from the middle at which the mean green of normals shows whether they face up or down."""
 
 
 @dataclass(frozen=True)
 class Repair:
-    """A fault of a map taken out of it; never done unless asked for."""
+    """The repair of one fault of a map, applied only on request."""
 
     id: str
     title: str
-    """On the button."""
+    """Label of its button."""
     done: str
-    """Said of the map afterwards."""
+    """Sentence about the repaired map."""
     apply: Callable[[Image], Image]
     kinds: tuple[KindId, ...]
-    """Of maps that may have this fault."""
+    """Kinds of maps that may have this fault."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What may be wrong with a map, and what would repair it."""
+    """A possible fault of a map, with its repairs."""
 
     message: str
     repairs: tuple[Repair, ...] = ()
 
 
 def _flip(channel: int) -> Callable[[Image], Image]:
+    """Return the function that inverts one channel."""
+
     def apply(image: Image) -> Image:
         flipped = image.copy()
         flipped[..., channel] = 255 - flipped[..., channel]
@@ -63,9 +65,9 @@ def _flip(channel: int) -> Callable[[Image], Image]:
 
 
 def snap_palette(image: Image) -> Image:
-    """Every pixel in a colour that fills a block somewhere, else in that of the nearest pixel that has one.
+    """Return the map with palette colours only: a colour that fills no block anywhere becomes that of the nearest pixel.
 
-    Between two classes lies every mixture of their colours, and some mixtures are nearly a third class's colour.
+    The border of two classes has mixtures of their colours, some of which are nearly the colour of a third class.
     """
     names = _nearest(image, ADE20K_COLOURS, NEAR)
     real = _in_blocks(_nearest(image, ADE20K_COLOURS, 0), 3) | _in_blocks(names, 5)
@@ -82,22 +84,22 @@ def snap_palette(image: Image) -> Image:
 
 
 def _in_blocks(names: NDArray[np.int32], side: int) -> set[int]:
-    """Those that fill a square of this side somewhere."""
+    """Return the names that fill a square of this side somewhere."""
     block = np.ones((side, side), np.uint8)
     found = (int(name) for name in np.unique(names) if name >= 0)
     return {name for name in found if cv2.erode((names == name).astype(np.uint8), block).any()}
 
 
 ADE20K_COLOURS: Image = np.concatenate([np.zeros((1, 3), np.uint8), ADE20K_PALETTE])
-"""(151, 3): black, which is no class, and the classes."""
+"""(151, 3): black for no class, then the colours of the classes."""
 _GREY: tuple[KindId, ...] = ("lines", "soft_lines", "depth")
 REPAIRS: Mapping[str, Repair] = MappingProxyType(
     {
         repair.id: repair
         for repair in (
             Repair("invert", "Invert", "Its colours were inverted.", lambda image: 255 - image, _GREY),
-            Repair("flip_red", "Flip red", "Left and right were exchanged in it.", _flip(0), ("normal",)),
-            Repair("flip_green", "Flip green", "Up and down were exchanged in it.", _flip(1), ("normal",)),
+            Repair("flip_red", "Flip red", "Its left and right were exchanged.", _flip(0), ("normal",)),
+            Repair("flip_green", "Flip green", "Its up and down were exchanged.", _flip(1), ("normal",)),
             Repair(
                 "reverse_channels", "Exchange red and blue", "Its red and blue were exchanged.",
                 lambda image: image[..., ::-1], ("normal", "labels", "pose"),
@@ -106,14 +108,14 @@ REPAIRS: Mapping[str, Repair] = MappingProxyType(
                 "snap_palette", "Unmix the colours", "Its colours were brought back to the palette.", snap_palette,
                 ("labels",),
             ),
-            Repair("as_it_is", "Take it as it is", "It was taken for a map as it is.", np.copy, tuple(KINDS)),
+            Repair("as_it_is", "Use it as it is", "The picture is used as the map, unchanged.", np.copy, tuple(KINDS)),
         )
     }
 )  # fmt: skip
 
 
 def repair(image: Image, kind: MapKind, ids: Sequence[str]) -> tuple[Image, tuple[str, ...]]:
-    """The map with these repairs, in order, and what to say of it. One that is unknown or of other maps is an InputError."""
+    """Return the map after these repairs, in order, and a sentence for each. Raises InputError for one of other kinds of map."""
     for id in ids:
         if id not in REPAIRS or kind.id not in REPAIRS[id].kinds:
             allowed = ", ".join(repair.id for repair in REPAIRS.values() if kind.id in repair.kinds)
@@ -123,7 +125,7 @@ def repair(image: Image, kind: MapKind, ids: Sequence[str]) -> tuple[Image, tupl
 
 
 def looks_like(kind: MapKind, image: Image) -> bool:
-    """True where a picture has what photos never have: bare lines on black, sticks, palette colours, unit vectors."""
+    """Return whether a picture has features of maps that photos lack: bare lines, sticks, palette colours, unit vectors."""
     if is_blank(image):
         return False
     strongest, weakest = _extremes(image)
@@ -143,10 +145,10 @@ def looks_like(kind: MapKind, image: Image) -> bool:
 
 
 def diagnose(kind: MapKind, control_image: Image, title: str) -> Finding | None:
-    """What may be wrong with a map of the user's own, called by its condition's title; None where nothing is seen."""
+    """Return the fault of a map for the condition with this title, or None."""
     if is_blank(control_image):
         return Finding(
-            "The map has one colour only and steers nothing; choose another, or an annotator to make one of a photo."
+            "The map has one colour only and steers nothing; choose another, or an annotator to make one from a photo."
         )
     if kind.polarity == "white on black" and _is_on_paper(control_image):
         return Finding(
@@ -159,8 +161,8 @@ def diagnose(kind: MapKind, control_image: Image, title: str) -> Finding | None:
             (REPAIRS["invert"],),
         )
     if kind.id == "normal" and _unit_share(control_image) >= 0.5:
-        return _examine_normals(control_image)
-    if kind.palette and (found := _examine_palette(control_image, kind)):
+        return _diagnose_normals(control_image)
+    if kind.palette and (found := _diagnose_palette(control_image, kind)):
         return found
     if not _is_another(kind, control_image):
         return None
@@ -170,47 +172,47 @@ def diagnose(kind: MapKind, control_image: Image, title: str) -> Finding | None:
 
 
 def _is_another(kind: MapKind, image: Image) -> bool:
-    """Whether a picture has not what every map of this kind has."""
+    """Return whether a picture lacks a feature that every map of this kind has."""
     if kind.id == "pose":
         return bool((_extremes(image)[0] < 8).mean() < 0.5)
     if kind.id == "labels":
         return _palette_share(image) < MIXED
     if kind.id == "normal":
-        return True  # its pixels are no unit vectors
+        return True  # its pixels are not unit vectors
     return kind.channels == "grey" and _coloured(image)
 
 
-def _examine_normals(image: Image) -> Finding | None:
-    """A map of unit vectors: are its channels in their order, and their signs right?"""
+def _diagnose_normals(image: Image) -> Finding | None:
+    """Return the fault in the order or the signs of a normal map's channels, or None."""
     red, _, blue = image.reshape(-1, 3).mean(axis=0)
     if red > blue + 16:
         return Finding(
             "The map's red is its front, as in files with blue, green, red: exchange red and blue.",
             (REPAIRS["reverse_channels"],),
         )
-    # There are more floors than ceilings: a map that faces up, on the whole, has its green right.
+    # Photos have more floors than ceilings: a map that faces up on average has the right green.
     up, mirrored = image[..., 1].mean() - 127, _is_mirrored(image)
     flip_red, flip_green = REPAIRS["flip_red"], REPAIRS["flip_green"]
     if mirrored and abs(up) < CLEAR:
-        said = "One of the map's channels looks flipped, its left and right or its up and down: flip red or green."
-        return Finding(said, (flip_red, flip_green))
+        message = "One of the map's channels looks flipped, its left and right or its up and down: flip red or green."
+        return Finding(message, (flip_red, flip_green))
     if mirrored and up > 0:
-        said = "The map's left and right look exchanged, as in maps of other programs: flip that channel."
-        return Finding(said, (flip_red, flip_green))
+        message = "The map's left and right look exchanged, as in maps of other programs: flip that channel."
+        return Finding(message, (flip_red, flip_green))
     if up > -CLEAR:
         return None
     if mirrored is False:
-        said = "The map's red and green both look flipped, for it faces down on the whole and yet is one surface: flip both."
-        return Finding(said, (flip_red, flip_green))
-    said = "The map's up and down look exchanged, as in maps of other programs: flip that channel."
-    return Finding(said, (flip_green, flip_red))
+        message = "The map's red and green both look flipped, because it faces down on average: flip both."
+        return Finding(message, (flip_red, flip_green))
+    message = "The map's up and down look exchanged, as in maps of other programs: flip that channel."
+    return Finding(message, (flip_green, flip_red))
 
 
 def _is_mirrored(image: Image) -> bool | None:
-    """Whether one of red and green, not both, has the wrong sign; None where the map is too flat to tell.
+    """Return whether exactly one of red and green has the wrong sign; None where the map is too flat to decide.
 
-    Slopes of one surface obey d(slope x)/dy = d(slope y)/dx. Red is left and green is up, but rows are counted downwards:
-    of a true map the two differences below are opposite, of a mirrored one the same. Borders of things are left out.
+    Slopes of one surface obey d(slope x)/dy = d(slope y)/dx. Red is left and green is up, but rows count downwards, so the
+    two differences below are opposite in a true map and equal in a mirrored one. Borders of objects are left out.
     """
     vectors = image.astype(np.float32) / 127.5 - 1
     steep = vectors[..., 2] < 0.3
@@ -224,7 +226,7 @@ def _is_mirrored(image: Image) -> bool | None:
     return bool(same > 1.5 * opposite)
 
 
-def _examine_palette(image: Image, kind: MapKind) -> Finding | None:
+def _diagnose_palette(image: Image, kind: MapKind) -> Finding | None:
     exact = _palette_share(image) if kind.id == "labels" else 1
     exchanged = _joins_exchanged(image, kind) if kind.id == "pose" else _palette_share(image[..., ::-1]) > exact + 0.05
     if exchanged:
@@ -234,14 +236,14 @@ def _examine_palette(image: Image, kind: MapKind) -> Finding | None:
         )
     if exact < EXACT and (exact > MIXED or _palette_share(image, NEAR) > COMPRESSED):
         return Finding(
-            f"The map's colours are mixed, by resizing or JPEG, and {kind.palette} has no such ones: unmix them.",
+            f"The map's colours are mixed, by resizing or JPEG, and not in {kind.palette}'s palette: unmix them.",
             (REPAIRS["snap_palette"],),
         )
     return None
 
 
 def _joins_exchanged(image: Image, kind: MapKind) -> bool:
-    """Whether the limbs of a pose end at the joints they belong to only when red and blue are exchanged."""
+    """Return whether the limbs of a pose end at their own joints only when red and blue are exchanged."""
     if _is_another(kind, image):
         return False
     right, exchanged = _joined(image), _joined(image[..., ::-1])
@@ -249,7 +251,7 @@ def _joins_exchanged(image: Image, kind: MapKind) -> bool:
 
 
 def _joined(image: Image) -> int:
-    """How many limbs' ends lie at a joint of the colour that they should have."""
+    """Return the number of limbs' ends at a joint of the right colour."""
     full = np.array(POSE_COLOURS)
     names = _nearest(image, np.concatenate([full, (full * LIMB_BRIGHTNESS).astype(int)]), NEAR)
     near = np.ones((5, 5), np.uint8)
@@ -262,37 +264,38 @@ def _joined(image: Image) -> int:
 
 
 def _is_on_paper(image: Image) -> bool:
-    """Whether most of a picture is one bright tone, nearly grey, and the rest mostly darker."""
+    """Return whether most of a picture has one bright tone, nearly grey."""
     paper = np.median(image.reshape(-1, 3), axis=0)
     like_paper = (np.abs(image - paper) < 32).all(axis=2).mean()
     return bool(paper.min() > 127 and np.ptp(paper) < 48 and like_paper > 0.5)
 
 
 def _is_upside_down(image: Image) -> bool:
-    """Whether a depth map's upper third is clearly brighter than its lower one, where the ground mostly is."""
+    """Return whether a depth map's upper third is clearly brighter than its lower one, which mostly shows the ground."""
     third = max(1, len(image) // 3)
     return not _coloured(image) and float(image[:third].mean()) > float(image[-third:].mean()) + 40
 
 
 def _extremes(image: Image) -> tuple[Image, Image]:
-    """(H, W): the strongest and the weakest channel of each pixel."""
+    """Return the strongest and the weakest channel of each pixel, (H, W)."""
     red, green, blue = cv2.split(image)
     return np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
 
 
 def _coloured(image: Image) -> bool:
+    """Return whether a picture is clearly not grey."""
     strongest, weakest = _extremes(image)
     return float((strongest - weakest).mean()) > 12
 
 
 def _unit_share(image: Image) -> float:
-    """How many of the pixels are a vector of length 1, as in a normal map."""
+    """Return the share of the pixels that are a vector of length 1, as in a normal map."""
     squares = sum(np.square(channel.astype(np.float32) / 127.5 - 1) for channel in cv2.split(image))
     return float((np.abs(np.sqrt(squares) - 1) < 0.06).mean())
 
 
 def _palette_share(image: Image, tolerance: int = 0) -> float:
-    """How many of the pixels have a colour of ADE20K, or black; with a tolerance, of a sample of them."""
+    """Return the share of the pixels with a colour of ADE20K or black; with a tolerance, from a sample."""
     if not tolerance:
         return float(np.isin(_codes(image), _codes(ADE20K_COLOURS)).mean())
     step = max(1, round((image.shape[0] * image.shape[1] / SAMPLE) ** 0.5))
@@ -300,12 +303,12 @@ def _palette_share(image: Image, tolerance: int = 0) -> float:
 
 
 def _nearest(image: Image, colours: NDArray[Any], tolerance: int) -> NDArray[np.int32]:
-    """(H, W): which of the colours is nearest, -1 where none is so near in every channel."""
+    """Return the number of the nearest colour, (H, W); -1 where none is within the tolerance in every channel."""
     codes, places = np.unique(_codes(image), return_inverse=True)
-    seen = _colours(codes)
-    nearest, least = np.full(len(seen), -1, np.int32), np.full(len(seen), np.iinfo(np.int32).max)
+    distinct = _colours(codes)
+    nearest, least = np.full(len(distinct), -1, np.int32), np.full(len(distinct), np.iinfo(np.int32).max)
     for number, colour in enumerate(colours.astype(np.int32)):
-        apart = np.abs(seen - colour)
+        apart = np.abs(distinct - colour)
         distance = np.square(apart).sum(axis=1)
         closer = (distance < least) & (apart.max(axis=1) <= tolerance)
         nearest[closer], least[closer] = number, distance[closer]
@@ -313,11 +316,11 @@ def _nearest(image: Image, colours: NDArray[Any], tolerance: int) -> NDArray[np.
 
 
 def _codes(colours: Image) -> NDArray[np.int32]:
-    """(…, 3) → (…): a number for each colour."""
+    """(…, 3) → (…): one number for each colour."""
     red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
     return red << 16 | green << 8 | blue
 
 
 def _colours(codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """(N) → (N, 3): the opposite of `_codes`."""
+    """(N) → (N, 3): the inverse of `_codes`."""
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)

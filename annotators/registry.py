@@ -1,4 +1,4 @@
-"""Annotators by id. Importing this loads no network library."""
+"""All annotators, by id. Importing this module loads no network library."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def annotator(id: str, offered: Collection[str] = ()) -> type[Annotator]:
 
 
 def licence_text(kind: type[Annotator]) -> str:
-    """'Licence of its weights: MIT.', of all it needs; nothing where it needs none."""
+    """Return 'Licence of its weights: MIT.' for all files it needs; '' where it needs none."""
     terms = sorted({entry(id).licence for id in create(kind).needs()})
     return f"Licence of its weights: {', '.join(terms)}." if terms else ""
 
 
 def parse_values(pairs: Iterable[str]) -> dict[str, object]:
-    """`["low_threshold=80", "safe=true"]` → values for `create`, which checks them."""
+    """`["low_threshold=80", "automatic=true"]` → values for `create`, which checks them."""
     values: dict[str, object] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise InputError(f"{pair!r} is not a setting; write NAME=VALUE, such as low_threshold=80.")
+            raise InputError(f"{pair!r} is not a parameter; write NAME=VALUE, such as low_threshold=80.")
         values[name.strip()] = _value(text.strip())
     return values
 
 
 def typed(value: object) -> str:
-    """As one types it for `parse_values`."""
+    """Return a value as it is typed for `parse_values`."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

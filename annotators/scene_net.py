@@ -1,6 +1,6 @@
-"""SceneNet: one small network that reads depth, normals, classes, joints and soft edges off a picture.
+"""SceneNet: one small network that estimates depth, normals, classes, joints and soft edges of a picture.
 
-It learns from procedural scenes only (cnet_app/embedded/world) and is what makes every condition work offline.
+It is trained on procedural scenes only (cnet_app/embedded/world), and lets these conditions work without a download.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ SEGMENTS: tuple[int, ...] = (12, 3, 2, 0, 119, 41, 42, 132, -1)
 """ADE20K index of each class channel: person, floor, sky, wall, ball, box, column, sculpture, and -1, any other."""
 JOINTS = 18
 HEAT_STRIDE = 4
-"""Picture pixels a cell of the joints' heat maps."""
+"""Pixels of the picture in a cell of the joints' heat maps."""
 HEAT_SIGMA = 1.5
-"""Width of a joint's bell in its heat map, in cells."""
+"""Standard deviation of a joint's bell in its heat map, in cells."""
 MULTIPLE = 32
 """Sides of the picture are multiples of this."""
 WEIGHTS_NAME = "model.safetensors"
 
 
 class SceneMaps(NamedTuple):
-    """What a batch of pictures (B, 3, H, W) gives. Logits become probabilities by softmax (classes) or sigmoid."""
+    """Output for a batch of pictures (B, 3, H, W). Logits become probabilities by softmax (classes) or sigmoid."""
 
     depth: Tensor
     """(B, 1, H, W) inverse depth in [0, 1], near is 1."""
@@ -45,7 +45,7 @@ class SceneMaps(NamedTuple):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
+    """Two 3x3 convolutions with a shortcut."""
 
     def __init__(self, in_channels: int, out_channels: int, dilation: int = 1) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Block(nn.Module):
 
 
 class SceneNet(nn.Module):
-    """A U-Net from half resolution down to 1/32; dense maps come out at half resolution as 2x2 pixels a cell."""
+    """A U-Net from half resolution down to 1/32, whose dense maps have 2x2 pixels in a cell of half resolution."""
 
     def __init__(self, channels: Sequence[int] = (16, 32, 64, 96, 128)) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class SceneNet(nn.Module):
         self.pose = nn.Sequential(nn.SiLU(), nn.Conv2d(channels[1], JOINTS, 1))
 
     def forward(self, image: Tensor) -> SceneMaps:
-        """(B, 3, H, W) in [0, 1], sides multiples of 32."""
+        """(B, 3, H, W) in [0, 1], with sides that are multiples of 32 → all maps."""
         h = self.first(self.stem(image * 2 - 1))
         skips: list[Tensor] = []
         for down, encode in zip(self.down, self.encode, strict=True):
@@ -97,7 +97,7 @@ class SceneNet(nn.Module):
 
 
 def save_scene_net(network: SceneNet, folder: Path) -> None:
-    """Writes config.json and the weights as fp16."""
+    """Write config.json and the weights as fp16."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def save_scene_net(network: SceneNet, folder: Path) -> None:
 
 
 def load_scene_net(folder: Path) -> SceneNet:
-    """The network of a folder that save_scene_net wrote, fp32 on the CPU, ready to run."""
+    """Return the network of a folder that save_scene_net wrote, fp32 on the CPU, ready to run."""
     from safetensors.torch import load_file
 
     config: dict[str, Any] = json.loads((folder / "config.json").read_text())
@@ -116,7 +116,7 @@ def load_scene_net(folder: Path) -> SceneNet:
 
 
 def segment_targets(classes: NDArray[Any]) -> NDArray[np.int64]:
-    """(..., H, W) ADE20K indices → channel numbers of SEGMENTS; what is not there is the last."""
+    """(..., H, W) ADE20K indices → channel numbers of SEGMENTS; all other classes are the last channel."""
     channel = np.full(256, len(SEGMENTS) - 1, np.int64)
     channel[list(SEGMENTS[:-1])] = np.arange(len(SEGMENTS) - 1)
     return channel[np.asarray(classes, np.uint8)]

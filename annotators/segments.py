@@ -14,36 +14,36 @@ from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE, encode_segmentation
 from models.errors import InputError
 
 NOTHING = -1
-"""Of pixels without a class; black."""
+"""Id of pixels without a class, which are black."""
 MAX_PIXELS = 40_000_000
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a legend."""
+    """One class of a legend."""
 
     id: int
-    """Of ADE20K, from 0."""
+    """Number in ADE20K, from 0."""
     name: str
     colour: tuple[int, int, int]
     """RGB in the map."""
     share: float
-    """Of the picture, 0 to 1."""
+    """Share of the picture, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Segments:
-    """A picture's classes."""
+    """The class of every pixel of a picture."""
 
     classes: NDArray[np.int16] = field(repr=False)
     """(H, W) ADE20K ids 0 to 149, or -1."""
 
     def draw(self) -> Image:
-        """In the colours of ADE20K, none of them mixed."""
+        """Return the map in the colours of ADE20K, unmixed."""
         return encode_segmentation(self.classes)
 
     def legend(self) -> list[Entry]:
-        """The classes that are there, the largest first."""
+        """Return the picture's classes, the largest first."""
         ids, counts = np.unique(self.classes, return_counts=True)
         found = [(int(id), int(count)) for id, count in zip(ids, counts, strict=True) if id >= 0]
         return [
@@ -52,7 +52,7 @@ class Segments:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Size, legend, and `runs`: [class id, how many pixels], row after row from the top left."""
+        """Return size, legend, and `runs`: [class id, count of pixels], row after row from the top left."""
         height, width = self.classes.shape
         flat = self.classes.ravel()
         starts = [0, *(np.flatnonzero(np.diff(flat)) + 1).tolist(), flat.size]
@@ -62,19 +62,19 @@ class Segments:
 
     @classmethod
     def from_json(cls, content: Any) -> Segments:
-        """What `to_json` gave; InputError for everything else."""
+        """Return the segments that `to_json` wrote. Raises InputError."""
         try:
             height, width = int(content["height"]), int(content["width"])
             runs = np.array(content["runs"], np.int64).reshape(-1, 2)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
-                f"This is no segmentation but {shown(content)}; it must have height, width and runs."
+                f"The segmentation is {shown(content)}, but it must have height, width and runs."
             ) from error
         ids, counts = runs.T
         fits = 0 < height * width <= MAX_PIXELS and (counts > 0).all() and counts.sum() == height * width
         if not fits or ids.min() < NOTHING or ids.max() >= len(ADE20K_CLASSES):
             raise InputError(
-                f"The segmentation's runs do not fill {width}x{height} pixels with classes from -1 to 149; write it anew."
+                f"The segmentation's runs do not fill {width}x{height} pixels with classes from -1 to 149; export it again."
             )
         return cls(np.repeat(ids, counts).astype(np.int16).reshape(height, width))
 

@@ -1,4 +1,4 @@
-"""How people look on a pose map: coloured sticks and dots, drawn at any size. Facts: the numbers ControlNets saw in training."""
+"""Drawing of people on pose maps: coloured sticks and dots at any size, as in the training of the ControlNets."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ POSE_COLOURS: tuple[tuple[int, int, int], ...] = (
 )  # fmt: skip
 LIMB_BRIGHTNESS = 0.6
 STICK_AT_512 = 4.0
-"""Half width of a limb and radius of a joint, in pixels of a map whose short side is 512."""
+"""Half width of a limb and radius of a joint, in pixels of a map with a short side of 512."""
 FINGER_AT_512, KNUCKLE_AT_512, FACE_AT_512 = 2.0, 4.0, 3.0
-"""Width of a finger's bone, radius of its joints and of a dot of the face."""
+"""Width of a finger's bone, radius of its joints, radius of a dot of the face."""
 FINGERS = tuple((0 if i % 4 == 1 else i - 1, i) for i in range(1, 21))
 """Five fingers of four bones each, from the wrist (point 0)."""
 FINGER_COLOURS = tuple(
@@ -39,21 +39,21 @@ SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True)
 class Sticks:
-    """How thick a body is drawn. Fingers and faces are the same for all."""
+    """Thickness of a drawn body. Fingers and faces have one thickness."""
 
     thick: bool = False
-    """As xinsir's ControlNets for SDXL want them."""
+    """As in the training of xinsir's ControlNets for SDXL."""
     half_width: float = 0.0
-    """Pixels of the map; 0 goes by the map's size."""
+    """Pixels of the map; 0 follows the map's size."""
 
     def radius(self, height: int, width: int) -> float:
-        """Half width of a limb and radius of a joint, in pixels of a map of this size, as OpenCV's drawing counts."""
+        """Return half width of a limb and radius of a joint, in pixels of a map of this size, as OpenCV counts them."""
         if self.half_width:
             return self.half_width
         if not self.thick:
-            # A filled outline is half a pixel wider than it says, at every size.
+            # OpenCV fills an outline half a pixel wider, at every size.
             return max(0.75, (STICK_AT_512 + 0.5) * min(height, width) / 512 - 0.5)
-        # The rule of their model cards: 4 px below 500 px of the long side, 8 from there, 12 from 1000, 16 from 2000 …
+        # The rule of xinsir's model cards: 4 px below 500 px of the long side, 8 from there, 12 from 1000, 16 from 2000 …
         long_side = max(height, width)
         return STICK_AT_512 * (1 if long_side < 500 else min(2 + long_side // 1000, 7))
 
@@ -62,10 +62,10 @@ USUAL = Sticks()
 
 
 def draw_pose(people: Sequence[NDArray[Any]], height: int, width: int, sticks: Sticks = USUAL) -> Image:
-    """Bodies as coloured sticks on black.
+    """Return bodies as coloured sticks on black.
 
-    Each person is (18, 3): x, y in pixels of the map (the centre of the first is 0.5, 0.5) and a visibility; 0 leaves
-    the point out.
+    Each person is (18, 3): x, y in pixels of the map (the centre of the first is 0.5, 0.5) and a score; a point with score 0
+    is not drawn.
     """
     canvas = np.zeros((height, width, 3), np.uint8)
     for person in people:
@@ -74,7 +74,7 @@ def draw_pose(people: Sequence[NDArray[Any]], height: int, width: int, sticks: S
 
 
 def draw_body(canvas: Image, body: NDArray[Any], sticks: Sticks = USUAL) -> None:
-    """(18, 3) onto the canvas: limbs come first, at 0.6 of their brightness, then joints in full colour."""
+    """Draw a body, (18, 3), onto the canvas: limbs at 0.6 of their brightness, then joints in full colour."""
     radius = sticks.radius(*canvas.shape[:2])
     points = _from_centres(body)
     for (start, end), colour in zip(LIMBS, POSE_COLOURS, strict=False):
@@ -87,7 +87,7 @@ def draw_body(canvas: Image, body: NDArray[Any], sticks: Sticks = USUAL) -> None
 
 
 def draw_hand(canvas: Image, hand: NDArray[Any]) -> None:
-    """(21, 3) onto the canvas: bones in the colours of the rainbow, joints blue."""
+    """Draw a hand, (21, 3), onto the canvas: bones in the colours of the rainbow, joints blue."""
     pixel = min(canvas.shape[:2]) / 512
     points = _from_centres(hand)
     for (start, end), colour in zip(FINGERS, FINGER_COLOURS, strict=True):
@@ -99,14 +99,14 @@ def draw_hand(canvas: Image, hand: NDArray[Any]) -> None:
 
 
 def draw_face(canvas: Image, face: NDArray[Any]) -> None:
-    """(N, 3) onto the canvas: white dots."""
+    """Draw a face, (N, 3), onto the canvas as white dots."""
     radius = max(0.75, FACE_AT_512 * min(canvas.shape[:2]) / 512)
     for point in _from_centres(face):
         _dot(canvas, point, radius, FACE_COLOUR)
 
 
 def _from_centres(points: NDArray[Any]) -> NDArray[np.float64]:
-    """OpenCV counts from a pixel's centre."""
+    """Convert points to OpenCV's coordinates, whose origin is a pixel's centre."""
     return np.asarray(points, np.float64) - [0.5, 0.5, 0]
 
 
@@ -121,7 +121,7 @@ def _dot(canvas: Image, point: NDArray[np.float64], radius: float, colour: tuple
 
 
 def _limb(start: NDArray[np.float64], end: NDArray[np.float64], half_width: float) -> NDArray[np.float64]:
-    """(32, 2) outline of the ellipse from joint to joint."""
+    """Return the (32, 2) outline of the ellipse from joint to joint."""
     along = (end - start) / 2
     length = max(float(np.hypot(*along)), 1e-6)
     across = np.array([-along[1], along[0]]) * (half_width / length)

@@ -18,11 +18,12 @@ from skimage import data
 from transformers.utils.logging import disable_progress_bar
 
 from annotators.affinity import bodies_from_fields
-from annotators.base import Annotator, Image, create
+from annotators.base import Image, create
 from annotators.canny import Canny
 from annotators.images import resize
-from annotators.networks import aux_module, release
+from annotators.networks import aux_module
 from annotators.registry import annotator
+from annotators.runtime import Runtime
 from annotators.segmentation import SegmentationAnnotator
 from benchmarks.drawn_fields import draw_fields, library_bodies, standing
 from benchmarks.hub_peers import HUB_PEERS, save
@@ -85,12 +86,12 @@ def create_arms(models_dir: Path, side: int = SIDE) -> Iterator[Arm]:
 def _learned_arm(id: str, photo: Image, models_dir: Path) -> Arm:
     peer, side = {**PEERS, **LARGE_PEERS}[id](), min(photo.shape[:2])
     network = peer.create()
-    annotate = _fresh(id, {"detect_resolution": side} | dict(SETTINGS.get(id, {})))
+    annotate, runtime = create(annotator(id), {"detect_resolution": side} | dict(SETTINGS.get(id, {}))), Runtime()
     for weights in annotate.weights:
         path = models_dir / weights / entry(weights).files[0].name
         path.parent.mkdir(exist_ok=True)
         torch.save(network.state_dict(), path)
-    return Arm(id, lambda: annotate(photo), lambda: peer.detect(network, photo, side))
+    return Arm(id, lambda: annotate(photo, runtime), lambda: peer.detect(network, photo, side))
 
 
 def _hub_arm(id: str, photo: Image, models_dir: Path) -> Arm:
@@ -98,24 +99,18 @@ def _hub_arm(id: str, photo: Image, models_dir: Path) -> Arm:
     peer, side = HUB_PEERS[id], min(photo.shape[:2])
     network, processor = peer.create()
     names_classes = issubclass(annotator(id), SegmentationAnnotator)
-    annotate = _fresh(id, {"detect_resolution": side} if names_classes else {})
+    annotate, runtime = create(annotator(id), {"detect_resolution": side} if names_classes else {}), Runtime()
     save(network, processor, models_dir / annotate.weights[0])
 
     def ours() -> NDArray[Any]:
-        return (
-            annotate.detect(photo).classes if isinstance(annotate, SegmentationAnnotator) else annotate(photo)[..., 0]
-        )
+        if isinstance(annotate, SegmentationAnnotator):
+            return annotate.detect(photo, runtime).classes
+        return annotate(photo, runtime)[..., 0]
 
     def theirs() -> NDArray[Any]:
         return peer.detect(network, processor, photo, side)
 
     return Arm(id, ours, theirs, "transformers", "classes" if names_classes else "grey levels")
-
-
-def _fresh(id: str, parameters: dict[str, Any]) -> Annotator:
-    """One that loads its weights anew, whatever lay in files of the same name before."""
-    release()
-    return create(annotator(id), parameters)
 
 
 @dataclass(frozen=True)

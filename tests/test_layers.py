@@ -33,6 +33,7 @@ FLOORS = {
     "annotators.base": 1,
     "annotators.kinds": 1,
     "annotators.images": 1,
+    "annotators.runtime": 1,
     "cnet_app.settings": 2,
     "cnet_app.registry": 3,
     "cnet_app.request": 4,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import torch
 
-from annotators import networks
+from annotators.runtime import Runtime
 from cnet_app import __version__
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.kept import Kept
@@ -39,6 +39,7 @@ class Workshop:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._device, self._dtype = loader.choose_device(settings.device, settings.speed)
+        self.runtime = Runtime(str(self._device))
         self._kept = Kept()
         self._example: tuple[object, IpAdapter] | None = None
 
@@ -110,7 +111,7 @@ class Workshop:
 
     def make_room(self) -> bool:
         """Annotators load their networks again when they need them; nothing of a picture is given up for it."""
-        any_loaded = networks.release() > 0
+        any_loaded = self.runtime.networks.release() > 0
         if any_loaded:
             memory.release(self._device)
         return any_loaded
@@ -118,7 +119,7 @@ class Workshop:
     def release(self) -> None:
         """Memory that nothing holds any more goes back to the device; annotators and what was kept go with the models."""
         self._kept, self._example = Kept(), None
-        networks.release()
+        self.runtime.networks.release()
         memory.release(self._device)
 
     def describe(self, base: loader.Base, request: GenerationRequest) -> dict[str, str]:

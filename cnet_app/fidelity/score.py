@@ -9,6 +9,7 @@ from annotators.control_map import DataAnnotator
 from annotators.images import resize
 from annotators.poses import Person, Pose
 from annotators.registry import annotator
+from annotators.runtime import Runtime
 from cnet_app.fidelity.measures import MAP_MEASURES, PEOPLE_MEASURES
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.measures import Measure, measure
@@ -37,6 +38,7 @@ def score(
     *,
     annotator: Annotator | None = None,
     pose: Pose | None = None,
+    runtime: Runtime | None = None,
 ) -> Score | None:
     """Return how closely a result follows its control image; None where the condition has no measure.
 
@@ -47,7 +49,7 @@ def score(
     row = condition(condition_id)
     if row.measure is None:
         return None
-    judge = annotator or default_annotator(condition_id)()
+    judge, runtime = annotator or default_annotator(condition_id)(), runtime or Runtime()
     height, width = result_image.shape[:2]
     if row.measure in PEOPLE_MEASURES:
         wanted = [] if pose is None else [person.body for person in pose.resized(width, height).people]
@@ -56,15 +58,15 @@ def score(
                 f"A result of {row.title} is scored by its people, but the pose of the control image is missing or "
                 "empty; give a pose with at least one person."
             )
-        value = PEOPLE_MEASURES[row.measure](wanted, [person.body for person in _people(judge, result_image)])
+        value = PEOPLE_MEASURES[row.measure](wanted, [person.body for person in _people(judge, result_image, runtime)])
     else:
         wanted_map = resize(control_image, width, height, nearest=row.kind.nearest)
-        value = MAP_MEASURES[row.measure](wanted_map, judge(result_image))
+        value = MAP_MEASURES[row.measure](wanted_map, judge(result_image, runtime))
     return Score(measure(row.measure), value)
 
 
-def _people(judge: Annotator, image: Image) -> tuple[Person, ...]:
-    found = judge.detect(image) if isinstance(judge, DataAnnotator) else None
+def _people(judge: Annotator, image: Image, runtime: Runtime) -> tuple[Person, ...]:
+    found = judge.detect(image, runtime) if isinstance(judge, DataAnnotator) else None
     if not isinstance(found, Pose):
         raise InputError(f"The annotator is {judge.id}, but a pose is scored with an annotator that finds people.")
     return found.people

@@ -21,6 +21,7 @@ from annotators.people import PoseAnnotator
 from annotators.poses import Pose, load_pose
 from annotators.recognise import REPAIRS, diagnose, looks_like, repair
 from annotators.registry import annotator as annotator_class
+from annotators.runtime import Runtime
 from cnet_app.maps.availability import FAULTS, default_annotator, instead_of, library_fault, missing_weights
 from cnet_app.maps.store import MapStore, map_key, weights_identity
 from cnet_app.registry.conditions import CONDITIONS, condition
@@ -42,6 +43,7 @@ def annotate(
     height: int = 256,
     mode: ResizeMode = "crop",
     repairs: Sequence[str] = (),
+    runtime: Runtime | None = None,
 ) -> ControlMap:
     """The map of a picture, at exactly this size; the same picture and parameters are computed once, also over restarts.
 
@@ -72,7 +74,7 @@ def annotate(
     digest = sha256_of(source_image)
 
     def make() -> ControlMap:
-        made = make_map(made_by, resize(source_image, width, height, mode))
+        made = make_map(made_by, resize(source_image, width, height, mode), runtime)
         return replace(made, source_sha256=digest)
 
     how = digest, width, height, mode
@@ -117,17 +119,23 @@ def _open_store(folder: Path, megabytes: int) -> MapStore:
 
 
 def annotate_all(
-    source_image: Image, width: int = 256, height: int = 256, mode: ResizeMode = "crop", every: bool = False
+    source_image: Image,
+    width: int = 256,
+    height: int = 256,
+    mode: ResizeMode = "crop",
+    every: bool = False,
+    runtime: Runtime | None = None,
 ) -> Iterator[tuple[str, str, ControlMap | str]]:
     """Condition, annotator, and the map or why there is none: for every condition its best annotator that can run, or all.
 
     Nothing is downloaded: what is not here is told. One map after the other, as they are made.
     """
+    runtime = runtime or Runtime()
     for row in CONDITIONS:
         for id in row.annotators if every else [default_annotator(row.id)]:
             told = library_fault(id) or _told_missing(missing_weights(id))
             try:
-                made = told or annotate(row.id, id, source_image, None, width, height, mode)
+                made = told or annotate(row.id, id, source_image, None, width, height, mode, runtime=runtime)
             except (InputError, WeightsError) as error:
                 made = str(error)
             yield row.id, id, made

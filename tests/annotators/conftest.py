@@ -10,6 +10,7 @@ from skimage import data
 
 from annotators.base import Image
 from annotators.images import resize
+from annotators.runtime import Runtime
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +21,27 @@ def photos() -> dict[str, Image]:
 
 
 @pytest.fixture
+def runtime() -> Runtime:
+    """The CPU, with no network loaded."""
+    return Runtime()
+
+
+ON_META = pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor")
+"""Tensors on "meta" have no values: this is raised where a result is read, if network and inputs all were there."""
+
+
+@pytest.fixture
+def meta_runtime() -> Runtime:
+    """A device that is not the CPU, on every machine."""
+    runtime = Runtime()
+    object.__setattr__(runtime, "device", "meta")
+    return runtime
+
+
+@pytest.fixture
 def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose subfolders serve as downloaded weights, by catalogue id."""
     folder = tmp_path / "models"
     monkeypatch.setenv("CNET_MODELS_DIR", str(folder))
-    monkeypatch.setattr("annotators.networks._keep", lambda *_: None)  # twice the time and the disk
+    monkeypatch.setattr("annotators.networks._save_copy", lambda *_: None)  # twice the time and the disk
     return folder

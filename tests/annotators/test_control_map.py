@@ -12,6 +12,7 @@ from annotators.base import Image, create
 from annotators.control_map import ControlMap, DataAnnotator, make_map, sha256_of
 from annotators.kinds import KINDS
 from annotators.registry import annotator
+from annotators.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class _BoxFinder(DataAnnotator):
     kind = "lines"
     data_type = _Box
 
-    def detect(self, source_image: Image) -> _Box:
+    def detect(self, source_image: Image, runtime: Runtime) -> _Box:
         return _Box(*source_image.shape[:2])
 
 

@@ -32,9 +32,10 @@ from annotators.dwpose import (
     find_points,
     to_person,
 )
-from annotators.networks import aux_module, release
-from annotators.onnx_networks import load_session
+from annotators.networks import aux_module
+from annotators.onnx_networks import load_session, providers
 from annotators.poses import Pose
+from annotators.runtime import Runtime
 from models.errors import WeightsError
 
 ROWS = sum((FINDER_SIDE // stride) ** 2 for stride in (8, 16, 32))
@@ -107,10 +108,10 @@ def test_boxes_are_the_pictures(tmp_path: Path) -> None:
     drawn = [(64.0, 32.0, 264.0, 432.0, 0.8), (70.0, 40.0, 270.0, 440.0, 0.6), (400.0, 100.0, 500.0, 300.0, 0.5),
              (520.0, 100.0, 540.0, 140.0, 0.1)]  # fmt: skip
     path = _finder(tmp_path / FINDER, drawn)
-    boxes = find_boxes(load_session(path), path, np.zeros((480, 960, 3), np.uint8), 0.3)
+    boxes = find_boxes(load_session("cpu", path), path, np.zeros((480, 960, 3), np.uint8), 0.3)
     assert np.allclose(boxes, np.array([drawn[0][:4], drawn[2][:4]]) * 1.5, atol=0.01)  # the second lies over the first
-    assert len(find_boxes(load_session(path), path, np.zeros((480, 960, 3), np.uint8), 0.55)) == 1
-    assert find_boxes(load_session(path), path, np.zeros((480, 960, 3), np.uint8), 0.95).shape == (0, 4)
+    assert len(find_boxes(load_session("cpu", path), path, np.zeros((480, 960, 3), np.uint8), 0.55)) == 1
+    assert find_boxes(load_session("cpu", path), path, np.zeros((480, 960, 3), np.uint8), 0.95).shape == (0, 4)
 
 
 def test_the_finder_sees_the_picture_on_grey_blue_first(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_points_are_the_pictures(tmp_path: Path, box: tuple[int, ...]) -> None:
     photo[y - 3 : y + 4, x - 3 : x + 4, 0] = np.add.outer(*[20 * (4 - abs(np.arange(-3, 4)))] * 2)
     photo[:, :, 2] = 200
     path = _red_finder(tmp_path / ESTIMATOR, 0)
-    points = find_points(load_session(path), path, photo, np.array(box, float))
+    points = find_points(load_session("cpu", path), path, photo, np.array(box, float))
     scale = 1.25 * max((box[2] - box[0]) / CROP_WIDTH, (box[3] - box[1]) / CROP_HEIGHT)
     assert np.abs(points[:, :2] - (x + 0.5, y + 0.5)).max() <= max(1, scale)
     red = (160 - MEAN[0]) / SPREAD[0]
@@ -212,10 +213,10 @@ def test_everybody_is_drawn(folder: Path, photos: dict[str, Image]) -> None:
     assert len(made.data.people) == 3  # the third is cut by the border
     assert [set(person.parts) for person in made.data.people] == [{"body", "left_hand", "right_hand", "face"}] * 3
     assert made.warnings == ()
-    one = DWPose(most_people=1).detect(photos["astronaut"]).people
+    one = DWPose(most_people=1).detect(photos["astronaut"], Runtime()).people
     assert len(one) == 1
     assert np.array_equal(one[0].body, made.data.people[2].body)
-    assert set(DWPose(hands=False, faces=False).detect(photos["astronaut"]).people[0].parts) == {"body"}
+    assert set(DWPose(hands=False, faces=False).detect(photos["astronaut"], Runtime()).people[0].parts) == {"body"}
 
 
 def test_only_sure_joints_are_drawn(folder: Path, photos: dict[str, Image]) -> None:
@@ -223,11 +224,11 @@ def test_only_sure_joints_are_drawn(folder: Path, photos: dict[str, Image]) -> N
     scores = np.full(WHOLE_BODY, 0.9)
     scores[9] = 0.2  # the left wrist
     _estimator(folder / ESTIMATOR, PLACES, scores)
-    (person,) = DWPose().detect(photos["coffee"]).people
+    (person,) = DWPose().detect(photos["coffee"], Runtime()).people
     assert person.body[7].tolist() == [0, 0, 0]
     assert (np.delete(person.body, 7, axis=0)[:, 2] > 0).all()
-    assert DWPose(score_threshold=0.1).detect(photos["coffee"]).people[0].body[7, 2] == pytest.approx(0.2)
-    assert DWPose(score_threshold=0.95).detect(photos["coffee"]).people == ()
+    assert DWPose(score_threshold=0.1).detect(photos["coffee"], Runtime()).people[0].body[7, 2] == pytest.approx(0.2)
+    assert DWPose(score_threshold=0.95).detect(photos["coffee"], Runtime()).people == ()
 
 
 def test_nobody_is_told(folder: Path, photos: dict[str, Image]) -> None:
@@ -252,15 +253,12 @@ def test_damaged_and_wrong_files_are_told(folder: Path, photos: dict[str, Image]
     with pytest.raises(WeightsError, match="dw-ll_ucoco_384.onnx in .* is damaged"):
         DWPose()(photos["coffee"])
     for outputs in ({"x": np.zeros((1, 17, 384), np.float32)}, {"x": np.zeros((1, 133, 576), np.float32)}):
-        release()
         _constant(path, CROP_HEIGHT, CROP_WIDTH, **outputs)
         with pytest.raises(WeightsError, match="dw-ll_ucoco_384.onnx in .* holds another network"):
             DWPose()(photos["coffee"])
-    release()
     _constant(path, 256, 192, x=np.zeros((1, 133, 576), np.float32), y=np.zeros((1, 133, 768), np.float32))
     with pytest.raises(WeightsError, match="holds another network"):
         DWPose()(photos["coffee"])
-    release()
     _constant(folder / FINDER, FINDER_SIDE, FINDER_SIDE, answer=np.zeros((1, 3549, 85), np.float32))
     with pytest.raises(WeightsError, match="yolox_l.onnx in .* holds another network"):
         DWPose()(photos["coffee"])
@@ -278,17 +276,50 @@ def test_missing_files_and_packages_are_told(
         DWPose()(photos["coffee"])
 
 
-def test_a_gpu_that_cannot_be_used_is_told(
+GPU_AND_CPU = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize(
+    ("device", "available", "expected"),
+    [
+        ("cpu", GPU_AND_CPU, ["CPUExecutionProvider"]),
+        ("mps", GPU_AND_CPU, ["CPUExecutionProvider"]),
+        ("cuda", GPU_AND_CPU, [("CUDAExecutionProvider", {"device_id": 0}), "CPUExecutionProvider"]),
+        ("cuda:3", GPU_AND_CPU, [("CUDAExecutionProvider", {"device_id": 3}), "CPUExecutionProvider"]),
+        ("cuda:3", ["AzureExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]),
+    ],
+)
+def test_onnxruntime_gets_the_device(device: str, available: list[str], expected: list[Any]) -> None:
+    assert providers(device, available) == expected
+
+
+def test_a_gpu_that_onnxruntime_cannot_use_is_logged(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = _finder(folder / FINDER, [])
-    with caplog.at_level(logging.WARNING):
-        load_session(path)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: GPU_AND_CPU)
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
+        warnings.simplefilter("ignore")  # onnxruntime has a warning of its own
+        load_session("cpu", path)
         assert not caplog.records
-        monkeypatch.setattr(
-            "onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # onnxruntime says in words of its own that there is none
-            load_session(path)
-    assert "yolox_l.onnx runs on the CPU" in caplog.text
+        load_session("cuda:1", path)
+    assert "yolox_l.onnx runs on the CPU, because onnxruntime cannot use cuda:1." in caplog.text
+
+
+def test_both_sessions_are_made_for_the_device(
+    folder: Path, photos: dict[str, Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _finder(folder / FINDER, [(20, 20, 220, 500, 0.9)])
+    _estimator(folder / ESTIMATOR, PLACES)
+    devices: list[str] = []
+
+    def load(device: str, path: Path) -> Any:
+        devices.append(device)
+        return load_session("cpu", path)
+
+    monkeypatch.setattr("annotators.dwpose.load_session", load)
+    runtime = Runtime("cuda:2")
+    for _ in range(2):
+        DWPose()(photos["coffee"], runtime)
+    assert devices == ["cuda:2"] * 2
+    assert runtime.networks.holding() == 2

@@ -40,7 +40,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
     folder = tmp_path / "annotator"
     save_scene_net(SceneNet((8, 8, 8, 8, 8)), folder)
-    monkeypatch.setattr("annotators.embedded.fetch", lambda id: folder)
+    monkeypatch.setattr("annotators.embedded.weights_folder", lambda id: folder)
     monkeypatch.setattr("annotators.embedded.SHORT_SIDE", 64)
     return folder
 

@@ -18,8 +18,8 @@ from annotators.embedded import DepthEmbedded, SegmentationEmbedded
 from annotators.images import resize
 from annotators.kinds import KINDS
 from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
-from annotators.networks import release
 from annotators.normal import NormalBAE
+from annotators.runtime import Runtime
 from annotators.segmentation import ADE20K, OneFormerTiny, SegmentationAnnotator
 from annotators.segments import Segments
 from benchmarks.hub_peers import detect_classes, detect_depth, detect_with_task, detect_zoe
@@ -123,11 +123,11 @@ def test_leres_is_what_the_library_makes_of_the_weights(
     peer = leres()
     network: Any = peer.create()
     monkeypatch.setattr("annotators.depth.weights_file", Path)
-    monkeypatch.setattr("annotators.depth._load_leres", lambda path: network.depth_model)
+    monkeypatch.setattr("annotators.depth._load_leres", lambda device, path: network.depth_model)
     photo = resize(photos["coffee"], 160, 128)
     ours, theirs = LeReS(detect_resolution=128)(photo), peer.detect(network, photo, 128)
     assert np.abs(ours - theirs).max() <= 1
-    near = LeReS(detect_resolution=128).nearness(photo)
+    near = LeReS(detect_resolution=128).nearness(photo, Runtime())
     assert (near.max(), near.min()) == pytest.approx((1, 0.1))
     assert near.argmax() == theirs[..., 0].argmax()
     cut = LeReS(detect_resolution=128, remove_near=20.0, remove_background=30.0)(photo)[..., 0]
@@ -142,7 +142,7 @@ def test_bae_normals_are_what_the_library_makes_of_the_weights(
     peer = normal_bae()
     network = peer.create()
     monkeypatch.setattr("annotators.normal.weights_file", Path)
-    monkeypatch.setattr("annotators.normal._load", lambda path: network)
+    monkeypatch.setattr("annotators.normal._load", lambda device, path: network)
     photo = resize(photos["coffee"], 192, 128)
     ours, theirs = NormalBAE(detect_resolution=128)(photo), peer.detect(network, photo, 128)
     assert np.abs(ours.astype(int) - theirs).max() <= 1
@@ -219,18 +219,17 @@ def test_oneformer_is_what_transformers_makes_of_the_weights(models_dir: Path, p
     photo = photos["astronaut"]
     theirs = detect_with_task(network, OneFormerProcessor(images, words), photo, 128)
     made = OneFormerTiny(detect_resolution=128)
-    found = made.detect(photo)
+    found = made.detect(photo, Runtime())
     assert np.array_equal(found.classes, theirs)
     assert len(found.legend()) > 1
     (folder / "tokenizer.json").write_text("{")
-    release()
     with pytest.raises(WeightsError, match="vocabulary in .* cannot be read"):
-        made.detect(photo)
+        made.detect(photo, Runtime())
 
 
 @pytest.mark.parametrize("kind", [SegmentationEmbedded])
 def test_classes_have_names_and_shares(kind: type[SegmentationAnnotator], photos: dict[str, Image]) -> None:
-    made = kind().detect(photos["astronaut"])
+    made = kind().detect(photos["astronaut"], Runtime())
     legend = made.legend()
     assert [entry.share for entry in legend] == sorted((entry.share for entry in legend), reverse=True)
     assert sum(entry.share for entry in legend) <= 1.001
@@ -241,7 +240,7 @@ def test_classes_have_names_and_shares(kind: type[SegmentationAnnotator], photos
 
 
 def test_what_is_no_segmentation_is_told() -> None:
-    with pytest.raises(InputError, match="no segmentation"):
+    with pytest.raises(InputError, match="The segmentation is .* but it must have height, width and runs"):
         Segments.from_json({"people": []})
     with pytest.raises(InputError, match="do not fill 4x2 pixels"):
         Segments.from_json({"height": 2, "width": 4, "runs": [[3, 7]]})
@@ -259,14 +258,14 @@ def test_what_is_no_segmentation_is_told() -> None:
 def test_one_depth_everywhere_is_told(
     kind: type[DepthAnnotator], measure: str, value: float, monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
 ) -> None:
-    monkeypatch.setattr(kind, measure, lambda self, image: np.full(image.shape[:2], value, np.float32))
+    monkeypatch.setattr(kind, measure, lambda self, image, runtime: np.full(image.shape[:2], value, np.float32))
     assert make_map(kind(), photos["rocket"]).warnings == (KINDS["depth"].nothing,)
 
 
 def test_zoe_sees_a_small_thing_before_a_wall(monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]) -> None:
     metres = np.full((160, 200), 5.0, np.float32)
     metres[:10, :10] = 1
-    monkeypatch.setattr(Zoe, "predicted", lambda self, image: metres)
+    monkeypatch.setattr(Zoe, "predicted", lambda self, image, runtime: metres)
     made = make_map(Zoe(), photos["rocket"])
     assert made.warnings == ()
     assert (made.pixels[:10, :10] == 255).all()
@@ -274,5 +273,5 @@ def test_zoe_sees_a_small_thing_before_a_wall(monkeypatch: pytest.MonkeyPatch, p
 
 
 def test_one_class_everywhere_is_told(monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]) -> None:
-    monkeypatch.setattr(ADE20K, "detect", lambda self, image: Segments(np.full(image.shape[:2], 2, np.int16)))
+    monkeypatch.setattr(ADE20K, "detect", lambda self, image, runtime: Segments(np.full(image.shape[:2], 2, np.int16)))
     assert make_map(ADE20K(), photos["rocket"]).warnings == (KINDS["labels"].nothing,)

@@ -14,6 +14,7 @@ from annotators.lineart import LineArtAnime
 from annotators.mlsd import MLSDTiny
 from annotators.networks import aux_module
 from annotators.registry import annotator
+from annotators.runtime import Runtime
 from annotators.scribble import ScribbleHED, ScribblePiDiNet
 from benchmarks.peers import PEERS, SETTINGS, lineart_anime
 from models.catalog import entry
@@ -52,7 +53,7 @@ def test_anime_lines_are_the_librarys(monkeypatch: pytest.MonkeyPatch, photo: Im
     peer = lineart_anime(width=8)
     network = peer.create()
     monkeypatch.setattr("annotators.lineart.weights_file", Path)
-    monkeypatch.setattr("annotators.lineart._load_anime", lambda path: network)
+    monkeypatch.setattr("annotators.lineart._load_anime", lambda device, path: network)
     square = resize(photo, 256, 256)
     ours, theirs = LineArtAnime(detect_resolution=256)(square), peer.detect(network, square, 256)
     assert np.ptp(theirs) > 50
@@ -73,7 +74,7 @@ def test_the_tiny_network_finds_what_is_straight(photos: dict[str, Image]) -> No
     from skimage import data
 
     rocket = resize(np.asarray(data.rocket()), 384, 384)
-    segments = MLSDTiny().segments(rocket)
+    segments = MLSDTiny().segments(rocket, Runtime())
     lengths = np.hypot(*(segments[:, 2:] - segments[:, :2]).T)
     upright = np.abs(segments[:, 2] - segments[:, 0]) < 0.15 * np.abs(segments[:, 3] - segments[:, 1])
     assert ((lengths > 100) & upright).sum() >= 4
@@ -90,7 +91,7 @@ def test_the_tiny_network_is_the_librarys() -> None:
     from annotators.networks import weights_file
 
     photo = resize(np.asarray(data.astronaut()), 256, 256)
-    network = _load("tiny", weights_file("mlsd_tiny"))
+    network = _load("cpu", "tiny", weights_file("mlsd_tiny"))
     theirs = aux_module("mlsd").MLSDdetector(network)(
         photo, detect_resolution=256, image_resolution=256, output_type="np"
     )

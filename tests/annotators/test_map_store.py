@@ -19,6 +19,7 @@ from annotators.people import PoseAnnotator
 from annotators.pictures import Shuffle, Tile
 from annotators.poses import Person
 from annotators.registry import annotator
+from annotators.runtime import Runtime
 from annotators.segmentation import SegmentationAnnotator
 from annotators.segments import Segments
 from annotators.softedge import HED
@@ -44,7 +45,7 @@ class _Halves(SegmentationAnnotator):
     id = "halves"
     title = "Halves"
 
-    def detect(self, source_image: Image) -> Segments:
+    def detect(self, source_image: Image, runtime: Runtime) -> Segments:
         return Segments(np.where(source_image[..., 0] < 100, 0, 2).astype(np.int16))
 
 
@@ -54,7 +55,7 @@ class _Somebody(PoseAnnotator):
 
     id = "somebody"
 
-    def people(self, source_image: Image) -> list[Person]:
+    def people(self, source_image: Image, runtime: Runtime) -> list[Person]:
         joints = np.random.default_rng(4).uniform(5, 150, (18, 3))
         return [Person(body=joints, left_hand=joints[:1].repeat(21, axis=0))]
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from annotators.base import Annotator, Image
 from annotators.lineart import LineArtAnime
-from annotators.networks import aux_module, kept, load_state, resize_for_network, size_for_network
+from annotators.networks import aux_module, load_state, resize_for_network, size_for_network
 from annotators.normal import NormalBAE
 from annotators.openpose import OpenPose
 from annotators.softedge import HED
@@ -145,24 +145,6 @@ def test_one_broken_library_module_leaves_the_others(monkeypatch: pytest.MonkeyP
 def test_the_size_for_a_network_keeps_proportions() -> None:
     assert resize_for_network(np.zeros((100, 200, 3), np.uint8), 512, 64).shape == (512, 1024, 3)
     assert resize_for_network(np.zeros((1000, 500, 3), np.uint8), 128, 64).shape == (256, 128, 3)
-
-
-def test_another_file_in_a_networks_place_is_noticed(tmp_path: Path) -> None:
-    path, folder = tmp_path / "net.pth", tmp_path / "net"
-    folder.mkdir()
-    read: list[Path] = []
-
-    @kept
-    def load(name: str, path: Path) -> str:
-        read.append(path)
-        return name
-
-    for place, file in ((path, path), (folder, folder / "model.safetensors")):
-        for content in (b"one", b"other"):
-            file.write_bytes(content)
-            os.utime(file, ns=(0, len(content)))  # the newer one may have the older date
-            assert [load("net", place), load("net", place)] == ["net", "net"]
-    assert read == [path, path, folder, folder]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from annotators.networks import aux_module
 from annotators.openpose import OpenPose, find_face, find_hand, read_fields, resize_smoothly
 from annotators.openpose_parts import LEFT_ARM, RIGHT_ARM, face_box, hand_box
 from annotators.poses import Points, Pose
+from annotators.runtime import Runtime
 from benchmarks.drawn_fields import Preset, draw_fields, library_bodies, standing
 
 HEIGHT, WIDTH = 512, 512
@@ -66,7 +67,7 @@ def test_bodies_are_the_librarys(name: str) -> None:
         assert np.linalg.norm((body - other)[found, :2], axis=1).max() < 1
         assert np.abs((body - other)[found, 2]).max() < 0.01
     network = Preset(lambda data: [torch.zeros(1, n, 23, 23) for n in (38, 19)])
-    read_fields(network, resize_smoothly(photo, *INPUT[::-1]))
+    read_fields(network, resize_smoothly(photo, *INPUT[::-1]), "cpu")
     assert torch.equal(network.asked[0], shown)
     for person in filter(_in_picture, people):
         seen = person[:, 2] > 0
@@ -119,7 +120,7 @@ def test_hands_are_the_librarys(side: int) -> None:
     hand = object.__new__(aux_module("open_pose.hand").Hand)
     hand.model = Preset(answer)
     theirs = hand(crop)
-    ours = find_hand(Preset(answer), crop)
+    ours = find_hand(Preset(answer), crop, "cpu")
     assert ours[3].tolist() == [0, 0, 0]
     assert theirs[3].tolist() == [0, 0]
     found = np.arange(21) != 3
@@ -136,7 +137,7 @@ def test_faces_are_the_librarys() -> None:
     face = object.__new__(aux_module("open_pose.face").Face)
     face.model = network
     theirs = face.compute_peaks_from_heatmaps(face(crop))[:-1]  # without the map of what is no face
-    ours = find_face(network, crop)
+    ours = find_face(network, crop, "cpu")
     assert torch.equal(*network.asked)
     assert ours.shape == (70, 3)
     assert ours[7].tolist() == [0, 0, 0]
@@ -173,9 +174,9 @@ def perfect(monkeypatch: pytest.MonkeyPatch) -> list[Points]:
 
     face = torch.from_numpy(_bells(48, 48, np.full((71, 2), 0.5), 0.05))[None]
     monkeypatch.setattr("annotators.openpose.weights_file", Path)
-    monkeypatch.setattr("annotators.openpose.load_body_network", lambda path: Preset(see))
-    monkeypatch.setattr("annotators.openpose.load_hand_network", lambda path: Preset(see_hand))
-    monkeypatch.setattr("annotators.openpose.load_face_network", lambda path: Preset(lambda data: [face]))
+    monkeypatch.setattr("annotators.openpose.load_body_network", lambda device, path: Preset(see))
+    monkeypatch.setattr("annotators.openpose.load_hand_network", lambda device, path: Preset(see_hand))
+    monkeypatch.setattr("annotators.openpose.load_face_network", lambda device, path: Preset(lambda data: [face]))
     return people
 
 
@@ -185,7 +186,7 @@ def test_people_are_found_in_the_pictures_pixels(perfect: list[Points], size: tu
     person = standing(0.1, 0.05, 0.9) / [1.2, 1, 1]
     perfect.append(person)
     photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    data = OpenPose(hands=True, faces=True).detect(photo)
+    data = OpenPose(hands=True, faces=True).detect(photo, Runtime())
     (found,) = data.people
     assert np.abs(found.body[:, :2] / (width, height) - person[:, :2]).max() < 0.01
     assert found.face is not None
@@ -193,7 +194,7 @@ def test_people_are_found_in_the_pictures_pixels(perfect: list[Points], size: tu
     wrist, elbow, left_hand = found.body[7, :2], found.body[6, :2], found.left_hand[:, :2]
     assert np.linalg.norm(left_hand - wrist, axis=1).max() < 1.2 * np.linalg.norm(wrist - elbow)
     assert np.linalg.norm(found.face[:, :2] - found.body[0, :2], axis=1).max() < 0.1 * height
-    alone = OpenPose().detect(photo).people[0]
+    alone = OpenPose().detect(photo, Runtime()).people[0]
     assert (alone.left_hand, alone.face) == (None, None)
     made = make_map(OpenPose(), photo)
     assert isinstance(made.data, Pose)
@@ -217,7 +218,7 @@ def test_pictures_of_every_size(perfect: list[Points], shape: tuple[int, int]) -
 def test_finer_sees_more_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Preset(lambda data: [torch.zeros(1, n, *(side // 8 for side in data.shape[2:])) for n in (38, 19)])
     monkeypatch.setattr("annotators.openpose.weights_file", Path)
-    monkeypatch.setattr("annotators.openpose.load_body_network", lambda path: network)
+    monkeypatch.setattr("annotators.openpose.load_body_network", lambda device, path: network)
     photo = np.zeros((300, 400, 3), np.uint8)
     for resolution in (256, 512, 1024):
         OpenPose(detect_resolution=resolution)(photo)
@@ -234,7 +235,7 @@ def test_a_real_network_gives_its_fields_first() -> None:
     shapes = {name: value.shape for name, value in network.state_dict().items()}
     network.load_state_dict({name: 0.02 * torch.randn(1).expand(shape) for name, shape in shapes.items()}, assign=True)
     photo = np.random.default_rng(0).integers(0, 256, (48, 32, 3), np.uint8)
-    heat, fields = read_fields(network, photo)
+    heat, fields = read_fields(network, photo, "cpu")
     with torch.inference_mode():
         theirs = network(torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 256 - 0.5)
     assert (heat.shape, fields.shape) == ((6, 4, 19), (6, 4, 38))

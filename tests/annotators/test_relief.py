@@ -90,7 +90,7 @@ def test_strength_tilts() -> None:
 
 
 def _embedded_measures(monkeypatch: pytest.MonkeyPatch, inverse: NDArray[np.float32]) -> None:
-    monkeypatch.setattr(DepthEmbedded, "nearness", lambda self, image: inverse)
+    monkeypatch.setattr(DepthEmbedded, "nearness", lambda self, image, runtime: inverse)
 
 
 def test_a_dome_is_red_left_green_top_blue_front(monkeypatch: pytest.MonkeyPatch) -> None:

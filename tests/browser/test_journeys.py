@@ -272,7 +272,7 @@ def test_a_map_taken_for_a_photo_is_taken_as_it_is_by_one_click(
     Image.fromarray(edges).save(tmp_path / "edges.png")
     studio.upload("canny-photo", tmp_path / "edges.png")
     expect(studio.at("canny-map-note")).to_contain_text("already looks like a map for Canny")
-    studio.at("canny-repairs").get_by_label("Take it as it is").check()
+    studio.at("canny-repairs").get_by_label("Use it as it is").check()
     expect(studio.at("canny-annotator").locator("input")).to_have_value("None (my own map)")
     expect(studio.at("canny-map-note")).not_to_contain_text("already")
     shorten(studio)

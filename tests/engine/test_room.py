@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from annotators import networks
 from annotators.embedded import DepthEmbedded
 from cnet_app.engine.engine import Engine
 from cnet_app.engine.loaded import LoadedModels
@@ -29,33 +28,28 @@ def workshop(tmp_path: Path) -> Workshop:
 
 
 @pytest.fixture
-def annotator_loaded() -> None:
-    networks.release()
-    DepthEmbedded()(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy())
-    assert networks.holding() == 1
-
-
-def _loaded() -> int:
-    return networks.holding()
+def annotator_loaded(workshop: Workshop) -> None:
+    DepthEmbedded()(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy(), workshop.runtime)
+    assert workshop.runtime.networks.holding() == 1
 
 
 def test_letting_models_go_lets_annotators_go(workshop: Workshop, annotator_loaded: None) -> None:
     workshop.release()
-    assert _loaded() == 0
+    assert workshop.runtime.networks.holding() == 0
 
 
 def test_annotators_stay_where_the_base_fits(workshop: Workshop, annotator_loaded: None) -> None:
     assert workshop.load_base("embedded", None).rung is memory.LADDER[0]
-    assert _loaded() == 1
+    assert workshop.runtime.networks.holding() == 1
 
 
 def test_annotators_go_before_anything_of_the_base_is_given_up(
     workshop: Workshop, annotator_loaded: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Short of memory while an annotator has it, and with enough as soon as that is gone."""
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 8 * GB if not _loaded() else 0)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 8 * GB if not workshop.runtime.networks.holding() else 0)
     assert workshop.load_base("embedded", None).rung is memory.LADDER[0]
-    assert _loaded() == 0
+    assert workshop.runtime.networks.holding() == 0
 
 
 @pytest.mark.parametrize("annotators_loaded", [True, False])

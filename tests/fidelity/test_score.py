@@ -12,6 +12,7 @@ from annotators.base import Image
 from annotators.canny import Canny
 from annotators.people import BodyAnnotator
 from annotators.poses import Person, Pose
+from annotators.runtime import Runtime
 from cnet_app.embedded.world import create_scene
 from cnet_app.fidelity.score import default_annotator, score
 from cnet_app.registry.conditions import CONDITIONS
@@ -31,7 +32,7 @@ class Finder(BodyAnnotator):
     title = "Finder"
     shift: float = 0.0
 
-    def people(self, source_image: Image) -> list[Person]:
+    def people(self, source_image: Image, runtime: Runtime | None = None) -> list[Person]:
         """One person."""
         assert source_image.shape == (256, 256, 3)
         return [Person(body=BODY * (2, 2, 1) + (self.shift, 0, 0))]

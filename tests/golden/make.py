@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -16,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from annotators.base import create
-from annotators.networks import release
 from annotators.registry import ANNOTATORS, annotator
+from annotators.runtime import Runtime
 from cnet_app.diffusion.control import Network
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.embedded.world import create_scene
@@ -48,12 +47,9 @@ def one_cpu_thread() -> Iterator[None]:
     torch_threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    release()  # networks that another test loaded to a GPU
     try:
-        with patch("torch.cuda.is_available", return_value=False):  # annotators choose their device by it
-            yield
+        yield
     finally:
-        release()
         torch.set_num_threads(torch_threads)
         cv2.setNumThreads(cv2_threads)
 
@@ -74,7 +70,7 @@ def make_pictures(request_json: object) -> list[Pixels]:
 
 def make_map(annotator_id: str, source_image: Pixels) -> Pixels:
     """Return the map of an annotator with its default parameters."""
-    return create(annotator(annotator_id))(source_image)
+    return create(annotator(annotator_id))(source_image, Runtime("cpu"))
 
 
 def make_scene(seed: int) -> Pixels:

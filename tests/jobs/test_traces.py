@@ -14,7 +14,6 @@ import psutil
 import pytest
 from skimage import data
 
-from annotators import networks
 from cnet_app.engine.engine import create_engine
 from cnet_app.engine.loaded import LoadedModels
 from cnet_app.engine.workshop import Workshop
@@ -169,7 +168,6 @@ def test_where_memory_runs_out_the_same_picture_is_made_with_less(make: Make, mo
     expected = make(request())
     generate = Workshop.generate
     rungs: list[str] = []
-    networks.release()  # else what other tests have left is let go first
 
     def cramped(self: Workshop, base: Any, *given: Any, **watch: Any) -> Any:
         rungs.append(base.rung.id)

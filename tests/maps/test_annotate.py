@@ -50,13 +50,13 @@ def test_a_unit_tells_how_its_map_was_made() -> None:
 
 def test_the_same_picture_is_annotated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    run = Canny.__call__
+    run = Canny.annotate
 
     def counted(self: Canny, source_image: Image) -> Image:
         calls.append(1)
         return run(self, source_image)
 
-    monkeypatch.setattr(Canny, "__call__", counted)
+    monkeypatch.setattr(Canny, "annotate", counted)
     photo = np.roll(PHOTO, 7, axis=0)
     first = annotate("canny", "canny", photo, {}, 128, 128)
     again = annotate("canny", "canny", photo.copy(), {}, 128, 128)
@@ -198,8 +198,8 @@ def test_a_picture_is_its_own_map(row: Condition) -> None:
 
 def test_a_map_is_made_once_even_over_restarts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runs: list[int] = []
-    run = Canny.__call__
-    monkeypatch.setattr(Canny, "__call__", lambda self, image: (runs.append(1), run(self, image))[1])
+    run = Canny.annotate
+    monkeypatch.setattr(Canny, "annotate", lambda self, image: (runs.append(1), run(self, image))[1])
     monkeypatch.setattr(module, "_CACHE", module._MapCache(CACHE_BYTES))
     first = annotate("canny", "canny", PHOTO, {}, 96, 96)
     monkeypatch.setattr(module, "_CACHE", module._MapCache(CACHE_BYTES))  # as after a restart

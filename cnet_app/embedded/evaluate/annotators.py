@@ -13,6 +13,7 @@ import numpy as np
 from annotators.base import Annotator, Image
 from annotators.embedded import OpenPoseEmbedded, SoftEdgeEmbedded
 from annotators.registry import annotator
+from annotators.runtime import Runtime
 from cnet_app.embedded.evaluate.embedded import FIRST_SEED, scorer
 from cnet_app.embedded.world import Sample, control_images, create_scene
 from cnet_app.fidelity.measures import MAP_MEASURES
@@ -68,5 +69,5 @@ def _judges() -> Iterator[tuple[str, str, str, Score]]:
 
 def _map_score(name: str, judge: Annotator, measure_id: str | None) -> tuple[str, Score]:
     assert measure_id is not None, f"{name} has no measure"
-    compare = MAP_MEASURES[measure_id]
-    return measure(measure_id).label, lambda sample, maps: compare(maps[name], judge(sample.image))
+    compare, runtime = MAP_MEASURES[measure_id], Runtime()
+    return measure(measure_id).label, lambda sample, maps: compare(maps[name], judge(sample.image, runtime))

@@ -22,6 +22,7 @@ from annotators.base import Image
 from annotators.canny import Canny
 from annotators.embedded import OpenPoseEmbedded
 from annotators.images import resize
+from annotators.runtime import Runtime
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.embedded.evaluate.conditions import FAMILY, measured_rows
 from cnet_app.embedded.evaluate.words import REFERENCES, WordJudge, colours_right, create_word_judge
@@ -93,12 +94,13 @@ def scorer(name: str) -> Callable[[Sample, dict[str, Image], Image], float]:
     """Return the function that scores a picture of a sample, given the sample's maps, under a condition."""
     measure = condition(name).measure
     assert measure is not None, f"{name} has no measure"
+    runtime = Runtime()
     if name == "openpose":
         return lambda sample, _, image: people_pck(
-            sample.people, [person.body for person in OpenPoseEmbedded().people(image)]
+            sample.people, [person.body for person in OpenPoseEmbedded().people(image, runtime)]
         )
     judge = default_annotator(name)()
-    return lambda _, maps, image: MAP_MEASURES[measure](maps[name], judge(image))
+    return lambda _, maps, image: MAP_MEASURES[measure](maps[name], judge(image, runtime))
 
 
 def control_maps(sample: Sample) -> dict[str, Image]:
@@ -106,7 +108,8 @@ def control_maps(sample: Sample) -> dict[str, Image]:
     exact = control_images(sample)
     geometry = [row.id for row in CONDITIONS if row.kind.id not in ("lines", "soft_lines", "picture")]
     others = [row.id for row in measured_rows() if row.id not in (*exact, *geometry)]
-    return exact | {id: default_annotator(id)()(sample.image) for id in others}
+    runtime = Runtime()
+    return exact | {id: default_annotator(id)()(sample.image, runtime) for id in others}
 
 
 @dataclass(frozen=True)
