@@ -105,7 +105,7 @@ def read_pickle(path: Path) -> Any:
 
 
 def _unreadable(path: Path) -> DamagedError:
-    return DamagedError(f"{path.name} in {short(path.parent)} cannot be read; delete it and get it again.")
+    return DamagedError(f"{path.name} in {short(path.parent)} cannot be read; delete it and download it again.")
 
 
 def read_metadata(path: Path) -> Mapping[str, str]:

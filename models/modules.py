@@ -161,4 +161,4 @@ def _ready(network: Any, device: torch.device | str, path: Path) -> Any:
 
 
 def _unreadable(path: Path, why: str) -> DamagedError:
-    return DamagedError(f"{path.name} in {short(path.parent)} cannot be used: {why}; delete it and get it again.")
+    return DamagedError(f"{path.name} in {short(path.parent)} cannot be used: {why}; delete it and download it again.")

@@ -49,7 +49,7 @@ def test_an_unknown_checksum_is_recorded_and_then_compared(row: Weights, own_fol
     put(folder, OTHER)
     (one,) = [one for one in verify(row) if one.state != "right"]
     assert (one.name, one.state) == ("net.safetensors", "damaged")
-    assert "another than first came here" in one.fault
+    assert "was replaced: its checksum has changed" in one.fault
     assert "checksums.json" in one.fault
     (folder / "config.json").unlink()
     assert states(row)[0] == ("config.json", "missing")
@@ -80,7 +80,7 @@ def test_the_first_download_records_and_the_second_compares(
 
     hub.files[f"{row.repo}/net.safetensors"] = OTHER
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "second"))
-    with pytest.raises(DamagedError, match=r"net\.safetensors .* another than first came here") as told:
+    with pytest.raises(DamagedError, match=r"net\.safetensors .* was replaced: its checksum has changed") as told:
         fetch_row(row)
     assert "\n" not in str(told.value)
     assert find_row(row) is None

@@ -117,7 +117,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "no text": (tensors(b'{"\xff":{}}'), "header cannot be read"),
     "twice": (tensors(b'{"a":{},"a":{}}'), "names 'a' twice"),
     "twice inside": (tensors(b'{"a":{"shape":[1],"shape":[4]}}'), "names 'shape' twice"),
-    "long name": (tensors(b'{"' + b"n" * 5000 + b'":{}}'), "of the tensor 'n{59}…'; "),
+    "long name": (tensors(b'{"' + b"n" * 5000 + b'":{}}'), "for the tensor 'n{59}…'; "),
     "hole before": (tensors({"a": tensor(2, 10)}, 10), "'a' begins at byte 2, and not at 0"),
     "hole between": (tensors({"a": tensor(), "b": tensor(10, 18)}, 18), "'b' begins at byte 10, and not at 8"),
     "overlap": (tensors({"a": tensor(), "b": tensor(4, 12)}, 12), "'b' begins at byte 4, and not at 8"),
