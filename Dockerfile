@@ -9,7 +9,7 @@ ENV PATH=/home/user/.local/bin:$PATH \
     CNET_HOST=0.0.0.0 \
     CNET_PORT=7860
 
-# The full OpenCV wants desktop libraries; its headless twin takes the place of its files.
+# The full OpenCV needs desktop libraries; the headless build is installed over its files.
 COPY --chown=user requirements.txt .
 RUN pip install --user --no-cache-dir --quiet -r requirements.txt \
     && pip install --user --no-cache-dir --quiet --force-reinstall --no-deps $(grep opencv-python-headless== requirements.txt)

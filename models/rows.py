@@ -43,7 +43,7 @@ _NETWORKS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 
 
 def _base(id: str, family: Family, title: str, repo: str, licence: str, defaults: Defaults, note: str = "") -> Weights:
-    """A base model on the hub. A family's own base has its id."""
+    """A base model on the hub. The id of a family's main base is the family's."""
     files = folder_files(COMPONENTS_XL if family == "sdxl" else COMPONENTS, _NETWORKS[family])
     return Weights(
         id=id, kind="base", family=family, title=title, repo=repo, licence=licence, note=note, files=files, defaults=defaults
@@ -53,7 +53,7 @@ def _base(id: str, family: Family, title: str, repo: str, licence: str, defaults
 def _controlnet(
     id: str, family: Family, title: str, conditions: str, repo: str, licence: str, mb: int | None, **more: Any
 ) -> Weights:
-    """One on the hub in a repository of its own; conditions by their ids, with spaces between."""
+    """A ControlNet in a hub repository of its own; conditions by their ids, with spaces between."""
     row = Weights(
         id=id, kind="controlnet", family=family, title=f"{title} for {TITLES[family]}", files=network_files(mb),
         licence=licence, repo=repo, conditions=tuple(conditions.split()),
@@ -127,7 +127,7 @@ def _annotator(id: str, title: str, repo: str, licence: str, *files: File, **mor
 
 
 def _oneformer(id: str, title: str, repo: str, size: int | None) -> Weights:
-    """With the vocabulary of the words it is told its task in."""
+    """With the vocabulary of its tokenizer, for its task is given as text."""
     return _annotator(
         id, f"ADE20K segmentation (OneFormer, {title})", repo, _MIT,
         *text_files("config.json", "preprocessor_config.json", "tokenizer_config.json"),
@@ -137,7 +137,7 @@ def _oneformer(id: str, title: str, repo: str, size: int | None) -> Weights:
 
 
 def _classic(id: str, title: str, licence: str, name: str, size: int | None, sha256: str | None = None) -> Weights:
-    """A network of the repository that the original annotators share, at the state all of it was looked at."""
+    """A network of the repository that the original annotators share, at the commit that was checked."""
     return _annotator(
         id, title, "lllyasviel/Annotators", licence, File(name, size, sha256),
         revision="982e7edaec38759d914a963c48c4726685de7d96",
@@ -166,7 +166,7 @@ def _lora(id: str, family: Family, title: str, repo: str, licence: str, name: st
     return Weights(id=id, kind="lora", family=family, title=title, repo=repo, licence=licence, files=files)
 
 
-_INPAINTS = "Made to paint anew what a mask covers; wants a picture and a mask."
+_INPAINTS = "Repaints what a mask covers; needs a picture and a mask."
 
 _BASES = (
     Weights(
@@ -207,7 +207,7 @@ _CONTROLNETS = (
     _sd15("control_v11p_sd15_mlsd", "Straight lines", "mlsd"),
     _sd15("control_v11p_sd15_lineart", "Line art", "lineart"),
     _sd15("control_v11p_sd15s2_lineart_anime", "Anime line art", "lineart_anime",
-          "Made for anime bases that leave out the text encoder's last layer; guess mode does not suit it."),
+          "For anime bases that skip the text encoder's last layer (clip skip 2); not for guess mode."),
     _sd15("control_v11e_sd15_shuffle", "Shuffle", "shuffle", "Takes colours and style, not places, from its map."),
     _sd15("control_v11f1e_sd15_tile", "Tile", "tile"),
     _sd15("control_v11p_sd15_inpaint", "Inpaint", "inpaint", "Its map is the picture, with -1 where the mask covers it."),
@@ -239,7 +239,7 @@ _CONTROLNETS = (
     _sdxl("softedge", "Soft edge", "softedge lineart lineart_anime", "TheMistoAI/MistoLine", _RAIL_PP, 2502),
     _sdxl("openpose", "OpenPose", "openpose", "thibaud/controlnet-openpose-sdxl-1.0", "other", 5004),
     _sdxl("openpose_xinsir", "OpenPose (xinsir)", "openpose", "xinsir/controlnet-openpose-sdxl-1.0", _APACHE, 2502,
-          note="Was trained with thick limbs: let the annotator draw them with sticks=thick."),
+          note="Trained on thick limbs: set the annotator to sticks=thick."),
     _sdxl("depth", "Depth", "depth", "diffusers/controlnet-depth-sdxl-1.0", _RAIL_PP, 2502),
     _sdxl("depth_mid", "Depth (middle)", "depth", "diffusers/controlnet-depth-sdxl-1.0-mid", _RAIL_PP, None),
     _sdxl("depth_small", "Depth (small)", "depth", "diffusers/controlnet-depth-sdxl-1.0-small", _RAIL_PP, None),
@@ -284,7 +284,7 @@ _IP_ADAPTERS = (
     _ip_adapter("ip_adapter_sdxl", "sdxl", "IP-Adapter for SDXL", "sdxl_models/ip-adapter_sdxl.safetensors", 703, 3690),
 )  # fmt: skip
 
-# Made for few steps: cnet_app/registry/presets.py says how each is used.
+# Made for few steps: cnet_app/registry/presets.py has the settings of each.
 _LORAS = (
     _lora("lcm_lora_sd15", "sd15", "LCM-LoRA for SD 1.5", "latent-consistency/lcm-lora-sdv1-5", _RAIL_PP,
           "pytorch_lora_weights.safetensors", 135),
@@ -330,7 +330,7 @@ _ANNOTATORS = (
         files=(File("model.safetensors", 2_600_000),), note="lhwcv/mlsd_pytorch's mlsd_tiny_512_fp32.pth, as safetensors.",
     ),
     _annotator("teed", "TEED soft edge", "fal-ai/teed", _MIT, File("5_model.pth", 240_000),
-               note="Its authors' code is MIT; this copy of the weights says nothing of its own."),
+               note="Its authors' code is MIT; this copy of the weights names no licence."),
     _classic("lineart", "Line art", _MIT, "sk_model.pth", 17_173_511,
              "c686ced2a666b4850b4bb6ccf0748031c3eda9f822de73a34b8979970d90f0c6"),
     _classic("lineart_coarse", "Coarse line art", _MIT, "sk_model2.pth", 17_173_511,
@@ -357,7 +357,7 @@ _ANNOTATORS = (
                File("dw-ll_ucoco_384.onnx", 134_399_116,
                     "724f4ff2439ed61afb86fb8a1951ec39c6220682803b4a8bd4f598cd913b1843"),
                revision="1a7144101628d69ee7a3768d1ee3a094070dc388",
-               note="Learned from photos (COCO-WholeBody) whose commercial use is disputed."),
+               note="Trained on photos (COCO-WholeBody) whose commercial use is disputed."),
     _annotator("midas", "MiDaS depth (DPT-hybrid)", "Intel/dpt-hybrid-midas", _APACHE,
                *text_files("config.json", "preprocessor_config.json"),
                File("model.safetensors", 490 * MB, others=("pytorch_model.bin",))),

@@ -125,7 +125,9 @@ def test_p11_nets_that_do_not_fit_are_told_and_the_same_one_twice_is_fine(base: 
 def test_p12_an_unknown_sampler_is_answered_with_the_known_ones(base: Base) -> None:
     wanted = task_from_text(json.dumps(task_to_json(request(scheduler="eulr"))))
     assert isinstance(wanted, GenerationRequest)
-    with pytest.raises(InputError, match="There is no scheduler 'eulr' .did you mean euler..; choose one of: default, ddim"):
+    with pytest.raises(
+        InputError, match="There is no scheduler 'eulr' .did you mean euler..; choose one of: default, ddim"
+    ):
         generate(base, [], wanted)
     works(base)
 

@@ -100,6 +100,7 @@ def test_rows_that_share_their_files_count_once(call: Call, hub: Hub) -> None:
     unions = [row.id for row in CATALOG if row.repo == "xinsir/controlnet-union-sdxl-1.0"]
     (item,) = describe_download(missing_rows(unions))
     assert len(unions) == 6
+    assert len(missing_rows(unions)) == 1
     assert item.size == 2_513_000_000
 
 
