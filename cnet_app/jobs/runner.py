@@ -22,6 +22,7 @@ from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
 from cnet_app.request.generation import GenerationRequest, GenerationResult
 from cnet_app.request.recipe import save_picture
+from cnet_app.request.tasks import Task
 from cnet_app.settings import Settings
 from models.errors import USER_ERRORS, CancelledError, InputError, SaveError, StudioError
 from models.stopping import stoppable
@@ -82,7 +83,7 @@ class Runner:
                 raise StudioError("The app is closing; start it again, then generate.")
             if len(self._line) >= self._settings.max_waiting:
                 raise StudioError(f"{len(self._line)} jobs wait already, and no more may; try again in a minute.")
-            self._store.add(job.state.id, request)
+            self._store.add(job.state.id, request, session)
             self._forget()
             self._jobs[job.state.id] = job
             self._line.add(session, job)
@@ -132,6 +133,10 @@ class Runner:
     def history(self, limit: int = 50) -> list[Record]:
         """The newest jobs, newest first, from earlier starts of the app too."""
         return self._store.recent(limit)
+
+    def request(self, id: str) -> Task:
+        """The request of a job of the history; InputError where it cannot be read here."""
+        return self._store.request(id)
 
     def close(self, timeout: float = 10.0) -> None:
         """Stops the running job, leaves the waiting ones as interrupted, and ends the thread."""
@@ -278,7 +283,8 @@ class Runner:
         """The history is written first, so that what a user sees is also there after a restart."""
         state = replace(job.state, doing="", preview=b"", **values)
         try:
-            self._store.update(state.id, state.status, state.paths, state.error)
+            seconds = state.result.seconds if state.result else None
+            self._store.update(state.id, state.status, state.paths, state.error, seconds)
         except SaveError:
             LOG.exception("The history misses the end of job %s.", state.id)
         with self._changed:

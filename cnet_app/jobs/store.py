@@ -1,4 +1,8 @@
-"""The history of jobs in one SQLite file, which survives a killed process."""
+"""The history of jobs in one SQLite file, which survives a killed process.
+
+A job is a row of columns that are listed and searched. Its request is JSON in the same row, in which each picture is its
+sha256; the pictures are in a table of their own, each content once. Listing reads neither.
+"""
 
 from __future__ import annotations
 
@@ -7,46 +11,66 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from cnet_app.jobs.state import Status
-from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.tasks import task_from_text, task_to_json
-from models.errors import SaveError
+from cnet_app.jobs.tables import (
+    NewerVersionError,
+    count_jobs,
+    insert_job,
+    open_tables,
+    remove_oldest,
+    request_text,
+    take_over,
+)
+from cnet_app.request.maps import MapRequest
+from cnet_app.request.plain import from_base64
+from cnet_app.request.tasks import Task, task_from_text, task_to_json
+from cnet_app.request.upscale import UpscaleRequest
+from models.errors import InputError, SaveError
 
 LOG = logging.getLogger(__name__)
 KEPT = 1000
-"""Jobs the history remembers; their pictures stay on the disk."""
-TABLE = """
-CREATE TABLE IF NOT EXISTS jobs (
-    id TEXT PRIMARY KEY, created REAL NOT NULL, status TEXT NOT NULL, request TEXT NOT NULL,
-    paths TEXT NOT NULL DEFAULT '[]', error TEXT NOT NULL DEFAULT ''
-)"""
+"""Jobs that the history holds; the pictures they made stay on the disk."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
-    """One job as the history tells it."""
+    """One job as the history lists it. Its request is loaded by `Store.request`."""
 
     id: str
+    kind: str
+    """Of the task, one that this version does not know included."""
+    schema: int
+    """That the request was written with."""
     created: float
     """Seconds since 1970."""
     status: Status
+    session: str
+    """Of the user who asked for it; empty where it is not known."""
+    prompt: str
+    base: str
+    conditions: str
+    """Ids, joined by a comma and a space."""
+    width: int | None
+    height: int | None
+    """In pixels, of what was to be made; None where the kind has none."""
+    num_images: int | None
+    seed: int | None
+    seconds: float | None
+    """How long it ran; None where it did not end."""
+    error: str
     paths: tuple[str, ...]
     """Pictures it made; a user may have deleted some since."""
-    error: str
-    request_text: str
-    """The request as JSON text."""
+    scores: Mapping[str, float]
+    """By measure or unit, as the runner names them."""
 
-    @property
-    def request(self) -> GenerationRequest:
-        """What was asked for."""
-        task = task_from_text(self.request_text)
-        assert isinstance(task, GenerationRequest)
-        return task
+
+_COLUMNS = ", ".join(Record.__dataclass_fields__)
 
 
 class Store:
@@ -63,42 +87,91 @@ class Store:
             ) from error
         try:
             self._connection = _open(path)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, NewerVersionError) as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise SaveError(f"The history {path} cannot be opened ({error}); choose another folder.") from error
-            kept = path.with_name(f"{path.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
-            path.replace(kept)
-            LOG.warning("The history was damaged; it is kept as %s, and a new one begins.", kept)
+            what = "newer" if isinstance(error, NewerVersionError) else "broken"
+            aside = path.with_name(f"{path.name}.{what}-{time.strftime('%Y%m%d-%H%M%S')}")
+            path.replace(aside)
+            reason = "of a newer version" if what == "newer" else "damaged"
+            LOG.warning("The history is %s; it was moved to %s, and an empty one begins.", reason, aside)
             self._connection = _open(path)
 
-    def add(self, id: str, request: GenerationRequest) -> None:
-        """A new job, queued; raises SaveError."""
+    def add(self, id: str, task: Task, session: str = "") -> None:
+        """Add a new job, queued, and remove what is more than KEPT; raises SaveError."""
+        columns: dict[str, object] = {"id": id, "created": time.time(), "status": "queued", "session": session}
+        if isinstance(task, MapRequest | UpscaleRequest):
+            columns["width"], columns["height"] = task.size
         with self._writing() as connection:
-            row = (id, time.time(), "queued", json.dumps(task_to_json(request)))
-            connection.execute("INSERT INTO jobs (id, created, status, request) VALUES (?, ?, ?, ?)", row)
-            connection.execute(
-                "DELETE FROM jobs WHERE id NOT IN (SELECT id FROM jobs ORDER BY created DESC LIMIT ?)", (KEPT,)
-            )
+            insert_job(connection, columns, lambda put: task_to_json(task, put))
+            remove_oldest(connection, KEPT)
 
-    def update(self, id: str, status: Status, paths: Sequence[str] = (), error: str = "") -> None:
-        """What became of it so far; raises SaveError."""
+    def update(
+        self,
+        id: str,
+        status: Status,
+        paths: Sequence[str] | None = None,
+        error: str | None = None,
+        seconds: float | None = None,
+        scores: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write down how a job stands; None leaves a column as it is. Raises SaveError."""
+        values = {
+            "status": status,
+            "paths": None if paths is None else json.dumps(list(paths)),
+            "error": error,
+            "seconds": seconds,
+            "scores": None if scores is None else json.dumps(dict(scores)),
+        }
+        given = {name: value for name, value in values.items() if value is not None}
+        changes = ", ".join(f"{name} = ?" for name in given)
         with self._writing() as connection:
-            connection.execute(
-                "UPDATE jobs SET status = ?, paths = ?, error = ? WHERE id = ?",
-                (status, json.dumps(list(paths)), error, id),
-            )
+            connection.execute(f"UPDATE jobs SET {changes} WHERE id = ?", (*given.values(), id))
 
     def recent(self, limit: int = 50) -> list[Record]:
         """The newest jobs, newest first."""
-        query = "SELECT id, created, status, paths, error, request FROM jobs ORDER BY created DESC, rowid DESC LIMIT ?"
+        return self.page(0, limit)
+
+    def page(self, offset: int, limit: int) -> list[Record]:
+        """At most `limit` jobs, newest first, without the newest `offset` ones; raises SaveError."""
+        with self._writing() as connection:  # jobs of version 1 get their row when they are first listed
+            take_over(connection, offset + limit)
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM jobs ORDER BY number DESC LIMIT ? OFFSET ?", (limit, offset)
+            ).fetchall()
+        return [_record(row) for row in rows]
+
+    def count(self) -> int:
+        """All jobs of the history."""
         with self._lock:
-            rows = self._connection.execute(query, (limit,)).fetchall()
-        return [Record(id, at, status, tuple(json.loads(paths)), *rest) for id, at, status, paths, *rest in rows]
+            return count_jobs(self._connection)
+
+    def request(self, id: str) -> Task:
+        """The request of a job; InputError where there is no such job, or its request cannot be read here."""
+        with self._lock:
+            text = request_text(self._connection, id)
+        if text is None:
+            raise InputError(f"There is no job {id!r} in the history; choose another one.")
+        try:
+            return task_from_text(text, self._read_picture)
+        except InputError as error:
+            raise InputError(f"This job of the history cannot be opened: {error}") from error
 
     def close(self) -> None:
         """No call may follow."""
         with self._lock:
             self._connection.close()
+
+    def _read_picture(self, name: str, value: object) -> bytes:
+        """The picture that a row refers to, or one in base64."""
+        digest = cast("dict[str, object]", value).get("sha256") if isinstance(value, dict) else None
+        if not isinstance(digest, str):
+            return from_base64(name, value)
+        with self._lock:
+            row = self._connection.execute("SELECT data FROM blobs WHERE sha256 = ?", (digest,)).fetchone()
+        if row is None:
+            raise InputError(f"{name} is missing from the history; choose another job.")
+        return row[0]
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
@@ -109,14 +182,27 @@ class Store:
             raise SaveError(f"The history {self._path} could not be written ({error}); make room there.") from error
 
 
+def _record(row: tuple[object, ...]) -> Record:
+    values = dict(zip(Record.__dataclass_fields__, row, strict=True))
+    paths, scores = _parsed(values["paths"]), _parsed(values["scores"])
+    values["paths"] = tuple(map(str, cast("list[object]", paths))) if isinstance(paths, list) else ()
+    values["scores"] = cast("dict[str, float]", scores) if isinstance(scores, dict) else {}
+    return Record(**values)  # pyright: ignore[reportArgumentType]
+
+
+def _parsed(text: object) -> object:
+    """A damaged column is empty: it must not take the list with it."""
+    try:
+        return json.loads(str(text))
+    except (ValueError, RecursionError):
+        return None
+
+
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        with connection:
-            connection.execute(TABLE)
-            connection.execute("UPDATE jobs SET status = 'interrupted' WHERE status IN ('queued', 'running')")
-    except sqlite3.Error:
+        open_tables(connection)
+    except (sqlite3.Error, NewerVersionError):
         with closing(connection):
             raise
     return connection

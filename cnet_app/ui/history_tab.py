@@ -19,6 +19,7 @@ from cnet_app.registry.conditions import condition
 from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.limits import MAX_PROMPT
 from cnet_app.request.recipe import read_request
+from cnet_app.request.tasks import Task
 from cnet_app.ui.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.errors import attempt, toast
 from cnet_app.ui.output import build_buttons, build_output
@@ -64,7 +65,7 @@ def build_history_tab(studio: Studio) -> None:
     def load_job(id: str | None) -> Any:
         record = next((record for record in studio.runner.history() if record.id == id), None)
         first = next((path for path in record.paths if Path(path).is_file()), None) if record else None
-        return first, *_shown(lambda: record.request if record else None)
+        return first, *_shown(lambda: _generation(studio.runner.request(record.id)) if record else None)
 
     def choose(paths: list[str], event: gr.SelectData) -> Any:
         path = paths[event.index]
@@ -148,9 +149,16 @@ def _shown(load: Callable[[], GenerationRequest | None]) -> Any:
     return request, recipe_html(request), request.prompt, request.seed, request.num_images
 
 
+def _generation(task: Task) -> GenerationRequest:
+    """The task, where it makes pictures from a prompt; else InputError."""
+    if isinstance(task, GenerationRequest):
+        return task
+    raise InputError(f"This job is of kind {task.kind}, which has no recipe; choose another one.")
+
+
 def _line(record: Record) -> str:
     """One job in the list: when, what became of it, the prompt."""
-    prompt = record.request.prompt
+    prompt = record.prompt
     words = prompt if len(prompt) <= 50 else f"{prompt[:49]}…"
     return f"{time.strftime('%d %b %H:%M', time.localtime(record.created))} · {record.status} · {words or 'no prompt'}"
 

@@ -229,7 +229,7 @@ def test_closing_stops_what_runs_and_remembers_what_waited(fake: FakeEngine, tmp
     runner.submit(request("waits"), "me")
     runner.close()
     again = Runner(settings, fake.engine())
-    assert {r.request.prompt: r.status for r in again.history()} == {"runs": "interrupted", "waits": "interrupted"}
+    assert {r.prompt: r.status for r in again.history()} == {"runs": "interrupted", "waits": "interrupted"}
     again.close()
 
 

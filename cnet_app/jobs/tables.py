@@ -1,0 +1,186 @@
+"""The tables of the history, and how a file of an earlier version becomes one of this version.
+
+Version 1 (files without a `user_version`) had one table with the whole request, its maps in base64, in each row. Opening
+such a file renames the table, which takes no time. Its requests stay there, until their jobs are the oldest and are
+removed; the columns of a job are taken over when it is first listed, the newest first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, cast
+
+from cnet_app.request.plain import Json
+
+VERSION = 2
+"""The file's `user_version`."""
+CREATE = (
+    """
+    CREATE TABLE IF NOT EXISTS jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL, schema INTEGER NOT NULL, created REAL NOT NULL, status TEXT NOT NULL,
+        session TEXT NOT NULL DEFAULT '', prompt TEXT NOT NULL DEFAULT '', base TEXT NOT NULL DEFAULT '',
+        conditions TEXT NOT NULL DEFAULT '', width INTEGER, height INTEGER, num_images INTEGER, seed INTEGER,
+        seconds REAL, error TEXT NOT NULL DEFAULT '', paths TEXT NOT NULL DEFAULT '[]', scores TEXT NOT NULL DEFAULT '{}',
+        request TEXT NOT NULL
+    )""",  # the request comes last, so that reading the other columns does not pass through it
+    "CREATE TABLE IF NOT EXISTS blobs (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL)",
+    """
+    CREATE TABLE IF NOT EXISTS job_blobs (
+        job INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (job, sha256)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS job_blobs_by_content ON job_blobs (sha256)",
+)
+OLD = "jobs_of_version_1"
+NOT_TAKEN_OVER = "rowid < (SELECT coalesce(min(number), 9223372036854775807) FROM jobs)"
+"""Of rows of version 1: they are taken over from the newest on, and later jobs have higher numbers."""
+MAX_INTEGER = 2**63 - 1
+"""The largest that SQLite holds."""
+
+PutPicture: TypeAlias = Callable[[bytes], Json]
+
+
+class NewerVersionError(Exception):
+    """The file is of a later version of the tables."""
+
+
+def open_tables(connection: sqlite3.Connection) -> None:
+    """Create the tables or bring them to this version, and mark as interrupted what another process did not finish."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise NewerVersionError
+        if version < VERSION and _exists(connection, "jobs"):
+            connection.execute(f"ALTER TABLE jobs RENAME TO {OLD}")
+        for statement in CREATE:
+            connection.execute(statement)
+        if version < VERSION and _exists(connection, OLD):
+            # Old rows keep their numbers, and new ones come after them.
+            connection.execute(
+                f"INSERT INTO sqlite_sequence (name, seq) SELECT 'jobs', coalesce(max(rowid), 0) FROM {OLD}"
+            )
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        for table in ("jobs", OLD):
+            if _exists(connection, table):
+                connection.execute(f"UPDATE {table} SET status = 'interrupted' WHERE status IN ('queued', 'running')")
+
+
+def _exists(connection: sqlite3.Connection, table: str) -> bool:
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.execute(query, (table,)).fetchone() is not None
+
+
+def insert_job(
+    connection: sqlite3.Connection, columns: Mapping[str, object], write: Callable[[PutPicture], dict[str, Json]]
+) -> None:
+    """Add a row; `write` returns the request as JSON, each picture by what its argument returns for it."""
+    hashes: set[str] = set()
+
+    def put(data: bytes) -> Json:
+        digest = hashlib.sha256(data).hexdigest()
+        connection.execute("INSERT OR IGNORE INTO blobs (sha256, data) VALUES (?, ?)", (digest, data))
+        hashes.add(digest)
+        return {"sha256": digest}
+
+    values = write(put)
+    number = _insert(connection, {**describe(values), **columns, "request": json.dumps(values)})
+    pairs = [(number, digest) for digest in hashes]
+    connection.executemany("INSERT INTO job_blobs (job, sha256) VALUES (?, ?)", pairs)
+
+
+def _insert(connection: sqlite3.Connection, row: Mapping[str, object]) -> int:
+    names, places = ", ".join(row), ", ".join("?" * len(row))
+    cursor = connection.execute(f"INSERT INTO jobs ({names}) VALUES ({places})", tuple(row.values()))
+    return cursor.lastrowid or 0
+
+
+def describe(values: object) -> dict[str, str | int | None]:
+    """The columns that a request's JSON gives, checked or not: what is absent or of a wrong type stays empty."""
+    known = cast("dict[str, object]", values) if isinstance(values, dict) else {}
+
+    def text(name: str, default: str = "") -> str:
+        value = known.get(name)
+        # SQLite takes no half of a surrogate pair.
+        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else default
+
+    def number(name: str) -> int | None:
+        value = known.get(name)
+        return value if isinstance(value, int) and abs(value) <= MAX_INTEGER else None
+
+    units = known.get("units")
+    parts = [known, *(cast("list[object]", units) if isinstance(units, list) else [])]
+    conditions = [cast("dict[str, object]", part).get("condition") for part in parts if isinstance(part, dict)]
+    return {
+        "kind": text("kind", "generation"),
+        "schema": number("schema") or 1,
+        "prompt": text("prompt"),
+        "base": text("base"),
+        "conditions": ", ".join(name for name in conditions if isinstance(name, str)),
+        **{name: number(name) for name in ("width", "height", "num_images", "seed")},
+    }
+
+
+def count_jobs(connection: sqlite3.Connection) -> int:
+    """All jobs, those of version 1 that have not been taken over yet included."""
+    (new,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
+    if not _exists(connection, OLD):
+        return new
+    return new + connection.execute(f"SELECT count(*) FROM {OLD} WHERE {NOT_TAKEN_OVER}").fetchone()[0]
+
+
+def take_over(connection: sqlite3.Connection, wanted: int) -> None:
+    """Take over the columns of jobs of version 1, the newest first, until `wanted` jobs can be listed."""
+    (listed,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
+    if listed >= wanted or not _exists(connection, OLD):
+        return
+    columns = "rowid, id, created, status, paths, error, request"
+    query = f"SELECT {columns} FROM {OLD} WHERE {NOT_TAKEN_OVER} ORDER BY rowid DESC LIMIT ?"
+    # The rows come one by one: each may hold many megabytes.
+    for number, id, created, status, paths, error, text in connection.execute(query, (wanted - listed,)):
+        try:
+            values = json.loads(text)
+        except (ValueError, TypeError, RecursionError):
+            values = None
+        row = {"number": number, "id": id, "created": created, "status": status, "paths": paths, "error": error}
+        _insert(connection, {**describe(values), **row, "request": ""})
+
+
+def request_text(connection: sqlite3.Connection, id: str) -> str | None:
+    """The request of a job as JSON, where a picture is its sha256, or base64 as version 1 has it; None where there is no such job."""
+    row = connection.execute("SELECT request FROM jobs WHERE id = ?", (id,)).fetchone()
+    if not (row and row[0]) and _exists(connection, OLD):
+        row = connection.execute(f"SELECT request FROM {OLD} WHERE id = ?", (id,)).fetchone()
+    return row[0] if row else None
+
+
+def remove_oldest(connection: sqlite3.Connection, kept: int) -> None:
+    """Remove all jobs but the newest, and the pictures that no other job refers to."""
+    more = count_jobs(connection) - kept
+    if more <= 0:
+        return
+    old = _remove_oldest_old(connection, more)
+    query = "SELECT number FROM jobs WHERE number > ? ORDER BY number LIMIT ?"
+    new = connection.execute(query, (old[-1] if old else 0, more - len(old))).fetchall()
+    for number in (*old, *(number for (number,) in new)):
+        hashes = connection.execute("SELECT sha256 FROM job_blobs WHERE job = ?", (number,)).fetchall()
+        connection.execute("DELETE FROM job_blobs WHERE job = ?", (number,))
+        connection.executemany(
+            "DELETE FROM blobs WHERE sha256 = ?1 AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE sha256 = ?1)", hashes
+        )
+        connection.execute("DELETE FROM jobs WHERE number = ?", (number,))
+
+
+def _remove_oldest_old(connection: sqlite3.Connection, most: int) -> list[int]:
+    """Remove the requests of the oldest jobs of version 1, all of which are older than other jobs; their numbers."""
+    if not _exists(connection, OLD):
+        return []
+    numbers = [row[0] for row in connection.execute(f"SELECT rowid FROM {OLD} ORDER BY rowid LIMIT ?", (most,))]
+    connection.executemany(f"DELETE FROM {OLD} WHERE rowid = ?", [(number,) for number in numbers])
+    if not connection.execute(f"SELECT 1 FROM {OLD} LIMIT 1").fetchone():
+        connection.execute(f"DROP TABLE {OLD}")
+    return numbers
