@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from annotators.base import Image, NetworkAnnotator
 from annotators.depth import DepthAnnotator
 from annotators.maps import encode_normal, lines
-from annotators.networks import resize_for_network, resize_to, to_batch, weights_folder
+from annotators.networks import check_memory, resize_for_network, resize_to, to_batch, weights_folder
 from annotators.people import BodyAnnotator, score_threshold
 from annotators.poses import Person
 from annotators.runtime import Runtime
 from annotators.segmentation import SegmentationAnnotator
 from annotators.segments import Segments
-from models.errors import WeightsError
+from models.errors import DamagedError
 
 if TYPE_CHECKING:
     from annotators.scene_net import SceneMaps, SceneNet
@@ -169,7 +169,8 @@ def _load(device: str, folder: Path) -> SceneNet:
     try:
         network = load_scene_net(folder)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise WeightsError(
+        check_memory(folder, error)
+        raise DamagedError(
             f"The embedded annotator in {folder} is damaged ({type(error).__name__}); get the project again."
         ) from error
     return network.to(device)

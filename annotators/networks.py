@@ -20,8 +20,8 @@ from safetensors import SafetensorError
 
 from annotators.base import Image
 from models.catalog import entry
-from models.errors import InputError, WeightsError
-from models.weights import fetch
+from models.errors import DamagedError, InputError, LibraryError, OutOfMemoryError, is_out_of_memory
+from models.weights import require
 
 if TYPE_CHECKING:
     import torch
@@ -34,10 +34,6 @@ LONGEST = 4
 """Limit of a network input's long side, in short sides."""
 LOADING_ERRORS = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, SafetensorError)
 """Raised by torch, its zip and pickle readers, safetensors and transformers for damaged files."""
-
-
-class LibraryError(WeightsError):
-    """A package that an annotator needs is not installed or cannot be imported."""
 
 
 def library_error(name: str, error: Exception) -> LibraryError:
@@ -77,8 +73,11 @@ def require_device(device: str) -> None:
 
 
 def weights_folder(id: str) -> Path:
-    """Return the folder with the files of a catalogue row."""
-    return fetch(id)
+    """Return the folder with the files of a catalogue row, which are never downloaded here.
+
+    Raises MissingError, which names the command that downloads them, or DamagedError.
+    """
+    return require(id)
 
 
 def weights_file(id: str) -> Path:
@@ -110,10 +109,19 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def damaged_error(path: Path, error: Exception) -> WeightsError:
-    """Return the error for a file that cannot be read as weights."""
-    return WeightsError(
-        f"{path.name} in {path.parent} is damaged ({type(error).__name__}); delete it and fetch it again."
+def check_memory(path: Path, error: Exception) -> None:
+    """Raise OutOfMemoryError where a library's exception means that the memory is too small, not that a file is damaged."""
+    if is_out_of_memory(error):
+        raise OutOfMemoryError(
+            f"The memory is too small for {path.name}; unload models, or choose a smaller annotator or detect resolution."
+        ) from error
+
+
+def damaged_error(path: Path, error: Exception) -> DamagedError:
+    """Return the error for a file that cannot be read as weights. Raises OutOfMemoryError where that is the reason."""
+    check_memory(path, error)
+    return DamagedError(
+        f"{path.name} in {path.parent} is damaged ({type(error).__name__}); delete it and download it again."
     )
 
 
@@ -149,15 +157,16 @@ def _save_copy(state: dict[str, Any], copy: Path, date: int) -> None:
 def load_into(
     network: torch.nn.Module, state: dict[str, Any], path: Path, device: str, channels_last: bool = True
 ) -> torch.nn.Module:
-    """Return the network with these weights on the device, ready to run. Weights of another network are a WeightsError.
+    """Return the network with these weights on the device, ready to run. Weights of another network are a DamagedError.
 
     `channels_last` stores values in a picture's order, which is faster for convolutions only.
     """
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise WeightsError(
-            f"{path.name} in {path.parent} holds another network's weights; delete it and fetch it again."
+        check_memory(path, error)
+        raise DamagedError(
+            f"{path.name} in {path.parent} holds another network's weights; delete it and download it again."
         ) from error
     import torch
 
@@ -166,17 +175,23 @@ def load_into(
     return network.eval().requires_grad_(False)
 
 
+def damaged_folder(folder: Path, error: Exception) -> DamagedError:
+    """Return the error for a folder that transformers cannot load. Raises OutOfMemoryError where that is the reason."""
+    check_memory(folder, error)
+    return DamagedError(
+        f"The network in {folder} cannot be loaded ({type(error).__name__}); delete it and download it again."
+    )
+
+
 def load_pretrained(kind: Any, folder: Path, device: str) -> tuple[Any, Any]:
-    """Return image processor and network of a folder in transformers layout; a damaged one is a WeightsError."""
+    """Return image processor and network of a folder in transformers layout; a damaged one is a DamagedError."""
     from transformers import AutoImageProcessor
 
     try:
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         network = kind.from_pretrained(folder, local_files_only=True)
     except LOADING_ERRORS as error:
-        raise WeightsError(
-            f"The network in {folder} cannot be loaded ({type(error).__name__}); delete it and fetch it again."
-        ) from error
+        raise damaged_folder(folder, error) from error
     return processor, network.to(device).eval().requires_grad_(False)
 
 

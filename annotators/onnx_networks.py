@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.networks import damaged_error, library_error
-from models.errors import WeightsError
+from annotators.networks import check_memory, damaged_error, library_error
+from models.errors import DamagedError
 
 LOG = logging.getLogger(__name__)
 GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -20,7 +20,7 @@ GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 def load_session(device: str, path: Path) -> Any:
     """Return an onnxruntime session, on a CUDA device where onnxruntime can use it, else on the CPU with a warning in the log.
 
-    A damaged file is a WeightsError.
+    A damaged file is a DamagedError.
     """
     runtime = _onnxruntime()
     try:
@@ -40,16 +40,21 @@ def providers(device: str, available: list[str]) -> list[Any]:
 
 
 def run(session: Any, path: Path, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the outputs for the one input. A network that takes no such input is a WeightsError that names its file."""
+    """Return the outputs for the one input.
+
+    A network that takes no such input is a DamagedError that names its file. Too little memory is an OutOfMemoryError, as
+    onnxruntime has no class for it.
+    """
     try:
         return session.run(None, {session.get_inputs()[0].name: values})
     except _errors() as error:
+        check_memory(path, error)
         raise other_network(path) from error
 
 
-def other_network(path: Path) -> WeightsError:
+def other_network(path: Path) -> DamagedError:
     """Return the error for a file that holds a network, but another one."""
-    return WeightsError(f"{path.name} in {path.parent} holds another network; delete it and fetch it again.")
+    return DamagedError(f"{path.name} in {path.parent} holds another network; delete it and download it again.")
 
 
 def _onnxruntime() -> Any:

@@ -10,10 +10,17 @@ import numpy as np
 
 from annotators.base import Image, param
 from annotators.control_map import DataAnnotator
-from annotators.networks import LOADING_ERRORS, load_pretrained, size_for_network, weights_folder
+from annotators.networks import (
+    LOADING_ERRORS,
+    check_memory,
+    damaged_folder,
+    load_pretrained,
+    size_for_network,
+    weights_folder,
+)
 from annotators.runtime import Runtime
 from annotators.segments import Segments
-from models.errors import WeightsError
+from models.errors import DamagedError
 
 TASK = "the task is semantic"
 """The text input of OneFormer."""
@@ -116,14 +123,13 @@ def _load_oneformer(device: str, folder: Path) -> tuple[Any, Any, Any]:
         processor = OneFormerImageProcessor.from_pretrained(folder, local_files_only=True, class_info_file=None)
         network = OneFormerForUniversalSegmentation.from_pretrained(folder, local_files_only=True)
     except LOADING_ERRORS as error:
-        raise WeightsError(
-            f"The network in {folder} cannot be loaded ({type(error).__name__}); delete it and fetch it again."
-        ) from error
+        raise damaged_folder(folder, error) from error
     try:
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the tokenizers library raises bare Exception
-        raise WeightsError(
-            f"The vocabulary in {folder} cannot be read; delete its files and fetch them again."
+        check_memory(folder, error)
+        raise DamagedError(
+            f"The vocabulary in {folder} cannot be read; delete its files and download them again."
         ) from error
     tokens = tokenizer(TASK, padding="max_length", max_length=TASK_TOKENS, truncation=True, return_tensors="pt")
     task = tokens["attention_mask"] * tokens["input_ids"]  # padding becomes 0

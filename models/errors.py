@@ -5,7 +5,8 @@
     ├── WeightsError              files are missing, damaged or unreachable    exit 3
     │   ├── MissingError
     │   ├── DamagedError
-    │   └── DownloadError
+    │   ├── DownloadError
+    │   └── LibraryError
     └── StudioError               everything else                              exit 1
         ├── OutOfMemoryError      the request does not fit into the memory
         ├── SaveError             a file could not be written
@@ -37,6 +38,10 @@ class DownloadError(WeightsError):
     """The download failed: no network, no permission, not on the hub, or no room on the disk."""
 
 
+class LibraryError(WeightsError):
+    """A package that the network needs is not installed, or cannot be imported."""
+
+
 class StudioError(Exception):
     """Base class of the errors that are neither an InputError nor a WeightsError."""
 
@@ -51,6 +56,20 @@ class SaveError(StudioError):
 
 class CancelledError(StudioError):
     """The user stopped the task."""
+
+
+_NO_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "bad allocation", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception of this project, Python, torch or onnxruntime means that the memory is too small.
+
+    Only Python and CUDA in torch have a class for it; the CPU and MPS in torch, and onnxruntime, have a message.
+    """
+    if isinstance(error, OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, Exception) and any(part in text for part in _NO_MEMORY)
 
 
 USER_ERRORS = (InputError, WeightsError, StudioError)

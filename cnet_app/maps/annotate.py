@@ -16,7 +16,6 @@ from annotators.base import Annotator, Image, create
 from annotators.control_map import ControlMap, make_map, sha256_of
 from annotators.images import ResizeMode, check_size, load_noted, resize
 from annotators.maps import is_blank, resize_map
-from annotators.networks import LibraryError
 from annotators.people import PoseAnnotator
 from annotators.poses import Pose, load_pose
 from annotators.recognise import REPAIRS, diagnose, looks_like, repair
@@ -29,7 +28,7 @@ from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit, fitting_data
 from cnet_app.settings import Settings, environment_value
 from models.catalog import Weights, size_text
-from models.errors import InputError, WeightsError
+from models.errors import InputError, LibraryError, WeightsError
 
 CACHE_BYTES = 64_000_000
 

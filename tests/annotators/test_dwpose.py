@@ -33,10 +33,10 @@ from annotators.dwpose import (
     to_person,
 )
 from annotators.networks import aux_module
-from annotators.onnx_networks import load_session, providers
+from annotators.onnx_networks import load_session, providers, run
 from annotators.poses import Pose
 from annotators.runtime import Runtime
-from models.errors import WeightsError
+from models.errors import OutOfMemoryError, WeightsError
 
 ROWS = sum((FINDER_SIDE // stride) ** 2 for stride in (8, 16, 32))
 
@@ -274,6 +274,16 @@ def test_missing_files_and_packages_are_told(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(WeightsError, match="needs onnxruntime, which cannot be imported here"):
         DWPose()(photos["coffee"])
+
+
+def test_too_little_memory_is_no_damage(tmp_path: Path) -> None:
+    """onnxruntime's own error, for an output of 40 TB."""
+    path = _save(
+        tmp_path / ESTIMATOR, [helper.make_node("Expand", ["picture", "shape"], ["huge"])], ["huge"], (1, 1),
+        shape=_whole([10**13, 3, 1, 1]),
+    )  # fmt: skip
+    with pytest.raises(OutOfMemoryError, match="memory is too small for dw-ll_ucoco_384.onnx"):
+        run(load_session("cpu", path), path, np.ones((1, 3, 1, 1), np.float32))
 
 
 GPU_AND_CPU = ["CUDAExecutionProvider", "CPUExecutionProvider"]

@@ -17,12 +17,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from annotators.base import Annotator, Image
+from annotators.control_map import make_map
+from annotators.depth import Midas
+from annotators.embedded import DepthEmbedded, OpenPoseEmbedded
 from annotators.lineart import LineArtAnime
 from annotators.networks import aux_module, load_state, resize_for_network, size_for_network
-from annotators.normal import NormalBAE
+from annotators.normal import NormalBAE, NormalFromDepth
 from annotators.openpose import OpenPose
+from annotators.registry import ANNOTATORS
+from annotators.scene_net import SceneNet
 from annotators.softedge import HED
-from models.errors import WeightsError
+from models.catalog import entry
+from models.errors import DamagedError, MissingError, OutOfMemoryError, WeightsError, is_out_of_memory
 
 
 def _save(network: torch.nn.Module, path: Path, drop_prefix: bool = False) -> None:
@@ -76,10 +82,10 @@ def test_damaged_weights_are_told_in_a_sentence(
     path = models_dir / file
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not a checkpoint at all")
-    with pytest.raises(WeightsError, match=f"{path.name}.*damaged"):
+    with pytest.raises(DamagedError, match=f"{path.name}.*damaged"):
         annotator(photos["coffee"])
     torch.save({"of": torch.zeros(1), "another": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match="another network"):
+    with pytest.raises(DamagedError, match="another network"):
         annotator(photos["coffee"])
 
 
@@ -110,7 +116,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path, monkeypa
 
 
 def _raise(fault: Exception) -> Callable[..., None]:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise fault
 
     return fail
@@ -130,9 +136,70 @@ def test_a_checkpoint_that_runs_code_is_refused(models_dir: Path, photos: dict[s
     assert not witness.exists()
 
 
-def test_missing_weights_name_the_file(photos: dict[str, Image]) -> None:
-    with pytest.raises(WeightsError, match=r"ControlNetHED\.pth"):
-        HED()(photos["coffee"])
+NO_MEMORY = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000000 bytes."),
+)
+"""What torch raises for a GPU, and for the CPU."""
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+@pytest.mark.parametrize(
+    ("annotator", "file", "reader"),
+    [
+        (HED(), "hed/ControlNetHED.pth", "torch.load"),
+        (HED(), "hed/ControlNetHED.pth", "torch.nn.Module.load_state_dict"),
+        (DepthEmbedded(), None, "safetensors.torch.load_file"),
+        (DepthEmbedded(), None, "torch.nn.Module.to"),
+        (Midas(), "midas/model.safetensors", "transformers.DPTForDepthEstimation.from_pretrained"),
+    ],
+)
+def test_too_little_memory_to_load_is_no_damage(
+    annotator: Annotator, file: str | None, reader: str, error: Exception,
+    models_dir: Path, photos: dict[str, Image], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Fault 5.2: the engine has to recognise it."""
+    if file:
+        path = models_dir / file
+        path.parent.mkdir(parents=True)
+        torch.save({"norm": torch.zeros(1)}, path)
+        monkeypatch.setattr("annotators.networks.require", lambda id: path.parent)
+        monkeypatch.setattr("transformers.AutoImageProcessor.from_pretrained", lambda *_, **__: None)
+    monkeypatch.setattr(reader, _raise(error))
+    with pytest.raises((OutOfMemoryError, RuntimeError)) as caught:
+        annotator(photos["coffee"])
+    assert not isinstance(caught.value, WeightsError)
+    assert is_out_of_memory(caught.value)
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+def test_too_little_memory_to_run_comes_out_as_it_is(
+    error: Exception, photos: dict[str, Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SceneNet, "forward", _raise(error))
+    with pytest.raises(type(error)) as caught:
+        make_map(OpenPoseEmbedded(), photos["coffee"])
+    assert caught.value is error
+
+
+NEEDS_A_DOWNLOAD = [
+    (kind, id) for kind in ANNOTATORS for id in kind.weights if entry(id).repo and kind is not NormalFromDepth
+]
+
+
+@pytest.mark.parametrize(("kind", "id"), NEEDS_A_DOWNLOAD, ids=[kind.id for kind, _ in NEEDS_A_DOWNLOAD])
+def test_missing_weights_are_named_and_never_downloaded(
+    kind: type[Annotator], id: str, models_dir: Path, photos: dict[str, Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Online, too."""
+    monkeypatch.delenv("CNET_OFFLINE")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr("models.weights.download", _raise(AssertionError("a download was not asked for")))
+    with pytest.raises(MissingError) as caught:
+        kind()(photos["coffee"])
+    assert f"`python -m cnet_app models download {id}`" in str(caught.value)
+    assert max(entry(id).files, key=lambda file: file.size or 0).name in str(caught.value)
 
 
 def test_one_broken_library_module_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,14 +12,14 @@ from skimage import data
 
 from annotators.__main__ import describe
 from annotators.base import Image, create
-from annotators.networks import LibraryError, aux_module
+from annotators.networks import aux_module
 from annotators.registry import ANNOTATORS, annotator
 from cnet_app.maps.annotate import annotate
 from cnet_app.maps.availability import FAULTS, can_run, default_annotator, instead_of, library_fault, missing_weights
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.ui.annotator_form import choices, note_html
 from models.catalog import entry, size_text
-from models.errors import MissingError
+from models.errors import LibraryError, MissingError
 from models.places import missing_files, place_for
 from models.weights import short
 
