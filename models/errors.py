@@ -10,6 +10,7 @@
     └── StudioError               everything else                              exit 1
         ├── OutOfMemoryError      the request does not fit into the memory
         ├── SaveError             a file could not be written
+        ├── TrainingError         a training cannot go on
         └── CancelledError        the user stopped the task
 
 Any other exception is a fault of this project: exit 1, with a traceback in the log. Loads nothing.
@@ -52,6 +53,10 @@ class OutOfMemoryError(StudioError):
 
 class SaveError(StudioError):
     """A file could not be written."""
+
+
+class TrainingError(StudioError):
+    """A training cannot go on: its loss, gradient or weights are not finite."""
 
 
 class CancelledError(StudioError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from models.errors import InputError
 
@@ -32,6 +33,14 @@ def check_positive(flag: str, value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise InputError(f"{flag} is {value:g}, but it must be a number above 0.")
     return value
+
+
+def check_folder(flag: str, path: Path) -> Path:
+    """Return a path that is a folder or can become one; raise InputError where a file is in its place."""
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"{flag} is {path}, but {place} is a file; choose a folder.")
+    return path
 
 
 def refuse_unused(unused: Iterable[str], situation: str) -> None:

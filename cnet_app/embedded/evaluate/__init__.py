@@ -1,1 +1,1 @@
-"""Measuring the embedded model: fidelity of every condition, obedience to the prompt, the judge itself."""
+"""Evaluation of the embedded model and of the annotators."""

@@ -1,1 +1,1 @@
-"""Training from scratch: the embedded model, its ControlNets (the paper's recipe) and its annotator network."""
+"""Training of the embedded model from scratch: autoencoder, base, ControlNets (the paper's recipe) and annotator network."""

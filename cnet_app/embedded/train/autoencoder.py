@@ -1,7 +1,8 @@
-"""The embedded model's autoencoder: AutoencoderTiny, 8 times smaller, 16 channels that start as a packed thumbnail."""
+"""The embedded model's autoencoder: AutoencoderTiny, factor 8, 16 channels that start as a packed thumbnail."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,23 +12,24 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnet_app.embedded.train.common import Training, half_where_fast, learning_rate, load_checkpoint, logger
+from cnet_app.embedded.train.common import Training, half_where_fast, logger
 from cnet_app.embedded.train.dataset import Dataset
+from cnet_app.embedded.train.plan import AutoencoderPlan
 
 LATENT_CHANNELS = 16
 WIDTH = 32
 GAIN = 4.0
 """Thumbnail values in [0, 1] times this have about unit variance."""
 NOISE = 0.08
-"""Noise on the latents while training: the decoder learns to forgive what denoising leaves over."""
+"""Noise on the latents while training, so that the decoder tolerates what denoising leaves."""
 FAINT = 0.1
-"""Steps between neighbours up to this, of a range of 2, count fully; of larger ones the logarithm counts."""
+"""Differences between neighbours, of a range of 2: the loss is linear up to this one, logarithmic above."""
 DEVIATIONS = (1.0,) * 12 + (0.5,) * 4
-"""Of the latent channels: the thumbnail's, and those of the detail, which shall be decided after it."""
+"""Usual deviation of each latent channel: 12 of the thumbnail, 4 of the detail."""
 
 
 def create_autoencoder() -> AutoencoderTiny:
-    """Fresh weights. 12 of the latent channels begin as the picture at a quarter of its size, 2 x 2 packed."""
+    """Return fresh weights. 12 of the latent channels start as the picture at a quarter of its size, 2 x 2 packed."""
     vae = AutoencoderTiny(
         encoder_block_out_channels=(WIDTH,) * 4,
         decoder_block_out_channels=(WIDTH,) * 4,
@@ -41,7 +43,7 @@ def create_autoencoder() -> AutoencoderTiny:
 
 @torch.no_grad()
 def _start_as_thumbnail(encoder: nn.Sequential) -> None:
-    """Encoder channels 0-2 carry colour through: two averaging halvings, then a packing one."""
+    """Let the encoder's channels 0 to 2 pass colour on: two averaging halvings, then a packing one."""
     convolutions = [layer for layer in encoder if isinstance(layer, nn.Conv2d)]
     first, *halvings, last = convolutions
     for channel in range(3):
@@ -70,17 +72,17 @@ def _start_as_thumbnail(encoder: nn.Sequential) -> None:
 
 
 def encode(vae: AutoencoderTiny, images: Tensor) -> Tensor:
-    """(B, 3, H, W) in [-1, 1] to (B, 16, H / 8, W / 8) latents."""
+    """Encode (B, 3, H, W) in [-1, 1] to latents (B, 16, H / 8, W / 8)."""
     return vae.encode(images, return_dict=False)[0]
 
 
 def decode(vae: AutoencoderTiny, latents: Tensor) -> Tensor:
-    """Latents to (B, 3, H, W), about [-1, 1]."""
+    """Decode latents to (B, 3, H, W), about [-1, 1]."""
     return vae.decode(latents, return_dict=False)[0]
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Absolute and squared error, the error of every edge, faint ones too, and of colour without brightness."""
+    """Return the loss: absolute and squared error, error of strong and faint edges, error of colour without brightness."""
     error = output - target
     loss = error.abs().mean() + 2 * error.square().mean()
     for axis in (-1, -2):
@@ -94,51 +96,52 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
 def train_autoencoder(
     datasets: list[Dataset],
     directory: Path,
-    *,
-    steps: int,
-    deadline: float | None = None,
-    batch_size: int = 16,
-    crop: int = 128,
-    peak_rate: float = 4e-3,
-    seed: int = 0,
-    decoder_only: bool = False,
+    plan: AutoencoderPlan,
+    device: torch.device,
+    start_from: AutoencoderTiny | None = None,
 ) -> AutoencoderTiny:
-    """Train on random crops of every data set in turn, resuming from `directory`; the averaged weights."""
-    torch.manual_seed(seed)
+    """Train on random crops of every data set in turn, resuming from STAGE.pt in `directory`; return the averaged weights.
+
+    `start_from` gives the first weights, in place of fresh ones.
+    """
+    torch.manual_seed(plan.seed)
     vae = create_autoencoder()
-    nn.Module.to(vae, memory_format=torch.channels_last)
-    if decoder_only and (whole := load_checkpoint(directory / "autoencoder.pt")):
-        vae.load_state_dict(whole["averaged"])
-    part: Any = vae.decoder if decoder_only else vae
-    checkpoint = directory / ("decoder.pt" if decoder_only else "autoencoder.pt")
-    training = Training(vae, checkpoint, decay=0.998, part=part, weight_decay=1e-4)
+    if start_from:
+        vae.load_state_dict(start_from.state_dict())
+    plan = replace(plan, data="+".join(dataset.key for dataset in datasets), device=device.type)
+    part: Any = vae.decoder if plan.decoder_only else vae
+    checkpoint = directory / f"{plan.stage}.pt"
+    training = Training(vae, checkpoint, plan, device, decay=0.998, part=part, weight_decay=1e-4)
     log = logger(directory / "autoencoder.jsonl")
-    for step in training.steps(steps, deadline):
-        rng = np.random.default_rng((seed, step))
-        images = random_crops(datasets[step % len(datasets)], rng, batch_size, crop)
-        with half_where_fast("cpu"):
-            latents = encode(vae, images)
-            noisy = latents + NOISE * torch.randn_like(latents)
-            output = decode(vae, noisy)
-        loss = reconstruction_loss(output.float(), images) + _usual_deviation(latents.float())
-        training.learn(loss, learning_rate(step, steps, peak_rate))
+    for step in training.steps():
+        rng = np.random.default_rng((plan.seed, step))
+        images = random_crops(datasets[step % len(datasets)], rng, plan.batch_size, plan.crop).to(device)
+        loss, output, latents = autoencoder_loss(vae, images)
+        training.learn(loss)
         if step % 100 == 99:
-            psnr = -10 * torch.log10((output.detach().float() - images).square().mean() / 4)
-            log(step=step + 1, loss=loss.item(), psnr=psnr.item(), spread=latents.float().std().item())
-        if step % 500 == 499:
-            training.save()
-    training.save()
+            quality = psnr(output.detach().float(), images)
+            log(step=step + 1, loss=loss.item(), psnr=quality, spread=latents.float().std().item())
     return cast(AutoencoderTiny, training.averaged.module)
 
 
+def autoencoder_loss(vae: AutoencoderTiny, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the loss of pictures through noisy latents, the reconstruction and the latents. Noise is drawn on the CPU."""
+    with half_where_fast(images.device.type):
+        latents = encode(vae, images)
+        noise = torch.randn_like(latents, device="cpu").to(images.device)
+        output = decode(vae, latents + NOISE * noise)
+    loss = reconstruction_loss(output.float(), images) + _usual_deviation(latents.float())
+    return loss, output, latents
+
+
 def _usual_deviation(latents: Tensor) -> Tensor:
-    """Pull every channel towards mean 0 and its deviation, where the diffusion's noise is at home."""
+    """Return the penalty on each channel's distance from mean 0 and its usual deviation."""
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    return 0.02 * (mean.square() + (deviation - torch.tensor(DEVIATIONS)).square()).mean()
+    return 0.02 * (mean.square() + (deviation - latents.new_tensor(DEVIATIONS)).square()).mean()
 
 
 def random_crops(dataset: Dataset, rng: np.random.Generator, count: int, side: int) -> Tensor:
-    """(count, 3, side, side) in [-1, 1], half of them mirrored."""
+    """Return random crops (count, 3, side, side) in [-1, 1], half of them mirrored."""
     size = dataset.images.shape[1]
     crops = []
     for index in rng.integers(0, len(dataset), count):
@@ -149,11 +152,11 @@ def random_crops(dataset: Dataset, rng: np.random.Generator, count: int, side: i
 
 
 def to_tensor(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) in [-1, 1]."""
+    """Convert (B, H, W, 3) uint8 to (B, 3, H, W) in [-1, 1]."""
     tensor = torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2)
     return tensor.contiguous(memory_format=torch.channels_last).float().div_(127.5).sub_(1)
 
 
 def psnr(output: Tensor, target: Tensor) -> float:
-    """Decibels, both in [-1, 1]."""
+    """Return the peak signal-to-noise ratio in dB; both are in [-1, 1]."""
     return float(-10 * torch.log10(F.mse_loss(output.clamp(-1, 1), target) / 4))

@@ -1,22 +1,19 @@
-"""Batches for the diffusion trainings: latents made once, a random condition for every picture."""
+"""Batches of the diffusion trainings: latents, and a random condition for every picture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cnet_app.embedded.train.autoencoder import LATENT_CHANNELS, encode, to_tensor
-from cnet_app.embedded.train.common import half_where_fast
 from cnet_app.embedded.train.dataset import MAPS, Dataset
 from cnet_app.embedded.train.derived import DERIVED
 from cnet_app.embedded.train.grounding import shape_masks
+from cnet_app.embedded.train.latents import Latents
 
 SHARES = {
     "canny": 0.2,
@@ -27,47 +24,36 @@ SHARES = {
     "segmentation": 0.12,
     "openpose": 0.4,
 }
-"""How often each condition is drawn where a picture has several."""
+"""Relative frequency of each condition where a picture has several."""
 
 FRAYED_SHARE = 0.3
-"""Of the scribbles: a hand's strokes, and those of a photo, have gaps that drawings' clean outlines lack."""
+"""Share of scribbles with gaps, as strokes by hand and from photos have them."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures: latents (B, 16, h, w), hints (B, 3, 8h, 8w) in [0, 1], -1 where a part is taken out, shape masks (B, 5, 16, 16), captions, some empty."""
+    """B pictures on the CPU."""
 
     latents: Tensor
+    """(B, 16, h, w)."""
     hints: Tensor
+    """(B, 3, 8 h, 8 w) in [0, 1], and -1 where a part is taken out."""
     masks: Tensor
+    """(B, 5, 16, 16): the share of each place that has a thing of each shape."""
     captions: list[str]
-
-
-@torch.inference_mode()
-def encode_dataset(vae: AutoencoderTiny, dataset: Dataset, path: Path, batch_size: int = 32) -> NDArray[np.float16]:
-    """All latents of a data set, (N, 16, h, w), from `path` or computed and kept there."""
-    if path.exists():
-        return np.load(path, mmap_mode="r")
-    side = dataset.images.shape[1] // 8
-    latents = np.empty((len(dataset), LATENT_CHANNELS, side, side), np.float16)
-    for start in range(0, len(dataset), batch_size):
-        images = to_tensor(dataset.images[start : start + batch_size])
-        with half_where_fast(images.device.type):
-            latents[start : start + batch_size] = encode(vae, images).float().numpy()
-    np.save(path, latents)
-    return latents
+    """Some are empty."""
 
 
 def draw_batch(
     dataset: Dataset,
-    latents: NDArray[np.float16],
+    latents: Latents,
     indices: NDArray[np.int64],
     rng: np.random.Generator,
     *,
     empty_captions: float,
     condition: str | None = None,
 ) -> Batch:
-    """Pictures by index, each with one of its conditions (or the given one), some captions emptied."""
+    """Return the pictures of these indices, each with one of its conditions (or the given one), some captions emptied."""
     hints: list[NDArray[np.float32]] = []
     derive = DERIVED.get(condition or "")
     for index in indices:
@@ -89,7 +75,7 @@ def draw_batch(
 
 
 def frayed(strokes: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """An (H, W, 3) scribble that lost up to a third of its ink in gaps some pixels long."""
+    """Return an (H, W, 3) scribble without up to a third of its ink, in gaps some pixels long."""
     height, width = strokes.shape[:2]
     coarse = rng.random((height // 4, width // 4)).astype(np.float32)
     level = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -97,7 +83,7 @@ def frayed(strokes: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
 
 
 def having(dataset: Dataset, condition: str) -> NDArray[np.int64]:
-    """Indices of the pictures that have a condition's map; what needs the picture alone has every one."""
+    """Return the indices of the pictures that have a map of a condition; a map derived from the picture is always there."""
     if condition in DERIVED:
         return np.arange(len(dataset))
     return np.flatnonzero(dataset.present[:, MAPS.index(condition)])

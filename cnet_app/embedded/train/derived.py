@@ -1,4 +1,4 @@
-"""Control images that need the picture alone, and are made while training: line art, pictures as maps."""
+"""Control images that are derived from the picture while training: line art, and pictures as maps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from annotators.lineart import LineArtStandard
 from annotators.pictures import ColorGrid, RecolorLuminance, Tile
 
 VAGUE, GREY, CELLS = 0.4, 0.2, 0.15
-"""Shares of the kinds; the rest has a part taken out, which takes the longest to learn."""
+"""Shares of the kinds. The rest has a part taken out, which takes the longest to learn."""
 
 
 def pictorial_hint(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(H, W, 3): the picture made vague, grey, or in cells; or -1 where a part is taken out, as for inpainting."""
+    """Return the picture (H, W, 3) blurred, grey, or in cells; or with -1 where a part is taken out, as for inpainting."""
     kind = rng.random()
     if kind < VAGUE:
         return _unit(Tile(down_sampling_rate=float(rng.uniform(1, 8)))(image))
@@ -32,17 +32,17 @@ def pictorial_hint(image: Image, rng: np.random.Generator) -> NDArray[np.float32
 
 
 def line_art_hint(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Fine to broad lines."""
+    """Return line art (H, W, 3) of a random width."""
     return _unit(LineArtStandard(sigma=round(rng.uniform(2, 10), 1))(image))
 
 
 def _unit(image: Image) -> NDArray[np.float32]:
-    """From 0 to 255, to 0 to 1."""
+    """Convert uint8 to [0, 1]."""
     return image.astype(np.float32) / np.float32(255)
 
 
 def _hole(height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(H, W) one to three boxes or discs, a tenth to a half of the side each."""
+    """Return a mask (H, W) of one to three boxes or ellipses, each a tenth to a half of the side."""
     mask = np.zeros((height, width), np.uint8)
     for _ in range(rng.integers(1, 4)):
         x, y = int(rng.integers(width)), int(rng.integers(height))
@@ -57,4 +57,4 @@ def _hole(height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_
 DERIVED: Mapping[str, Callable[[Image, np.random.Generator], NDArray[np.float32]]] = MappingProxyType(
     {"picture": pictorial_hint, "lineart": line_art_hint}
 )
-"""Name of an embedded ControlNet to what it is shown of a picture: (H, W, 3) in [0, 1], with the variety of use."""
+"""Name of an embedded ControlNet to the function that makes its hint of a picture: (H, W, 3) in [0, 1]."""

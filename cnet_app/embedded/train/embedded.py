@@ -1,232 +1,287 @@
-"""The embedded model from nothing, stage by stage; every stage resumes where it stopped.
+"""The stages that make the embedded model; each resumes where it stopped.
 
-pictures → autoencoder → base beside one ControlNet of all conditions, small then full size → one locked-base ControlNet a
-condition → annotator network → files under models/embedded/.
+pictures → autoencoder → base with one ControlNet of all conditions, on small and then on full pictures → one ControlNet a
+condition on the locked base → decoder → annotator network → files under models/embedded/.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from diffusers import AutoencoderTiny
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from annotators.scene_net import load_scene_net
 from cnet_app.embedded.train.autoencoder import create_autoencoder, train_autoencoder
-from cnet_app.embedded.train.batches import encode_dataset
-from cnet_app.embedded.train.common import load_checkpoint
+from cnet_app.embedded.train.checkpoints import load_checkpoint
 from cnet_app.embedded.train.dataset import MAPS, Dataset, load_dataset, render
-from cnet_app.embedded.train.diffusion import Networks, Plan, create_networks, fresh_controlnet, train_diffusion
+from cnet_app.embedded.train.diffusion import Networks, create_networks, fresh_controlnet, train_diffusion
 from cnet_app.embedded.train.export import export_annotator, export_base, export_controlnet
+from cnet_app.embedded.train.latents import dataset_latents, encoder_key
+from cnet_app.embedded.train.model_plan import CONTROLNETS, MODEL_PLAN, SHIPPED, ModelPlan, Pictures
+from cnet_app.embedded.train.plan import AutoencoderPlan, DiffusionPlan
 from cnet_app.embedded.train.scene_net import train_scene_net
 from cnet_app.embedded.train.score import FidelityScore
 from cnet_app.embedded.train.text import bind_colours, create_tokenizer
-from models.catalog import CATALOG
-from models.loader import load_base, load_controlnet
-
-SMALL, FULL = 128, 256
-"""Sides in px: the base first sees small pictures, four times as many in the same time."""
-FIRST_SEED = {SMALL: 2_000_000, FULL: 1_000_000}
-CONDITIONS = tuple(
-    row.id.removeprefix("embedded_") for row in CATALOG if row.kind == "controlnet" and row.family == "embedded"
-)
+from models.errors import InputError
+from models.loader import Base, load_base, load_controlnet
 
 
-PICTURES = {SMALL: 12_032, FULL: 8_192}
-AUTOENCODER_STEPS, DECODER_STEPS, SCENE_NET_STEPS = 3_600, 1_000, 1_000
-SMALL_PLAN = Plan(
-    steps=1_000,
-    batch_size=24,
-    peak_rate=2e-3,
-    empty_captions=0.25,
-    no_control=0.15,
-    locked=False,
-    decay=0.998,
-    score_every=300,
-)
-FULL_PLAN = replace(SMALL_PLAN, steps=4_000, decay=0.997)
-CONTROL_PLAN = Plan(steps=100, batch_size=16, peak_rate=8e-4, decay=0.97, score_every=50)
-CONTROL_STEPS = {
-    "picture": 400,
-    "lineart": 250,
-    "softedge": 150,
-    "segmentation": 150,
-    "openpose": 300,
-    "depth": 400,
-    "scribble": 400,
-}
-"""Of the conditions that need more than the plan's."""
-FROM_ZERO_PLAN = replace(CONTROL_PLAN, condition="canny", steps=300)
+class TrainingRun:
+    """A working folder of pictures, latents, checkpoints and logs, and the stages that fill it.
 
-
-class Workshop:
-    """A directory with rendered pictures, latents, checkpoints and logs, and the stages that fill it.
-
-    `start` is a folder of shipped files to go on from, instead of from nothing.
+    `start` is a folder of finished files, such as models/embedded, whose weights take the place of fresh ones.
+    `minutes` limits every training.
     """
 
-    def __init__(self, directory: Path, start: Path | None = None, minutes: float | None = None) -> None:
-        self.directory = directory
-        self.start = start
-        self.minutes = minutes
+    def __init__(
+        self,
+        directory: Path,
+        device: torch.device,
+        *,
+        start: Path | None = None,
+        minutes: float | None = None,
+        plan: ModelPlan = MODEL_PLAN,
+    ) -> None:
+        self._directory, self._device, self._start = directory, device, start
+        self._minutes, self._plan = minutes, plan
+        if start:
+            _check_start(start)
 
-    @property
-    def deadline(self) -> float | None:
-        """Of a training that starts now."""
-        return None if self.minutes is None else time.time() + 60 * self.minutes
-
-    def dataset(self, size: int) -> Dataset:
-        """Rendered pictures of a size."""
-        return load_dataset(self.directory / f"world{size}")
-
-    def tokenizer(self) -> CLIPTokenizer:
-        """Of all captions, or the shipped one."""
-        if self.start:
-            return CLIPTokenizer.from_pretrained(self.start / "base" / "tokenizer")
-        return create_tokenizer(self.dataset(SMALL).captions + self.dataset(FULL).captions)
-
-    def autoencoder(self) -> AutoencoderTiny:
-        """The averaged weights; those of the longer trained decoder where there are some."""
-        vae = create_autoencoder()
-        for name in ("decoder.pt", "autoencoder.pt"):
-            if state := load_checkpoint(self.directory / name):
-                vae.load_state_dict(state["averaged"])
-                return vae.eval()
-        if self.start is None:
-            raise FileNotFoundError(f"{self.directory} has no autoencoder yet; run that stage first.")
-        vae.load_state_dict(load_base(str(self.start / "base")).vae.state_dict())
-        return vae.eval()
-
-    def networks(self, *names: str) -> Networks:
-        """The averaged weights of the first checkpoint there is; then the shipped ones, or fresh ones."""
-        for path in (self.directory / name for name in names):
-            if state := load_checkpoint(path):
-                networks = Networks(self.tokenizer())
-                networks.load_state_dict(state["averaged"])
-                return networks
-        networks = create_networks(self.tokenizer())
-        if self.start:
-            base = load_base(str(self.start / "base"))
-            networks.unet.load_state_dict(base.unet.state_dict())
-            networks.text_encoder.load_state_dict(base.text_encoders[0].state_dict())
-            networks.controlnet.load_state_dict(mean_controlnet(self.start / "controlnet"))
-        return networks
-
-    def pictures(self) -> None:
-        """Render what is missing."""
-        for size, count in PICTURES.items():
-            render(self.directory / f"world{size}", FIRST_SEED[size], count, size)
+    def render_pictures(self) -> None:
+        """Render the missing pictures."""
+        for pictures in (self._plan.small, self._plan.full):
+            render(self._folder(pictures), pictures.first_seed, pictures.count, pictures.size)
 
     def train_autoencoder(self) -> None:
-        """Encoder and decoder."""
-        full = self.dataset(FULL)
-        train_autoencoder(
-            [full, full, self.dataset(SMALL)],
-            self.directory,
-            steps=AUTOENCODER_STEPS,
-            deadline=self.deadline,
-        )
+        """Train encoder and decoder."""
+        full, small = self._dataset(self._plan.full), self._dataset(self._plan.small)
+        first = self._started_autoencoder()
+        self._autoencoder_stage([full, full, small], self._plan.autoencoder, first)
 
     def train_decoder(self) -> None:
-        """The decoder alone: latents, and all that was trained on them, stay."""
-        train_autoencoder(
-            [self.dataset(FULL)],
-            self.directory,
-            steps=DECODER_STEPS,
-            deadline=self.deadline,
-            peak_rate=2e-3,
-            seed=1,
-            decoder_only=True,
-        )
+        """Train the decoder alone: latents, and all that was trained on them, remain valid."""
+        first = self._saved_autoencoder("autoencoder.pt") or self._started_autoencoder()
+        if first is None:
+            raise InputError(
+                f"{self._directory} has no autoencoder whose decoder could be trained; train it first, with --stage "
+                "autoencoder, or give --start."
+            )
+        self._autoencoder_stage([self._dataset(self._plan.full)], self._plan.decoder, first)
 
     def train_base(self) -> None:
-        """Base and shared ControlNet: on small pictures, then on full ones."""
-        networks = self.networks()
-        bind_colours(networks.text_encoder, self.tokenizer(), self.dataset(SMALL).captions)
-        self._diffusion(networks, SMALL, "small.pt", SMALL_PLAN)
+        """Train base and shared ControlNet, on small pictures and then on full ones."""
+        networks = self._started_networks() or create_networks(self._tokenizer())
+        nn.Module.to(networks, self._device)
+        captions = self._dataset(self._plan.small).captions
+        bind_colours(networks.text_encoder, self._tokenizer(), captions, steps=self._plan.colour_steps)
+        self._diffusion(networks, self._plan.small, "small.pt", self._plan.small_base)
         self.train_full()
 
     def train_full(self) -> None:
-        """The last part of the base, alone."""
-        self._diffusion(self.networks("small.pt"), FULL, "full.pt", FULL_PLAN)
+        """Train base and shared ControlNet on full pictures."""
+        networks = self._networks("small.pt")
+        self._diffusion(networks, self._plan.full, "full.pt", self._plan.full_base)
 
     def train_controlnets(self) -> None:
-        """One ControlNet a condition, base locked, from the shared one."""
-        for condition in CONDITIONS:
-            steps = CONTROL_STEPS.get(condition, CONTROL_PLAN.steps)
-            plan = replace(CONTROL_PLAN, condition=condition, steps=steps)
-            self._diffusion(self.networks("full.pt"), FULL, f"control_{condition}.pt", plan)
+        """Train one ControlNet a condition on the locked base, from the shared one."""
+        for condition in CONTROLNETS:
+            plan = self._plan.controlnet_of(condition)
+            self._diffusion(self._networks("full.pt"), self._plan.full, f"control_{condition}.pt", plan)
 
     def train_from_zero(self) -> None:
-        """Canny by the paper's start, a silent copy of the encoder, under three seeds: shows sudden convergence."""
+        """Train canny from the paper's start, a copy of the encoder without effect, under three seeds: a measurement."""
         for seed in range(3):
-            networks = self.networks("full.pt")
+            networks = self._networks("full.pt")
             fresh_controlnet(networks, seed)
-            self._diffusion(networks, FULL, f"zero_{seed}.pt", replace(FROM_ZERO_PLAN, seed=seed))
+            plan = replace(self._plan.from_zero, seed=seed)
+            self._diffusion(networks, self._plan.full, f"zero_{seed}.pt", plan)
 
-    def train_scene_net(self) -> None:
-        """The annotators' network."""
+    def train_annotator(self) -> None:
+        """Train the annotators' network."""
+        first = load_scene_net(self._start / "annotator") if self._start else None
+        plan = replace(self._plan.annotator, deadline=self._deadline())
         train_scene_net(
-            self.dataset(FULL),
-            self.directory,
-            steps=SCENE_NET_STEPS,
-            deadline=self.deadline,
-            start_from=load_scene_net(self.start / "annotator") if self.start else None,
+            self._dataset(self._plan.full), self._directory / "scene_net.pt", plan, self._device, start_from=first
         )
 
-    def export(self, target: Path) -> None:
-        """Write what there is as fp16 files in diffusers' layout."""
-        networks = self.networks("full.pt")
-        export_base(target / "base", networks, self.tokenizer(), self.autoencoder())
-        for condition in CONDITIONS:
-            own = self.networks(f"control_{condition}.pt", "full.pt")
-            export_controlnet(target / "controlnet" / condition, own.controlnet)
-        if state := load_checkpoint(self.directory / "scene_net.pt"):
-            export_annotator(target / "annotator", state["averaged"])
+    def export(self, target: Path) -> list[Path]:
+        """Write every part that was trained here as fp16 files in diffusers' layout; return the folders written.
 
-    def _diffusion(self, networks: Networks, size: int, checkpoint: str, plan: Plan) -> None:
-        dataset = self.dataset(size)
-        tokenizer, vae = self.tokenizer(), self.autoencoder()
-        latents = encode_dataset(vae, dataset, self.directory / f"latents{size}.npy")
-        plan = replace(plan, deadline=self.deadline)
-        score = FidelityScore(tokenizer, vae, size) if plan.condition in (None, "canny") else None
-        train_diffusion(networks, tokenizer, dataset, latents, self.directory / checkpoint, plan, score)
+        The base is left out where it was not trained on the latents of this autoencoder.
+        """
+        written: list[Path] = []
+        full = self._saved_networks("full.pt")
+        vae = self._saved_autoencoder("decoder.pt", "autoencoder.pt") or self._started_autoencoder()
+        new = full or (self._started_networks() if self._has("decoder.pt", "autoencoder.pt") else None)
+        if new and vae:
+            if self._belongs("full.pt", vae):
+                export_base(target / "base", new, self._tokenizer(), vae)
+                written.append(target / "base")
+            else:
+                print("The base was trained on latents of another autoencoder and is not written; run --stage base.")
+        for condition in CONTROLNETS:
+            own = self._saved_networks(f"control_{condition}.pt") or full
+            if own:
+                export_controlnet(target / "controlnet" / condition, own.controlnet)
+                written.append(target / "controlnet" / condition)
+        if state := load_checkpoint(self._directory / "scene_net.pt"):
+            export_annotator(target / "annotator", state["averaged"])
+            written.append(target / "annotator")
+        return written
+
+    def _deadline(self) -> float | None:
+        return None if self._minutes is None else time.time() + 60 * self._minutes
+
+    def _folder(self, pictures: Pictures) -> Path:
+        return self._directory / f"world{pictures.size}"
+
+    def _dataset(self, pictures: Pictures) -> Dataset:
+        return load_dataset(self._folder(pictures))
+
+    def _tokenizer(self) -> CLIPTokenizer:
+        """Return the tokenizer of the start, or one for all captions."""
+        if self._start:
+            return CLIPTokenizer.from_pretrained(self._start / "base" / "tokenizer")
+        return create_tokenizer(self._dataset(self._plan.small).captions + self._dataset(self._plan.full).captions)
+
+    def _has(self, *names: str) -> bool:
+        return any((self._directory / name).exists() for name in names)
+
+    def _started_base(self) -> Base | None:
+        return load_base(str(self._start / "base")) if self._start else None
+
+    def _started_autoencoder(self) -> AutoencoderTiny | None:
+        base = self._started_base()
+        if base is None:
+            return None
+        vae = create_autoencoder()
+        vae.load_state_dict(base.vae.state_dict())
+        return vae.eval()
+
+    def _saved_autoencoder(self, *names: str) -> AutoencoderTiny | None:
+        """Return the averaged weights of the first of these checkpoints that exists."""
+        for name in names:
+            if state := load_checkpoint(self._directory / name):
+                vae = create_autoencoder()
+                vae.load_state_dict(state["averaged"])
+                return vae.eval()
+        return None
+
+    def _autoencoder(self) -> AutoencoderTiny:
+        vae = self._saved_autoencoder("decoder.pt", "autoencoder.pt") or self._started_autoencoder()
+        if vae is None:
+            raise InputError(
+                f"{self._directory} has no autoencoder yet; train it first, with --stage autoencoder, or give --start."
+            )
+        return vae
+
+    def _started_networks(self) -> Networks | None:
+        base = self._started_base()
+        if base is None or self._start is None:
+            return None
+        networks = create_networks(self._tokenizer())
+        networks.unet.load_state_dict(base.unet.state_dict())
+        networks.text_encoder.load_state_dict(base.text_encoders[0].state_dict())
+        networks.controlnet.load_state_dict(mean_controlnet(self._start / "controlnet"))
+        return networks
+
+    def _saved_networks(self, name: str) -> Networks | None:
+        """Return the averaged weights of a checkpoint; None where it does not exist."""
+        state = load_checkpoint(self._directory / name)
+        if state is None:
+            return None
+        networks = Networks(self._tokenizer())
+        networks.load_state_dict(state["averaged"])
+        return networks
+
+    def _networks(self, name: str) -> Networks:
+        """Return the averaged weights of a checkpoint, or those of the start."""
+        networks = self._saved_networks(name) or self._started_networks()
+        if networks is None:
+            raise InputError(
+                f"{self._directory} has no {name} to go on from; train the base first, with --stage base, or give --start."
+            )
+        return networks
+
+    def _belongs(self, name: str, vae: AutoencoderTiny) -> bool:
+        """Return whether the base of a checkpoint, or else of the start, was trained on latents of this encoder.
+
+        A checkpoint of an older version has no plan, and is trusted.
+        """
+        state = load_checkpoint(self._directory / name)
+        if state:
+            return state.get("plan", {}).get("encoder", encoder_key(vae)) == encoder_key(vae)
+        started = self._started_autoencoder()
+        return started is not None and encoder_key(started) == encoder_key(vae)
+
+    def _autoencoder_stage(self, datasets: list[Dataset], plan: AutoencoderPlan, first: AutoencoderTiny | None) -> None:
+        plan = replace(plan, deadline=self._deadline())
+        train_autoencoder(datasets, self._directory, plan, self._device, start_from=first)
+
+    def _diffusion(self, networks: Networks, pictures: Pictures, checkpoint: str, plan: DiffusionPlan) -> None:
+        dataset = self._dataset(pictures)
+        tokenizer, vae = self._tokenizer(), self._autoencoder()
+        if plan.locked and not self._belongs("full.pt", vae):
+            raise InputError(
+                f"The base in {self._directory} was trained on latents of another autoencoder; train it on these first, "
+                "with --stage base."
+            )
+        nn.Module.to(vae, self._device)
+        latents = dataset_latents(vae, dataset, self._directory / f"latents{pictures.size}.safetensors")
+        plan = replace(plan, deadline=self._deadline(), encoder=encoder_key(vae))
+        scored = plan.score_every and plan.condition in (None, "canny")
+        score = FidelityScore(tokenizer, vae, pictures.size) if scored else None
+        path = self._directory / checkpoint
+        train_diffusion(networks, tokenizer, dataset, latents, path, plan, self._device, score)
+
+
+def _check_start(folder: Path) -> None:
+    needed = ["base/model_index.json", "annotator/config.json", *(f"controlnet/{id}/config.json" for id in MAPS)]
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"--start is {folder}, which has no {missing[0]}; give a folder such as models/embedded.")
 
 
 def mean_controlnet(folder: Path) -> dict[str, Tensor]:
-    """The mean of all conditions' ControlNets: close to the shared one they started from, and for all of them."""
+    """Return the mean of all conditions' ControlNets: close to the shared one they were trained from."""
     states = [load_controlnet(str(folder / condition), "embedded").state_dict() for condition in MAPS]
     return {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
 
 
-STAGES: dict[str, Callable[[Workshop], None]] = {
-    "pictures": Workshop.pictures,
-    "autoencoder": Workshop.train_autoencoder,
-    "base": Workshop.train_base,
-    "full": Workshop.train_full,
-    "controlnets": Workshop.train_controlnets,
-    "decoder": Workshop.train_decoder,
-    "annotator": Workshop.train_scene_net,
-    "from-zero": Workshop.train_from_zero,
-}
-"""In order. `full` is a part of `base` for going on with, `from-zero` a measurement: neither is run unless named."""
-SHIPPED = tuple(name for name in STAGES if name not in ("full", "from-zero"))
+_RUNS: Mapping[str, Callable[[TrainingRun], None]] = MappingProxyType(
+    {
+        "pictures": TrainingRun.render_pictures,
+        "autoencoder": TrainingRun.train_autoencoder,
+        "base": TrainingRun.train_base,
+        "full": TrainingRun.train_full,
+        "controlnets": TrainingRun.train_controlnets,
+        "decoder": TrainingRun.train_decoder,
+        "annotator": TrainingRun.train_annotator,
+        "from-zero": TrainingRun.train_from_zero,
+    }
+)
+"""The method of every stage."""
 
 
 def train_embedded(
     work: Path,
     target: Path,
+    device: torch.device,
+    *,
     stages: tuple[str, ...] = SHIPPED,
     start: Path | None = None,
     minutes: float | None = None,
-) -> None:
-    """Run stages, every training in them for at most `minutes`, and write the files."""
+    plan: ModelPlan = MODEL_PLAN,
+) -> list[Path]:
+    """Run stages in the given order, write what was trained in `work` to `target`, and return the folders written."""
+    run = TrainingRun(work, device, start=start, minutes=minutes, plan=plan)
     for name in stages:
-        STAGES[name](Workshop(work, start, minutes))
-    if (work / "full.pt").exists():
-        Workshop(work, start).export(target)
+        _RUNS[name](run)
+    return run.export(target)

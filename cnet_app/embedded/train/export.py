@@ -1,4 +1,4 @@
-"""Training checkpoints to the files that ship: fp16, diffusers' folder layout."""
+"""Export of trained weights to the files that ship: fp16, in diffusers' folder layout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny, ControlNetModel
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from annotators.scene_net import SceneNet, save_scene_net
@@ -16,7 +16,8 @@ from models.loader import Base, family_defaults, save_base, save_network
 
 
 def as_base(networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> Base:
-    """U-Net, words, autoencoder and scheduler as the base that the pipeline takes."""
+    """Return U-Net, text, autoencoder and scheduler as a base for the pipeline, on the networks' device."""
+    nn.Module.to(vae, networks.device)
     return Base(
         id="embedded",
         family="embedded",
@@ -25,7 +26,7 @@ def as_base(networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) 
         text_encoders=(networks.text_encoder,),
         tokenizers=(tokenizer,),
         scheduler=create_scheduler(),
-        device=torch.device("cpu"),
+        device=networks.device,
         dtype=torch.float32,
         vae_scale_factor=8,
         defaults=family_defaults("embedded"),
@@ -33,17 +34,17 @@ def as_base(networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) 
 
 
 def export_base(folder: Path, networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> None:
-    """The base's folder."""
+    """Write the base's folder."""
     save_base(as_base(networks, tokenizer, vae), folder)
 
 
 def export_controlnet(folder: Path, controlnet: ControlNetModel) -> None:
-    """One ControlNet folder."""
+    """Write the folder of one ControlNet."""
     save_network(controlnet, folder)
 
 
 def export_annotator(folder: Path, state: dict[str, Tensor]) -> None:
-    """The annotators' network."""
+    """Write the folder of the annotators' network."""
     network = SceneNet()
     network.load_state_dict(state)
     save_scene_net(network, folder)

@@ -1,4 +1,4 @@
-"""The networks of the embedded model, fresh."""
+"""The networks of the embedded model, with fresh weights."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Any, TypeVar
 
 import torch
 from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import nn
 
 from cnet_app.embedded.train.autoencoder import LATENT_CHANNELS
-from cnet_app.embedded.train.grounding import watch
+from cnet_app.embedded.train.grounding import record_attention
 from cnet_app.embedded.train.text import WIDTH as TEXT_WIDTH
 
 CHANNELS = (48, 96, 128, 128)
 HINT_CHANNELS = (8, 16, 32, 64)
-"""Few at the map's full size, where every channel costs most."""
+"""Channels of the hint's embedding: few at the map's full size, where each costs most."""
 HEADS = 4
-"""Of the attention; diffusers takes their number as `attention_head_dim`. Many narrow ones cannot tell words apart."""
+"""Attention heads; diffusers takes their number as `attention_head_dim`. Many narrow ones cannot distinguish words."""
 Network = TypeVar("Network", UNet2DConditionModel, ControlNetModel)
 
 
 def create_unet() -> UNet2DConditionModel:
-    """Attention, to itself and to the words, on the two lowest levels, where it is cheap, and once more on the way up."""
+    """Return a U-Net with attention on the two lowest levels, where it is cheap, and on three levels of the way up."""
     unet = UNet2DConditionModel(
         sample_size=32,
         in_channels=LATENT_CHANNELS,
@@ -39,7 +39,7 @@ def create_unet() -> UNet2DConditionModel:
 
 
 def create_scheduler() -> DDIMScheduler:
-    """Stable Diffusion's betas with zero terminal SNR: the first step starts from pure noise and must not know more."""
+    """Return Stable Diffusion's betas with zero terminal SNR, for the first step starts from pure noise."""
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -52,9 +52,9 @@ def create_scheduler() -> DDIMScheduler:
 
 
 def create_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
-    """The paper's: a copy of encoder and middle block, joined by zero convolutions.
+    """Return the paper's ControlNet: a copy of encoder and middle block, connected by zero convolutions.
 
-    The hint's embedding starts orthogonal: with the usual start a hint fades to a third in every layer.
+    The hint's embedding starts orthogonal: with the usual start a hint shrinks to a third in every layer.
     """
     controlnet: Any = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=HINT_CHANNELS)
     embedding = controlnet.controlnet_cond_embedding
@@ -65,7 +65,7 @@ def create_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
 
 
 def open_zero_convolutions(controlnet: ControlNetModel, gain: float = 0.3) -> None:
-    """Start joined instead of silent: for training beside a base that is itself still fresh."""
+    """Replace the zeros of the connecting convolutions, for training together with a base that is itself fresh."""
     joints: list[Any] = [*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block]
     joints.append(controlnet.controlnet_cond_embedding.conv_out)
     for convolution in joints:
@@ -73,9 +73,18 @@ def open_zero_convolutions(controlnet: ControlNetModel, gain: float = 0.3) -> No
 
 
 def for_training(network: Network) -> Network:
-    """Plain attention: its backward pass is twice as fast on a CPU as the fused one's; that to the words is watched."""
-    if not torch.cuda.is_available():
-        network.set_attn_processor(AttnProcessor())
-    watch(network)
+    """Prepare a network for training on a CPU, and let it record its attention to the words."""
+    attend_for_training(network, torch.device("cpu"))
     nn.Module.to(network, memory_format=torch.channels_last)
     return network
+
+
+def attend_for_training(network: nn.Module, device: torch.device) -> None:
+    """Set every attention for a device: fused on CUDA, else plain, whose backward pass is twice as fast on a CPU.
+
+    Attention to the words is always plain and recorded.
+    """
+    for module in network.modules():
+        if isinstance(module, UNet2DConditionModel | ControlNetModel):
+            module.set_attn_processor(AttnProcessor2_0() if device.type == "cuda" else AttnProcessor())
+    record_attention(network)

@@ -1,4 +1,4 @@
-"""The control-fidelity score that is logged beside the loss: where control begins to work shows here, not in the loss."""
+"""The control-fidelity score in the training log: it shows when control begins to work, which the loss does not."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
 
 FIRST_SEED = 8_000_000
-"""Fixed scenes, seen by no training and no report."""
+"""Seed of the first fixed scene; no training and no report uses them."""
 
 
 class FidelityScore:
-    """Canny edge F1 of pictures made for a few fixed scenes, by the real pipeline; the same noise every time."""
+    """Canny edge F1 of pictures of a few fixed scenes, by the real pipeline and with the same noise every time."""
 
     def __init__(self, tokenizer: CLIPTokenizer, vae: AutoencoderTiny, size: int, count: int = 8) -> None:
         self._tokenizer, self._vae = tokenizer, vae
@@ -40,7 +40,7 @@ class FidelityScore:
         ]
 
     def __call__(self, networks: Networks) -> dict[str, float]:
-        """`edge_f1`, 0 to 1."""
+        """Return `edge_f1`, 0 to 1."""
         base = as_base(networks, self._tokenizer, self._vae)
         images = [generate(base, [networks.controlnet], request)[0] for request in self._requests]
         scores = [edge_f1(control, Canny()(image)) for control, image in zip(self._maps, images, strict=True)]

@@ -1,4 +1,4 @@
-"""The embedded model's words: a small BPE vocabulary in CLIP's format and a two-layer CLIP text encoder."""
+"""The embedded model's text: a small BPE vocabulary in CLIP's format, and a two-layer CLIP text encoder."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 
 
 def create_tokenizer(captions: Sequence[str]) -> CLIPTokenizer:
-    """Byte-pair encoding in which every word of the captions becomes one token; other words fall into letters."""
+    """Return a byte-pair encoding in which every word of the captions is one token; other words are split into letters."""
     merges = learn_merges({word.strip(string.punctuation) for caption in captions for word in caption.lower().split()})
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*SPECIAL, *letters, *(letter + END for letter in letters), *("".join(pair) for pair in merges)]
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
-    declared: Any = merges  # CLIPTokenizer takes pairs whatever it declares
+    declared: Any = merges  # CLIPTokenizer takes pairs, but declares strings
     return CLIPTokenizer(vocab=vocabulary, merges=declared, model_max_length=MAX_TOKENS)
 
 
 def learn_merges(words: Collection[str]) -> list[tuple[str, str]]:
-    """The commonest neighbours become one, until every word is whole; ties go by the alphabet.
+    """Merge the commonest neighbours until every word is whole; ties are broken by the alphabet.
 
-    The trainer of the tokenizers library numbers tokens anew in every run, which a training that resumes cannot bear.
+    The trainer of the tokenizers library numbers tokens differently in every run, so that a training could not resume.
     """
     split = [[*word[:-1], word[-1] + END] for word in sorted(words) if word]
     merges: list[tuple[str, str]] = []
@@ -59,7 +59,7 @@ def _merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def create_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """Fresh weights for a vocabulary."""
+    """Return fresh weights for a vocabulary."""
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
@@ -77,14 +77,14 @@ def _special_ids(tokenizer: CLIPTokenizer) -> dict[str, Any]:
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
-    """(B, MAX_TOKENS) int64, padded and cut as the pipeline does."""
+    """Return token ids (B, MAX_TOKENS) int64, padded and cut as the pipeline does."""
     encoded = tokenizer(list(texts), padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt")
     return torch.as_tensor(encoded["input_ids"])
 
 
 @dataclass(frozen=True)
 class ThingTokens:
-    """Where captions name things: `nouns` (B, L) bool marks "ball" in "a red ball"; ids of all `colours` and `shapes`."""
+    """Positions of things in captions: `nouns` (B, L) is True at "ball" in "a red ball"; ids of all `colours` and `shapes`."""
 
     nouns: Tensor
     colours: Tensor
@@ -92,7 +92,7 @@ class ThingTokens:
 
 
 def thing_tokens(tokenizer: CLIPTokenizer, ids: Tensor) -> ThingTokens:
-    """Of captions as (B, L) token ids: a shape counts where a colour stands before it."""
+    """Return the things of captions as (B, L) token ids: a shape counts where a colour precedes it."""
     colours, shapes = (token_ids(tokenizer, list(words))[:, 1] for words in (COLOURS, SHAPES))
     return ThingTokens(torch.isin(ids, shapes) & torch.isin(ids.roll(1, dims=1), colours), colours, shapes)
 
@@ -100,26 +100,29 @@ def thing_tokens(tokenizer: CLIPTokenizer, ids: Tensor) -> ThingTokens:
 def bind_colours(
     encoder: CLIPTextModel, tokenizer: CLIPTokenizer, captions: Sequence[str], steps: int = 400, batch_size: int = 128
 ) -> float:
-    """Teach an encoder, in place, that the token of a thing tells the thing's colour; what else it says it keeps.
+    """Train an encoder, in place on its device, to represent a thing's colour in the token of the thing.
 
-    In "a red ball and a blue box" only "ball" and "box" can know which colour is whose: the words are read from left to
-    right. The loss of pictures says so too faintly. Returns the last batch's share of colours that a linear probe reads.
+    In "a red ball and a blue box" only "ball" and "box" can know their colour, for words are read from left to right;
+    the loss of pictures teaches it too weakly. All other output stays close to what it was. Returns the share of
+    colours that a linear probe reads in the last batch.
     """
+    device = encoder.device
     ids = token_ids(tokenizer, captions)
     things = thing_tokens(tokenizer, ids)
     before = copy.deepcopy(encoder).eval()
-    probe = nn.Linear(WIDTH, len(COLOURS))
+    probe = nn.Linear(WIDTH, len(COLOURS)).to(device)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *probe.parameters()], lr=1e-3)
     right = torch.zeros(())
     for _ in range(steps):
         chosen = torch.randint(len(ids), (batch_size,))
         batch, is_thing = ids[chosen], things.nouns[chosen]
-        target = (batch.roll(1, dims=1)[is_thing][:, None] == things.colours).int().argmax(dim=1)
+        target = (batch.roll(1, dims=1)[is_thing][:, None] == things.colours).int().argmax(dim=1).to(device)
+        batch, is_thing = batch.to(device), is_thing.to(device)
         words = encoder(batch).last_hidden_state
         with torch.no_grad():
-            kept = before(batch).last_hidden_state
+            original = before(batch).last_hidden_state
         guess = probe(words[is_thing])
-        loss = F.cross_entropy(guess, target) + F.mse_loss(words, kept)
+        loss = F.cross_entropy(guess, target) + F.mse_loss(words, original)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

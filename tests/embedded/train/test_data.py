@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from annotators.maps import ADE20K_PALETTE, encode_normal
 from annotators.sticks import draw_pose
 from cnet_app.embedded.train.batches import draw_batch, frayed, having
-from cnet_app.embedded.train.dataset import MAPS, Dataset, batches, render
+from cnet_app.embedded.train.dataset import MAPS, Dataset, batches, load_dataset, render
 from cnet_app.embedded.train.scene_net import classes_of, decode_normal, joint_heat
 from cnet_app.embedded.world import create_sample
+from models.errors import DamagedError, InputError
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,46 @@ def test_an_epoch_sees_every_picture_once() -> None:
     epoch = np.concatenate([next(order) for _ in range(3)])
     assert sorted(epoch) == list(range(12))
     assert not np.array_equal(epoch, np.concatenate([next(order) for _ in range(3)]))
+
+
+def test_a_batch_of_more_pictures_than_there_are_is_refused() -> None:
+    with pytest.raises(InputError, match="A batch takes 4 pictures, but there are 3; render more"):
+        next(batches(3, 4, seed=0))
+
+
+def test_a_folder_of_other_pictures_is_refused(tmp_path: Path) -> None:
+    render(tmp_path, first_seed=5, count=2, size=32, workers=1)
+    with pytest.raises(InputError, match="holds 2 pictures of 32 px, but the plan has 3 of 32 px"):
+        render(tmp_path, first_seed=5, count=3, size=32, workers=1)
+
+
+@pytest.mark.parametrize("content", ["", '[{"caption": "a r'])
+def test_half_written_captions_are_rendered_again(content: str, tmp_path: Path) -> None:
+    whole = render(tmp_path, first_seed=5, count=2, size=32, workers=1)
+    (tmp_path / "0.json").write_text(content)
+    with pytest.raises(InputError, match="has no pictures yet"):
+        load_dataset(tmp_path)
+    assert render(tmp_path, first_seed=5, count=2, size=32, workers=1).captions == whole.captions
+
+
+def test_half_written_pictures_are_named(tmp_path: Path) -> None:
+    render(tmp_path, first_seed=5, count=2, size=32, workers=1)
+    content = (tmp_path / "depth.npy").read_bytes()
+    (tmp_path / "depth.npy").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DamagedError, match="depth.npy is damaged"):
+        load_dataset(tmp_path)
+
+
+def test_the_key_of_a_data_set_follows_its_pictures_maps_and_captions(rendered: Dataset) -> None:
+    lighter = np.minimum(np.asarray(rendered.images), 254) + np.uint8(1)
+    others = [
+        dataclasses.replace(rendered, images=lighter),
+        dataclasses.replace(rendered, captions=[*rendered.captions[:-1], "a ball"]),
+        dataclasses.replace(rendered, maps=dict(rendered.maps) | {"depth": 255 - rendered.maps["depth"]}),
+    ]
+    keys = {data.key for data in (rendered, *others)}
+    assert len(keys) == 4
+    assert dataclasses.replace(rendered).key == rendered.key
 
 
 def test_segmentation_colours_read_back() -> None:

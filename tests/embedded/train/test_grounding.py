@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from annotators.maps import encode_segmentation
-from cnet_app.embedded.train.grounding import SIDE, WatchedAttention, grounding_loss, shape_masks, shape_words
+from cnet_app.embedded.train.grounding import SIDE, RecordedAttention, grounding_loss, shape_masks, shape_words
 from cnet_app.embedded.train.networks import create_unet
 from cnet_app.embedded.train.text import create_tokenizer, token_ids
 from cnet_app.embedded.world import create_scene
@@ -75,15 +75,15 @@ def test_captions_of_one_thing_or_none_cost_nothing(words: Tensor, masks: Tensor
     assert grounding_loss(unet, words[1:], masks[1:]).item() == 0
 
 
-def kept(network: nn.Module) -> list[bool]:
+def recorded(network: nn.Module) -> list[bool]:
     processors = (getattr(module, "processor", None) for module in network.modules())
-    return [p.probabilities is not None for p in processors if isinstance(p, WatchedAttention)]
+    return [p.probabilities is not None for p in processors if isinstance(p, RecordedAttention)]
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_what_was_looked_at_is_kept_while_training_and_never_copied(training: bool) -> None:
+def test_attention_is_recorded_while_training_and_never_copied(training: bool) -> None:
     unet = create_unet().train(training)
     unet(torch.randn(1, 16, 8, 8), 500, torch.randn(1, 32, 128))
-    assert kept(unet)
-    assert set(kept(unet)) == {training}
-    assert set(kept(copy.deepcopy(unet))) == {False}
+    assert recorded(unet)
+    assert set(recorded(unet)) == {training}
+    assert set(recorded(copy.deepcopy(unet))) == {False}

@@ -26,10 +26,15 @@ def small() -> Small:
     return module
 
 
+def learn(optimizer: Optimizer, loss: torch.Tensor, rate: float) -> None:
+    optimizer.backward(loss)
+    optimizer.update(rate)
+
+
 def test_an_inner_matrix_moves_equally_in_every_direction() -> None:
     module = small()
     before = module.inner.weight.detach().clone()
-    Optimizer(module, weight_decay=0).step(module(torch.randn(4, 3, 8, 8)).square().mean(), rate=1e-2)
+    learn(Optimizer(module, weight_decay=0), module(torch.randn(4, 3, 8, 8)).square().mean(), 1e-2)
     change = (module.inner.weight.detach() - before).permute(0, 2, 3, 1).flatten(1)
     lengths = torch.linalg.svdvals(change)
     assert lengths.min() > 0.4 * lengths.max()
@@ -45,7 +50,7 @@ def test_both_optimisers_lower_the_loss() -> None:
     for _ in range(40):
         loss = (module(image) - target).square().mean()
         losses.append(loss.item())
-        optimizer.step(loss, 3e-3)
+        learn(optimizer, loss, 3e-3)
     assert losses[-1] < 0.5 * losses[0]
     assert not any(torch.equal(value, first[name]) for name, value in module.named_parameters())
 
@@ -54,8 +59,19 @@ def test_what_is_locked_stays() -> None:
     module = small()
     module.inner.requires_grad_(False)
     before = module.inner.weight.detach().clone()
-    Optimizer(module).step(module(torch.randn(1, 3, 8, 8)).square().mean(), 1e-2)
+    learn(Optimizer(module), module(torch.randn(1, 3, 8, 8)).square().mean(), 1e-2)
     assert torch.equal(module.inner.weight, before)
+    assert not torch.equal(module.conv_in.weight, small().conv_in.weight)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e4])
+def test_gradients_are_clipped_and_their_length_is_returned(factor: float) -> None:
+    module = small()
+    optimizer = Optimizer(module)
+    length = optimizer.backward(factor * module(torch.ones(1, 3, 8, 8)).square().mean())
+    clipped = torch.stack([value.grad.norm() for value in module.parameters() if value.grad is not None]).norm()
+    assert clipped.item() == pytest.approx(min(length, 1.0), rel=1e-3)
+    assert (length > 1) == (factor > 1)
 
 
 def test_refuses_memory_it_cannot_share() -> None:

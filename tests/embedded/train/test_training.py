@@ -1,4 +1,4 @@
-"""The recipe: locked base, silent start, exact resume. Small data, the real networks."""
+"""The trainings: locked base, silent start, exact resume. Small data, the real networks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
-from cnet_app.embedded.train.autoencoder import create_autoencoder, decode, encode, train_autoencoder
-from cnet_app.embedded.train.common import learning_rate
-from cnet_app.embedded.train.dataset import GREY, MAPS, Dataset
+from annotators.scene_net import SceneNet
+from cnet_app.embedded.train.autoencoder import create_autoencoder, decode, encode, psnr, to_tensor, train_autoencoder
+from cnet_app.embedded.train.common import Training, learning_rate
+from cnet_app.embedded.train.dataset import Dataset
 from cnet_app.embedded.train.diffusion import (
     BLOTCH_CELL,
     NOISY,
     NOISY_SHARE,
     Networks,
-    Plan,
     blotched_noise,
     create_networks,
     fresh_controlnet,
@@ -27,29 +28,27 @@ from cnet_app.embedded.train.diffusion import (
     train_diffusion,
 )
 from cnet_app.embedded.train.embedded import mean_controlnet
-from cnet_app.embedded.train.scene_net import train_scene_net
+from cnet_app.embedded.train.plan import AutoencoderPlan, DiffusionPlan, StagePlan
+from cnet_app.embedded.train.scene_net import map_losses, scene_batch, train_scene_net
 from cnet_app.embedded.train.score import FidelityScore
 from cnet_app.embedded.train.text import bind_colours, create_text_encoder, create_tokenizer, token_ids
 from cnet_app.embedded.world.words import COLOURS, SHAPES
 from models.loader import load_controlnet
+from tests.embedded.train.tiny import CAPTIONS, SIDE, random_dataset, random_latents
 from tests.source import ROOT
 
-SIDE = 64
-CAPTIONS = ["a shaded picture of a red ball", "a flat picture of a blue cone"] * 4
-PLAN = Plan(steps=4, batch_size=2, peak_rate=1e-3)
+PLAN = DiffusionPlan(stage="test", steps=4, batch_size=2, peak_rate=1e-3)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    rng = np.random.default_rng(0)
-    maps = {n: rng.integers(0, 256, (8, SIDE, SIDE, 1 if n in GREY else 3), np.uint8) for n in MAPS}
-    images = rng.integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
-    return Dataset(images, maps, np.ones((8, len(MAPS)), bool), CAPTIONS)
+    return random_dataset()
 
 
 @pytest.fixture(scope="module")
 def latents() -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(8, 16, SIDE // 8, SIDE // 8)).astype(np.float16)
+    return random_latents()
 
 
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -126,7 +125,7 @@ def test_a_fresh_controlnet_is_silent_and_the_base_stays_locked(
     assert torch.equal(networks.controlnet.conv_in.weight, networks.unet.conv_in.weight)
 
     before = {name: tensor.clone() for name, tensor in networks.state_dict().items()}
-    train_diffusion(networks, tokenizer, dataset, latents, tmp_path / "c.pt", PLAN)
+    train_diffusion(networks, tokenizer, dataset, latents, tmp_path / "c.pt", PLAN, CPU)
     changed = {
         name.split(".")[0] for name, tensor in networks.state_dict().items() if not torch.equal(tensor, before[name])
     }
@@ -143,7 +142,7 @@ def test_killed_and_resumed_is_as_never_killed(dataset: Dataset, latents: np.nda
 
     def train(name: str, score: Callable[[Networks], dict[str, float]] | None = None) -> Networks:
         networks = create_networks(tokenizer, seed=3)
-        train_diffusion(networks, tokenizer, dataset, latents, tmp_path / name, plan, score)
+        train_diffusion(networks, tokenizer, dataset, latents, tmp_path / name, plan, CPU, score)
         return networks
 
     whole = train("whole.pt")
@@ -153,18 +152,69 @@ def test_killed_and_resumed_is_as_never_killed(dataset: Dataset, latents: np.nda
     assert same(whole, train("killed.pt"))
 
 
-@pytest.mark.slow
+def reconstruction(vae: AutoencoderTiny, images: np.ndarray) -> float:
+    """Return the PSNR of pictures through the autoencoder."""
+    pictures = to_tensor(images)
+    with torch.no_grad():
+        return psnr(decode(vae, encode(vae, pictures)), pictures)
+
+
 def test_the_autoencoder_learns(dataset: Dataset, tmp_path: Path) -> None:
-    smooth = dataclasses.replace(dataset, images=np.full((8, SIDE, SIDE, 3), (200, 60, 60), np.uint8))
-    vae = train_autoencoder([smooth], tmp_path, steps=12, batch_size=2, crop=32)
+    flat = np.full((8, SIDE, SIDE, 3), (200, 60, 60), np.uint8)
+    smooth = dataclasses.replace(dataset, images=flat)
+    plan = AutoencoderPlan(stage="autoencoder", steps=30, batch_size=2, peak_rate=4e-3, crop=32)
+    torch.manual_seed(plan.seed)
+    before = reconstruction(create_autoencoder(), flat)
+    vae = train_autoencoder([smooth], tmp_path, plan, CPU)
     assert (tmp_path / "autoencoder.pt").exists()
-    assert not same(vae, create_autoencoder())
+    assert reconstruction(vae, flat) > before + 3
 
 
-@pytest.mark.slow
-def test_the_annotator_network_trains_and_resumes(dataset: Dataset, tmp_path: Path) -> None:
-    first = train_scene_net(dataset, tmp_path, steps=2, batch_size=2)
-    assert same(first, train_scene_net(dataset, tmp_path, steps=2, batch_size=2))
+def test_a_decoder_trains_alone_and_from_the_given_weights(dataset: Dataset, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    first = create_autoencoder()
+    plan = AutoencoderPlan(stage="decoder", steps=3, batch_size=2, peak_rate=4e-3, crop=32, decoder_only=True)
+    vae = train_autoencoder([dataset], tmp_path, plan, CPU, start_from=first)
+    assert same(vae.encoder, first.encoder)
+    assert not same(vae.decoder, first.decoder)
+
+
+def test_the_annotator_network_learns(dataset: Dataset, tmp_path: Path) -> None:
+    plan = StagePlan(stage="annotator", steps=12, batch_size=4, peak_rate=3e-3)
+    images, targets = scene_batch(dataset, np.arange(8), np.random.default_rng(0))
+
+    def loss(network: SceneNet) -> float:
+        with torch.no_grad():
+            return float(sum(map_losses(network.eval()(images), targets).values()))
+
+    torch.manual_seed(plan.seed)
+    before = loss(SceneNet())
+    assert loss(train_scene_net(dataset, tmp_path / "scene_net.pt", plan, CPU)) < 0.9 * before
+
+
+@pytest.mark.parametrize("stop", [1, 5])
+@pytest.mark.parametrize("stage", ["autoencoder", "annotator"])
+def test_stopped_at_any_step_and_resumed_is_as_never_stopped(
+    stage: str, stop: int, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(folder: str) -> torch.nn.Module:
+        if stage == "annotator":
+            plan = StagePlan(stage=stage, steps=7, batch_size=2, peak_rate=3e-3, save_every=3)
+            return train_scene_net(dataset, tmp_path / folder / "annotator.pt", plan, CPU)
+        crops = AutoencoderPlan(stage=stage, steps=7, batch_size=2, peak_rate=4e-3, crop=32, save_every=3)
+        return train_autoencoder([dataset], tmp_path / folder, crops, CPU)
+
+    def interrupt(training: Training, loss: torch.Tensor) -> None:
+        if training.done == stop:
+            raise KeyboardInterrupt
+        learn(training, loss)
+
+    whole, learn = train("whole"), Training.learn
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Training, "learn", interrupt)
+        train("stopped")
+    assert (tmp_path / "stopped" / f"{stage}.pt").exists() == (stop > 3)
+    assert same(whole, train("stopped"))
 
 
 def test_two_noises_for_one_hint_are_as_two_pictures() -> None:

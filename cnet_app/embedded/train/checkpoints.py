@@ -1,0 +1,60 @@
+"""Checkpoints: whole or not at all on disk, and weights identified by content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.errors import DamagedError, SaveError
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file, then put it in the place of `path` in one step; raise SaveError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SaveError(
+            f"{path} could not be written ({error.strerror or error}); make room or choose another --work folder."
+        ) from error
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a state of tensors and plain values: a reader gets the old file or the whole new one."""
+    write_whole(path, lambda temporary: torch.save(state, temporary))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Return a saved state, on the CPU; None where there is no file. Raises DamagedError."""
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise DamagedError(
+            f"{path} is damaged ({type(error).__name__}); delete it to train that stage from its start."
+        ) from error
+    return state
+
+
+def weights_key(*networks: nn.Module) -> str:
+    """Return a short hash of the networks' names and values."""
+    digest = hashlib.sha256()
+    for network in networks:
+        for name, value in network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
