@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.catalog import TITLES, Family
 from models.errors import InputError
+from models.families import FAMILIES, TITLES, Family
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,13 +18,17 @@ ADAPTER = "T2IAdapter"
 """Their class in a config."""
 LEVELS = 4
 """Of every adapter in one file; the original numbers the blocks of all levels in a row."""
-XL_INPUTS = (16**2, 3 * 16**2)
-"""Channels of a grey or coloured map cut into squares of 16 pixels, as SDXL's adapters read it; all others take 8."""
+LARGE_SQUARE, SQUARE = 16, 8
+"""Sides in px of the squares that an adapter cuts its map into: SDXL's, and all others'."""
+LARGE_INPUTS = (LARGE_SQUARE**2, 3 * LARGE_SQUARE**2)
+"""Channels of a grey or coloured map cut into large squares."""
 
 
 def adapter_family(config: Mapping[str, Any]) -> Family:
-    """SDXL's have a layout of their own and read squares of 16 pixels; all others were made for SD 1.5."""
-    return "sdxl" if config.get("adapter_type") == "full_adapter_xl" or config.get("downscale_factor") == 16 else "sd15"
+    """Return the family whose adapters read squares of this one's size; only large ones have the layout for SDXL."""
+    large = config.get("adapter_type") == "full_adapter_xl" or config.get("downscale_factor") == LARGE_SQUARE
+    square = LARGE_SQUARE if large else SQUARE
+    return next(row.id for row in FAMILIES.values() if row.t2i_square == square)
 
 
 def is_adapter(names: Iterable[str]) -> bool:
@@ -68,14 +72,14 @@ def _config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     last = "out_conv" if light else "resnets.0.block1"
     widths = [len(state[f"adapter.body.{level}.{last}.weight"]) for level in range(LEVELS)]
     inputs = state["adapter.body.0.in_conv.weight" if light else "adapter.conv_in.weight"].shape[1]
-    xl = inputs in XL_INPUTS
-    squares = 16 if xl else 8
+    large = inputs in LARGE_INPUTS
+    square = LARGE_SQUARE if large else SQUARE
     return {
-        "in_channels": math.ceil(inputs / squares**2),
+        "in_channels": math.ceil(inputs / square**2),
         "channels": widths[:-1] if light else widths,
         "num_res_blocks": len(
             {name for name in state if re.match(r"adapter\.body\.0\.resnets\.\d+\.block1\.weight", name)}
         ),
-        "downscale_factor": squares,
-        "adapter_type": "light_adapter" if light else "full_adapter_xl" if xl else "full_adapter",
+        "downscale_factor": square,
+        "adapter_type": "light_adapter" if light else "full_adapter_xl" if large else "full_adapter",
     }

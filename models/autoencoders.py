@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.catalog import TITLES, Family
 from models.checkpoints import Tensors, count_parts, open_tensors, part_of, read_all
 from models.errors import InputError
+from models.families import FAMILIES, TITLES, Family
 from models.local import check_kind
 from models.modules import fill_network, load_network, read_json, told
 
 VAE_PREFIX = "first_stage_model."
 """Before the autoencoder's tensors in a file that holds all of Stable Diffusion, or came out of one."""
 VAE_CLASSES = ("AutoencoderKL", "AutoencoderTiny")
-SCALING: Mapping[Family, float] = MappingProxyType({"sd15": 0.18215, "sd21": 0.18215, "sdxl": 0.13025})
-"""What an AutoencoderKL's latents are multiplied by for the family's U-Net; the tiny ones scale by themselves."""
+USUAL_SCALING = 0.18215
+"""Factor on the latents where a config does not name one."""
 
 _TITLE = "an autoencoder"
 _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
@@ -29,8 +28,8 @@ _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".pro
 
 
 def vae_dtype(family: Family, dtype: torch.dtype, config: Mapping[str, Any]) -> torch.dtype:
-    """SDXL's autoencoder overflows in float16, unless its config says that it was repaired."""
-    overflows = family == "sdxl" and dtype == torch.float16 and config.get("force_upcast", True)
+    """Return the number format of a family's autoencoder: float32 where it overflows in float16."""
+    overflows = FAMILIES[family].vae_overflows_half and dtype == torch.float16 and config.get("force_upcast", True)
     return torch.float32 if overflows else dtype
 
 
@@ -96,7 +95,7 @@ def _kl(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Ten
         "up_block_types": ("UpDecoderBlock2D",) * levels,
         "layers_per_block": 2,
         "latent_channels": state["decoder.conv_in.weight"].shape[1],
-        "scaling_factor": SCALING.get(family, 1.0),
+        "scaling_factor": FAMILIES[family].latent_scaling or 1.0,
     }
     return config, state
 
@@ -120,13 +119,17 @@ def _renamed(name: str) -> str:
 
 def _check_fit(title: str, family: Family, config: Mapping[str, Any]) -> None:
     """InputError where latents of this autoencoder are not those that the family's U-Net knows."""
-    made, wanted = (config.get("latent_channels", 4), _scale_factor(config)), (16 if family == "embedded" else 4, 8)
+    facts = FAMILIES[family]
+    made, wanted = (
+        (config.get("latent_channels", 4), _scale_factor(config)),
+        (facts.latent_channels, facts.latent_reduction),
+    )
     if made != wanted:
         raise InputError(
             f"{title} makes {made[0]} channels of 1/{made[1]} the picture's size, but {TITLES[family]} needs "
             f"{wanted[0]} of 1/{wanted[1]}; choose an autoencoder for {TITLES[family]}."
         )
-    scaling, own = config.get("scaling_factor", 0.18215), SCALING.get(family)
+    scaling, own = config.get("scaling_factor", USUAL_SCALING), facts.latent_scaling
     if "encoder_block_out_channels" not in config and own is not None and abs(scaling - own) > 1e-6:
         raise InputError(
             f"{title} scales its latents by {scaling:g}, but {TITLES[family]} needs {own:g}; "

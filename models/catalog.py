@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from models.families import TITLES, Defaults, Family
 from models.names import did_you_mean
 from models.row import (
     COMPONENTS,
     COMPONENTS_XL,
-    TITLES,
-    Defaults,
-    Family,
     File,
     Kind,
     Weights,

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from models.adapters import is_adapter, read_adapter
-from models.catalog import TITLES, Family
 from models.errors import DamagedError, InputError
-from models.local import FAMILY_BY_WIDTH, check_kind
+from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES, TWO_TEXT_STREAMS, Family
+from models.local import check_kind
 from models.weights import check_file, short
 
 CONTROL_PREFIX = "control_model."
@@ -173,19 +173,21 @@ def encoder_config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any
     levels = range(count_parts(state, "down_blocks"))
     widths = tuple(len(state[f"down_blocks.{level}.resnets.0.conv1.weight"]) for level in levels)
     depths = [count_parts(state, f"down_blocks.{level}.attentions.0.transformer_blocks") for level in levels]
+    facts = FAMILIES[family]
+    heads = facts.one_file.heads if facts.one_file else None
     config: dict[str, Any] = {
         "in_channels": state["conv_in.weight"].shape[1],
         "block_out_channels": widths,
         "down_block_types": tuple("CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths),
         "transformer_layers_per_block": tuple(max(depth, 1) for depth in depths),
         "layers_per_block": LAYERS,
-        "cross_attention_dim": next(width for width, other in FAMILY_BY_WIDTH.items() if other == family),
-        "use_linear_projection": family != "sd15",
-        "attention_head_dim": 8 if family == "sd15" else tuple(max(width // HEAD_WIDTH, 1) for width in widths),
+        "cross_attention_dim": facts.words_width,
+        "use_linear_projection": facts.linear_projection,
+        "attention_head_dim": heads or tuple(max(width // HEAD_WIDTH, 1) for width in widths),
     }
-    if family == "sdxl":
+    if facts.size_conditions:
         config |= {
-            "addition_embed_type": "text_time",
+            "addition_embed_type": TWO_TEXT_STREAMS,
             "addition_time_embed_dim": 256,
             "projection_class_embeddings_input_dim": state["add_embedding.linear_1.weight"].shape[1],
         }

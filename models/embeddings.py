@@ -12,21 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from models.catalog import TITLES
 from models.checkpoints import open_tensors, read_pickle
 from models.errors import InputError
+from models.families import FAMILIES, TITLES
 from models.local import SUFFIXES, local_files
 from models.names import did_you_mean
 
 if TYPE_CHECKING:
     from models.loader import Base
 
-FAMILY_BY_WIDTHS: Mapping[tuple[int, ...], str] = {
-    (768,): TITLES["sd15"],
-    (1024,): TITLES["sd21"],
-    (768, 1280): TITLES["sdxl"],
-}
-"""Numbers a vector has, for each text encoder in turn."""
 OF_TWO = ("clip_l", "clip_g")
 """What a file for two text encoders calls their vectors."""
 PREFIX = "embedding:"
@@ -71,7 +65,10 @@ def read_embedding(path: Path, base: Base) -> tuple[Tensor, ...]:
     found = _read(path, state.st_mtime_ns, state.st_size)
     if [vectors.shape[1] for vectors in found] != [encoder.config.hidden_size for encoder in base.text_encoders]:
         widths = tuple(vectors.shape[1] for vectors in found)
-        made = FAMILY_BY_WIDTHS.get(widths, f"a base with {' and '.join(map(str, widths))} numbers a word")
+        made = next(
+            (row.title for row in FAMILIES.values() if row.text_widths == widths),
+            f"a base with {' and '.join(map(str, widths))} numbers a word",
+        )
         raise InputError(
             f"Embedding {path.name} is made for {made}, but the base is {TITLES[base.family]}; "
             f"leave {path.stem!r} out of the prompt."

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.catalog import CATALOG, TITLES
+from models.catalog import CATALOG
 from models.errors import DamagedError, InputError
-from models.local import FAMILY_BY_WIDTH
+from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES
 from models.modules import READ_FAULTS, load_network
 from models.names import did_you_mean
 from models.weights import Progress, check_file, fetch_row, read_shapes, short
@@ -52,6 +52,7 @@ def load_ip_adapter(id: str, base: Base, progress: Progress | None = None) -> Ip
     """
     from transformers import CLIPVisionModelWithProjection
 
+    FAMILIES[base.family].require("ip_adapters", f"IP-Adapter {id}")
     file = _file(id, base, progress)
     check_file(file)
     shapes = read_shapes(file)

@@ -17,29 +17,24 @@ from models.autoencoders import VAE_CLASSES, load_vae_file, load_vae_folder, vae
 from models.catalog import (
     CATALOG,
     COMPONENTS_XL,
-    TITLES,
-    Defaults,
-    Family,
     File,
     Kind,
     Weights,
-    entry,
     hub_entry,
-    size_text,
 )
 from models.errors import InputError
+from models.families import FAMILIES, TITLES, Defaults, Family, family_of
 from models.local import LocalKind, find_local
 from models.memory import LADDER, Rung
 from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet, read_json
 from models.names import did_you_mean
-from models.one_file import base_family, load_parts
-from models.speed import half_precision
-from models.weights import Progress, fetch, fetch_row, find, offline
+from models.one_file import base_family, layout, load_parts
+from models.weights import Progress, fetch, fetch_row, find
 
-INPAINT_CHANNELS = 9
 CLIP_TOKENS = 77
 """Longest prompt in tokens, marks included."""
-END = "<|endoftext|>"
+END, OPEN_CLIP_END = "<|endoftext|>", "!"
+"""What fills up a short prompt, for CLIP and for OpenCLIP."""
 _TEXT_ENCODERS = ("CLIPTextModel", "CLIPTextModelWithProjection")
 
 
@@ -66,47 +61,7 @@ class Base:
     @property
     def inpaints(self) -> bool:
         """Whether the U-Net also reads a mask and the masked picture's latents, 9 channels in all."""
-        return self.unet.config["in_channels"] == INPAINT_CHANNELS
-
-
-def choose_device(device: str = "auto", speed: str = "near") -> tuple[torch.device, torch.dtype]:
-    """The device, and the number format it is fastest in, float32 at speed "exact". InputError where it is not there."""
-    there = ["cpu"]
-    if torch.backends.mps.is_available():
-        there.append("mps")
-    if torch.cuda.is_available():
-        there.append("cuda")
-    chosen = there[-1] if device == "auto" else device
-    if chosen.split(":")[0] not in there:
-        raise InputError(f"The device is {device!r}, but this machine has: auto, {', '.join(there)}.")
-    there_is = torch.device(chosen)
-    half = None if speed == "exact" else half_precision(there_is)
-    return there_is, half or torch.float32
-
-
-def default_base() -> tuple[str, str]:
-    """Id of the base to start with, and why it is that one, as a clause: 'there is no GPU'."""
-    if not torch.cuda.is_available():
-        return "embedded", "there is no GPU that torch can use"
-    if find("sd15"):
-        return "sd15", "there is a GPU and Stable Diffusion 1.5 is here"
-    if offline():
-        return "embedded", "there is a GPU, but Stable Diffusion 1.5 is not here and the app is offline"
-    size = size_text(entry("sd15").size)
-    return "sd15", f"there is a GPU; Stable Diffusion 1.5 ({size}) is downloaded once"
-
-
-def family_of(config: Mapping[str, Any]) -> Family | None:
-    """The family of a U-Net's or ControlNet's config; None where it is none of ours (upscalers, depth models, video …).
-
-    Told apart by what each generation changed: latent channels, size embeddings, linear projections around attention.
-    """
-    channels = config.get("in_channels", 4)
-    if channels not in (4, INPAINT_CHANNELS):
-        return "embedded" if channels == 16 else None
-    if config.get("addition_embed_type") == "text_time":
-        return "sdxl"
-    return "sd21" if config.get("use_linear_projection") else "sd15"
+        return self.unet.config["in_channels"] == FAMILIES[self.family].inpainting_channels
 
 
 def load_base(
@@ -129,7 +84,7 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
     index = read_json(folder / "model_index.json")
     family = _base_family(id, folder)
     encoders = [name for name in ("text_encoder", "text_encoder_2") if _class_name(index, name)]
-    if len(encoders) != (2 if family == "sdxl" else 1):
+    if len(encoders) != FAMILIES[family].text_encoders:
         raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
 
     unet = load_network(diffusers.UNet2DConditionModel, folder / "unet", dtype, device)
@@ -175,9 +130,9 @@ def _base_of_file(id: str, file: Path, device: torch.device, dtype: torch.dtype,
 
 def _clip_tokenizers(family: Family, progress: Progress | None) -> tuple[Any, ...]:
     """CLIP's, out of any base that is here, else downloaded; OpenCLIP's encoders are given "!" where a prompt is short."""
-    bases = (find(id) for id in ("sd15", "sd21", "sdxl"))
+    bases = (find(row.id) for row in FAMILIES.values() if row.one_file)
     folder = next((base / "tokenizer" for base in bases if base), None) or fetch("clip_tokenizer", progress)
-    padding = {"sd15": (END,), "sd21": ("!",), "sdxl": (END, "!")}[family]
+    padding = (OPEN_CLIP_END if encoder.open_clip else END for encoder in layout(family).text_encoders)
     return tuple(load_tokenizer(folder, pad_token=token, model_max_length=CLIP_TOKENS) for token in padding)
 
 
@@ -272,9 +227,7 @@ def _base_family(id: str, folder: Path) -> Family:
 
 def family_defaults(family: Family) -> Defaults:
     """What a family is used with where nothing is said."""
-    defaults = entry(family).defaults
-    assert defaults is not None
-    return defaults
+    return FAMILIES[family].defaults
 
 
 def _defaults(family: Family, sample_size: object, factor: int) -> Defaults:
@@ -346,9 +299,7 @@ def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> N
         suffix = f"_{number + 1}" if number else ""
         parts |= {f"text_encoder{suffix}": encoder, f"tokenizer{suffix}": tokenizer}
     parts["scheduler"] = base.scheduler
-    index: dict[str, Any] = {
-        "_class_name": "StableDiffusionXLPipeline" if base.family == "sdxl" else "StableDiffusionPipeline"
-    }
+    index: dict[str, Any] = {"_class_name": FAMILIES[base.family].pipeline_class}
     for name, part in parts.items():
         library = "diffusers" if type(part).__module__.startswith("diffusers") else "transformers"
         index[name] = [library, type(part).__name__]

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from models.catalog import Family
 from models.environment import models_folder
 from models.errors import DamagedError, InputError
+from models.families import FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, Family
 from models.files import HERE, check_file, read_shapes, sha256_of, stamp
 
 LocalKind = Literal["base", "controlnet", "lora", "embedding", "vae"]
@@ -33,8 +33,6 @@ KIND_TITLES: Mapping[LocalKind, str] = MappingProxyType(
     }
 )
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
-FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({768: "sd15", 1024: "sd21", 2048: "sdxl"})
-"""Numbers per word of the text encoders that a network was trained with."""
 BASE_PREFIX = "model.diffusion_model."
 """Before the U-Net's tensors in a file that holds all of Stable Diffusion."""
 
@@ -122,16 +120,16 @@ def _lora_family(shapes: Shapes) -> Family | None:
         return (shape[1] for name, shape in shapes.items() if len(shape) > 1 and re.search(pattern, name))
 
     in_unet = next(widths(_LORA_READS_WORDS), 0)
-    if in_unet or any(name.startswith(("lora_te2_", "text_encoder_2.")) for name in shapes):
-        return FAMILY_BY_WIDTH.get(in_unet or 2048)
-    if any(name.startswith("lora_te1_") for name in shapes):
-        return "sdxl"  # a first of two text encoders
+    if in_unet:
+        return FAMILY_BY_WIDTH.get(in_unet)
+    if any(name.startswith(("lora_te1_", "lora_te2_", "text_encoder_2.")) for name in shapes):
+        return FAMILY_OF_TWO_ENCODERS
     return FAMILY_BY_WIDTH.get(next(widths(r"^(lora_te_|text_encoder\.).*q_proj.*(lora[._]down|lora_A)"), 0))
 
 
 def _embedding_family(shapes: Shapes) -> Family | None:
     if "clip_g" in shapes:
-        return "sdxl"
+        return FAMILY_OF_TWO_ENCODERS
     return FAMILY_BY_WIDTH.get(next((shape[-1] for shape in shapes.values() if shape), 0))
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from models.catalog import CATALOG, TITLES, entry
+from models.catalog import CATALOG, entry
 from models.errors import InputError
-from models.local import FAMILY_BY_WIDTH, local_files
+from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES
+from models.local import local_files
 from models.lora_files import LoraFile, Update, read_lora
 from models.lora_names import Place, parts, spellings
 from models.names import did_you_mean
@@ -50,6 +51,7 @@ def use_loras(base: Base, loras: Sequence[tuple[str, float]], progress: Progress
     Names are those of `find_lora`. Raises InputError and WeightsError, and then nothing has changed.
     """
     for name, weight in loras:
+        FAMILIES[base.family].require("loras", f"LoRA {name}")
         if not math.isfinite(weight):
             raise InputError(f"The weight of LoRA {name} is {weight}; give a number such as 0.8.")
     files = [(read_lora(find_lora(name, progress)), weight) for name, weight in loras]

@@ -13,9 +13,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from models.catalog import TITLES, Family
 from models.checkpoints import load_controlnet_tensors
 from models.errors import DamagedError, InputError, MissingError
+from models.families import TITLES, Family
 from models.stopping import stopping_point
 from models.weights import check_file, short
 

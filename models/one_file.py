@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.autoencoders import VAE_PREFIX, read_vae
-from models.catalog import TITLES, Family
 from models.checkpoints import (
     HEAD_WIDTH,
     LAYERS,
@@ -28,23 +27,18 @@ from models.checkpoints import (
     words_width,
 )
 from models.errors import InputError
-from models.local import BASE_PREFIX, FAMILY_BY_WIDTH, check_kind
-from models.modules import fill_network, told
-
-Prediction = Literal["epsilon", "v_prediction"]
-CLIP, OPEN_CLIP = "transformer.", "model."
-"""How the tensors of a text encoder begin that came from transformers, or from OpenCLIP."""
-TEXT_PREFIXES: Mapping[Family, tuple[str, ...]] = MappingProxyType(
-    {
-        "sd15": (f"cond_stage_model.{CLIP}",),
-        "sd21": (f"cond_stage_model.{OPEN_CLIP}",),
-        "sdxl": (f"conditioner.embedders.0.{CLIP}", f"conditioner.embedders.1.{OPEN_CLIP}"),
-    }
+from models.families import (
+    FAMILIES,
+    FAMILY_BY_WIDTH,
+    TITLES,
+    TWO_TEXT_STREAMS,
+    Family,
+    OneFile,
+    OriginalEncoder,
+    Prediction,
 )
-SAMPLE_SIZES: Mapping[Family, int] = MappingProxyType({"sd15": 64, "sd21": 64, "sdxl": 128})
-"""Side of the latents in training."""
-SAMPLE_SIZE_OF_768 = 96
-"""SD 2.1 was trained on at this size when it turned to v-prediction."""
+from models.local import BASE_PREFIX, check_kind
+from models.modules import fill_network, told
 
 LAST_STEP = 999
 
@@ -71,12 +65,14 @@ def load_parts(path: Path, dtype: torch.dtype, device: torch.device | str) -> Pa
     with ExitStack() as stack:
         tensors = open_tensors(path, stack)
         family = _whole_family(path, tensors)
-        encoders = tuple(_text_encoder(path, family, tensors, p, dtype, device) for p in TEXT_PREFIXES[family])
+        encoders = tuple(
+            _text_encoder(path, family, tensors, encoder, dtype, device) for encoder in layout(family).text_encoders
+        )
         vae = read_vae(path, part_of(tensors, VAE_PREFIX), family, dtype, device)
         unet = _unet(path, family, part_of(tensors, BASE_PREFIX), dtype, device)
         scheduler = _scheduler(_prediction_type(path, family, tensors, unet), zero_snr="ztsnr" in tensors)
-    if family == "sd21" and scheduler.config["prediction_type"] == "v_prediction":
-        unet.register_to_config(sample_size=SAMPLE_SIZE_OF_768)
+    if scheduler.config["prediction_type"] == "v_prediction":
+        unet.register_to_config(sample_size=layout(family).latent_side_v)
     return Parts(family, unet, vae, encoders, scheduler)
 
 
@@ -90,14 +86,17 @@ def _whole_family(path: Path, tensors: Tensors) -> Family:
         )
     family = FAMILY_BY_WIDTH.get(words_width(unet))
     channels = channels_in(unet["input_blocks.0.0.weight"])
-    if family is None or channels not in (4, 9) or "edm_mean" in tensors:
-        known = ", ".join(TITLES[family] for family in TEXT_PREFIXES)
+    facts = FAMILIES[family] if family else None
+    fits = facts and facts.one_file and channels in (facts.latent_channels, facts.inpainting_channels)
+    if family is None or not fits or "edm_mean" in tensors:
+        known = ", ".join(row.title for row in FAMILIES.values() if row.one_file)
         raise InputError(
             f"{path.name} is a model of another kind ({channels} channels in, {words_width(unet)} numbers a word); "
             f"choose one of: {known}, or their inpainting models."
         )
     parts = {"U-Net": BASE_PREFIX, "autoencoder (VAE)": VAE_PREFIX}
-    parts |= {f"text encoder {number}": prefix for number, prefix in enumerate(TEXT_PREFIXES[family], 1)}
+    encoders = layout(family).text_encoders
+    parts |= {f"text encoder {number}": encoder.prefix for number, encoder in enumerate(encoders, 1)}
     missing = [title for title, prefix in parts.items() if not part_of(tensors, prefix)]
     if missing:
         raise InputError(
@@ -106,21 +105,28 @@ def _whole_family(path: Path, tensors: Tensors) -> Family:
     return family
 
 
+def layout(family: Family) -> OneFile:
+    """Return the facts of a family that has bases of one file."""
+    found = FAMILIES[family].one_file
+    assert found is not None
+    return found
+
+
 def _unet(path: Path, family: Family, tensors: Tensors, dtype: torch.dtype, device: torch.device | str) -> Any:
     from diffusers import UNet2DConditionModel
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
     title = f"the U-Net of {TITLES[family]}"
     prefixed = {BASE_PREFIX + name: tensor for name, tensor in read_all(tensors, dtype).items()}
-    embeds = {"addition_embed_type": "text_time"} if family == "sdxl" else {}
+    embeds = {"addition_embed_type": TWO_TEXT_STREAMS} if FAMILIES[family].size_conditions else {}
     with told(path, title):
         state = convert_ldm_unet_checkpoint(prefixed, {"layers_per_block": LAYERS, **embeds})
         config = encoder_config(family, state)
         ups = {"CrossAttnDownBlock2D": "CrossAttnUpBlock2D", "DownBlock2D": "UpBlock2D"}
         config |= {
             "up_block_types": tuple(ups[name] for name in reversed(config["down_block_types"])),
-            "sample_size": SAMPLE_SIZES[family],
-            "upcast_attention": family == "sd21",
+            "sample_size": layout(family).latent_side,
+            "upcast_attention": layout(family).upcast_attention,
         }
         with torch.device("meta"):
             network: Any = UNet2DConditionModel(**config)
@@ -128,18 +134,22 @@ def _unet(path: Path, family: Family, tensors: Tensors, dtype: torch.dtype, devi
 
 
 def _text_encoder(
-    path: Path, family: Family, tensors: Tensors, prefix: str, dtype: torch.dtype, device: torch.device | str
+    path: Path,
+    family: Family,
+    tensors: Tensors,
+    encoder: OriginalEncoder,
+    dtype: torch.dtype,
+    device: torch.device | str,
 ) -> Any:
     """OpenCLIP's has a projection in SDXL, and ends at its last layer but one in SD 2.1, which reads no further."""
     import transformers
 
     title = f"the text encoder of {TITLES[family]}"
-    projects = family == "sdxl" and prefix.endswith(OPEN_CLIP)
-    kind = transformers.CLIPTextModelWithProjection if projects else transformers.CLIPTextModel
-    own = {name: read for name, read in tensors.items() if name.startswith(prefix)}
+    kind = transformers.CLIPTextModelWithProjection if encoder.projects else transformers.CLIPTextModel
+    own = {name: read for name, read in tensors.items() if name.startswith(encoder.prefix)}
     with told(path, title):
-        state = _clip_state(read_all(own, dtype), prefix)
-        config = _clip_config(state, "gelu" if prefix.endswith(OPEN_CLIP) else "quick_gelu")
+        state = _clip_state(read_all(own, dtype), encoder)
+        config = _clip_config(state, "gelu" if encoder.open_clip else "quick_gelu")
         with torch.device("meta"):
             network: Any = kind(config)
         names = network.state_dict()
@@ -153,14 +163,16 @@ def _text_encoder(
     return fill_network(network, state, path, title, dtype, device)
 
 
-def _clip_state(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _clip_state(state: dict[str, Tensor], encoder: OriginalEncoder) -> dict[str, Tensor]:
     """As transformers names it, with `text_model.` in front."""
     from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint, convert_open_clip_checkpoint
 
-    if prefix.endswith(OPEN_CLIP):
-        width = state[f"{prefix}token_embedding.weight"].shape[1]
-        sized = SimpleNamespace(config=SimpleNamespace(hidden_size=width))  # all the converter asks of a model
-        return convert_open_clip_checkpoint(sized, state, prefix)
+    if encoder.open_clip:
+        width = state[f"{encoder.prefix}token_embedding.weight"].shape[1]
+        sized = SimpleNamespace(
+            config=SimpleNamespace(hidden_size=width)
+        )  # the only part of a model the converter reads
+        return convert_open_clip_checkpoint(sized, state, encoder.prefix)
     state = convert_ldm_clip_checkpoint(state)
     return {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in state.items()}
 
@@ -193,7 +205,9 @@ def _prediction_type(path: Path, family: Family, tensors: Tensors, unet: Any) ->
     said = read_metadata(path).get("modelspec.prediction_type", "").lower()
     if "v_pred" in tensors or said.startswith("v"):
         return "v_prediction"
-    if said.startswith("eps") or family != "sd21" or unet.config["in_channels"] == 9:
+    facts = FAMILIES[family]
+    inpaints = unet.config["in_channels"] == facts.inpainting_channels
+    if said.startswith("eps") or len(facts.predictions) == 1 or inpaints:
         return "epsilon"
     return _probed(unet)
 

@@ -12,8 +12,9 @@ from typing import Any, get_args
 
 from models.catalog import CATALOG, COMPONENTS_XL, Family, File, Kind, Weights, hub_entry, no_weights
 from models.errors import DamagedError, InputError
+from models.families import FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS
 from models.ledger import read_ledger, unreadable, write_ledger
-from models.local import FAMILY_BY_WIDTH, FOLDERS, KIND_TITLES, SUFFIXES, kind_of
+from models.local import FOLDERS, KIND_TITLES, SUFFIXES, kind_of
 from models.weights import check_file, fetch_row, present, read_shapes
 
 LEDGER = "models.json"
@@ -115,7 +116,7 @@ def _kind(repo: str, config: Mapping[str, Any]) -> Kind:
 def _family(config: Mapping[str, Any]) -> Family | None:
     """Return the family as far as this config gives it; None where only other files can."""
     if "XL" in str(config.get("_class_name")):
-        return "sdxl"
+        return FAMILY_OF_TWO_ENCODERS
     width = config.get("cross_attention_dim")
     return FAMILY_BY_WIDTH.get(width) if isinstance(width, int) else None
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
+from models.families import Defaults, Family
 from models.licences import LICENCES
 
-Family = Literal["embedded", "sd15", "sd21", "sdxl"]
 Kind = Literal["base", "controlnet", "adapter", "ip_adapter", "lora", "vae", "annotator", "tokenizer"]
 
-TITLES: Mapping[Family, str] = MappingProxyType(
-    {"embedded": "the embedded model", "sd15": "SD 1.5", "sd21": "SD 2.1", "sdxl": "SDXL"}
-)
 MB = 1_000_000
 
 
@@ -33,15 +29,6 @@ class File:
     @property
     def names(self) -> tuple[str, ...]:
         return (self.name, *self.others)
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a base model starts with: side of the square picture in px, guidance scale, steps."""
-
-    size: int
-    guidance_scale: float
-    num_inference_steps: int
 
 
 @dataclass(frozen=True, kw_only=True)

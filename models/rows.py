@@ -13,13 +13,11 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from models.families import FAMILIES, TITLES, Defaults, Family
 from models.row import (
     COMPONENTS,
     COMPONENTS_XL,
     MB,
-    TITLES,
-    Defaults,
-    Family,
     File,
     Weights,
     folder_files,
@@ -44,7 +42,7 @@ _NETWORKS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 
 def _base(id: str, family: Family, title: str, repo: str, licence: str, defaults: Defaults, note: str = "") -> Weights:
     """A base model on the hub. The id of a family's main base is the family's."""
-    files = folder_files(COMPONENTS_XL if family == "sdxl" else COMPONENTS, _NETWORKS[family])
+    files = folder_files(COMPONENTS_XL if FAMILIES[family].text_encoders > 1 else COMPONENTS, _NETWORKS[family])
     return Weights(
         id=id, kind="base", family=family, title=title, repo=repo, licence=licence, note=note, files=files, defaults=defaults
     )  # fmt: skip
@@ -144,8 +142,7 @@ def _classic(id: str, title: str, licence: str, name: str, size: int | None, sha
     )  # fmt: skip
 
 
-# Guidance 9 and 20 steps are the original ControlNet demos' own.
-_SD, _SD_LARGE, _SDXL = Defaults(512, 9.0, 20), Defaults(768, 9.0, 20), Defaults(1024, 5.0, 30)
+_EMBEDDED, _SD, _SD_LARGE, _SDXL = (row.defaults for row in FAMILIES.values())
 
 
 def _ip_adapter(id: str, family: Family, title: str, path: str, mb: int, encoder_mb: int) -> Weights:
@@ -171,7 +168,7 @@ _INPAINTS = "Repaints what a mask covers; needs a picture and a mask."
 _BASES = (
     Weights(
         id="embedded", kind="base", family="embedded", title="Embedded model", folder="embedded/base",
-        files=shipped(folder_files(COMPONENTS)), licence=_APACHE, defaults=Defaults(256, 1.5, 20),
+        files=shipped(folder_files(COMPONENTS)), licence=_APACHE, defaults=_EMBEDDED,
     ),
     _base("sd15", "sd15", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", _RAIL, _SD),
     # Their first publisher withdrew the 2.x repositories in 2025; these are the community's copies.

@@ -29,7 +29,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from models.catalog import Defaults, Family
+from models.families import FAMILIES, Defaults, Family
 from models.loader import Base, save_network, vae_scale_factor
 
 WIDTHS = (8, 16)
@@ -71,7 +71,7 @@ def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
         unet = UNet2DConditionModel(**settings, out_channels=_FAMILY[family]["in_channels"], sample_size=8)
         vae = _tiny_autoencoder(family)
         encoders = (_text_encoder(CLIPTextModel),)
-        if family == "sdxl":
+        if FAMILIES[family].text_encoders == 2:
             encoders = (*encoders, _text_encoder(CLIPTextModelWithProjection))
     return Base(
         id=f"tiny_{family}",
@@ -192,7 +192,7 @@ def _resampler(words: int, tokens: int) -> dict[str, tuple[int, ...]]:
 
 
 def _tiny_autoencoder(family: Family) -> AutoencoderKL | AutoencoderTiny:
-    if family == "embedded":
+    if FAMILIES[family].latent_scaling is None:
         return AutoencoderTiny(
             encoder_block_out_channels=(8,) * 4,
             decoder_block_out_channels=(8,) * 4,
@@ -206,7 +206,7 @@ def _tiny_autoencoder(family: Family) -> AutoencoderKL | AutoencoderTiny:
         "down_block_types": ("DownEncoderBlock2D",) * 4,
         "up_block_types": ("UpDecoderBlock2D",) * 4,
     }
-    scaling_factor = 0.13025 if family == "sdxl" else 0.18215
+    scaling_factor = FAMILIES[family].latent_scaling or 1.0
     return AutoencoderKL(**levels, latent_channels=4, norm_num_groups=4, scaling_factor=scaling_factor)
 
 
@@ -262,7 +262,7 @@ def _scheduler(family: Family) -> DDIMScheduler:
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
-        prediction_type="v_prediction" if family == "sd21" else "epsilon",
+        prediction_type=FAMILIES[family].predictions[-1],
         steps_offset=1,
         clip_sample=False,
         set_alpha_to_one=False,

@@ -15,6 +15,7 @@ from tests.source import FOLDERS, ROOT, dotted, imports, modules, tree
 FLOORS = {
     "models": 1,
     "models.errors": 0,
+    "models.families": 0,
     "models.environment": 0,
     "models.catalog": 0,
     "models.row": 0,

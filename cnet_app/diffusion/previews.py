@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,19 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnet_app.diffusion.latents import decode, to_pixels
+from models.families import FAMILIES
 
 if TYPE_CHECKING:
     from models.loader import Base
-
-Rows = tuple[tuple[float, float, float], ...]
-_SD: Rows = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473), (0, 0, 0))
-_SDXL: Rows = (
-    (0.471, 0.471, 0.471), (-0.471, -0.039, 0.078), (0.196, 0.118, -0.039), (-0.549, -0.392, -0.275), (0.176, 0.098, 0.020),
-)  # fmt: skip
-LINEAR: Mapping[str, Rows] = MappingProxyType({"sd15": _SD, "sd21": _SD, "sdxl": _SDXL})
-"""Least-squares maps from four latent channels to RGB in [-1, 1], the last row added. Fitted by others:
-discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204 (SD),
-huggingface.co/blog/TimothyAlexisVass/explaining-the-sdxl-latent-space (SDXL, there for 0 … 255)."""
 
 
 def predict_original(scheduler: Any, model_input: Tensor, prediction: Tensor, timestep: Tensor) -> Tensor:
@@ -44,8 +33,9 @@ def predict_original(scheduler: Any, model_input: Tensor, prediction: Tensor, ti
 def preview(base: Base, original: Tensor) -> NDArray[np.uint8]:
     """(1, C, h, w) predicted latents to an (h', w', 3) picture: at latent size by a linear map, or decoded."""
     with torch.inference_mode():
-        if base.family not in LINEAR:
+        linear = FAMILIES[base.family].preview
+        if linear is None:
             return to_pixels(decode(base, original))
-        rows = torch.tensor(LINEAR[base.family], device=original.device)
-        image = torch.einsum("bchw,cr->brhw", original.float(), rows[:4]) + rows[4][:, None, None]
+        rows = torch.tensor(linear, device=original.device)
+        image = torch.einsum("bchw,cr->brhw", original.float(), rows[:-1]) + rows[-1][:, None, None]
         return to_pixels(image)

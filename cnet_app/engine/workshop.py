@@ -15,7 +15,7 @@ from cnet_app import __version__
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.kept import Kept
 from cnet_app.diffusion.schedulers import scheduler_facts
-from models import loader, memory
+from models import devices, loader, memory
 from models.errors import OutOfMemoryError
 from models.ip_adapter import IpAdapter, load_ip_adapter
 from models.loras import use_loras
@@ -38,7 +38,7 @@ class Workshop:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._device, self._dtype = loader.choose_device(settings.device, settings.speed)
+        self._device, self._dtype = devices.choose_device(settings.device, settings.speed)
         self.runtime = Runtime(str(self._device))
         self._kept = Kept()
         self._example: tuple[object, IpAdapter] | None = None
@@ -47,7 +47,8 @@ class Workshop:
         """Id of the base to start with, and why."""
         if self._settings.base:
             return self._settings.base, "it was chosen at the start"
-        return loader.default_base()
+        choice = devices.default_base(self._device)
+        return choice.id, choice.reason
 
     def load_base(self, id: str, rung: memory.Rung | None) -> loader.Base:
         """On this rung of the ladder, else on the first that fits into the memory that is free now."""

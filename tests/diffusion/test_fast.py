@@ -15,9 +15,10 @@ from diffusers import ControlNetModel
 from numpy.typing import NDArray
 
 from cnet_app.diffusion.pipeline import generate
-from models import loader
+from models import devices
 from models.catalog import Family
-from models.loader import Base, choose_device
+from models.devices import choose_device
+from models.loader import Base
 from models.memory import LADDER, Rung, offload_layers
 from models.speed import tune
 from tests.diffusion.conftest import request_for, unit
@@ -98,6 +99,6 @@ def test_half_precision_is_close(bases: dict[Family, Base], nets: Nets) -> None:
 def test_the_number_format_is_the_one_the_device_is_fast_in(
     monkeypatch: pytest.MonkeyPatch, half: torch.dtype | None
 ) -> None:
-    monkeypatch.setattr(loader, "half_precision", lambda device: half)
+    monkeypatch.setattr(devices, "half_precision", lambda device: half)
     assert choose_device("cpu") == (torch.device("cpu"), half or torch.float32)
     assert choose_device("cpu", "exact") == (torch.device("cpu"), torch.float32)

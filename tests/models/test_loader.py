@@ -17,12 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from models.catalog import CATALOG, Family, entry
 from models.errors import CancelledError, DamagedError, InputError, MissingError
+from models.families import TITLES
 from models.loader import (
-    TITLES,
     Base,
-    choose_device,
-    default_base,
-    family_of,
     load_base,
     load_controlnet,
     save_base,
@@ -269,15 +266,6 @@ def test_a_model_index_cannot_name_any_class(saved: dict[Family, Path], tmp_path
         load_base(str(folder))
 
 
-def test_families_of_the_full_size_configs() -> None:
-    sd15 = {"in_channels": 4, "cross_attention_dim": 768}
-    sd21 = {"in_channels": 4, "cross_attention_dim": 1024, "use_linear_projection": True}
-    sdxl = {"cross_attention_dim": 2048, "use_linear_projection": True, "addition_embed_type": "text_time"}
-    found = [family_of(config) for config in (sd15, sd21, sdxl, {"in_channels": 8})]
-    assert found == ["sd15", "sd21", "sdxl", None]
-    assert [family_of(config | {"in_channels": 9}) for config in (sd15, sd21, sdxl)] == ["sd15", "sd21", "sdxl"]
-
-
 def test_an_adapter_comes_back_from_its_folder(tmp_path: Path) -> None:
     made = tiny_adapter(in_channels=1)
     save_network(made, tmp_path)
@@ -311,39 +299,6 @@ def test_loading_can_be_stopped_before_each_network(saved: dict[Family, Path]) -
         load_base(str(saved["sdxl"] / "base"))
     assert load_base(str(saved["sdxl"] / "base")).family == "sdxl"  # nobody asks outside
     assert len(asked) == 3
-
-
-@pytest.mark.parametrize(("multiplies", "fastest"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_cpu_takes_bfloat16_where_it_multiplies_it(
-    multiplies: bool, fastest: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("models.speed.cpu_multiplies_bfloat16", lambda: multiplies)
-    assert choose_device("cpu") == (torch.device("cpu"), fastest)
-    assert choose_device("cpu", "exact") == (torch.device("cpu"), torch.float32)
-
-
-def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="The device is 'cuda', but this machine has: auto, cpu"):
-        choose_device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choose_device("auto") == (torch.device("cuda"), torch.float16)
-
-
-def test_the_default_base_needs_a_gpu_and_files_or_a_network(
-    own_folders: Path, saved: dict[Family, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert default_base() == ("embedded", "there is no GPU that torch can use")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert default_base()[0] == "embedded"
-    assert "offline" in default_base()[1]
-    shutil.copytree(saved["sd15"] / "base", own_folders / "sd15")
-    assert default_base()[0] == "sd15"
-    shutil.rmtree(own_folders / "sd15")
-    monkeypatch.delenv("CNET_OFFLINE")
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert default_base() == ("sd15", "there is a GPU; Stable Diffusion 1.5 (2.13 GB) is downloaded once")
 
 
 def networks(base: Base) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.catalog import Family
-from models.loader import family_of
+from models.families import family_of
 from models.tiny import tiny_base, tiny_controlnet
 
 FAMILIES: tuple[Family, ...] = get_args(Family)

@@ -1,0 +1,265 @@
+"""The facts of each family of base models: one frozen row a family, and no other module repeats them. Loads nothing.
+
+A family is what a ControlNet, a LoRA or an adapter is made for: bases of one family take the same latents and the same
+encoded words. What a family does with these facts is in cnet_app/diffusion/backbones/, one file a backbone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from models.errors import InputError
+
+Family = Literal["embedded", "sd15", "sd21", "sdxl"]
+Backbone = Literal["unet"]
+"""A file of cnet_app/diffusion/backbones/."""
+Prediction = Literal["epsilon", "v_prediction"]
+"""What the network is trained to predict: the noise, or the velocity."""
+Guidance = Literal["batched", "two_passes", "distilled", "none"]
+"""How guidance runs: both sides in one batch, in two passes, as one more input of the network, or not at all."""
+Capability = Literal["loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions"]
+"""What a family may lack, and some part of a request needs."""
+Rows = tuple[tuple[float, float, float], ...]
+
+TWO_TEXT_STREAMS = "text_time"
+"""`addition_embed_type` of a U-Net that also reads pooled words and sizes."""
+CAPABILITY_TITLES: Mapping[Capability, str] = MappingProxyType(
+    {
+        "loras": "LoRAs",
+        "t2i_adapters": "T2I-Adapters",
+        "ip_adapters": "image prompts (IP-Adapters)",
+        "guidance_sides": "control of one side of guidance alone",
+        "resolutions": "weights by resolution",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Settings a base model starts with: side of the square picture in px, guidance scale, steps."""
+
+    size: int
+    guidance_scale: float
+    num_inference_steps: int
+
+
+@dataclass(frozen=True)
+class OriginalEncoder:
+    """A text encoder in a base model of one file."""
+
+    prefix: str
+    """Before the names of its tensors."""
+    open_clip: bool = False
+    """Trained by OpenCLIP, whose tensors, activation and padding differ from CLIP's."""
+    projects: bool = False
+    """Has a projection of the pooled words, which the U-Net reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneFile:
+    """What a base model of one file, in the layout of the original code, does not contain itself."""
+
+    text_encoders: tuple[OriginalEncoder, ...]
+    latent_side: int
+    """Side of the latents in training."""
+    latent_side_v: int
+    """The same for bases that predict velocity."""
+    upcast_attention: bool = False
+    heads: int | None = None
+    """Attention heads of every level; None where a head has 64 channels and wider levels have more of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyFacts:
+    """A row of the table."""
+
+    id: Family
+    title: str
+    """As it stands in a sentence."""
+    backbone: Backbone = "unet"
+    defaults: Defaults
+    conditioning_scale: float = 1.0
+    """Control strength that a unit starts with."""
+
+    side_multiple: int = 8
+    """Pictures are padded to sides that are multiples of it, in px."""
+    latent_reduction: int = 8
+    """Side of the picture over side of the latents."""
+    latent_channels: int
+    latent_scaling: float | None
+    """Factor on an AutoencoderKL's latents; None where the base's own autoencoder scales by itself."""
+    vae_overflows_half: bool = False
+    """The autoencoder overflows in float16, unless its config has `force_upcast` false."""
+    preview: Rows | None
+    """Linear map from latent channels to RGB in [-1, 1], the last row added; None decodes the preview."""
+
+    predictions: tuple[Prediction, ...]
+    """How bases of the family were published."""
+    guidance: Guidance = "batched"
+    resolutions: bool = True
+    """Places of residuals differ in resolution, so that weights by resolution have a meaning."""
+    linear_projection: bool
+    """Linear layers around attention, `use_linear_projection`; SD 1.5 alone has convolutions."""
+    size_conditions: bool = False
+    """The network also reads pooled words, the picture's size and its crop."""
+
+    text_widths: tuple[int, ...]
+    """Numbers per word of each text encoder; empty where it is no published one."""
+    words_width: int | None
+    """Numbers per word that the network reads."""
+    text_encoders: int = 1
+    penultimate_words: bool = False
+    """Words are read from the encoders' last layer but one."""
+    zero_negative: bool = False
+    """An absent negative prompt is zeros, not the encoding of the empty text."""
+
+    inpainting_channels: int | None
+    """Input channels of an inpainting base: latents, mask and known latents; None where there are none."""
+    t2i_square: int | None = None
+    """Side in px of the squares that a T2I-Adapter of the family reads; None where there are no T2I-Adapters."""
+    loras: bool = True
+    ip_adapters: bool = True
+    one_file: OneFile | None
+    """None where a base of one file cannot be read."""
+    pipeline_class: str = "StableDiffusionPipeline"
+    """Of diffusers, that reads a base in folder format."""
+
+    def has(self, capability: Capability) -> bool:
+        """Return whether the family has the capability."""
+        match capability:
+            case "loras":
+                return self.loras
+            case "ip_adapters":
+                return self.ip_adapters
+            case "t2i_adapters":
+                return self.t2i_square is not None
+            case "guidance_sides":
+                return self.guidance in ("batched", "two_passes")
+            case "resolutions":
+                return self.resolutions
+
+    def require(self, capability: Capability, what: str) -> None:
+        """Raise InputError where the family lacks what `what`, the subject of the sentence, needs."""
+        if not self.has(capability):
+            able = [row.title for row in FAMILIES.values() if row.has(capability)]
+            hint = f"choose a base model of another family: {', '.join(able)}" if able else "leave it out"
+            raise InputError(f"{what} needs {CAPABILITY_TITLES[capability]}, which {self.title} does not have; {hint}.")
+
+
+# Fitted by others: discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204 (SD),
+# huggingface.co/blog/TimothyAlexisVass/explaining-the-sdxl-latent-space (SDXL, there for 0 … 255).
+_SD_PREVIEW: Rows = (
+    (0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473), (0, 0, 0),
+)  # fmt: skip
+_SDXL_PREVIEW: Rows = (
+    (0.471, 0.471, 0.471), (-0.471, -0.039, 0.078), (0.196, 0.118, -0.039), (-0.549, -0.392, -0.275), (0.176, 0.098, 0.020),
+)  # fmt: skip
+
+_ROWS = (
+    FamilyFacts(
+        id="embedded",
+        title="the embedded model",
+        defaults=Defaults(size=256, guidance_scale=1.5, num_inference_steps=20),
+        latent_channels=16,
+        latent_scaling=None,
+        preview=None,
+        predictions=("v_prediction",),
+        linear_projection=True,
+        text_widths=(),
+        words_width=None,
+        inpainting_channels=None,
+        one_file=None,
+    ),
+    # Guidance 9 and 20 steps are those of the original ControlNet demos.
+    FamilyFacts(
+        id="sd15",
+        title="SD 1.5",
+        defaults=Defaults(size=512, guidance_scale=9.0, num_inference_steps=20),
+        latent_channels=4,
+        latent_scaling=0.18215,
+        preview=_SD_PREVIEW,
+        predictions=("epsilon",),
+        linear_projection=False,
+        text_widths=(768,),
+        words_width=768,
+        inpainting_channels=9,
+        t2i_square=8,
+        one_file=OneFile(
+            text_encoders=(OriginalEncoder("cond_stage_model.transformer."),),
+            latent_side=64,
+            latent_side_v=64,
+            heads=8,
+        ),
+    ),
+    FamilyFacts(
+        id="sd21",
+        title="SD 2.1",
+        defaults=Defaults(size=768, guidance_scale=9.0, num_inference_steps=20),
+        latent_channels=4,
+        latent_scaling=0.18215,
+        preview=_SD_PREVIEW,
+        predictions=("epsilon", "v_prediction"),
+        linear_projection=True,
+        text_widths=(1024,),
+        words_width=1024,
+        inpainting_channels=9,
+        one_file=OneFile(
+            text_encoders=(OriginalEncoder("cond_stage_model.model.", open_clip=True),),
+            latent_side=64,
+            latent_side_v=96,
+            upcast_attention=True,
+        ),
+    ),
+    FamilyFacts(
+        id="sdxl",
+        title="SDXL",
+        defaults=Defaults(size=1024, guidance_scale=5.0, num_inference_steps=30),
+        latent_channels=4,
+        latent_scaling=0.13025,
+        vae_overflows_half=True,
+        preview=_SDXL_PREVIEW,
+        predictions=("epsilon",),
+        linear_projection=True,
+        size_conditions=True,
+        text_widths=(768, 1280),
+        words_width=2048,
+        text_encoders=2,
+        penultimate_words=True,
+        zero_negative=True,
+        inpainting_channels=9,
+        t2i_square=16,
+        one_file=OneFile(
+            text_encoders=(
+                OriginalEncoder("conditioner.embedders.0.transformer."),
+                OriginalEncoder("conditioner.embedders.1.model.", open_clip=True, projects=True),
+            ),
+            latent_side=128,
+            latent_side_v=128,
+        ),
+        pipeline_class="StableDiffusionXLPipeline",
+    ),
+)
+FAMILIES: Mapping[Family, FamilyFacts] = MappingProxyType({row.id: row for row in _ROWS})
+TITLES: Mapping[Family, str] = MappingProxyType({row.id: row.title for row in _ROWS})
+FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({row.words_width: row.id for row in _ROWS if row.words_width})
+"""By the numbers per word that a network reads."""
+FAMILY_OF_TWO_ENCODERS: Family = next(row.id for row in _ROWS if row.text_encoders == 2)
+
+
+def family_of(config: Mapping[str, Any]) -> Family | None:
+    """Return the family of a U-Net's or ControlNet's config; None where it is none of ours (upscalers, video …).
+
+    Families are told apart by what each generation changed: latent channels, size conditions, linear projections.
+    """
+    channels = config.get("in_channels", 4)
+    fitting = [row for row in _ROWS if channels in (row.latent_channels, row.inpainting_channels)]
+    if len(fitting) > 1:
+        sized = config.get("addition_embed_type") == TWO_TEXT_STREAMS
+        fitting = [row for row in fitting if row.size_conditions == sized]
+    if len(fitting) > 1:
+        linear = bool(config.get("use_linear_projection"))
+        fitting = [row for row in fitting if row.linear_projection == linear]
+    return fitting[0].id if fitting else None

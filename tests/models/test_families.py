@@ -1,0 +1,98 @@
+"""Families: every fact once, told apart by configs, and refusals of what a family cannot do."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from typing import Any, get_args
+
+import pytest
+
+from models.catalog import CATALOG, entry
+from models.errors import InputError
+from models.families import (
+    CAPABILITY_TITLES,
+    FAMILIES,
+    FAMILY_BY_WIDTH,
+    FAMILY_OF_TWO_ENCODERS,
+    Capability,
+    Family,
+    family_of,
+)
+from tests.source import modules, tree
+
+OWN_NAMES = ("models.families", "models.rows", "models.tiny")
+"""Modules that may name a family: its facts, its rows of the catalogue, and the miniatures."""
+
+
+def test_every_family_has_one_row_and_a_base_of_its_name() -> None:
+    assert tuple(FAMILIES) == get_args(Family)
+    for id, row in FAMILIES.items():
+        assert (row.id, entry(id).family, entry(id).defaults) == (id, id, row.defaults)
+
+
+def test_families_are_found_by_width_and_encoders() -> None:
+    assert dict(FAMILY_BY_WIDTH) == {768: "sd15", 1024: "sd21", 2048: "sdxl"}
+    assert FAMILY_OF_TWO_ENCODERS == "sdxl"
+    for row in FAMILIES.values():
+        assert row.text_encoders == len(row.text_widths) or not row.text_widths
+        assert row.words_width in (None, sum(row.text_widths))
+        assert row.one_file is None or len(row.one_file.text_encoders) == row.text_encoders
+        assert row.preview is None or len(row.preview) == row.latent_channels + 1
+
+
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        ({"in_channels": 16, "use_linear_projection": True}, "embedded"),
+        ({"in_channels": 16}, "embedded"),
+        ({"cross_attention_dim": 768}, "sd15"),
+        ({"in_channels": 9}, "sd15"),
+        ({"in_channels": 4, "use_linear_projection": True}, "sd21"),
+        ({"in_channels": 9, "use_linear_projection": True, "addition_embed_type": None}, "sd21"),
+        ({"in_channels": 4, "use_linear_projection": True, "addition_embed_type": "text_time"}, "sdxl"),
+        ({"in_channels": 9, "addition_embed_type": "text_time"}, "sdxl"),
+        ({"in_channels": 7, "use_linear_projection": True}, None),
+        ({"in_channels": 4, "addition_embed_type": "text"}, "sd15"),
+    ],
+    ids=str,
+)
+def test_a_config_shows_its_family(config: dict[str, Any], family: Family | None) -> None:
+    assert family_of(config) == family
+
+
+def test_no_other_module_names_a_family() -> None:
+    """Facts that depend on a family are read from its row, so that a new family is a row and a backbone."""
+    names = set(get_args(Family)) - {"embedded"}  # which is also the name of a folder and of annotators
+    looked_at = [m for m in modules() if m.startswith(("models.", "cnet_app.diffusion")) and m not in OWN_NAMES]
+    found = [
+        f"{module}:{node.lineno} {node.value!r}"
+        for module in looked_at
+        for node in ast.walk(tree(modules()[module]))
+        if isinstance(node, ast.Constant) and node.value in names and not _is_default_base(module)
+    ]
+    assert not found
+
+
+def _is_default_base(module: str) -> bool:
+    """models.devices chooses between bases of the catalogue, whose ids are those of their families."""
+    return module == "models.devices"
+
+
+@pytest.mark.parametrize("capability", get_args(Capability))
+def test_what_a_family_cannot_do_is_refused_in_a_sentence(capability: Capability) -> None:
+    poor = dataclasses.replace(
+        FAMILIES["sd15"], title="A poor one", loras=False, ip_adapters=False, t2i_square=None, guidance="none", resolutions=False
+    )  # fmt: skip
+    FAMILIES["sd15"].require(capability, "x")
+    with pytest.raises(
+        InputError, match=r"^x needs .*, which A poor one does not have; choose a base .*SDXL\.$"
+    ) as told:
+        poor.require(capability, "x")
+    assert CAPABILITY_TITLES[capability] in str(told.value)
+
+
+def test_adapters_are_for_families_that_have_them() -> None:
+    made = {row.family for row in CATALOG if row.kind == "adapter"}
+    assert made == {row.id for row in FAMILIES.values() if row.has("t2i_adapters")}
+    assert {row.family for row in CATALOG if row.kind == "lora"} <= {r.id for r in FAMILIES.values() if r.has("loras")}
