@@ -18,7 +18,7 @@ from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
 from cnet_app.registry.conditions import CONDITIONS, Condition
 from cnet_app.registry.measures import MEASURES
-from cnet_app.registry.modes import CUSTOM, MODES, Mode
+from cnet_app.registry.modes import CUSTOM, MODES, Mode, even_places
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.settings import Settings
 from models.catalog import CATALOG, TITLES, Weights, entry, size_text
@@ -39,7 +39,7 @@ listed has no measure, since its pictures are not meant to resemble their map.""
 
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
-SD_REDUCTIONS = (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8)
+SD_PLACES = even_places((1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8))
 """Of the blocks of an SD 1.5 or 2.1 ControlNet; see cnet_app.registry.modes."""
 CONTROL_INTRODUCTION = """\
 A ControlNet adds to its base at thirteen places (ten for SDXL): the skip connections of the encoder from the shallowest,
@@ -186,18 +186,19 @@ def _other_side(row: Mode) -> str:
     return "as well" if row.both_sides else "not run"
 
 
-def weights_drawing() -> str:
-    """SVG: a bar a block for every mode, from the shallowest block to the middle one."""
-    bars, left, top, height = 14, 12, 34, 80
-    rows = [row for row in MODES.values() if row.id != CUSTOM]
-    panel = bars * len(SD_REDUCTIONS) + 2 * left
+def weights_drawing(modes: Iterable[Mode] = tuple(MODES.values())) -> str:
+    """Return an SVG with a bar a block for every mode, from the shallowest block to the middle one."""
+    bars, left, top, height, columns = 14, 12, 34, 80, 3
+    rows = [row for row in modes if row.id != CUSTOM]
+    panel, line = bars * len(SD_PLACES) + 2 * left, top + height + 30
+    lines = -(-len(rows) // columns)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{3 * panel}" height="{2 * (top + height + 30)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{columns * panel}" height="{lines * line}" '
         'font-family="sans-serif" font-size="12" fill="#888">'
     ]
     for number, row in enumerate(rows):
-        weights = row.weights(SD_REDUCTIONS)
-        x, y = number % 3 * panel + left, number // 3 * (top + height + 30) + top
+        weights = row.weights(SD_PLACES)
+        x, y = number % columns * panel + left, number // columns * line + top
         parts.append(f'<text x="{x}" y="{y - 10}">{row.id}</text>')
         for block, weight in enumerate(weights):
             tall = height * weight / max(1, *weights)

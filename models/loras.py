@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,11 @@ def use_loras(base: Base, loras: Sequence[tuple[str, float]], progress: Progress
         _put(base, place, _plain(base, place))
     for place, layer in made.items():
         _put(base, place, layer)
+
+
+def lora_versions(network: nn.Module) -> Hashable:
+    """Return a key of the LoRAs that act on a network: it changes with their files' content, weights and order."""
+    return tuple(module.source for module in network.modules() if isinstance(module, Adapted))
 
 
 def find_lora(name: str, progress: Progress | None = None) -> Path:

@@ -128,12 +128,20 @@ def offload_layers(network: nn.Module, device: torch.device) -> None:
 
 @contextmanager
 def on_device(rung: Rung, device: torch.device, modules: Iterable[Any]) -> Generator[None]:
-    """The networks of one stage are on the device inside, and back in the computer's memory after it, where they rest there."""
+    """Move the networks of one stage to the device while the block runs, on rungs where they rest in the computer's memory.
+
+    Networks that come to the device layer by layer stay where they are.
+    """
     moved = [module for module in modules if rung.rests_on_cpu and not hasattr(next(module.children()), "_hf_hook")]
     try:
         for module in moved:
-            nn.Module.to(module, device)
+            move(module, device)
         yield
     finally:
         for module in moved:
-            nn.Module.to(module, "cpu")
+            move(module, torch.device("cpu"))
+
+
+def move(module: nn.Module, device: torch.device) -> None:
+    """Move a network to a device, in place."""
+    nn.Module.to(module, device)  # diffusers' own `to` warns of what does not apply here

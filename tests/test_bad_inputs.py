@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnet_app.diffusion.backbones.clip import token_count
 from cnet_app.diffusion.pipeline import generate
-from cnet_app.diffusion.prompts import token_count
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_request, save_picture

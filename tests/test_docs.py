@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from cnet_app import __version__
 from cnet_app.cli import COMMANDS, build_parser
-from cnet_app.docs import create_documents, fill
+from cnet_app.docs import create_documents, fill, weights_drawing
 from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.registry.modes import CUSTOM, MODES
 from cnet_app.registry.presets import FEW_STEPS
 from models.catalog import CATALOG
 from tests.source import ROOT
@@ -25,6 +27,19 @@ def test_derived_documents_are_fresh() -> None:
 
 def _same(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def test_every_mode_is_drawn_within_the_picture() -> None:
+    """A seventh mode begins a third line of three."""
+    rows = [row for row in MODES.values() if row.id != CUSTOM]
+    for modes, lines in ((rows[:1], 1), (rows, 2), ([*rows, dataclasses.replace(rows[0], id="seventh")], 3)):
+        drawing = weights_drawing(modes)
+        size = re.search(r'width="(\d+)" height="(\d+)"', drawing)
+        assert size and int(size[2]) == 144 * lines
+        for x, y, wide, tall in re.findall(r'<rect x="(.+?)" y="(.+?)" width="(.+?)" height="(.+?)"', drawing):
+            assert float(x) + float(wide) <= int(size[1])
+            assert float(y) + float(tall) <= int(size[2])
+        assert all(float(y) < int(size[2]) for y in re.findall(r'<text x=".+?" y="(.+?)"', drawing))
 
 
 def test_fill_replaces_what_stands_between_the_markers_alone() -> None:

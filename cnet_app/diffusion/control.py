@@ -1,180 +1,77 @@
-"""What a ControlNet adds: to which blocks, how much, and on which side of guidance.
+"""Residuals of the ControlNets of a job: which networks run at a step, how strongly they count, and their sum.
 
-A `Control` is one ControlUnit made ready for a job. Its residuals are added to the U-Net's skip connections and middle
-block; those of several units are simply summed (ControlNet paper, section 3.4).
+Residuals of several units are simply summed (ControlNet paper, section 3.4). What a network is, and where its residuals
+enter, is in backbones/.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
 import torch
-from diffusers import ControlNetModel, ControlNetUnionModel, T2IAdapter
-from torch import Tensor, nn
+from torch import Tensor
 
-from cnet_app.diffusion.adapters import Adapter, prepare_adapter
-from cnet_app.diffusion.kept import Kept, image_key
-from cnet_app.diffusion.prompts import Text
-from cnet_app.diffusion.steering import Steering, block_masks, control_tensor, steering_of
-from cnet_app.request.generation import GenerationRequest
+from cnet_app.diffusion.backbones.base import Control, Features, Residuals, StaticControl, Text
 from cnet_app.request.units import ControlUnit
-from models.union import UnionInput, UnionPass
-
-Network = ControlNetModel | UnionInput | T2IAdapter
-"""What a unit may name; see models.loader.load_controlnet."""
-
-Residuals = list[Tensor]
-"""One (B, C, h, w) tensor per skip connection from the shallowest on, the middle block's last."""
-
-
-@dataclass(frozen=True)
-class Control:
-    """One unit made ready: its hint is encoded, and only the step decides whether it runs."""
-
-    steering: Steering
-    """Weights in the order of `Residuals`; where there are none for guidance's other side, the network does not run for it."""
-    controlnet: ControlNetModel | UnionPass
-    """Shares every weight with the loaded network, but already knows its hint."""
-    masks: tuple[Tensor, ...]
-    """(1, 1, h, w) in [0, 1] per block; empty steers everywhere."""
 
 
 def has_effect(unit: ControlUnit) -> bool:
-    """False at strength 0, for an empty range or a curve of zeros: then nothing is encoded and nothing runs."""
-    heard = not unit.strength_curve or any(factor > 0 for _, factor in unit.strength_curve)
-    return heard and unit.conditioning_scale > 0 and unit.control_guidance_start < unit.control_guidance_end
+    """Return False at strength 0, for an empty range or a curve of zeros: then nothing is encoded and nothing runs."""
+    any_factor = not unit.strength_curve or any(factor > 0 for _, factor in unit.strength_curve)
+    return any_factor and unit.conditioning_scale > 0 and unit.control_guidance_start < unit.control_guidance_end
 
 
-def reductions(controlnet: ControlNetModel | ControlNetUnionModel) -> tuple[int, ...]:
-    """How many times smaller than the latents each block's features are: 1, 1, 1, 2, 2, 2, 4, … and the middle's."""
-    found, reduction = [1], 1
-    for block in controlnet.down_blocks:
-        layers: Any = block
-        found += [reduction] * len(layers.resnets)
-        if layers.downsamplers:
-            reduction *= 2
-            found.append(reduction)
-    return (*found, reduction)
+class ActiveControls:
+    """The ControlNets of one picture, each with the residuals of its last run."""
+
+    def __init__(self, controls: Sequence[Control], interval: int) -> None:
+        self._controls = join_controls(controls)
+        self._interval = interval
+        self._last: dict[int, tuple[Residuals, float]] = {}
+
+    def residuals(self, step: int, steps: int, batch: Tensor, timestep: Tensor, text: Text) -> list[Residuals]:
+        """Return those of every unit in its range at this step.
+
+        Networks run at every `interval`-th step; between these, residuals of the last run count at the strength of this step.
+        """
+        found: list[Residuals] = []
+        for number, control in enumerate(self._controls):
+            strength = control.steering.strength_at(step, steps)
+            if not strength:
+                continue
+            if number not in self._last or step % self._interval == 0:
+                self._last[number] = unit_residuals(control, strength, batch, timestep, text), strength
+            last, then = self._last[number]
+            found.append(last if strength == then else [residual * (strength / then) for residual in last])
+        return found
 
 
-def prepare_control(
-    unit: ControlUnit, network: Network, request: GenerationRequest, device: torch.device, kept: Kept
-) -> Control | Adapter:
-    """Encodes the unit's map, once for the whole job, and settles its weights."""
-    mode_id = "control" if request.guess_mode else unit.control_mode
-    size = request.width, request.height
-    image = control_tensor(unit, *size, request.inpaint_mask)
-    if isinstance(network, T2IAdapter):
-        return prepare_adapter(unit, network, image, mode_id, size, device, kept)
-    union = isinstance(network, UnionInput)
-    controlnet = network.network if union else network
-    sizes = reductions(controlnet)
-    # A network that pools its residuals (shuffle) has no detail to let go of, and was made to steer the prompt's side.
-    pools = bool(controlnet.config["global_pool_conditions"])
-    scale = 1.0 if union else unit.conditioning_scale  # a union weighs its maps itself
-    settings = steering_of(unit, "unbalanced" if pools else mode_id, sizes, scale, "ControlNet")
-    hint = kept.get(controlnet, image_key(image), lambda: encode_hint(controlnet, image.to(device)))
-    knowing = network.knowing(hint, unit.conditioning_scale) if union else with_encoded_hint(network, hint)
-    return Control(settings, knowing, block_masks(settings, size, sizes, device, controlnet.dtype))
-
-
-def join_unions(controls: Sequence[Control]) -> list[Control]:
-    """Units of one union network that differ in nothing but their maps become one: it was trained to read them together."""
+def join_controls(controls: Sequence[Control]) -> list[Control]:
+    """Join units whose networks read several hints in one pass, where they differ in their maps alone."""
     joined: list[Control] = []
     for control in controls:
         for place, other in enumerate(joined):
-            if both := _joined(other, control):
-                joined[place] = both
+            network = other.network.joined(control.network) if other.steering == control.steering else None
+            if network is not None:
+                joined[place] = replace(other, network=network)
                 break
         else:
             joined.append(control)
     return joined
 
 
-def _joined(one: Control, other: Control) -> Control | None:
-    first, second = one.controlnet, other.controlnet
-    if not (isinstance(first, UnionPass) and isinstance(second, UnionPass)):
-        return None
-    fits = first.may_join(second) and one.steering == other.steering
-    return replace(one, controlnet=first.joined(second)) if fits else None
-
-
-class _KnownHint(nn.Module):
-    """Takes the hint encoder's place and gives back what that once made."""
-
-    def __init__(self, hint: Tensor) -> None:
-        super().__init__()
-        self.hint = hint
-
-    def forward(self, _: Tensor) -> Tensor:
-        return self.hint
-
-
-def encode_hint(controlnet: Any, image: Tensor) -> Tensor:
-    """(1, C, h, w) of a (1, 3, H, W) map, C the network's first channels."""
-    if controlnet.config["controlnet_conditioning_channel_order"] == "bgr":
-        image = image.flip(1)
-    return controlnet.controlnet_cond_embedding(image.to(controlnet.dtype))
-
-
-def with_encoded_hint(controlnet: ControlNetModel, hint: Tensor) -> ControlNetModel:
-    """The same network on the same weights, which need not encode its map at every step.
-
-    diffusers' forward always runs the hint encoder. A shallow copy with another module in its place leaves the loaded
-    network untouched, so that several units, or several jobs, may use it at once.
-    """
-    knowing = copy.copy(controlnet)
-    modules = vars(controlnet)["_modules"] | {"controlnet_cond_embedding": _KnownHint(hint)}
-    vars(knowing)["_modules"] = modules
-    return knowing
-
-
-def sum_residuals(units: Sequence[Residuals], norm_preserving: bool) -> Residuals | None:
-    """What all units add together; None where there is none. `norm_preserving` lends a sum the norm of its strongest part."""
-    if not units:
-        return None
-    blocks = list(zip(*units, strict=True))
-    total = [reduce(torch.add, parts) for parts in blocks]
-    if norm_preserving and len(units) > 1:
-        strongest = [torch.stack([_norm(part) for part in parts]).amax(dim=0) for parts in blocks]
-        return [_with_norm(whole, norm) for whole, norm in zip(total, strongest, strict=True)]
-    return total
-
-
-def block_norms(units: Sequence[Residuals]) -> list[list[float]]:
-    """Per unit the length of what it adds to each block, on the prompt's side: shows which units outshout others."""
-    return [[_norm(residual[-1:]).item() for residual in unit] for unit in units]
-
-
-def _norm(residual: Tensor) -> Tensor:
-    """(B, 1, 1, 1)."""
-    return residual.float().flatten(1).norm(dim=1)[:, None, None, None]
-
-
-def _with_norm(residual: Tensor, norm: Tensor) -> Tensor:
-    return (residual * (norm / _norm(residual).clamp(min=1e-6))).to(residual.dtype)
-
-
-def unit_residuals(control: Control, strength: float, model_input: Tensor, timestep: Tensor, text: Text) -> Residuals:
-    """What one control, at its strength at this step, adds for a (B, C, h, w) batch."""
-    guided = len(model_input) == 2
+def unit_residuals(control: Control, strength: float, batch: Tensor, timestep: Tensor, text: Text) -> Residuals:
+    """Return the residuals of one unit at its strength at this step, for a packed batch."""
+    guided = len(batch) == 2
     one_side = control.steering.unconditional is None
     if one_side:
-        model_input, text = model_input[-1:], text.conditional()
-    down, middle = control.controlnet(
-        model_input,
-        timestep,
-        encoder_hidden_states=text.states,
-        controlnet_cond=model_input,  # never looked at: the hint is known
-        added_cond_kwargs=text.added,
-        return_dict=False,
-    )
-    factors = _factors(control, strength, guided, middle)
-    residuals = [residual * factor for residual, factor in zip((*down, middle), factors, strict=True)]
+        batch, text = batch[-1:], text.conditional()
+    found = control.network.residuals(batch, timestep, text)
+    factors = _factors(control, strength, guided, found)
+    residuals = [residual * factor for residual, factor in zip(found, factors, strict=True)]
     if control.masks:
         residuals = [residual * mask for residual, mask in zip(residuals, control.masks, strict=True)]
     if one_side and guided:
@@ -182,10 +79,61 @@ def unit_residuals(control: Control, strength: float, model_input: Tensor, times
     return residuals
 
 
-def _factors(control: Control, strength: float, guided: bool, like: Tensor) -> list[Any]:
-    """A number per block, or one per side of guidance, (2, 1, 1, 1), where they differ."""
+def _factors(control: Control, strength: float, guided: bool, residuals: Residuals) -> list[Any]:
+    """A number a place, or a tensor with one for each side of guidance where they differ."""
     one, other = control.steering.conditional, control.steering.unconditional
     if not guided or other is None or one == other:
         return [weight * strength for weight in one]
+    like = residuals[-1]
     pairs = torch.tensor(list(zip(other, one, strict=True)), dtype=like.dtype, device=like.device) * strength
-    return list(pairs[:, :, None, None, None])
+    return [_by_row(pair, residual) for pair, residual in zip(pairs, residuals, strict=True)]
+
+
+def sum_residuals(units: Sequence[Residuals], norm_preserving: bool) -> Residuals | None:
+    """Return the sum of all units; None where there is none. `norm_preserving` gives it the norm of the strongest unit."""
+    if not units:
+        return None
+    places = list(zip(*units, strict=True))
+    total = [reduce(torch.add, parts) for parts in places]
+    if norm_preserving and len(units) > 1:
+        strongest = [torch.stack([_norm(part) for part in parts]).amax(dim=0) for parts in places]
+        return [_with_norm(whole, norm) for whole, norm in zip(total, strongest, strict=True)]
+    return total
+
+
+def place_norms(units: Sequence[Residuals]) -> list[list[float]]:
+    """Return the norm of every unit's residual at every place, on the prompt's side: it shows which unit dominates."""
+    return [[_norm(residual[-1:]).item() for residual in unit] for unit in units]
+
+
+def _norm(residual: Tensor) -> Tensor:
+    """(B, 1, …)."""
+    return _by_row(residual.float().flatten(1).norm(dim=1), residual)
+
+
+def _with_norm(residual: Tensor, norm: Tensor) -> Tensor:
+    return (residual * (norm / _norm(residual).clamp(min=1e-6))).to(residual.dtype)
+
+
+def _by_row(numbers: Tensor, like: Tensor) -> Tensor:
+    """(B,) to (B, 1, …) with as many dimensions as `like`."""
+    return numbers.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def sum_features(controls: Sequence[StaticControl], step: int, steps: int, rows: int) -> Features | None:
+    """Return what all adapters add to a batch of 1 or 2 rows at this step; None where they add nothing."""
+    strengths = [(control, control.steering.strength_at(step, steps)) for control in controls]
+    parts = [weighted_features(control, strength, rows) for control, strength in strengths if strength]
+    return [reduce(torch.add, level) for level in zip(*parts, strict=True)] if parts else None
+
+
+def weighted_features(control: StaticControl, strength: float, rows: int) -> Features:
+    """Return one adapter's features at its strength, a row for each row of the batch.
+
+    diffusers drops what is added to SDXL's middle block where the numbers of rows differ.
+    """
+    one = control.steering.conditional
+    other = control.steering.unconditional or (0.0,) * len(one)
+    like = control.features[0]
+    weights = torch.tensor([other, one][-rows:], dtype=like.dtype, device=like.device) * strength
+    return [feature * weights[:, level, None, None, None] for level, feature in enumerate(control.features)]

@@ -1,4 +1,4 @@
-"""The samplers by name, each made from the base's own scheduler: noise levels, prediction type and spacing carry over.
+"""The samplers by name. Each takes noise levels, prediction type and spacing from the base's own scheduler.
 
 Importing this module loads no torch: forms and command line list the names.
 """
@@ -17,26 +17,30 @@ from models.names import did_you_mean
 
 @dataclass(frozen=True)
 class Sampler:
-    """A diffusers scheduler class and what sets it apart; no class means the base's own."""
+    """A diffusers scheduler class and its options; an empty class name is the base's own scheduler."""
 
     id: str
     title: str
     class_name: str = ""
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     from_pure_noise: bool = True
-    """Knows zero terminal SNR, which bases such as the embedded one were trained with."""
+    """Can start from zero terminal SNR, which bases such as the embedded one were trained with."""
+    has_eta: bool = False
+    """Scales the noise of its steps by a request's eta."""
 
 
+WITH_ETA = ("DDIMScheduler", "TCDScheduler")
+"""Classes whose steps have an eta."""
 SPACINGS = {"": "", "karras": " Karras", "exponential": " exponential"}
-"""How the noise levels are spread, where a class can choose: id and title of the row end in it."""
+"""Ways to space the noise levels, where a class has several: the end of a row's id and title."""
 
 
 def _sampler(id: str, title: str, class_name: str, from_pure_noise: bool = True, **options: Any) -> Sampler:
-    return Sampler(id, title, class_name, MappingProxyType(options), from_pure_noise)
+    return Sampler(id, title, class_name, MappingProxyType(options), from_pure_noise, class_name in WITH_ETA)
 
 
 def _spaced(id: str, title: str, class_name: str, from_pure_noise: bool = True, **options: Any) -> list[Sampler]:
-    """A row for every spacing; each says it of both, for the base's own choice must not leak in."""
+    """A row a spacing; each sets both options, so that the base's own spacing does not carry over."""
     return [
         _sampler(
             f"{id}_{spacing}".rstrip("_"),
@@ -54,7 +58,7 @@ def _spaced(id: str, title: str, class_name: str, from_pure_noise: bool = True, 
 SAMPLERS: tuple[Sampler, ...] = (
     Sampler("default", "The model's own"),
     _sampler("ddim", "DDIM", "DDIMScheduler", clip_sample=False),  # latents may leave [-1, 1]
-    # Trailing steps begin at pure noise, as LoRAs for few steps are trained: others would begin too late.
+    # Trailing steps begin at pure noise, as LoRAs for few steps are trained; others begin too late.
     _sampler("ddim_trailing", "DDIM trailing", "DDIMScheduler", clip_sample=False, timestep_spacing="trailing"),
     *_spaced("unipc", "UniPC", "UniPCMultistepScheduler"),
     *_spaced("dpmpp_2m", "DPM++ 2M", "DPMSolverMultistepScheduler", algorithm_type="dpmsolver++"),
@@ -87,7 +91,7 @@ SAMPLERS: tuple[Sampler, ...] = (
 
 
 def sampler(id: str) -> Sampler:
-    """The row of an id; an unknown one is an InputError that lists the ids."""
+    """Return the row of an id; an unknown one is an InputError that lists the ids."""
     for row in SAMPLERS:
         if row.id == id:
             return row
@@ -96,7 +100,7 @@ def sampler(id: str) -> Sampler:
 
 
 def create_scheduler(id: str, base_scheduler: Any) -> Any:
-    """A fresh diffusers scheduler: one keeps state from step to step, so pictures never share one."""
+    """Return a new diffusers scheduler; it has state from step to step, so pictures never share one."""
     import diffusers
 
     row = sampler(id)
@@ -141,10 +145,14 @@ def scheduler_facts(id: str, base_scheduler: Any) -> dict[str, str]:
 
 
 def set_steps(scheduler: Any, steps: int, device: Any = None) -> None:
-    """Timesteps for so many steps; InputError where the sampler cannot run as many."""
+    """Set the timesteps of a run from its first step on; InputError where the sampler cannot run as many."""
     most = scheduler.config.get("original_inference_steps", steps)
     if steps > most:
         raise InputError(
             f"num_inference_steps is {steps}, but this scheduler runs at most {most}; lower it, or choose another scheduler."
         )
     scheduler.set_timesteps(steps, device=device)
+    if hasattr(scheduler, "set_begin_index"):
+        # Else the first step looks its timestep up, and finds the second of two equal ones, as rounding makes of noise
+        # levels that lie close together: the last step would then run past the end.
+        scheduler.set_begin_index(0)

@@ -1,10 +1,10 @@
-"""Where denoising starts: from noise, from a noisy picture, or from a picture of which only a part is made anew."""
+"""The latents that denoising starts from: noise, a noisy picture, or a picture of which a mask covers a part."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,23 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from annotators.base import Image
 from annotators.images import load_image, resize
-from cnet_app.diffusion.kept import Kept
-from cnet_app.diffusion.latents import create_noise, encode, to_image
-from cnet_app.diffusion.sizes import STEP, pad, padded_side
+from cnet_app.diffusion.backbones.base import Backbone
+from cnet_app.diffusion.cache import EncodingCache
+from cnet_app.diffusion.pixels import pad, padded_side, to_image
 from cnet_app.diffusion.steering import white_pixels
 from cnet_app.request.generation import GenerationRequest
 from models.errors import InputError
+from models.families import FamilyFacts
 
-if TYPE_CHECKING:
-    from models.loader import Base
-
-Picture = NDArray[np.uint8]
 SOFT, SOFT_SHARE = (15, 240), 0.01
-"""Greys of a soft mask, and how much of it has them at least: the border of a hard one is thinner."""
+"""Greys of a soft mask, and the least share of it that has them: the border of a hard one is thinner."""
 
 
-def _as_it_is(latents: Tensor, step: int) -> Tensor:
+def _unchanged(latents: Tensor, step: int) -> Tensor:
     return latents
 
 
@@ -39,28 +37,30 @@ class Start:
     latents: Tensor
     """(1, C, h, w), as noisy as the first timestep."""
     timesteps: Tensor
-    restore: Callable[[Tensor, int], Tensor] = _as_it_is
-    """Latents after step 0 … to the same with the known part put back, where there is one."""
-    beside: Tensor | None = None
-    """(1, 1 + C, h, w) that an inpainting base's U-Net sees beside the latents: the mask, and what is known."""
+    restore: Callable[[Tensor, int], Tensor] = _unchanged
+    """Puts the known part back into the latents after step 0 …, where there is one."""
+    known: Tensor | None = None
+    """(1, 1 + C, h, w) for an inpainting base: the mask, and the latents of what is known."""
 
 
 def create_start(
-    base: Base, scheduler: Any, request: GenerationRequest, generator: torch.Generator, kept: Kept
+    backbone: Backbone, scheduler: Any, request: GenerationRequest, generator: torch.Generator, cache: EncodingCache
 ) -> Start:
-    """Of a request, on a scheduler that has its timesteps set; as diffusers' pipelines do it, with the same seed."""
+    """Return the start of a request, for a scheduler that has its timesteps set; as in diffusers' pipelines, from one seed."""
     inpaints = request.inpaint_mask is not None
     all_new = request.initial_image is None or (inpaints and request.strength == 1)
-    # A base that sees the known part need not have it put back.
-    uses_known = request.initial_image is not None and not (all_new and base.inpaints)
-    known = encode(base, to_image(initial_pixels(request)), generator, kept) if uses_known else torch.empty(0)
-    noise = create_noise(base, request.width, request.height, generator)
-    beside = _beside(base, request, generator, kept) if base.inpaints else None
+    # Where an inpainting base starts from noise, the known part is in what it reads.
+    uses_known = request.initial_image is not None and not (all_new and backbone.inpaints)
+    multiple = backbone.facts.side_multiple
+    initial = to_image(initial_pixels(request), multiple) if uses_known else None
+    known = torch.empty(0) if initial is None else backbone.encode(initial, generator, cache)
+    noise = backbone.create_noise(request.width, request.height, generator)
+    read = _known_part(backbone, request, generator, cache) if backbone.inpaints else None
     timesteps = scheduler.timesteps if request.initial_image is None else _remaining(scheduler, request)
     latents = noise * scheduler.init_noise_sigma if all_new else scheduler.add_noise(known, noise, timesteps[:1])
-    if not inpaints or base.inpaints:
-        return Start(latents, timesteps, beside=beside)
-    mask = _latent_mask(request).to(known.device)
+    if not inpaints or backbone.inpaints:
+        return Start(latents, timesteps, known=read)
+    mask = _latent_mask(request, backbone.facts).to(known.device)
 
     def restore(latents: Tensor, step: int) -> Tensor:
         last = step + 1 == len(timesteps)
@@ -70,26 +70,31 @@ def create_start(
     return Start(latents, timesteps, restore)
 
 
-def _beside(base: Base, request: GenerationRequest, generator: torch.Generator, kept: Kept) -> Tensor:
-    """Without a mask all is to be made anew."""
-    image = to_image(initial_pixels(request)) if request.initial_image else torch.zeros(1, 3, *_padded(request))
-    new = torch.tensor(pad(inpainted(request)))
-    known = encode(base, image * ~new, generator, kept)  # grey where it is made anew
-    return torch.cat([_latent_mask(request).to(known.device), known], dim=1)
+def _known_part(
+    backbone: Backbone, request: GenerationRequest, generator: torch.Generator, cache: EncodingCache
+) -> Tensor:
+    """What an inpainting base reads; without a mask all of the picture is new."""
+    facts = backbone.facts
+    black = torch.zeros(1, 3, *_padded(request, facts))
+    image = to_image(initial_pixels(request), facts.side_multiple) if request.initial_image else black
+    new = torch.tensor(pad(inpainted(request), facts.side_multiple))
+    known = backbone.encode(image * ~new, generator, cache)  # grey where it is new
+    return torch.cat([_latent_mask(request, facts).to(known.device), known], dim=1)
 
 
-def _latent_mask(request: GenerationRequest) -> Tensor:
-    """(1, 1, h, w): 1 where the picture is made anew."""
-    shape = [side // STEP for side in _padded(request)]
-    return F.interpolate(torch.tensor(pad(inpainted(request)), dtype=torch.float32)[None, None], shape)
+def _latent_mask(request: GenerationRequest, facts: FamilyFacts) -> Tensor:
+    """(1, 1, h, w): 1 where the picture is new."""
+    shape = [side // facts.latent_reduction for side in _padded(request, facts)]
+    new = pad(inpainted(request), facts.side_multiple)
+    return F.interpolate(torch.tensor(new, dtype=torch.float32)[None, None], shape)
 
 
-def _padded(request: GenerationRequest) -> tuple[int, int]:
-    return padded_side(request.height), padded_side(request.width)
+def _padded(request: GenerationRequest, facts: FamilyFacts) -> tuple[int, int]:
+    return padded_side(request.height, facts.side_multiple), padded_side(request.width, facts.side_multiple)
 
 
 def _remaining(scheduler: Any, request: GenerationRequest) -> Tensor:
-    """The last `strength` of the timesteps."""
+    """Return the last `strength` of the timesteps."""
     steps = request.num_inference_steps
     skipped = steps - int(steps * request.strength)
     if skipped == steps:
@@ -102,24 +107,24 @@ def _remaining(scheduler: Any, request: GenerationRequest) -> Tensor:
     return scheduler.timesteps[first:]
 
 
-def initial_pixels(request: GenerationRequest) -> Picture:
-    """The initial picture at the request's size, (H, W, 3)."""
+def initial_pixels(request: GenerationRequest) -> Image:
+    """Return the initial picture at the request's size, (H, W, 3)."""
     assert request.initial_image is not None
     return resize(load_image(request.initial_image), request.width, request.height, mode="crop")
 
 
 def inpainted(request: GenerationRequest) -> NDArray[np.bool_]:
-    """(H, W): True where the mask is white and the picture is made anew; everywhere where there is none."""
+    """Return (H, W): True where the mask is white and the picture is new; everywhere where there is no mask."""
     if request.inpaint_mask is None:
         return np.ones((request.height, request.width), np.bool_)
     return white_pixels(request.inpaint_mask, request.width, request.height)
 
 
 def mask_notes(request: GenerationRequest) -> Iterator[str]:
-    """What is done with the masks where they do not say it themselves; InputError for one that covers nothing."""
+    """A sentence for each mask that acts otherwise than it may seem; InputError for one that covers nothing."""
     for number, unit in enumerate(request.units, 1):
         if unit.mask is not None and not load_image(unit.mask).any():
-            yield f"The mask of unit {number} is black everywhere: the unit steers nothing."
+            yield f"The mask of unit {number} is black everywhere: the unit has no effect."
     if request.inpaint_mask is None or request.initial_image is None:
         return
     share = inpainted(request).mean()
@@ -129,14 +134,14 @@ def mask_notes(request: GenerationRequest) -> Iterator[str]:
         yield "The mask covers everything: nothing of the initial picture stays."
     mask, picture = load_image(request.inpaint_mask), load_image(request.initial_image)
     if ((mask > SOFT[0]) & (mask < SOFT[1])).mean() > SOFT_SHARE:
-        yield "The mask is soft: what is brighter than half is made anew, the rest stays as it is."
+        yield "The mask is soft: where it is brighter than half the picture is new, elsewhere the initial picture stays."
     if mask.shape != picture.shape:
         sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (mask, picture)]
-        yield f"The mask is {sizes[0]} and the initial picture {sizes[1]}: it was brought to the picture's size."
+        yield f"The mask is {sizes[0]} and the initial picture {sizes[1]}: it is resized to the picture."
 
 
-def keep_known(request: GenerationRequest, made: Picture) -> Picture:
-    """Outside the mask the initial picture, bit for bit."""
+def keep_known(request: GenerationRequest, made: Image) -> Image:
+    """Return the picture with the initial one outside of the mask, bit for bit."""
     if request.inpaint_mask is None:
         return made
     return np.where(inpainted(request)[..., None], made, initial_pixels(request))

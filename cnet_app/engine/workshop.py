@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import diffusers
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from annotators.runtime import Runtime
 from cnet_app import __version__
 from cnet_app.diffusion import pipeline
-from cnet_app.diffusion.kept import Kept
+from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.schedulers import scheduler_facts
 from models import devices, loader, memory
 from models.errors import OutOfMemoryError
@@ -40,7 +42,7 @@ class Workshop:
         self._settings = settings
         self._device, self._dtype = devices.choose_device(settings.device, settings.speed)
         self.runtime = Runtime(str(self._device))
-        self._kept = Kept()
+        self._cache = EncodingCache()
         self._example: tuple[object, IpAdapter] | None = None
 
     def choose_base(self) -> tuple[str, str]:
@@ -77,7 +79,7 @@ class Workshop:
 
     def generate(
         self, base: loader.Base, controlnets: Sequence[Any], request: GenerationRequest, **watch: Any
-    ) -> list[pipeline.Picture]:
+    ) -> list[NDArray[np.uint8]]:
         """As the pipeline's, with the request's LoRAs and IP-Adapter on the base."""
         if request.loras and base.rung.layer_by_layer:
             raise OutOfMemoryError(
@@ -85,7 +87,7 @@ class Workshop:
             )
         use_loras(base, [(lora.name, lora.scale) for lora in request.loras])
         adapter = self._ip_adapter(request.ip_adapter.name, base) if request.ip_adapter else None
-        return pipeline.generate(base, controlnets, request, ip_adapter=adapter, kept=self._kept, **watch)
+        return pipeline.generate(base, controlnets, request, ip_adapter=adapter, cache=self._cache, **watch)
 
     def _ip_adapter(self, name: str, base: loader.Base) -> IpAdapter:
         """The last one stays loaded."""
@@ -119,7 +121,7 @@ class Workshop:
 
     def release(self) -> None:
         """Memory that nothing holds any more goes back to the device; annotators and what was kept go with the models."""
-        self._kept, self._example = Kept(), None
+        self._cache, self._example = EncodingCache(), None
         self.runtime.networks.release()
         memory.release(self._device)
 

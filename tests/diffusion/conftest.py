@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from diffusers import ControlNetModel
 
-from cnet_app.diffusion.control import prepare_control
-from cnet_app.diffusion.kept import Kept
+from cnet_app.diffusion.backbones import create_backbone
+from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
@@ -50,8 +49,9 @@ def request_for(*units: ControlUnit, **values: Any) -> GenerationRequest:
 
 
 def prepare(unit: ControlUnit, network: Any, width: int = 64, height: int = 64) -> Any:
-    """A unit of one ControlNet or adapter made ready."""
-    return prepare_control(unit, network, request_for(unit, width=width, height=height), torch.device("cpu"), Kept())
+    """A unit of one ControlNet or adapter, made ready for a base of SD 1.5."""
+    request = request_for(unit, width=width, height=height)
+    return create_backbone(tiny_base("sd15")).prepare_control(unit, network, request, EncodingCache())
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ from diffusers import (
 from PIL import Image
 from torch import Tensor
 
-from cnet_app.diffusion.adapters import Adapter, adapter_reductions, summed_features
+from cnet_app.diffusion.backbones.base import StaticControl
+from cnet_app.diffusion.backbones.unet_adapter import adapter_places
+from cnet_app.diffusion.control import weighted_features
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import create_scheduler
 from cnet_app.request.generation import GenerationRequest
@@ -133,12 +135,13 @@ def test_reductions_of_the_real_layouts() -> None:
     with torch.device("meta"):
         full, xl = T2IAdapter(), T2IAdapter(adapter_type="full_adapter_xl", downscale_factor=16)
         light = T2IAdapter(adapter_type="light_adapter", channels=[320, 640, 1280], num_res_blocks=4)
-    assert [adapter_reductions(adapter) for adapter in (full, light, xl)] == [(1, 2, 4, 8), (1, 2, 4, 8), (2, 2, 4, 4)]
+    found = [tuple(place.reduction for place in adapter_places(adapter)) for adapter in (full, light, xl)]
+    assert found == [(1, 2, 4, 8), (1, 2, 4, 8), (2, 2, 4, 4)]
 
 
 def added(adapter: Any, rows: int = 2, strength: float = 1.0, **values: Any) -> list[Tensor]:
     prepared = prepare(unit(**values), adapter)
-    return summed_features([(prepared, strength)], rows) or []
+    return weighted_features(prepared, strength, rows)
 
 
 @pytest.mark.parametrize(
@@ -235,5 +238,5 @@ def test_one_sided_control_keeps_guidance_between_equal_prompts(
 
 def test_a_unit_made_ready_is_an_adapter(adapter: Any) -> None:
     prepared = prepare(unit(), adapter)
-    assert isinstance(prepared, Adapter)
+    assert isinstance(prepared, StaticControl)
     assert [feature.shape for feature in prepared.features] == [(1, 8, 8, 8), (1, 16, 4, 4)]

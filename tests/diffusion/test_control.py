@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,27 +11,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import ControlNetModel
+from diffusers import ControlNetModel, MultiControlNetModel, StableDiffusionControlNetPipeline
+from PIL import Image
 
-from cnet_app.diffusion.control import (
-    block_norms,
-    encode_hint,
-    reductions,
-    sum_residuals,
-    unit_residuals,
-    with_encoded_hint,
-)
-from cnet_app.diffusion.latents import create_noise, decode, to_pixels
+from cnet_app.diffusion.backbones import create_backbone, unet
+from cnet_app.diffusion.backbones.base import Text
+from cnet_app.diffusion.backbones.clip import encode_prompts
+from cnet_app.diffusion.backbones.unet_control import controlnet_places, encode_hint, with_encoded_hint
+from cnet_app.diffusion.control import place_norms, sum_residuals, unit_residuals
 from cnet_app.diffusion.pipeline import generate
-from cnet_app.diffusion.prompts import Text, encode_prompts
+from cnet_app.diffusion.pixels import to_pixels
 from cnet_app.diffusion.schedulers import create_scheduler
-from cnet_app.diffusion.steering import control_tensor, runs_at, steering_of
-from cnet_app.registry.modes import MODES
+from cnet_app.diffusion.steering import control_tensor, create_steering, runs_at
+from cnet_app.registry.modes import MODES, even_places
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
 from models.catalog import Family
 from models.errors import InputError
+from models.families import FAMILIES
 from models.loader import Base
 from tests.diffusion.conftest import control_map, prepare, request_for, unit
 
@@ -58,7 +57,7 @@ def test_weights_of_the_modes(
     mode: str, conditional: tuple[float, ...], unconditional: tuple[float, ...] | None
 ) -> None:
     for scale in (1.0, 1.5):
-        found = steering_of(unit(), mode, SD15, scale, "ControlNet")
+        found = create_steering(unit(), MODES[mode], even_places(SD15), scale, "ControlNet")
         other = found.unconditional
         np.testing.assert_allclose(found.conditional, np.multiply(conditional, scale), atol=1e-4)
         assert (other is None) == (unconditional is None)
@@ -78,15 +77,48 @@ def test_reductions_of_the_real_layouts() -> None:
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             block_out_channels=(320, 640, 1280),
         )
-    assert reductions(sd15) == SD15
-    assert reductions(sdxl) == (1, 1, 1, 2, 2, 2, 4, 4, 4, 4)
+    assert controlnet_places(sd15) == even_places(SD15)
+    assert controlnet_places(sdxl) == even_places((1, 1, 1, 2, 2, 2, 4, 4, 4, 4))
+    assert [place.reduction for place in controlnet_places(sd15)] == list(SD15)
 
 
-@pytest.mark.parametrize("steps", [1, 7, 20])
-@pytest.mark.parametrize(("start", "end"), [(0.0, 1.0), (0.0, 0.5), (0.25, 0.8), (0.5, 0.5), (0.0, 0.0), (1.0, 1.0)])
-def test_ranges_are_those_of_diffusers(steps: int, start: float, end: float) -> None:
-    for step in range(steps):
-        assert runs_at(step, steps, start, end) == (not (step / steps < start or (step + 1) / steps > end))
+RANGES = ((0.0, 1.0), (0.0, 0.5), (0.25, 0.8), (0.1, 0.7), (0.3, 0.9), (0.0, 0.05), (0.95, 1.0))
+
+
+@pytest.mark.parametrize("steps", [1, 7, 10, 20])
+def test_ranges_are_those_of_diffusers(
+    bases: dict[Family, Base], nets: Nets, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pipeline runs with one unit a range, and shows which of them it scales to nothing at which step."""
+    base, net = bases["sd15"], nets["sd15"][0]
+    networks = MultiControlNetModel([net] * len(RANGES))
+    scales: list[list[float]] = []
+
+    def watched(sample: Any, *given: Any, conditioning_scale: list[float], **options: Any) -> Any:
+        scales.append(conditioning_scale)
+        return net(sample, given[0], options["encoder_hidden_states"], options["controlnet_cond"][0], return_dict=False)
+
+    monkeypatch.setattr(networks, "forward", watched)
+    parts: dict[str, Any] = {
+        "vae": base.vae,
+        "unet": base.unet,
+        "text_encoder": base.text_encoders[0],
+        "tokenizer": base.tokenizers[0],
+        "scheduler": create_scheduler("ddim", base.scheduler),
+        "controlnet": networks,
+        "safety_checker": None,
+        "feature_extractor": None,
+    }
+    pipe: Any = StableDiffusionControlNetPipeline(**parts, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    pipe(
+        "a red ball", image=[Image.fromarray(control_map())] * len(RANGES), width=64, height=64, guidance_scale=1.0,
+        num_inference_steps=steps, control_guidance_start=[start for start, _ in RANGES],
+        control_guidance_end=[end for _, end in RANGES], output_type="latent",
+    )  # fmt: skip
+    assert len(scales) == steps
+    for step, at_step in enumerate(scales):
+        assert [runs_at(step, steps, *limits) for limits in RANGES] == [scale > 0 for scale in at_step], step
 
 
 Sides = Sequence[Sequence[float]]
@@ -99,9 +131,10 @@ def written_out(
     """Guidance as two plain passes, each with the residuals weighed block by block; `sides` gives both at a step."""
     scheduler = create_scheduler("default", base.scheduler)
     scheduler.set_timesteps(request.num_inference_steps)
-    hint = control_tensor(request.units[0], request.width, request.height)
+    hint = control_tensor(request.units[0], request.width, request.height, 8)
     text = encode_prompts(base, request)
-    latents = create_noise(base, request.width, request.height, torch.Generator().manual_seed(request.seed))
+    backbone, generator = create_backbone(base), torch.Generator().manual_seed(request.seed)
+    latents = backbone.create_noise(request.width, request.height, generator)
     with torch.no_grad():
         for step, t in enumerate(scheduler.timesteps):
             passes = []
@@ -121,7 +154,7 @@ def written_out(
                 passes.append(led.sample)
             free, conditional = passes
             latents = scheduler.step(free + request.guidance_scale * (conditional - free), t, latents).prev_sample
-        return to_pixels(decode(base, latents))
+        return to_pixels(backbone.decode(latents))
 
 
 def assert_near(base: Base, net: ControlNetModel, request: GenerationRequest, sides: Callable[[int], Sides]) -> None:
@@ -130,7 +163,7 @@ def assert_near(base: Base, net: ControlNetModel, request: GenerationRequest, si
     picture = generate(base, [net], request)[0]
     assert np.abs(picture.astype(int) - expected).max() <= 1
     scale = request.units[0].conditioning_scale
-    balanced = written_out(base, net, request, lambda _: ((scale,) * len(reductions(net)),) * 2)
+    balanced = written_out(base, net, request, lambda _: ((scale,) * len(controlnet_places(net)),) * 2)
     assert np.abs(balanced.astype(int) - expected).max() > 5
 
 
@@ -140,7 +173,7 @@ def assert_near(base: Base, net: ControlNetModel, request: GenerationRequest, si
 )
 def test_a_mode_is_its_formula(bases: dict[Family, Base], nets: Nets, family: Family, mode: str) -> None:
     base, net = bases[family], nets[family][0]
-    sizes = reductions(net)
+    sizes = [place.reduction for place in controlnet_places(net)]
     blocks = len(sizes)
     soft = [0.7 * 0.825 ** (blocks - 1 - i) for i in range(blocks)]
     conditional = {
@@ -158,7 +191,7 @@ def test_a_mode_is_its_formula(bases: dict[Family, Base], nets: Nets, family: Fa
 
 def test_custom_weights_count_on_their_own_side(bases: dict[Family, Base], nets: Nets) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
-    blocks = len(reductions(net))
+    blocks = len(controlnet_places(net))
     one, other = tuple(np.linspace(0, 1.5, blocks)), tuple(np.linspace(0.6, 0, blocks))
     given = unit(control_mode="custom", block_weights=one, unconditional_block_weights=other)
     assert_near(base, net, request_for(given, guidance_scale=4), lambda _: (other, one))
@@ -170,9 +203,58 @@ def test_custom_weights_of_another_network_are_refused(bases: dict[Family, Base]
         generate(bases["sd15"], [nets["sd15"][0]], request)
 
 
+@pytest.fixture
+def pooling(nets: Nets) -> Any:
+    """A ControlNet that averages its residuals over the picture, as shuffle's does."""
+    network = copy.deepcopy(nets["sd15"][0])
+    network.register_to_config(global_pool_conditions=True)
+    return network
+
+
+def test_custom_weights_are_refused_by_a_network_that_averages(bases: dict[Family, Base], pooling: Any) -> None:
+    request = request_for(unit(control_mode="custom", block_weights=(1.0,) * 5))
+    with pytest.raises(
+        InputError, match=r"^Control mode is 'Custom', but the ControlNet of Canny averages .* choose another"
+    ):
+        generate(bases["sd15"], [pooling], request)
+
+
+@pytest.mark.parametrize(
+    ("values", "noted"),
+    [
+        ({}, ""),
+        ({"control_mode": "unbalanced"}, ""),
+        ({"control_mode": "prompt"}, "My prompt is more important"),
+        ({"control_mode": "cfg_resolution"}, "Resolution weights (the paper's)"),
+    ],
+    ids=str,
+)
+def test_a_mode_without_effect_on_a_network_that_averages_is_noted(
+    bases: dict[Family, Base], pooling: Any, values: dict[str, Any], noted: str
+) -> None:
+    notes, unbalanced = list[str](), dict[str, Any](control_mode="unbalanced")
+    pictures = [
+        generate(bases["sd15"], [pooling], request_for(unit(**one), guidance_scale=3), on_note=notes.append)[0]
+        for one in (values, unbalanced)
+    ]
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    assert [noted in note and "Canny" in note for note in notes] == [True] * bool(noted)
+
+
+def test_a_mode_that_the_family_cannot_do_is_refused(
+    bases: dict[Family, Base], nets: Nets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poor = dataclasses.replace(FAMILIES["sd15"], title="a distilled one", guidance="distilled")
+    monkeypatch.setattr(unet, "FAMILIES", {"sd15": poor})
+    for values in ({"guess_mode": True}, {"units": (unit(control_mode="unbalanced"),)}):
+        with pytest.raises(InputError, match="which a distilled one does not have"):
+            generate(bases["sd15"], nets["sd15"][:1], dataclasses.replace(request_for(unit()), **values))
+    generate(bases["sd15"], nets["sd15"][:1], request_for(unit(control_mode="prompt")))
+
+
 def test_strength_follows_its_curve(bases: dict[Family, Base], nets: Nets, count_runs: CountRuns) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
-    blocks = len(reductions(net))
+    blocks = len(controlnet_places(net))
     given = unit(strength_curve=((0.0, 2.0), (0.5, 1.0), (0.625, 0.0)))
     request = request_for(given, guidance_scale=3, num_inference_steps=8)
     factors = (2.0, 1.75, 1.5, 1.25, 1.0, 0.0, 0.0, 0.0)
@@ -203,10 +285,8 @@ def test_a_mask_steers_where_it_is_white(bases: dict[Family, Base], nets: Nets) 
 def test_masks_have_the_size_of_every_residual(nets: Nets) -> None:
     mask = encode_png(control_map(1, 128, 64))
     prepared = prepare(unit(mask=mask), nets["sd15"][0], 192, 64)
-    down, middle = prepared.controlnet(
-        torch.zeros(1, 4, 8, 24), 1, torch.zeros(1, 4, 16), torch.zeros(1, 4, 8, 24), return_dict=False
-    )
-    assert [r.shape[2:] for r in (*down, middle)] == [m.shape[2:] for m in prepared.masks]
+    residuals = prepared.network.residuals(torch.zeros(1, 4, 8, 24), torch.tensor(1), Text(torch.zeros(1, 4, 16)))
+    assert [r.shape[2:] for r in residuals] == [m.shape[2:] for m in prepared.masks]
 
 
 def test_a_norm_preserving_sum_has_the_norm_of_the_strongest(nets: Nets) -> None:
@@ -221,7 +301,7 @@ def test_a_norm_preserving_sum_has_the_norm_of_the_strongest(nets: Nets) -> None
         strongest = max(one[block].norm() for one in alone)
         torch.testing.assert_close(scaled.norm(), strongest, rtol=1e-4, atol=0)
         torch.testing.assert_close(scaled / scaled.norm(), whole / whole.norm(), rtol=1e-4, atol=1e-6)
-        assert [norms[block] for norms in block_norms(alone)] == pytest.approx(
+        assert [norms[block] for norms in place_norms(alone)] == pytest.approx(
             [one[block].norm().item() for one in alone]
         )
 
@@ -297,7 +377,7 @@ def test_guidance_between_two_equal_sides_does_not_run(
     bases: dict[Family, Base], nets: Nets, count_runs: CountRuns, family: Family, values: dict[str, Any], rows: int
 ) -> None:
     base, net = bases[family], nets[family][0]
-    assert family != "sd15" or len(reductions(net)) == 5
+    assert family != "sd15" or len(controlnet_places(net)) == 5
     runs = count_runs(unet=base.unet)
     generate(base, [net], request_for(unit(**values), prompt="", guidance_scale=5, num_inference_steps=4))
     assert runs["unet rows"] == rows
@@ -355,7 +435,7 @@ def test_maps_of_labels_keep_their_colours_when_resized() -> None:
     large = encode_png(control_map(3, 128, 128)[:90])
     colours = {tuple(colour) for colour in control_map(3, 128, 128).reshape(-1, 3)}
     for condition, blends in (("segmentation", False), ("openpose", False), ("depth", True)):
-        tensor = control_tensor(ControlUnit(condition=condition, control_image=large), 192, 64)
+        tensor = control_tensor(ControlUnit(condition=condition, control_image=large), 192, 64, 8)
         assert tensor.shape == (1, 3, 64, 192)
         found = {tuple(colour) for colour in (tensor[0] * 255).round().int().permute(1, 2, 0).reshape(-1, 3).tolist()}
         assert (not found <= colours) == blends
@@ -365,14 +445,20 @@ def test_lines_stay_bare_when_resized() -> None:
     line = np.zeros((128, 128, 3), np.uint8)
     line[40, 20:110] = 255
     for side in (48, 200):
-        tensor = control_tensor(ControlUnit(condition="canny", control_image=encode_png(line)), side, side)
+        tensor = control_tensor(ControlUnit(condition="canny", control_image=encode_png(line)), side, side, 8)
         assert set(tensor.unique().tolist()) == {0, 1}
         assert tensor[0, 0, :, side // 2].sum() == 1
 
 
 def test_a_map_of_the_pictures_size_is_taken_as_it_is() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
-    tensor = control_tensor(ControlUnit(condition="canny", control_image=encode_png(pixels)), 128, 64)
+    tensor = control_tensor(ControlUnit(condition="canny", control_image=encode_png(pixels)), 128, 64, 8)
     np.testing.assert_array_equal((tensor[0] * 255).round().permute(1, 2, 0).numpy(), pixels)
     assert tensor.dtype == torch.float32
     assert 0 <= float(tensor.min()) < float(tensor.max()) <= 1
+
+
+@pytest.mark.parametrize("limits", [(0.5, 0.5), (0.0, 0.0), (1.0, 1.0)])
+def test_an_empty_range_holds_no_step(limits: tuple[float, float]) -> None:
+    """diffusers refuses it."""
+    assert not any(runs_at(step, steps, *limits) for steps in (1, 7, 20) for step in range(steps))

@@ -13,7 +13,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cnet_app.diffusion.prompts import encode_prompts, prompt_notes, read_chunks, token_count
+from cnet_app.diffusion.backbones.clip import encode_prompts, prompt_notes, read_chunks, token_count
 from models import embeddings
 from models.catalog import Family
 from models.errors import DamagedError, InputError

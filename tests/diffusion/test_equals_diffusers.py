@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from cnet_app.diffusion import pipeline
-from cnet_app.diffusion.latents import decode
+from cnet_app.diffusion.backbones.unet import UNetBackbone
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import SAMPLERS, SPACINGS, create_scheduler
 from cnet_app.request.generation import GenerationRequest
@@ -66,12 +65,15 @@ def ours(
     """Latents and picture."""
     seen: list[Tensor] = []
 
-    def keep(base: Base, latents: Tensor) -> Tensor:
-        seen.append(latents)
-        return decode(base, latents)
+    decode = UNetBackbone.decode
 
-    monkeypatch.setattr(pipeline, "decode", keep)
-    picture = generate(base, nets, request, **options)[0]
+    def keep(backbone: UNetBackbone, latents: Tensor) -> Tensor:
+        seen.append(latents)
+        return decode(backbone, latents)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(UNetBackbone, "decode", keep)
+        picture = generate(base, nets, request, **options)[0]
     return seen[0], picture
 
 

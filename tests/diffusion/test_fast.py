@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ import torch
 from diffusers import ControlNetModel
 from numpy.typing import NDArray
 
+from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.pipeline import generate
-from models import devices
+from models import devices, memory
 from models.catalog import Family
 from models.devices import choose_device
 from models.loader import Base
-from models.memory import LADDER, Rung, offload_layers
+from models.memory import LADDER, Rung, offload_layers, on_device
 from models.speed import tune
 from tests.diffusion.conftest import request_for, unit
 
@@ -31,17 +33,56 @@ def picture(base: Base, net: Any, **values: Any) -> NDArray[np.uint8]:
     return generate(base, [net], replace(REQUEST, **values))[0]
 
 
+ELSEWHERE = torch.device("cuda")
+"""Stands for a device with a memory of its own: where networks are is written down, and they stay on the CPU."""
+
+
+class Whereabouts:
+    """Where networks rest, and that each is on the device whenever it runs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **networks: Any) -> None:
+        self.resting = {id(network): torch.device("cpu") for network in networks.values()}
+        self.ran: set[str] = set()
+        monkeypatch.setattr(memory, "move", lambda network, device: self.resting.update({id(network): device}))
+        for name, network in networks.items():
+            for part in (network, getattr(network, "decoder", None)):  # an autoencoder's forward does not run
+                if part is not None:
+                    part.register_forward_pre_hook(partial(self._check, name, id(network)))
+
+    def _check(self, name: str, network: int, *_: Any) -> None:
+        assert self.resting[network] == ELSEWHERE, f"{name} runs while it rests"
+        self.ran.add(name)
+
+
 @pytest.mark.parametrize("rung", LADDER, ids=lambda rung: rung.id)
 def test_no_rung_changes_the_picture(bases: dict[Family, Base], nets: Nets, rung: Rung) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
-    unet, control = copy.deepcopy(base.unet), copy.deepcopy(net)
+    unet, control, vae = copy.deepcopy(base.unet), copy.deepcopy(net), copy.deepcopy(base.vae)
     notes: list[str] = []
     if rung.layer_by_layer:
         offload_layers(unet, base.device)
         offload_layers(control, base.device)
-    made = generate(replace(base, unet=unet, rung=rung), [control], REQUEST, on_note=notes.append)[0]
+    if rung.tiles_vae:
+        memory.tile(vae)  # the picture is smaller than a tile, but not than the autoencoder's own setting for one
+    made = generate(replace(base, unet=unet, vae=vae, rung=rung), [control], REQUEST, on_note=notes.append)[0]
     np.testing.assert_array_equal(made, picture(base, net))
     assert notes == [rung.told] * bool(rung.told)
+    assert bool(vae.use_tiling) == rung.tiles_vae
+
+
+@pytest.mark.parametrize("rung", [rung for rung in LADDER if rung.rests_on_cpu], ids=lambda rung: rung.id)
+def test_every_network_is_on_the_device_when_it_runs(
+    bases: dict[Family, Base], nets: Nets, rung: Rung, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = copy.deepcopy(bases["sd15"])
+    networks = {
+        "unet": base.unet, "vae": base.vae, "text": base.text_encoders[0], "net": copy.deepcopy(nets["sd15"][0])
+    }  # fmt: skip
+    where = Whereabouts(monkeypatch, **networks)
+    monkeypatch.setattr(pipeline, "on_device", lambda rung, device, modules: on_device(rung, ELSEWHERE, modules))
+    generate(replace(base, rung=rung), [networks["net"]], REQUEST)
+    assert where.ran == set(networks)
+    assert set(where.resting.values()) == {torch.device("cpu")}
 
 
 @pytest.mark.parametrize(("interval", "runs"), [(1, 4), (2, 2), (3, 2), (10, 1)])

@@ -13,9 +13,10 @@ import pytest
 import torch
 from diffusers import ControlNetModel
 
+from annotators.base import Image
 from cnet_app.diffusion import pipeline
-from cnet_app.diffusion.pipeline import Picture, Step, generate
-from cnet_app.diffusion.sizes import pad
+from cnet_app.diffusion.pipeline import Step, generate
+from cnet_app.diffusion.pixels import pad
 from cnet_app.request.pictures import encode_png
 from models.catalog import Family
 from models.errors import CancelledError, InputError, OutOfMemoryError, StudioError
@@ -80,9 +81,9 @@ def test_the_last_preview_of_the_embedded_family_is_the_picture(bases: dict[Fami
 
 def test_each_picture_is_handed_over_before_the_next_begins(bases: dict[Family, Base]) -> None:
     events: list[tuple[str, int]] = []
-    handed: list[Picture] = []
+    handed: list[Image] = []
 
-    def keep(index: int, picture: Picture) -> None:
+    def keep(index: int, picture: Image) -> None:
         events.append(("picture", index))
         handed.append(picture)
 
@@ -193,8 +194,8 @@ def test_a_picture_has_exactly_the_size_that_was_asked_for(
 
 def test_padding_repeats_the_edge_and_leaves_whole_steps_alone() -> None:
     whole = control_map(0, 64, 64)
-    assert pad(whole) is not None and np.array_equal(pad(whole), whole)
-    odd = pad(whole[:61, :50])
+    assert pad(whole, 8) is not None and np.array_equal(pad(whole, 8), whole)
+    odd = pad(whole[:61, :50], 8)
     assert odd.shape == (64, 56, 3)
     assert (odd[61:] == odd[60]).all()
     assert (odd[:, 50:] == odd[:, 49:50]).all()

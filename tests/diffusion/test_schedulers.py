@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, DEISMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from cnet_app.diffusion.denoise import Progress, denoise
-from cnet_app.diffusion.previews import predict_original
-from cnet_app.diffusion.prompts import Text
+from cnet_app.diffusion.backbones.base import Extras, Text
+from cnet_app.diffusion.backbones.unet import UNetBackbone
+from cnet_app.diffusion.denoise import FinishedStep, denoise, sampler_notes, step_options
 from cnet_app.diffusion.schedulers import (
     SAMPLERS,
     create_scheduler,
@@ -25,42 +28,43 @@ from cnet_app.diffusion.schedulers import (
 from cnet_app.diffusion.start import Start
 from models.catalog import Family
 from models.errors import InputError
+from models.files import HERE
 from models.loader import Base
+from models.modules import load_scheduler
+from tests.diffusion.conftest import request_for
 
 TARGET = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(5))
 
 
-class PerfectUNet:
-    """Knows the noise-free latents, and says what a U-Net of the scheduler's prediction type should say."""
-
-    dtype = torch.float32
+class PerfectBackbone(UNetBackbone):
+    """Its network knows the noise-free latents, and predicts what the scheduler's prediction type asks for."""
 
     def __init__(self, scheduler: Any) -> None:
         self.scheduler = scheduler
 
-    def __call__(self, sample: Tensor, timestep: Tensor, **_: Any) -> tuple[Tensor]:
+    def pack(self, latents: Tensor, text: Text) -> Tensor:
+        return latents
+
+    def predict(self, batch: Tensor, timestep: Tensor, text: Text, guidance_scale: float, extras: Extras) -> Tensor:
         levels = self.scheduler.alphas_cumprod
         level = torch.lerp(levels[int(timestep)], levels[min(int(timestep) + 1, 999)], float(timestep) % 1)
         signal, noise = level.sqrt(), (1 - level).sqrt()
-        epsilon = (sample - signal * TARGET) / noise
+        epsilon = (batch - signal * TARGET) / noise
         if self.scheduler.config.prediction_type == "v_prediction":
-            return (signal * epsilon - noise * TARGET,)
-        return (epsilon,)
+            return signal * epsilon - noise * TARGET
+        return epsilon
 
 
-def run(scheduler: Any, on_step: Any = lambda progress: None) -> Tensor:
-    scheduler.set_timesteps(20)
+def run(scheduler: Any, on_step: Any = lambda step: None, steps: int = 20, eta: float = 0.0) -> Tensor:
+    set_steps(scheduler, steps)
     noise = torch.randn(TARGET.shape, generator=torch.Generator().manual_seed(1))
     return denoise(
-        PerfectUNet(scheduler),
+        PerfectBackbone(scheduler),
         scheduler,
         Start(noise * scheduler.init_noise_sigma, scheduler.timesteps),
         Text(torch.zeros(1, 1, 1)),
         (),
-        guidance_scale=1,
-        norm_preserving=False,
-        residual_interval=1,
-        eta=0.0,
+        request_for(eta=eta, guidance_scale=1),
         generator=torch.Generator().manual_seed(2),
         on_step=on_step,
         cancelled=lambda: False,
@@ -87,8 +91,8 @@ def test_previews_see_the_end_from_the_first_step(bases: dict[Family, Base], fam
     scheduler = create_scheduler(id, bases[family].scheduler)
     errors: list[float] = []
 
-    def look(done: Progress) -> None:
-        seen = predict_original(scheduler, done.model_input, done.prediction, done.timestep)
+    def look(done: FinishedStep) -> None:
+        seen = PerfectBackbone(scheduler).predict_original(scheduler, done.model_input, done.prediction, done.timestep)
         errors.append(float((seen - TARGET).abs().mean()))
 
     run(scheduler, look)
@@ -110,16 +114,65 @@ def test_the_bases_noise_levels_carry_over(bases: dict[Family, Base], id: str) -
     assert config.timestep_spacing == "trailing"
 
 
+PUBLISHED: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+}
+SCHEDULES: dict[str, Any] = {
+    "embedded": lambda: load_scheduler("DDIMScheduler", HERE / "embedded" / "base" / "scheduler"),
+    "sd15": lambda: PNDMScheduler(**PUBLISHED, skip_prk_steps=True, set_alpha_to_one=False),
+    "sd21": lambda: DDIMScheduler(
+        **PUBLISHED, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False
+    ),
+    "sdxl": lambda: EulerDiscreteScheduler(**PUBLISHED, timestep_spacing="leading"),
+}
+"""Of the base that ships, and of the families' own bases as published."""
+REFUSALS = r"cannot start from pure noise|num_inference_steps is \d+, but this scheduler runs at most 50"
+
+
+def check_run(family: str, id: str, steps: int) -> None:
+    """A run ends in the perfect model's latents, or in numbers of their size, or is refused in a sentence."""
+    refusal, latents = "", torch.zeros(1)
+    try:
+        latents = run(create_scheduler(id, SCHEDULES[family]()), steps=steps)
+    except InputError as error:
+        refusal = str(error)
+    assert not refusal or re.search(REFUSALS, refusal)
+    assert latents.isfinite().all()
+    assert latents.abs().max() < 10 * TARGET.abs().max()
+
+
+@pytest.mark.parametrize("family", SCHEDULES)
 @pytest.mark.parametrize("id", ANY)
-@pytest.mark.parametrize("steps", [1, 2, 51, 150])
-def test_any_number_of_steps_runs_or_is_refused_in_a_sentence(bases: dict[Family, Base], id: str, steps: int) -> None:
-    scheduler = create_scheduler(id, bases["sd15"].scheduler)
-    if id in ("lcm", "tcd") and steps > 50:
-        with pytest.raises(InputError, match=f"num_inference_steps is {steps}, but this scheduler runs at most 50"):
-            set_steps(scheduler, steps)
-        return
-    set_steps(scheduler, steps)
-    assert len(scheduler.timesteps) >= steps
+def test_every_sampler_runs_on_every_schedule(family: str, id: str) -> None:
+    """From 21 steps on rounding gives the embedded schedule equal timesteps, where noise levels lie close together."""
+    check_run(family, id, 22)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.sampled_from(tuple(SCHEDULES)), st.sampled_from(ANY), st.integers(1, 150))
+@example("embedded", "dpmpp_2m_karras", 21)
+@example("embedded", "unipc_exponential", 150)
+@example("sd15", "lcm", 51)
+@example("sd21", "heun", 1)
+@example("sdxl", "pndm", 2)
+@example("sdxl", "dpmpp_sde", 3)
+def test_any_number_of_steps_runs_or_is_refused(family: str, id: str, steps: int) -> None:
+    check_run(family, id, steps)
+
+
+def test_samplers_declare_whether_they_have_an_eta() -> None:
+    base, generator = SCHEDULES["sd15"](), torch.Generator()
+    for row in SAMPLERS[1:]:
+        scheduler = create_scheduler(row.id, base)
+        assert ("eta" in step_options(scheduler, generator, 0.5)) == row.has_eta, row.id
+        expected = [] if row.has_eta else [
+            "Eta is 0.5, which has no effect with this sampler; choose DDIM, DDIM trailing or TCD to use it."
+        ]  # fmt: skip
+        assert list(sampler_notes(scheduler, request_for(eta=0.5))) == expected
+        assert not list(sampler_notes(scheduler, request_for()))
 
 
 def test_trailing_steps_begin_at_the_noisiest(bases: dict[Family, Base]) -> None:

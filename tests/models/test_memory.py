@@ -7,7 +7,8 @@ import copy
 import pytest
 import torch
 
-from models.memory import LADDER, choose_rung, free_bytes, module_bytes, next_rung, offload_layers, on_device
+from models import memory
+from models.memory import LADDER, Rung, choose_rung, free_bytes, module_bytes, next_rung, offload_layers, on_device
 from models.tiny import tiny_base
 
 SD15 = {"text": 246_000_000, "denoiser": 2_442_000_000, "vae": 167_000_000}
@@ -46,11 +47,22 @@ def test_a_network_that_comes_layer_by_layer_gives_the_same_numbers() -> None:
         assert torch.equal(lazy(*inputs).sample, whole)
 
 
-def test_networks_of_a_stage_go_back_where_they_rest() -> None:
+@pytest.mark.parametrize("rung", LADDER, ids=lambda rung: rung.id)
+def test_networks_of_a_stage_come_to_the_device_where_they_rest_elsewhere(
+    rung: Rung, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves: list[torch.device] = []
+    monkeypatch.setattr(memory, "move", lambda module, device: moves.append(device))
     linear = torch.nn.Sequential(torch.nn.Linear(2, 2))
-    meta = torch.device("meta")  # stands for a device that is elsewhere
-    for rung in LADDER:
-        with on_device(rung, CPU, [linear]):
-            assert next(linear.parameters()).device == CPU
-    with on_device(LADDER[0], meta, [linear]):
-        assert next(linear.parameters()).device == CPU
+    with on_device(rung, CUDA, [linear]):
+        assert moves == ([CUDA] if rung.rests_on_cpu else [])
+    assert moves == ([CUDA, CPU] if rung.rests_on_cpu else [])
+    with pytest.raises(ZeroDivisionError), on_device(rung, CUDA, [linear]):
+        _ = 1 / 0
+    assert moves == ([CUDA, CPU] * 2 if rung.rests_on_cpu else [])
+
+
+def test_a_network_moves_in_place() -> None:
+    linear = torch.nn.Linear(2, 2)
+    memory.move(linear, torch.device("meta"))
+    assert linear.weight.is_meta

@@ -1,4 +1,4 @@
-"""Words to what the U-Net reads: CLIP encoding with one text encoder (SD 1.5, 2.1, embedded) or two (SDXL)."""
+"""Prompts encoded by CLIP: one text encoder or two, prompts of any length, weights of words, and embeddings."""
 
 from __future__ import annotations
 
@@ -13,65 +13,59 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cnet_app.diffusion.kept import Kept
+from cnet_app.diffusion.backbones.base import Control, StaticControl, Text
+from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.prompt_syntax import Phrase, parse_prompt
 from cnet_app.request.generation import GenerationRequest
 from models.embeddings import embedding_files, read_embedding, split_words
 from models.errors import InputError
+from models.families import FAMILIES
+from models.loras import lora_versions
 
 if TYPE_CHECKING:
-    from cnet_app.diffusion.adapters import Adapter
-    from cnet_app.diffusion.control import Control
     from models.loader import Base
 
 
-@dataclass(frozen=True)
-class Text:
-    """Encoded prompts: B is 2, the negative one first, where guidance is on, else 1."""
+def guided(base: Base, request: GenerationRequest, controls: Sequence[Control | StaticControl]) -> bool:
+    """Return whether guidance changes anything: beyond 1, and where its sides differ, by prompts, control or image prompt.
 
-    states: Tensor
-    """(B, tokens, channels)."""
-    added: dict[str, Tensor] | None = None
-    """SDXL's further conditions: `text_embeds` (B, channels) and `time_ids` (B, 6)."""
-
-    def conditional(self) -> Text:
-        """The prompt alone, without the negative one."""
-        added = {name: tensor[-1:] for name, tensor in self.added.items()} if self.added else None
-        return Text(self.states[-1:], added)
-
-
-def guided(base: Base, request: GenerationRequest, controls: Sequence[Control | Adapter]) -> bool:
-    """Whether guidance changes anything: beyond 1, and where its sides differ, by prompts, by control or by a picture.
-
-    SDXL's always do: it takes an absent negative prompt as zeros.
+    They always differ in a family that takes an absent negative prompt as zeros.
     """
-    same_words = len(base.text_encoders) == 1 and request.prompt == request.negative_prompt and not request.ip_adapter
+    same_prompts = request.prompt == request.negative_prompt and not FAMILIES[base.family].zero_negative
+    same_words = same_prompts and not request.ip_adapter
     same_control = all(control.steering.conditional == control.steering.unconditional for control in controls)
     return request.guidance_scale > 1 and not (same_words and same_control)
 
 
 def encode_prompts(
-    base: Base, request: GenerationRequest, controls: Sequence[Control | Adapter] = (), kept: Kept | None = None
+    base: Base,
+    request: GenerationRequest,
+    controls: Sequence[Control | StaticControl] = (),
+    cache: EncodingCache | None = None,
 ) -> Text:
-    """The request's prompts as `Text`, of any length: see `read_chunks`."""
-    kept = kept or Kept()
+    """Encode the request's prompts, of any length: see `read_chunks`. `added` is there in families with size conditions:
+
+    `text_embeds` (B, channels) and `time_ids` (B, 6).
+    """
+    cache = cache or EncodingCache()
+    facts = FAMILIES[base.family]
     both = guided(base, request, controls)
     texts = [request.negative_prompt, request.prompt] if both else [request.prompt]
     read = [[read_chunks(base, number, text) for number in range(len(base.text_encoders))] for text in texts]
     longest = max(len(chunks) for encoders in read for chunks in encoders)
+    versions = tuple(map(lora_versions, base.text_encoders))
     encoded: list[tuple[Tensor, Tensor]] = []
     for encoders in read:
-        # What the encoders make of these words depends on nothing else.
-        key = (longest, request.loras, tuple(chunk.key for chunks in encoders for chunk in chunks))
-        encoded.append(kept.get(base.text_encoders[0], key, partial(_encode, base, encoders, longest)))
-    if both and len(base.text_encoders) > 1 and not request.negative_prompt:
-        # SDXL was trained to take an absent prompt as zeros, not as the encoding of the empty text.
+        # The encoding depends on nothing else.
+        key = (longest, versions, tuple(chunk.key for chunks in encoders for chunk in chunks))
+        encoded.append(cache.get(base.text_encoders[0], key, partial(_encode, base, encoders, longest)))
+    if both and facts.zero_negative and not request.negative_prompt:
         states, pooled = encoded[1]
         encoded[0] = torch.zeros_like(states), torch.zeros_like(pooled)
     states = torch.cat([one for one, _ in encoded])
-    if len(base.text_encoders) == 1:
+    if not facts.size_conditions:
         return Text(states)
-    # Original size, crop corner and target size, as SDXL was told in training.
+    # Original size, crop corner and target size, as in training.
     sizes = [[request.height, request.width, 0, 0, request.height, request.width]] * len(states)
     time_ids = torch.tensor(sizes, device=base.device, dtype=base.dtype)
     return Text(states, {"text_embeds": torch.cat([one for _, one in encoded]), "time_ids": time_ids})
@@ -79,12 +73,12 @@ def encode_prompts(
 
 @dataclass(frozen=True, eq=False)
 class Token:
-    """What an encoder reads at one place."""
+    """One token of a prompt."""
 
     id: int
     weight: float
     vector: Tensor | None = None
-    """An embedding's, instead of the one that the encoder knows for the id."""
+    """An embedding's vector, which replaces the encoder's own for the id."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +97,13 @@ class Chunk:
 
     @property
     def key(self) -> Hashable:
-        """Equal for chunks that read alike."""
+        """A key, equal for chunks with the same encoding."""
         vectors = (None if token.vector is None else token.vector.numpy().tobytes() for token in self.tokens)
         return tuple(self.ids), tuple(self.weights), tuple(vectors)
 
 
 def read_chunks(base: Base, number: int, text: str) -> list[Chunk]:
-    """A prompt for a text encoder in chunks of 75 tokens (CLIP's; 30 the embedded model's), at least one, filled up.
+    """Return a prompt for a text encoder in chunks of 75 tokens (CLIP; 30 in the embedded model), at least one, filled up.
 
     A chunk ends at its last token, before an embedding that needs more room, or at a BREAK. The syntax is prompt_syntax's.
     """
@@ -120,11 +114,11 @@ def read_chunks(base: Base, number: int, text: str) -> list[Chunk]:
 
 
 Piece = Sequence[Token]
-"""What a chunk's end never parts: a token, or all vectors of an embedding."""
+"""A token, or all vectors of an embedding, which the end of a chunk never splits."""
 
 
 def _read_pieces(base: Base, number: int, text: str) -> list[list[Piece]]:
-    """The pieces of each section between BREAKs."""
+    """Return the pieces of each section between BREAKs."""
     files = embedding_files()
     return [
         [piece for phrase in section for piece in _phrase_pieces(base, number, phrase, files)]
@@ -167,12 +161,12 @@ def _chunk(tokenizer: Any, room: int, tokens: Sequence[Token]) -> Chunk:
 
 
 def token_count(base: Base, text: str) -> int:
-    """Of a prompt, as the first encoder counts them; brackets and weights are none, each vector of an embedding is one."""
+    """Return the number of tokens of a prompt for the first encoder, without brackets and weights; an embedding has one a vector."""
     return sum(len(piece) for pieces in _read_pieces(base, 0, text) for piece in pieces)
 
 
 def prompt_notes(base: Base, request: GenerationRequest) -> tuple[str, ...]:
-    """A sentence for each prompt that is read in several parts, or not at all."""
+    """Return a sentence for each prompt that is read in several parts, or not at all."""
     notes = [_length_note(base, "prompt", request.prompt)]
     if request.guidance_scale > 1:
         notes.append(_length_note(base, "negative_prompt", request.negative_prompt))
@@ -194,7 +188,7 @@ def _pairs(base: Base) -> list[tuple[Any, Any]]:
 
 
 def _encode(base: Base, encoders: Sequence[Sequence[Chunk]], length: int) -> tuple[Tensor, Tensor]:
-    """(1, length x tokens, channels) states and (1, channels) pooled encoding of the last encoder's first chunk."""
+    """Return (1, length x tokens, channels) states, and (1, channels) of the last encoder's first chunk, pooled."""
     states: list[Tensor] = []
     pooled = torch.empty(0)
     for (tokenizer, encoder), chunks in zip(_pairs(base), encoders, strict=True):
@@ -203,8 +197,7 @@ def _encode(base: Base, encoders: Sequence[Sequence[Chunk]], length: int) -> tup
         ids = torch.tensor([chunk.ids for chunk in rows], device=base.device)
         with _vectors_of(rows, encoder):
             output = encoder(ids, output_hidden_states=True)
-        # With two encoders, SDXL reads the last layer but one of each.
-        hidden = output.hidden_states[-2] if len(base.text_encoders) > 1 else output[0]
+        hidden = output.hidden_states[-2] if FAMILIES[base.family].penultimate_words else output[0]
         states.append(_weighed(hidden, [chunk.weights for chunk in rows]).flatten(0, 1)[None])
         pooled = output[0][:1]
     return torch.cat(states, dim=-1).to(base.device, base.dtype), pooled.to(base.device, base.dtype)
@@ -212,7 +205,7 @@ def _encode(base: Base, encoders: Sequence[Sequence[Chunk]], length: int) -> tup
 
 @contextmanager
 def _vectors_of(chunks: Sequence[Chunk], encoder: Any) -> Iterator[None]:
-    """Lets the encoder read the embeddings' vectors at their places; its own table stays as it is."""
+    """Put the embeddings' vectors into the encoder's input while the block runs; its own table stays as it is."""
 
     def write(module: Any, inputs: Any, output: Tensor) -> Tensor:
         output = output.clone()
@@ -230,7 +223,7 @@ def _vectors_of(chunks: Sequence[Chunk], encoder: Any) -> Iterator[None]:
 
 
 def _weighed(states: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:
-    """Every token's state times its weight; the norm of all is restored, so that weights shift attention, not the level.
+    """Return every token's state times its weight, at the norm of before, so that weights shift attention, not the level.
 
     AUTOMATIC1111's web UI restores the mean, which may be close to zero.
     """
@@ -242,5 +235,5 @@ def _weighed(states: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:
 
 
 def _length(tokenizer: Any, encoder: Any) -> int:
-    """Tokens an encoder reads, begin and end included: 77 for CLIP."""
+    """Return how many tokens an encoder reads, begin and end included: 77 for CLIP."""
     return min(tokenizer.model_max_length, encoder.config.max_position_embeddings)

@@ -1,0 +1,22 @@
+"""Families of base models, one file a kind of network. The loop knows the Protocol in base.py alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from cnet_app.diffusion.backbones.base import Backbone
+from cnet_app.diffusion.backbones.unet import UNetBackbone
+from models.families import FAMILIES
+from models.families import Backbone as BackboneId
+
+if TYPE_CHECKING:
+    from models.loader import Base
+
+BACKBONES: Mapping[BackboneId, Callable[[Base], Backbone]] = MappingProxyType({"unet": UNetBackbone})
+
+
+def create_backbone(base: Base) -> Backbone:
+    """Return the backbone of a loaded base, chosen by its family."""
+    return BACKBONES[FAMILIES[base.family].backbone](base)

@@ -1,0 +1,164 @@
+"""What the denoising loop needs of a base model, whatever family it is of.
+
+A backbone is one loaded base. It hides how prompts are encoded, how latents are packed, how hints are prepared, where
+residuals are placed, how guidance runs, and what a prediction means. Latents outside of it are always (1, C, h, w).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from annotators.base import Image
+from cnet_app.diffusion.cache import EncodingCache
+from cnet_app.diffusion.steering import Steering
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.units import ControlUnit
+from models.families import FamilyFacts
+from models.ip_adapter import IpAdapter
+from models.union import UnionInput
+
+Network = nn.Module | UnionInput
+"""A loaded ControlNet or adapter; see models.loader.load_controlnet."""
+
+Residuals = list[Tensor]
+"""One tensor a place from the shallowest to the deepest, (B, C, h, w) or (B, tokens, C)."""
+
+Features = list[Tensor]
+"""One (B, C, h, w) tensor a level, from the shallowest to the deepest: what adapters add."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Encoded prompts: B is 2, the negative one first, where guidance is on, else 1."""
+
+    states: Tensor
+    """(B, tokens, channels)."""
+    added: dict[str, Tensor] | None = None
+    """Further conditions of the family, B rows each: `text_embeds` and `time_ids`, for example."""
+
+    def conditional(self) -> Text:
+        """Return the prompt alone, without the negative one."""
+        added = {name: tensor[-1:] for name, tensor in self.added.items()} if self.added else None
+        return Text(self.states[-1:], added)
+
+
+class HintedNetwork(Protocol):
+    """A ControlNet that already knows its hint."""
+
+    def residuals(self, model_input: Tensor, timestep: Tensor, text: Text) -> Residuals:
+        """Return the residuals for a packed batch, at strength 1."""
+        ...
+
+    def joined(self, other: HintedNetwork) -> HintedNetwork | None:
+        """Return one network that reads both hints in one pass; None where the two are no such network."""
+        ...
+
+
+@dataclass(frozen=True)
+class Control:
+    """A unit with a ControlNet, made ready for a job: it runs at every step of its range."""
+
+    steering: Steering
+    """Without factors for guidance's unconditional side, the network does not run for that side."""
+    network: HintedNetwork
+    masks: tuple[Tensor, ...]
+    """(1, 1, h, w) in [0, 1] a place; empty leaves the whole picture to the unit."""
+    note: str = ""
+    """What the unit asks for in vain, as a sentence."""
+
+
+@dataclass(frozen=True)
+class StaticControl:
+    """A unit with an adapter, made ready for a job: its features are the same at every step."""
+
+    steering: Steering
+    features: tuple[Tensor, ...]
+    """(1, C, h, w) a level at strength 1; zero where the mask is black."""
+    note: str = ""
+    """As a Control's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What enters the base model's network beside latents, time and text."""
+
+    residuals: Residuals | None = None
+    features: Features | None = None
+    known: Tensor | None = None
+    """(1, 1 + C, h, w) for an inpainting base: the mask, and the latents of what is known."""
+    image_prompt: Tensor | None = None
+    """(2, 1, …): the encoded image prompt, the unconditional side first."""
+
+
+class Backbone(Protocol):
+    """One loaded base model."""
+
+    @property
+    def facts(self) -> FamilyFacts: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network that runs at every step."""
+        ...
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether `Extras.known` is read."""
+        ...
+
+    def prepare_control(
+        self, unit: ControlUnit, network: Network, request: GenerationRequest, cache: EncodingCache
+    ) -> Control | StaticControl:
+        """Encode the unit's map and set the factors of its places, once for the whole job."""
+        ...
+
+    def encode_text(
+        self, request: GenerationRequest, controls: Sequence[Control | StaticControl], cache: EncodingCache
+    ) -> Text:
+        """Encode the prompts: both where guidance changes anything, else the prompt alone."""
+        ...
+
+    def text_notes(self, request: GenerationRequest) -> Sequence[str]:
+        """Return a sentence for each prompt that is read in several parts, or not at all."""
+        ...
+
+    def encode_image_prompt(self, adapter: IpAdapter, image: Image) -> Tensor:
+        """Return `Extras.image_prompt`."""
+        ...
+
+    def use_image_prompt(self, adapter: IpAdapter | None, scale: float) -> AbstractContextManager[None]:
+        """Let the network read an image prompt at this strength inside the block."""
+        ...
+
+    def create_noise(self, width: int, height: int, generator: torch.Generator) -> Tensor:
+        """Return (1, C, h, w) normal noise in float32 for a picture of this size, padded."""
+        ...
+
+    def encode(self, image: Tensor, generator: torch.Generator, cache: EncodingCache) -> Tensor:
+        """(1, 3, H, W) in [-1, 1] to (1, C, h, w) latents, float32."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(1, C, h, w) latents to (1, 3, H, W) in [-1, 1], float32."""
+        ...
+
+    def pack(self, latents: Tensor, text: Text) -> Tensor:
+        """(1, C, h, w) latents to a batch of the network's input, in its number format: a row for each row of `text`."""
+        ...
+
+    def predict(self, batch: Tensor, timestep: Tensor, text: Text, guidance_scale: float, extras: Extras) -> Tensor:
+        """Return the prediction with guidance applied, (1, C, h, w) in float32, of the scheduler's prediction type."""
+        ...
+
+    def predict_original(self, scheduler: Any, model_input: Tensor, prediction: Tensor, timestep: Tensor) -> Tensor:
+        """Return the noise-free latents that the prediction of one step points at; `model_input` is as scaled for it."""
+        ...
