@@ -36,12 +36,12 @@ class MapRequest(Versioned):
         for name in ("condition", "annotator"):
             check_text(self, name, MAX_NAME)
         row = condition(self.condition)
+        kind = annotator(self.annotator, row.annotators)
         if self.annotator not in row.annotators:
             raise InputError(
                 f"annotator is {self.annotator!r}, but a map for {row.title} is made by one of: {', '.join(row.annotators)}."
             )
         checked = checked_scalars("annotator_parameters", self.annotator_parameters)
-        kind = annotator(self.annotator)
         made_by = create(kind, checked)
         filled = FrozenMap({name: getattr(made_by, name) for name in parameters(kind)})
         object.__setattr__(self, "annotator_parameters", filled)

@@ -90,7 +90,11 @@ def test_json_refuses(values: Any, sentence: str) -> None:
 
 WRONG_MAPS: list[tuple[dict[str, Any], str]] = [
     ({"condition": "smell"}, "There is no condition 'smell'"),
-    ({"annotator": "xdog"}, "annotator is 'xdog', but a map for Canny is made by one of: canny."),
+    ({"annotator": "hed"}, "annotator is 'hed', but a map for Canny is made by one of: canny."),
+    (
+        {"condition": "scribble", "annotator": "xdog"},
+        "no annotator 'xdog' (did you mean scribble_xdog?); choose one of: scribble_hed",
+    ),
     ({"annotator": ""}, "annotator is empty"),
     ({"annotator_parameters": {"low": 1}}, "canny has no parameter 'low'; its parameters are: low_threshold"),
     ({"annotator_parameters": {"low_threshold": 999}}, "low_threshold is 999, but it must be from 1 to 255"),
