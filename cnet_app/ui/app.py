@@ -1,9 +1,10 @@
-"""The page: one loop over the conditions beside the one desk, then All maps and History; and how it is served."""
+"""The page: a tab for each condition next to the one desk, then All maps and History; and how it is served."""
 
 from __future__ import annotations
 
 import asyncio
 import html
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import gradio as gr
 from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.settings import Settings
-from cnet_app.ui.all_maps_tab import build_all_maps_tab
-from cnet_app.ui.compose_tab import build_compose_tab
-from cnet_app.ui.condition_tab import build_condition_tab
-from cnet_app.ui.desk import HIDDEN, Desk
-from cnet_app.ui.generation_form import base_values, controlnet_choices
-from cnet_app.ui.history_tab import build_history_tab
-from cnet_app.ui.panel import Panel
-from cnet_app.ui.posted import CheckedBlocks
-from cnet_app.ui.studio import Studio, defaults_of, first_defaults, title_of
+from cnet_app.ui.bases import defaults_of, family_of, first_base, title_of
+from cnet_app.ui.desk import Desk
+from cnet_app.ui.forms.active import Active, connect_active
+from cnet_app.ui.forms.models import ModelsForm
+from cnet_app.ui.gradio_seams import HIDDEN, CheckedBlocks, Component, Updates, Values
+from cnet_app.ui.page import Page
+from cnet_app.ui.sources.drawing import AFTER_STROKES
+from cnet_app.ui.sources.paint import PaintSource
+from cnet_app.ui.tabs.all_maps import build_all_maps_tab
+from cnet_app.ui.tabs.compose import ComposeTab, build_compose_tab
+from cnet_app.ui.tabs.condition import ConditionTab, build_condition_tab
+from cnet_app.ui.tabs.history import build_history_tab
 from models.errors import InputError
 
 STYLE = Path(__file__).with_name("style.css")
@@ -31,58 +35,108 @@ SHOW_THE_OPEN_TAB = """() => setTimeout(() => {
     if (open) open.scrollIntoView({ block: "nearest", inline: "center" });
 }, 300)"""
 """On a phone the tabs are one long line."""
-WAITING = "The base model is being chosen …"
+WAITING = "Looking for the base model …"
+UNLOADED = "Models unloaded; they reload with the next picture."
 
 
 def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
-    """The whole page. Starts nothing."""
+    """Build the whole page. Starts nothing."""
+    base = first_base(settings)
     with CheckedBlocks(title="ControlNet Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as app:
         with gr.Row(elem_classes="head"):
             gr.HTML("<h1>ControlNet Studio</h1>", elem_classes="title", min_width=200)
             base_line = gr.HTML(WAITING, elem_id="base", elem_classes="note", min_width=200)
-        panel = Panel()
+        models = ModelsForm(family_of(base))
+        with gr.Accordion("Image to image & inpaint", open=False, elem_id="start"):
+            begun = PaintSource("start")
         with gr.Tabs(elem_id="views", overflow_behavior="wrap") as views:
             with gr.Tab("Create", id="create", elem_id="create-tab"), gr.Row(elem_classes="desk"):
                 with gr.Column(min_width=320, elem_classes="sources") as sources:
                     pass
-                desk = Desk(first_defaults(settings))
-            studio = Studio(settings, runner, panel, desk)
+                desk = Desk(base)
+            page = Page(settings, runner, models, begun, desk)
             with sources, gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
-                conditions = {row.id: build_condition_tab(studio, row) for row in CONDITIONS}
-                build_compose_tab(studio)
+                conditions = {row.id: build_condition_tab(page, row) for row in CONDITIONS}
+                compose = build_compose_tab(page)
             build_all_maps_tab(desk, conditions, views, tabs)
-            build_history_tab(studio)
-
-        def list_models() -> list[Any]:
-            return [*panel.refreshed(), gr.Dropdown(choices=controlnet_choices(CONDITIONS[0].id))]
-
-        def fit_base(base: str) -> list[float]:
-            return base_values(defaults_of(base or studio.base()[0]))
-
-        async def tell_base() -> list[Any]:
-            base, why = await asyncio.to_thread(studio.base)
-            line = f"Base model: <b>{html.escape(title_of(base))}</b>, because {html.escape(why)}."
-            wanted = base_values(defaults_of(base))
-            # What is already right stays alone: a user may have changed it meanwhile.
-            same = wanted == base_values(first_defaults(settings))
-            return [line, *(gr.skip() if same else value for value in wanted)]
-
-        def unload() -> None:
-            runner.unload()
-            gr.Info("The models are let go; the next picture loads what it needs.")
-
-        of_base = desk.form.of_base
-        app.load(tell_base, None, [base_line, *of_base], concurrency_limit=None, **HIDDEN)
-        app.load(list_models, None, [*panel.choices, desk.unit["controlnet"]], queue=False, **HIDDEN)
-        panel.fields["base"].input(fit_base, panel.fields["base"], of_base, **HIDDEN)
-        panel.connect(desk.form.fields, HIDDEN)
+            build_history_tab(page)
+        models.connect_preset(desk.form.sampling)
+        _connect_base(app, page, compose, base_line)
+        _connect_active(page, conditions)
+        app.load(None, None, None, js=AFTER_STROKES, **HIDDEN)
         tabs.select(None, None, None, js=SHOW_THE_OPEN_TAB, **HIDDEN)
-        panel.unload.click(unload, None, None, **HIDDEN)
+        models.unload.click(lambda: _unload(runner), None, None, **HIDDEN)
     return app.queue(max_size=200, default_concurrency_limit=8, api_open=False)
 
 
+def _unload(runner: Runner) -> None:
+    runner.unload()
+    gr.Info(UNLOADED)
+
+
+def _connect_base(app: gr.Blocks, page: Page, compose: ComposeTab, base_line: gr.HTML) -> None:
+    """Fit the page to the base model, when it is known at last and when another is chosen."""
+    models, desk, form = page.models, page.desk, page.desk.form
+
+    def fit(values: Values, base: str) -> Updates:
+        family = family_of(base)
+        fitted = {**models.fit(values, family, form.sampling), **desk.networks(values[desk.open], family)}
+        return {**fitted, **compose.fit(values, family)}
+
+    def list_models(values: Values) -> Updates:
+        return {**models.listed(), **fit(values, values[models["base"]] or page.known_base())}
+
+    def choose_base(values: Values) -> Updates:
+        chosen = values[models["base"]]
+        base, why = (chosen, "your choice") if chosen else page.base()
+        of_base = form.of_base(defaults_of(base))
+        if models.keeps_preset(values, family_of(base)):  # its steps and guidance hold for every base of the family
+            of_base = {key: value for key, value in of_base.items() if key not in form.sampling.components}
+        return {**fit(values, base), **of_base, base_line: _base_html(base, why)}
+
+    async def show_base(values: Values) -> Updates:
+        base, why = await asyncio.to_thread(page.base)
+        # What is right already stays as it is: a user may have changed it meanwhile.
+        is_first = defaults_of(base) == desk.defaults
+        return {base_line: _base_html(base, why), **({} if is_first else form.of_base(defaults_of(base)))} | fit(
+            values, base
+        )
+
+    read: set[Component] = {*models.components, models.before, desk.open, *compose.fitted, *form.components}
+    changed = [*read - {desk.open}, base_line, desk.unit["controlnet"]]
+    app.load(show_base, read, changed, concurrency_limit=None, **HIDDEN)
+    app.load(list_models, read, changed, queue=False, **HIDDEN)
+    models["base"].change(choose_base, read, changed, **HIDDEN)
+
+
+def _base_html(base: str, why: str) -> str:
+    title = html.escape(title_of(base))
+    return f"Base model: <b>{title}</b>, {defaults_of(base).size} px: {html.escape(why)}."
+
+
+def _connect_active(page: Page, conditions: Mapping[str, ConditionTab]) -> None:
+    """List next to Generate what is not at its default, for the open tab."""
+    models, desk = page.models, page.desk
+    form, unit = desk.form, desk.unit
+    own = {id: tab.paint for id, tab in conditions.items() if tab.paint}
+    starts = [page.start, *own.values()]
+
+    def active(values: Values) -> list[Active]:
+        start = own.get(values[desk.open].tab, page.start)
+        return [*start.active(values), *models.active(values, form.sampling), *desk.active_settings(values)]
+
+    read: set[Component] = {*models.components, models.before, desk.open, *unit.components, *form.components}
+    read |= {component for start in starts for component in (start.held, start.strength)}
+    reset = [component for start in starts for component in start.filled_parts]
+    changes = [*models.changes(), *unit.changes(), *form.size.changes(), *form.sampling.changes(), form.defaults.change]
+    changes += [desk.open.change]
+    for start in starts:
+        changes += [start.held.change, start.strength.change]
+    connect_active(desk.active, read, reset, changes, active)
+
+
 def serve(settings: Settings, runner: Runner) -> None:
-    """Until interrupted. The page is there first; then the runner loads what it needs. InputError for a port in use."""
+    """Serve until interrupted. The page is there first; then the runner loads models. Raises InputError for a port in use."""
     app = build_app(settings, runner)
     try:
         app.launch(server_name=settings.host, server_port=settings.port or None, **launch_options(settings))
@@ -99,7 +153,7 @@ def serve(settings: Settings, runner: Runner) -> None:
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
-    """Nothing leaves this machine, uploads are bounded, and of the disk only pictures can be fetched."""
+    """Return how the page is served: nothing leaves this machine, uploads are bounded, only pictures can be fetched."""
     pictures = settings.output_dir.resolve()
     return {
         "prevent_thread_lock": True,
@@ -120,7 +174,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
 
 
 def create_theme() -> Any:
-    """Calm, and with fonts every machine has: none is fetched."""
+    """Return a calm theme with fonts that every machine has: none is fetched."""
     theme = gr.themes.Soft(
         primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=SYSTEM_FONTS, font_mono=MONO_FONTS
     )

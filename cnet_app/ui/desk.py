@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import gradio as gr
 
 from cnet_app.registry.conditions import CONDITIONS, Condition
-from cnet_app.ui.generation_form import (
-    GenerationForm,
-    build_prompt,
-    build_repeats,
-    build_settings,
-    build_strength,
-    build_unit_controls,
-    controlnet_choices,
-)
+from cnet_app.ui.bases import controlnet_choices, defaults_of, family_of, still_offered
+from cnet_app.ui.forms.active import Active, build_active
+from cnet_app.ui.forms.generation import GenerationForm, build_prompt, build_settings
+from cnet_app.ui.forms.seed import build_seed
+from cnet_app.ui.forms.unit import UnitControls, build_scale, build_unit_controls
+from cnet_app.ui.gradio_seams import HIDDEN, STATEFUL, Component, Updates, Values
 from cnet_app.ui.output import Output, build_buttons, build_output
-from models.catalog import Defaults
+from models.catalog import Family
 
 NAME = "create"
-HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-FOLLOWING: dict[str, Any] = HIDDEN | {
-    "trigger_mode": "always_last",
-    "concurrency_id": "annotate",
-    "concurrency_limit": 1,
-}
-"""What follows every change, however quick they come: the last one counts."""
-OPEN = "open"
-"""Beside the ControlNets chosen by condition, the condition whose tab is open."""
+COMPOSE = "compose"
 Order = Literal["go", "remap"]
 PRESS_THE_OPEN_TAB = """() => {
     const open = document.querySelector("#tabs > .tab-wrapper [role=tab][aria-selected=true]");
@@ -42,72 +33,109 @@ PRESS_ONE_TAB = f"""() => {{
 }}"""
 
 
-class Desk:
-    """Components: two columns of the open gr.Row, beside and below the tabs."""
+@dataclass(frozen=True)
+class Open:
+    """The open tab, and the ControlNet that was chosen for each condition."""
 
-    def __init__(self, defaults: Defaults) -> None:
-        first = CONDITIONS[0]
+    tab: str = CONDITIONS[0].id
+    """Id of a condition, or COMPOSE."""
+    networks: tuple[tuple[str, str], ...] = ()
+    """Pairs of condition and ControlNet; hashable, as Gradio demands of a state with listeners."""
+
+    def with_network(self, network: str) -> Open:
+        """Note the ControlNet of the open tab's condition."""
+        return replace(
+            self, networks=(*((id, one) for id, one in self.networks if id != self.tab), (self.tab, network))
+        )
+
+    @property
+    def network(self) -> str:
+        """The ControlNet that was chosen for the open tab's condition; empty for its own."""
+        return dict(self.networks).get(self.tab, "")
+
+
+class Desk:
+    """Components: two columns of the open gr.Row, next to and below the tabs."""
+
+    def __init__(self, base: str) -> None:
+        first, self.defaults = CONDITIONS[0], defaults_of(base)
         with gr.Column(min_width=320, elem_classes="outputs"):
-            fields = build_prompt(NAME, _words(first)) | build_repeats(NAME)
+            prompt = build_prompt(NAME, _words(first))
+            seed = build_seed(NAME)
+            self.active = build_active(NAME)
             self.output: Output = build_output(NAME, build_buttons(NAME))
         with gr.Column(min_width=320, elem_classes="steering"):
             with gr.Column() as self._of_one_map:
-                self.unit = build_strength(NAME)
-                with gr.Accordion("When, where and how the map steers", open=False, elem_id=f"{NAME}-fine"):
-                    self.unit |= build_unit_controls(NAME, first.id)
-            self.form = GenerationForm(fields | build_settings(NAME, defaults))
-        self._chosen = gr.State({OPEN: first.id})
-        controlnet = self.unit["controlnet"]
-        controlnet.input(_choose, [controlnet, self._chosen], self._chosen, queue=False, **HIDDEN)
+                scale = build_scale(NAME)
+                with gr.Accordion("Control settings", open=False, elem_id=f"{NAME}-fine"):
+                    self.unit: UnitControls = build_unit_controls(NAME, scale, first.id, family_of(base))
+            self.form: GenerationForm = build_settings(NAME, prompt, seed, self.defaults)
+        self.open = gr.State(Open())
+        network = self.unit["controlnet"]
+        network.input(self._choose, {network, self.open}, [self.open], queue=False, **HIDDEN)
         self.output.generate.click(None, None, None, js=press("go"), **HIDDEN)
-        self.prompt.submit(None, None, None, js=PRESS_GENERATE, **HIDDEN)
-        gr.on([side.change for side in self.size], None, None, None, js=press("remap"), **HIDDEN)
-
-    def follow(self, tab: gr.Tab, row: Condition | None = None) -> None:
-        """The open tab's condition, None for Compose, says what the prompt suggests and which networks read its map."""
-
-        def opened(chosen: dict[str, str]) -> tuple[Any, ...]:
-            words = gr.Textbox(placeholder=_words(row))
-            if row is None:
-                return words, gr.Column(visible=False), gr.skip(), gr.skip()
-            networks, chosen = controlnet_choices(row.id), chosen | {OPEN: row.id}
-            value = chosen.get(row.id, "")
-            known = value in (id for _, id in networks)
-            return words, gr.Column(visible=True), gr.Dropdown(networks, value=value if known else ""), chosen
-
-        changed = [self.prompt, self._of_one_map, self.unit["controlnet"], self._chosen]
-        tab.select(opened, self._chosen, changed, queue=False, **HIDDEN)
+        prompt.submit(None, None, None, js=PRESS_GENERATE, **HIDDEN)
+        gr.on([*self.form.size.changes(), self.form.defaults.change], None, None, None, js=press("remap"), **HIDDEN)
 
     @property
     def prompt(self) -> gr.Textbox:
-        return self.form.fields["prompt"]
+        return self.form.prompt
 
     @property
-    def size(self) -> list[Any]:
-        """Width and height."""
-        return [self.form.fields["width"], self.form.fields["height"]]
+    def sized_by(self) -> set[Component]:
+        """What the picture's size depends on, beside its source."""
+        return {*self.form.size.components, self.form.defaults}
 
+    def follow(self, tab: gr.Tab, base: gr.Dropdown, known_base: Any, row: Condition | None = None) -> None:
+        """Fit the desk to a tab when it is opened: words, networks of its condition, None for Compose; no fault of another."""
 
-def _choose(controlnet: str, chosen: dict[str, str]) -> dict[str, str]:
-    """Each condition keeps the network that was chosen for it."""
-    return chosen | {chosen[OPEN]: controlnet}
+        def opened(values: Values) -> Updates:
+            state: Open = replace(values[self.open], tab=row.id if row else COMPOSE)
+            updates: Updates = {self.prompt: gr.Textbox(placeholder=_words(row)), self.open: state}
+            updates[self._of_one_map] = gr.Column(visible=row is not None)
+            if row is not None:
+                updates |= self.networks(state, family_of(values[base] or known_base()))
+            return updates | (self.output.cleared() if values[self.output.failed] else {})
+
+        shown = [self.prompt, self._of_one_map, self.unit["controlnet"], self.open]
+        shown += [self.output.progress, self.output.failed]
+        tab.select(opened, {self.open, self.output.failed, base}, shown, **STATEFUL)
+
+    def networks(self, state: Open, family: Family | None) -> Updates:
+        """Offer the ControlNets of the open tab's condition, with the one that was chosen for it."""
+        if state.tab == COMPOSE:
+            return {}
+        choices = controlnet_choices(state.tab, family)
+        chosen = still_offered(state.network, choices)
+        return {self.unit["controlnet"]: gr.Dropdown(choices=choices, value=chosen)}
+
+    def active_settings(self, values: Values) -> Iterator[Active]:
+        """Yield what of the desk is not at its default."""
+        if values[self.open].tab != COMPOSE:
+            yield from self.unit.active(values)
+        yield from self.form.active(values)
+
+    def _choose(self, values: Values) -> Updates:
+        """Each condition keeps the network that was chosen for it."""
+        state: Open = values[self.open]
+        return {self.open: state.with_network(values[self.unit["controlnet"]])}
 
 
 def _words(row: Condition | None) -> str:
-    """The grey ones in an empty prompt."""
+    """Return the grey words in an empty prompt."""
     return f"For example: {row.example_prompt}" if row else "What the picture shows"
 
 
 def press(order: Order) -> str:
-    """JavaScript: the open tab's button of this name is pressed."""
+    """Return JavaScript that presses the open tab's button of this name."""
     return PRESS_THE_OPEN_TAB.replace("ORDER", order)
 
 
 def start(tab: str) -> str:
-    """JavaScript: the tab's picture is made, whichever tab is open by now, unless a job runs."""
+    """Return JavaScript that makes a tab's picture, whichever tab is open by now, unless a job runs."""
     return PRESS_ONE_TAB.replace("TAB", tab)
 
 
 def build_order(tab: str, order: Order) -> gr.Button:
-    """What is pressed while this tab is open: by Generate, or where its map needs another size."""
+    """Build what is pressed while this tab is open: by Generate, or where its map needs another size."""
     return gr.Button(visible="hidden", elem_id=f"{tab}-{order}")

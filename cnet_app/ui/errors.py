@@ -1,4 +1,4 @@
-"""How a fault reaches a user: one sentence, escaped; and for our own faults a number whose traceback is in the log."""
+"""Faults as the user reads them: one message in the form's words; for our own faults a number whose traceback is in the log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import gradio as gr
 
+from cnet_app.ui.labels import in_form_words
 from models.errors import USER_ERRORS
 
 TITLE = "That did not work"
@@ -18,22 +19,17 @@ T = TypeVar("T")
 
 
 def attempt(make: Callable[[], T]) -> tuple[T | None, str]:
-    """What `make` gives and no words, or nothing and the sentence that tells why."""
+    """Return the result of `make` and an empty message, or None and the message of its fault."""
     try:
         return make(), ""
     except USER_ERRORS as error:
-        return None, str(error)
+        return None, in_form_words(str(error))
     except Exception:
         number = secrets.token_hex(3)
         LOG.exception("Error %s in the app.", number)
-        return None, f"Something went wrong in the app itself (error {number}); its log tells more."
+        return None, f"Something went wrong in the app itself (error {number}); see its log."
 
 
-def tell(text: str) -> None:
-    """The note of `toast`, from an event that must not end in an error: Gradio would forget a change that waits behind it."""
-    gr.Warning(html.escape(text), duration=12, title=TITLE)
-
-
-def toast(text: str) -> gr.Error:
-    """To be raised: a note that stays a while, without a traceback on the console."""
-    return gr.Error(html.escape(text), duration=12, title=TITLE, print_exception=False)
+def toast(message: str) -> gr.Error:
+    """Return an error to be raised where no box of the page can show the message."""
+    return gr.Error(html.escape(message), duration=12, title=TITLE, print_exception=False)

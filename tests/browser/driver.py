@@ -26,7 +26,7 @@ class StudioPage:
         return self.page.locator(f"#{elem_id}")
 
     def wait_ready(self) -> None:
-        expect(self.at("base")).to_contain_text("because", timeout=LONG)
+        expect(self.at("base")).to_contain_text("Base model:", timeout=LONG)
 
     def open_tab(self, title: str) -> None:
         if title not in ("All maps", "History") and not self.at("create-tab").is_visible():
@@ -70,9 +70,26 @@ class StudioPage:
 
     def unfold(self, name: str = CREATE) -> None:
         """The settings that are folded away."""
-        if not self.at(f"{name}-width").is_visible():
+        if not self.at(f"{name}-size").is_visible():
             self.at(f"{name}-more").locator("button").first.click()
-            expect(self.at(f"{name}-width")).to_be_visible()
+            expect(self.at(f"{name}-size")).to_be_visible()
+
+    def set_size(self, width: int, height: int, name: str = CREATE) -> None:
+        """A size that is not the photo's."""
+        self.unfold(name)
+        self.at(f"{name}-size").get_by_label("Custom").check()
+        expect(self.at(f"{name}-width")).to_be_visible()
+        self.fill_number(f"{name}-width", width)
+        self.fill_number(f"{name}-height", height)
+
+    def lock_seed(self, seed: int, name: str = CREATE) -> None:
+        """The same seed for every picture."""
+        self.fill_number(f"{name}-seed", seed)
+        expect(self.at(f"{name}-random").locator("input")).not_to_be_checked()
+
+    def wait_active(self, text: str, name: str = CREATE) -> None:
+        """Until the list near Generate has a setting in it."""
+        expect(self.at(f"{name}-active")).to_contain_text(text)
 
     def fill_number(self, elem_id: str, value: int) -> None:
         field = self.at(elem_id).locator("input[type=number]")

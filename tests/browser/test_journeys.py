@@ -121,7 +121,7 @@ def test_what_is_asked_stays_while_tabs_change_and_the_open_one_is_made(
     studio.choose("softedge-annotator", "Soft edge (no weights)")
     studio.upload("softedge-photo", photo)
     studio.wait_map("softedge-map")
-    studio.fill_number("create-width", 128)
+    studio.set_size(128, 256)
     studio.wait_map_width("softedge-map", 128)
     studio.fill_prompt("one for both")
     studio.prompt.press("Enter")
@@ -157,12 +157,12 @@ def test_compose_joins_maps(studio: StudioPage, output_dir: Path, tmp_path: Path
     studio.open_tab("Compose")
     studio.at("compose-3").locator("button").first.click()
     studio.choose("compose-3-condition", "Scribble")
-    studio.choose("compose-3-annotator", "None (my own map)")
+    studio.choose("compose-3-annotator", "None: use my image as the map")
     studio.upload("compose-3-photo", tmp_path / "line.png")
     studio.wait_map("compose-3-map")
     studio.at("compose-3-repairs").get_by_label("Invert").check()
     for number, name in ((1, "pose"), (2, "depth")):
-        studio.choose(f"compose-{number}-annotator", "None (my own map)")
+        studio.choose(f"compose-{number}-annotator", "None: use my image as the map")
         studio.upload(f"compose-{number}-photo", tmp_path / f"{name}.png")
         studio.wait_map(f"compose-{number}-map")
     studio.fill_number("compose-2-conditioning_scale", 0)
@@ -245,13 +245,13 @@ def test_a_bad_file_shows_its_sentence_and_the_next_good_one_works(
     studio.wait_status("done")
 
 
-def test_a_map_with_dark_lines_is_mended_by_one_click(
+def test_a_map_with_dark_lines_is_repaired_by_one_click(
     studio: StudioPage, photo: Path, output_dir: Path, tmp_path: Path
 ) -> None:
     lines = np.full((256, 256, 3), 255, np.uint8)
     lines[100:104, 40:200] = 0
     Image.fromarray(lines).save(tmp_path / "lines.png")
-    studio.choose("canny-annotator", "None (my own map)")
+    studio.choose("canny-annotator", "None: use my image as the map")
     studio.upload("canny-photo", tmp_path / "lines.png")
     expect(studio.at("canny-map-note")).to_contain_text("dark lines on white")
     studio.at("canny-repairs").get_by_label("Invert").check()
@@ -272,8 +272,8 @@ def test_a_map_taken_for_a_photo_is_taken_as_it_is_by_one_click(
     Image.fromarray(edges).save(tmp_path / "edges.png")
     studio.upload("canny-photo", tmp_path / "edges.png")
     expect(studio.at("canny-map-note")).to_contain_text("already looks like a map for Canny")
-    studio.at("canny-repairs").get_by_label("Use it as it is").check()
-    expect(studio.at("canny-annotator").locator("input")).to_have_value("None (my own map)")
+    studio.at("canny-repairs").get_by_label("Take it as it is").check()
+    expect(studio.at("canny-annotator").locator("input")).to_have_value("None: use my image as the map")
     expect(studio.at("canny-map-note")).not_to_contain_text("already")
     shorten(studio)
     studio.generate()
@@ -302,12 +302,21 @@ def test_people_come_out_of_a_file_and_go_into_one(studio: StudioPage, output_di
         studio.at("openpose-people").click()
     chosen.value.set_files(tmp_path / "people.json")
     studio.wait_map("openpose-map")
+    expect(studio.at("openpose-annotator").locator("input")).to_have_value("Pose from a file (JSON)")
+    expect(studio.at("openpose-data")).to_be_visible()
     shorten(studio)
     studio.generate()
     studio.wait_status("done")
     unit = read_request(newest(output_dir)).units[0]
     assert (unit.condition, unit.annotator) == ("openpose", None)
     assert np.array_equal(unit.pixels, Pose.from_json(pose).draw())
+    studio.set_size(128, 128)  # people are drawn again, not resized
+    studio.wait_map_width("openpose-map", 128)
+    studio.generate()
+    studio.wait_status("done")
+    assert np.array_equal(
+        read_request(newest(output_dir)).units[0].pixels, Pose.from_json(pose).resized(128, 128).draw()
+    )
 
 
 def test_all_maps_of_a_photo(studio: StudioPage, photo: Path) -> None:
@@ -338,18 +347,121 @@ def test_the_history_makes_a_picture_again(studio: StudioPage, photo: Path, outp
     assert np.array_equal(load_image(newest(output_dir)), load_image(first))
 
 
+def test_a_removed_or_foreign_picture_takes_its_recipe_along(
+    studio: StudioPage, photo: Path, output_dir: Path, tmp_path: Path
+) -> None:
+    studio.upload("canny-photo", photo)
+    shorten(studio)
+    studio.generate()
+    studio.wait_status("done")
+    mine = newest(output_dir)
+    studio.open_tab("History")
+    for leave in ("remove", "foreign"):
+        studio.upload("history-picture", mine)
+        expect(studio.at("history-recipe")).to_contain_text("4 steps")
+        if leave == "remove":
+            studio.clear_photo("history-picture")
+            expect(studio.at("history-recipe")).to_contain_text("Drop a picture")
+        else:
+            studio.clear_photo("history-picture")
+            studio.upload("history-picture", photo)
+            expect(studio.at("history-recipe")).to_contain_text("holds no recipe")
+        studio.generate("history")
+        studio.wait_status("failed", "history")
+        expect(studio.at("history-progress")).to_contain_text("There is no recipe yet")
+        if leave == "foreign":
+            studio.clear_photo("history-picture")
+
+
+def test_a_fault_of_one_tab_is_not_shown_in_the_next_and_never_twice(studio: StudioPage) -> None:
+    studio.generate()
+    studio.wait_status("failed")
+    expect(studio.page.locator(".toast-body")).to_have_count(0)
+    studio.open_tab("Depth")
+    studio.wait_status("idle")
+
+
+def test_two_clicks_make_two_pictures_and_the_last_seed_can_be_reused(
+    studio: StudioPage, photo: Path, output_dir: Path
+) -> None:
+    studio.upload("canny-photo", photo)
+    shorten(studio)
+    seeds: list[int] = []
+    for _ in range(2):
+        studio.generate()
+        studio.wait_status("done")
+        seeds.append(read_request(newest(output_dir)).seed)
+        expect(studio.at("create-seed").locator("input")).to_have_value(str(seeds[-1]))
+    assert seeds[0] != seeds[1]
+    studio.lock_seed(5)
+    studio.at("create-reuse-seed").click()
+    expect(studio.at("create-seed").locator("input")).to_have_value(str(seeds[1]))
+    studio.generate()
+    studio.wait_text(f"seed {seeds[1]}")
+    studio.wait_status("done")
+    assert read_request(newest(output_dir)).seed == seeds[1]
+
+
+def test_the_size_follows_the_photo_and_can_be_chosen(studio: StudioPage, output_dir: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (128, 1, 3))).save(tmp_path / "wide.png")
+    studio.upload("canny-photo", tmp_path / "wide.png")
+    studio.wait_map_width("canny-map", 360)
+    expect(studio.at("canny-map-note")).to_contain_text("Photo 256×128 px, picture 360×184 px (from the photo).")
+    studio.set_size(128, 128)
+    studio.wait_map_width("canny-map", 128)
+    studio.wait_active("128×128 px")
+    studio.at("create-active").get_by_text("128×128 px").click()
+    studio.wait_map_width("canny-map", 360)
+    expect(studio.at("create-active")).to_be_hidden()
+
+
+def test_the_lower_threshold_pushes_the_upper_along(studio: StudioPage, photo: Path) -> None:
+    studio.upload("canny-photo", photo)
+    studio.wait_map("canny-map")
+    studio.fill_number("canny-canny-low_threshold", 240)
+    expect(studio.at("canny-canny-high_threshold").locator("input[type=number]")).to_have_value("240")
+    expect(studio.at("canny-map-note")).not_to_contain_text("threshold")
+    studio.wait_map("canny-map")
+
+
 @pytest.mark.skipif(not REAL, reason="the examples of most tabs need the embedded weights")
-def test_every_example_runs_at_once(studio: StudioPage, output_dir: Path) -> None:
+@pytest.mark.timeout(1800)
+def test_an_example_makes_the_same_picture_whatever_was_done_before(
+    browser: Browser, url: str, output_dir: Path
+) -> None:
+    """Every example in one page, forwards and backwards, against the same example on a page of its own."""
     from cnet_app.registry.conditions import CONDITIONS
 
-    for row in (row for row in CONDITIONS if "embedded" in row.controlnets and not row.masked):
-        studio.open_tab(row.title)
-        studio.at(f"{row.id}-example").click()
-        for _ in range(600):
-            made = list(output_dir.glob("*.png"))
-            if made and read_request(newest(output_dir)).units[0].condition == row.id:
+    titles = [row.title for row in CONDITIONS if "embedded" in row.controlnets]
+    ids = {row.title: row.id for row in CONDITIONS} | {"Compose": "compose"}
+    order = [*titles, "Compose"]
+
+    def made(studio: StudioPage, title: str) -> Image.Image:
+        before = set(output_dir.glob("*.png"))
+        studio.open_tab(title)
+        studio.at(f"{ids[title]}-example").click()
+        for _ in range(1200):
+            new = set(output_dir.glob("*.png")) - before
+            if new:
                 break
             studio.page.wait_for_timeout(100)
         studio.wait_status("done")
-        assert read_request(newest(output_dir)).units[0].condition == row.id
-        expect(studio.pictures()).to_have_count(1)
+        (path,) = set(output_dir.glob("*.png")) - before
+        return Image.open(path)
+
+    fresh: dict[str, bytes] = {}
+    for title in order:
+        for studio in visit(browser, url, width=1280, height=900):
+            prepare(studio)
+            fresh[title] = made(studio, title).tobytes()
+    for studio in visit(browser, url, width=1280, height=900):
+        prepare(studio)
+        for title in [*order, *reversed(order)]:
+            assert made(studio, title).tobytes() == fresh[title], title
+
+
+def prepare(studio: StudioPage) -> None:
+    """The seed that is the same for every picture, and few steps."""
+    studio.lock_seed(3)
+    studio.unfold()
+    studio.fill_number("create-num_inference_steps", 3)

@@ -17,7 +17,7 @@ from annotators.registry import ANNOTATORS, annotator
 from cnet_app.maps.annotate import annotate
 from cnet_app.maps.availability import FAULTS, can_run, default_annotator, instead_of, library_fault, missing_weights
 from cnet_app.registry.conditions import CONDITIONS
-from cnet_app.ui.annotator_form import choices, note_html
+from cnet_app.ui.forms.annotator import choices, note_html
 from models.catalog import entry, size_text
 from models.errors import LibraryError, MissingError
 from models.places import missing_files, place_for

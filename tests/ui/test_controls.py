@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import gradio as gr
@@ -15,9 +17,14 @@ from PIL import Image
 from annotators.base import Parameter
 from annotators.maps import encode_segmentation
 from cnet_app.request.generation import REQUEST_LIMITS
-from cnet_app.ui.canvas import build_canvas, read_drawing, when_opened
-from cnet_app.ui.controls import parameter_input, photo_input, read_photo
-from cnet_app.ui.repairs import annotate_repaired
+from cnet_app.ui.forms.controls import parameter_input, photo_input, read_photo
+from cnet_app.ui.forms.repairs import repair_choices
+from cnet_app.ui.forms.size import Frame
+from cnet_app.ui.gradio_seams import open_checkboxes
+from cnet_app.ui.maps import MadeMap, MapOrder, make_map
+from cnet_app.ui.sources import KINDS
+from cnet_app.ui.sources.drawing import DrawingSource, read_drawing
+from cnet_app.ui.sources.pose import PoseSource
 from models.errors import InputError
 
 
@@ -89,24 +96,75 @@ def test_a_drawing_that_is_broken_or_huge_is_told(tmp_path: Path) -> None:
 
 
 def test_the_canvas_hands_its_layers_on_unread_and_has_no_other_way_in() -> None:
-    canvas, _ = build_canvas("sheet")
+    with gr.Blocks():
+        canvas = DrawingSource("sheet").canvas
     layers = [FileData(path="a.png"), FileData(path="b.png")]
     assert canvas.preprocess(EditorData(layers=layers)) == ["a.png", "b.png"]
     assert canvas.preprocess(EditorData(id="kept in memory")) == []
     assert not getattr(canvas.accept_blobs, "_is_server_fn", False)
 
 
+def test_what_is_replaced_in_a_component_survives_an_update(tmp_path: Path) -> None:
+    """Gradio answers an update, and even the absence of one, with a new instance of the class."""
+    with gr.Blocks():
+        components = [photo_input("Photo"), open_checkboxes(), DrawingSource("sheet").canvas]
+    new: list[Any] = [type(component)(**component.constructor_args) for component in components]
+    photo, group, canvas = new
+    assert photo.preprocess(ImageData(path="a.png")) == "a.png"
+    assert group.preprocess(["gone"]) == ["gone"]
+    assert canvas.preprocess(EditorData(layers=[FileData(path="a.png")])) == ["a.png"]
+
+
+def test_a_replaced_class_is_known_to_the_browser_and_writes_no_file() -> None:
+    photo = photo_input("Photo")
+    assert photo.get_block_name() == "image"
+    assert photo.component_class_id == gr.Image.get_component_class_id()
+    folder = Path(__file__).parents[2] / "cnet_app" / "ui"
+    assert not list(folder.rglob("*.pyi"))
+
+
 def test_the_brush_is_looked_for_on_this_canvas() -> None:
-    assert "[id='sheet'] " in when_opened("sheet")
+    with gr.Blocks():
+        source = DrawingSource("sheet")
+    assert "[id='sheet-canvas'] " in source.when_opened
+
+
+def test_every_input_kind_has_an_id_of_its_own() -> None:
+    assert len({kind.id for kind in KINDS}) == len(KINDS)
+
+
+def test_people_are_read_as_data(tmp_path: Path) -> None:
+    points = [value for joint in range(18) for value in (60 + 8 * joint, 40 + 9 * joint, 1)]
+    pose = {"people": [{"pose_keypoints_2d": points}], "canvas_width": 256, "canvas_height": 128}
+    (tmp_path / "people.json").write_text(json.dumps(pose))
+    with gr.Blocks():
+        source = PoseSource("pose")
+    values = {source.file: str(tmp_path / "people.json")}
+    read = source.read(values)
+    assert (read.width, read.height, len(read.people)) == (256, 128, 1)
+    assert source.is_empty({source.file: None})
+    with pytest.raises(InputError, match="There is no pose yet"):
+        source.read({source.file: None})
 
 
 def test_behind_one_fault_of_a_map_another_comes_to_light() -> None:
     true = encode_segmentation((np.add.outer(np.arange(128) // 23, np.arange(128) // 31) * 7) % 150)
     faulty = np.asarray(cv2.resize(cv2.resize(true, (100, 100)), (128, 128)), np.uint8)[..., ::-1]
-    seen = annotate_repaired("segmentation", None, faulty, None, (128, 128), [])
-    assert [repair.id for repair in seen.offered] == ["reverse_channels"]
-    once = annotate_repaired("segmentation", None, faulty, None, (128, 128), ["reverse_channels"])
+
+    def repaired(*asked: str) -> MadeMap:
+        return make_map(MapOrder("segmentation", None, faulty, Frame(128, 128), {}, asked))
+
+    assert [repair.id for repair in repaired().offered] == ["reverse_channels"]
+    once = repaired("reverse_channels")
     assert [repair.id for repair in once.offered] == ["reverse_channels", "snap_palette"]
-    twice = annotate_repaired("segmentation", None, faulty, None, (128, 128), ["reverse_channels", "snap_palette"])
-    assert twice.made.warnings == tuple(repair.done for repair in twice.offered)
+    twice = repaired("reverse_channels", "snap_palette")
+    assert twice.done == ("reverse_channels", "snap_palette")
+    assert repair_choices(twice).value == ["reverse_channels", "snap_palette"]
+    assert repair_choices(once).value == ["reverse_channels"]
     assert (twice.made.pixels == true).all(axis=2).mean() > 0.95
+
+
+def test_a_repair_that_a_picture_does_not_offer_is_left_out() -> None:
+    black = np.zeros((64, 64, 3), np.uint8)
+    made = make_map(MapOrder("canny", None, black, Frame(64, 64), {}, ("invert", "as_it_is")))
+    assert made.done == ()

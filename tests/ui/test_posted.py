@@ -23,12 +23,14 @@ from annotators.images import MAX_NAME, readable_name
 from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, launch_options
-from cnet_app.ui.posted import fault_of
+from cnet_app.ui.gradio_seams import fault_of
 from tests.jobs.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.slow
 FILE = {"_type": "gradio.FileData"}
-NOT_UPLOADED = "Photo takes what was uploaded here, and this was not or is no longer there; choose it again."
+NOT_UPLOADED = (
+    "Photo must be a file that was uploaded here, and this one was not or is no longer there; choose it again."
+)
 Value = Any
 
 
@@ -45,21 +47,27 @@ class Posting:
         photo = next(block for block in self.app.blocks.values() if block.elem_id == "canny-photo")
         fn = next(fn for fn in self.app.fns.values() if (photo._id, "change") in fn.targets and fn.inputs)
         inputs: list[Any] = list(fn.inputs)
-        values = {component.elem_id.split("-")[-1]: component.value for component in inputs} | {"repairs": []} | fields
+        values = {
+            (component.elem_id or f"state-{component._id}").split("-")[-1]: (
+                None if isinstance(component, gr.State) else component.value
+            )
+            for component in inputs
+        }
+        values |= {"repairs": []} | fields
         body = {"data": list(values.values()), "fn_index": fn._id, "session_hash": "someone"}
         start = time.monotonic()
         content, headers = json.dumps(body), {"content-type": "application/json"}
         httpx.post(f"{self.url}queue/join", content=content, headers=headers).raise_for_status()
-        told: dict[str, Any] = {}
+        answer: dict[str, Any] = {}
         with httpx.stream("GET", f"{self.url}queue/data", params={"session_hash": "someone"}) as stream:
             for line in stream.iter_lines():
                 event = json.loads(line.removeprefix("data:") or "{}")
                 if event.get("msg") in ("process_generating", "process_completed"):
-                    told |= {name: value for name, value in event["output"].items() if value}
+                    answer |= {name: value for name, value in event["output"].items() if value}
                 if event.get("msg") == "process_completed":
                     break
         assert time.monotonic() - start < 2
-        return told
+        return answer
 
     def upload(self, name: str, content: bytes) -> httpx.Response:
         return httpx.post(f"{self.url}upload", files={"files": (name, content, "image/png")})
@@ -101,15 +109,15 @@ def test_i20_arrays_are_no_photo(posting: Posting, value: Value) -> None:
 
 @pytest.mark.parametrize(
     ("value", "end"),
-    [(float("nan"), "; what came is none."), (float("inf"), "; what came is none."), ("64", "; what came is none."),
-     (None, "; what came is none."), ([64], "; what came is none."), (True, "; what came is none."), (-5, ", not -5."),
+    [(float("nan"), "; enter one."), (float("inf"), "; enter one."), ("64", "; enter one."),
+     (None, "; enter one."), ([64], "; enter one."), (True, "; enter one."), (-5, ", not -5."),
      (2**63, ", not 9.22337e+18.")],
 )  # fmt: skip
 def test_i20_numbers_are_named_with_their_bounds(
     posting: Posting, photo: dict[str, Any], value: Value, end: str
 ) -> None:
-    told = posting.change(photo=photo, width=value)["error"]
-    assert told == f"Width (px) wants a number from 64 to 2048{end}"
+    answer = posting.change(photo=photo, width=value)["error"]
+    assert answer == f"Width (px) must be a number from 64 to 2048{end}"
 
 
 @pytest.mark.parametrize("content", ["AAAA", "%%%", "A" * 20_000_000], ids=["no picture", "no base64", "20 MB"])
@@ -138,7 +146,7 @@ def test_i22_no_field_of_the_page_takes_a_file_of_this_machine(posting: Posting)
     assert {type(field).__name__ for field in taking} == {"Image", "ImageEditor", "UploadButton"}
     for field in taking:
         for value in ({"path": "/etc/passwd"}, {"background": None, "layers": [{"path": "/etc/passwd"}]}):
-            assert "takes what was uploaded here" in fault_of(field, value)
+            assert "must be a file that was uploaded here" in fault_of(field, value)
         assert fault_of(field, None) == ""
 
 
@@ -188,9 +196,9 @@ def test_i24_a_name_leads_nowhere_and_is_shown_as_text(posting: Posting, name: s
     (path,) = posting.upload(name, b"no picture").json()
     assert Path(path).resolve().parent.parent == (posting.folder / "uploads").resolve()
     note = posting.change(photo={"path": path, "meta": FILE})["data"][1]
-    told = re.search(r">([^<>]*) is not a picture that can be read;", note)
-    assert told
-    shown = html.unescape(told[1])
+    answer = re.search(r">([^<>]*) is not a picture that can be read;", note)
+    assert answer
+    shown = html.unescape(answer[1])
     assert shown.isprintable()
     assert len(shown) <= MAX_NAME + 1
 

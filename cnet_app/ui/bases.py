@@ -1,0 +1,108 @@
+"""Base models as the page needs them: title, family, defaults; and the models that fit a family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cnet_app.registry.conditions import condition
+from cnet_app.registry.presets import FEW_STEPS
+from cnet_app.settings import Settings
+from models.catalog import TITLES, Defaults, Family, Kind, size_text
+from models.local import LocalKind, local_files
+from models.own import known_rows
+from models.weights import find_row
+
+EMBEDDED = "embedded"
+UNLISTED = Defaults(size=512, guidance_scale=7.5, num_inference_steps=30)
+"""For a base model that is not in the catalogue."""
+Choices = list[tuple[str, str]]
+"""Titles and ids of a dropdown."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One dropdown of models: which kind it lists, and its first choice, which is none of them."""
+
+    kind: Kind
+    local: LocalKind | None
+    nothing: str
+
+
+def first_base(settings: Settings) -> str:
+    """Return the base that the page assumes until it is known which one there is."""
+    return settings.base or EMBEDDED
+
+
+def family_of(base: str) -> Family | None:
+    """Return the family of a base; None where neither the catalogue nor the file states it."""
+    file = next((file for file in local_files("base") if file.name == base), None)
+    return file.family if file else next((row.family for row in known_rows() if row.id == base), None)
+
+
+def defaults_of(base: str) -> Defaults:
+    """Return the size, guidance and steps of a base, or of its family."""
+    ids = (base, family_of(base))
+    rows = {row.id: row.defaults for row in known_rows() if row.kind == "base" and row.defaults}
+    return next((rows[id] for id in ids if id in rows), UNLISTED)
+
+
+def title_of(base: str) -> str:
+    """Return the title of a base; its id where the catalogue has none."""
+    return next((row.title for row in known_rows() if row.id == base and row.kind == "base"), base)
+
+
+def model_choices(offer: Offer, family: Family | None) -> Choices:
+    """Return no choice at all, the user's own files, then the catalogue's rows with what would be downloaded.
+
+    A model that is known to be made for another family is left out.
+    """
+    files = [file for file in (local_files(offer.local) if offer.local else []) if _fits(file.family, family)]
+    own = [(f"{file.name} ({TITLES[file.family]})" if file.family else file.name, file.name) for file in files]
+    rows = [row for row in known_rows() if row.kind == offer.kind and _fits(row.family, family)]
+    listed = [(row.title + ("" if find_row(row) else f" ({size_text(row.size)} to download)"), row.id) for row in rows]
+    return [(offer.nothing, ""), *own, *listed]
+
+
+def controlnet_choices(condition_id: str, family: Family | None) -> Choices:
+    """Return the condition's own, named by an empty id, the user's own files, then what else reads its maps."""
+    files = [file for file in local_files("controlnet") if _fits(file.family, family)]
+    listed = [(f"{file.name} ({TITLES[file.family]})" if file.family else file.name, file.name) for file in files]
+    own = {*condition(condition_id).controlnets.values()}
+    rows = [row for row in known_rows() if row.kind in ("controlnet", "adapter") and row.id not in own]
+    fitting = [row for row in rows if condition_id in row.conditions or not row.conditions]
+    listed += [(row.title, row.id) for row in fitting if _fits(row.family, family)]
+    return [("The condition's own", ""), *listed]
+
+
+def preset_choices(family: Family | None) -> Choices:
+    """Return Off, named by an empty id, then the few-step settings for a family."""
+    rows = [row for row in FEW_STEPS if _fits(row.family, family)]
+    return [
+        ("Off", ""),
+        *((f"{row.title} for {TITLES[row.family]}, {row.num_inference_steps} steps", row.id) for row in rows),
+    ]
+
+
+def is_offered(id: str, choices: Choices) -> bool:
+    """Return whether an id is among the choices."""
+    return id in (known for _, known in choices)
+
+
+def still_offered(value: str, choices: Choices) -> str:
+    """Return the chosen id, or the empty one where it is no longer among the choices."""
+    return value if is_offered(value, choices) else ""
+
+
+def _fits(made_for: Family | None, family: Family | None) -> bool:
+    """Unknown on either side may fit."""
+    return made_for is None or family is None or made_for == family
+
+
+OFFERS: Mapping[str, Offer] = {
+    "base": Offer("base", "base", "The best for this machine"),
+    "vae": Offer("vae", "vae", "The model's own"),
+    "lora": Offer("lora", "lora", "None"),
+    "ip_adapter": Offer("ip_adapter", None, "Off"),
+}
+"""By field."""

@@ -1,0 +1,1 @@
+"""Groups of fields: each builds its components and reads their values by name."""

@@ -1,0 +1,65 @@
+"""A recipe and a line of the history in words."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Iterator
+
+from annotators.registry import ANNOTATORS
+from cnet_app.diffusion.schedulers import SAMPLERS
+from cnet_app.jobs.store import Record
+from cnet_app.registry.conditions import condition
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.ui.bases import title_of
+from cnet_app.ui.labels import label_of
+
+LONGEST = 50
+"""Letters of a prompt in a line."""
+
+
+def recipe_html(request: GenerationRequest) -> str:
+    """Return a few lines of HTML that say what makes the picture."""
+    lines = [
+        f"{title_of(request.base)}, {request.width}×{request.height} px, {request.num_inference_steps} steps, "
+        f"sampler: {_sampler(request.scheduler)}, guidance {request.guidance_scale:g}"
+        + (", guess mode" if request.guess_mode else "")
+    ]
+    if request.negative_prompt:
+        lines.append(f"{label_of('negative_prompt').lower()}: {request.negative_prompt}")
+    lines += [
+        f"{condition(unit.condition).title} ({_maker(unit.annotator)}), control strength {unit.conditioning_scale:g}, "
+        f"from {unit.control_guidance_start:.0%} to {unit.control_guidance_end:.0%} of the steps"
+        for unit in request.units
+    ]
+    lines += _additions(request)
+    return "<br>".join(map(html.escape, lines))
+
+
+def record_line(record: Record) -> str:
+    """Return one job of the list: when, what became of it, the prompt."""
+    prompt = record.prompt
+    words = prompt if len(prompt) <= LONGEST else f"{prompt[: LONGEST - 1]}…"
+    return f"{time.strftime('%d %b %H:%M', time.localtime(record.created))} · {record.status} · {words or 'no prompt'}"
+
+
+def _sampler(id: str) -> str:
+    return next((row.title for row in SAMPLERS if row.id == id), id)
+
+
+def _maker(id: str | None) -> str:
+    return next((kind.title for kind in ANNOTATORS if kind.id == id), id or "own map")
+
+
+def _additions(request: GenerationRequest) -> Iterator[str]:
+    """Yield what is used besides base and units."""
+    yield from (f"LoRA {lora.name}, weight {lora.scale:g}" for lora in request.loras)
+    if request.vae:
+        yield f"autoencoder (VAE) {request.vae}"
+    if request.ip_adapter:
+        yield f"reference image with {request.ip_adapter.name}, weight {request.ip_adapter.scale:g}"
+    if request.residual_interval > 1:
+        yield f"ControlNet output reused for {request.residual_interval} steps"
+    if request.initial_image:
+        masked = ", only its masked part" if request.inpaint_mask else ""
+        yield f"from a picture{masked}, denoising strength {request.strength:g}"
