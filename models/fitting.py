@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from models.errors import InputError
+from models.families import TITLES, Family
 from models.local import LocalFile, LocalKind, local_files
 from models.own import known_rows
-from models.row import TITLES, Family, Kind, Weights
+from models.row import Kind, Weights
 
 
 def fits(thing: Weights | LocalFile, family: Family) -> bool:
