@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from annotators.base import create
 from annotators.registry import ANNOTATORS, annotator
 from annotators.runtime import Runtime
-from cnet_app.diffusion.control import Network
+from cnet_app.diffusion.backbones.base import Network
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.embedded.world import create_scene
 from cnet_app.engine.engine import controlnet_id

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     stages = check_names("--stage", args.stage or SHIPPED, STAGES)
     minutes = check_positive("--minutes", args.minutes)
     work, output = check_folder("--work", args.work), check_folder("--output", args.output)
-    from models.loader import choose_device
+    from models.devices import choose_device
 
     device, _ = choose_device(args.device, "exact")
     from cnet_app.embedded.train.embedded import train_embedded
