@@ -77,8 +77,17 @@ def test_smoothing_lets_texture_go_and_keeps_the_outline() -> None:
 
 
 def test_canny_thresholds_the_wrong_way_round() -> None:
-    with pytest.raises(InputError, match="low threshold is 220, above the high threshold, 200"):
+    message = "The low threshold is 220, above the high threshold, 200; lower the first or raise the second."
+    with pytest.raises(InputError, match=f"^{message}$"):
         Canny(low_threshold=220)
+    assert Canny(low_threshold=200).high_threshold == 200
+
+
+def test_thresholds_that_have_no_effect_may_be_in_any_order(photos: dict[str, Image]) -> None:
+    canny = Canny(low_threshold=220, automatic=True)
+    assert canny.unused() == {"low_threshold", "high_threshold"}
+    assert np.array_equal(canny(photos["coffee"]), Canny(automatic=True)(photos["coffee"]))
+    assert Canny().unused() == frozenset()
 
 
 def test_canny_takes_its_thresholds_from_the_picture_where_asked(photos: dict[str, Image]) -> None:

@@ -48,6 +48,18 @@ def test_parameters_are_declared_whole(kind: type[Annotator]) -> None:
                 create(kind, {name: float("nan")})
 
 
+@pytest.mark.parametrize("kind", ANNOTATORS, ids=lambda kind: kind.id)
+def test_ordered_parameters_are_numbers_in_order(kind: type[Annotator]) -> None:
+    known = parameters(kind)
+    for low, high in kind.ordered:
+        assert known[low].default <= known[high].default  # type: ignore[operator]
+        assert (known[low].minimum, known[low].maximum) == (known[high].minimum, known[high].maximum)
+        values: dict[str, object] = {low: known[low].maximum, high: known[high].minimum}
+        with pytest.raises(InputError, match=f"{low.replace('_', ' ')} is .*, above the {high.replace('_', ' ')}"):
+            create(kind, values)
+    assert create(kind).unused() <= set(known)
+
+
 def test_an_unknown_id_names_the_nearest() -> None:
     with pytest.raises(
         InputError, match=r"no annotator 'cany' \(did you mean canny\?\); `python -m annotators --list`"
@@ -75,6 +87,19 @@ def test_the_command(tmp_path: Path, photos: dict[str, Image], capsys: pytest.Ca
     assert told.out == ""
     assert len(told.err.strip().splitlines()) == 4
     assert "low_threshold=100" in describe()
+
+
+def test_the_commands_device(tmp_path: Path, photos: dict[str, Image], capsys: pytest.CaptureFixture[str]) -> None:
+    photo, output = tmp_path / "photo.png", tmp_path / "map.png"
+    Pillow.fromarray(photos["coffee"]).save(photo)
+    assert main(["mlsd_tiny", str(photo), str(output), "--device", "cpu"]) == 0
+    assert np.array_equal(load_image(output), create(annotator("mlsd_tiny"))(photos["coffee"]))
+    assert capsys.readouterr().err == ""
+    assert main(["mlsd_tiny", str(photo), str(output), "--device", "cuda:99"]) == 2
+    assert main(["mlsd_tiny", str(photo), str(output), "--device", "gpu"]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 2
+    assert all("device is" in line for line in errors)
 
 
 def test_the_registry_loads_no_network_library() -> None:
