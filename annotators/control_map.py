@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from annotators.base import Annotator, Image, NetworkAnnotator, parameters
+from annotators.images import MIN_SIDE, ResizeMode, fit_inside, pad, resize
 from annotators.kinds import KINDS, MapKind
 from annotators.maps import is_blank
 from annotators.recognise import Repair
@@ -26,6 +27,10 @@ class MapData(Protocol):
 
     def to_json(self) -> dict[str, Any]:
         """Return the data in the form that other tools read."""
+        ...
+
+    def padded(self, width: int, height: int) -> MapData:
+        """Return the data in the middle of a larger picture."""
         ...
 
     @classmethod
@@ -96,6 +101,30 @@ def make_map(annotator: Annotator, source_image: Image, runtime: Runtime | None 
     faint = kind.polarity == "white on black" and pixels.max() < FAINT
     warning = kind.nothing if is_blank(pixels) or faint else MADE_UP if is_blank(source_image) else ""
     return describe_map(annotator, pixels, sha256_of(source_image), data, (warning,) if warning else ())
+
+
+def make_map_at(
+    annotator: Annotator,
+    source_image: Image,
+    width: int,
+    height: int,
+    mode: ResizeMode = "crop",
+    runtime: Runtime | None = None,
+) -> ControlMap:
+    """Return the annotator's map of a picture at another size. The picture is resized first, so that lines stay thin.
+
+    With mode "pad", the map is padded, not the picture, whose border would be an edge in the map. `source_sha256` is the
+    resized picture's.
+    """
+    if mode != "pad":
+        return make_map(annotator, resize(source_image, width, height, mode), runtime)
+    inside = fit_inside(source_image.shape[1], source_image.shape[0], width, height)
+    size = (max(side, MIN_SIDE) for side in inside)
+    made = make_map(annotator, resize(source_image, *size, mode="stretch"), runtime)
+    data = made.data.padded(width, height) if made.data else None
+    pixels = data.draw() if data else pad(made.pixels, width, height, made.kind.background)
+    pixels.flags.writeable = False
+    return replace(made, pixels=pixels, data=data)
 
 
 def describe_map(

@@ -28,7 +28,10 @@ MAX_RATIO = 100
 """Limit of long side over short side; beyond it, a resized picture has a side of 0."""
 MAX_NAME = 60
 """Characters of a file's name in a message."""
+Colour = tuple[int, int, int]
+"""RGB, 0 to 255."""
 ResizeMode = Literal["crop", "stretch", "pad"]
+"""crop keeps the middle of the proportions asked for, pad keeps all and fills the rest, stretch distorts."""
 
 PNG, PNG_TEXTS = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt")
 # Raised by Pillow's decoders for broken files.
@@ -101,12 +104,15 @@ def check_size(width: int, height: int, name: str = "The picture") -> None:
         )
 
 
-def resize(image: Image, width: int, height: int, mode: ResizeMode = "crop", nearest: bool = False) -> Image:
-    """The image at another size.
-
-    crop keeps the middle of the proportions asked for, pad puts black beside, stretch distorts. `nearest` keeps the
-    colours of label maps.
-    """
+def resize(
+    image: Image,
+    width: int,
+    height: int,
+    mode: ResizeMode = "crop",
+    nearest: bool = False,
+    fill: Colour | None = (0, 0, 0),
+) -> Image:
+    """Return the image at another size. `nearest` keeps the colours of label maps, `fill` is as for `pad`."""
     old_height, old_width = image.shape[:2]
     if (old_width, old_height) == (width, height):
         return image
@@ -117,12 +123,26 @@ def resize(image: Image, width: int, height: int, mode: ResizeMode = "crop", nea
         wide, high = min(old_width, round(width / scale)), min(old_height, round(height / scale))
         left, top = (old_width - wide) // 2, (old_height - high) // 2
         return _scale(image[top : top + max(high, 1), left : left + max(wide, 1)], width, height, nearest)
-    scale = min(width / old_width, height / old_height)
-    wide, high = max(1, round(old_width * scale)), max(1, round(old_height * scale))
-    left, top = (width - wide) // 2, (height - high) // 2
-    canvas = np.zeros((height, width, 3), np.uint8)
-    canvas[top : top + high, left : left + wide] = _scale(image, wide, high, nearest)
-    return canvas
+    return pad(_scale(image, *fit_inside(old_width, old_height, width, height), nearest), width, height, fill)
+
+
+def pad(image: Image, width: int, height: int, fill: Colour | None) -> Image:
+    """Return the image in the middle of a larger one, in one colour around it; None repeats its border pixels."""
+    top, bottom, left, right = margins(image.shape[1], image.shape[0], width, height)
+    border = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
+    return np.asarray(cv2.copyMakeBorder(image, top, bottom, left, right, border, value=fill or (0, 0, 0)), np.uint8)
+
+
+def margins(width: int, height: int, frame_width: int, frame_height: int) -> tuple[int, int, int, int]:
+    """Return the pixels above, below, left and right of a picture in the middle of a frame."""
+    left, top = (frame_width - width) // 2, (frame_height - height) // 2
+    return top, frame_height - height - top, left, frame_width - width - left
+
+
+def fit_inside(width: int, height: int, frame_width: int, frame_height: int) -> tuple[int, int]:
+    """Return the largest width and height of the same proportions inside a frame, each at least 1."""
+    scale = min(frame_width / width, frame_height / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def fit_size(width: int, height: int, long_side: int, multiple: int = 64) -> tuple[int, int]:

@@ -22,6 +22,8 @@ class MapKind:
     polarity: Literal["white on black", "near is white", ""] = ""
     channels: Literal["grey", "RGB", "red left, green top, blue front"] = "grey"
     palette: Literal["ADE20K", "OpenPose", ""] = ""
+    background: tuple[int, int, int] | None = (0, 0, 0)
+    """Colour around a padded map, which controls nothing; None repeats the map's border pixels."""
     nearest: bool = False
     """Whether its colours have a meaning and must not be mixed: resized to the nearest pixel, stored without loss."""
 
@@ -44,6 +46,7 @@ KINDS: Mapping[KindId, MapKind] = MappingProxyType(
                 looks="red left, green top, blue front",
                 nothing="The surface is flat everywhere: the map steers nothing; choose a photo with more relief.",
                 channels="red left, green top, blue front",
+                background=(128, 128, 255),
             ),
             MapKind(
                 id="labels",
@@ -66,6 +69,7 @@ KINDS: Mapping[KindId, MapKind] = MappingProxyType(
                 looks="a picture",
                 nothing="The picture has one colour only and steers nothing; choose another.",
                 channels="RGB",
+                background=None,
             ),
         )
     }

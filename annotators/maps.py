@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.images import ResizeMode, resize
+from annotators.images import ResizeMode, fit_inside, pad, resize
 from annotators.kinds import MapKind
 
 # The 150 classes of the MIT Scene Parsing benchmark in order, and their colours in the training of the ControlNets.
@@ -83,13 +83,16 @@ def encode_segmentation(classes: NDArray[Any]) -> Image:
 
 
 def resize_map(image: Image, kind: MapKind, width: int, height: int, mode: ResizeMode = "crop") -> Image:
-    """Return a map at another size: thin lines stay thin, and palette colours stay unmixed."""
+    """Return a map at another size: thin lines stay thin, palette colours stay unmixed, a pad is the kind's background."""
+    if mode == "pad":
+        small = resize_map(image, kind, *fit_inside(image.shape[1], image.shape[0], width, height), "stretch")
+        return pad(small, width, height, kind.background)
     if kind.id == "lines":
         return resize_lines(image, width, height, mode)
     return resize(image, width, height, mode, nearest=kind.nearest)
 
 
-def resize_lines(image: Image, width: int, height: int, mode: ResizeMode = "crop") -> Image:
+def resize_lines(image: Image, width: int, height: int, mode: Literal["crop", "stretch"] = "crop") -> Image:
     """Return a map of pure white lines at another size: lines one pixel wide stay so, bold strokes scale with the picture.
 
     A picture with greys is resized like any picture.

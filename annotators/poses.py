@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image, shown
-from annotators.images import ResizeMode, check_size
+from annotators.images import ResizeMode, check_size, margins
 from annotators.sticks import USUAL, Sticks, draw_body, draw_face, draw_hand
 from models.errors import InputError
 
@@ -94,13 +94,20 @@ class Pose:
         across, down = width / self.width, height / self.height
         if mode != "stretch":
             across = down = (max if mode == "crop" else min)(across, down)
-        left, top = (width - self.width * across) / 2, (height - self.height * down) / 2
+        shift = (width - self.width * across) / 2, (height - self.height * down) / 2
+        return self._moved((across, down), shift, width, height)
 
+    def _moved(self, scale: tuple[float, float], shift: tuple[float, float], width: int, height: int) -> Pose:
         def moved(points: Points) -> Points:
-            return np.where(points[:, 2:] > 0, points * (across, down, 1) + (left, top, 0), points)
+            return np.where(points[:, 2:] > 0, points * (*scale, 1) + (*shift, 0), points)
 
         people = [Person(**{name: moved(points) for name, points in person.parts.items()}) for person in self.people]
         return replace(self, people=tuple(people), width=width, height=height)
+
+    def padded(self, width: int, height: int) -> Pose:
+        """Return the pose in the middle of a larger picture, moved by whole pixels."""
+        top, _, left, _ = margins(self.width, self.height, width, height)
+        return self._moved((1, 1), (left, top), width, height)
 
     def to_json(self) -> dict[str, Any]:
         """Return the pose in OpenPose's form: x, y and confidence in one list, in pixels."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image, shown
+from annotators.images import margins
 from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE, encode_segmentation
 from models.errors import InputError
 
@@ -50,6 +51,11 @@ class Segments:
             Entry(id, ADE20K_CLASSES[id], _colour(id), round(count / self.classes.size, 4))
             for id, count in sorted(found, key=lambda pair: -pair[1])
         ]
+
+    def padded(self, width: int, height: int) -> Segments:
+        """Return the classes in the middle of a larger picture, with no class around them."""
+        top, bottom, left, right = margins(self.classes.shape[1], self.classes.shape[0], width, height)
+        return Segments(np.pad(self.classes, ((top, bottom), (left, right)), constant_values=NOTHING))
 
     def to_json(self) -> dict[str, Any]:
         """Return size, legend, and `runs`: [class id, count of pixels], row after row from the top left."""

@@ -13,8 +13,8 @@ from typing import Any, cast
 import numpy as np
 
 from annotators.base import Annotator, Image, create
-from annotators.control_map import ControlMap, make_map, sha256_of
-from annotators.images import ResizeMode, check_size, load_noted, resize
+from annotators.control_map import ControlMap, make_map_at, sha256_of
+from annotators.images import ResizeMode, check_size, load_noted
 from annotators.maps import is_blank, resize_map
 from annotators.people import PoseAnnotator
 from annotators.poses import Pose, load_pose
@@ -73,7 +73,7 @@ def annotate(
     digest = sha256_of(source_image)
 
     def make() -> ControlMap:
-        made = make_map(made_by, resize(source_image, width, height, mode), runtime)
+        made = make_map_at(made_by, source_image, width, height, mode, runtime)
         return replace(made, source_sha256=digest)
 
     how = digest, width, height, mode

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from annotators.base import Image, create
-from annotators.control_map import ControlMap, DataAnnotator, make_map, sha256_of
+from annotators.control_map import ControlMap, DataAnnotator, make_map, make_map_at, sha256_of
+from annotators.embedded import OpenPoseEmbedded, SegmentationEmbedded
+from annotators.images import pad, resize
 from annotators.kinds import KINDS
+from annotators.poses import Pose
 from annotators.registry import annotator
 from annotators.runtime import Runtime
+from annotators.segments import Segments
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class _Box:
 
     def to_json(self) -> dict[str, Any]:
         return {"box": [self.height, self.width]}
+
+    def padded(self, width: int, height: int) -> _Box:
+        return _Box(height, width)
 
     @classmethod
     def from_json(cls, content: Any) -> _Box:
@@ -66,6 +73,66 @@ def test_what_was_found_goes_with_its_map(photos: dict[str, Image]) -> None:
     made = make_map(_BoxFinder(), photos["coffee"])
     assert made.data == _Box(160, 200)
     assert np.array_equal(made.pixels, _BoxFinder()(photos["coffee"]))
+
+
+@pytest.mark.parametrize("mode", ["crop", "stretch"])
+def test_a_map_at_a_size_is_that_of_the_resized_picture(mode: Any, photos: dict[str, Image]) -> None:
+    canny, photo = create(annotator("canny")), photos["coffee"]
+    made = make_map_at(canny, photo, 96, 128, mode)
+    assert np.array_equal(made.pixels, canny(resize(photo, 96, 128, mode)))
+    with pytest.raises(ValueError, match="read-only"):
+        made.pixels[0] = 0
+
+
+@pytest.mark.parametrize(
+    ("id", "background"),
+    [("canny", 0), ("scribble_xdog", 0), ("softedge_gradient", 0), ("depth_embedded", 0), ("normal_embedded", (128, 128, 255))],
+)  # fmt: skip
+def test_the_map_is_padded_not_the_picture(
+    id: str, background: Any, photos: dict[str, Image], runtime: Runtime
+) -> None:
+    """A bright photo before black bars would get two long edges, and a depth or relief that nothing in it has."""
+    photo, annotate = np.maximum(photos["coffee"], 120), create(annotator(id))
+    made = make_map_at(annotate, photo, 100, 160, "pad", runtime)
+    assert made.pixels.shape == (160, 100, 3)
+    assert np.array_equal(made.pixels[40:120], annotate(resize(photo, 100, 80), runtime))
+    assert (made.pixels[:40] == background).all()
+    assert (made.pixels[120:] == background).all()
+    with pytest.raises(ValueError, match="read-only"):
+        made.pixels[0] = 0
+
+
+def test_a_padded_picture_goes_on_at_its_border(photos: dict[str, Image]) -> None:
+    made = make_map_at(create(annotator("as_it_is")), photos["coffee"], 100, 160, "pad")
+    assert (made.pixels[:40] == made.pixels[40]).all()
+    assert (made.pixels[120:] == made.pixels[119]).all()
+
+
+def test_data_is_padded_with_its_map(photos: dict[str, Image], runtime: Runtime) -> None:
+    photo = photos["astronaut"]
+    finder = OpenPoseEmbedded(score_threshold=0.05)
+    made = make_map_at(finder, photo, 200, 400, "pad", runtime)
+    alone = finder.detect(photo, runtime)
+    assert isinstance(made.data, Pose)
+    assert (made.data.width, made.data.height, len(made.data.people)) == (200, 400, len(alone.people))
+    assert len(alone.people) > 0
+    for person, other in zip(made.data.people, alone.people, strict=True):
+        found = other.body[:, 2] > 0
+        assert np.array_equal(person.body[found], other.body[found] + (0, 120, 0))
+        assert not person.body[~found].any()
+    assert np.array_equal(made.pixels, made.data.draw())
+    named = make_map_at(SegmentationEmbedded(), photo, 200, 401, "pad", runtime)
+    assert isinstance(named.data, Segments)
+    classes = SegmentationEmbedded().detect(photo, runtime).classes
+    assert np.array_equal(named.data.classes[120:280], classes)
+    assert (named.data.classes[:120] == -1).all()
+    assert (named.data.classes[280:] == -1).all()
+    assert np.array_equal(named.pixels, pad(Segments(classes).draw(), 200, 401, (0, 0, 0)))
+
+
+def test_a_strip_is_padded_too() -> None:
+    strip = np.random.default_rng(0).integers(0, 256, (8, 800, 3), np.uint8)
+    assert make_map_at(create(annotator("canny")), strip, 64, 64, "pad").pixels.shape == (64, 64, 3)
 
 
 def test_the_seed_is_the_annotators_parameter() -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from annotators.base import Image
-from annotators.images import fit_size, from_array, load_image, resize
+from annotators.images import fit_inside, fit_size, from_array, load_image, pad, resize
 from models.errors import InputError
 
 
@@ -164,6 +164,27 @@ def test_crop_keeps_the_middle_and_pad_keeps_all() -> None:
     padded = resize(image, 60, 60, mode="pad", nearest=True)
     assert (padded[20:40] == image).all()
     assert not padded[:20].any()
+
+
+def test_around_a_padded_picture() -> None:
+    image = np.random.default_rng(0).integers(1, 256, (4, 6, 3), np.uint8)
+    assert (pad(image, 6, 9, (7, 8, 9))[[0, 1, 6, 7, 8]] == (7, 8, 9)).all()  # the odd pixel is below
+    assert np.array_equal(pad(image, 6, 9, (7, 8, 9))[2:6], image)
+    repeated = pad(image, 9, 4, None)
+    assert np.array_equal(repeated[:, 1:7], image)
+    assert (repeated[:, :1] == image[:, :1]).all()
+    assert (repeated[:, 7:] == image[:, -1:]).all()
+    assert np.array_equal(pad(image, 6, 4, None), image)
+    assert (resize(image, 12, 12, "pad", fill=(255, 255, 255))[:2] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "frame", "inside"),
+    [((100, 50), (64, 64), (64, 32)), ((50, 100), (64, 64), (32, 64)), ((10, 20), (640, 512), (256, 512)),
+     ((800, 8), (64, 64), (64, 1)), ((300, 200), (300, 200), (300, 200)), ((3, 500), (96, 100), (1, 100))],
+)  # fmt: skip
+def test_fit_inside(size: tuple[int, int], frame: tuple[int, int], inside: tuple[int, int]) -> None:
+    assert fit_inside(*size, *frame) == inside
 
 
 def test_nearest_makes_no_new_colours() -> None:

@@ -8,7 +8,8 @@ import pytest
 from skimage import data
 
 from annotators.canny import Canny
-from annotators.images import resize
+from annotators.images import pad, resize
+from annotators.kinds import KINDS, MapKind
 from annotators.maps import (
     ADE20K_CLASSES,
     ADE20K_PALETTE,
@@ -17,6 +18,7 @@ from annotators.maps import (
     encode_segmentation,
     is_blank,
     resize_lines,
+    resize_map,
 )
 
 
@@ -86,6 +88,26 @@ def test_bold_strokes_keep_their_share_of_the_picture() -> None:
         resized = resize_lines(strokes, side, side)
         assert set(np.unique(resized)) == {0, 255}
         assert resized.mean() == pytest.approx(strokes.mean(), rel=0.1)
+
+
+@pytest.mark.parametrize(("width", "height"), [(512, 128), (128, 512), (96, 300), (700, 256)])
+def test_padded_lines_of_one_pixel_stay_so(width: int, height: int) -> None:
+    edges = Canny()(np.ascontiguousarray(data.astronaut()[::2, ::2]))
+    padded = resize_map(edges, KINDS["lines"], width, height, "pad")
+    side = min(width, height)
+    assert np.array_equal(padded, pad(resize_lines(edges, side, side), width, height, (0, 0, 0)))
+    assert padded[..., 0].sum() > 0.35 * edges[..., 0].sum() * side / 256  # no line is lost
+    assert (cv2.erode(padded[..., 0], np.ones((3, 3), np.uint8)) > 0).mean() < 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.id)
+def test_around_a_padded_map_is_what_controls_nothing(kind: MapKind) -> None:
+    wide = np.full((40, 80, 3), (30, 90, 200), np.uint8)
+    padded = resize_map(wide, kind, 80, 80, "pad")
+    assert (padded[20:60] == wide).all()
+    around = wide[0, 0] if kind.background is None else kind.background
+    assert (padded[:20] == around).all()
+    assert (padded[60:] == around).all()
 
 
 def test_what_is_no_bare_map_is_resized_as_a_picture() -> None:
