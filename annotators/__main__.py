@@ -22,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("source", nargs="?", type=Path, help="picture file")
     parser.add_argument("output", nargs="?", type=Path, help="file for the map, a PNG")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated")
-    parser.add_argument("--device", default="cpu", help="where a network runs: cpu (default), cuda, cuda:1 or mps")
+    parser.add_argument(
+        "--device", default="auto", help="where a network runs: auto (the fastest), cpu, cuda, cuda:1 or mps"
+    )
     parser.add_argument("--list", action="store_true", help="print the annotators and their parameters")
     options = parser.parse_args(arguments)
     if options.list:
@@ -56,11 +58,11 @@ def _annotate(id: str, source: Path, output: Path, values: Sequence[str], device
 
     from annotators.images import load_image
 
-    annotate, runtime = create(annotator(id), parse_values(values)), Runtime(device)
+    annotate, runtime = create(annotator(id), parse_values(values)), Runtime()
     if annotate.needs_network:
-        from annotators.networks import require_device
+        from models.devices import parse_device
 
-        require_device(device)
+        runtime = Runtime(str(parse_device(device)))
     control_image = annotate(load_image(source), runtime)
     try:
         Image.fromarray(control_image).save(output, "PNG")

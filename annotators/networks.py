@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 from annotators.base import Image
 from models.catalog import entry
-from models.errors import DamagedError, InputError, LibraryError, OutOfMemoryError, is_out_of_memory
+from models.errors import DamagedError, LibraryError, OutOfMemoryError, is_out_of_memory
 from models.weights import require
 
 if TYPE_CHECKING:
@@ -59,17 +59,6 @@ def aux_module(name: str) -> ModuleType:
             return import_module(f"{PACKAGE}.{name}")
     except (ImportError, AttributeError, RuntimeError, OSError) as error:
         raise library_error(f"{PACKAGE}.{name}", error) from error
-
-
-def require_device(device: str) -> None:
-    """Raise InputError where torch cannot use the device on this machine."""
-    import torch
-
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise InputError(f"device is {device!r}, which torch cannot use here ({reason}); choose cpu.") from error
 
 
 def weights_folder(id: str) -> Path:
