@@ -12,7 +12,7 @@ SCENES_IN_FIVE = 3
 
 
 def create_sample(seed: int, size: int = 256) -> Sample:
-    """Three scenes in five, two posters; the same seed makes the same picture."""
+    """Return a scene for three seeds in five, a poster for two; the same seed gives the same bytes."""
     return create_scene(seed, size) if seed % 5 < SCENES_IN_FIVE else create_poster(seed, size)
 
 

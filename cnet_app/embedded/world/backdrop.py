@@ -1,4 +1,4 @@
-"""Skies and floors: what is painted behind and below the things."""
+"""Skies and floors, painted behind and below the things of a scene."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _GRADIENTS: dict[str, list[tuple[float, float, float]]] = {
     "night": [(0.15, 0.19, 0.40), (0.07, 0.09, 0.26), (0.04, 0.05, 0.17)],
     "day": [(0.78, 0.90, 0.99), (0.47, 0.71, 0.96), (0.29, 0.56, 0.91)],
 }
-"""From the horizon up."""
+"""Sky colours, from the horizon up."""
 HAZE: dict[str, tuple[float, float, float]] = {name: stops[0] for name, stops in _GRADIENTS.items()}
 FLOOR_LIGHT: dict[str, tuple[float, float, float]] = {
     "studio": (1.0, 1.0, 1.0), "sunset": (1.0, 0.86, 0.76), "night": (0.50, 0.54, 0.70), "day": (0.98, 1.0, 1.0),
 }  # fmt: skip
-"""What a sky makes of the floor's colour."""
+"""Factors on the floor's colour under each sky."""
 
 
 def paint_sky(rng: np.random.Generator, stage: Stage, rows: NDArray[np.float64], side: int, *, flat: bool) -> Colours:
-    """(R, side, 3): the sky in the upper `rows`, in a grid of `side` columns."""
+    """Return the sky (R, side, 3) in the upper `rows`, in a grid of `side` columns."""
     horizon = max(stage.horizon(), 0.05)
     height = np.clip((horizon - rows) / horizon, 0, 1)
     stops = np.array(_GRADIENTS[stage.sky])
@@ -58,9 +58,9 @@ def paint_sky(rng: np.random.Generator, stage: Stage, rows: NDArray[np.float64],
 
 
 def paint_floor(stage: Stage, surface: Surface) -> Colours:
-    """(R, N, 3): the floor's own colour in the surface's floor rows, behind the things too."""
+    """Return the floor's colour (R, N, 3) in the surface's floor rows, also where things hide it."""
     one, other = _floor_levels(stage, surface)
-    # One tone is hardly darker than the other: a floor must not draw edges of its own between those of the things.
+    # The second tone is only a little darker: the floor's pattern must not add edges among those of the things.
     light, dark = np.array((0.86, 0.85, 0.83), np.float32), np.array((0.79, 0.785, 0.775), np.float32)
     if stage.floor == "plain":
         mix = np.zeros_like(one)
@@ -76,7 +76,7 @@ def paint_floor(stage: Stage, surface: Surface) -> Colours:
             np.int32
         )
         mix = (tiles & 1).astype(np.float32)
-    fade = np.exp(-np.square(surface.ground_depth[surface.floor_rows] / 13))[:, None]  # far tiles melt: no flicker
+    fade = np.exp(-np.square(surface.ground_depth[surface.floor_rows] / 13))[:, None]  # far tiles would alias
     mix -= 0.4
     mix *= fade
     mix += 0.4
@@ -89,7 +89,7 @@ def paint_floor(stage: Stage, surface: Surface) -> Colours:
 
 
 def floor_grid(stage: Stage, surface: Surface) -> Mask:
-    """(R, N) in [0, 1]: thin lines of a square grid on the floor rows, fading with distance."""
+    """Return the lines of a square grid on the floor rows, (R, N) in [0, 1], fading with distance."""
     depth = surface.ground_depth[surface.floor_rows][:, None]
     pixel = depth / np.float32(stage.camera.focal * len(surface.places))
     grid = np.zeros((len(depth), len(surface.places)), np.float32)
@@ -100,7 +100,7 @@ def floor_grid(stage: Stage, surface: Surface) -> Mask:
 
 
 def _floor_levels(stage: Stage, surface: Surface) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(R, N) twice: the floor's own turned coordinates, in world units."""
+    """Return both coordinates of the turned floor pattern, (R, N) each, in world units."""
     camera, rows = stage.camera, surface.floor_rows
     reach = surface.ground_depth[rows].astype(np.float64)
     x = camera.position[0] + np.outer(reach, (surface.places - camera.centre[0]) / camera.focal)

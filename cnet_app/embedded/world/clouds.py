@@ -1,4 +1,4 @@
-"""Soft blotches, as generated pictures have them: whoever reads pictures must not be misled by them."""
+"""Soft blotches, as generated pictures have them: annotators and judges must tolerate them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 CELL = 16
-"""Pixels from one blotch to the next."""
+"""Distance between blotches in px."""
 
 
 def clouded(image: NDArray[np.uint8], rng: np.random.Generator, strength: float) -> NDArray[np.uint8]:
-    """An (H, W, 3) picture under blotches of `strength` grey levels, standard deviation, in every channel."""
+    """Return an (H, W, 3) picture with blotches in every channel, of a standard deviation of `strength` grey levels."""
     height, width = image.shape[:2]
     coarse = rng.normal(0, strength, (height // CELL, width // CELL, 3)).astype(np.float32)
     blotches = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)

@@ -40,7 +40,7 @@ class LegRange:
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:
-    """Ranges a pose is drawn from; right and left are exchanged half of the time."""
+    """Ranges of a random pose; right and left are exchanged half of the time."""
 
     arms: tuple[ArmRange, ArmRange]
     legs: tuple[LegRange, LegRange]
@@ -85,7 +85,7 @@ _POSE_WEIGHTS = (4, 5, 3, 2, 3, 4, 2, 2, 2, 2, 2, 2)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Part:
-    """One solid of a person and what covers it: "main" is the person's own colour."""
+    """One solid of a person with its cover: "main" has the person's own colour."""
 
     solid: Solid
     cover: str = "main"
@@ -104,7 +104,7 @@ class Figure:
 
 
 def create_figure(rng: np.random.Generator, place: Vector, height: float, camera: Vector) -> Figure:
-    """A person about `height` tall standing (or sitting) on the floor at `place`, mostly facing the camera."""
+    """Return a person about `height` tall who stands or sits on the floor at `place`, mostly facing the camera."""
     weights = np.array(_POSE_WEIGHTS, float)
     pose = POSES[str(rng.choice(list(POSES), p=weights / weights.sum()))]
     scale = height / 1.78
@@ -126,7 +126,7 @@ def create_figure(rng: np.random.Generator, place: Vector, height: float, camera
 
 
 def _joints(rng: np.random.Generator, pose: Pose) -> dict[str, Vector]:
-    """Metres; the person faces +z, its right is at -x, the hips are at the origin."""
+    """Return the joints in metres; the person faces +z, its right is at -x, the hips are at the origin."""
     lean, sway = np.radians(rng.uniform(*pose.lean)), np.radians(rng.uniform(-5, 5))
     tip = _rotation_x(lean) @ _rotation_z(sway)
     joints: dict[str, Vector] = {"hips": np.zeros(3), "neck": tip @ (0, 0.55, 0)}
@@ -185,19 +185,19 @@ def _body(at: dict[str, Vector], scale: float) -> list[Part]:
 
 
 def _radius_below(joint: str) -> float:
-    """How far the body reaches below a joint."""
+    """Return the distance from a joint to the lowest point of the body below it."""
     return {"hips": 0.14, "ankle": 0.07, "toe": 0.06}.get(joint.split("_")[-1], 0.09)
 
 
 def _swing(sign: float, out: float, fore: float) -> Vector:
-    """The unit vector that hangs down, moved `out` degrees to its side and then `fore` degrees to the front."""
+    """Return the unit vector that points down, turned `out` degrees to its side and then `fore` degrees to the front."""
     sideways = np.radians(out)
     hang = np.array((sign * np.sin(sideways), -np.cos(sideways), 0))
     return _rotation_x(-np.radians(fore)) @ hang
 
 
 def _rotation_x(angle: float) -> Vector:
-    """Positive angles tip what is above forwards, what hangs below backwards."""
+    """Return the rotation around x; positive angles tilt the upper part forwards, the lower part backwards."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
 

@@ -1,4 +1,4 @@
-"""From exact ground truth to control images, as the annotators would draw them."""
+"""Control images of exact ground truth, drawn like those of annotators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnet_app.embedded.world.sample import Sample
 
 
 def control_images(sample: Sample) -> dict[str, Image]:
-    """Condition id to (S, S, 3) RGB: lines for every picture, geometry for scenes, pose where there are people."""
+    """Return (S, S, 3) RGB maps by condition id: lines for every picture, geometry for scenes, pose where there are people."""
     maps = {
         "canny": Canny()(sample.image),
         "softedge": SoftEdgeGradient()(sample.image),

@@ -1,4 +1,4 @@
-"""Tone maps painted in named colours: flat, in ink, in stained glass.
+"""Painters of tone maps in named colours: flat, ink and stained glass.
 
 A tone map and its line mask are twice the size of the picture; shrinking makes the edges smooth.
 """
@@ -37,13 +37,13 @@ def halve(field: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]
 
 
 def lay(picture: NDArray[np.float32], cover: Image, colour: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Paint over a picture where the double-sized mask (0 or 1) covers it."""
+    """Return a picture with a colour where the double-sized mask (0 or 1) is 1."""
     share = halve(cover)[..., None]
     return (picture + share * (colour - picture)).astype(np.float32)
 
 
 def spread(colours: Colours, levels: int) -> NDArray[np.float32]:
-    """As many of the colours as there are tones, first and last among them; between them where they are not enough."""
+    """Return one colour per tone, first and last included; interpolated where there are more tones than colours."""
     place = np.linspace(0, len(colours) - 1, levels)
     if levels <= len(colours):
         return colours[place.round().astype(int)]
@@ -53,19 +53,19 @@ def spread(colours: Colours, levels: int) -> NDArray[np.float32]:
 
 
 def borders(regions: NDArray[np.uint8] | NDArray[np.uint16], width: int) -> Image:
-    """0 or 1: the lines between regions, `width` pixels wide."""
+    """Return the lines between regions as 0 or 1, `width` pixels wide."""
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     return (cv2.dilate(regions, brush) != cv2.erode(regions, brush)).astype(np.uint8)
 
 
 def paint_poster(tones: ToneMap, strokes: Image, colours: Colours, levels: int, rng: Generator) -> NDArray[np.float32]:
-    """Flat regions, dark to light as in the source; at times with its lines in the darkest colour."""
+    """Paint flat regions, dark to light as in the source; sometimes with its lines in the darkest colour."""
     picture = halve(spread(colours, levels).astype(np.uint8)[tones])
     return lay(picture, strokes, colours[0]) if rng.random() < 0.3 else picture
 
 
 def paint_ink(tones: ToneMap, strokes: Image, colours: Colours, levels: int, rng: Generator) -> NDArray[np.float32]:
-    """Lines and solid darks on tinted paper, the next tone hatched or washed."""
+    """Paint lines and solid darks on tinted paper, the next tone hatched or washed."""
     n = tones.shape[0]
     paper, ink = 0.6 * colours[-1] + 0.4 * 255, colours[0]
     picture = np.broadcast_to(paper, (n // 2, n // 2, 3)).astype(np.float32)
@@ -83,7 +83,7 @@ def paint_ink(tones: ToneMap, strokes: Image, colours: Colours, levels: int, rng
 
 
 def paint_glass(tones: ToneMap, strokes: Image, colours: Colours, levels: int, rng: Generator) -> NDArray[np.float32]:
-    """Cells of glowing colour between dark lead; large regions are cut in pieces."""
+    """Paint cells of bright colour between dark lead; large regions are cut in pieces."""
     n = tones.shape[0]
     tones = drop_specks(tones, round(0.0012 * n * n))
     pieces = int(rng.choice([1, 8, 16] if border_share(tones) > 0.02 else [8, 16, 30]))

@@ -1,4 +1,4 @@
-"""Photos that come with scikit-image, and how one is cut into a few tones."""
+"""Photos that come with scikit-image, and their conversion to a few tones."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ TRAIN_PHOTOS = (
     "brick",
     "gravel",
 )
-"""Photos that come with scikit-image, by the name of their function in skimage.data."""
+"""Training photos, by the name of their function in skimage.data."""
 PHOTO_WEIGHTS = (5, 6, 4, 6, 2, 2, 1, 1, 1, 1, 1, 1)
-"""How often each is taken: scenes with things in them more often than textures."""
+"""Relative frequency of each: scenes with things have more than textures."""
 HELD_OUT_PHOTOS = ("astronaut", "coffee", "rocket")
-"""Photos no training poster is made of."""
+"""Photos that are in no training poster."""
 
 RICH_LEVELS = 12
-"""Photo posters may have twice the palette's tones: weak edges then stay weak, as in a photo."""
+"""Most tones of a photo poster, twice the palette's: weak edges then stay weak, as in a photo."""
 
 
 @lru_cache(maxsize=32)
 def load_photo(name: str) -> Image:
-    """(h, w, 3) RGB uint8, read-only, the shorter side at most 640."""
+    """Return a photo (h, w, 3) RGB uint8, read-only, its shorter side at most 640; raise ValueError for an unknown name."""
     import skimage.data
 
     if name not in TRAIN_PHOTOS + HELD_OUT_PHOTOS:
@@ -63,12 +63,12 @@ def as_grey(photo: Image) -> Image:
 
 
 def take_crop(rng: Generator, size: int, held_out: bool) -> Image:
-    """(size, size) grey: some part of some photo, turned, flipped, brightened or darkened."""
+    """Return a random part of a random photo, (size, size) grey: turned, flipped, brightened or darkened."""
     weights = np.array([1] * len(HELD_OUT_PHOTOS) if held_out else PHOTO_WEIGHTS, float)
     photo = load_photo(str(rng.choice(HELD_OUT_PHOTOS if held_out else TRAIN_PHOTOS, p=weights / weights.sum())))
     grey, crop = as_grey(photo), np.zeros((size, size), np.uint8)
     height, width = grey.shape
-    for _ in range(4):  # a part without anything on it is passed over
+    for _ in range(4):  # skips parts without edges
         side = min(height, width) * rng.uniform(0.35, 1.0)
         angle = rng.choice([0.0, rng.uniform(-25, 25), rng.uniform(0, 360)], p=[0.45, 0.35, 0.2])
         centre = rng.uniform(0.5 * side, [width - 0.5 * side + 1, height - 0.5 * side + 1])
@@ -85,7 +85,7 @@ def take_crop(rng: Generator, size: int, held_out: bool) -> Image:
 
 
 def cut_photo(grey: Image, rng: Generator, levels: int, busiest: float) -> tuple[ToneMap, Image]:
-    """Tone map and line mask (0 or 1) of a grey photo, both twice its size.
+    """Return the tone map and the line mask (0 or 1) of a grey photo, both at twice its size.
 
     A photo is simplified step by step until its borders take less than `busiest` of the area. With more tones than a
     palette has, most borders are too low to be seen as edges; then only its lines are counted.
@@ -111,7 +111,7 @@ def cut_photo(grey: Image, rng: Generator, levels: int, busiest: float) -> tuple
 
 
 def region_means(grey: Image) -> Image:
-    """Each basin of the gradient in its mean grey: borders lie on true edges, and shading makes none."""
+    """Return each basin of the gradient in its mean grey: borders lie on true edges, and shading makes none."""
     slope = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     _, seeds = cv2.connectedComponents((slope < 9).astype(np.uint8), connectivity=4)
     basins = cv2.watershed(cv2.cvtColor(slope, cv2.COLOR_GRAY2BGR), seeds)
@@ -125,7 +125,7 @@ def region_means(grey: Image) -> Image:
 
 
 def level_grey(grey: Image, levels: int) -> ToneMap:
-    """Tones by grey value: half equal steps, half equal areas."""
+    """Return tones by grey value: thresholds half way between equal steps and equal areas."""
     low, high = np.percentile(grey, [2, 98])
     steps = np.arange(1, levels) / levels
     bounds = 0.5 * (low + steps * (high - low)) + 0.5 * np.quantile(grey, steps)
@@ -150,5 +150,5 @@ def drop_specks(tones: ToneMap, smallest: int) -> ToneMap:
 
 
 def border_share(tones: ToneMap) -> float:
-    """Share of the pixels that have another tone to the left or above."""
+    """Return the share of the pixels with another tone to the left or above."""
     return float((cv2.morphologyEx(tones, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0).mean())

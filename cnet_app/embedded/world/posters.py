@@ -1,7 +1,7 @@
 """Posters: photos and drawings cut into a few tones and repainted in named colours.
 
-They are the training pictures in which any edge may occur, so that the maps of real photos are nothing strange.
-Every poster goes the same way: source → tone map at twice the size → paint → shrink. Same seed, same bytes.
+Any edge may occur in them, so that a model trained on them can follow the maps of real photos.
+Every poster is made in the same steps: source → tone map at twice the size → paint → shrink. Same seed, same bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 POSTER_STYLES: Mapping[str, str] = MappingProxyType(
     {"poster": "a poster", "ink": "an ink drawing", "glass": "a stained glass window"}
 )
-"""Style → how its captions begin."""
+"""Style → the start of its captions."""
 
 STYLE_SHARES = (0.42, 0.3, 0.28)
 PHOTO_SHARE = 0.45
@@ -50,7 +50,7 @@ BUSIEST: Mapping[str, float] = MappingProxyType({"poster": 0.11, "ink": 0.075, "
 
 
 def create_poster(seed: int, size: int = 256, held_out: bool = False) -> Sample:
-    """The poster of a seed, `size` pixels square. Its photos are TRAIN_PHOTOS, or with `held_out` HELD_OUT_PHOTOS."""
+    """Return the poster of a seed, `size` pixels square, from TRAIN_PHOTOS, or with `held_out` from HELD_OUT_PHOTOS."""
     rng = np.random.default_rng((0x905, seed, int(held_out)))
     style = str(rng.choice(list(POSTER_STYLES), p=STYLE_SHARES))
     palette = str(rng.choice(list(PALETTES)))
@@ -72,7 +72,7 @@ def create_poster(seed: int, size: int = 256, held_out: bool = False) -> Sample:
 
 
 def poster_from_photo(photo: Image, seed: int, size: int, style: str, palette: str) -> Sample:
-    """The middle square of a photo (RGB or grey, uint8) as a poster; raises ValueError for an unknown style or palette."""
+    """Return the middle square of a photo (RGB or grey, uint8) as a poster; raise ValueError for an unknown style or palette."""
     if style not in POSTER_STYLES:
         raise ValueError(f"style is {style!r}; posters come as {', '.join(POSTER_STYLES)}.")
     if palette not in PALETTES:
@@ -89,7 +89,7 @@ def poster_from_photo(photo: Image, seed: int, size: int, style: str, palette: s
 def finish(
     tones: ToneMap, strokes: Image, levels: int, rng: Generator, style: str, palette: str, content: str
 ) -> Sample:
-    """Paint tones and lines in a style; the caption says style, palette and content."""
+    """Paint tones and lines in a style; the caption has style, palette and content."""
     colours = np.array(PALETTES[palette], np.float32)
     picture = PAINTERS[style](tones, strokes, colours, levels, rng)
     caption = f"{POSTER_STYLES[style]} in {palette} colours of {content}"
@@ -99,7 +99,7 @@ def finish(
 
 
 def draw(content: str, rng: Generator, n: int, levels: int, busiest: float) -> ToneMap:
-    """A drawing, drawn again (three times at most) where it came out all but empty or too fine."""
+    """Return a drawing, drawn again (at most three times) where it is nearly empty or too fine."""
     tones = DRAWINGS[content](rng, n, levels)
     for _ in range(3):
         if 0.035 < border_share(tones) * 2 < max(0.085, busiest):
@@ -109,7 +109,7 @@ def draw(content: str, rng: Generator, n: int, levels: int, busiest: float) -> T
 
 
 def overlay(rng: Generator, tones: ToneMap, strokes: Image, levels: int) -> tuple[ToneMap, Image]:
-    """Inside a blob, something else: another drawing, or the same in reversed tones."""
+    """Return the tones with another drawing, or their reverse, inside a blob."""
     n = tones.shape[0]
     mask = np.zeros((n, n), np.uint8)
     fill(mask, blob(rng, rng.uniform(0.2, 0.8, 2) * n, n * rng.uniform(0.2, 0.45)), 1)

@@ -20,18 +20,18 @@ EPSILON = 1e-4
 
 
 class Solid(Protocol):
-    """Something a ray can hit."""
+    """A body that rays can hit."""
 
     def hit(self, origin: Vector, direction: Vector) -> Scalars:
-        """(N,) distance along the ray to the first hit in front of the origin, infinity for none."""
+        """Return the distance (N,) along each ray to the first hit in front of the origin, infinity for none."""
         ...
 
     def normal(self, point: Vector) -> Vector:
-        """(N, 3) outward unit normals at surface points."""
+        """Return outward unit normals (N, 3) at surface points."""
         ...
 
     def hull(self) -> tuple[Vector, float]:
-        """Points (K, 3) and a radius: balls of that radius around the points have the solid in their convex hull."""
+        """Return points (K, 3) and a radius: the convex hull of balls of that radius around the points contains the solid."""
         ...
 
 
@@ -169,17 +169,17 @@ class Camera:
     """Where the optical axis meets the picture: x to the right, y down, from its top left corner."""
 
     def rotation(self) -> Vector:
-        """(3, 3): rows are the camera's right, up and backward directions in the world."""
+        """Return (3, 3): the camera's right, up and backward directions in the world, one a row."""
         cosine, sine = np.cos(self.pitch), np.sin(self.pitch)
         return np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
 
     def project(self, points: Vector) -> Vector:
-        """(N, 3) world points to (N, 2) places on the picture."""
+        """Project world points (N, 3) to places on the picture (N, 2)."""
         right, up, back = ((points - self.position) @ self.rotation().T).T
         return np.stack([self.centre[0] - self.focal * right / back, self.centre[1] + self.focal * up / back], axis=1)
 
     def bounds(self, solid: Solid) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of a rectangle on the picture that holds the solid."""
+        """Return left, top, right and bottom of a rectangle on the picture that contains the solid."""
         points, radius = solid.hull()
         right, up, back = ((points - self.position) @ self.rotation().T).T
         depth = np.maximum(-back, radius + 0.05)
@@ -194,21 +194,21 @@ class Camera:
         return x + self.focal * left, y - self.focal * high, x + self.focal * end, y - self.focal * low
 
     def directions(self, columns: Scalars, rows: Scalars) -> Vector:
-        """(H, W, 3) world directions of unit depth through the places (column, row) of the picture."""
+        """Return world directions (H, W, 3) of unit depth through the places (column, row) of the picture."""
         grid = np.empty((len(rows), len(columns), 3))
         grid[..., 0] = (columns - self.centre[0]) / self.focal
         grid[..., 1:] = self.row_directions(rows)[:, None]
         return grid
 
     def row_directions(self, rows: Scalars) -> Vector:
-        """(H, 2): y and z of the directions through a row; without roll they are the same all along it."""
+        """Return y and z of the directions through each row, (H, 2); without roll they are constant along a row."""
         up = (self.centre[1] - rows) / self.focal
         return np.stack([up, -np.ones_like(up)], axis=1) @ self.rotation()[1:, 1:]
 
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """What a square grid of rays meets first."""
+    """The first hits of a square grid of rays."""
 
     depth: Scalars
     """(N, N), infinity for nothing."""
@@ -219,7 +219,7 @@ class Hits:
 
 
 def trace(solids: list[Solid], camera: Camera, places: Scalars) -> Hits:
-    """Look through a square grid of `places` (N ascending, in picture sides) along both axes."""
+    """Return the first hits through a square grid of `places` (N ascending, in picture sides) along both axes."""
     depth = np.full((len(places), len(places)), np.inf)
     index = np.full(depth.shape, -1, np.int16)
     windows: list[tuple[slice, slice]] = []
@@ -243,7 +243,7 @@ def shadowed(
     asked: NDArray[np.bool_],
     light: Vector,
 ) -> NDArray[np.bool_]:
-    """Whether a solid stands between a surface's points (..., 3) and a far light in direction `light` (3,).
+    """Return whether a solid lies between a surface's points (..., 3) and a far light in direction `light` (3,).
 
     Only where `asked` (...); elsewhere False.
     """
@@ -269,7 +269,7 @@ def shadowed(
 
 
 def _dot(one: Vector, other: Vector) -> Scalars:
-    """Inner products of (3,) with (3,) or (N, 3), in either order."""
+    """Return inner products of (3,) with (3,) or (N, 3), in either order."""
     return other @ one if one.ndim == 1 else one @ other
 
 
@@ -280,7 +280,7 @@ def _sphere_terms(relative: Vector, direction: Vector, radius: float) -> tuple[S
 
 
 def _first_root(a: Scalars, b: Scalars, c: Scalars) -> Scalars:
-    """The smaller t with a t^2 - 2 b t + c = 0 for a > 0, infinity where there is none in front."""
+    """Return the smaller t with a t^2 - 2 b t + c = 0 for a > 0, infinity where there is none in front."""
     inside = b * b - a * c
     root = (b - np.sqrt(np.maximum(inside, 0))) / a
     return np.where((inside > 0) & (root > EPSILON), root, np.inf)
@@ -289,7 +289,7 @@ def _first_root(a: Scalars, b: Scalars, c: Scalars) -> Scalars:
 def _frustum_side(
     relative: Vector, direction: Vector, axis: Vector, height: float, radius: float, top_radius: float
 ) -> Scalars:
-    """Distance to the open side of a (truncated) cone: |across the axis| = radius - slope * level."""
+    """Return the distance to the open side of a (truncated) cone: |across the axis| = radius - slope * level."""
     slope = (radius - top_radius) / height
     length, towards, distance = _sphere_terms(relative, direction, 0.0)
     along, foot = _dot(direction, axis), _dot(relative, axis)
@@ -309,6 +309,6 @@ def _frustum_side(
 
 
 def _squared_miss(relative: Vector, direction: Vector, distance: Scalars) -> Scalars:
-    """Squared distance from the ray's point at `distance` to the place `relative` to its origin."""
+    """Return the squared distance from the ray's point at `distance` to the place `relative` to its origin."""
     length, towards, far = _sphere_terms(relative, direction, 0.0)
     return length * distance * distance - 2 * towards * distance + far

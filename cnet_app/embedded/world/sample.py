@@ -1,4 +1,4 @@
-"""What one procedural picture is: pixels, caption, and the exact ground truth behind both."""
+"""A procedural picture: pixels, caption, and the exact ground truth of both."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class Thing:
-    """One object of a scene, by the words of its caption."""
+    """One object of a scene, in the words of its caption."""
 
     shape: str
     colour: str
@@ -18,7 +18,7 @@ class Thing:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One square picture of side S. Geometry fields are None where a picture has no scene behind it (posters)."""
+    """One square picture of side S. Geometry fields are None for posters."""
 
     image: NDArray[np.uint8]
     """(S, S, 3) RGB."""

@@ -24,12 +24,12 @@ _MINIMUM_COVER = 0.055
 _HEIGHTS = {"ball": 1.3, "box": 1.1, "cylinder": 1.4, "cone": 1.5, "person": 2.5}
 
 _WIDTHS = {"ball": 0.95, "box": 1.15, "cylinder": 0.8, "cone": 0.85, "person": 0.5}
-"""Room a thing takes in a row, in heights."""
+"""Width of a thing's place in the row, in heights."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-    """What is drawn: geometry in the world, the camera, and the words for it."""
+    """A composed scene: geometry in the world, the camera, and the words for it."""
 
     stage: Stage
     things: tuple[Thing, ...]
@@ -41,13 +41,13 @@ class Scene:
 
 
 def create_scene(seed: int, size: int = 256) -> Sample:
-    """The scene of a seed as a square picture of `size` pixels a side. The same seed gives the same bytes."""
+    """Return the scene of a seed as a picture `size` pixels square. The same seed gives the same bytes."""
     scene = compose_scene(np.random.default_rng([seed, 1]))
     return render_scene(scene, size)
 
 
 def compose_scene(rng: np.random.Generator) -> Scene:
-    """Choose words, then arrange until every thing is big, inside the picture and hardly hidden."""
+    """Choose words, then arrange until every thing is large, inside the picture and hardly hidden."""
     count = int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))
     shapes = [str(shape) for shape in rng.choice(words.SHAPES[:-1], count)]
     if rng.random() < 0.45:
@@ -75,7 +75,7 @@ def compose_scene(rng: np.random.Generator) -> Scene:
 
 
 def render_scene(scene: Scene, size: int) -> Sample:
-    """Look through a grid of two places a pixel; every second one is a pixel's centre, where the ground truth is taken."""
+    """Render through a grid of two places a pixel; every second one is a pixel's centre, where the ground truth is taken."""
     places = np.arange(2 * size + 1) / (2 * size)
     surface = Surface.look(scene.stage, places)
     fine = paint(scene.style, scene.stage, surface, scene.things, np.random.default_rng(scene.paint_seed))
@@ -99,7 +99,7 @@ def render_scene(scene: Scene, size: int) -> Sample:
 
 
 def _arrange(rng: np.random.Generator, things: tuple[Thing, ...], sky: str) -> tuple[Stage, tuple[Figure, ...]]:
-    """Put the things in a loose row, look at them from a random height, and zoom until they fill the picture."""
+    """Put the things in a loose row, place the camera at a random height, and zoom until they fill the picture."""
     count = len(things)
     distance = rng.uniform(5.5, 9.0)
     elevation = np.radians(rng.uniform(7, 20) if count < 3 else rng.uniform(9, 24))
@@ -145,11 +145,11 @@ def _arrange(rng: np.random.Generator, things: tuple[Thing, ...], sky: str) -> t
 
 
 def _solid(rng: np.random.Generator, shape: str, place: Vector, size: float) -> Solid:
-    """One solid of about the given height, standing on the floor (a cylinder sometimes lies)."""
+    """Return a solid of about the given height, standing on the floor (a cylinder sometimes lies)."""
     up = np.array((0.0, 1.0, 0.0))
     if shape == "ball":
         return Ball(place + up * size / 2, size / 2)
-    # never face on or end on: a box must not look like a rectangle, nor a lying cylinder like a disc
+    # never frontal or end on, where a box would look like a rectangle, and a lying cylinder like a disc
     turn = rng.uniform(0.28, 1.29) if shape == "box" else rng.uniform(-0.8, 0.8)
     along = np.array((np.cos(turn), 0.0, np.sin(turn)))
     if shape == "box":
@@ -180,7 +180,7 @@ def _fit(rng: np.random.Generator, camera: Camera, solids: list[Solid], count: i
 
 
 def _is_good(stage: Stage, count: int) -> bool:
-    """Every thing covers enough and is hardly hidden, and floor and sky both show."""
+    """Return whether every thing covers enough and is hardly hidden, and floor and sky are both visible."""
     if not 0.16 < stage.horizon() < 0.8:
         return False
     places = (np.arange(_PROBE) + 0.5) / _PROBE
@@ -199,14 +199,14 @@ def _is_good(stage: Stage, count: int) -> bool:
 
 
 def _near_is_one(depth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Inverse depth stretched to [0, 1]."""
+    """Return inverse depth, stretched to [0, 1]."""
     inverse = 1 / depth
     low, high = float(inverse.min()), float(inverse.max())
     return ((inverse - low) / max(high - low, 1e-9)).astype(np.float32)
 
 
 def _segmentation(scene: Scene, owner: NDArray[np.int16], ground: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(S, S) class indices from (S, S) numbers of things and the (S,) ground behind them."""
+    """Return class indices (S, S) of the numbers of things (S, S) and the ground (S,) behind them."""
     behind = np.array([ADE20K_CLASSES.index(name) for name in ("sky", "floor", "wall")], np.uint8)[ground]
     names = ["sky"] + [words.ADE20K_CLASS[thing.shape] for thing in scene.things]
     things = np.array([ADE20K_CLASSES.index(name) for name in names], np.uint8)
@@ -214,7 +214,7 @@ def _segmentation(scene: Scene, owner: NDArray[np.int16], ground: NDArray[np.uin
 
 
 def _keypoints(figure: Figure, camera: Camera, size: int) -> NDArray[np.float32]:
-    """(18, 3): x, y in pixels (a pixel's centre is at a half) and whether the point is in the picture."""
+    """Return (18, 3): x, y in pixels (a pixel's centre is at a half) and 1 where the point is in the picture, else 0."""
     places = camera.project(figure.keypoints) * size
     inside = ((places >= 0) & (places < size)).all(axis=1) & figure.seen
     return np.concatenate([places, inside[:, None]], axis=1).astype(np.float32)

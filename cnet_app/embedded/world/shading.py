@@ -1,4 +1,4 @@
-"""The four styles: how a surface becomes colours."""
+"""The four styles: conversion of a surface to colours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CREAM = np.array((0.97, 0.94, 0.90), np.float32)
 
 
 def paint(style: str, stage: Stage, surface: Surface, things: tuple[Thing, ...], rng: np.random.Generator) -> Colours:
-    """(N, N, 3) RGB, nominally in [0, 1]."""
+    """Return the picture (N, N, 3) RGB, nominally in [0, 1]."""
     painter = {"shaded": _paint_shaded, "flat": _paint_flat, "neon": _paint_neon, "clay": _paint_clay}[style]
     return painter(stage, surface, things, rng)
 
@@ -97,7 +97,7 @@ def _paint_neon(stage: Stage, surface: Surface, things: tuple[Thing, ...], rng: 
 
 
 def _ground(stage: Stage, surface: Surface, rng: np.random.Generator, *, flat: bool) -> Colours:
-    """Sky, wall and floor without their shadows."""
+    """Return sky, wall and floor without shadows."""
     side, rows = len(surface.places), surface.floor_rows
     sky = paint_sky(rng, stage, surface.places[: rows.start], side, flat=flat)
     return np.concatenate([sky, paint_floor(stage, surface)])
@@ -123,7 +123,7 @@ def _brightest(picture: Colours) -> Mask:
 
 
 def _covers(stage: Stage, surface: Surface, things: tuple[Thing, ...], here: NDArray[np.bool_]) -> Colours:
-    """(n, 3): the own colour of what is seen `here`, eyes included."""
+    """Return the surface colours (n, 3) of the places `here`, eyes included."""
     rows = [
         _COVERS.get(cover, tuple(np.array(words.COLOURS[things[owner - 1].colour]) / 255))
         for cover, owner in zip(stage.covers, stage.owners, strict=True)
@@ -139,7 +139,7 @@ def _covers(stage: Stage, surface: Surface, things: tuple[Thing, ...], here: NDA
 
 
 def _shadow(stage: Stage, surface: Surface, softness: float) -> Mask:
-    """1 where the light does not reach; edges blurred by `softness` picture sides within the things and the ground."""
+    """Return 1 where the light does not reach, edges blurred by `softness` picture sides within the things and the ground."""
     facing = surface.normal @ stage.light.astype(np.float32)
     shadow = ((facing < 0) | shadowed(stage.solids, surface.point, surface.normal, facing > 0, stage.light)).astype(
         np.float32
@@ -162,7 +162,7 @@ def _shadow(stage: Stage, surface: Surface, softness: float) -> Mask:
 
 
 def _contact(stage: Stage, surface: Surface) -> Mask:
-    """How much of the sky the things take from each place of the floor: coarsely, every solid as a ball."""
+    """Return the share of the sky that the things hide from each place of the floor, approximated by balls."""
     step, rows = 8, surface.floor_rows
     camera, side = stage.camera, len(surface.places)
     full = np.zeros((side, side), np.float32)
@@ -186,7 +186,7 @@ def _contact(stage: Stage, surface: Surface) -> Mask:
 
 
 def _outline(stage: Stage, surface: Surface) -> NDArray[np.bool_]:
-    """True on the near side of silhouettes, folds and borders between covers."""
+    """Return True on the near side of silhouettes, folds and borders between covers."""
     cover_kinds = {"main": 0, "skin": 1, "hair": 2, "shoe": 3}
     kinds = np.array([cover_kinds[cover] for cover in stage.covers] + [4], np.int16)[surface.solid]
     group = surface.owner * 8 + kinds + (surface.owner == 0) * surface.ground[:, None].astype(np.int16)
@@ -220,7 +220,7 @@ def _thicken(line: NDArray[np.bool_], width: float) -> NDArray[np.bool_]:
 
 
 def _view(stage: Stage, surface: Surface, here: NDArray[np.bool_]) -> Colours:
-    """(n, 3) unit directions from the camera to the points."""
+    """Return unit directions (n, 3) from the camera to the points."""
     return _unit(surface.point[here] - stage.camera.position.astype(np.float32))
 
 

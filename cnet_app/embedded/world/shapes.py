@@ -1,7 +1,7 @@
-"""Drawn sources of posters: each kind fills a square with a few tones, so that every sort of edge occurs somewhere.
+"""Drawn sources of posters: each kind fills a square with a few tones, so that every kind of edge occurs.
 
 A drawing is a tone map: (n, n) uint8, values 0 (darkest) to tones - 1 (lightest), hard-edged. Posters are drawn at
-twice their size and shrunk, which is where smooth edges come from.
+twice their size and shrunk, which makes their edges smooth.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ FONTS = (
 
 
 def other_tone(rng: Generator, tones: int, *taken: int) -> int:
-    """A tone that is none of `taken`."""
+    """Return a tone that is none of `taken`."""
     return int(rng.choice([tone for tone in range(tones) if tone not in taken]))
 
 
 def blob(rng: Generator, centre: Points, radius: float, wobble: float = 0.3) -> Points:
-    """(96, 2) points of a smooth closed curve around `centre`."""
+    """Return (96, 2) points of a smooth closed curve around `centre`."""
     angle = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     waves = np.arange(2, 6)
     size = rng.normal(0, wobble, 4) / waves
@@ -45,7 +45,7 @@ def blob(rng: Generator, centre: Points, radius: float, wobble: float = 0.3) -> 
 
 
 def polygon(rng: Generator, centre: Points, radius: float) -> Points:
-    """A triangle to an octagon, even or uneven, or a star."""
+    """Return a polygon of three to eight corners, regular or not, or a star."""
     corners = int(rng.integers(3, 9))
     angle = np.arange(corners) * 2 * np.pi / corners + rng.uniform(0, 2 * np.pi)
     if rng.random() < 0.5:
@@ -70,7 +70,7 @@ def fill(canvas: ToneMap, points: Points, tone: int) -> None:
 
 
 def noise(rng: Generator, n: int, cells: int, octaves: int = 4) -> NDArray[np.float32]:
-    """(n, n) fractal noise with about `cells` lumps across, values in [0, 1]."""
+    """Return (n, n) fractal noise with about `cells` lumps across, values in [0, 1]."""
     field = np.zeros((n, n), np.float32)
     for octave in range(octaves):
         grid = rng.random((cells * 2**octave + 2,) * 2, dtype=np.float32)
@@ -79,13 +79,13 @@ def noise(rng: Generator, n: int, cells: int, octaves: int = 4) -> NDArray[np.fl
 
 
 def level(field: NDArray[np.float32], tones: int) -> ToneMap:
-    """Equal shares of the area for each tone."""
+    """Return tones of equal area."""
     bounds = np.quantile(field[::4, ::4], np.arange(1, tones) / tones)
     return np.searchsorted(bounds, field.ravel()).reshape(field.shape).astype(np.uint8)
 
 
 def backdrop(rng: Generator, n: int, tones: int) -> ToneMap:
-    """One tone, or two to four parted by a straight or wavy line."""
+    """Return one tone, or two to four divided by straight or wavy lines."""
     canvas = np.full((n, n), rng.integers(tones), np.uint8)
     if rng.random() < 0.45:
         return canvas
@@ -98,7 +98,7 @@ def backdrop(rng: Generator, n: int, tones: int) -> ToneMap:
 
 
 def scatter(rng: Generator, n: int, tones: int, outline: Callable[[Generator, Points, float], Points]) -> ToneMap:
-    """A backdrop and outlines from large to small, often with smaller ones of another tone inside."""
+    """Draw a backdrop and outlines from large to small, often with smaller ones of another tone inside."""
     canvas = backdrop(rng, n, tones)
     for radius in np.sort(rng.uniform(0.06, 0.34, rng.integers(4, 15)))[::-1] * n:
         points = outline(rng, rng.uniform(0, n, 2), radius)
@@ -123,7 +123,7 @@ def draw_stars(rng: Generator, n: int, tones: int) -> ToneMap:
 
 
 def draw_lines(rng: Generator, n: int, tones: int) -> ToneMap:
-    """Curved brush strokes of many widths."""
+    """Draw curved brush strokes of many widths."""
     canvas = backdrop(rng, n, tones)
     t = np.linspace(0, 1, 60)[:, None]
     for _ in range(rng.integers(7, 22)):
@@ -149,7 +149,7 @@ def write(canvas: ToneMap, rng: Generator, text: str, corner: Points, height: fl
 
 
 def draw_letters(rng: Generator, n: int, tones: int) -> ToneMap:
-    """Single characters of many sizes, turned, on a backdrop."""
+    """Draw single characters of many sizes, turned, on a backdrop."""
     canvas = backdrop(rng, n, tones)
     glyphs = string.ascii_letters + string.digits
     for _ in range(rng.integers(5, 16)):
@@ -166,7 +166,7 @@ def draw_letters(rng: Generator, n: int, tones: int) -> ToneMap:
 
 
 def draw_words(rng: Generator, n: int, tones: int) -> ToneMap:
-    """Rows of words on bands, like a playbill."""
+    """Draw rows of words on bands, as on a poster."""
     ground = int(rng.integers(tones))
     canvas = np.full((n, n), ground, np.uint8)
     y = 0.03 * n
@@ -186,7 +186,7 @@ def draw_words(rng: Generator, n: int, tones: int) -> ToneMap:
 
 
 def grid(rng: Generator, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """Turned coordinates in tile units and the tile's side in pixels."""
+    """Return turned coordinates in tile units, and the tile's side in pixels."""
     side = n * float(np.exp(rng.uniform(np.log(0.07), np.log(0.25))))
     angle = 0.0 if rng.random() < 0.4 else float(rng.uniform(0, np.pi / 2))
     y, x = np.mgrid[:n, :n].astype(np.float32) / np.float32(side)
@@ -199,14 +199,14 @@ def grid(rng: Generator, n: int) -> tuple[NDArray[np.float32], NDArray[np.float3
 
 
 def tile_tones(rng: Generator, column: NDArray[np.float32], row: NDArray[np.float32], tones: int) -> ToneMap:
-    """A tone for each tile: a repeating pattern, or one at random each."""
+    """Return a tone for each tile: a repeating pattern, or random ones."""
     period = 16 if rng.random() < 0.4 else int(rng.integers(1, 3))
     table = rng.integers(0, tones, (period, period)).astype(np.uint8)
     return table[row.astype(int) % period, column.astype(int) % period]
 
 
 def draw_tiles(rng: Generator, n: int, tones: int) -> ToneMap:
-    """Checks or bricks, with or without joints."""
+    """Draw checks or bricks, with or without joints."""
     x, y, side = grid(rng, n)
     if rng.random() < 0.5:
         x = x / 2 + np.floor(y) % 2 / 2  # bricks
@@ -223,7 +223,7 @@ def draw_tiles(rng: Generator, n: int, tones: int) -> ToneMap:
 
 
 def draw_stripes(rng: Generator, n: int, tones: int) -> ToneMap:
-    """Straight, wavy or round stripes of uneven width."""
+    """Draw straight, wavy or round stripes of uneven width."""
     x, y, _ = grid(rng, n)
     if rng.random() < 0.35:
         x = np.hypot(x - x.mean() + rng.uniform(-2, 2), y - y.mean() + rng.uniform(-2, 2))
@@ -235,7 +235,7 @@ def draw_stripes(rng: Generator, n: int, tones: int) -> ToneMap:
 
 
 def draw_dots(rng: Generator, n: int, tones: int) -> ToneMap:
-    """Rows of dots, rings or diamonds, alike or of uneven size."""
+    """Draw rows of dots, rings or diamonds, of equal or random size."""
     x, y, _ = grid(rng, n)
     x = x + np.floor(y) % 2 / 2 if rng.random() < 0.5 else x
     column, row = np.floor(x), np.floor(y)
@@ -254,7 +254,7 @@ def draw_dots(rng: Generator, n: int, tones: int) -> ToneMap:
 
 
 def draw_cells(rng: Generator, n: int, tones: int) -> ToneMap:
-    """Hexagons or crazy paving: every pixel belongs to the nearest of a set of points."""
+    """Draw hexagons or irregular cells: every pixel belongs to the nearest of a set of points."""
     step = n * rng.uniform(0.09, 0.22)
     rows, columns = np.mgrid[-1 : n / step + 2, -1 : n / step + 2]
     points = np.stack([(columns + rows % 2 / 2) * step, rows * step * np.sqrt(0.75)], -1).reshape(-1, 2)
@@ -270,7 +270,7 @@ def draw_cells(rng: Generator, n: int, tones: int) -> ToneMap:
 
 
 def nearest(points: NDArray[np.int_], n: int) -> NDArray[np.int32]:
-    """(n, n) number of the nearest point, from 1."""
+    """Return (n, n) numbers of the nearest point, from 1."""
     free = np.full((n, n), 255, np.uint8)
     free[points[:, 1], points[:, 0]] = 0
     _, number = cv2.distanceTransformWithLabels(free, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
@@ -278,7 +278,7 @@ def nearest(points: NDArray[np.int_], n: int) -> NDArray[np.int32]:
 
 
 def draw_hills(rng: Generator, n: int, tones: int) -> ToneMap:
-    """Layered ridges under a sky with a sun."""
+    """Draw layered ridges under a sky with a sun."""
     light_far = rng.random() < 0.7
     sky = tones - 1 if light_far else int(rng.integers(tones))
     canvas = np.full((n, n), sky, np.uint8)
@@ -306,7 +306,7 @@ def draw_hills(rng: Generator, n: int, tones: int) -> ToneMap:
 
 
 def draw_clouds(rng: Generator, n: int, tones: int) -> ToneMap:
-    """Fractal noise cut into levels, like a map or marble."""
+    """Draw fractal noise cut into levels, like a map or marble."""
     field = noise(rng, n, int(rng.integers(2, 6)), int(rng.integers(2, 5)))
     if rng.random() < 0.4:
         field = np.abs(field - np.float32(0.5))
@@ -314,7 +314,7 @@ def draw_clouds(rng: Generator, n: int, tones: int) -> ToneMap:
 
 
 def draw_face(rng: Generator, n: int, tones: int) -> ToneMap:
-    """One to three faces: ovals for head, hair, eyes, brows, nose, mouth, ears, shoulders."""
+    """Draw one to three faces: ovals for head, hair, eyes, brows, nose, mouth, ears, shoulders."""
     canvas = backdrop(rng, n, tones)
     count = int(rng.choice([1, 1, 2, 3]))
     for index in range(count):
@@ -331,7 +331,7 @@ def draw_face(rng: Generator, n: int, tones: int) -> ToneMap:
 def draw_head(
     canvas: ToneMap, rng: Generator, middle: Points, h: float, tilt: float, tone: tuple[int, int, int, int]
 ) -> None:
-    """`h` is half of the head's height in pixels; `tone` is skin, hair, features, white of the eye."""
+    """Draw a head; `h` is half of its height in pixels, `tone` has skin, hair, features and white of the eye."""
     skin, hair, dark, white = tone
     turn = rotation(np.radians(tilt))
 
@@ -363,7 +363,7 @@ def draw_head(
 
 
 def draw_clutter(rng: Generator, n: int, tones: int) -> ToneMap:
-    """Many small things of every kind."""
+    """Draw many small things of every kind."""
     canvas = backdrop(rng, n, tones)
     for _ in range(rng.integers(25, 70)):
         centre, radius, tone = rng.uniform(0, n, 2), n * rng.uniform(0.02, 0.075), int(rng.integers(tones))
@@ -397,4 +397,4 @@ DRAWINGS: Mapping[str, Callable[[Generator, int, int], ToneMap]] = MappingProxyT
         "clutter": draw_clutter,
     }
 )
-"""What a drawing shows, by the word of its caption."""
+"""Content of a drawing in its caption → the function that draws it."""

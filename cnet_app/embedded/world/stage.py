@@ -1,4 +1,4 @@
-"""A stage is everything that can be seen; a surface is what a camera sees of it, place by place."""
+"""A stage has everything of a scene that can be visible; a surface is its visible part, place by place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cnet_app.embedded.world.raycast import Camera, Solid, Vector, trace
 
 SKY, FLOOR, WALL = 0, 1, 2
-"""What lies behind the things."""
+"""Kinds of ground behind the things."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,7 +21,7 @@ class Stage:
     owners: NDArray[np.int16]
     """(solids,) number of the thing a solid belongs to, from 1."""
     covers: list[str]
-    """What each solid is covered with: "main", "skin", "hair" or "shoe"."""
+    """Cover of each solid: "main", "skin", "hair" or "shoe"."""
     eyes: list[Vector]
     """Places of painted eyes."""
     eye_radius: float
@@ -34,10 +34,10 @@ class Stage:
     floor_turn: float
     """Radians the floor's pattern is turned by."""
     wall: float
-    """Where the studio's wall stands (world z)."""
+    """Place of the studio's wall (world z)."""
 
     def horizon(self) -> float:
-        """How far down the picture an endless floor would end, in picture sides."""
+        """The height on the picture at which an endless floor would end, in picture sides from the top."""
         return float(self.camera.centre[1] - self.camera.focal * np.tan(self.camera.pitch))
 
 
@@ -53,7 +53,7 @@ class Surface:
     owner: NDArray[np.int16]
     """Number of the thing, 0 for none."""
     ground: NDArray[np.uint8]
-    """(N,) SKY, FLOOR or WALL: what is behind the things in each row."""
+    """(N,) SKY, FLOOR or WALL behind the things in each row."""
     ground_depth: NDArray[np.float32]
     """(N,) its depth."""
     point: NDArray[np.float32]
@@ -96,12 +96,12 @@ class Surface:
 
     @property
     def floor_rows(self) -> slice:
-        """The rows in which the floor lies behind the things: all from the first one down."""
+        """The rows with the floor behind the things: all from the first one down."""
         return slice(int(np.searchsorted(self.ground == FLOOR, True)), None)
 
 
 def _behind(stage: Stage, places: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Per row: SKY, FLOOR or WALL, and its depth."""
+    """Return SKY, FLOOR or WALL for each row, and its depth."""
     slope, ahead = stage.camera.row_directions(places).T
     below = slope < -1e-6
     depth = np.where(below, -stage.camera.position[1] / np.where(below, slope, -1), np.inf)

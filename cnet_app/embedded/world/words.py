@@ -1,4 +1,4 @@
-"""The words a scene's caption is made of, and what each of them stands for."""
+"""The words of a scene's caption, with their colours and classes."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ SKY_PHRASES: dict[str, str] = {
 ADE20K_CLASS: dict[str, str] = {
     "ball": "ball", "box": "box", "cylinder": "column", "cone": "sculpture", "person": "person",
 }  # fmt: skip
-"""What each shape passes for in a segmentation."""
+"""ADE20K class of each shape in a segmentation."""
 
 
 def with_article(words: str) -> str:
-    """'a red ball', 'an orange box'."""
+    """Return a thing with its article: 'a red ball', 'an orange box'."""
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def scene_caption(style: str, things: list[tuple[str, str]], sky: str | None, *, style_last: bool = False) -> str:
-    """The caption of a scene; things are (colour, shape) in the order to be named."""
+    """Return the caption of a scene; things are (colour, shape) in the order of the caption."""
     names = [with_article(f"{colour} {shape}") for colour, shape in things]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     where = f" {SKY_PHRASES[sky]}" if sky else ""

@@ -12,7 +12,7 @@ from cnet_app.embedded.world.sample import Sample
 
 
 def write_world(seed: int, count: int, output: Path, size: int = 256) -> list[Path]:
-    """Write the pictures of seeds `seed` to `seed + count - 1` into the folder `output`, made where it is missing.
+    """Write the pictures of seeds `seed` to `seed + count - 1` into the folder `output`, which is created where it is missing.
 
     A picture is NAME.png with NAME its seed, its control images are NAME.CONDITION.png, and captions.jsonl has a line
     for each. Returns the pictures' paths.

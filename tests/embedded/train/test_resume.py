@@ -55,18 +55,31 @@ def saved_step(path: Path) -> int:
     return -1 if state is None else int(state["step"])
 
 
-@pytest.mark.parametrize("stop", [0, 3, 5, 23, 39])
-def test_stopped_anywhere_and_resumed_is_as_never_stopped(stop: int, tmp_path: Path) -> None:
-    def interrupt(step: int) -> float:
-        if step == stop:
+class Steps:
+    """Records the steps of a training, and interrupts it at one of them."""
+
+    def __init__(self, stop: int = -1) -> None:
+        self.taken: list[int] = []
+        self._stop = stop
+
+    def __call__(self, step: int) -> float:
+        """Return a factor of 1 for the loss."""
+        if step == self._stop:
             raise KeyboardInterrupt
+        self.taken.append(step)
         return 1.0
 
+
+@pytest.mark.parametrize("stop", [0, 3, 5, 23, 39])
+def test_stopped_anywhere_and_resumed_is_as_never_stopped(stop: int, tmp_path: Path) -> None:
     whole = train_toy(tmp_path / "whole.pt")
     with pytest.raises(KeyboardInterrupt):
-        train_toy(tmp_path / "toy.pt", after=interrupt)
-    assert saved_step(tmp_path / "toy.pt") == (stop // 5 * 5 or -1)
-    assert weights(train_toy(tmp_path / "toy.pt")) == weights(whole)
+        train_toy(tmp_path / "toy.pt", after=Steps(stop))
+    saved = stop // 5 * 5
+    assert saved_step(tmp_path / "toy.pt") == (saved or -1)
+    resumed = Steps()
+    assert weights(train_toy(tmp_path / "toy.pt", after=resumed)) == weights(whole)
+    assert resumed.taken == list(range(saved, PLAN.steps))
 
 
 @pytest.mark.slow
@@ -84,8 +97,10 @@ def test_killed_at_random_moments_and_resumed_is_as_never_killed(tmp_path: Path)
         time.sleep(random.uniform(0, 0.15))
         process.kill()
         process.wait()
-    assert 0 < saved_step(path) < PLAN.steps
-    assert weights(train_toy(path)) == weights(train_toy(tmp_path / "whole.pt"))
+    saved, resumed = saved_step(path), Steps()
+    assert 0 < saved < PLAN.steps
+    assert weights(train_toy(path, after=resumed)) == weights(train_toy(tmp_path / "whole.pt"))
+    assert resumed.taken == list(range(saved, PLAN.steps))
 
 
 def test_a_finished_training_is_not_written_again(tmp_path: Path) -> None:

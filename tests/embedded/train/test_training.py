@@ -133,9 +133,20 @@ def test_a_fresh_controlnet_is_silent_and_the_base_stays_locked(
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_is_as_never_killed(dataset: Dataset, latents: np.ndarray, tmp_path: Path) -> None:
+def test_killed_and_resumed_is_as_never_killed(
+    dataset: Dataset, latents: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokenizer = create_tokenizer(CAPTIONS)
     plan = dataclasses.replace(PLAN, locked=False, no_control=0.2, save_every=2, score_every=3)
+
+    learned: list[int] = []
+    learn = Training.learn
+
+    def counted(training: Training, loss: torch.Tensor) -> None:
+        learned.append(training.done)
+        learn(training, loss)
+
+    monkeypatch.setattr(Training, "learn", counted)
 
     def killed(_: Networks) -> dict[str, float]:
         raise KeyboardInterrupt
@@ -149,7 +160,9 @@ def test_killed_and_resumed_is_as_never_killed(dataset: Dataset, latents: np.nda
     with pytest.raises(KeyboardInterrupt):
         train("killed.pt", killed)
     assert torch.load(tmp_path / "killed.pt", weights_only=True)["step"] == 2
+    learned.clear()
     assert same(whole, train("killed.pt"))
+    assert learned == [2, 3]
 
 
 def reconstruction(vae: AutoencoderTiny, images: np.ndarray) -> float:
@@ -210,9 +223,10 @@ def test_stopped_at_any_step_and_resumed_is_as_never_stopped(
         learn(training, loss)
 
     whole, learn = train("whole"), Training.learn
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Training, "learn", interrupt)
+    monkeypatch.setattr(Training, "learn", interrupt)
+    with pytest.raises(KeyboardInterrupt):
         train("stopped")
+    monkeypatch.setattr(Training, "learn", learn)
     assert (tmp_path / "stopped" / f"{stage}.pt").exists() == (stop > 3)
     assert same(whole, train("stopped"))
 
