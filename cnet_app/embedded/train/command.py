@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
     stages = check_names("--stage", args.stage or SHIPPED, STAGES)
     minutes = check_positive("--minutes", args.minutes)
     work, output = check_folder("--work", args.work), check_folder("--output", args.output)
-    from models.devices import choose_device
+    from models.devices import parse_device
 
-    device, _ = choose_device(args.device, "exact")
+    device = parse_device(args.device)
     from cnet_app.embedded.train.embedded import train_embedded
 
     written = train_embedded(work, output, device, stages=stages, start=args.start, minutes=minutes)

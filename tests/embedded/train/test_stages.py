@@ -125,7 +125,8 @@ CASES = {
     "--minutes 0": "--minutes is 0, but it must be a number above 0.",
     "--minutes nan": "--minutes is nan, but it must be a number above 0.",
     "--start nowhere": "--start is nowhere, which has no base/model_index.json; give a folder such as models/embedded.",
-    "--device tpu": "'tpu'",
+    "--device tpu": "The device is 'tpu', but this machine has: auto, cpu",
+    "--device cuda:abc": "The device is 'cuda:abc', but this machine has: auto, cpu",
     "--work file": "--work is file, but file is a file; choose a folder.",
     "--output file/deep": "--output is file/deep, but file is a file; choose a folder.",
 }
