@@ -190,6 +190,8 @@ def create_theme() -> Any:
         input_border_width_dark="1px",
         input_border_color="*neutral_300",
         checkbox_border_color="*neutral_400",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
         block_title_background_fill="none",
         block_title_background_fill_dark="none",
         block_title_padding="0",

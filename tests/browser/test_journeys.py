@@ -28,6 +28,24 @@ def newest(folder: Path) -> Path:
     return max(folder.glob("*.png"), key=lambda path: path.stat().st_mtime)
 
 
+def wait_picture(studio: StudioPage, folder: Path, known: set[Path]) -> Path:
+    """Until a picture is there that was not, and its job is over."""
+    for _ in range(1200):
+        new = set(folder.glob("*.png")) - known
+        if new:
+            studio.wait_status("done")
+            return next(iter(new))
+        studio.page.wait_for_timeout(100)
+    raise AssertionError("No picture was made.")
+
+
+def make(studio: StudioPage, folder: Path) -> Path:
+    """Press Generate, also where an earlier picture is shown as done."""
+    known = set(folder.glob("*.png"))
+    studio.generate()
+    return wait_picture(studio, folder, known)
+
+
 def shorten(studio: StudioPage, pictures: int = 1, steps: int = 4) -> None:
     """Little work, so that journeys are quick."""
     studio.fill_number("create-num_images", pictures)
@@ -312,11 +330,8 @@ def test_people_come_out_of_a_file_and_go_into_one(studio: StudioPage, output_di
     assert np.array_equal(unit.pixels, Pose.from_json(pose).draw())
     studio.set_size(128, 128)  # people are drawn again, not resized
     studio.wait_map_width("openpose-map", 128)
-    studio.generate()
-    studio.wait_status("done")
-    assert np.array_equal(
-        read_request(newest(output_dir)).units[0].pixels, Pose.from_json(pose).resized(128, 128).draw()
-    )
+    drawn = read_request(make(studio, output_dir)).units[0].pixels
+    assert np.array_equal(drawn, Pose.from_json(pose).resized(128, 128).draw())
 
 
 def test_all_maps_of_a_photo(studio: StudioPage, photo: Path) -> None:
@@ -388,18 +403,13 @@ def test_two_clicks_make_two_pictures_and_the_last_seed_can_be_reused(
     shorten(studio)
     seeds: list[int] = []
     for _ in range(2):
-        studio.generate()
-        studio.wait_status("done")
-        seeds.append(read_request(newest(output_dir)).seed)
+        seeds.append(read_request(make(studio, output_dir)).seed)
         expect(studio.at("create-seed").locator("input")).to_have_value(str(seeds[-1]))
     assert seeds[0] != seeds[1]
     studio.lock_seed(5)
     studio.at("create-reuse-seed").click()
     expect(studio.at("create-seed").locator("input")).to_have_value(str(seeds[1]))
-    studio.generate()
-    studio.wait_text(f"seed {seeds[1]}")
-    studio.wait_status("done")
-    assert read_request(newest(output_dir)).seed == seeds[1]
+    assert read_request(make(studio, output_dir)).seed == seeds[1]
 
 
 def test_the_size_follows_the_photo_and_can_be_chosen(studio: StudioPage, output_dir: Path, tmp_path: Path) -> None:
@@ -437,17 +447,10 @@ def test_an_example_makes_the_same_picture_whatever_was_done_before(
     order = [*titles, "Compose"]
 
     def made(studio: StudioPage, title: str) -> Image.Image:
-        before = set(output_dir.glob("*.png"))
+        known = set(output_dir.glob("*.png"))
         studio.open_tab(title)
         studio.at(f"{ids[title]}-example").click()
-        for _ in range(1200):
-            new = set(output_dir.glob("*.png")) - before
-            if new:
-                break
-            studio.page.wait_for_timeout(100)
-        studio.wait_status("done")
-        (path,) = set(output_dir.glob("*.png")) - before
-        return Image.open(path)
+        return Image.open(wait_picture(studio, output_dir, known))
 
     fresh: dict[str, bytes] = {}
     for title in order:

@@ -83,7 +83,7 @@ class AnnotatorForm:
 
 def _width(default: object) -> int:
     """Least width of a parameter's field: switches stand three in a row."""
-    return 120 if isinstance(default, bool) else 250
+    return 160 if isinstance(default, bool) else 250
 
 
 def choices(row: Condition) -> list[tuple[str, str]]:
