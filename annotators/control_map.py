@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
@@ -94,9 +94,21 @@ def make_map(annotator: Annotator, source_image: Image, runtime: Runtime | None 
 
     `runtime` is used as by `Annotator.__call__`.
     """
-    detects = isinstance(annotator, DataAnnotator)
-    data = annotator.detect(source_image, runtime or Runtime()) if detects else None
-    pixels = data.draw() if data else annotator(source_image, runtime)
+    return complete_map(annotator, source_image, *run_annotator(annotator, source_image, runtime))
+
+
+def run_annotator(
+    annotator: Annotator, source_image: Image, runtime: Runtime | None = None
+) -> tuple[Image, MapData | None]:
+    """Return the pixels of the annotator's map, and what was detected, where the annotator detects anything."""
+    if not isinstance(annotator, DataAnnotator):
+        return annotator(source_image, runtime), None
+    data = annotator.detect(source_image, runtime or Runtime())
+    return data.draw(), data
+
+
+def complete_map(annotator: Annotator, source_image: Image, pixels: Image, data: MapData | None) -> ControlMap:
+    """Return the map of an annotator's output, with a warning where it has no effect."""
     kind = KINDS[annotator.kind]
     faint = kind.polarity == "white on black" and pixels.max() < FAINT
     warning = kind.nothing if is_blank(pixels) or faint else MADE_UP if is_blank(source_image) else ""
@@ -104,23 +116,18 @@ def make_map(annotator: Annotator, source_image: Image, runtime: Runtime | None 
 
 
 def make_map_at(
-    annotator: Annotator,
-    source_image: Image,
-    width: int,
-    height: int,
-    mode: ResizeMode = "crop",
-    runtime: Runtime | None = None,
+    make: Callable[[Image], ControlMap], source_image: Image, width: int, height: int, mode: ResizeMode = "crop"
 ) -> ControlMap:
-    """Return the annotator's map of a picture at another size. The picture is resized first, so that lines stay thin.
+    """Return the map that `make` makes of a picture, at another size. The picture is resized first, so that lines stay thin.
 
     With mode "pad", the map is padded, not the picture, whose border would be an edge in the map. `source_sha256` is the
     resized picture's.
     """
     if mode != "pad":
-        return make_map(annotator, resize(source_image, width, height, mode), runtime)
+        return make(resize(source_image, width, height, mode))
     inside = fit_inside(source_image.shape[1], source_image.shape[0], width, height)
     size = (max(side, MIN_SIDE) for side in inside)
-    made = make_map(annotator, resize(source_image, *size, mode="stretch"), runtime)
+    made = make(resize(source_image, *size, mode="stretch"))
     data = made.data.padded(width, height) if made.data else None
     pixels = data.draw() if data else pad(made.pixels, width, height, made.kind.background)
     pixels.flags.writeable = False

@@ -24,7 +24,9 @@ class Networks:
     changed. Threads that ask for the same loader wait for each other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guard: threading.Lock | None = None) -> None:
+        """`guard` is held while a network is loaded: libraries switch global state for it, which other threads would see."""
+        self._guard = guard or threading.Lock()
         self._loaded: dict[Callable[..., object], tuple[Hashable, Any]] = {}
         self._loading: dict[Callable[..., object], threading.Lock] = {}
         self._lock = threading.Lock()
@@ -39,7 +41,8 @@ class Networks:
                 if load in self._loaded and self._loaded[load][0] == key:
                     return self._loaded[load][1]
                 self._loaded.pop(load, None)  # its memory is free before the next network needs it
-            network = load(*given)
+            with self._guard:
+                network = load(*given)
             with self._lock:
                 self._loaded[load] = key, network
             return network

@@ -9,7 +9,8 @@ from PIL import Image as Pillow
 
 from annotators.base import Image
 from annotators.images import resize
-from cnet_app.maps.annotate import annotate
+from annotators.runtime import Runtime
+from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.maps.availability import can_run
 from cnet_app.registry.conditions import CONDITIONS, Condition
 from cnet_app.ui.examples import example_image
@@ -36,9 +37,10 @@ def write_map_pictures(folder: Path) -> list[Path]:
 
 
 def _pictures() -> Iterator[tuple[str, Image]]:
+    maps = Maps(run_here(Runtime()))
     for row in CONDITIONS:
         photo = resize(example_image(row), SIDE, SIDE)
         yield picture_name(row, PHOTO), photo
         for id in row.annotators:
             if can_run(id):
-                yield picture_name(row, id), annotate(row.id, id, photo, TELLING.get(id), SIDE, SIDE).pixels
+                yield picture_name(row, id), maps.annotate(row.id, id, photo, TELLING.get(id), SIDE, SIDE).pixels

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from models.names import did_you_mean
 
 SPEEDS = ("exact", "near", "compiled")
+ENGINES = ("process", "thread")
 
 
 def _option(default: Any, help: str, parse: Callable[[str], Any] = str) -> Any:
@@ -81,7 +82,15 @@ class Settings:
     )
     offline: bool = _option(False, "never use the network", _switch)
     max_upload_mb: int = _option(20, "largest file that may be uploaded, in MB", _whole(1, 1000))
-    max_waiting: int = _option(64, "jobs that may wait in line, over all users", _whole(1, 10_000))
+    max_waiting: int = _option(
+        64, "jobs that may wait, over all users; a user's first job always may", _whole(1, 10_000)
+    )
+    max_waiting_per_user: int = _option(16, "jobs of one user that may wait", _whole(1, 10_000))
+    engine: str = _option(
+        "process",
+        "where models run: in a process that is started again when it dies, or in a thread of this one (ZeroGPU)",
+        _one_of(*ENGINES),
+    )
 
     @property
     def is_local(self) -> bool:
@@ -125,6 +134,11 @@ def loopback_without_proxy(host: str, environ: Mapping[str, str] = os.environ) -
     names = [name.strip() for name in given.split(",") if name.strip()]
     without = ",".join(dict.fromkeys([*names, "localhost", "127.0.0.1", "::1", host]))
     return {"no_proxy": without, "NO_PROXY": without}
+
+
+def settings_for_command(**given: Any) -> Settings:
+    """Return the settings of the environment, with those that a command line gives; None is not given."""
+    return dataclasses.replace(read_settings(()), **{name: value for name, value in given.items() if value is not None})
 
 
 def read_settings(

@@ -11,6 +11,7 @@
         ├── OutOfMemoryError      the request does not fit into the memory
         ├── SaveError             a file could not be written
         ├── TrainingError         a training cannot go on
+        ├── EngineError           the process that runs the models ended
         └── CancelledError        the user stopped the task
 
 Any other exception is a fault of this project: exit 1, with a traceback in the log. Loads nothing.
@@ -57,6 +58,10 @@ class SaveError(StudioError):
 
 class TrainingError(StudioError):
     """A training cannot go on: its loss, gradient or weights are not finite."""
+
+
+class EngineError(StudioError):
+    """The process that runs the models ended, or failed by a fault of its own."""
 
 
 class CancelledError(StudioError):

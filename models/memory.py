@@ -82,10 +82,13 @@ def needed_bytes(rung: Rung, weights: dict[str, int], pixels: int, value_bytes: 
     return max(weights["text"], denoiser + denoising, weights["vae"] + decoding)
 
 
-def tile(vae: Any) -> None:
-    """From now on the autoencoder works through tiles of TILE px; a picture that is no larger is not cut."""
-    vae.enable_tiling()
-    vae.tile_sample_min_size, vae.tile_latent_min_size = TILE, TILE // STEP
+def set_tiling(vae: Any, on: bool) -> None:
+    """Let the autoencoder work through tiles of TILE px from now on, or on whole pictures; a picture within TILE is never cut."""
+    if on:
+        vae.enable_tiling()
+        vae.tile_sample_min_size, vae.tile_latent_min_size = TILE, TILE // STEP
+    else:
+        vae.disable_tiling()
 
 
 def module_bytes(modules: Iterable[nn.Module]) -> int:

@@ -1,110 +1,239 @@
-"""The models of the app: loaded once, shared by all jobs, let go when memory is short or a user asks."""
+"""The models of the engine: loaded once, shared by all tasks, placed where the memory of the device allows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import dataclasses
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
-from cnet_app.engine.engine import Engine, FileProgress, controlnet_id
+from cnet_app.diffusion.backbones.base import Network
 from cnet_app.engine.pool import Pool
+from cnet_app.engine.protocol import Loading
+from cnet_app.engine.stream import Emit
+from cnet_app.registry.conditions import controlnet_id
 from cnet_app.request.generation import GenerationRequest
-from models.catalog import CATALOG
+from cnet_app.settings import Settings
+from models import loader, memory
+from models.catalog import Kind
 from models.errors import OutOfMemoryError
+from models.files import stamp
+from models.ip_adapter import IpAdapter, load_ip_adapter
+from models.loras import use_loras
+from models.memory import Rung
+from models.resolve import expected_bytes, resolve
+from models.speed import tune
+from models.union import module_of
+
+SHARE = 0.5
+"""Share of the device's memory that loaded models may take where the settings name no number."""
+CONTROLNET_SHARE = 0.42
+"""Size of a ControlNet relative to its U-Net."""
+NEVER = 2**63
+"""A cost that no request has."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Ready:
-    """What one request runs on."""
+    """The models of one request."""
 
-    base: Any
-    controlnets: list[Any]
+    base: loader.Base
+    controlnets: Sequence[Network]
+    ip_adapter: IpAdapter | None
 
 
 class LoadedModels:
-    """Bases and ControlNets by what they are, within the engine's budget. For one thread."""
+    """Models by id, file and place, within the budget. For one thread.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._pool: Pool[Any] | None = None
+    A request runs on the first rung of the ladder that is estimated to fit and on which no request as large has failed.
+    So after a large request had to give something up, a small one gets all of it back.
+    """
 
-    def base(self, id: str, tell: FileProgress) -> Any:
-        """A base, downloaded and loaded if need be."""
+    def __init__(
+        self,
+        settings: Settings,
+        device: tuple[torch.device, torch.dtype],
+        free_annotators: Callable[[], bool],
+        loading: threading.Lock,
+    ) -> None:
+        """`loading` is held while a model is loaded: libraries switch global state for it, which other threads would see."""
+        self._speed = settings.speed
+        self._device, self._dtype = device
+        self._free_annotators = free_annotators
+        self._loading = loading
+        budget = int(settings.model_memory_gb * 1e9) or int(SHARE * memory.total_bytes(self._device))
+        self._pool: Pool[Any] = Pool(_bytes_of, budget)
+        self._failed: dict[tuple[str, str], int] = {}
+        """By base and rung, the cost of the smallest request that ran out of memory there."""
 
-        def load() -> Any:
-            self._engine.fetch(id, tell)
-            return self._engine.load_base(id, None)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Ids of what is loaded, the least recently used first."""
+        return tuple(key[1] for key in self._pool.keys if isinstance(key, tuple))
 
-        return self._known().get(("base", id), load, _expected_bytes(id))
+    @property
+    def bytes(self) -> int:
+        """Bytes of what is loaded."""
+        return self._pool.bytes
 
-    def prepare(self, request: GenerationRequest, tell: FileProgress) -> Ready:
-        """Everything the request names; raises what is told to its user."""
-        base = self.base(request.base, tell)
-        added = [*(lora.name for lora in request.loras), *([request.ip_adapter.name] if request.ip_adapter else [])]
-        for id in added:  # the engine loads them beside the base
-            self._engine.fetch(id, tell)
+    def pinned(self) -> AbstractContextManager[None]:
+        """What is prepared inside stays loaded until the end of the block."""
+        return self._pool.pinned()
+
+    def prepare(self, request: GenerationRequest, emit: Emit) -> Ready:
+        """Load everything the request names; what is loaded already is used again."""
+        base = self._base(request, emit)
         if request.vae:
-            base = replace(base, vae=self._vae(request.vae, base, tell))
-        return Ready(base, [self._controlnet(controlnet_id(unit, base.family), base, tell) for unit in request.units])
+            base = dataclasses.replace(base, vae=self._vae(request.vae, base, emit))
+        controlnets = [
+            self._controlnet(unit.controlnet or controlnet_id(unit.condition, base.family), base, emit)
+            for unit in request.units
+        ]
+        if request.loras and base.rung.layer_by_layer:
+            raise OutOfMemoryError(
+                "LoRAs need more memory than is free here; leave them out, or choose a smaller base."
+            )
+        use_loras(base, [(lora.name, lora.scale) for lora in request.loras])
+        adapter = self._ip_adapter(request.ip_adapter.name, base, emit) if request.ip_adapter else None
+        return Ready(base, controlnets, adapter)
 
-    def _vae(self, id: str, base: Any, tell: FileProgress) -> Any:
-        def load() -> Any:
-            self._engine.fetch(id, tell)
-            return self._engine.load_vae(id, base)
+    def load_base(self, id: str, emit: Emit) -> loader.Base:
+        """Load a base before any request names it."""
+        return self._base(GenerationRequest(base=id), emit)
 
-        return self._known().get(("vae", id, base.family, base.rung), load, _expected_bytes(id))
+    def give_up(self, request: GenerationRequest) -> bool:
+        """Make room after a request ran out of memory; False where nothing is left to give up.
 
-    def _controlnet(self, id: str, base: Any, tell: FileProgress) -> Any:
-        def load() -> Any:
-            self._engine.fetch(id, tell)
-            return self._engine.load_controlnet(id, base)
-
-        return self._known().get(("controlnet", id, base.family, base.rung), load, _expected_bytes(id))
-
-    def make(self, ready: Ready, request: GenerationRequest, tell: FileProgress, **watch: Any) -> NDArray[np.uint8]:
-        """The one picture of a request.
-
-        Where memory runs out it is tried again without what annotators hold, then with models that need less of it.
+        First the networks of annotators go; then all models, to be loaded again on the next rung of the ladder.
         """
-        told = ""
-        ways = (lambda: True, self._engine.make_room, lambda: self._relieve(ready, request, tell))
-        for gains_room in ways:
-            # Not in the except block: an error that is being handled keeps the tensors of the failed call alive.
-            if gains_room():
-                try:
-                    return self._engine.generate(ready.base, ready.controlnets, request, **watch)[0]
-                except OutOfMemoryError as error:
-                    told = str(error)
-        raise OutOfMemoryError(told)
-
-    def _relieve(self, ready: Ready, request: GenerationRequest, tell: FileProgress) -> bool:
-        """Whether `ready` was loaded anew in a way that needs less; else everything is let go."""
-        rung = self._engine.next_rung(ready.base)
-        self.unload(ready)
-        if rung is None:
+        if self._free_annotators():
+            memory.release(self._device)
+            return True
+        base = self._pool.peek(self._key("base", request.base))
+        rung = self._rung(base, request) if base else memory.LADDER[0]
+        del base
+        self._release()
+        if memory.next_rung(rung, self._device) is None:
             return False
-        self._known().put(("base", request.base), self._engine.load_base(request.base, rung))
-        again = self.prepare(request, tell)
-        ready.base, ready.controlnets = again.base, again.controlnets
+        known = self._failed.get((request.base, rung.id), NEVER)
+        self._failed[request.base, rung.id] = min(_cost(request), known)
         return True
 
-    def unload(self, ready: Ready | None = None) -> int:
-        """Lets everything go, also what `ready` holds; how many bytes that were."""
-        freed = self._known().bytes
-        self._known().clear()
-        if ready is not None:
-            ready.base, ready.controlnets = None, []
-        self._engine.release()
-        return freed
+    def unload(self) -> None:
+        """Release all models, and forget what did not fit."""
+        self._failed.clear()
+        self._release()
 
-    def _known(self) -> Pool[Any]:
-        if self._pool is None:
-            self._pool = Pool(self._engine.size_of, self._engine.budget())
-        return self._pool
+    def _release(self) -> None:
+        self._pool.clear()
+        memory.release(self._device)
+
+    def _base(self, request: GenerationRequest, emit: Emit) -> loader.Base:
+        key = self._key("base", request.base)
+        known = self._pool.peek(key)
+        if known is not None and _place(known.rung) != _place(self._rung(known, request)):
+            known = None
+            self._release()  # its ControlNets are in the wrong place too
+        base = self._pool.get(key, lambda: self._load_base(request, emit), expected_bytes(request.base))
+        base = dataclasses.replace(base, rung=self._rung(base, request))
+        memory.set_tiling(base.vae, base.rung.tiles_vae)
+        return base
+
+    def _load_base(self, request: GenerationRequest, emit: Emit) -> loader.Base:
+        emit(Loading(name=request.base))
+        with self._loading:
+            base = loader.load_base(request.base, "cpu", self._dtype)
+        base = dataclasses.replace(base, device=self._device)
+        rung = self._rung(base, request, loaded=False)
+        if rung is not memory.LADDER[0] and self._free_annotators():
+            memory.release(self._device)
+            rung = self._rung(base, request, loaded=False)
+        self._settle(tune(base.unet, self._speed), rung, by_layer=True)
+        for network in (base.vae, *base.text_encoders):
+            self._settle(network, rung)
+        return dataclasses.replace(base, rung=rung)
+
+    def _rung(self, base: loader.Base, request: GenerationRequest, loaded: bool = True) -> Rung:
+        """The rung a request runs on."""
+        unet = memory.module_bytes([base.unet])
+        weights = {
+            "text": memory.module_bytes(base.text_encoders),
+            "denoiser": int((1 + CONTROLNET_SHARE * max(1, len(request.units))) * unet),
+            "vae": memory.module_bytes([base.vae]),
+        }
+        free = memory.free_bytes(self._device)
+        itemsize: int = base.vae.dtype.itemsize
+        if self._device.type == "cpu" or (loaded and not base.rung.rests_on_cpu):
+            free += sum(weights.values())  # they are in this memory already
+        rung = memory.choose_rung(self._device, free, weights, request.width * request.height, itemsize)
+        while _cost(request) >= self._failed.get((base.id, rung.id), NEVER):
+            below = memory.next_rung(rung, self._device)
+            if below is None:
+                break
+            rung = below
+        return rung
+
+    def _vae(self, id: str, base: loader.Base, emit: Emit) -> Any:
+        def load() -> Any:
+            emit(Loading(name=id))
+            with self._loading:
+                vae = loader.load_vae(id, base.family, "cpu", base.dtype)
+            self._settle(vae, base.rung)
+            return vae
+
+        vae = self._pool.get((*self._key("vae", id), base.family, _place(base.rung)), load, expected_bytes(id))
+        memory.set_tiling(vae, base.rung.tiles_vae)
+        return vae
+
+    def _controlnet(self, id: str, base: loader.Base, emit: Emit) -> Network:
+        def load() -> Any:
+            emit(Loading(name=id))
+            with self._loading:
+                network = loader.load_controlnet(id, base.family, "cpu", base.dtype)
+            self._settle(tune(module_of(network), self._speed), base.rung, by_layer=True)
+            return network
+
+        key = (*self._key("controlnet", id), base.family, _place(base.rung))
+        return self._pool.get(key, load, expected_bytes(id))
+
+    def _ip_adapter(self, id: str, base: loader.Base, emit: Emit) -> IpAdapter:
+        def load() -> IpAdapter:
+            emit(Loading(name=id))
+            with self._loading:
+                return load_ip_adapter(id, base)
+
+        return self._pool.get((*self._key("ip_adapter", id), base.id, _place(base.rung)), load, expected_bytes(id))
+
+    def _key(self, kind: Kind, id: str) -> tuple[str, str, Hashable]:
+        """A model whose file was replaced under its name has another key."""
+        path = resolve(id, kind).path
+        return kind, id, stamp(path) if path else None
+
+    def _settle(self, network: Any, rung: Rung, by_layer: bool = False) -> None:
+        """Put a network where it stays while nothing runs."""
+        if by_layer and rung.layer_by_layer:
+            memory.offload_layers(network, self._device)
+        elif not rung.rests_on_cpu:
+            torch.nn.Module.to(network, self._device)
 
 
-def _expected_bytes(id: str) -> int:
-    """The catalogue's word for it; 0 where it has none."""
-    return next((row.size or 0 for row in CATALOG if row.id == id), 0)
+def _place(rung: Rung) -> tuple[bool, bool]:
+    """Where a rung's networks rest; rungs that differ in tiling alone share their networks."""
+    return rung.rests_on_cpu, rung.layer_by_layer
+
+
+def _cost(request: GenerationRequest) -> int:
+    """What a request needs of the memory, in units of a pixel through one network."""
+    return request.width * request.height * (1 + len(request.units))
+
+
+def _bytes_of(model: Any) -> int:
+    if isinstance(model, loader.Base):
+        return memory.module_bytes((model.unet, model.vae, *model.text_encoders))
+    if isinstance(model, IpAdapter):
+        return memory.module_bytes((model.projection, model.image_encoder, *model.attention.values()))
+    return memory.module_bytes([module_of(model)])

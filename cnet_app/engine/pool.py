@@ -1,51 +1,81 @@
-"""One set of models in memory, however many jobs, tabs and users: the least recently used goes first."""
+"""Models in memory: each loaded once and shared, within a budget of bytes. The least recently used goes first."""
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Hashable
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Pool(Generic[T]):
-    """Loaded things by key, at most `budget` bytes of them. For one thread."""
+    """Models by key. For one thread.
+
+    What is taken inside `pinned` stays until that block ends, even above the budget: one request's models must be in
+    memory together. It is evicted when a later request loads something else.
+    """
 
     def __init__(self, size: Callable[[T], int], budget: int) -> None:
         self._size = size
         self._budget = budget
-        self._loaded: OrderedDict[object, T] = OrderedDict()
+        self._models: OrderedDict[Hashable, T] = OrderedDict()
+        self._pins: set[Hashable] = set()
+        self._alive: list[weakref.ref[T]] = []
 
     def __len__(self) -> int:
-        return len(self._loaded)
+        return len(self._models)
+
+    @property
+    def keys(self) -> tuple[Hashable, ...]:
+        """Keys of all models, the least recently used first."""
+        return tuple(self._models)
 
     @property
     def bytes(self) -> int:
-        """Of all loaded things."""
-        return sum(map(self._size, self._loaded.values()))
+        """Bytes of all models that are alive, those included that were evicted and are still held by somebody."""
+        self._alive = [reference for reference in self._alive if reference() is not None]
+        models = [model for reference in self._alive if (model := reference()) is not None]
+        return sum(map(self._size, models))
 
-    def get(self, key: object, load: Callable[[], T], expected: int = 0) -> T:
-        """The loaded thing, else what `load` gives, after room was made for the expected bytes.
+    @contextmanager
+    def pinned(self) -> Generator[None]:
+        """Keep everything taken inside until the end of the block."""
+        try:
+            yield
+        finally:
+            self._pins.clear()
 
-        A load that fails leaves nothing behind. A thing that is larger than the budget stays until the next one comes.
+    def get(self, key: Hashable, load: Callable[[], T], expected: int = 0) -> T:
+        """Return the model of a key, else load it after making room for the `expected` bytes.
+
+        A failed load leaves nothing behind.
         """
-        if key not in self._loaded:
-            self._shrink(self._budget - expected)  # room first: two large models may not fit side by side
-            self._loaded[key] = load()
-            self._loaded.move_to_end(key)
-            self._shrink(self._budget, least=1)
-        self._loaded.move_to_end(key)
-        return self._loaded[key]
+        if key not in self._models:
+            self._evict(self._budget - expected)  # first: two large models may not fit together
+            model = load()
+            self._models[key] = model
+            self._alive.append(weakref.ref(model))
+            self._pins.add(key)
+            self._evict(self._budget)
+        self._pins.add(key)
+        self._models.move_to_end(key)
+        return self._models[key]
 
-    def put(self, key: object, thing: T) -> None:
-        """In place of the one that was loaded under the key."""
-        self._loaded[key] = thing
+    def peek(self, key: Hashable) -> T | None:
+        """Return the model of a key without loading, pinning or moving it."""
+        return self._models.get(key)
 
     def clear(self) -> None:
-        """Forgets everything."""
-        self._loaded.clear()
+        """Remove all models."""
+        self._models.clear()
+        self._pins.clear()
 
-    def _shrink(self, budget: int, least: int = 0) -> None:
-        while len(self._loaded) > least and self.bytes > max(budget, 0):
-            self._loaded.popitem(last=False)
+    def _evict(self, budget: int) -> None:
+        while self.bytes > max(budget, 0):
+            key = next((key for key in self._models if key not in self._pins), None)
+            if key is None:
+                return
+            del self._models[key]

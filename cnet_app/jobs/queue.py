@@ -1,4 +1,4 @@
-"""Who is next: sessions take turns, and within a session the first to come is the first to go."""
+"""The order of waiting jobs: sessions take turns; within a session first come, first served."""
 
 from __future__ import annotations
 
@@ -9,22 +9,32 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Line(Generic[T]):
-    """Waiting items. Not safe between threads: its owner holds a lock."""
+class Queue(Generic[T]):
+    """Waiting items by session. Not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, deque[T]] = {}
-        """In turn: the first session is served next."""
+        """In the order of their turns."""
 
     def __len__(self) -> int:
         return sum(map(len, self._sessions.values()))
 
+    def waiting(self, session: str) -> int:
+        """Return how many items of a session wait."""
+        return len(self._sessions.get(session, ()))
+
     def add(self, session: str, item: T) -> None:
-        """To the end of its session."""
+        """Append an item to its session."""
         self._sessions.setdefault(session, deque()).append(item)
 
+    def put_back(self, session: str, item: T) -> None:
+        """Make an item the next one again."""
+        items = self._sessions.pop(session, deque[T]())
+        items.appendleft(item)
+        self._sessions = {session: items} | self._sessions
+
     def take(self) -> T:
-        """The next item; its session goes to the end of the turn. IndexError where nothing waits."""
+        """Remove and return the next item; its session goes to the end of the turns. IndexError where nothing waits."""
         if not self._sessions:
             raise IndexError("Nothing waits.")
         session = next(iter(self._sessions))
@@ -35,7 +45,7 @@ class Line(Generic[T]):
         return item
 
     def remove(self, item: T) -> bool:
-        """Whether it was waiting."""
+        """Remove an item; False where it does not wait."""
         for session, items in self._sessions.items():
             if item in items:
                 items.remove(item)
@@ -45,6 +55,6 @@ class Line(Generic[T]):
         return False
 
     def order(self) -> list[T]:
-        """All items as they will be taken if nobody else comes."""
+        """Return all items in the order in which they will be taken if none is added."""
         rounds = zip_longest(*self._sessions.values())
         return [item for turn in rounds for item in turn if item is not None]

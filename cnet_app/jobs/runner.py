@@ -1,51 +1,62 @@
-"""The queue and the one thread that runs models: a job at a time, users in turn, every end told in a sentence."""
+"""Jobs: users take turns, one job runs at a time, and every end is a sentence. Loads no torch."""
 
 from __future__ import annotations
 
-import io
 import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from cnet_app.engine.engine import Engine, FileProgress, Progress
-from cnet_app.engine.loaded import LoadedModels
-from cnet_app.jobs.queue import Line
+from cnet_app.engine.protocol import (
+    Downloading,
+    Engine,
+    EngineStatus,
+    Event,
+    EventStream,
+    Loading,
+    Note,
+    PictureMade,
+    Prepared,
+    Stepped,
+)
+from cnet_app.jobs.queue import Queue
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
+from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest, GenerationResult
 from cnet_app.request.recipe import save_picture
 from cnet_app.request.tasks import Task
+from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
-from models.errors import USER_ERRORS, CancelledError, InputError, SaveError, StudioError
-from models.stopping import stoppable
+from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
 
 LOG = logging.getLogger(__name__)
 HISTORY = "history.sqlite3"
 """In the folder of the pictures."""
 LOADING = "Loading the model"
-INTERVAL = 0.3
-"""Seconds between two reports of progress: a preview costs time, and a browser wants to breathe."""
-PREVIEW_SIDE = 256
 REMEMBERED = 200
 """Jobs that are over and can still be asked about."""
+DOWN_CHECK = 0.5
+"""Seconds between two looks at an engine that is down."""
 
 
 @dataclass(eq=False)
 class _Job:
     state: JobState
-    cancel: threading.Event
+    cancelled: bool = False
+    stream: EventStream | None = None
+    """The task that runs for the job; closing it cancels."""
+    prepared: GenerationRequest | None = None
+    notes: dict[str, None] = field(default_factory=dict[str, None])
+    residual_norms: tuple[tuple[float, ...], ...] = ()
+    started: float = 0.0
 
 
 class Runner:
-    """Takes requests from any thread. Nothing runs before the first `submit` or `warm_up`."""
+    """Takes requests from any thread. Nothing runs before the first `submit` or `start`."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings = settings
@@ -53,226 +64,249 @@ class Runner:
         self._store = Store(settings.output_dir / HISTORY)
         self._changed = threading.Condition()
         self._jobs: dict[str, _Job] = {}
-        self._line: Line[_Job] = Line()
-        self._models = LoadedModels(engine)
-        self._unload = False
-        self._choice: tuple[str, str] | None = None
-        self._ready = False
+        self._queue: Queue[_Job] = Queue()
         self._closing = False
         self._worker = threading.Thread(target=self._work, name="runner", daemon=True)
 
-    def warm_up(self) -> None:
-        """Starts the thread, which then loads the base model, so that the first picture comes sooner."""
+    def start(self) -> None:
+        """Start the worker and the engine, which loads the base model, so that the first picture comes sooner.
+
+        An engine that went down is started again.
+        """
+        self._ensure_worker()
+        self._engine.start()
+
+    def _ensure_worker(self) -> None:
         with self._changed:
             if not self._worker.is_alive() and not self._closing:
                 self._worker.start()
+        if self._engine.status().state == "new":
+            self._engine.start()
 
-    def base(self, timeout: float | None = None) -> tuple[str, str] | None:
-        """Id of the base model to start with, and why; None while that is still being found out."""
-        self.warm_up()
-        with self._changed:
-            self._changed.wait_for(lambda: self._choice is not None, timeout)
-            return self._choice
+    def engine_status(self) -> EngineStatus:
+        """Return at once, whatever runs."""
+        return self._engine.status()
 
-    def submit(self, request: GenerationRequest, session: str) -> str:
-        """Puts a request in line and returns the job's id. Raises StudioError where the line is full, or SaveError."""
-        self.warm_up()
-        job = _Job(JobState(id=secrets.token_hex(8), session=session, request=request), threading.Event())
+    def base(self, timeout: float = 0.0) -> tuple[str, str] | None:
+        """Id of the base model that is used where none is chosen, and why; None while that is not known after `timeout` seconds."""
+        self._ensure_worker()
+        ends = time.monotonic() + timeout
+        while not (status := self._engine.status()).base:
+            if time.monotonic() >= ends or status.state == "down":
+                return None
+            time.sleep(0.02)
+        return status.base, status.base_reason
+
+    def submit(self, request: GenerationRequest | UpscaleRequest, session: str) -> str:
+        """Queue a request and return the job's id. Raises StudioError where the queue is full, or SaveError."""
+        self._ensure_worker()
+        job = _Job(JobState(id=secrets.token_hex(8), session=session, request=request))
         with self._changed:
-            if self._closing:
-                raise StudioError("The app is closing; start it again, then generate.")
-            if len(self._line) >= self._settings.max_waiting:
-                raise StudioError(f"{len(self._line)} jobs wait already, and no more may; try again in a minute.")
+            self._check_place(session)
             self._store.add(job.state.id, request, session)
             self._forget()
             self._jobs[job.state.id] = job
-            self._line.add(session, job)
+            self._queue.add(session, job)
             self._changed.notify_all()
         return job.state.id
 
+    def download(self, ids: Sequence[str], session: str) -> str:
+        """Start the download of catalogue rows that the user agreed to, and return the job's id."""
+        self._ensure_worker()
+        request = DownloadRequest(ids=tuple(ids))
+        job = _Job(JobState(id=secrets.token_hex(8), session=session, request=request, status="running"))
+        with self._changed:
+            self._forget()
+            self._jobs[job.state.id] = job
+        self._set(job, doing="Starting the download")
+        threading.Thread(target=self._download, args=(job,), name="download", daemon=True).start()
+        return job.state.id
+
+    def _check_place(self, session: str) -> None:
+        """One user's jobs never keep another user's first job out."""
+        if self._closing:
+            raise StudioError("The app is closing; start it again, then generate.")
+        own = self._queue.waiting(session)
+        if own >= self._settings.max_waiting_per_user:
+            raise StudioError(f"{own} of your jobs wait already, and no more may; try again when one is done.")
+        if own and len(self._queue) >= self._settings.max_waiting:
+            raise StudioError(f"{len(self._queue)} jobs wait already, and no more may; try again in a minute.")
+
     def cancel(self, id: str) -> None:
-        """A job in line leaves it; one that runs stops within a step; one that is over stays as it is."""
+        """Remove a waiting job from the queue, or stop a running one within a step; one that is over stays as it is."""
         with self._changed:
             job = self._jobs.get(id)
             if job is None:
                 return
-            job.cancel.set()
-            waiting = self._line.remove(job)
-        if waiting:
+            job.cancelled = True
+            waited, stream = self._queue.remove(job), job.stream
+        if waited:
             self._end(job, status="cancelled")
+        elif stream:
+            stream.close()
 
     def state(self, id: str) -> JobState:
-        """How a job stands now; InputError where there is no such job any more."""
+        """Return how a job stands; InputError where there is no such job any more."""
         with self._changed:
             job = self._jobs.get(id)
             if job is None:
                 raise InputError(f"There is no job {id!r}; press Generate again.")
-            if job.state.status != "queued":
+            if job.state.status != "queued" or job.state.doing:
                 return job.state
-            order = self._line.order()
+            order = self._queue.order()
             place = order.index(job) + 1 if job in order else 0
-            return replace(job.state, place=place, doing="" if self._ready else LOADING)
+        status = self._engine.status()
+        waits = status.message if status.state == "down" else LOADING if status.state != "ready" else ""
+        return replace(job.state, place=place, doing=waits)
 
     def watch(self, id: str) -> Iterator[JobState]:
-        """Every change, until the job is over."""
+        """Yield every change, until the job is over."""
         state = self.state(id)
         while True:
             yield state
             if state.is_over:
                 return
             with self._changed:
-                self._changed.wait_for(lambda last=state: self.state(id) != last)
-                state = self.state(id)
+                self._changed.wait_for(lambda last=state: self.state(id) != last, timeout=1.0)
+            state = self.state(id)
 
     def unload(self) -> None:
-        """Lets all loaded models go, after the job that runs; the next job loads what it needs."""
-        with self._changed:
-            self._unload = True
-            self._changed.notify_all()
+        """Release all loaded models, after the job that runs; the next job loads what it needs."""
+        self._engine.unload()
 
     def history(self, limit: int = 50) -> list[Record]:
-        """The newest jobs, newest first, from earlier starts of the app too."""
+        """Return the newest jobs, newest first, from earlier starts of the app too."""
         return self._store.recent(limit)
 
     def request(self, id: str) -> Task:
-        """The request of a job of the history; InputError where it cannot be read here."""
+        """Return the request of a job of the history; InputError where it cannot be read here."""
         return self._store.request(id)
 
     def close(self, timeout: float = 10.0) -> None:
-        """Stops the running job, leaves the waiting ones as interrupted, and ends the thread."""
+        """Stop the running job, leave the waiting ones as interrupted, and end worker and engine."""
         with self._changed:
             self._closing = True
-            waiting = self._line.order()
+            waiting = self._queue.order()
             for job in waiting:
-                self._line.remove(job)
+                self._queue.remove(job)
+            streams = [job.stream for job in self._jobs.values() if job.stream]
             self._changed.notify_all()
+        for stream in streams:
+            stream.close()
         for job in waiting:
             self._end(job, status="interrupted")
         if self._worker.is_alive():
             self._worker.join(timeout)
+        self._engine.close()
         if not self._worker.is_alive():
             self._store.close()
 
     def _work(self) -> None:
-        self._prepare()
         while job := self._next():
             self._run(job)
 
-    def _prepare(self) -> None:
-        """What fails here fails again, and is told, in the job that needs it."""
-        choice = (self._settings.base or "embedded", "it is always there")
-        try:
-            choice = self._engine.choose_base()
-        except Exception:
-            LOG.exception("No base model could be chosen.")
-        with self._changed:
-            self._choice = choice
-            self._changed.notify_all()
-        try:
-            self._models.base(choice[0], lambda *_: None)
-        except USER_ERRORS as error:
-            LOG.warning("%s", error)
-        except Exception:
-            LOG.exception("The base model could not be loaded.")
-        with self._changed:
-            self._ready = True
-            self._changed.notify_all()
-
     def _next(self) -> _Job | None:
-        """The next job, once there is one; meanwhile models are let go where a user asked for it."""
+        """The next job; none runs while the engine is down."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._unload or len(self._line))
+                self._changed.wait_for(lambda: self._closing or len(self._queue))
                 if self._closing:
                     return None
-                if not self._unload:
-                    job = self._line.take()
-                    job.state = replace(job.state, status="running")
+                if self._engine.status().state != "down":
+                    job = self._queue.take()
+                    job.started = time.monotonic()
+                    job.state = replace(job.state, status="running", doing=LOADING)
                     self._changed.notify_all()
                     return job
-                self._unload = False
-            self._models.unload()
+                self._changed.wait(DOWN_CHECK)
 
     def _run(self, job: _Job) -> None:
         """Whatever happens, the job ends and the next one can run."""
-        end: dict[str, Any]
         try:
-            with stoppable(lambda: self._check(job)):
-                end = {"status": "done", "result": self._make(job)}
+            stream = self._engine.run(job.state.request)
+        except EngineError as error:
+            LOG.warning("%s", error)
+            with self._changed:  # it went down before the job began: the job waits until it is up again
+                job.state = replace(job.state, status="queued", doing="")
+                if not self._closing:
+                    self._queue.put_back(job.state.session, job)
+                    return
+            self._end(job, status="interrupted")
+            return
+        end = self._follow(job, stream)
+        if end["status"] == "done":
+            end["result"] = self._result(job)
+        self._end(job, **end)
+
+    def _follow(self, job: _Job, stream: EventStream) -> dict[str, Any]:
+        """Take a task's events to its end; return how it ended, as fields of the job's state."""
+        with self._changed:
+            job.stream = stream
+            unwanted = job.cancelled or self._closing
+        if unwanted:
+            stream.close()
+        try:
+            self._store.update(job.state.id, "running")
+            for event in stream:
+                self._take(job, event)
+            return {"status": "done"}
         except CancelledError:
-            end = {"status": "interrupted" if self._closing else "cancelled"}
+            return {"status": "interrupted" if self._closing else "cancelled"}
         except USER_ERRORS as error:
-            end = {"status": "failed", "error": str(error)}
+            return {"status": "failed", "error": str(error)}
         except Exception:
             number = secrets.token_hex(3)
             LOG.exception("Job %s failed (error %s).", job.state.id, number)
-            end = {
-                "status": "failed",
-                "error": f"Something went wrong in the app itself (error {number}); its log tells more.",
-            }
-        self._end(job, **end)
+            text = f"Something went wrong in the app itself (error {number}); its log has the details."
+            return {"status": "failed", "error": text}
+        finally:
+            stream.close()
+            with self._changed:
+                job.stream = None
 
-    def _make(self, job: _Job) -> GenerationResult:
-        """Pictures one by one: each is on the disk before the next begins, and stays if that one is cancelled."""
-        request, started = job.state.request, time.monotonic()
-        self._store.update(job.state.id, "running")
-        self._set(job, doing=LOADING)
-        tell = self._download_reporter(job)
-        ready = self._models.prepare(request, tell)
-        notes: dict[str, None] = {}
-        for index in range(request.num_images):
-            self._check(job)
-            self._set(job, doing="", image_index=index, step=0)
-            image = self._models.make(
-                ready,
-                request.only_picture(index),
-                tell,
-                on_step=self._step_reporter(job),
-                on_note=lambda note: notes.update({note: None}),
-                cancelled=lambda: self._is_unwanted(job),
-            )
-            made = self._engine.describe(ready.base, request)
-            path = save_picture(self._settings.output_dir, image, request, index, made)
-            self._set(job, paths=(*job.state.paths, str(path)))
+    def _take(self, job: _Job, event: Event) -> None:
+        if isinstance(event, Loading):
+            self._set(job, doing=LOADING)
+        elif isinstance(event, Downloading):
+            self._set(job, doing=f"Downloading {event.file.text}")
+        elif isinstance(event, Prepared):
+            job.prepared = event.request
+            self._set(job, doing="", steps=event.request.num_inference_steps)
+        elif isinstance(event, Stepped):
+            step = {"image_index": event.image_index, "step": event.step, "steps": event.steps}
+            self._set(job, doing="", preview=event.preview, **step)
+        elif isinstance(event, PictureMade):
+            self._save(job, event)
+        elif isinstance(event, Note):
+            job.notes[event.text] = None
+
+    def _save(self, job: _Job, picture: PictureMade) -> None:
+        """A picture is on the disk before anybody can see it, and before the next one begins."""
+        assert job.prepared is not None
+        job.residual_norms = picture.residual_norms
+        path = save_picture(self._settings.output_dir, picture.pixels, job.prepared, picture.index, picture.facts)
+        self._set(job, paths=(*job.state.paths, str(path)), image_index=picture.index, step=job.state.steps)
+
+    def _result(self, job: _Job) -> GenerationResult:
+        request = job.prepared
+        assert request is not None
         return GenerationResult(
             request=request,
             paths=job.state.paths,
             seeds=tuple(request.seed + index for index in range(request.num_images)),
-            seconds=round(time.monotonic() - started, 3),
-            notes=tuple(notes),
+            seconds=round(time.monotonic() - job.started, 3),
+            residual_norms=job.residual_norms,
+            notes=tuple(job.notes),
         )
 
-    def _is_unwanted(self, job: _Job) -> bool:
-        return self._closing or job.cancel.is_set()
-
-    def _check(self, job: _Job) -> None:
-        if self._is_unwanted(job):
-            raise CancelledError("The job was stopped.")
-
-    def _download_reporter(self, job: _Job) -> FileProgress:
-        last = 0.0
-
-        def report(name: str, done: int, size: int | None) -> None:
-            nonlocal last
-            self._check(job)
-            if time.monotonic() - last >= INTERVAL:
-                of = f" of {size / 1e6:.0f}" if size else ""
-                self._set(job, doing=f"Downloading {name}: {done / 1e6:.0f}{of} MB")
-                last = time.monotonic()
-
-        return report
-
-    def _step_reporter(self, job: _Job) -> Callable[[Progress], None]:
-        last = time.monotonic()
-
-        def report(progress: Progress) -> None:
-            nonlocal last
-            if time.monotonic() - last < INTERVAL:
-                return
-            self._set(job, step=progress.step, steps=progress.steps, preview=small_jpeg(progress.preview()))
-            last = time.monotonic()
-
-        return report
+    def _download(self, job: _Job) -> None:
+        """Downloads do not wait for pictures, nor pictures for them."""
+        try:
+            stream = self._engine.run(job.state.request)
+        except EngineError as error:
+            self._end(job, status="failed", error=str(error))
+            return
+        self._end(job, **self._follow(job, stream))
 
     def _set(self, job: _Job, **values: Any) -> None:
         with self._changed:
@@ -280,7 +314,7 @@ class Runner:
             self._changed.notify_all()
 
     def _end(self, job: _Job, **values: Any) -> None:
-        """The history is written first, so that what a user sees is also there after a restart."""
+        """The history is written first, so that what a user sees is there after a restart too."""
         state = replace(job.state, doing="", preview=b"", **values)
         try:
             seconds = state.result.seconds if state.result else None
@@ -295,12 +329,3 @@ class Runner:
         over = [id for id, job in self._jobs.items() if job.state.is_over]
         for id in over[: max(len(over) - REMEMBERED, 0)]:
             del self._jobs[id]
-
-
-def small_jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    """(H, W, 3) RGB to a JPEG of at most PREVIEW_SIDE px."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=75)
-    return buffer.getvalue()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Mapping
 from importlib.util import find_spec
+from types import MappingProxyType
 
 from annotators.base import create
 from annotators.registry import annotator
@@ -11,33 +12,19 @@ from cnet_app.registry.conditions import condition
 from models.catalog import Weights, entry
 from models.weights import find
 
-
-class _Faults:
-    """What was found broken, by annotator, until the process ends."""
-
-    def __init__(self) -> None:
-        self._told: dict[str, str] = {}
-        self._lock = threading.Lock()
-
-    def note(self, id: str, sentence: str) -> None:
-        """From now on the annotator is not offered as one that can run."""
-        with self._lock:
-            self._told[id] = sentence
-
-    def of(self, id: str) -> str:
-        """The sentence; empty where nothing was noted."""
-        return self._told.get(id, "")
+NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
+"""No annotator was found broken."""
 
 
-FAULTS = _Faults()
+def library_fault(annotator_id: str, faults: Mapping[str, str] = NOTHING_KNOWN) -> str:
+    """Return why the annotator cannot run even with its weights; empty where nothing speaks against it.
 
-
-def library_fault(annotator_id: str) -> str:
-    """Why the annotator cannot run whatever its weights, in a sentence; empty where nothing is known against it."""
+    `faults` are messages of annotators that were found broken (Maps.faults).
+    """
     library = annotator(annotator_id).library
     if library and find_spec(library) is None:
         return f"This annotator needs {library}, which is not installed; run `pip install -r requirements.txt`."
-    return FAULTS.of(annotator_id)
+    return faults.get(annotator_id, "")
 
 
 def missing_weights(annotator_id: str) -> list[Weights]:
@@ -45,15 +32,15 @@ def missing_weights(annotator_id: str) -> list[Weights]:
     return [entry(id) for id in create(annotator(annotator_id)).needs() if not find(id)]
 
 
-def can_run(annotator_id: str) -> bool:
+def can_run(annotator_id: str, faults: Mapping[str, str] = NOTHING_KNOWN) -> bool:
     """Now, without a download."""
-    return not library_fault(annotator_id) and not missing_weights(annotator_id)
+    return not library_fault(annotator_id, faults) and not missing_weights(annotator_id)
 
 
-def default_annotator(condition_id: str) -> str:
+def default_annotator(condition_id: str, faults: Mapping[str, str] = NOTHING_KNOWN) -> str:
     """The best annotator of a condition that can run now, for any use; the last where none can."""
     ids = condition(condition_id).annotators
-    return next((id for id in ids if _is_free(id) and can_run(id)), ids[-1])
+    return next((id for id in ids if _is_free(id) and can_run(id, faults)), ids[-1])
 
 
 def free_annotator(condition_id: str) -> str:
@@ -62,10 +49,10 @@ def free_annotator(condition_id: str) -> str:
     return next((id for id in ids if _is_free(id) and not library_fault(id)), ids[-1])
 
 
-def instead_of(annotator_id: str, condition_id: str) -> str:
+def instead_of(annotator_id: str, condition_id: str, faults: Mapping[str, str] = NOTHING_KNOWN) -> str:
     """Another annotator of the condition that can run now, for the end of a sentence; empty where there is none."""
-    other = default_annotator(condition_id)
-    if other == annotator_id or not can_run(other):
+    other = default_annotator(condition_id, faults)
+    if other == annotator_id or not can_run(other, faults):
         return ""
     return f"; until then choose {annotator(other).title} ({other})"
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from annotators.base import Image
+from annotators.base import create
+from annotators.control_map import make_map
 from annotators.images import resize
-from cnet_app.maps.annotate import annotate, build_unit
+from annotators.registry import annotator
+from cnet_app.maps.annotate import build_unit
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.upscale import UPSCALE_LIMITS, larger_size
+from cnet_app.request.upscale import UpscaleRequest
 
-FACTOR = UPSCALE_LIMITS["factor"]
-STRENGTH = float(UPSCALE_LIMITS["strength"].default)
+CONDITION = ANNOTATOR = "tile"
 
 
-def upscale_request(picture: Image, factor: float, **values: Any) -> GenerationRequest:
-    """What makes a picture, (H, W, 3) RGB, larger by this factor; `values` are further fields of the request."""
-    height, width = picture.shape[:2]
-    width, height = larger_size(width, height, factor)
-    unit = build_unit("tile", annotate("tile", "tile", picture, width=width, height=height))
-    started = encode_png(resize(picture, width, height, mode="stretch"))
-    fields: dict[str, Any] = {"strength": STRENGTH, "width": width, "height": height}
-    return GenerationRequest(units=(unit,), initial_image=started, **fields | values)
+def to_generation(task: UpscaleRequest) -> GenerationRequest:
+    """Return the generation that makes the picture of an upscale."""
+    width, height = task.size
+    larger = resize(task.pixels, width, height)
+    unit = build_unit(CONDITION, make_map(create(annotator(ANNOTATOR)), larger))
+    start = encode_png(resize(task.pixels, width, height, mode="stretch"))
+    shared: dict[str, Any] = task.shared
+    return GenerationRequest(
+        units=(unit,), initial_image=start, strength=task.strength, width=width, height=height, **shared
+    )

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from annotators.kinds import KINDS, MapKind
 from annotators.registry import annotator
 from models.errors import InputError
+from models.families import TITLES, Family
 from models.names import did_you_mean
 
 
@@ -158,3 +159,14 @@ def condition(id: str) -> Condition:
             return row
     ids = [row.id for row in CONDITIONS]
     raise InputError(f"There is no condition {id!r}{did_you_mean(id, ids)}; choose one of: {', '.join(ids)}.")
+
+
+def controlnet_id(condition_id: str, family: Family) -> str:
+    """Return the catalogue id of a condition's ControlNet for a family; InputError where there is none."""
+    row = condition(condition_id)
+    if family not in row.controlnets:
+        able = " or ".join(title for known, title in TITLES.items() if known in row.controlnets)
+        raise InputError(
+            f"{row.title} has no ControlNet for {TITLES[family]}; choose a base model that has one: {able}."
+        )
+    return row.controlnets[family]

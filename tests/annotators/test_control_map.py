@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_what_was_found_goes_with_its_map(photos: dict[str, Image]) -> None:
 @pytest.mark.parametrize("mode", ["crop", "stretch"])
 def test_a_map_at_a_size_is_that_of_the_resized_picture(mode: Any, photos: dict[str, Image]) -> None:
     canny, photo = create(annotator("canny")), photos["coffee"]
-    made = make_map_at(canny, photo, 96, 128, mode)
+    made = make_map_at(partial(make_map, canny), photo, 96, 128, mode)
     assert np.array_equal(made.pixels, canny(resize(photo, 96, 128, mode)))
     with pytest.raises(ValueError, match="read-only"):
         made.pixels[0] = 0
@@ -93,7 +94,7 @@ def test_the_map_is_padded_not_the_picture(
 ) -> None:
     """A bright photo before black bars would get two long edges, and a depth or relief that nothing in it has."""
     photo, annotate = np.maximum(photos["coffee"], 120), create(annotator(id))
-    made = make_map_at(annotate, photo, 100, 160, "pad", runtime)
+    made = make_map_at(partial(make_map, annotate, runtime=runtime), photo, 100, 160, "pad")
     assert made.pixels.shape == (160, 100, 3)
     assert np.array_equal(made.pixels[40:120], annotate(resize(photo, 100, 80), runtime))
     assert (made.pixels[:40] == background).all()
@@ -103,7 +104,7 @@ def test_the_map_is_padded_not_the_picture(
 
 
 def test_a_padded_picture_goes_on_at_its_border(photos: dict[str, Image]) -> None:
-    made = make_map_at(create(annotator("as_it_is")), photos["coffee"], 100, 160, "pad")
+    made = make_map_at(partial(make_map, create(annotator("as_it_is"))), photos["coffee"], 100, 160, "pad")
     assert (made.pixels[:40] == made.pixels[40]).all()
     assert (made.pixels[120:] == made.pixels[119]).all()
 
@@ -111,7 +112,7 @@ def test_a_padded_picture_goes_on_at_its_border(photos: dict[str, Image]) -> Non
 def test_data_is_padded_with_its_map(photos: dict[str, Image], runtime: Runtime) -> None:
     photo = photos["astronaut"]
     finder = OpenPoseEmbedded(score_threshold=0.05)
-    made = make_map_at(finder, photo, 200, 400, "pad", runtime)
+    made = make_map_at(partial(make_map, finder, runtime=runtime), photo, 200, 400, "pad")
     alone = finder.detect(photo, runtime)
     assert isinstance(made.data, Pose)
     assert (made.data.width, made.data.height, len(made.data.people)) == (200, 400, len(alone.people))
@@ -121,7 +122,7 @@ def test_data_is_padded_with_its_map(photos: dict[str, Image], runtime: Runtime)
         assert np.array_equal(person.body[found], other.body[found] + (0, 120, 0))
         assert not person.body[~found].any()
     assert np.array_equal(made.pixels, made.data.draw())
-    named = make_map_at(SegmentationEmbedded(), photo, 200, 401, "pad", runtime)
+    named = make_map_at(partial(make_map, SegmentationEmbedded(), runtime=runtime), photo, 200, 401, "pad")
     assert isinstance(named.data, Segments)
     classes = SegmentationEmbedded().detect(photo, runtime).classes
     assert np.array_equal(named.data.classes[120:280], classes)
@@ -132,7 +133,7 @@ def test_data_is_padded_with_its_map(photos: dict[str, Image], runtime: Runtime)
 
 def test_a_strip_is_padded_too() -> None:
     strip = np.random.default_rng(0).integers(0, 256, (8, 800, 3), np.uint8)
-    assert make_map_at(create(annotator("canny")), strip, 64, 64, "pad").pixels.shape == (64, 64, 3)
+    assert make_map_at(partial(make_map, create(annotator("canny"))), strip, 64, 64, "pad").pixels.shape == (64, 64, 3)
 
 
 def test_the_seed_is_the_annotators_parameter() -> None:

@@ -1,48 +1,104 @@
-"""Loaded models: within a budget, and the one used least recently goes."""
+"""What is loaded once stays while there is room, and what one request uses stays together."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import pytest
 
 from cnet_app.engine.pool import Pool
 
 
-def sized(budget: int) -> Pool[str]:
-    """A pool of words as large as they are long."""
-    return Pool(len, budget)
+@dataclass(eq=False)
+class Model:
+    """So many bytes."""
+
+    size: int
 
 
-def test_a_thing_is_loaded_once_and_the_least_recently_used_goes_first() -> None:
-    loads: list[str] = []
-    pool = sized(2)
+@dataclass
+class Loads:
+    """A pool whose loads are counted."""
 
-    def get(key: str) -> str:
-        return pool.get(key, lambda: loads.append(key) or key.upper())
+    pool: Pool[Model]
+    keys: list[str] = field(default_factory=list[str])
 
-    assert [get(key) for key in "abacab"] == list("ABACAB")
-    assert loads == list("abcb")
-    assert len(pool) == 2
+    def get(self, key: str, size: int, expected: int = 0) -> Model:
+        def load() -> Model:
+            self.keys.append(key)
+            return Model(size)
 
-
-def test_a_failed_load_leaves_nothing_behind() -> None:
-    pool = sized(2)
-    with pytest.raises(ZeroDivisionError):
-        pool.get("a", lambda: str(1 // 0))
-    assert len(pool) == 0
-    assert pool.get("a", lambda: "fine") == "fine"
+        return self.pool.get(key, load, expected)
 
 
-def test_there_is_room_before_the_next_one_is_loaded() -> None:
-    pool = sized(5)
-    pool.get("a", lambda: "aaa")
-    assert pool.get("b", lambda: "b" * (5 - pool.bytes), expected=4) == "bbbbb"
+@pytest.fixture
+def loads() -> Loads:
+    return Loads(Pool(lambda model: model.size, 8))
 
 
-def test_what_is_too_large_for_the_budget_stays_until_the_next_one_comes() -> None:
-    pool = sized(2)
-    assert pool.get("a", lambda: "aaaa") == "aaaa"
-    assert pool.get("a", lambda: "again") == "aaaa"
-    pool.get("b", lambda: "bb")
-    assert pool.bytes == 2
-    pool.clear()
-    assert len(pool) == 0
+def test_a_model_is_loaded_once(loads: Loads) -> None:
+    with loads.pool.pinned():
+        assert loads.get("a", 3) is loads.get("a", 3)
+    assert loads.get("a", 3).size == 3
+    assert loads.keys == ["a"]
+
+
+def test_the_least_recently_used_goes_first(loads: Loads) -> None:
+    for key in ("a", "b", "a", "c"):
+        with loads.pool.pinned():
+            loads.get(key, 4)
+    assert loads.pool.keys == ("a", "c")
+
+
+def test_room_is_made_before_a_large_model_is_loaded(loads: Loads) -> None:
+    with loads.pool.pinned():
+        loads.get("a", 4)
+    seen: list[int] = []
+
+    def load() -> Model:
+        seen.append(len(loads.pool))
+        return Model(6)
+
+    loads.pool.get("b", load, expected=6)
+    assert seen == [0]
+
+
+def test_what_one_request_uses_is_never_evicted_and_is_all_counted(loads: Loads) -> None:
+    """A budget of 8, a base of 4 and three ControlNets of 3: 13 are in memory, and nothing is loaded again next time."""
+    request = {"base": 4, "one": 3, "two": 3, "three": 3}
+    for _ in range(2):
+        with loads.pool.pinned():
+            for key, size in request.items():
+                loads.get(key, size)
+            assert loads.pool.bytes == 13
+    assert loads.keys == list(request)
+
+
+def test_what_was_above_the_budget_goes_when_another_request_loads_something(loads: Loads) -> None:
+    with loads.pool.pinned():
+        for key in ("a", "b", "c"):
+            loads.get(key, 4)
+    with loads.pool.pinned():
+        loads.get("d", 4, expected=4)
+        assert loads.pool.bytes <= 8
+
+
+def test_an_evicted_model_that_somebody_holds_is_counted_until_it_is_gone(loads: Loads) -> None:
+    with loads.pool.pinned():
+        held = loads.get("a", 6)
+    with loads.pool.pinned():
+        loads.get("b", 6)
+    assert loads.pool.keys == ("b",)
+    assert loads.pool.bytes == 12
+    del held
+    assert loads.pool.bytes == 6
+
+
+def test_a_load_that_fails_leaves_nothing_behind(loads: Loads) -> None:
+    def fail() -> Model:
+        raise OSError("no disk")
+
+    with pytest.raises(OSError, match="no disk"):
+        loads.pool.get("a", fail)
+    assert len(loads.pool) == 0
+    assert loads.get("a", 1).size == 1

@@ -20,7 +20,7 @@ from annotators.runtime import Runtime
 from cnet_app.diffusion.backbones.base import Network
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.embedded.world import create_scene
-from cnet_app.engine.engine import controlnet_id
+from cnet_app.registry.conditions import controlnet_id
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.tasks import task_from_json
 from cnet_app.request.units import ControlUnit
@@ -96,7 +96,7 @@ def _base(id: str) -> Base:
 def _network(base_id: str, unit: ControlUnit) -> Network:
     """Return the unit's network: for a tiny base `kind:number`, else the one that the app chooses."""
     base = _base(base_id)
-    return _load_network(base_id, unit.controlnet if unit.controlnet else controlnet_id(unit, base.family))
+    return _load_network(base_id, unit.controlnet or controlnet_id(unit.condition, base.family))
 
 
 @cache

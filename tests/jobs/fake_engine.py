@@ -1,100 +1,134 @@
-"""An engine without a model: pictures that show their seed, and doors a test can close."""
+"""An engine without a model: pictures that show their seed, and gates that a test can close."""
 
 from __future__ import annotations
 
+import io
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from types import SimpleNamespace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from cnet_app.engine.engine import Engine, FileProgress
+from annotators.base import create
+from annotators.control_map import run_annotator
+from annotators.images import load_image
+from annotators.registry import annotator
+from cnet_app.engine.protocol import Downloading, EngineStatus, Event, Loading, MapMade, PictureMade, Prepared, Stepped
+from cnet_app.engine.stream import Emit, Stream, run_in_thread
+from cnet_app.maps.upscale import to_generation
+from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.maps import MapRequest
 from cnet_app.request.pictures import encode_png
+from cnet_app.request.tasks import Task
 from cnet_app.request.units import ControlUnit
-from models.errors import CancelledError
-from models.stopping import stopping_point
+from cnet_app.request.upscale import UpscaleRequest
+from models.download import DownloadProgress
+from models.errors import CancelledError, EngineError
 
 
 @dataclass
 class FakeEngine:
-    """Records what it is asked, fails where `faults` says so, waits for `may_load`, and at `gate` before the first step."""
+    """Records its tasks, fails where `faults` has an error, waits for `may_load`, and at `gate` before the first step."""
 
     seconds: float = 0.0
     """Of one step."""
     gate: threading.Event = field(default_factory=threading.Event)
     may_load: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
-    faults: dict[str, BaseException] = field(default_factory=dict)
-    """Prompt, or `base:ID`, to what is raised."""
-    download: int = 0
-    """Bytes of every file."""
-    prompts: list[str] = field(default_factory=list)
-    loaded: list[str] = field(default_factory=list)
+    faults: dict[str, BaseException] = field(default_factory=dict[str, BaseException])
+    """Prompt to what is raised."""
+    prompts: list[str] = field(default_factory=list[str])
+    downloads: list[str] = field(default_factory=list[str])
+    """Ids of finished downloads."""
+    download_bytes: int = 0
+    state: EngineStatus = field(default_factory=lambda: EngineStatus(state="new"))
+    unloads: int = 0
 
     def __post_init__(self) -> None:
         self.gate.set()
         self.may_load.set()
 
-    def engine(self) -> Engine:
-        return Engine(self.choose_base, self.load_base, self.load_controlnet, self.generate, fetch=self.fetch)
+    def start(self) -> None:
+        self.state = EngineStatus(state="ready", base="embedded", base_reason="this is a test", device="cpu")
 
-    def choose_base(self) -> tuple[str, str]:
-        return "embedded", "this is a test"
+    def go_down(self, message: str = "The engine stopped three times.") -> None:
+        self.state = replace(self.state, state="down", message=message)
 
-    def fetch(self, id: str, progress: FileProgress) -> None:
-        for done in range(0, self.download, 10_000_000):
-            progress(f"{id}.safetensors", done, self.download)
-            time.sleep(0.01)
+    def status(self) -> EngineStatus:
+        return self.state
 
-    def load_base(self, id: str, rung: Any) -> Any:
-        assert self.may_load.wait(5)
-        stopping_point()
-        self.loaded.append(id)
-        if f"base:{id}" in self.faults:
-            raise self.faults[f"base:{id}"]
-        return SimpleNamespace(id=id, family="embedded", rung=rung)
+    def unload(self) -> None:
+        self.unloads += 1
 
-    def load_controlnet(self, id: str, base: Any) -> Any:
-        self.loaded.append(id)
-        return SimpleNamespace(id=id, base=base)
+    def close(self) -> None:
+        self.state = EngineStatus(state="down")
 
-    def generate(
-        self,
-        base: Any,
-        controlnets: Sequence[Any],
-        request: GenerationRequest,
-        *,
-        on_step: Callable[[Any], None],
-        on_note: Callable[[str], None],
-        cancelled: Callable[[], bool],
-    ) -> list[NDArray[np.uint8]]:
+    def run(self, task: Task) -> Stream:
+        if self.state.state == "down":
+            raise EngineError(self.state.message)
+        return run_in_thread(lambda emit, cancelled: self._perform(task, emit, cancelled), "fake")
+
+    def _perform(self, task: Task, emit: Emit, cancelled: threading.Event) -> None:
+        if isinstance(task, DownloadRequest):
+            self._download(task, emit, cancelled)
+        elif isinstance(task, MapRequest):
+            made_by = create(annotator(task.annotator), task.annotator_parameters)
+            pixels, data = run_annotator(made_by, load_image(task.source_image))
+            emit(MapMade(pixels=pixels, data=data.to_json() if data else None))
+        else:
+            request = to_generation(task) if isinstance(task, UpscaleRequest) else task
+            self._generate(request, emit, cancelled)
+
+    def _download(self, task: DownloadRequest, emit: Emit, cancelled: threading.Event) -> None:
+        for id in task.ids:
+            for done in range(0, self.download_bytes, 10_000_000):
+                _check(cancelled)
+                emit(Downloading(file=DownloadProgress(f"{id}.safetensors", done, self.download_bytes, None, None)))
+                time.sleep(0.01)
+            self.downloads.append(id)
+
+    def _generate(self, request: GenerationRequest, emit: Emit, cancelled: threading.Event) -> None:
         self.prompts.append(request.prompt)
         if request.prompt in self.faults:
             raise self.faults[request.prompt]
+        emit(Loading(name=request.base))
+        _wait(self.may_load, cancelled)
+        emit(Prepared(request=request))
         self.entered.set()
-        while not self.gate.wait(0.01):
-            if cancelled():
-                raise CancelledError("stopped")
-        for step in range(1, request.num_inference_steps + 1):
-            if cancelled():
-                raise CancelledError("stopped")
-            time.sleep(self.seconds)
-            picture = fake_picture(request, step)
-            on_step(
-                SimpleNamespace(
-                    image_index=0,
-                    step=step,
-                    steps=request.num_inference_steps,
-                    preview=lambda picture=picture: picture,
-                    norms=lambda: [[1.0]],
+        for index in range(request.num_images):
+            _wait(self.gate, cancelled)
+            own = request.only_picture(index)
+            for step in range(1, request.num_inference_steps + 1):
+                _check(cancelled)
+                time.sleep(self.seconds)
+                emit(_stepped(own, index, step))
+            emit(
+                PictureMade(
+                    index=index,
+                    pixels=fake_picture(own, own.num_inference_steps),
+                    facts={"device": "none", "scheduler": "ddim"},
                 )
             )
-        return [fake_picture(request, request.num_inference_steps)]
+
+
+def _check(cancelled: threading.Event) -> None:
+    if cancelled.is_set():
+        raise CancelledError("Cancelled.")
+
+
+def _wait(gate: threading.Event, cancelled: threading.Event) -> None:
+    while not gate.wait(0.01):
+        _check(cancelled)
+
+
+def _stepped(request: GenerationRequest, index: int, step: int) -> Event:
+    buffer = io.BytesIO()
+    Image.fromarray(fake_picture(request, step)[:128, :128]).save(buffer, "JPEG")
+    return Stepped(image_index=index, step=step, steps=request.num_inference_steps, preview=buffer.getvalue())
 
 
 def fake_picture(request: GenerationRequest, step: int) -> NDArray[np.uint8]:

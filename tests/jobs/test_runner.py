@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
 from cnet_app.request.recipe import read_request
 from cnet_app.settings import Settings
-from models.errors import InputError, OutOfMemoryError, SaveError, StudioError, WeightsError
+from models.errors import EngineError, InputError, OutOfMemoryError, SaveError, StudioError, WeightsError
 from tests.jobs.fake_engine import FakeEngine, fake_picture, request
 
 
@@ -29,7 +30,7 @@ def fake() -> FakeEngine:
 
 @pytest.fixture
 def runner(fake: FakeEngine, tmp_path: Path) -> Iterator[Runner]:
-    runner = Runner(Settings(output_dir=tmp_path / "pictures", max_waiting=5), fake.engine())
+    runner = Runner(Settings(output_dir=tmp_path / "pictures", max_waiting=5, max_waiting_per_user=5), fake)
     yield runner
     fake.gate.set()
     runner.close()
@@ -47,7 +48,7 @@ def test_every_picture_is_on_the_disk_and_holds_its_own_recipe(runner: Runner) -
     assert end.result.seeds == (5, 6)
     for index, path in enumerate(end.result.paths):
         own = wanted.only_picture(index)
-        assert read_request(Path(path)) == own
+        assert read_request(Path(path)) == replace(own, scheduler="ddim")
         assert np.array_equal(load_image(path), fake_picture(own, 3))
 
 
@@ -68,12 +69,13 @@ def test_users_take_turns_and_know_their_place(runner: Runner, fake: FakeEngine)
     assert fake.prompts == ["a1", "a2", "b1", "a3"]
 
 
-def test_who_comes_while_the_model_is_loaded_is_told_so(runner: Runner, fake: FakeEngine) -> None:
+def test_a_job_says_that_the_model_is_being_loaded(runner: Runner, fake: FakeEngine) -> None:
     fake.may_load.clear()
     id = runner.submit(request(), "me")
-    assert (runner.state(id).place, runner.state(id).doing) == (1, "Loading the model")
-    fake.may_load.set()
-    assert finish(runner, id).status == "done"
+    for state in runner.watch(id):
+        if state.doing == "Loading the model":
+            fake.may_load.set()
+    assert runner.state(id).status == "done"
 
 
 def test_a_running_job_stops_when_it_is_cancelled_and_the_next_one_works(runner: Runner, fake: FakeEngine) -> None:
@@ -87,17 +89,14 @@ def test_a_running_job_stops_when_it_is_cancelled_and_the_next_one_works(runner:
 
 
 def test_loading_stops_when_its_job_is_cancelled_and_the_next_one_works(runner: Runner, fake: FakeEngine) -> None:
-    runner.base(timeout=5)
-    assert finish(runner, runner.submit(request(), "me")).status == "done"
     fake.may_load.clear()
-    id = runner.submit(request(base="large"), "me")
-    for state in runner.watch(id):
-        if state.doing == "Loading the model":
-            runner.cancel(id)
-            fake.may_load.set()
-    assert runner.state(id).status == "cancelled"
-    assert "large" not in fake.loaded
-    assert finish(runner, runner.submit(request(base="large"), "me")).status == "done"
+    id = runner.submit(request("loads"), "me")
+    while runner.state(id).status == "queued":
+        time.sleep(0.01)
+    runner.cancel(id)
+    assert finish(runner, id).status == "cancelled"
+    fake.may_load.set()
+    assert finish(runner, runner.submit(request(), "me")).status == "done"
 
 
 def test_a_waiting_job_that_is_cancelled_never_runs(runner: Runner, fake: FakeEngine) -> None:
@@ -156,20 +155,6 @@ def test_an_unknown_error_has_a_number_and_its_traceback_is_in_the_log_alone(
     assert finish(runner, runner.submit(request("good"), "me")).status == "done"
 
 
-def test_after_memory_ran_out_the_models_are_let_go(runner: Runner, fake: FakeEngine) -> None:
-    fake.faults["huge"] = OutOfMemoryError("too small")
-    for prompt in ("fine", "huge", "fine"):
-        finish(runner, runner.submit(request(prompt), "me"))
-    assert fake.loaded == ["embedded", "embedded_canny"] * 2
-
-
-def test_a_model_that_cannot_be_loaded_is_told_by_the_job_and_tried_again(runner: Runner, fake: FakeEngine) -> None:
-    fake.faults["base:embedded"] = WeightsError("unet is not there")
-    assert finish(runner, runner.submit(request(), "me")).error == "unet is not there"
-    fake.faults.clear()
-    assert finish(runner, runner.submit(request(), "me")).status == "done"
-
-
 def test_a_picture_that_cannot_be_saved_fails_the_job(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> Path:
         raise SaveError("The disk is full.")
@@ -180,62 +165,101 @@ def test_a_picture_that_cannot_be_saved_fails_the_job(runner: Runner, monkeypatc
     assert finish(runner, runner.submit(request(), "me")).status == "done"
 
 
-def test_the_line_is_bounded(runner: Runner, fake: FakeEngine) -> None:
+def hold_queue(runner: Runner, fake: FakeEngine) -> None:
+    """One job of another user runs and does not end."""
     fake.gate.clear()
-    runner.submit(request("runs"), "me")
+    runner.submit(request("runs"), "other")
     assert fake.entered.wait(5)
+
+
+def test_the_places_of_one_user_are_bounded_and_nobody_else_is_kept_out(runner: Runner, fake: FakeEngine) -> None:
+    hold_queue(runner, fake)
     for _ in range(5):
         runner.submit(request(), "me")
-    with pytest.raises(StudioError, match="5 jobs wait already"):
+    with pytest.raises(StudioError, match="5 of your jobs wait already"):
         runner.submit(request(), "me")
+    runner.submit(request(), "you")
+    with pytest.raises(StudioError, match="6 jobs wait already"):
+        runner.submit(request(), "you")
 
 
-def test_progress_comes_with_small_previews_and_not_too_often(
-    runner: Runner, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner_module, "INTERVAL", 0.1)
-    fake.seconds = 0.01
-    started = time.monotonic()
-    states = list(runner.watch(runner.submit(request(num_inference_steps=50, width=512, height=256), "me")))
-    steps = {state.step for state in states if state.step}
-    assert 1 <= len(steps) <= (time.monotonic() - started) / 0.1
+def test_progress_has_previews_and_the_end_has_none(runner: Runner, fake: FakeEngine) -> None:
+    fake.seconds = 0.005
+    states = list(runner.watch(runner.submit(request(num_inference_steps=20, num_images=2), "me")))
+    assert {state.image_index for state in states} == {0, 1}
+    assert [state.fraction for state in states] == sorted(state.fraction for state in states)
     previews = [load_image(state.preview) for state in states if state.preview]
     assert previews
-    assert all(preview.shape == (128, 256, 3) for preview in previews)
     assert states[-1].preview == b""
 
 
-def test_a_download_tells_how_far_it_is_and_can_be_cancelled(
-    runner: Runner, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner_module, "INTERVAL", 0.0)
-    runner.base(timeout=5)
-    fake.download = 10**12
-    id = runner.submit(request(base="large"), "me")
+def test_a_download_reports_its_progress_and_other_jobs_run_meanwhile(runner: Runner, fake: FakeEngine) -> None:
+    fake.download_bytes = 200_000_000
+    id = runner.download(["large"], "me")
+    assert finish(runner, runner.submit(request("meanwhile"), "you")).status == "done"
+    texts = {state.doing for state in runner.watch(id)}
+    assert any(re.match(r"Downloading large\.safetensors: \d+ MB of 200 MB", text) for text in texts)
+    assert runner.state(id).status == "done"
+    assert fake.downloads == ["large"]
+
+
+def test_a_download_can_be_cancelled(runner: Runner, fake: FakeEngine) -> None:
+    fake.download_bytes = 10**12
+    id = runner.download(["large"], "me")
     for state in runner.watch(id):
-        if re.fullmatch(r"Downloading large\.safetensors: \d+ of 1000000 MB", state.doing):
+        if state.doing.startswith("Downloading"):
             runner.cancel(id)
     assert runner.state(id).status == "cancelled"
-    fake.download = 0
+    assert fake.downloads == []
+    assert finish(runner, runner.submit(request(), "me")).status == "done"
+
+
+def test_jobs_wait_while_the_engine_is_down_and_run_when_it_is_started(runner: Runner, fake: FakeEngine) -> None:
+    runner.start()
+    fake.go_down("The engine stopped 3 times.")
+    id = runner.submit(request(), "me")
+    assert (runner.state(id).status, runner.state(id).doing) == ("queued", "The engine stopped 3 times.")
+    runner.start()
+    assert finish(runner, id).status == "done"
+
+
+def test_an_engine_that_dies_ends_the_job_in_hand_and_its_finished_pictures_stay(
+    runner: Runner, fake: FakeEngine
+) -> None:
+    fake.faults["dies"] = EngineError("The engine stopped.")
+    assert finish(runner, runner.submit(request("dies"), "me")).error == "The engine stopped."
+    assert finish(runner, runner.submit(request("fine"), "me")).status == "done"
+
+
+def test_unload_that_fails_ends_nothing(runner: Runner, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It used to end the only worker for good."""
+
+    def fail() -> None:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fake, "unload", fail)
+        with pytest.raises(RuntimeError):
+            runner.unload()
     assert finish(runner, runner.submit(request(), "me")).status == "done"
 
 
 def test_closing_stops_what_runs_and_remembers_what_waited(fake: FakeEngine, tmp_path: Path) -> None:
     settings = Settings(output_dir=tmp_path)
-    runner = Runner(settings, fake.engine())
+    runner = Runner(settings, fake)
     fake.gate.clear()
     runner.submit(request("runs"), "me")
     assert fake.entered.wait(5)
     runner.submit(request("waits"), "me")
     runner.close()
-    again = Runner(settings, fake.engine())
+    again = Runner(settings, fake)
     assert {r.prompt: r.status for r in again.history()} == {"runs": "interrupted", "waits": "interrupted"}
     again.close()
 
 
 def test_making_a_runner_starts_no_thread(fake: FakeEngine, tmp_path: Path) -> None:
     before = threading.active_count()
-    runner = Runner(Settings(output_dir=tmp_path), fake.engine())
-    assert (threading.active_count(), fake.loaded) == (before, [])
+    runner = Runner(Settings(output_dir=tmp_path), fake)
+    assert (threading.active_count(), fake.state.state) == (before, "new")
     assert runner.base(timeout=5) == ("embedded", "this is a test")
     runner.close()

@@ -1,0 +1,51 @@
+"""What a task would need from the network: asked before it runs, since no task but a DownloadRequest downloads. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from annotators.base import create
+from annotators.registry import annotator
+from cnet_app.registry.conditions import controlnet_id
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.maps import MapRequest
+from cnet_app.request.tasks import Task
+from cnet_app.request.upscale import UpscaleRequest
+from models.catalog import Kind, entry
+from models.resolve import missing, resolve
+from models.row import Weights
+from models.weights import find
+
+
+def missing_rows(task: Task) -> tuple[Weights, ...]:
+    """Return the rows of everything that a task names and that is not on this disk, each once.
+
+    Raises InputError for names that mean nothing.
+    """
+    if isinstance(task, MapRequest):
+        needs = create(annotator(task.annotator), task.annotator_parameters).needs()
+        return tuple(entry(id) for id in needs if not find(id))
+    if not isinstance(task, GenerationRequest | UpscaleRequest):
+        return ()
+    rows = [row for kind, id in _named(task) for row in missing(resolve(id, kind))]
+    return tuple({row.id: row for row in rows}.values())
+
+
+def _named(task: GenerationRequest | UpscaleRequest) -> Iterator[tuple[Kind, str]]:
+    """Kind and id of every model; a ControlNet that depends on an unknown family is left out."""
+    yield "base", task.base
+    if task.vae:
+        yield "vae", task.vae
+    for lora in task.loras:
+        yield "lora", lora.name
+    if task.ip_adapter:
+        yield "ip_adapter", task.ip_adapter.name
+    family = resolve(task.base, "base").family
+    units = task.units if isinstance(task, GenerationRequest) else ()
+    for unit in units:
+        if unit.controlnet:
+            yield "controlnet", unit.controlnet
+        elif family:
+            yield "controlnet", controlnet_id(unit.condition, family)
+    if isinstance(task, UpscaleRequest) and family:
+        yield "controlnet", controlnet_id("tile", family)

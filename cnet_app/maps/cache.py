@@ -1,0 +1,45 @@
+"""Control maps in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+from annotators.control_map import ControlMap
+
+CACHE_BYTES = 64_000_000
+
+
+class MapCache:
+    """The maps used last, at most `max_bytes` of pixels. Thread-safe: of several threads that need the same map one makes it."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._maps: OrderedDict[Hashable, ControlMap] = OrderedDict()
+        self._makers: dict[Hashable, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], ControlMap]) -> ControlMap:
+        with self._lock:
+            maker = self._makers.setdefault(key, threading.Lock())
+        with maker:
+            try:
+                made = self._known(key) or make()
+                self._remember(key, made)
+            finally:
+                with self._lock:
+                    self._makers.pop(key, None)
+        return made
+
+    def _known(self, key: Hashable) -> ControlMap | None:
+        with self._lock:
+            if key in self._maps:
+                self._maps.move_to_end(key)
+            return self._maps.get(key)
+
+    def _remember(self, key: Hashable, made: ControlMap) -> None:
+        with self._lock:
+            self._maps[key] = made
+            while len(self._maps) > 1 and sum(map.pixels.nbytes for map in self._maps.values()) > self._max_bytes:
+                self._maps.popitem(last=False)

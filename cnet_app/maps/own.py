@@ -1,0 +1,75 @@
+"""Maps of the user's own: pictures that are maps already, and people as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from annotators.base import Image, create
+from annotators.control_map import ControlMap
+from annotators.images import ResizeMode, check_size, load_noted
+from annotators.maps import is_blank, resize_map
+from annotators.people import PoseAnnotator
+from annotators.poses import Pose, load_pose
+from annotators.recognise import diagnose, repair
+from cnet_app.registry.conditions import condition
+from models.errors import InputError
+
+
+def control_image_from_map(
+    condition_id: str,
+    image: Image,
+    width: int,
+    height: int,
+    mode: ResizeMode = "crop",
+    repairs: Sequence[str] = (),
+) -> ControlMap:
+    """A map of the user's own at this size. Nothing in it is changed but the size, and what the repairs asked for change."""
+    row = condition(condition_id)
+    check_size(image.shape[1], image.shape[0], "The map")
+    image, done = repair(image, row.kind, repairs)
+    pixels = np.array(resize_map(image, row.kind, width, height, mode))
+    pixels.flags.writeable = False
+    found = diagnose(row.kind, pixels, row.title)
+    return ControlMap(
+        pixels=pixels,
+        kind=row.kind,
+        warnings=(*done, found.message) if found else done,
+        repairs=found.repairs if found else (),
+    )
+
+
+def control_image_from_pose(
+    condition_id: str,
+    pose: Pose,
+    parameters: Mapping[str, object] | None,
+    width: int,
+    height: int,
+    mode: ResizeMode = "crop",
+) -> ControlMap:
+    """People brought as data, drawn at this size without any network."""
+    row = condition(condition_id)
+    if row.kind.id != "pose":
+        raise InputError(
+            f"{row.title} reads pictures, not people as data; give it a picture, or the people to openpose."
+        )
+    check_size(width, height, "The map")
+    drawn = cast(PoseAnnotator, create(PoseAnnotator, parameters)).choose(pose.resized(width, height, mode))
+    pixels = drawn.draw()
+    pixels.flags.writeable = False
+    return ControlMap(
+        pixels=pixels, kind=row.kind, data=drawn, warnings=(row.kind.nothing,) if is_blank(pixels) else ()
+    )
+
+
+def is_data(path: Path) -> bool:
+    """Whether a file holds people as data, and no picture."""
+    return path.suffix.lower() == ".json"
+
+
+def load_source(path: Path) -> tuple[Image | Pose, tuple[str, ...]]:
+    """A picture, or people as data, and what of the file is not used; InputError."""
+    return (load_pose(path), ()) if is_data(path) else load_noted(path)
