@@ -10,10 +10,11 @@ from annotators.images import load_image
 from annotators.poses import Pose
 from annotators.recognise import REPAIRS
 from annotators.registry import parse_values
+from cnet_app.cli.engine import add_engine_arguments, command_settings, create_maps
 from cnet_app.cli.output import make_folder, only_result, write_json, write_png
 from cnet_app.cli.texts import parse_size
-from cnet_app.maps.annotate import annotate, annotate_all, load_source
 from cnet_app.maps.availability import default_annotator
+from cnet_app.maps.own import load_source
 from cnet_app.registry.conditions import CONDITIONS
 from models.errors import InputError
 
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with all: every annotator, not only the best of each condition that can run",
     )
+    add_engine_arguments(parser)
     parser.add_argument("--size", metavar="WxH", help="size of the map in px; the photo's own")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -75,7 +77,9 @@ def _run_all(args: argparse.Namespace) -> None:
     maps: dict[str, str] = {}
     left_out: dict[str, str] = {}
     with only_result(args.json) as tell:
-        for condition, annotator, made in annotate_all(source, width, height, every=args.every):
+        for condition, annotator, made in create_maps(command_settings(args), args.yes).annotate_all(
+            source, width, height, every=args.every
+        ):
             name = f"{condition}-{annotator}"
             if isinstance(made, str):
                 left_out[name] = made
@@ -97,7 +101,9 @@ def _run_one(args: argparse.Namespace) -> None:
     with only_result(args.json) as tell:
         chosen = args.annotator or ("none" if isinstance(source, Pose) else default_annotator(args.condition))
         annotator = None if chosen == "none" else chosen
-        made = annotate(args.condition, annotator, source, values, width, height, repairs=args.repair)
+        made = create_maps(command_settings(args), args.yes).annotate(
+            args.condition, annotator, source, values, width, height, repairs=args.repair
+        )
         if args.data:
             if not made.data:
                 raise InputError(f"--data is given, but {chosen} finds neither people nor classes; leave it out.")

@@ -10,26 +10,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from annotators.base import create
 from annotators.images import load_image
-from annotators.registry import annotator
-from cnet_app.cli.output import download_progress, end_progress, only_result, show_progress
+from cnet_app.cli.engine import add_engine_arguments, command_settings, create_maps, download_missing, make_pictures
+from cnet_app.cli.output import only_result
 from cnet_app.cli.texts import parse_control, parse_lora, parse_size, read_ip_adapter
 from cnet_app.diffusion.schedulers import SAMPLERS, sampler
-from cnet_app.engine.engine import Engine, Progress, create_engine
-from cnet_app.engine.loaded import LoadedModels
-from cnet_app.maps.annotate import annotate, build_unit, load_source
+from cnet_app.engine.create import create_engine
+from cnet_app.maps.annotate import build_unit
+from cnet_app.maps.own import load_source
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.registry.modes import MODES
 from cnet_app.registry.presets import FEW_STEPS, preset
 from cnet_app.registry.presets import apply as apply_preset
 from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest, GenerationResult
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipe import read_request, save_picture
+from cnet_app.request.recipe import read_request
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
-from cnet_app.settings import SPEEDS, Settings
+from cnet_app.settings import Settings
 from models.catalog import CATALOG
 from models.errors import InputError
+from models.resolve import missing, resolve
 
 NUMBERS: Mapping[str, str] = {
     "seed": "seed",
@@ -93,10 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", metavar="FILE", type=Path, help="a picture that was made here: remake it, bit for bit"
     )
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the pictures go")
-    parser.add_argument("--device", metavar="NAME", default="auto", help="cpu or cuda; auto takes the fastest")
-    speeds = next(option.metadata["help"] for option in dataclasses.fields(Settings) if option.name == "speed")
-    parser.add_argument("--speed", metavar="NAME", default="near", choices=SPEEDS, help=speeds)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_engine_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, with pictures by hash and size")
+    parser.add_argument("--json-maps", action="store_true", help="the same with pictures as base64")
 
 
 def _add_additions(parser: argparse.ArgumentParser) -> None:
@@ -134,28 +133,57 @@ def _add_additions(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read everything first, so that a mistake is told before anything large is loaded; then make the pictures."""
-    with only_result(args.json) as tell:
+    """Read everything first, so that a mistake is reported before anything large is loaded; then make the pictures."""
+    with only_result(args.json or args.json_maps) as tell:
         started = time.perf_counter()
-        settings = Settings(base=args.base or "", device=args.device, speed=args.speed, output_dir=args.output)
-        engine = create_engine(settings)
-        models = LoadedModels(engine)
-        result = _remake(args, engine, models) if args.recipe else _make(args, engine, models)
-        end_progress()
+        settings = command_settings(args, base=args.base, output_dir=args.output)
+        result = _remake(args, settings) if args.recipe else _make(args, settings)
         result = dataclasses.replace(result, seconds=round(time.perf_counter() - started, 3))
-        tell(result.to_json(), "\n".join((*result.paths, *result.notes)))
+        tell(result.to_json(maps=args.json_maps), "\n".join((*result.paths, *result.notes)))
 
 
-def _remake(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> GenerationResult:
+def _remake(args: argparse.Namespace, settings: Settings) -> GenerationResult:
     given = [name for name in NOT_WITH_RECIPE if getattr(args, name) is not None]
     if given:
         raise InputError(f"--recipe remakes a picture as it was; leave out --{given[0].replace('_', '-')}.")
-    return make_pictures(engine, models, read_request(args.recipe), args.output)
+    request = read_request(args.recipe)
+    return make_pictures(create_engine(settings), request, args.output, args.yes)
 
 
-def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> GenerationResult:
+def _make(args: argparse.Namespace, settings: Settings) -> GenerationResult:
     controls = [parse_control(text) for text in args.control or ()]
     sources = [load_source(control.path) for control in controls]
+    chosen = _given(args)
+    GenerationRequest(**chosen)  # refuses what is wrong whatever the base
+
+    engine = create_engine(settings)
+    base = args.base or engine.status().base
+    download_missing(missing(resolve(base, "base")), args.yes)
+    start = _start_values(base, args.preset)
+    chosen["loras"] = _together(chosen["loras"], start.get("loras", ()))
+    request = GenerationRequest(**start | chosen)
+    maps = create_maps(settings, args.yes)
+    made = [
+        maps.annotate(
+            control.condition,
+            control.annotator,
+            source,
+            control.parameters,
+            request.width,
+            request.height,
+            repairs=control.repairs,
+        )
+        for control, (source, _) in zip(controls, sources, strict=True)
+    ]
+    units = [build_unit(control.condition, map, **control.options) for map, control in zip(made, controls, strict=True)]
+    request = dataclasses.replace(request, units=tuple(units))
+    result = make_pictures(engine, request, args.output, args.yes)
+    warnings = (text for map, (_, notes) in zip(made, sources, strict=True) for text in (*notes, *map.warnings))
+    return dataclasses.replace(result, notes=(*warnings, *result.notes))
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """Fields of a request that flags name."""
     given: dict[str, Any] = {name: getattr(args, name) for name in (*TEXTS, *SWITCHES)}
     given["loras"] = tuple(map(parse_lora, args.lora or ()))
     given["ip_adapter"] = read_ip_adapter(args.ip_adapter, args.ip_image, args.ip_scale)
@@ -169,77 +197,25 @@ def _make(args: argparse.Namespace, engine: Engine, models: LoadedModels) -> Gen
         given["width"], given["height"] = parse_size(args.size)
     if args.scheduler:
         sampler(args.scheduler)
-    chosen = {name: value for name, value in given.items() if value is not None}
-    GenerationRequest(**chosen)  # says no to what cannot be, whatever the base
-
-    base = models.base(args.base or engine.choose_base()[0], download_progress)
-    start = _start_values(base, args.preset)
-    chosen["loras"] = _together(chosen["loras"], start.get("loras", ()))
-    request = GenerationRequest(**start | chosen)
-    made_by = [create(annotator(control.annotator), control.parameters) for control in controls if control.annotator]
-    for id in (id for kind in made_by for id in kind.needs()):
-        engine.fetch(id, download_progress)  # where somebody sees how far it is; the loader then finds the files
-    maps = [
-        annotate(
-            control.condition,
-            control.annotator,
-            source,
-            control.parameters,
-            request.width,
-            request.height,
-            repairs=control.repairs,
-        )
-        for control, (source, _) in zip(controls, sources, strict=True)
-    ]
-    units = [build_unit(control.condition, map, **control.options) for map, control in zip(maps, controls, strict=True)]
-    result = make_pictures(engine, models, dataclasses.replace(request, units=tuple(units)), args.output)
-    warnings = (text for map, (_, notes) in zip(maps, sources, strict=True) for text in (*notes, *map.warnings))
-    return dataclasses.replace(result, notes=(*warnings, *result.notes))
+    return {name: value for name, value in given.items() if value is not None}
 
 
-def _start_values(base: Any, preset_id: str | None) -> dict[str, Any]:
-    """What holds where the user says nothing else: the base's own, or a preset's; LoRAs as (name, weight)."""
-    values = dataclasses.asdict(base.defaults)
+def _start_values(base: str, preset_id: str | None) -> dict[str, Any]:
+    """Values where the user names none: those of the base's family, or a preset's; LoRAs as (name, weight)."""
+    resolved = resolve(base, "base")
+    values = dataclasses.asdict(resolved.defaults)
     side = values.pop("size")
-    values |= {"base": base.id, "width": side, "height": side, "seed": secrets.randbelow(2**31)}
-    return apply_preset(values, preset(preset_id, base.family)) if preset_id else values
+    values |= {"base": base, "width": side, "height": side, "seed": secrets.randbelow(2**31)}
+    if not preset_id:
+        return values
+    if resolved.family is None:
+        raise InputError(
+            f"--preset is {preset_id}, but the family of {base} is known only once it is here; download it first."
+        )
+    return apply_preset(values, preset(preset_id, resolved.family))
 
 
 def _together(own: tuple[Lora, ...], presets: Iterable[tuple[str, float]]) -> tuple[Lora, ...]:
     """The user's LoRAs, then those of a preset that are not among them: the weight the user gave stays."""
     named = {lora.name for lora in own}
     return (*own, *(Lora(name=name, scale=scale) for name, scale in presets if name not in named))
-
-
-def make_pictures(
-    engine: Engine, models: LoadedModels, request: GenerationRequest, directory: Path
-) -> GenerationResult:
-    """Pictures one by one, each on disk before the next begins."""
-    ready = models.prepare(request, download_progress)
-    paths: list[str] = []
-    norms: list[list[float]] = []
-    notes: dict[str, None] = {}
-    for index in range(request.num_images):
-
-        def tell(progress: Progress, number: int = index + 1) -> None:
-            show_progress(f"picture {number} of {request.num_images}: step {progress.step} of {progress.steps}")
-            if progress.step == (progress.steps + 1) // 2:
-                norms[:] = progress.norms()
-
-        image = models.make(
-            ready,
-            request.only_picture(index),
-            download_progress,
-            on_step=tell,
-            on_note=lambda note: notes.update({note: None}),
-            cancelled=lambda: False,
-        )
-        paths.append(str(save_picture(directory, image, request, index, engine.describe(ready.base, request))))
-    return GenerationResult(
-        request=request,
-        paths=tuple(paths),
-        seeds=tuple(request.seed + index for index in range(request.num_images)),
-        seconds=0.0,
-        residual_norms=tuple(map(tuple, norms)),
-        notes=tuple(notes),
-    )

@@ -11,8 +11,8 @@ from annotators.base import parameters
 from annotators.images import load_image
 from annotators.people import PoseAnnotator
 from annotators.registry import annotator, parse_values
-from cnet_app.maps.annotate import is_data
 from cnet_app.maps.availability import default_annotator
+from cnet_app.maps.own import is_data
 from cnet_app.registry.conditions import condition
 from cnet_app.request.limits import parse_numbers, parse_points
 from cnet_app.request.pictures import encode_png

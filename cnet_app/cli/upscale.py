@@ -9,23 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from annotators.images import load_image
-from cnet_app.cli.generate import make_pictures
-from cnet_app.cli.output import download_progress, end_progress, only_result
-from cnet_app.engine.engine import create_engine
-from cnet_app.engine.loaded import LoadedModels
-from cnet_app.maps.upscale import FACTOR, STRENGTH, upscale_request
-from cnet_app.request.generation import REQUEST_LIMITS
+from cnet_app.cli.engine import add_engine_arguments, command_settings, download_missing, make_pictures
+from cnet_app.cli.output import only_result
+from cnet_app.engine.create import create_engine
+from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_request
-from cnet_app.settings import SPEEDS, Settings
+from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
 from models.errors import InputError
+from models.resolve import missing, resolve
 
-FROM_RECIPE = ("prompt", "negative_prompt", "base", "vae", "loras", "seed")
-"""What a picture that was made here says of itself."""
+PROMPTS = ("prompt", "negative_prompt")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The picture, how much larger, and what a picture from elsewhere does not say."""
-    strength = REQUEST_LIMITS["strength"]
+    factor, strength = UPSCALE_LIMITS["factor"], UPSCALE_LIMITS["strength"]
     parser.add_argument(
         "picture", metavar="FILE", type=Path, help="any picture; one made here brings its own prompt and base"
     )
@@ -33,46 +31,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--factor",
         metavar="N",
         type=float,
-        default=FACTOR.default,
-        help=f"{FACTOR.help} A number{FACTOR.range_text()}.",
+        default=factor.default,
+        help=f"{factor.help} A number{factor.range_text()}.",
     )
     parser.add_argument("--prompt", metavar="TEXT", help="what the picture shows")
     parser.add_argument("--base", metavar="ID", help="base model, SD 1.5 or SDXL: others have no tile ControlNet")
     parser.add_argument(
-        "--strength", metavar="N", type=float, default=STRENGTH, help=f"{strength.help} Default: {STRENGTH:g}."
+        "--strength",
+        metavar="N",
+        type=float,
+        default=strength.default,
+        help=f"{strength.help} Default: {strength.default:g}.",
     )
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the picture goes")
-    parser.add_argument("--device", metavar="NAME", default="auto", help="cpu or cuda; auto takes the fastest")
-    parser.add_argument("--speed", metavar="NAME", default="near", choices=SPEEDS, help=f"one of: {', '.join(SPEEDS)}")
+    add_engine_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read the picture and what it says of itself, then make it larger."""
+    """Read the picture and its recipe, then make it larger."""
     with only_result(args.json) as tell:
         started = time.perf_counter()
-        engine = create_engine(
-            Settings(base=args.base or "", device=args.device, speed=args.speed, output_dir=args.output)
-        )
-        models = LoadedModels(engine)
+        picture = load_image(args.picture)
+        engine = create_engine(command_settings(args, base=args.base, output_dir=args.output))
+        fields = _fields_of_recipe(args.picture, args.base)
         given: dict[str, Any] = {"prompt": args.prompt, "base": args.base}
-        known = _said(args.picture) | {name: value for name, value in given.items() if value is not None}
-        known.setdefault("base", engine.choose_base()[0])
-        request = upscale_request(load_image(args.picture), args.factor, strength=args.strength, **known)
-        defaults = models.base(request.base, download_progress).defaults
-        request = dataclasses.replace(
-            request, num_inference_steps=defaults.num_inference_steps, guidance_scale=defaults.guidance_scale
+        fields |= {name: value for name, value in given.items() if value is not None}
+        base = fields.setdefault("base", engine.status().base)
+        download_missing(missing(resolve(base, "base")), args.yes)
+        defaults = resolve(base, "base").defaults
+        plain: dict[str, Any] = {
+            "num_inference_steps": defaults.num_inference_steps,
+            "guidance_scale": defaults.guidance_scale,
+        }
+        request = UpscaleRequest(
+            picture=encode_png(picture), factor=args.factor, strength=args.strength, **plain | fields
         )
-        result = make_pictures(engine, models, request, args.output)
-        end_progress()
+        result = make_pictures(engine, request, args.output, args.yes)
         result = dataclasses.replace(result, seconds=round(time.perf_counter() - started, 3))
         tell(result.to_json(), "\n".join((*result.paths, *result.notes)))
 
 
-def _said(path: Path) -> dict[str, Any]:
-    """Nothing where the picture is from elsewhere."""
+def _fields_of_recipe(path: Path, base: str | None) -> dict[str, Any]:
+    """Settings a picture that was made here brings with it; for another base its prompts alone."""
     try:
-        request = read_request(path)
+        fields = dict(read_request(path).shared)
     except InputError:
         return {}
-    return {name: getattr(request, name) for name in FROM_RECIPE}
+    if base in (None, fields["base"]):
+        return fields
+    return {name: fields[name] for name in PROMPTS}
