@@ -1,4 +1,4 @@
-"""The web app: `python app.py`, then open http://127.0.0.1:7860. `--help` lists what can be chosen."""
+"""The web app: `python app.py`, then open http://127.0.0.1:7860. `--help` lists the settings."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from models.errors import USER_ERRORS, exit_code
 
 
 def main() -> int:
-    """Serve until interrupted; the exit code."""
+    """Serve until interrupted; return the exit code."""
     replace_unprintable()
     settings = read_settings()
     os.environ |= loopback_without_proxy(settings.host)  # before gradio, which asks its own address, reads it
     if settings.offline:
         os.environ["CNET_OFFLINE"] = "1"
-    os.environ |= {"CNET_CACHE_DIR": settings.cache_dir, "CNET_MAP_CACHE_MB": str(settings.map_cache_mb)}
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    from cnet_app.engine.engine import create_engine
+    from cnet_app.engine.create import create_engine
+    from cnet_app.engine.maps import maps_through
     from cnet_app.jobs.runner import Runner
+    from cnet_app.maps.annotate import Maps, open_store
     from cnet_app.ui.app import serve
 
     try:
-        serve(settings, Runner(settings, create_engine(settings)))
+        engine = create_engine(settings)
+        serve(settings, Runner(settings, engine), Maps(maps_through(engine), open_store(settings)))
     except USER_ERRORS as error:
         print(error, file=sys.stderr)
         return exit_code(error)

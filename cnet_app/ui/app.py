@@ -11,10 +11,13 @@ from typing import Any
 import gradio as gr
 
 from cnet_app.jobs.runner import HISTORY, Runner
+from cnet_app.maps.annotate import Maps
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.settings import Settings
 from cnet_app.ui.bases import defaults_of, family_of, first_base, title_of
+from cnet_app.ui.consent import Consent
 from cnet_app.ui.desk import Desk
+from cnet_app.ui.engine_line import EngineLine
 from cnet_app.ui.forms.active import Active, connect_active
 from cnet_app.ui.forms.models import ModelsForm
 from cnet_app.ui.gradio_seams import HIDDEN, CheckedBlocks, Component, Updates, Values
@@ -39,13 +42,15 @@ WAITING = "Looking for the base model …"
 UNLOADED = "Models unloaded; they reload with the next picture."
 
 
-def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
+def build_app(settings: Settings, runner: Runner, maps: Maps) -> gr.Blocks:
     """Build the whole page. Starts nothing."""
     base = first_base(settings)
     with CheckedBlocks(title="ControlNet Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as app:
         with gr.Row(elem_classes="head"):
             gr.HTML("<h1>ControlNet Studio</h1>", elem_classes="title", min_width=200)
             base_line = gr.HTML(WAITING, elem_id="base", elem_classes="note", min_width=200)
+        EngineLine(runner)
+        consent = Consent(runner)
         models = ModelsForm(family_of(base))
         with gr.Accordion("Image to image & inpaint", open=False, elem_id="start"):
             begun = PaintSource("start")
@@ -54,13 +59,14 @@ def build_app(settings: Settings, runner: Runner) -> gr.Blocks:
                 with gr.Column(min_width=320, elem_classes="sources") as sources:
                     pass
                 desk = Desk(base)
-            page = Page(settings, runner, models, begun, desk)
+            page = Page(settings, runner, maps, consent, models, begun, desk)
             with sources, gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
                 conditions = {row.id: build_condition_tab(page, row) for row in CONDITIONS}
                 compose = build_compose_tab(page)
-            build_all_maps_tab(desk, conditions, views, tabs)
+            build_all_maps_tab(page, conditions, views, tabs)
             build_history_tab(page)
         models.connect_preset(desk.form.sampling)
+        consent.connect()
         _connect_base(app, page, compose, base_line)
         _connect_active(page, conditions)
         app.load(None, None, None, js=AFTER_STROKES, **HIDDEN)
@@ -135,9 +141,9 @@ def _connect_active(page: Page, conditions: Mapping[str, ConditionTab]) -> None:
     connect_active(desk.active, read, reset, changes, active)
 
 
-def serve(settings: Settings, runner: Runner) -> None:
+def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
     """Serve until interrupted. The page is there first; then the runner loads models. Raises InputError for a port in use."""
-    app = build_app(settings, runner)
+    app = build_app(settings, runner, maps)
     try:
         app.launch(server_name=settings.host, server_port=settings.port or None, **launch_options(settings))
     except OSError as error:
@@ -145,7 +151,7 @@ def serve(settings: Settings, runner: Runner) -> None:
         raise InputError(
             f"{settings.host}:{settings.port} cannot be listened on; stop what uses it, or choose another --port or --host."
         ) from error
-    runner.warm_up()
+    runner.start()
     try:
         app.block_thread()
     finally:

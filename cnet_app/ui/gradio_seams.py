@@ -32,8 +32,8 @@ Updates = dict[Component, Any]
 """What a handler returns: new values by component; the other outputs stay as they are."""
 HIDDEN: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Options of every listener: no veil over the outputs, no public endpoint."""
-MAP_LANE: Mapping[str, Any] = {"concurrency_id": "annotate", "concurrency_limit": 1}
-"""Options of every listener that makes maps in this process."""
+MAP_LANE: Mapping[str, Any] = {"concurrency_limit": None}
+"""Options of every listener that makes maps: users do not wait for each other, and networks wait in the engine."""
 FOLLOWING: Mapping[str, Any] = {**HIDDEN, **MAP_LANE, "trigger_mode": "always_last"}
 """Options of a listener that makes a map after every change: of changes in quick succession the last one counts."""
 LATEST: Mapping[str, Any] = {**HIDDEN, "queue": False, "trigger_mode": "always_last"}

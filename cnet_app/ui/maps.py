@@ -9,7 +9,7 @@ from annotators.base import Image
 from annotators.control_map import ControlMap
 from annotators.poses import Pose
 from annotators.recognise import Repair
-from cnet_app.maps.annotate import annotate, annotate_all
+from cnet_app.maps.annotate import Maps
 from cnet_app.ui.forms.size import Frame
 
 AS_IT_IS = "as_it_is"
@@ -39,24 +39,24 @@ class MadeMap:
     done: tuple[str, ...]
 
 
-def make_map(order: MapOrder) -> MadeMap:
+def make_map(maps: Maps, order: MapOrder) -> MadeMap:
     """Make a map, repaired as far as it is asked for. Raises InputError and WeightsError.
 
     A repair is ticked for one picture and may not fit the next; behind one fault another may come to light.
     """
     size = (order.frame.width, order.frame.height, order.frame.resize)
-    made = annotate(order.condition, order.annotator, order.source, order.parameters or None, *size)
+    made = maps.annotate(order.condition, order.annotator, order.source, order.parameters or None, *size)
     offered, done = list(made.repairs), list[str]()
     while repair := _next(offered, order.repairs, done):
         done.append(repair.id)
-        made = annotate(order.condition, order.annotator, order.source, None, *size, repairs=done)
+        made = maps.annotate(order.condition, order.annotator, order.source, None, *size, repairs=done)
         offered += [one for one in made.repairs if one not in offered]
     return MadeMap(made, tuple(offered), tuple(done))
 
 
-def make_all_maps(source: Image, frame: Frame, every: bool) -> Iterator[tuple[str, str, ControlMap | str]]:
+def make_all_maps(maps: Maps, source: Image, frame: Frame, every: bool) -> Iterator[tuple[str, str, ControlMap | str]]:
     """Yield condition, annotator, and the map or why there is none, as they are made."""
-    return annotate_all(source, frame.width, frame.height, frame.resize, every=every)
+    return maps.annotate_all(source, frame.width, frame.height, frame.resize, every=every)
 
 
 def _next(offered: Sequence[Repair], asked: Sequence[str], done: Sequence[str]) -> Repair | None:

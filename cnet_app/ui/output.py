@@ -36,6 +36,11 @@ class Output:
         """Show why there is no job."""
         return {self.progress: error_html(message), self.job: "", self.failed: True, **self.buttons(running=False)}
 
+    def asking(self) -> Updates:
+        """Show that a question about a download is open."""
+        text = "Something must be downloaded first: see the question above."
+        return {self.progress: idle_html(text), self.job: "", self.failed: False, **self.buttons(running=False)}
+
     def cleared(self) -> Updates:
         """Remove a fault that was shown."""
         return {self.progress: idle_html(), self.failed: False}

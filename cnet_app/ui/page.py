@@ -9,11 +9,16 @@ from typing import Any
 
 import gradio as gr
 
-from cnet_app.jobs.runner import INTERVAL, Runner
+from cnet_app.engine.missing import missing_rows
+from cnet_app.engine.protocol import PREVIEW_INTERVAL
+from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
+from cnet_app.maps.annotate import Maps
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
 from cnet_app.ui.bases import first_base
+from cnet_app.ui.consent import Consent
 from cnet_app.ui.desk import Desk
 from cnet_app.ui.errors import attempt
 from cnet_app.ui.forms.models import ModelsForm
@@ -38,6 +43,8 @@ class Page:
 
     settings: Settings
     runner: Runner
+    maps: Maps
+    consent: Consent
     models: ModelsForm
     start: PaintSource
     """The picture to start from, for every tab that has none of its own."""
@@ -58,7 +65,7 @@ def connect_generate(
     output: Output,
     listeners: Sequence[Callable[..., Any]],
     inputs: Collection[Component],
-    build_request: Callable[[Values], GenerationRequest],
+    build_request: Callable[[Values], GenerationRequest | UpscaleRequest],
     seed: SeedForm | None = None,
 ) -> list[Any]:
     """Connect a form with its job: values → request → job, followed to its end.
@@ -69,11 +76,20 @@ def connect_generate(
 
     def submit(values: Values, request: gr.Request) -> Iterator[Updates]:
         yield output.waiting("Making the map …")
-        made, fault = attempt(lambda: _submit(page.runner, build_request(values), request.session_hash or ""))
-        if made is None:
+        wanted, fault = attempt(lambda: build_request(values))
+        missing, fault = attempt(lambda: missing_rows(wanted)) if wanted else (None, fault)
+        question = page.consent.ask(missing, output.generate.elem_id or "") if missing else {}
+        if question:
+            yield output.asking() | question
+            return
+        job, fault = (
+            attempt(lambda: page.runner.submit(wanted, request.session_hash or ""))
+            if wanted and not fault
+            else (None, fault)
+        )
+        if job is None or wanted is None:
             yield output.fault(fault)
             return
-        job, wanted = made
         yield output.waiting("Starting …", job) | (seed.used(wanted.seed) if seed else {})
 
     async def follow(values: Values) -> AsyncIterator[Updates]:
@@ -82,7 +98,7 @@ def connect_generate(
                 yield updates
 
     outputs = list(output.components)
-    sending = [*outputs, *(seed.shown if seed else ())]
+    sending = [*outputs, *page.consent.components, *(seed.shown if seed else ())]
     show_fault = SHOW_FAULT.replace("NAME", (output.progress.elem_id or "").removesuffix("-progress"))
     ends: list[Any] = []
     for listen in listeners:
@@ -91,10 +107,6 @@ def connect_generate(
         ends.append(followed.then(None, None, None, js=show_fault, **HIDDEN))
     output.cancel.click(page.runner.cancel, output.job, None, queue=False, **HIDDEN)
     return ends
-
-
-def _submit(runner: Runner, request: GenerationRequest, session: str) -> tuple[str, GenerationRequest]:
-    return runner.submit(request, session), request
 
 
 async def _follow(runner: Runner, output: Output, job: str) -> AsyncIterator[Updates]:
@@ -106,7 +118,7 @@ async def _follow(runner: Runner, output: Output, job: str) -> AsyncIterator[Upd
             yield _shown(output, state, last)
             last = state
         if not state.is_over:
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(PREVIEW_INTERVAL)
 
 
 def _shown(output: Output, state: JobState, last: JobState | None) -> Updates:

@@ -25,19 +25,21 @@ def progress_html(state: JobState) -> str:
 
 def status_text(state: JobState) -> str:
     """One sentence, also for screen readers."""
-    if state.doing and (state.status == "running" or state.place == 1):
+    if state.doing and (state.status == "running" or state.place <= 1):
         return f"{state.doing} …"
     if state.status == "queued":
         return f"Place {state.place} in line." if state.place else "Starting …"
     if state.status == "running":
-        picture = f"Picture {state.image_index + 1} of {state.request.num_images}"
-        return f"{picture}: step {state.step} of {state.steps or state.request.num_inference_steps}."
+        picture = f"Picture {state.image_index + 1} of {state.num_images}"
+        return f"{picture}: step {state.step} of {state.steps}."
     if state.status == "done" and state.result:
         seeds = state.result.seeds
         return (
             f"Done in {state.result.seconds:.1f} s: {_count(len(seeds))}, seed {seeds[0]}"
             f"{f' to {seeds[-1]}' if len(seeds) > 1 else ''}. {' '.join(state.result.notes)}"
         ).rstrip()
+    if state.status == "done":
+        return "Downloaded."
     if state.status == "failed":
         return state.error
     ended = "Stopped." if state.status == "cancelled" else "The app was closed before this was done."

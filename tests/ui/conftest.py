@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from annotators.runtime import Runtime
 from cnet_app.jobs.runner import Runner
+from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app
 from tests.jobs.fake_engine import FakeEngine
@@ -20,14 +22,14 @@ from tests.jobs.fake_engine import FakeEngine
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     settings = Settings(output_dir=tmp_path_factory.mktemp("pictures"))
-    runner = Runner(settings, FakeEngine().engine())
+    runner = Runner(settings, FakeEngine())
     yield runner
     runner.close()
 
 
 @pytest.fixture(scope="session")
 def built(runner: Runner) -> gr.Blocks:
-    return build_app(runner._settings, runner)
+    return build_app(runner._settings, runner, Maps(run_here(Runtime())))
 
 
 @pytest.fixture

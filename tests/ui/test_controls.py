@@ -16,6 +16,8 @@ from PIL import Image
 
 from annotators.base import Parameter
 from annotators.maps import encode_segmentation
+from annotators.runtime import Runtime
+from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import REQUEST_LIMITS
 from cnet_app.ui.forms.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.forms.repairs import repair_choices
@@ -26,6 +28,8 @@ from cnet_app.ui.sources import KINDS
 from cnet_app.ui.sources.drawing import DrawingSource, read_drawing
 from cnet_app.ui.sources.pose import PoseSource
 from models.errors import InputError
+
+MAPS = Maps(run_here(Runtime()))
 
 
 def test_a_bounded_number_is_a_slider_with_the_declared_bounds() -> None:
@@ -152,7 +156,7 @@ def test_behind_one_fault_of_a_map_another_comes_to_light() -> None:
     faulty = np.asarray(cv2.resize(cv2.resize(true, (100, 100)), (128, 128)), np.uint8)[..., ::-1]
 
     def repaired(*asked: str) -> MadeMap:
-        return make_map(MapOrder("segmentation", None, faulty, Frame(128, 128), {}, asked))
+        return make_map(MAPS, MapOrder("segmentation", None, faulty, Frame(128, 128), {}, asked))
 
     assert [repair.id for repair in repaired().offered] == ["reverse_channels"]
     once = repaired("reverse_channels")
@@ -166,5 +170,5 @@ def test_behind_one_fault_of_a_map_another_comes_to_light() -> None:
 
 def test_a_repair_that_a_picture_does_not_offer_is_left_out() -> None:
     black = np.zeros((64, 64, 3), np.uint8)
-    made = make_map(MapOrder("canny", None, black, Frame(64, 64), {}, ("invert", "as_it_is")))
+    made = make_map(MAPS, MapOrder("canny", None, black, Frame(64, 64), {}, ("invert", "as_it_is")))
     assert made.done == ()

@@ -107,7 +107,7 @@ def test_removing_a_picture_is_noticed(built: gr.Blocks) -> None:
 def test_a_picture_is_upscaled_by_its_own_recipe(built: gr.Blocks, runner: Runner, picture: str) -> None:
     values = {recipe_of(built): RECIPE, "history-picture": picture, "history-prompt": "a dog", "model-base": "sdxl"}
     request = sent(built, runner, "upscale", values)
-    assert (request.width, request.height, request.prompt) == (128, 128, "a dog")
+    assert (*request.size, request.prompt) == (128, 128, "a dog")
     for name in ("base", "negative_prompt", "guidance_scale", "num_inference_steps", "scheduler", "loras", "seed"):
         assert getattr(request, name) == getattr(RECIPE, name), name
     assert request.strength < 1

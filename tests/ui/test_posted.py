@@ -20,7 +20,9 @@ from PIL import Image as Pillow
 from skimage import data
 
 from annotators.images import MAX_NAME, readable_name
+from annotators.runtime import Runtime
 from cnet_app.jobs.runner import HISTORY, Runner
+from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, launch_options
 from cnet_app.ui.gradio_seams import fault_of
@@ -77,10 +79,10 @@ class Posting:
 def posting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Posting]:
     folder = tmp_path_factory.mktemp("posting")
     settings = Settings(output_dir=folder / "pictures", max_upload_mb=1)
-    runner = Runner(settings, FakeEngine().engine())
+    runner = Runner(settings, FakeEngine())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
-        app = build_app(settings, runner)
+        app = build_app(settings, runner, Maps(run_here(Runtime())))
         _, url, _ = app.launch(server_name="127.0.0.1", quiet=True, **launch_options(settings))
         yield Posting(app, f"{url}gradio_api/", folder)
         app.close(verbose=False)

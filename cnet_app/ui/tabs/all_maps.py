@@ -10,11 +10,11 @@ import gradio as gr
 from annotators.base import Image
 from annotators.registry import annotator
 from cnet_app.registry.conditions import condition
-from cnet_app.ui.desk import Desk
 from cnet_app.ui.errors import attempt
 from cnet_app.ui.forms.size import Frame, size_of
 from cnet_app.ui.gradio_seams import HIDDEN, MAP_LANE, Component, Updates, Values, cache_picture
 from cnet_app.ui.maps import make_all_maps
+from cnet_app.ui.page import Page
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.sources.photo import PhotoSource
 from cnet_app.ui.tabs.condition import ConditionTab
@@ -26,8 +26,9 @@ HELP = (
 )
 
 
-def build_all_maps_tab(desk: Desk, conditions: Mapping[str, ConditionTab], views: gr.Tabs, tabs: gr.Tabs) -> None:
+def build_all_maps_tab(page: Page, conditions: Mapping[str, ConditionTab], views: gr.Tabs, tabs: gr.Tabs) -> None:
     """Build a tab of `views`, the open gr.Tabs; a click on a map opens its condition's, one of `tabs`, with the picture."""
+    desk = page.desk
     with gr.Tab("All maps", id=NAME, elem_id=f"{NAME}-tab"):
         gr.HTML(f"<p>{HELP}</p>", elem_classes="lead", padding=False)
         with gr.Row():
@@ -58,7 +59,7 @@ def build_all_maps_tab(desk: Desk, conditions: Mapping[str, ConditionTab], views
         shown: list[tuple[str, str]] = []
         ids: list[tuple[str, str]] = []
         lines = [frame.text(size_of(picture))]
-        for condition_id, annotator_id, made in make_all_maps(picture, frame, values[every]):
+        for condition_id, annotator_id, made in make_all_maps(page.maps, picture, frame, values[every]):
             name = f"{condition(condition_id).title}: {annotator(annotator_id).title}"
             if isinstance(made, str):
                 lines.append(f"<b>{html.escape(name)}</b> {html.escape(made)}")

@@ -11,8 +11,8 @@ import gradio as gr
 
 from annotators.base import Image, parameters
 from annotators.registry import annotator, parse_values, typed
-from cnet_app.maps.annotate import build_unit
-from cnet_app.maps.availability import default_annotator
+from cnet_app.maps.annotate import Maps, build_unit
+from cnet_app.maps.availability import default_annotator, missing_weights
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.limits import MAX_NAME
@@ -77,18 +77,18 @@ class UnitForm:
         offered = controlnet_choices(values[self.condition], family)
         return {network: gr.Dropdown(offered, value=still_offered(values[network], offered))}
 
-    def make(self, values: Values, frame: Frame) -> MadeMap:
+    def make(self, maps: Maps, values: Values, frame: Frame) -> MadeMap:
         """Make the map. Raises InputError and WeightsError."""
         chosen = values[self.preprocessor]
         written: str = values[self.parameters] or ""
         given = parse_values([pair.strip() for pair in written.split(",") if pair.strip()])
         made_by = None if chosen == OWN_MAP else chosen
         source = self.source.read(values)
-        return make_map(MapOrder(values[self.condition], made_by, source, frame, given, values[self.repairs]))
+        return make_map(maps, MapOrder(values[self.condition], made_by, source, frame, given, values[self.repairs]))
 
-    def unit(self, values: Values, frame: Frame) -> ControlUnit:
+    def unit(self, maps: Maps, values: Values, frame: Frame) -> ControlUnit:
         """Return the unit of a request. Raises InputError and WeightsError."""
-        made = self.make(values, frame).made
+        made = self.make(maps, values, frame).made
         return build_unit(values[self.condition], made, **self.controls.options(values, frame))
 
 
@@ -105,7 +105,7 @@ class ComposeTab:
         go, remap = build_order(COMPOSE, "go"), build_order(COMPOSE, "remap")
         desk = page.desk
         for unit in self.units:
-            self._connect_unit(unit, [remap.click, tab.select])
+            self._connect_unit(unit, [remap.click, tab.select], remap.elem_id or "")
         parts = {component for unit in self.units[:EXAMPLE] for component in self._filled(unit)}
         filling = example.click(self._example, {page.models["base"]}, [*parts, desk.prompt], **HIDDEN)
         filling.success(None, None, None, js=start(COMPOSE), **HIDDEN)
@@ -134,12 +134,12 @@ class ComposeTab:
         if not given:
             raise InputError("No unit has a picture yet; give at least one of them a photo or a map.")
         frame = self._sized(values)
-        units = tuple(unit.unit(values, frame) for unit in given)
+        units = tuple(unit.unit(page.maps, values, frame) for unit in given)
         options = page.models.options(values, "" if values[page.models["base"]] else page.base()[0])
         started = page.start.start(values, frame)
         return GenerationRequest(units=units, **options, **started, **form.options(values, frame))
 
-    def _connect_unit(self, unit: UnitForm, remap: list[Any]) -> None:
+    def _connect_unit(self, unit: UnitForm, remap: list[Any], remap_id: str) -> None:
         """`remap` are the events after which the map may need another size."""
         photos = {component for other in self.units for component in other.source.components}
 
@@ -174,21 +174,25 @@ class ComposeTab:
             return unit.makers(values[unit.condition], family_of(base))
 
         def other_preprocessor(values: Values) -> Updates:
-            return {unit.parameters: gr.Textbox(value="", placeholder=_defaults(values[unit.preprocessor]))}
+            chosen = values[unit.preprocessor]
+            missing = [] if chosen == OWN_MAP else missing_weights(chosen)
+            return page.consent.ask(missing, remap_id) | {
+                unit.parameters: gr.Textbox(value="", placeholder=_defaults(values[unit.preprocessor]))
+            }
 
         # The annotator follows its condition, and what was written for one means nothing to the next: first that, then the map.
         makers = [unit.preprocessor, unit.controls["controlnet"]]
         given: set[Component] = {unit.condition, page.models["base"]}
         chosen = unit.condition.input(other_condition, given, makers, queue=False, **HIDDEN)
         changed = unit.preprocessor.change(
-            other_preprocessor, {unit.preprocessor}, [unit.parameters], queue=False, **HIDDEN
+            other_preprocessor, {unit.preprocessor}, [unit.parameters, *page.consent.components], queue=False, **HIDDEN
         )
         for settled in (chosen, changed, ticked):
             settled.then(show_map, inputs, outputs, **FOLLOWING)
 
     def _made(self, unit: UnitForm, values: Values) -> tuple[MadeMap, str]:
         frame = self._sized(values)
-        return unit.make(values, frame), frame.text(size_of(unit.source.read(values)))
+        return unit.make(self._page.maps, values, frame), frame.text(size_of(unit.source.read(values)))
 
     def _filled(self, unit: UnitForm) -> set[Component]:
         """What the example changes."""

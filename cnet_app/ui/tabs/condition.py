@@ -13,6 +13,7 @@ from annotators.base import Image
 from annotators.control_map import DataAnnotator, MapData
 from annotators.registry import annotator
 from cnet_app.maps.annotate import build_unit
+from cnet_app.maps.availability import missing_weights
 from cnet_app.registry.conditions import Condition
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.ui.desk import build_order, start
@@ -101,8 +102,17 @@ class ConditionTab:
         changes = [component.change for component in self.preprocessor.components]
         triggers = [*changes, *self.main.changes, self.remap.click, self._tab.select]
         gr.on(triggers, self._show_map, self._inputs, self._shown, **FOLLOWING)
+        consent = self._page.consent
+        self.preprocessor.choice.input(
+            self._ask_download, {self.preprocessor.choice}, [*consent.components], queue=False, **HIDDEN
+        )
         ticked = connect_repairs(self.repairs, self.preprocessor.choice)
         ticked.then(self._show_map, self._inputs, self._shown, **FOLLOWING)
+
+    def _ask_download(self, values: Values) -> Updates:
+        """An annotator was chosen whose files are not here."""
+        chosen, _ = self.preprocessor.read(values)
+        return self._page.consent.ask(missing_weights(chosen), self.remap.elem_id or "") if chosen else {}
 
     def _connect_sources(self) -> None:
         """An input that is given is the one that counts."""
@@ -152,7 +162,7 @@ class ConditionTab:
         source = self._source(values).read(values)
         frame = self._page.desk.form.frame(values, source)
         order = MapOrder(self._row.id, chosen, source, frame, given, values[self.repairs])
-        return make_map(order), order
+        return make_map(self._page.maps, order), order
 
     def _request(self, values: Values) -> GenerationRequest:
         desk, page = self._page.desk, self._page

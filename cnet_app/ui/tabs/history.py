@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.store import Record
-from cnet_app.maps.upscale import FACTOR, upscale_request
 from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.limits import MAX_PROMPT
+from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_request
+from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
 from cnet_app.ui.bases import defaults_of
 from cnet_app.ui.errors import attempt
 from cnet_app.ui.forms.controls import parameter_input, photo_input, read_photo
@@ -28,16 +29,12 @@ from models.errors import InputError
 from models.local import FOLDERS, local_files
 from models.own import known_rows
 
+R = TypeVar("R", GenerationRequest, UpscaleRequest)
 NAME = "history"
 SHOWN = 24
 HINT = "Drop a picture that was made here, or choose one from the history: its recipe appears."
 NO_PICTURE = "There is no picture yet; drop one, or choose one from the history."
 EDITABLE = ("prompt", "seed", "num_images")
-UPSCALED_WITH = (
-    "base", "vae", "loras", "ip_adapter", "negative_prompt", "scheduler", "num_inference_steps", "guidance_scale", "eta",
-    "seed",
-)  # fmt: skip
-"""Fields of a picture's recipe that make the larger picture too."""
 
 
 class HistoryTab:
@@ -68,7 +65,7 @@ class HistoryTab:
                     for name in ("seed", "num_images"):
                         self.fields[name] = parameter_input(name, REQUEST_LIMITS[name], elem_id=f"{NAME}-{name}")
                 buttons = build_buttons(NAME, "Generate again")
-                self.larger = gr.Button(f"Upscale {FACTOR.default:g}×", elem_id=f"{NAME}-upscale")
+                self.larger = gr.Button(f"Upscale {UPSCALE_LIMITS['factor'].default:g}×", elem_id=f"{NAME}-upscale")
                 self.output = build_output(NAME, buttons)
         self.recipe = gr.State(None)
         """The request of the chosen picture; None where there is none, or it holds no recipe."""
@@ -139,16 +136,13 @@ class HistoryTab:
             raise InputError("There is no recipe yet; drop a picture that was made here, or choose one.")
         return self._checked(dataclasses.replace(recipe, **{name: values[self.fields[name]] for name in EDITABLE}))
 
-    def _upscaled(self, values: Values) -> GenerationRequest:
+    def _upscaled(self, values: Values) -> UpscaleRequest:
         """Return the request for the picture at twice its size: by its recipe, else by the page's models."""
         recipe: GenerationRequest | None = values[self.recipe]
-        if recipe is not None:
-            options = {name: getattr(recipe, name) for name in UPSCALED_WITH}
-        else:
-            options = self._without_recipe(values)
-        picture = read_photo(values[self.picture], NO_PICTURE)
-        prompt = values[self.fields["prompt"]]
-        return self._checked(upscale_request(picture, float(FACTOR.default), prompt=prompt, **options))
+        fields: dict[str, Any] = recipe.shared if recipe else self._without_recipe(values)
+        picture = encode_png(read_photo(values[self.picture], NO_PICTURE))
+        fields |= {"prompt": values[self.fields["prompt"]]}
+        return self._checked(UpscaleRequest(picture=picture, **fields))
 
     def _without_recipe(self, values: Values) -> dict[str, Any]:
         models = self._page.models
@@ -161,7 +155,7 @@ class HistoryTab:
         }
         return {name: options[name] for name in ("base", "vae", "loras", "ip_adapter")} | sampling
 
-    def _checked(self, request: GenerationRequest) -> GenerationRequest:
+    def _checked(self, request: R) -> R:
         if not self._is_local:
             _check_known(request)
         return request
@@ -173,11 +167,12 @@ def build_history_tab(page: Page) -> HistoryTab:
         return HistoryTab(page, tab)
 
 
-def _check_known(request: GenerationRequest) -> None:
+def _check_known(request: GenerationRequest | UpscaleRequest) -> None:
     """Raise InputError for models that the app does not offer: a stranger's file must not make it load or download them."""
     local = {file.name for kind in FOLDERS for file in local_files(kind)}
     known = local | {row.id for row in known_rows()}
-    named = [request.base, *(unit.controlnet for unit in request.units if unit.controlnet)]
+    units = request.units if isinstance(request, GenerationRequest) else ()
+    named = [request.base, *(unit.controlnet for unit in units if unit.controlnet)]
     named += [lora.name for lora in request.loras] + ([request.vae] if request.vae else [])
     named += [request.ip_adapter.name] if request.ip_adapter else []
     strange = [id for id in named if id not in known]
