@@ -50,31 +50,25 @@ def generation_times(num_images: int = 4) -> dict[str, float]:
     """The astronaut's edges steer pictures of the embedded model: seconds for each part."""
     from skimage import data
 
-    from cnet_app.engine.engine import create_engine
-    from cnet_app.maps.annotate import annotate, build_unit
+    from annotators.runtime import Runtime
+    from cnet_app.engine.protocol import PictureMade
+    from cnet_app.engine.torch_engine import TorchEngine
+    from cnet_app.maps.annotate import Maps, build_unit, run_here
     from cnet_app.request.generation import GenerationRequest
     from cnet_app.settings import Settings
 
-    engine = create_engine(Settings(base="embedded", device="cpu"))
     times: dict[str, float] = {}
-    base = _timed(times, "load", lambda: engine.load_base("embedded", None))
-    controlnet = _timed(times, "load", lambda: engine.load_controlnet("embedded_canny", base))
-    unit = _timed(times, "map", lambda: build_unit("canny", annotate("canny", "canny", data.astronaut())))
+    engine = _timed(times, "load", lambda: TorchEngine(Settings(base="embedded", device="cpu")))
+    _timed(times, "load", engine.warm_up)
+    maps = Maps(run_here(Runtime()))
+    unit = _timed(times, "map", lambda: build_unit("canny", maps.annotate("canny", "canny", data.astronaut())))
     request = GenerationRequest(units=(unit,), prompt="a poster in ocean colours", num_images=num_images)
-    for index in range(num_images):
-        own = request.only_picture(index)
-
-        def make(own: GenerationRequest = own) -> object:
-            return engine.generate(base, [controlnet], own, on_step=_ignore, on_note=_ignore, cancelled=lambda: False)
-
-        _timed(times, "pictures", make)
+    started = time.perf_counter()
+    made = [time.perf_counter() for event in engine.run(request) if isinstance(event, PictureMade)]
+    times["pictures"] = made[-1] - started
     times["a_picture"] = times["pictures"] / num_images
     times["total"] = times["load"] + times["map"] + times["pictures"]
     return times
-
-
-def _ignore(_: object) -> None:
-    """Nobody is told."""
 
 
 def _timed(times: dict[str, float], name: str, work: Callable[[], Any]) -> Any:

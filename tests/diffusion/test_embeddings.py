@@ -177,7 +177,9 @@ def test_what_does_not_fit_is_refused(
 
 def test_an_unknown_name_damage_and_code_are_told(bases: dict[Family, Base], folder: Path) -> None:
     write(folder, "style", vectors(1))
-    with pytest.raises(InputError, match=r"no embedding 'styl\.pt' \(did you mean style\?\); put its file into .* there are: style"):
+    with pytest.raises(
+        InputError, match=r"no embedding 'styl\.pt' \(did you mean style\?\); put its file into .* there are: style"
+    ):
         ours(bases["sd15"], "red, embedding:styl.pt, ball")
     with pytest.raises(InputError, match=r"no embedding '../x'"):
         ours(bases["sd15"], "embedding:../x")
