@@ -11,7 +11,8 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from models.loader import CLIP_TOKENS, Base, family_defaults
+from models.families import FAMILIES
+from models.loader import CLIP_TOKENS, Base
 from models.speed import tune
 from models.tiny import tiny_base, tiny_controlnet
 
@@ -57,7 +58,7 @@ def full_size(size: int = 256) -> Models:
         vae=_locked(vae),
         text_encoders=(_locked(text_encoder),),
         tokenizers=(tokenizer,),
-        defaults=family_defaults("sd15"),
+        defaults=FAMILIES["sd15"].defaults,
     )
     return Models(base, _locked(controlnet), size)
 

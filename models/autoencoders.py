@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from models.checkpoints import Tensors, count_parts, open_tensors, part_of, read_all
+from models.configs import CONFIG, read_json
 from models.errors import InputError
 from models.families import FAMILIES, TITLES, Family
 from models.local import check_kind
-from models.modules import fill_network, load_network, read_json, told
+from models.modules import fill_network, load_network, told
 
 VAE_PREFIX = "first_stage_model."
 """Before the autoencoder's tensors in a file that holds all of Stable Diffusion, or came out of one."""
@@ -42,7 +43,7 @@ def load_vae_folder(id: str, folder: Path, family: Family, dtype: torch.dtype, d
     """One in diffusers format; InputError where it does not fit the family."""
     import diffusers
 
-    config = read_json(folder / "config.json")
+    config = read_json(folder / CONFIG)
     name = str(config.get("_class_name", "something unnamed"))
     if name not in VAE_CLASSES:
         raise InputError(f"{id} is {name}, but this app knows the autoencoders {' and '.join(VAE_CLASSES)} only.")

@@ -16,18 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.catalog import CATALOG
 from models.errors import DamagedError, InputError
 from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES
 from models.modules import READ_FAULTS, load_network
-from models.names import did_you_mean
-from models.weights import Progress, check_file, fetch_row, read_shapes, short
+from models.resolve import IMAGE_ENCODER, resolve
+from models.weights import check_file, read_shapes, short
 
 if TYPE_CHECKING:
     from models.loader import Base
 
-ENCODER = "image_encoder"
-"""Folder of the image encoder, beside the adapter's file."""
 FIRST_LAYER = "ip_adapter.1.to_k_ip.weight"
 PLAIN, PLUS = "image_proj.proj.weight", "image_proj.latents"
 """Tensors that tell the two kinds; adapters for faces have others."""
@@ -45,7 +42,7 @@ class IpAdapter:
     plus: bool
 
 
-def load_ip_adapter(id: str, base: Base, progress: Progress | None = None) -> IpAdapter:
+def load_ip_adapter(id: str, base: Base) -> IpAdapter:
     """An adapter for this base by catalogue id, or .safetensors file with the folder `image_encoder` beside it.
 
     One for another family is refused before its tensors are read. Raises InputError and WeightsError.
@@ -53,16 +50,16 @@ def load_ip_adapter(id: str, base: Base, progress: Progress | None = None) -> Ip
     from transformers import CLIPVisionModelWithProjection
 
     FAMILIES[base.family].require("ip_adapters", f"IP-Adapter {id}")
-    file = _file(id, base, progress)
+    file = resolve(id, "ip_adapter", base.family).require()
     check_file(file)
     shapes = read_shapes(file)
     plus = _check(id, shapes, base)
-    encoder = load_network(CLIPVisionModelWithProjection, file.parent / ENCODER, base.dtype, base.device)
+    encoder = load_network(CLIPVisionModelWithProjection, file.parent / IMAGE_ENCODER, base.dtype, base.device)
     given = encoder.config.hidden_size if plus else encoder.config.projection_dim
     wanted = shapes.get("image_proj.proj_in.weight" if plus else PLAIN, [0, 0])[1]
     if given != wanted:
         raise InputError(
-            f"{id} reads {wanted} numbers from its image encoder, but the one in {short(file.parent / ENCODER)} gives "
+            f"{id} reads {wanted} numbers from its image encoder, but the one in {short(file.parent / IMAGE_ENCODER)} gives "
             f"{given}; put the adapter's own there."
         )
     try:
@@ -113,22 +110,6 @@ def use_ip_adapter(base: Base, adapter: IpAdapter | None, scale: float) -> Gener
         unet.encoder_hid_proj = hidden
         unet.config.encoder_hid_dim_type = kind
         unet.set_attn_processor(before)
-
-
-def _file(id: str, base: Base, progress: Progress | None) -> Path:
-    row = next((row for row in CATALOG if row.id == id and row.kind == "ip_adapter"), None)
-    if row is not None:
-        if row.family != base.family:
-            raise _misfit(row.title, f"for {TITLES[row.family]}" if row.family else "for another base", base)
-        folder = fetch_row(row, progress)
-        return folder / row.files[0].name
-    if Path(id).is_file() and Path(id).suffix == ".safetensors":
-        return Path(id)
-    known = [row.id for row in CATALOG if row.kind == "ip_adapter"]
-    raise InputError(
-        f"There is no IP-Adapter {id!r}{did_you_mean(id, known)}; give a .safetensors file with the folder {ENCODER} "
-        f"beside it, or one of: {', '.join(known)}."
-    )
 
 
 def _check(id: str, shapes: Mapping[str, list[int]], base: Base) -> bool:

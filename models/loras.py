@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from models.catalog import CATALOG, entry
 from models.errors import InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES
-from models.local import local_files
+from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES, Family
 from models.lora_files import LoraFile, Update, read_lora
 from models.lora_names import Place, parts, spellings
-from models.names import did_you_mean
-from models.weights import Progress, fetch_row
+from models.resolve import resolve
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -45,8 +42,8 @@ class Adapted(nn.Module):
         return self.plain(x) + self.up(self.down(x))
 
 
-def use_loras(base: Base, loras: Sequence[tuple[str, float]], progress: Progress | None = None) -> None:
-    """Makes exactly these (name, weight) act on the base; none brings it back as it was loaded, bit for bit.
+def use_loras(base: Base, loras: Sequence[tuple[str, float]]) -> None:
+    """Put exactly these (name, weight) on the base; an empty list leaves it as it was loaded, bit for bit.
 
     Names are those of `find_lora`. Raises InputError and WeightsError, and then nothing has changed.
     """
@@ -54,7 +51,7 @@ def use_loras(base: Base, loras: Sequence[tuple[str, float]], progress: Progress
         FAMILIES[base.family].require("loras", f"LoRA {name}")
         if not math.isfinite(weight):
             raise InputError(f"The weight of LoRA {name} is {weight}; give a number such as 0.8.")
-    files = [(read_lora(find_lora(name, progress)), weight) for name, weight in loras]
+    files = [(read_lora(find_lora(name, base.family)), weight) for name, weight in loras]
     wanted: dict[Place, list[Scaled]] = {}
     for file, weight in files:
         for place, update in _fitting(base, file).items():
@@ -73,21 +70,9 @@ def lora_versions(network: nn.Module) -> Hashable:
     return tuple(module.source for module in network.modules() if isinstance(module, Adapted))
 
 
-def find_lora(name: str, progress: Progress | None = None) -> Path:
-    """The file of a name: dropped into models/loras (with or without its ending), a path, or a catalogue id."""
-    dropped = {file.name: file.path for file in local_files("lora")}
-    by_stem = {path.stem: path for path in dropped.values()}
-    if found := dropped.get(name) or by_stem.get(name) or (Path(name) if Path(name).is_file() else None):
-        return found
-    ids = [row.id for row in CATALOG if row.kind == "lora"]
-    if name in ids:
-        row = entry(name)
-        return fetch_row(row, progress) / row.files[0].name
-    known = [*dropped, *ids]
-    raise InputError(
-        f"There is no LoRA {name!r}{did_you_mean(name, known)}; put its file into models/loras, or name one of: "
-        f"{', '.join(known)}."
-    )
+def find_lora(name: str, family: Family | None = None) -> Path:
+    """Return the file of a name: dropped into models/loras (with or without its ending), a path, or a catalogue id."""
+    return resolve(name, "lora", family).require()
 
 
 def _fitting(base: Base, file: LoraFile) -> dict[Place, Update]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from models.checkpoints import load_controlnet_tensors
+from models.configs import CONFIG, read_json
 from models.errors import DamagedError, InputError, MissingError
 from models.families import TITLES, Family
 from models.stopping import stopping_point
@@ -30,20 +30,6 @@ READ_FAULTS = (
     UnpicklingError,
 )
 """What the libraries raise over a bad folder, all of them with texts for programmers."""
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a config file; MissingError or DamagedError."""
-    try:
-        check_file(path)
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MissingError(f"{short(path.parent)} has no {path.name}; put the whole model folder there.") from error
-    except ValueError as error:
-        raise _unreadable(path, "it is no JSON") from error
-    if not isinstance(content, dict):
-        raise _unreadable(path, "it is no JSON object")
-    return content
 
 
 @contextmanager
@@ -63,7 +49,7 @@ def quiet() -> Generator[None]:
 def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
     """A diffusers or transformers network, locked, on the device; tensors of another dtype are converted."""
     stopping_point()
-    read_json(folder / "config.json")
+    read_json(folder / CONFIG)
     files = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
     for path in files:
         check_file(path)

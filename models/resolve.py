@@ -1,70 +1,261 @@
-"""What an id means: a row, a file or a folder, its family, and which files are missing. Loads no torch."""
+"""The files behind a name: where they are on this disk, and which rows of the catalogue have to be downloaded first.
+
+Loading never downloads. Whoever loads something resolves it, downloads what `missing` returns where the user agrees, and
+resolves again: a repository of the hub that is no row of the catalogue shows its parts, or its family, only in a config
+that has to be there first. Loads no torch, so that a form can show the settings of a base model.
+"""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
-from models.catalog import CATALOG, Kind, entry, hub_entry
-from models.families import FAMILIES, Defaults, Family, family_of
-from models.local import LocalFile, find_local
-from models.own import HUB_ID
-from models.row import Weights
-from models.weights import find_row
+from models.catalog import CATALOG, COMPONENTS_XL, File, Kind, Weights, entry, hub_entry
+from models.configs import (
+    CONFIG,
+    INDEX,
+    class_name,
+    controlnet_family,
+    read_base_family,
+    read_controlnet_config,
+    read_json,
+    read_sample_size,
+    wrong_family,
+)
+from models.errors import InputError, MissingError, WeightsError
+from models.families import FAMILIES, TITLES, Defaults, Family
+from models.fitting import check_fit
+from models.local import LocalFile, find_local, local_files
+from models.names import did_you_mean
+from models.own import HUB_ID, known_rows, own_rows
+from models.places import present
+from models.weights import find_row, require_row
+
+NamedKind = Literal["base", "vae", "controlnet", "lora", "ip_adapter"]
+"""Kinds that a request names; a T2I-Adapter is named like a ControlNet."""
+UNKNOWN_DEFAULTS = Defaults(size=512, guidance_scale=7.5, num_inference_steps=30)
+"""For a base model of which nothing is known yet."""
+CLIP_TOKENIZER = "clip_tokenizer"
+IMAGE_ENCODER = "image_encoder"
+"""Folder of an IP-Adapter's image encoder, next to the adapter's file."""
+ALLOWED: Mapping[NamedKind, str] = MappingProxyType(
+    {
+        "base": "give a file, a folder in diffusers format, owner/name on the hub",
+        "vae": "give a file, a folder in diffusers format, owner/name on the hub",
+        "controlnet": "give a file, a folder in diffusers format, owner/name on the hub",
+        "lora": "put its file into models/loras",
+        "ip_adapter": f"give a .safetensors file with the folder {IMAGE_ENCODER} beside it",
+    }
+)
+"""What may be given for a kind, besides ids of the catalogue."""
+KIND_NAMES: Mapping[NamedKind, str] = MappingProxyType(
+    {"base": "base", "vae": "vae", "controlnet": "controlnet", "lora": "LoRA", "ip_adapter": "IP-Adapter"}
+)
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A model that a user has named."""
+    """What a name means on this disk, at the moment it was looked up."""
 
     id: str
-    kind: Kind
-    row: Weights | None
-    path: Path | None
-    family: Family | None
-    defaults: Defaults
+    kind: NamedKind
+    row: Weights | None = None
+    """The catalogue's or the user's row, or one made up for a repository of the hub; None for the user's own files."""
+    path: Path | None = None
+    """The file, or the folder in diffusers format; None where files are missing."""
+    rows: tuple[Weights, ...] = ()
+    """Rows whose files must be on this disk."""
+    family: Family | None = None
+    """As far as row, config or header tell."""
+    defaults: Defaults = UNKNOWN_DEFAULTS
+    """Settings that a base model starts with, as far as row, config or header tell."""
 
-
-def resolve(id: str, kind: Kind, family: Family | None = None) -> Resolved:
-    """Stopgap."""
-    row = next(
-        (
-            row
-            for row in CATALOG
-            if id in (row.id, row.repo) and (row.kind == kind or (kind == "controlnet" and row.kind == "adapter"))
-        ),
-        None,
-    )
-    local = None
-    if row is None and kind in ("base", "controlnet", "lora", "vae", "embedding"):
-        local = find_local(kind, id)
-    path = find_row(row) if row else local or (Path(id) if Path(id).exists() else None)
-    if row is None and path is None and HUB_ID.fullmatch(id):
-        row = hub_entry(id, kind)
-        path = find_row(row)
-    found = row.family if row else None
-    if kind == "base":
-        if row and row.id in FAMILIES:
-            found = row.id
-        elif path and path.is_file():
-            found = LocalFile(path, "base").family
-        elif path:
-            found = family_of(json.loads((path / "unet" / "config.json").read_text()))
-    defaults = (row and row.defaults) or (FAMILIES[found].defaults if found else Defaults(512, 7.5, 30))
-    return Resolved(id, kind, row, path, found, defaults)
+    def require(self) -> Path:
+        """Return the path. Raises MissingError, which names files, sizes and where to put them, or DamagedError."""
+        for row in self.rows:
+            require_row(row)
+        if self.path is None:
+            raise MissingError(f"{self.id} is not on this disk yet; resolve it again after its download.")
+        return self.path
 
 
 def missing(resolved: Resolved) -> tuple[Weights, ...]:
-    """Stopgap."""
-    return (resolved.row,) if resolved.row and resolved.path is None else ()
+    """Return the rows to download before `resolved` can be loaded, each with its files, sizes and licence.
+
+    Once these are here more may show, so that whoever downloads resolves again until there is nothing left.
+    """
+    return tuple(row for row in resolved.rows if find_row(row) is None)
+
+
+def resolve(id: str, kind: NamedKind, family: Family | None = None) -> Resolved:
+    """Return what a name means: an id of the catalogue, a dropped file, a file, a folder, or owner/name on the hub.
+
+    Raises InputError for an unknown name, and for what shows without its weights that it does not fit `family`.
+    """
+    if file := _own_file(id, kind):
+        return _of_file(id, kind, file)
+    if row := _catalogue_row(id, kind):
+        return _of_row(id, kind, row, family)
+    if kind in ("base", "vae", "controlnet"):
+        if Path(id).is_dir():
+            return _of_folder(Resolved(id, kind, path=Path(id)), family)
+        if HUB_ID.fullmatch(id):
+            return _of_hub(id, kind, family)
+    ids = [row.id for row in CATALOG if row.kind == kind]
+    known = [*(file.name for file in local_files("lora")), *ids] if kind == "lora" else ids
+    one_of = f", or {'name ' * (kind == 'lora')}one of: {', '.join(known)}" if known else ""
+    raise InputError(f"There is no {KIND_NAMES[kind]} {id!r}{did_you_mean(id, known)}; {ALLOWED[kind]}{one_of}.")
+
+
+def base_defaults(id: str) -> tuple[Family | None, Defaults]:
+    """Return the family of a base model, None where nothing tells it yet, and the settings to start with.
+
+    Reads configs and headers alone, and raises nothing: whether the model can be loaded shows when it is.
+    """
+    try:
+        found = resolve(id, "base")
+    except (InputError, WeightsError):
+        return None, UNKNOWN_DEFAULTS
+    return found.family, found.defaults
 
 
 def expected_bytes(id: str) -> int:
-    """The catalogue's size of a row; 0 where it has none."""
-    return next((row.size or 0 for row in CATALOG if row.id == id), 0)
+    """Return the size of a row; 0 where it is no row, or its size is unknown."""
+    return next((row.size or 0 for row in known_rows() if row.id == id), 0)
 
 
-def row_to_download(id: str) -> Weights:
-    """Stopgap."""
-    return entry(id) if "/" not in id else hub_entry(id, "base")
+def download_steps(id: str) -> Iterator[Weights]:
+    """Yield the rows to download for an id of the catalogue or of the hub, each when the one before is on this disk.
+
+    Raises InputError for an unknown id, and for a repository that holds nothing this app can load.
+    """
+    row = next((row for row in reversed(known_rows()) if row.id == id), None)
+    if row is None and not HUB_ID.fullmatch(id):
+        raise InputError(f"There are no weights {id!r}; give an id of the catalogue, or owner/name on the hub.")
+    if row is None:
+        either = File(INDEX, 0, others=(CONFIG,))  # a base model has an index, every other network a config
+        start = replace(hub_entry(id, "controlnet"), files=(either,))
+        if find_row(start) is None:
+            yield start
+        folder = require_row(start)
+        row = _whole_base(id, folder) if present(folder, File(INDEX)) else hub_entry(id, "controlnet")
+    if find_row(row) is None:
+        yield row
+
+
+def _own_file(id: str, kind: NamedKind) -> Path | None:
+    """A dropped file by its name, or a file by its path. The catalogue's names go first, except for LoRAs."""
+    given = Path(id)
+    if kind == "ip_adapter":
+        return given if given.suffix == ".safetensors" and given.is_file() else None
+    if kind == "lora":
+        by_stem = {file.path.stem: file.path for file in local_files("lora")}
+        return find_local("lora", id) or by_stem.get(id) or (given if given.is_file() else None)
+    if any(id in (row.id, row.repo) for row in CATALOG):
+        return None
+    return find_local(kind, id) or (given if given.is_file() else None)
+
+
+def _catalogue_row(id: str, kind: NamedKind) -> Weights | None:
+    """By id, or by a repository that has one row; a T2I-Adapter may stand wherever a ControlNet does."""
+    kinds: tuple[Kind, ...] = (kind, "adapter") if kind == "controlnet" else (kind,)
+    by_repo = kind not in ("lora", "ip_adapter")
+    found = [row for row in CATALOG if (row.id == id or (by_repo and row.repo == id)) and row.kind in kinds]
+    if len(found) > 1:
+        raise InputError(
+            f"{id} reads several kinds of maps; name one of its rows: {', '.join(row.id for row in found)}."
+        )
+    return found[0] if found else None
+
+
+def _of_file(id: str, kind: NamedKind, path: Path) -> Resolved:
+    """A base of one file needs CLIP's vocabulary, out of any base that is here."""
+    if kind == "ip_adapter":
+        return Resolved(id, kind, path=path)
+    rows = (entry(CLIP_TOKENIZER),) if kind == "base" and tokenizer_folder() is None else ()
+    family = LocalFile(path, kind).family
+    return Resolved(id, kind, None, path, rows, family, FAMILIES[family].defaults if family else UNKNOWN_DEFAULTS)
+
+
+def tokenizer_folder() -> Path | None:
+    """Return the folder of CLIP's vocabulary: that of a base on this disk, else the tokenizer's own; None without both."""
+    bases = (find_row(entry(row.id)) for row in FAMILIES.values() if row.one_file)
+    return next((base / "tokenizer" for base in bases if base), None) or find_row(entry(CLIP_TOKENIZER))
+
+
+def _of_row(id: str, kind: NamedKind, row: Weights, family: Family | None) -> Resolved:
+    _check_row(kind, row, family)
+    folder = find_row(row)
+    found = Resolved(id, kind, row, None, (row,), row.family, _row_defaults(row))
+    if folder is None:
+        return found
+    if kind in ("lora", "ip_adapter") or (kind == "controlnet" and not _has_config(row)):
+        return replace(found, path=present(folder, row.files[0]))
+    return _of_folder(replace(found, path=folder), family)
+
+
+def _row_defaults(row: Weights) -> Defaults:
+    return row.defaults or (FAMILIES[row.family].defaults if row.family else UNKNOWN_DEFAULTS)
+
+
+def _whole_base(id: str, folder: Path) -> Weights:
+    """The row of a base model on the hub, by the index in a folder."""
+    index = read_json(folder / INDEX)
+    return hub_entry(id, "base", [name for name in COMPONENTS_XL if class_name(index, name)])
+
+
+def _check_row(kind: NamedKind, row: Weights, family: Family | None) -> None:
+    if family is None or not row.made_for or family in row.made_for:
+        return
+    if kind == "controlnet":
+        raise wrong_family(row.title, row.made_for[0], family)
+    if kind == "ip_adapter":
+        raise InputError(
+            f"{row.title} was made for {TITLES[row.made_for[0]]} and does not fit {TITLES[family]}; "
+            f"choose an IP-Adapter for {TITLES[family]}."
+        )
+    check_fit(row, family)
+
+
+def _has_config(row: Weights) -> bool:
+    return any(file.name == CONFIG for file in row.files)
+
+
+def _of_folder(found: Resolved, family: Family | None) -> Resolved:
+    """With what its configs tell."""
+    folder = found.path
+    assert folder is not None
+    if found.kind == "controlnet":
+        own = controlnet_family(read_controlnet_config(found.id, folder / CONFIG, family))
+        return replace(found, family=own)
+    if found.kind != "base":
+        return found
+    own, side = read_base_family(found.id, folder), read_sample_size(folder)
+    facts = FAMILIES[own]
+    defaults = replace(facts.defaults, size=side * facts.latent_reduction) if side else facts.defaults
+    return replace(found, family=own, defaults=defaults)
+
+
+def _of_hub(id: str, kind: NamedKind, family: Family | None) -> Resolved:
+    """A repository that is no row of the catalogue: first its config, then what that names."""
+    noted = next((row for row in own_rows() if row.repo == id and row.kind in (kind, "adapter")), None)
+    row = noted or hub_entry(id, kind)
+    first = File(INDEX if kind == "base" else CONFIG, 0)
+    start = replace(row, files=(first,))
+    folder = find_row(start)
+    found = Resolved(id, kind, row, None, (start,), row.family, _row_defaults(row))
+    if kind == "vae":
+        found = replace(found, rows=(row,))
+    elif folder is None:
+        return found
+    elif kind == "controlnet":
+        read_controlnet_config(id, folder / CONFIG, family)
+        found = replace(found, rows=(row,))
+    else:
+        row = replace(_whole_base(id, folder), family=row.family)
+        found = replace(found, row=row, rows=(row,))
+    whole = find_row(row)
+    return found if whole is None else _of_folder(replace(found, path=whole), family)

@@ -9,7 +9,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from models.families import Family
+from models.resolve import NamedKind, missing, resolve
+from models.weights import fetch_row
+
 COMMIT = "c0ffee" + "0" * 34
+
+
+def download_all(id: str, kind: NamedKind, family: Family | None = None) -> list[str]:
+    """Download what a name needs as the engine does, step by step; returns the ids of the rows in order."""
+    rows: list[str] = []
+    while needed := missing(resolve(id, kind, family)):
+        for row in needed:
+            fetch_row(row)
+            rows.append(row.id)
+    return rows
 
 
 @dataclass

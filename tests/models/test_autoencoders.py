@@ -15,7 +15,7 @@ from torch import Tensor
 from models.catalog import Family
 from models.errors import DamagedError, InputError, MissingError
 from models.loader import load_vae, save_network
-from tests.models.hub import Hub
+from tests.models.hub import Hub, download_all
 from tests.models.layouts import original_vae
 
 OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
@@ -96,6 +96,7 @@ def test_a_folder_says_whether_float16_is_too_narrow(tmp_path: Path, upcast: boo
 def test_one_from_the_hub(hub: Hub, made: AutoencoderKL, tmp_path: Path) -> None:
     save_network(made, tmp_path, torch.float32)
     hub.files = {f"who/vae/{path.name}": path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert download_all("who/vae", "vae") == ["who/vae"]
     assert_same(load_vae("who/vae", "sd15"), made)
 
 

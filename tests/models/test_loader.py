@@ -27,7 +27,8 @@ from models.loader import (
 )
 from models.stopping import stoppable
 from models.tiny import tiny_adapter, tiny_base, tiny_controlnet
-from tests.models.hub import Hub
+from models.union import module_of
+from tests.models.hub import Hub, download_all
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
@@ -106,8 +107,8 @@ def test_a_network_that_was_trained_on_bgr_reads_rgb(saved: dict[Family, Path], 
     assert [row.id for row in CATALOG if row.bgr] == ["sd_controlnet_normal"]
     shutil.copytree(saved["sd15"] / "controlnet", own_folders / "sd_controlnet_normal")
     hint = torch.rand(1, 3, 16, 16)
-    plain = load_controlnet(str(saved["sd15"] / "controlnet"), "sd15").controlnet_cond_embedding
-    turned = load_controlnet("sd_controlnet_normal", "sd15").controlnet_cond_embedding
+    plain = module_of(load_controlnet(str(saved["sd15"] / "controlnet"), "sd15")).controlnet_cond_embedding
+    turned = module_of(load_controlnet("sd_controlnet_normal", "sd15")).controlnet_cond_embedding
     with torch.inference_mode():
         assert torch.allclose(turned(hint), plain(hint.flip(1)), atol=1e-6)
         assert not torch.allclose(turned(hint), plain(hint), atol=1e-3)
@@ -134,9 +135,13 @@ def test_another_family_of_the_catalogue_is_refused_before_the_download(hub: Hub
 def test_a_controlnet_from_the_hub_shows_its_family_before_its_weights(hub: Hub, saved: dict[Family, Path]) -> None:
     folder = saved["sd15"] / "controlnet"
     hub.files = {f"who/edges/{path.name}": path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(MissingError, match=r"^who/edges needs config\.json"):
+        load_controlnet("who/edges", "sd15")
+    assert hub.asked == []
     with pytest.raises(InputError, match=r"who/edges was made for SD 1\.5"):
-        load_controlnet("who/edges", "sd21")
+        download_all("who/edges", "controlnet", "sd21")
     assert not [asked for asked in hub.asked if "safetensors" in asked]
+    assert download_all("who/edges", "controlnet", "sd15") == ["who/edges"]
     assert same(load_controlnet("who/edges", "sd15"), tiny_controlnet(tiny_base("sd15")))
 
 
@@ -144,6 +149,7 @@ def test_a_base_comes_from_the_hub(hub: Hub, saved: dict[Family, Path]) -> None:
     folder = saved["sdxl"] / "base"
     files = [path for path in folder.rglob("*") if path.is_file()]
     hub.files = {f"who/model/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in files}
+    assert download_all("who/model", "base") == ["who/model"] * 2  # its index, and what that names
     base = load_base("who/model")
     assert (base.id, base.family) == ("who/model", "sdxl")
     assert same(base.text_encoders[1], tiny_base("sdxl").text_encoders[1])

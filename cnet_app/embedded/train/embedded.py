@@ -31,6 +31,7 @@ from cnet_app.embedded.train.score import FidelityScore
 from cnet_app.embedded.train.text import bind_colours, create_tokenizer
 from models.errors import InputError
 from models.loader import Base, load_base, load_controlnet
+from models.union import module_of
 
 
 class TrainingRun:
@@ -251,7 +252,7 @@ def _check_start(folder: Path) -> None:
 
 def mean_controlnet(folder: Path) -> dict[str, Tensor]:
     """Return the mean of all conditions' ControlNets: close to the shared one they were trained from."""
-    states = [load_controlnet(str(folder / condition), "embedded").state_dict() for condition in MAPS]
+    states = [module_of(load_controlnet(str(folder / condition), "embedded")).state_dict() for condition in MAPS]
     return {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
 
 

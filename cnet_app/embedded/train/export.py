@@ -12,7 +12,8 @@ from transformers import CLIPTokenizer
 from annotators.scene_net import SceneNet, save_scene_net
 from cnet_app.embedded.train.diffusion import Networks
 from cnet_app.embedded.train.networks import create_scheduler
-from models.loader import Base, family_defaults, save_base, save_network
+from models.families import FAMILIES
+from models.loader import Base, save_base, save_network
 
 
 def as_base(networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> Base:
@@ -29,7 +30,7 @@ def as_base(networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) 
         device=networks.device,
         dtype=torch.float32,
         vae_scale_factor=8,
-        defaults=family_defaults("embedded"),
+        defaults=FAMILIES["embedded"].defaults,
     )
 
 

@@ -18,6 +18,7 @@ from cnet_app.embedded.train.dataset import render
 from cnet_app.embedded.train.embedded import train_embedded
 from models.errors import InputError
 from models.loader import load_base, load_controlnet
+from models.union import module_of
 from tests.embedded.train.tiny import TINY_PLAN
 from tests.source import ROOT
 
@@ -56,7 +57,7 @@ def test_controlnets_trained_from_shipped_files_are_written(work: Path) -> None:
     output = work.parent / "out"
     state = load_checkpoint(work / "control_canny.pt")
     assert state is not None
-    written = load_controlnet(str(output / "controlnet" / "canny"), "embedded").state_dict()
+    written = module_of(load_controlnet(str(output / "controlnet" / "canny"), "embedded")).state_dict()
     averaged = {name: value for name, value in state["averaged"].items() if name.startswith("controlnet.")}
     assert len(averaged) == len(written)
     assert all(torch.equal(written[n.removeprefix("controlnet.")], v.half().float()) for n, v in averaged.items())

@@ -1,0 +1,80 @@
+"""Configs of models in diffusers folder format: what a folder holds, and of which family it is. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.adapters import ADAPTER, adapter_family
+from models.errors import DamagedError, InputError, MissingError
+from models.families import TITLES, Family, family_of
+from models.files import check_file, short
+
+CONFIG, INDEX = "config.json", "model_index.json"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a config file; MissingError or DamagedError."""
+    try:
+        check_file(path)
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MissingError(f"{short(path.parent)} has no {path.name}; put the whole model folder there.") from error
+    except ValueError as error:
+        raise _unusable(path, "it is no JSON") from error
+    if not isinstance(content, dict):
+        raise _unusable(path, "it is no JSON object")
+    return content
+
+
+def class_name(index: Mapping[str, Any], part: str) -> str:
+    """Return the class of a part of a base model by its index; empty where it has no such part."""
+    found = index.get(part)
+    return str(found[1]) if isinstance(found, list) and len(found) == 2 and found[1] else ""
+
+
+def read_base_family(id: str, folder: Path) -> Family:
+    """Return the family of a base model by its U-Net's config; InputError where it is none of the known ones."""
+    family = family_of(read_json(folder / "unet" / CONFIG))
+    if family is None:
+        raise InputError(
+            f"{id} is none of the kinds of model this app knows: {', '.join(TITLES.values())}; choose one of those."
+        )
+    return family
+
+
+def read_sample_size(folder: Path) -> int | None:
+    """Return the side of the latents that a base model was trained at, where its config has it."""
+    size = read_json(folder / "unet" / CONFIG).get("sample_size")
+    return size if isinstance(size, int) else None
+
+
+def read_controlnet_config(id: str, path: Path, family: Family | None) -> Mapping[str, Any]:
+    """Return the config of a ControlNet or T2I-Adapter; InputError for anything else, and for another family's."""
+    config = read_json(path)
+    kind = str(config.get("_class_name", "something unnamed"))
+    if kind != ADAPTER and not kind.startswith("ControlNet"):
+        raise InputError(f"{id} is no ControlNet but {kind}; choose a ControlNet or a T2I-Adapter.")
+    own = controlnet_family(config)
+    if family is not None and own != family:
+        raise wrong_family(id, own, family)
+    return config
+
+
+def controlnet_family(config: Mapping[str, Any]) -> Family | None:
+    """Return the family that a ControlNet or T2I-Adapter was made for, by its config."""
+    return adapter_family(config) if config.get("_class_name") == ADAPTER else family_of(config)
+
+
+def wrong_family(title: str, own: Family | None, family: Family) -> InputError:
+    """Return the error for a ControlNet of another family than the base's."""
+    made = TITLES[own] if own else "another kind of model"
+    return InputError(
+        f"{title} was made for {made} and cannot steer {TITLES[family]}; choose a ControlNet for {TITLES[family]}."
+    )
+
+
+def _unusable(path: Path, why: str) -> DamagedError:
+    return DamagedError(f"{path.name} in {short(path.parent)} cannot be used: {why}; delete it and get it again.")
