@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from annotators.base import Annotator, Image
 from annotators.embedded import (
@@ -17,11 +19,14 @@ from annotators.embedded import (
     SoftEdgeEmbedded,
     people_from_heat,
 )
+from annotators.images import resize
 from annotators.maps import ADE20K_PALETTE
+from annotators.runtime import Runtime
 from annotators.scene_net import (
     HEAT_SIGMA,
     HEAT_STRIDE,
     SEGMENTS,
+    SceneMaps,
     SceneNet,
     load_scene_net,
     save_scene_net,
@@ -77,6 +82,52 @@ def test_every_map_has_the_size_of_its_picture(kind: type[Annotator], tiny: Path
     if kind is SegmentationEmbedded:
         allowed = {tuple(ADE20K_PALETTE[i]) for i in SEGMENTS[:-1]} | {(0, 0, 0)}
         assert {tuple(colour) for colour in control_image.reshape(-1, 3)} <= allowed
+
+
+def _enlarged(maps: Tensor, photo: Image) -> np.ndarray:
+    """(1, C, h, w) → (H, W, C) by torch's own interpolation."""
+    size = photo.shape[:2]
+    return functional.interpolate(maps.float(), size, mode="bilinear")[0].permute(1, 2, 0).numpy()
+
+
+def test_every_map_is_what_the_network_estimates(tiny: Path, photos: dict[str, Image], runtime: Runtime) -> None:
+    """Channels, signs, order and places, of a picture whose sides the network can take as they are."""
+    photo = resize(photos["astronaut"], 128, 64)
+    network = load_scene_net(tiny)
+    with torch.inference_mode():
+        maps = network(torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255)
+    depth, edges = _enlarged(maps.depth, photo)[..., 0], _enlarged(maps.softedge, photo)[..., 0]
+    grey = 255 * (depth - depth.min()) / np.ptp(depth)
+    assert np.abs(DepthEmbedded()(photo, runtime)[..., 0] - grey).max() < 1
+    assert grey.std() > 20
+    assert np.abs(SoftEdgeEmbedded()(photo, runtime)[..., 0] - 255 / (1 + np.exp(-edges))).max() < 1
+    assert edges.std() > 0.01
+    normal = _enlarged(maps.normal, photo) * (-1, 1, 1)  # red is left
+    normal /= np.linalg.norm(normal, axis=2, keepdims=True)
+    assert np.abs(NormalEmbedded()(photo, runtime) - (normal * 127.5 + 127.5)).max() < 1
+    classes = np.array(SEGMENTS)[_enlarged(maps.segmentation, photo).argmax(axis=2)]
+    assert np.array_equal(SegmentationEmbedded().detect(photo, runtime).classes, classes)
+    assert len(np.unique(classes)) > 1
+
+
+def test_joints_lie_in_the_pictures_pixels(
+    tiny: Path, photos: dict[str, Image], runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that sees the same person in fractions of any picture."""
+    person = _person(40, 0) * (0.6, 0.6, 1) + (25, 25, 0)
+
+    def estimate(self: SceneNet, image: Tensor) -> SceneMaps:
+        height, width = image.shape[2:]
+        heat = heat_maps([person * (width / 128, height / 128, 1)], height, width)
+        logits = torch.logit(torch.from_numpy(heat).clamp(1e-6, 1 - 1e-6))[None]
+        return SceneMaps(image, image, image, logits, image)
+
+    monkeypatch.setattr(SceneNet, "forward", estimate)
+    for width, height in ((200, 160), (97, 211)):
+        (found,) = OpenPoseEmbedded().people(resize(photos["coffee"], width, height), runtime)
+        assert np.abs(found.body[:, :2] / (width, height) - person[:, :2] / 128).max() < 0.02
+        assert found.body[:, 2].min() > 0.5
+        assert (found.left_hand, found.right_hand, found.face) == (None, None, None)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -26,6 +26,8 @@ from benchmarks.hub_peers import detect_classes, detect_depth, detect_with_task,
 from benchmarks.peers import leres, normal_bae
 from models.errors import InputError, WeightsError
 from models.files import HERE
+from tests.annotators.conftest import ON_META
+from tests.annotators.thin import save_thin, thin
 
 STAGES: dict[str, Any] = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
 
@@ -102,14 +104,17 @@ def _zoe() -> tuple[Any, Any]:
 
 @pytest.mark.parametrize(("kind", "create"), [(Midas, _midas), (DepthAnythingV2, _depth_anything), (Zoe, _zoe)])
 def test_depth_is_what_transformers_makes_of_the_weights(
-    kind: type[TransformersDepth], create: Callable[[], tuple[Any, Any]], models_dir: Path, photos: dict[str, Image]
-) -> None:
+    kind: type[TransformersDepth], create: Callable[[], tuple[Any, Any]], models_dir: Path, photos: dict[str, Image],
+    meta_runtime: Runtime,
+) -> None:  # fmt: skip
     network, processor = create()
     folder = models_dir / kind.weights[0]
     network.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
     settings = {"detect_resolution": 126} if kind is DepthAnythingV2 else {}
     ours = kind(**settings)(photos["chelsea"])
+    with ON_META:
+        kind(**settings)(photos["chelsea"], meta_runtime)
     theirs = (detect_zoe if kind is Zoe else detect_depth)(network, processor, photos["chelsea"])
     assert (ours == ours[..., :1]).all()
     assert (ours.min(), ours.max()) == (0, 255)
@@ -118,35 +123,44 @@ def test_depth_is_what_transformers_makes_of_the_weights(
 
 @pytest.mark.slow
 def test_leres_is_what_the_library_makes_of_the_weights(
-    monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
+    models_dir: Path, photos: dict[str, Image], runtime: Runtime, meta_runtime: Runtime
 ) -> None:
     peer = leres()
-    network: Any = peer.create()
-    monkeypatch.setattr("annotators.depth.weights_file", Path)
-    monkeypatch.setattr("annotators.depth._load_leres", lambda device, path: network.depth_model)
+    network = thin(peer.create())
+    save_thin({f"module.{name}": value for name, value in network.state_dict().items()},
+              models_dir / "leres" / "res101.pth", "depth_model")  # fmt: skip
     photo = resize(photos["coffee"], 160, 128)
-    ours, theirs = LeReS(detect_resolution=128)(photo), peer.detect(network, photo, 128)
+    ours, theirs = LeReS(detect_resolution=128)(photo, runtime), peer.detect(network, photo, 128)
+    assert theirs.std() > 10
     assert np.abs(ours - theirs).max() <= 1
-    near = LeReS(detect_resolution=128).nearness(photo, Runtime())
+    near = LeReS(detect_resolution=128).nearness(photo, runtime)
     assert (near.max(), near.min()) == pytest.approx((1, 0.1))
     assert near.argmax() == theirs[..., 0].argmax()
-    cut = LeReS(detect_resolution=128, remove_near=20.0, remove_background=30.0)(photo)[..., 0]
+    cut = LeReS(detect_resolution=128, remove_near=20.0, remove_background=30.0)(photo, runtime)[..., 0]
     assert set(cut[ours[..., 0] > 205]) == {255}
     assert set(cut[ours[..., 0] < 76]) == {0}
+    with ON_META:
+        LeReS(detect_resolution=128)(photo, meta_runtime)
 
 
 @pytest.mark.slow
 def test_bae_normals_are_what_the_library_makes_of_the_weights(
-    monkeypatch: pytest.MonkeyPatch, photos: dict[str, Image]
+    models_dir: Path, photos: dict[str, Image], meta_runtime: Runtime
 ) -> None:
     peer = normal_bae()
-    network = peer.create()
-    monkeypatch.setattr("annotators.normal.weights_file", Path)
-    monkeypatch.setattr("annotators.normal._load", lambda device, path: network)
-    photo = resize(photos["coffee"], 192, 128)
-    ours, theirs = NormalBAE(detect_resolution=128)(photo), peer.detect(network, photo, 128)
+    network = thin(peer.create())
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = 1.0
+    with torch.no_grad():
+        network.train()(torch.randn(2, 3, 64, 64))  # else what its layers see fades away before the end
+    save_thin(network.eval().state_dict(), models_dir / "normal_bae" / "scannet.pt", "model")
+    photo, annotate = resize(photos["coffee"], 192, 128), NormalBAE(detect_resolution=128)
+    ours, theirs = annotate(photo), peer.detect(network, photo, 128)
     assert np.abs(ours.astype(int) - theirs).max() <= 1
-    assert np.ptp(ours, axis=(0, 1)).min() > 10
+    assert np.ptp(ours, axis=(0, 1)).min() > 50
+    with ON_META:
+        annotate(photo, meta_runtime)
 
 
 def _upernet(folder: Path) -> tuple[Any, Any]:
@@ -166,7 +180,9 @@ def _upernet(folder: Path) -> tuple[Any, Any]:
     return network.eval(), processor
 
 
-def test_classes_are_what_transformers_makes_of_the_weights(models_dir: Path, photos: dict[str, Image]) -> None:
+def test_classes_are_what_transformers_makes_of_the_weights(
+    models_dir: Path, photos: dict[str, Image], meta_runtime: Runtime
+) -> None:
     torch.manual_seed(0)
     network, processor = _upernet(models_dir / "ade20k")
     with torch.no_grad():
@@ -181,9 +197,13 @@ def test_classes_are_what_transformers_makes_of_the_weights(models_dir: Path, ph
     assert len(made.data.legend()) > 3
     assert made.warnings == ()
     assert np.array_equal(made.pixels, ADE20K_PALETTE[theirs])
+    with ON_META:
+        ADE20K(detect_resolution=128)(photo, meta_runtime)
 
 
-def test_oneformer_is_what_transformers_makes_of_the_weights(models_dir: Path, photos: dict[str, Image]) -> None:
+def test_oneformer_is_what_transformers_makes_of_the_weights(
+    models_dir: Path, photos: dict[str, Image], meta_runtime: Runtime
+) -> None:
     """With the folder as it comes from the hub, whose class list transformers would look up there."""
     from transformers import (
         CLIPTokenizer,
@@ -222,6 +242,8 @@ def test_oneformer_is_what_transformers_makes_of_the_weights(models_dir: Path, p
     found = made.detect(photo, Runtime())
     assert np.array_equal(found.classes, theirs)
     assert len(found.legend()) > 1
+    with ON_META:
+        made(photo, meta_runtime)
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(WeightsError, match="vocabulary in .* cannot be read"):
         made.detect(photo, Runtime())

@@ -10,9 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from annotators.base import Image
-from annotators.images import fit_inside, fit_size, from_array, load_image, pad, resize
+from annotators.images import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    check_size,
+    fit_inside,
+    fit_size,
+    from_array,
+    load_image,
+    load_noted,
+    pad,
+    readable_name,
+    resize,
+)
 from models.errors import InputError
 
 
@@ -136,6 +150,117 @@ def test_an_animation_gives_its_first_frame() -> None:
     frames = [Pillow.new("RGB", (32, 32), colour) for colour in ("red", "blue", "green")]
     image = load_image(_encode(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     assert (image == (255, 0, 0)).all()
+
+
+def test_an_animation_and_too_much_text_are_noted(photos: dict[str, Image], tmp_path: Path) -> None:
+    frames = [Pillow.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    (tmp_path / "film.gif").write_bytes(_encode(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert load_noted(tmp_path / "film.gif")[1] == ("film.gif is an animation; its first frame is used.",)
+    texts = PngInfo()
+    for number in range(70):
+        texts.add_text(f"note {number}", "x" * 1_000_000, zip=True)
+    image, notes = load_noted(_encode(Pillow.fromarray(photos["coffee"]), pnginfo=texts), "Mine")
+    assert np.array_equal(image, photos["coffee"])
+    assert notes == ("The metadata of Mine is too large and was ignored.",)
+    assert load_noted(_encode(Pillow.fromarray(photos["coffee"])))[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("photo.png", "photo.png"),
+        ("a\u202egnp.exe", "agnp.exe"),
+        ("line\nbreak\x00\x1b[31m.png", "linebreak[31m.png"),
+        ("x" * 60, "x" * 60),
+        ("a" * 100 + ".png", "a" * 30 + "…" + "a" * 26 + ".png"),
+        ("写真 ü.png", "写真 ü.png"),
+    ],
+)
+def test_names_are_readable(name: str, shown: str) -> None:
+    assert readable_name(name) == shown
+    with pytest.raises(InputError, match="is empty") as caught:
+        load_image(b"", readable_name(name))
+    assert str(caught.value).startswith(shown)
+
+
+def test_a_file_larger_than_any_picture_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(InputError, match="huge.png has 100 MB; the limit is 100 MB"):
+        load_image(path)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "message"),
+    [
+        (8, 8, None),
+        (800, 8, None),
+        (8000, 5000, None),
+        (7, 8, "7x8 pixels; each side must be at least 8"),
+        (801, 8, "801x8 pixels, too narrow: the long side may be 100 times"),
+        (8001, 5000, "has 40 megapixels; the limit is 40"),
+    ],
+)
+def test_sizes_at_the_limits(width: int, height: int, message: str | None) -> None:
+    assert MAX_PIXELS == 8000 * 5000
+    if message is None:
+        check_size(width, height)
+    else:
+        with pytest.raises(InputError, match=message):
+            check_size(width, height)
+
+
+def test_numbers_of_32_bits_are_scaled_as_16() -> None:
+    ramp = np.linspace(0, 65535, 32 * 32).reshape(32, 32)
+    picture = Pillow.fromarray(ramp.astype(np.int32))
+    assert picture.mode == "I"
+    assert np.abs(load_image(_encode(picture))[..., 0] - ramp / 257).max() <= 0.51
+
+
+def test_a_colour_profile_is_converted_and_a_wrong_one_ignored(photos: dict[str, Image]) -> None:
+    photo = Pillow.fromarray(photos["coffee"])
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert np.abs(load_image(_encode(photo, icc_profile=srgb)).astype(int) - photos["coffee"]).max() <= 1
+    swapped = bytearray(srgb)  # a profile whose red is sRGB's blue
+    red, blue = swapped.index(b"rXYZ"), swapped.index(b"bXYZ")
+    swapped[red : red + 4], swapped[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    converted = load_image(_encode(photo, icc_profile=bytes(swapped))).astype(int)
+    assert np.abs(converted - photos["coffee"][..., ::-1]).mean() < 3
+    assert np.abs(converted - photos["coffee"]).mean() > 20
+    for broken in (b"no profile", srgb[:200]):
+        assert np.array_equal(load_image(_encode(photo, icc_profile=broken)), photos["coffee"])
+
+
+def test_a_picture_can_be_read_again_and_changed(photos: dict[str, Image], tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(_encode(Pillow.fromarray(photos["coffee"])))
+    first = load_image(path)
+    first[:] = 0
+    assert np.array_equal(load_image(path), photos["coffee"])
+
+
+def test_an_array_is_copied_and_may_be_a_view(photos: dict[str, Image]) -> None:
+    view = photos["coffee"][::2, ::-2]
+    image = from_array(view)
+    assert np.array_equal(image, view)
+    assert image.flags["C_CONTIGUOUS"] and image.flags.writeable
+    assert not np.shares_memory(image, photos["coffee"])
+    with pytest.raises(InputError, match="Mine is 4x4 pixels"):
+        from_array(np.zeros((4, 4, 3), np.uint8), "Mine")
+    with pytest.raises(InputError, match="transparent everywhere"):
+        from_array(np.zeros((16, 16, 4), np.uint8))
+
+
+def test_crop_and_stretch_of_known_pixels() -> None:
+    ramp = np.tile(np.arange(0, 240, 4).astype(np.uint8)[None, :, None], (30, 1, 3))  # 60 px wide
+    cropped = resize(ramp, 30, 30, "crop")
+    assert np.array_equal(cropped, ramp[:, 15:45])
+    tall = resize(ramp.transpose(1, 0, 2), 30, 30, "crop")
+    assert np.array_equal(tall, cropped.transpose(1, 0, 2))
+    stretched = resize(ramp, 30, 30, "stretch")
+    assert stretched[:, :, 0].mean(axis=0) == pytest.approx(ramp[0, :, 0].reshape(30, 2).mean(axis=1), abs=1)
+    assert resize(ramp, 60, 30) is ramp  # nothing to do
 
 
 def test_arrays_from_elsewhere() -> None:

@@ -1,13 +1,11 @@
-"""Annotators with networks, on random weights saved as the real files are: real classes, loading and sizes."""
+"""What annotators with networks share: files, libraries, memory, sizes of inputs."""
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,57 +18,14 @@ from annotators.base import Annotator, Image
 from annotators.control_map import make_map
 from annotators.depth import Midas
 from annotators.embedded import DepthEmbedded, OpenPoseEmbedded
-from annotators.lineart import LineArtAnime
 from annotators.networks import aux_module, load_state, resize_for_network, size_for_network
-from annotators.normal import NormalBAE, NormalFromDepth
+from annotators.normal import NormalFromDepth
 from annotators.openpose import OpenPose
 from annotators.registry import ANNOTATORS
 from annotators.scene_net import SceneNet
 from annotators.softedge import HED
 from models.catalog import entry
 from models.errors import DamagedError, MissingError, OutOfMemoryError, WeightsError, is_out_of_memory
-
-
-def _save(network: torch.nn.Module, path: Path, drop_prefix: bool = False) -> None:
-    """All zeros, one stored number a tensor: a file of hundreds of megabytes becomes one of some kilobytes."""
-    state: dict[str, torch.Tensor] = {}
-    for name, value in network.state_dict().items():
-        short = name.split(".", 1)[1] if drop_prefix else name
-        fill = float(name.endswith("running_var"))
-        state[short] = torch.full((1,), fill).to(value.dtype).expand(value.shape) if value.ndim else torch.tensor(0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, path)
-
-
-@pytest.mark.slow
-def test_anime_lines_out_of_a_file_of_a_parallel_training(models_dir: Path, photos: dict[str, Image]) -> None:
-    with torch.device("meta"):
-        norm = functools.partial(torch.nn.InstanceNorm2d, affine=False)
-        network = torch.nn.DataParallel(aux_module("lineart_anime").UnetGenerator(3, 1, 8, 64, norm_layer=norm))
-    _save(network, models_dir / "lineart_anime" / "netG.pth")
-    assert (LineArtAnime(detect_resolution=256)(photos["coffee"]) == 128).all()  # zeros, half-way from black to white
-
-
-@pytest.mark.slow
-def test_normal_bae(models_dir: Path, photos: dict[str, Image]) -> None:
-    library = aux_module("normalbae.nets.NNET")
-    with torch.device("meta"):
-        network = library.NNET(SimpleNamespace(architecture="BN", sampling_ratio=0.4, importance_ratio=0.7))
-    _save(network, models_dir / "normal_bae" / "scannet.pt")
-    normals = NormalBAE(detect_resolution=128)(photos["chelsea"])
-    assert normals.shape == photos["chelsea"].shape
-    assert np.abs(normals.astype(int) - 128).max() <= 1  # zero vectors, as these weights give
-
-
-@pytest.mark.slow
-def test_openpose_finds_nobody_with_blind_weights(models_dir: Path, photos: dict[str, Image]) -> None:
-    models = aux_module("open_pose.model")
-    with torch.device("meta"):
-        network = models.bodypose_model()
-    _save(network, models_dir / "openpose_body" / "body_pose_model.pth", drop_prefix=True)
-    pose = OpenPose()(photos["astronaut"])
-    assert pose.shape == photos["astronaut"].shape
-    assert not pose.any()
 
 
 @pytest.mark.parametrize(

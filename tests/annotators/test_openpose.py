@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +15,21 @@ from numpy.typing import NDArray
 from annotators.affinity import JOINTS, bodies_from_fields, find_peaks
 from annotators.control_map import make_map
 from annotators.networks import aux_module
-from annotators.openpose import OpenPose, find_face, find_hand, read_fields, resize_smoothly
+from annotators.openpose import (
+    OpenPose,
+    find_face,
+    find_hand,
+    load_body_network,
+    load_face_network,
+    load_hand_network,
+    read_fields,
+    resize_smoothly,
+)
 from annotators.openpose_parts import LEFT_ARM, RIGHT_ARM, face_box, hand_box
 from annotators.poses import Points, Pose
 from annotators.runtime import Runtime
 from benchmarks.drawn_fields import Preset, draw_fields, library_bodies, standing
+from tests.annotators.thin import save_thin, thin
 
 HEIGHT, WIDTH = 512, 512
 INPUT = 184, 184
@@ -92,9 +104,11 @@ def test_maps_of_nobody_and_of_everything(fill: float | str) -> None:
         heat, fields = (rng.normal(0, 20 if "much" in fill else 1, (23, 35, n)) for n in (19, 38))
     else:
         heat, fields = (np.full((23, 35, n), fill) for n in (19, 38))
-    for body in bodies_from_fields(heat, fields, *INPUT):
+    bodies = bodies_from_fields(heat, fields, *INPUT)
+    for body in bodies:
         assert body.shape == (JOINTS, 3)
         assert np.isfinite(body).all()
+    assert not bodies or isinstance(fill, str) or fill == 1.0
 
 
 def _bells(height: int, width: int, places: NDArray[np.float64], spread: float) -> NDArray[np.float32]:
@@ -225,6 +239,34 @@ def test_finer_sees_more_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None
     assert [data.shape[2] for data in network.asked] == [96, 184, 368]
     OpenPose()(np.zeros((50, 5000, 3), np.uint8))
     assert network.asked[-1].shape[2:] == (16, 1472)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("load", "module", "name", "is_named"),
+    [
+        (load_body_network, "open_pose.model", "bodypose_model", False),
+        (load_hand_network, "open_pose.model", "handpose_model", False),
+        (load_face_network, "open_pose.face", "FaceNet", True),
+    ],
+)
+def test_a_networks_file_is_read(
+    load: Callable[[str, Path], Any], module: str, name: str, is_named: bool, tmp_path: Path
+) -> None:
+    """Those of bodies and hands lack the name of the block before that of the layer."""
+    network = thin(getattr(aux_module(module), name)())
+    state = network.state_dict()
+    save_thin(
+        {full if is_named else full.split(".", 1)[1]: value for full, value in state.items()}, tmp_path / "net.pth"
+    )
+    loaded, photo = load("cpu", tmp_path / "net.pth"), torch.rand(1, 3, 64, 48) - 0.5
+    with torch.inference_mode():
+        ours, theirs = loaded(photo), network(photo)
+    ours, theirs = ([maps] if isinstance(maps, torch.Tensor) else maps for maps in (ours, theirs))
+    assert len(ours) == len(theirs) > 0
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)  # the layout in memory differs, and with it the order of sums
+        assert other.std() > 1e-4
 
 
 def test_a_real_network_gives_its_fields_first() -> None:
