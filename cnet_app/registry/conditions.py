@@ -75,7 +75,7 @@ CONDITIONS: tuple[Condition, ...] = (
         embedded="embedded_canny", sd15="control_v11p_sd15_canny", sd21="controlnet_sd21_canny", sdxl="controlnet_canny_sdxl",
     ),
     _row(
-        "softedge", "Soft edge", "Soft outlines: keeps shapes, lets textures go.",
+        "softedge", "Soft edge", "Soft outlines: keeps shapes; textures are free.",
         "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours", "ms_ssim",
         embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
     ),
@@ -115,17 +115,17 @@ CONDITIONS: tuple[Condition, ...] = (
         embedded="embedded_lineart", sd15="control_v11p_sd15s2_lineart_anime", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
-        "mlsd", "Straight lines", "Walls, roofs and furniture: keeps what is straight, lets the rest go.",
+        "mlsd", "Lines (M-LSD)", "Straight lines of walls, roofs and furniture; everything else is free.",
         "mlsd mlsd_tiny lines_opencv", "stereo_motorcycle", "a poster in forest colours", "edge_f1",
         embedded="embedded_lineart", sd15="control_v11p_sd15_mlsd", sdxl="controlnet_union_lines_sdxl",
     ),
     _row(
-        "tile", "Tile", "The picture itself: its detail is painted anew, at twice the size and more.",
+        "tile", "Tile", "Adds fine detail; use it to upscale.",
         "tile blur", "coffee", "a cup of coffee on a wooden table", "ms_ssim",
         embedded="embedded_picture", sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
     ),
     _row(
-        "inpaint", "Inpaint", "What is painted over in the picture to start from is filled so that it fits in.",
+        "inpaint", "Inpaint", "Repaints the area you mark so it blends in.",
         "as_it_is", "astronaut", "an astronaut in front of a flag", "ms_ssim", masked=True,
         embedded="embedded_picture", sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
     ),
@@ -135,17 +135,17 @@ CONDITIONS: tuple[Condition, ...] = (
         sd15="control_v11e_sd15_shuffle",
     ),
     _row(
-        "ip2p", "Instruction", "The picture as it is; the prompt says what to change: make it winter.",
+        "ip2p", "Edit (IP2P)", "Edits the picture by an instruction in the prompt, such as: make it winter.",
         "as_it_is", "rocket", "make it winter", None,
         sd15="control_v11e_sd15_ip2p",
     ),
     _row(
-        "recolor", "Recolour", "How bright everything is: the colours are made anew.",
+        "recolor", "Recolor", "Keeps light and shade; colours are new.",
         "recolor_luminance recolor_intensity", "coffee", "a poster in ocean colours", "ms_ssim",
         embedded="embedded_picture",
     ),
     _row(
-        "color", "Colours", "Which colour is about where: the shapes are made anew.",
+        "color", "Color grid", "Keeps rough colours in place; shapes are free.",
         "color_grid", "rocket", "a poster in ocean colours", "rmse",
         embedded="embedded_picture", sd15="t2iadapter_color_sd15", sd21="controlnet_sd21_color",
     ),

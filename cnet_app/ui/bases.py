@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cnet_app.registry.conditions import condition
-from cnet_app.registry.presets import FEW_STEPS
+from cnet_app.registry.presets import FEW_STEPS, presets_for
 from cnet_app.settings import Settings
 from models.catalog import TITLES, Defaults, Family, Kind, size_text
-from models.local import LocalKind, local_files
+from models.fitting import fits
+from models.local import LocalFile, LocalKind, local_files
 from models.own import known_rows
+from models.row import Weights
 from models.weights import find_row
 
 EMBEDDED = "embedded"
@@ -57,27 +59,27 @@ def model_choices(offer: Offer, family: Family | None) -> Choices:
 
     A model that is known to be made for another family is left out.
     """
-    files = [file for file in (local_files(offer.local) if offer.local else []) if _fits(file.family, family)]
+    files = [file for file in (local_files(offer.local) if offer.local else []) if _fits(file, family)]
     own = [(f"{file.name} ({TITLES[file.family]})" if file.family else file.name, file.name) for file in files]
-    rows = [row for row in known_rows() if row.kind == offer.kind and _fits(row.family, family)]
+    rows = [row for row in known_rows() if row.kind == offer.kind and _fits(row, family)]
     listed = [(row.title + ("" if find_row(row) else f" ({size_text(row.size)} to download)"), row.id) for row in rows]
     return [(offer.nothing, ""), *own, *listed]
 
 
 def controlnet_choices(condition_id: str, family: Family | None) -> Choices:
     """Return the condition's own, named by an empty id, the user's own files, then what else reads its maps."""
-    files = [file for file in local_files("controlnet") if _fits(file.family, family)]
+    files = [file for file in local_files("controlnet") if _fits(file, family)]
     listed = [(f"{file.name} ({TITLES[file.family]})" if file.family else file.name, file.name) for file in files]
     own = {*condition(condition_id).controlnets.values()}
     rows = [row for row in known_rows() if row.kind in ("controlnet", "adapter") and row.id not in own]
     fitting = [row for row in rows if condition_id in row.conditions or not row.conditions]
-    listed += [(row.title, row.id) for row in fitting if _fits(row.family, family)]
+    listed += [(row.title, row.id) for row in fitting if _fits(row, family)]
     return [("The condition's own", ""), *listed]
 
 
 def preset_choices(family: Family | None) -> Choices:
     """Return Off, named by an empty id, then the few-step settings for a family."""
-    rows = [row for row in FEW_STEPS if _fits(row.family, family)]
+    rows = FEW_STEPS if family is None else presets_for(family)
     return [
         ("Off", ""),
         *((f"{row.title} for {TITLES[row.family]}, {row.num_inference_steps} steps", row.id) for row in rows),
@@ -94,9 +96,9 @@ def still_offered(value: str, choices: Choices) -> str:
     return value if is_offered(value, choices) else ""
 
 
-def _fits(made_for: Family | None, family: Family | None) -> bool:
-    """Unknown on either side may fit."""
-    return made_for is None or family is None or made_for == family
+def _fits(thing: Weights | LocalFile, family: Family | None) -> bool:
+    """On a base whose family is not known everything may fit."""
+    return family is None or fits(thing, family)
 
 
 OFFERS: Mapping[str, Offer] = {

@@ -25,7 +25,7 @@ PRESS_THE_OPEN_TAB = """() => {
     const open = document.querySelector("#tabs > .tab-wrapper [role=tab][aria-selected=true]");
     if (open) document.getElementById(`${open.dataset.tabId}-ORDER`)?.click();
 }"""
-"""Each tab has buttons of its own that nobody sees: so only the open tab's values are sent."""
+"""Each tab has hidden buttons of its own, so that only the open tab's values are sent."""
 PRESS_GENERATE = f'() => document.getElementById("{NAME}-generate").click()'
 """While a job runs the button cannot be pressed, and this does nothing."""
 PRESS_ONE_TAB = f"""() => {{
@@ -83,7 +83,7 @@ class Desk:
 
     @property
     def sized_by(self) -> set[Component]:
-        """What the picture's size depends on, beside its source."""
+        """What the picture's size depends on, in addition to its source."""
         return {*self.form.size.components, self.form.defaults}
 
     def follow(self, tab: gr.Tab, base: gr.Dropdown, known_base: Any, row: Condition | None = None) -> None:

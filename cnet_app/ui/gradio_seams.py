@@ -68,8 +68,8 @@ def file_image(label: str, sources: Sequence[Upload], **options: Any) -> gr.Imag
 def layered_editor(paths_of: Callable[[EditorData | None], list[str]], **options: Any) -> gr.ImageEditor:
     """An image editor whose value is what `paths_of` makes of the posted files.
 
-    Gradio's own `preprocess` decodes the files. Its `accept_blobs` is a second way in, which keeps in memory what nobody
-    asks for, by names and indices that the browser chooses.
+    Gradio's own `preprocess` decodes the files. Its `accept_blobs` is a second way in, which fills the memory under
+    names and indices that the browser chooses.
     """
     editor = variant(gr.ImageEditor, preprocess=lambda _, payload: paths_of(payload), accept_blobs=_refuse_blobs)
     return editor(image_mode="RGBA", transforms=(), layers=False, format="png", buttons=[], **options)

@@ -6,25 +6,26 @@ import base64
 import html
 
 from cnet_app.jobs.state import JobState
+from cnet_app.ui.labels import in_form_words
 
 
 def idle_html(text: str = "") -> str:
-    """Before anything was started; the place is kept, so that nothing jumps."""
+    """Return the box while no job runs; it takes the same place, so that nothing jumps."""
     return _html("idle", 0.0, text or "Ready.")
 
 
 def error_html(text: str) -> str:
-    """A fault, kept in sight after its note has gone."""
+    """Return the box with a fault, which stays until the next run."""
     return _html("failed", 0.0, text)
 
 
 def progress_html(state: JobState) -> str:
-    """How the job stands."""
+    """Return the box for the state of a job."""
     return _html(state.status, state.fraction, status_text(state), state.preview)
 
 
 def status_text(state: JobState) -> str:
-    """One sentence, also for screen readers."""
+    """Return the state in one sentence, also for screen readers."""
     if state.doing and (state.status == "running" or state.place <= 1):
         return f"{state.doing} …"
     if state.status == "queued":
@@ -41,9 +42,9 @@ def status_text(state: JobState) -> str:
     if state.status == "done":
         return "Downloaded."
     if state.status == "failed":
-        return state.error
+        return in_form_words(state.error)
     ended = "Stopped." if state.status == "cancelled" else "The app was closed before this was done."
-    return f"{ended} {_count(len(state.paths))} kept." if state.paths else ended
+    return f"{ended} {_count(len(state.paths))} saved." if state.paths else ended
 
 
 def _count(pictures: int) -> str:

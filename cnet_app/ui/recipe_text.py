@@ -19,7 +19,7 @@ LONGEST = 50
 
 
 def recipe_html(request: GenerationRequest) -> str:
-    """Return a few lines of HTML that say what makes the picture."""
+    """Return a few lines of HTML with what makes the picture."""
     lines = [
         f"{title_of(request.base)}, {request.width}×{request.height} px, {request.num_inference_steps} steps, "
         f"sampler: {_sampler(request.scheduler)}, guidance {request.guidance_scale:g}"
@@ -52,7 +52,7 @@ def _maker(id: str | None) -> str:
 
 
 def _additions(request: GenerationRequest) -> Iterator[str]:
-    """Yield what is used besides base and units."""
+    """Yield what is used in addition to base and units."""
     yield from (f"LoRA {lora.name}, weight {lora.scale:g}" for lora in request.loras)
     if request.vae:
         yield f"autoencoder (VAE) {request.vae}"

@@ -16,6 +16,7 @@ from annotators.canny import Canny
 from annotators.images import load_image
 from annotators.maps import encode_depth
 from annotators.poses import Pose
+from annotators.recognise import REPAIRS
 from cnet_app.request.recipe import read_request
 from tests.browser.conftest import visit
 from tests.browser.driver import LONG, REAL, StudioPage
@@ -178,7 +179,7 @@ def test_compose_joins_maps(studio: StudioPage, output_dir: Path, tmp_path: Path
     studio.choose("compose-3-annotator", "None: use my image as the map")
     studio.upload("compose-3-photo", tmp_path / "line.png")
     studio.wait_map("compose-3-map")
-    studio.at("compose-3-repairs").get_by_label("Invert").check()
+    studio.at("compose-3-repairs").get_by_label(REPAIRS["invert"].title).check()
     for number, name in ((1, "pose"), (2, "depth")):
         studio.choose(f"compose-{number}-annotator", "None: use my image as the map")
         studio.upload(f"compose-{number}-photo", tmp_path / f"{name}.png")
@@ -272,7 +273,7 @@ def test_a_map_with_dark_lines_is_repaired_by_one_click(
     studio.choose("canny-annotator", "None: use my image as the map")
     studio.upload("canny-photo", tmp_path / "lines.png")
     expect(studio.at("canny-map-note")).to_contain_text("dark lines on white")
-    studio.at("canny-repairs").get_by_label("Invert").check()
+    studio.at("canny-repairs").get_by_label(REPAIRS["invert"].title).check()
     expect(studio.at("canny-map-note")).to_contain_text("Its colours were inverted.")
     shorten(studio)
     studio.generate()
@@ -290,7 +291,7 @@ def test_a_map_taken_for_a_photo_is_taken_as_it_is_by_one_click(
     Image.fromarray(edges).save(tmp_path / "edges.png")
     studio.upload("canny-photo", tmp_path / "edges.png")
     expect(studio.at("canny-map-note")).to_contain_text("already looks like a map for Canny")
-    studio.at("canny-repairs").get_by_label("Take it as it is").check()
+    studio.at("canny-repairs").get_by_label(REPAIRS["as_it_is"].title).check()
     expect(studio.at("canny-annotator").locator("input")).to_have_value("None: use my image as the map")
     expect(studio.at("canny-map-note")).not_to_contain_text("already")
     shorten(studio)

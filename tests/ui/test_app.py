@@ -81,8 +81,16 @@ def test_an_opened_tab_suggests_its_example_and_offers_its_networks(built: gr.Bl
         assert updates["create-prompt"].placeholder == f"For example: {row.example_prompt}"
         assert updates["create-controlnet"].choices[0] == ("The condition's own", "")
         assert updates["create-controlnet"].value == ""
+        assert columns_shown(updates) == [True]
         assert Open(tab=row.id) in updates.values()
-    assert "create-controlnet" not in opened(built, "compose", Open())
+    of_compose = opened(built, "compose", Open())
+    assert "create-controlnet" not in of_compose
+    assert columns_shown(of_compose) == [False]
+
+
+def columns_shown(updates: dict[str, Any]) -> list[Any]:
+    """Whether the controls of one map are shown."""
+    return [value.visible for value in updates.values() if isinstance(value, gr.Column)]
 
 
 def test_each_condition_keeps_the_network_that_was_chosen_for_it(built: gr.Blocks) -> None:

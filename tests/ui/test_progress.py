@@ -30,8 +30,9 @@ def state(**values: Any) -> JobState:
         ({"status": "running", "image_index": 1, "step": 7}, "Picture 2 of 4: step 7 of 20."),
         ({"status": "done", "result": RESULT}, "Done in 6.2 s: 4 pictures, seed 7 to 10."),
         ({"status": "failed", "error": "The disk is full."}, "The disk is full."),
+        ({"status": "failed", "error": "block_weights has 3 numbers."}, "“Block weights” has 3 numbers."),
         ({"status": "cancelled"}, "Stopped."),
-        ({"status": "cancelled", "paths": ("a",)}, "Stopped. 1 picture kept."),
+        ({"status": "cancelled", "paths": ("a",)}, "Stopped. 1 picture saved."),
         ({"status": "interrupted"}, "The app was closed before this was done."),
     ],
 )

@@ -25,7 +25,7 @@ FITTING = {"vae": "vae", **{f"lora_{number}": "lora" for number in range(1, LORA
 """Fields whose choices follow the base's family, and which offer each of them lists."""
 RELOAD = "Reload the page to see files that were just put into models/."
 PRESET_FIELDS = ("scheduler", "num_inference_steps", "guidance_scale")
-"""Fields of the sampling form that few-step settings fill, beside the first LoRA and its weight."""
+"""Fields of the sampling form that few-step settings fill, in addition to the first LoRA and its weight."""
 NO_REFERENCE = f"{label_of('ip_adapter')} has no picture yet; give it one, or set it to Off."
 
 

@@ -54,12 +54,12 @@ class Frame:
             return encode_png(255 - resize(255 - image, self.width, self.height, "pad"))
         return encode_png(resize(image, self.width, self.height, self.resize))
 
-    def text(self, source: tuple[int, int]) -> str:
+    def text(self, source: tuple[int, int], noun: str = "photo") -> str:
         """Return both sizes, 'Photo 600×400 px, picture 312×208 px (from the photo).', for the (width, height) of a source."""
         same_shape = abs(source[0] * self.height - source[1] * self.width) <= FINE * max(source)
         done = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[self.resize]
-        notes = [*(["from the photo"] if self.from_photo else []), *([] if same_shape else [done])]
-        return f"Photo {source[0]}×{source[1]} px, picture {self.width}×{self.height} px" + (
+        notes = [*([f"from the {noun}"] if self.from_photo else []), *([] if same_shape else [done])]
+        return f"{noun.capitalize()} {source[0]}×{source[1]} px, picture {self.width}×{self.height} px" + (
             f" ({', '.join(notes)})." if notes else "."
         )
 

@@ -71,7 +71,7 @@ def build_scale(name: str) -> dict[str, Component]:
 def build_unit_controls(
     name: str, scale: Mapping[str, Component], condition_id: str, family: Family | None
 ) -> UnitControls:
-    """Build the rest, beside the control strength that was built before."""
+    """Build the rest, in addition to the control strength that was built before."""
     fields: dict[str, Any] = dict(scale)
     with gr.Row():
         for field in ("control_guidance_start", "control_guidance_end"):

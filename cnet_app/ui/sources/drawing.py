@@ -51,6 +51,7 @@ class DrawingSource(Source):
 
     id: ClassVar[str] = "drawing"
     place: ClassVar[Place] = "above"
+    noun: ClassVar[str] = "drawing"
     choice: ClassVar[str] = "My drawing"
     note: ClassVar[str] = "Draw on the canvas; black lines become the map."
 

@@ -43,6 +43,7 @@ class PaintSource(Source):
 
     id: ClassVar[str] = "painting"
     place: ClassVar[Place] = "above"
+    noun: ClassVar[str] = "start picture"
     choice: ClassVar[str] = ""
     note: ClassVar[str] = ""
 

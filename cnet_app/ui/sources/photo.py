@@ -15,7 +15,8 @@ class PhotoSource(Source):
     """The picture that preprocessors read, or a map of the user's own."""
 
     id: ClassVar[str] = "photo"
-    place: ClassVar[Place] = "beside"
+    place: ClassVar[Place] = "pair"
+    noun: ClassVar[str] = "photo"
     choice: ClassVar[str] = ""
     note: ClassVar[str] = ""
 

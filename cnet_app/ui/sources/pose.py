@@ -20,6 +20,7 @@ class PoseSource(Source):
 
     id: ClassVar[str] = "people"
     place: ClassVar[Place] = "below"
+    noun: ClassVar[str] = "pose"
     choice: ClassVar[str] = "Pose from a file (JSON)"
     note: ClassVar[str] = "The people of the file are drawn as they are."
 

@@ -9,8 +9,8 @@ from annotators.poses import Pose
 from cnet_app.registry.conditions import Condition
 from cnet_app.ui.gradio_seams import Component, Updates, Values
 
-Place = Literal["above", "beside", "below"]
-"""Where in the tab it is built: above photo and map, beside the map, or below it."""
+Place = Literal["above", "pair", "below"]
+"""Where in the tab it is built: above photo and map, in a row with the map, or below it."""
 
 
 class Source(Protocol):
@@ -18,6 +18,8 @@ class Source(Protocol):
 
     id: ClassVar[str]
     place: ClassVar[Place]
+    noun: ClassVar[str]
+    """In the line that names its size."""
     choice: ClassVar[str]
     """Its title among the preprocessors, where it makes the map without one; empty where the preprocessors read it."""
     note: ClassVar[str]

@@ -46,7 +46,7 @@ class ConditionTab:
         """Inputs by id."""
         self._build_sources("above")
         with gr.Row(equal_height=True, elem_classes="pair"):
-            self._build_sources("beside")
+            self._build_sources("pair")
             self.control_image = gr.Image(
                 label="Map", format="png", interactive=False, buttons=["download", "fullscreen"],
                 height=300, min_width=150, elem_id=f"{row.id}-map",
@@ -145,7 +145,7 @@ class ConditionTab:
         filling = example.click(self._example, set(), filled, **HIDDEN)
         if self.paint:  # an image editor that is filled has no event of its own
             filling = filling.success(self._show_map, self._inputs, self._shown, **FOLLOWING)
-        if "embedded" in self._row.controlnets:  # which base there is, or none, is known too late to tell more here
+        if "embedded" in self._row.controlnets:  # which base there is, or none, is not known yet
             filling.success(None, None, None, js=start(self._row.id), **HIDDEN)
 
     def _example(self, _: Values) -> Updates:
@@ -188,7 +188,9 @@ class ConditionTab:
             yield nothing | {self.map_note: error_html(fault)}
             return
         made, order = result
-        note = " ".join([html.escape(order.frame.text(size_of(order.source))), *made.made.warnings])
+        note = " ".join(
+            [html.escape(order.frame.text(size_of(order.source), self._source(values).noun)), *made.made.warnings]
+        )
         yield nothing | {
             self.control_image: made.made.pixels,
             self.map_note: note,
