@@ -19,13 +19,12 @@ from cnet_app.registry.conditions import controlnet_id
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from models import loader, memory
-from models.catalog import Kind
 from models.errors import OutOfMemoryError
 from models.files import stamp
 from models.ip_adapter import IpAdapter, load_ip_adapter
 from models.loras import use_loras
 from models.memory import Rung
-from models.resolve import expected_bytes, resolve
+from models.resolve import NamedKind, expected_bytes, resolve
 from models.speed import tune
 from models.union import module_of
 
@@ -208,7 +207,7 @@ class LoadedModels:
 
         return self._pool.get((*self._key("ip_adapter", id), base.id, _place(base.rung)), load, expected_bytes(id))
 
-    def _key(self, kind: Kind, id: str) -> tuple[str, str, Hashable]:
+    def _key(self, kind: NamedKind, id: str) -> tuple[str, str, Hashable]:
         """A model whose file was replaced under its name has another key."""
         path = resolve(id, kind).path
         return kind, id, stamp(path) if path else None

@@ -11,8 +11,8 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
-from models.catalog import Kind, entry
-from models.resolve import missing, resolve
+from models.catalog import entry
+from models.resolve import NamedKind, missing, resolve
 from models.row import Weights
 from models.weights import find
 
@@ -31,7 +31,7 @@ def missing_rows(task: Task) -> tuple[Weights, ...]:
     return tuple({row.id: row for row in rows}.values())
 
 
-def _named(task: GenerationRequest | UpscaleRequest) -> Iterator[tuple[Kind, str]]:
+def _named(task: GenerationRequest | UpscaleRequest) -> Iterator[tuple[NamedKind, str]]:
     """Kind and id of every model; a ControlNet that depends on an unknown family is left out."""
     yield "base", task.base
     if task.vae:

@@ -48,7 +48,7 @@ from cnet_app.settings import Settings
 from models import devices, memory
 from models.download import DownloadProgress
 from models.errors import USER_ERRORS, CancelledError, EngineError, OutOfMemoryError
-from models.resolve import row_to_download
+from models.resolve import download_steps
 from models.stopping import stoppable
 from models.weights import fetch_row
 
@@ -262,7 +262,8 @@ class TorchEngine:
 
         for id in task.ids:
             check()
-            fetch_row(row_to_download(id), report)
+            for row in download_steps(id):
+                fetch_row(row, report)
 
     @contextmanager
     def _picture_lane(self, check: Callable[[], None]) -> Generator[None]:
