@@ -100,9 +100,8 @@ def _connections(
     steps = np.linspace(0, 1, SAMPLES)[:, None, None, None]
     along = _read(flow, (starts[:, None, :2] + steps * way).astype(np.float32))
     agree = (along * (way / length[..., None])).sum(axis=-1)
-    score = agree.mean(axis=0) + np.minimum(
-        0.5 * height / length - 1, 0
-    )  # a penalty for limbs longer than half the picture
+    too_long = np.minimum(0.5 * height / length - 1, 0)  # a penalty for limbs longer than half the picture
+    score = agree.mean(axis=0) + too_long
     possible = ((agree > FIELD).sum(axis=0) > SHARE * SAMPLES) & (score > 0)
     found: list[tuple[int, int, float]] = []
     taken: tuple[set[int], set[int]] = set(), set()

@@ -65,6 +65,14 @@ def test_without_a_field_joints_do_not_belong_together() -> None:
     assert bodies_from_fields(heat, -fields, HEIGHT, WIDTH) == []
 
 
+def test_a_field_along_a_part_of_the_limb_is_not_enough() -> None:
+    heat, fields = draw_fields([_person(ARM)], HEIGHT, WIDTH)
+    number = FIELDS[LINKS.index((ELBOW, WRIST))]
+    lower = np.arange(len(fields))[:, None, None] * STRIDE + STRIDE / 2 > 108  # the last third, before the wrist
+    fields[..., number : number + 2] = np.where(lower, 0, fields[..., number : number + 2])
+    assert bodies_from_fields(heat, fields, HEIGHT, WIDTH) == []  # three joints
+
+
 def test_three_joints_are_no_body() -> None:
     assert _find(_person({joint: ARM[joint] for joint in (NECK, SHOULDER, ELBOW)})) == []
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotators.base import Image, create
-from annotators.control_map import ControlMap, DataAnnotator, make_map, make_map_at, sha256_of
+from annotators.base import Filter, Image, create, param
+from annotators.control_map import FAINT, MADE_UP, ControlMap, DataAnnotator, make_map, make_map_at, sha256_of
 from annotators.embedded import OpenPoseEmbedded, SegmentationEmbedded
 from annotators.images import pad, resize
 from annotators.kinds import KINDS
@@ -54,6 +54,20 @@ class _BoxFinder(DataAnnotator):
         return _Box(*source_image.shape[:2])
 
 
+@dataclass(frozen=True)
+class _Faint(Filter):
+    id = "faint"
+    title = "Faint"
+    kind = "soft_lines"
+
+    grey: int = param(0, "Of the line.", minimum=0, maximum=255)
+
+    def annotate(self, source_image: Image) -> Image:
+        canvas = np.zeros_like(source_image)
+        canvas[:, 20] = self.grey
+        return canvas
+
+
 def test_a_map_knows_where_it_comes_from(photos: dict[str, Image]) -> None:
     photo = photos["coffee"]
     made = make_map(create(annotator("canny"), {"low_threshold": 50}), photo)
@@ -68,6 +82,19 @@ def test_a_map_that_steers_nothing_says_so() -> None:
     assert make_map(create(annotator("canny")), np.full((64, 64, 3), 128, np.uint8)).warnings == (
         KINDS["lines"].nothing,
     )
+
+
+def test_a_map_of_a_picture_of_one_colour_is_made_up() -> None:
+    made = make_map(_BoxFinder(), np.full((64, 64, 3), 128, np.uint8))
+    assert made.pixels.any()
+    assert made.warnings == (MADE_UP,)
+
+
+@pytest.mark.parametrize(("grey", "warnings"), [(FAINT - 1, (KINDS["soft_lines"].nothing,)), (FAINT, ())])
+def test_lines_too_faint_to_control_are_warned_of(
+    grey: int, warnings: tuple[str, ...], photos: dict[str, Image]
+) -> None:
+    assert make_map(_Faint(grey), photos["coffee"]).warnings == warnings
 
 
 def test_what_was_found_goes_with_its_map(photos: dict[str, Image]) -> None:

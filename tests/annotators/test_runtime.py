@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -97,6 +98,7 @@ def test_threads_load_a_network_once() -> None:
 
     def load() -> _Net:
         calls.append(1)
+        time.sleep(0.05)
         return _Net()
 
     def get(_: int) -> _Net:
