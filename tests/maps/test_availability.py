@@ -14,10 +14,10 @@ from annotators.__main__ import describe
 from annotators.base import Image, create
 from annotators.networks import aux_module
 from annotators.registry import ANNOTATORS, annotator
-from cnet_app.maps.annotate import annotate
-from cnet_app.maps.availability import FAULTS, can_run, default_annotator, instead_of, library_fault, missing_weights
+from cnet_app.maps.annotate import Maps
+from cnet_app.maps.availability import can_run, default_annotator, instead_of, library_fault, missing_weights
 from cnet_app.registry.conditions import CONDITIONS
-from cnet_app.ui.forms.annotator import choices, note_html
+from cnet_app.ui.forms.annotator import choices, first_choice, note_html
 from models.catalog import entry, size_text
 from models.errors import LibraryError, MissingError
 from models.places import missing_files, place_for
@@ -31,17 +31,18 @@ DOWNLOADED = [
 
 @pytest.fixture(autouse=True)
 def _nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    """No download of a developer's, and no fault of another test."""
+    """No download of a developer's."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(FAULTS, "_told", {})
 
 
 @pytest.mark.parametrize(("condition", "id"), DOWNLOADED, ids=lambda value: value)
-def test_offline_an_annotator_names_its_file_its_place_and_what_to_use_meanwhile(condition: str, id: str) -> None:
+def test_offline_an_annotator_names_its_file_its_place_and_what_to_use_meanwhile(
+    maps: Maps, condition: str, id: str
+) -> None:
     assert not can_run(id)
     with pytest.raises(MissingError) as told:
-        annotate(condition, id, PHOTO, None, 64, 64)
+        maps.annotate(condition, id, PHOTO, None, 64, 64)
     (row,) = (entry(weights) for weights in annotator(id).weights)
     files = missing_files(row)
     other = default_annotator(condition)
@@ -56,9 +57,9 @@ def test_offline_an_annotator_names_its_file_its_place_and_what_to_use_meanwhile
     assert text.count(". ") == 0 and "\n" not in text
 
 
-def test_what_a_message_names_makes_the_map_meanwhile() -> None:
-    assert annotate("softedge", default_annotator("softedge"), PHOTO, None, 64, 64).pixels.any()
-    assert annotate("lineart_anime", default_annotator("lineart_anime"), PHOTO, None, 64, 64).pixels.any()
+def test_what_a_message_names_makes_the_map_meanwhile(maps: Maps) -> None:
+    assert maps.annotate("softedge", default_annotator("softedge"), PHOTO, None, 64, 64).pixels.any()
+    assert maps.annotate("lineart_anime", default_annotator("lineart_anime"), PHOTO, None, 64, 64).pixels.any()
 
 
 def test_where_nothing_else_can_run_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +76,7 @@ def test_parts_that_are_switched_on_are_missed_too(tmp_path: Path) -> None:
 
 
 def test_a_package_that_cannot_be_imported_takes_its_annotator_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    maps: Maps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """M15."""
     for weights, name in (("hed", "ControlNetHED.pth"), ("pidinet", "table5_pidinet.pth")):
@@ -85,17 +86,20 @@ def test_a_package_that_cannot_be_imported_takes_its_annotator_alone(
     monkeypatch.setitem(sys.modules, "controlnet_aux.hed", None)
     assert default_annotator("softedge") == "hed"
     with pytest.raises(LibraryError, match=r"needs controlnet_aux\.hed, which cannot be imported here .*until then"):
-        annotate("softedge", "hed", PHOTO, None, 64, 64)
-    assert library_fault("hed").startswith("This annotator needs controlnet_aux.hed")
-    assert not library_fault("pidinet")
-    assert default_annotator("softedge") == "hed_safe"  # not found out yet
+        maps.annotate("softedge", "hed", PHOTO, None, 64, 64)
+    assert library_fault("hed", maps.faults).startswith("This annotator needs controlnet_aux.hed")
+    assert not library_fault("pidinet", maps.faults)
+    assert default_annotator("softedge", maps.faults) == "hed_safe"  # not found out yet
     with pytest.raises(LibraryError):
-        annotate("softedge", "hed_safe", PHOTO, None, 64, 64)
-    assert default_annotator("softedge") == "softedge_gradient"
+        maps.annotate("softedge", "hed_safe", PHOTO, None, 64, 64)
+    assert default_annotator("softedge", maps.faults) == "softedge_gradient"
     (softedge,) = (row for row in CONDITIONS if row.id == "softedge")
-    assert ("HED (not available)", "hed") in choices(softedge)
-    assert ("PiDiNet", "pidinet") in choices(softedge)
-    assert note_html("hed").startswith("This annotator needs controlnet_aux.hed, which cannot be imported here")
+    assert ("HED (not available)", "hed") in choices(softedge, maps.faults)
+    assert ("PiDiNet", "pidinet") in choices(softedge, maps.faults)
+    assert note_html("hed", maps.faults).startswith(
+        "This annotator needs controlnet_aux.hed, which cannot be imported here"
+    )
+    assert first_choice(softedge, maps.faults) == "softedge_gradient"
 
 
 def test_a_package_that_is_not_installed_is_told_before_anything_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +124,6 @@ def test_wherever_an_annotator_is_offered_its_weights_licence_is_named(id: str) 
 
 @pytest.mark.parametrize("condition", [row.id for row in CONDITIONS])
 def test_what_nobody_knows_the_terms_of_is_no_default(condition: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnet_app.maps.availability.can_run", lambda id: True)
+    monkeypatch.setattr("cnet_app.maps.availability.can_run", lambda id, faults: True)
     chosen = create(annotator(default_annotator(condition)))
     assert {entry(weights).commercial for weights in chosen.needs()} <= {"yes"}

@@ -10,7 +10,7 @@ import gradio as gr
 
 from annotators.base import parameters
 from annotators.registry import annotator, licence_text
-from cnet_app.maps.availability import default_annotator, library_fault, missing_weights
+from cnet_app.maps.availability import NOTHING_KNOWN, default_annotator, library_fault, missing_weights
 from cnet_app.registry.conditions import Condition
 from cnet_app.ui.forms.controls import keep_ordered, parameter_input
 from cnet_app.ui.gradio_seams import HIDDEN, Component, Updates, Values
@@ -25,13 +25,23 @@ OWN_MAP_TITLE = "None: use my image as the map"
 class AnnotatorForm:
     """`choice` and every annotator's parameters; only those of the chosen one are shown."""
 
-    def __init__(self, row: Condition, first: str, others: Mapping[str, tuple[str, str]]) -> None:
-        """Build the components. `others` are further choices that run no annotator: title and note by id."""
+    def __init__(
+        self,
+        row: Condition,
+        first: str,
+        others: Mapping[str, tuple[str, str]],
+        faults: Mapping[str, str] = NOTHING_KNOWN,
+    ) -> None:
+        """Build the components.
+
+        `others` are further choices that run no annotator: title and note by id; `faults` are those of Maps.faults.
+        """
         self.condition = row
+        self._faults = faults
         self._notes = {id: note for id, (_, note) in others.items()}
         titles = [(title, id) for id, (title, _) in others.items()]
         self.choice = gr.Dropdown(
-            [*titles, *choices(row)], value=first, label=PREPROCESSOR, elem_id=f"{row.id}-annotator"
+            [*titles, *choices(row, faults)], value=first, label=PREPROCESSOR, elem_id=f"{row.id}-annotator"
         )
         self.note = gr.HTML(self._note(first), elem_classes="note", padding=False, elem_id=f"{row.id}-note")
         self._groups: dict[str, gr.Row] = {}
@@ -78,7 +88,7 @@ class AnnotatorForm:
         return {self.note: self._note(chosen), **shown}
 
     def _note(self, chosen: str) -> str:
-        return self._notes.get(chosen) or note_html(chosen)
+        return self._notes.get(chosen) or note_html(chosen, self._faults)
 
 
 def _width(default: object) -> int:
@@ -86,18 +96,20 @@ def _width(default: object) -> int:
     return 160 if isinstance(default, bool) else 250
 
 
-def choices(row: Condition) -> list[tuple[str, str]]:
+def choices(row: Condition, faults: Mapping[str, str] = NOTHING_KNOWN) -> list[tuple[str, str]]:
     """Return title and id of a condition's annotators, then no annotator."""
-    made = [(f"{annotator(id).title}{' (not available)' * bool(library_fault(id))}", id) for id in row.annotators]
+    made = [
+        (f"{annotator(id).title}{' (not available)' * bool(library_fault(id, faults))}", id) for id in row.annotators
+    ]
     return [*made, (OWN_MAP_TITLE, OWN_MAP)]
 
 
-def first_choice(row: Condition) -> str:
+def first_choice(row: Condition, faults: Mapping[str, str] = NOTHING_KNOWN) -> str:
     """Return the annotator that a condition starts with: the best that can run now."""
-    return default_annotator(row.id)
+    return default_annotator(row.id, faults)
 
 
-def note_html(chosen: str) -> str:
+def note_html(chosen: str, faults: Mapping[str, str] = NOTHING_KNOWN) -> str:
     """Return what a user should know of an annotator: why it cannot run, its limits, its licence, and its downloads."""
     if chosen == OWN_MAP:
         return "The picture is used as the map, unchanged."
@@ -107,4 +119,6 @@ def note_html(chosen: str) -> str:
         if row.repo
     ]
     kind = annotator(chosen)
-    return html.escape(" ".join(filter(None, (library_fault(chosen), kind.note, licence_text(kind), *downloads))))
+    return html.escape(
+        " ".join(filter(None, (library_fault(chosen, faults), kind.note, licence_text(kind), *downloads)))
+    )

@@ -144,7 +144,7 @@ class ComposeTab:
         photos = {component for other in self.units for component in other.source.components}
 
         def show_map(values: Values) -> Iterator[Updates]:
-            nothing = note_html(values[unit.preprocessor])
+            nothing = note_html(values[unit.preprocessor], self._page.maps.faults)
             shown: Updates = {unit.control_image: None, unit.note: nothing, unit.repairs: repair_choices(None)}
             if unit.source.is_empty(values):
                 yield shown

@@ -58,8 +58,8 @@ class ConditionTab:
         self._build_sources("below")
         with gr.Column(elem_classes="making"):
             others = {id: (source.choice, source.note) for id, source in self.sources.items() if source.choice}
-            first = DrawingSource.id if DrawingSource.id in others else first_choice(row)
-            self.preprocessor = AnnotatorForm(row, first, others)
+            first = DrawingSource.id if DrawingSource.id in others else first_choice(row, page.maps.faults)
+            self.preprocessor = AnnotatorForm(row, first, others, page.maps.faults)
         self.go, self.remap = build_order(row.id, "go"), build_order(row.id, "remap")
         self._connect_map()
         self._connect_sources()
@@ -137,7 +137,10 @@ class ConditionTab:
         """A photo was given while a drawing or a pose made the map."""
         chosen = values[self.preprocessor.choice]
         taken = chosen in self.sources and not self.main.is_empty(values)
-        return {self.preprocessor.choice: first_choice(self._row)} if taken else gr.skip()
+        return {self.preprocessor.choice: self._first_choice()} if taken else gr.skip()
+
+    def _first_choice(self) -> str:
+        return first_choice(self._row, self._page.maps.faults)
 
     def _connect_example(self, example: gr.Button) -> None:
         desk, choice = self._page.desk, self.preprocessor.choice
@@ -150,7 +153,7 @@ class ConditionTab:
 
     def _example(self, _: Values) -> Updates:
         picture, desk = example_image(self._row), self._page.desk
-        words = {self.preprocessor.choice: first_choice(self._row), desk.prompt: self._row.example_prompt}
+        words = {self.preprocessor.choice: self._first_choice(), desk.prompt: self._row.example_prompt}
         return {**self.main.example(picture), **words}
 
     def _source(self, values: Values) -> Source:
