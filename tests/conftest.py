@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from annotators.runtime import Runtime
+from cnet_app.maps.annotate import Maps, run_here
+
 
 def pytest_configure() -> None:
     """The libraries' tens of thousands of objects stay to the end: the garbage collector need not look through them."""
@@ -26,3 +29,9 @@ def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # pyri
     monkeypatch.setenv("CNET_OFFLINE", "1")
     monkeypatch.setenv("CNET_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("CNET_OUTPUT_DIR", str(tmp_path / "outputs"))
+
+
+@pytest.fixture
+def maps() -> Maps:
+    """Maps whose annotators run in this process and are remembered for one test."""
+    return Maps(run_here(Runtime()))

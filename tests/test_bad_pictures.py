@@ -24,7 +24,8 @@ from annotators.base import Image
 from annotators.canny import Canny
 from annotators.images import from_array, load_image, load_noted
 from cnet_app.diffusion.start import inpainted, mask_notes
-from cnet_app.maps.annotate import annotate, control_image_from_map
+from cnet_app.maps.annotate import Maps
+from cnet_app.maps.own import control_image_from_map
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import save_picture
@@ -249,7 +250,7 @@ def test_i25_the_same_name_twice_at_once_is_two_pictures(tmp_path: Path) -> None
 def test_i26_a_mask_of_another_size_is_fitted_with_hard_borders_and_told() -> None:
     wanted = masked(half(32))
     assert list(mask_notes(wanted)) == [
-        "The mask is 32x32 and the initial picture 64x64: it was brought to the picture's size."
+        "The mask is 32x32 and the initial picture 64x64: it is resized to the picture."
     ]
     assert (inpainted(wanted) == (half()[..., 0] > 0)).all()
     assert list(mask_notes(masked(half()))) == []
@@ -263,21 +264,21 @@ def test_i27_a_mask_that_covers_nothing_or_everything_is_told() -> None:
     ]
     dark = ControlUnit(condition="canny", control_image=encode_png(half()), mask=encode_png(half(light=0)))
     assert list(mask_notes(request(units=(dark,)))) == [
-        "The mask of unit 1 is black everywhere: the unit steers nothing."
+        "The mask of unit 1 is black everywhere: the unit has no effect."
     ]
 
 
 def test_i28_what_counts_of_a_soft_mask_is_told() -> None:
     soft = np.linspace(0, 255, 64).astype(np.uint8)[None, :, None].repeat(64, 0).repeat(3, 2)
     assert list(mask_notes(masked(soft))) == [
-        "The mask is soft: what is brighter than half is made anew, the rest stays as it is."
+        "The mask is soft: where it is brighter than half the picture is new, elsewhere the initial picture stays."
     ]
     assert inpainted(masked(soft)).mean() == 0.5
 
 
-def test_i29_a_map_given_for_a_photo_and_a_map_of_wrong_polarity_are_seen() -> None:
+def test_i29_a_map_given_for_a_photo_and_a_map_of_wrong_polarity_are_seen(maps: Maps) -> None:
     edges = Canny()(np.asarray(data.astronaut())[::2, ::2])
-    given = annotate("canny", "canny", edges, {}, 256, 256)
+    given = maps.annotate("canny", "canny", edges, {}, 256, 256)
     assert given.warnings == (
         "This picture already looks like a map for Canny; to use it as it is, choose no annotator.",
     )
@@ -307,8 +308,10 @@ EMPTY = [
 
 
 @pytest.mark.parametrize(("condition", "annotator", "sentence"), EMPTY, ids=[row[1] for row in EMPTY])
-def test_i30_a_flat_picture_gives_no_silent_black_map(condition: str, annotator: str, sentence: str) -> None:
-    made = annotate(condition, annotator, np.full((96, 96, 3), 128, np.uint8), {}, 64, 64)
+def test_i30_a_flat_picture_gives_no_silent_black_map(
+    maps: Maps, condition: str, annotator: str, sentence: str
+) -> None:
+    made = maps.annotate(condition, annotator, np.full((96, 96, 3), 128, np.uint8), {}, 64, 64)
     assert made.warnings[0].startswith(sentence)
     noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)
-    assert annotate(condition, annotator, noise, {}, 64, 64).pixels.shape == (64, 64, 3)
+    assert maps.annotate(condition, annotator, noise, {}, 64, 64).pixels.shape == (64, 64, 3)

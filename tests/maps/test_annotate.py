@@ -12,7 +12,6 @@ import pytest
 import torch
 from skimage import data
 
-import cnet_app.maps.annotate as module
 from annotators.base import Image
 from annotators.canny import Canny
 from annotators.control_map import ControlMap
@@ -20,26 +19,30 @@ from annotators.kinds import KINDS
 from annotators.maps import encode_normal, encode_segmentation
 from annotators.networks import aux_module
 from annotators.recognise import looks_like
+from annotators.runtime import Runtime
 from annotators.scene_net import SEGMENTS
 from annotators.sticks import draw_pose
-from cnet_app.maps.annotate import CACHE_BYTES, annotate, build_unit, control_image_from_map
+from cnet_app.maps.annotate import Maps, build_unit, open_store, run_here
 from cnet_app.maps.availability import default_annotator
+from cnet_app.maps.cache import CACHE_BYTES, MapCache
+from cnet_app.maps.own import control_image_from_map
 from cnet_app.registry.conditions import CONDITIONS, Condition
+from cnet_app.settings import Settings, read_settings
 from models.errors import InputError
 
 PHOTO: Image = np.asarray(data.astronaut())[::2, ::2]
 
 
-def test_the_map_is_made_at_the_size_of_the_picture() -> None:
-    made = annotate("canny", "canny", PHOTO, {"low_threshold": 50}, 192, 128)
+def test_the_map_is_made_at_the_size_of_the_picture(maps: Maps) -> None:
+    made = maps.annotate("canny", "canny", PHOTO, {"low_threshold": 50}, 192, 128)
     assert made.pixels.shape == (128, 192, 3)
     assert set(np.unique(made.pixels)) == {0, 255}  # lines drawn at this size, not scaled to it
     assert dict(made.parameters) == {"low_threshold": 50, "high_threshold": 200, "automatic": False}
     assert made.warnings == ()
 
 
-def test_a_unit_tells_how_its_map_was_made() -> None:
-    made = annotate("canny", "canny", PHOTO, {}, 128, 128)
+def test_a_unit_tells_how_its_map_was_made(maps: Maps) -> None:
+    made = maps.annotate("canny", "canny", PHOTO, {}, 128, 128)
     unit = build_unit("canny", made, conditioning_scale=0.5)
     assert (unit.pixels == made.pixels).all()
     assert (unit.condition, unit.annotator, unit.conditioning_scale) == ("canny", "canny", 0.5)
@@ -48,7 +51,7 @@ def test_a_unit_tells_how_its_map_was_made() -> None:
     assert len(str(made.source_sha256)) == 64
 
 
-def test_the_same_picture_is_annotated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_picture_is_annotated_once(maps: Maps, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     run = Canny.annotate
 
@@ -58,18 +61,20 @@ def test_the_same_picture_is_annotated_once(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Canny, "annotate", counted)
     photo = np.roll(PHOTO, 7, axis=0)
-    first = annotate("canny", "canny", photo, {}, 128, 128)
-    again = annotate("canny", "canny", photo.copy(), {}, 128, 128)
+    first = maps.annotate("canny", "canny", photo, {}, 128, 128)
+    again = maps.annotate("canny", "canny", photo.copy(), {}, 128, 128)
     assert again.pixels is first.pixels
     assert not first.pixels.flags.writeable
     assert len(calls) == 1
-    annotate("canny", "canny", photo, {"low_threshold": 30}, 128, 128)
-    annotate("canny", "canny", photo, {}, 64, 64)
-    annotate("canny", "canny", photo[::-1], {}, 128, 128)
+    maps.annotate("canny", "canny", photo, {"low_threshold": 30}, 128, 128)
+    maps.annotate("canny", "canny", photo, {}, 64, 64)
+    maps.annotate("canny", "canny", photo[::-1], {}, 128, 128)
     assert len(calls) == 4
 
 
-def test_weights_that_were_changed_make_another_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_were_changed_make_another_map(
+    maps: Maps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
     path = tmp_path / "lineart" / "sk_model.pth"
     path.parent.mkdir()
@@ -77,15 +82,17 @@ def test_weights_that_were_changed_make_another_map(tmp_path: Path, monkeypatch:
     for seed in (0, 1):
         torch.manual_seed(seed)
         torch.save(aux_module("lineart").Generator(3, 1, 3).state_dict(), path)
-        made += [annotate("lineart", "lineart", PHOTO, {"detect_resolution": 128}, 64, 64).pixels for _ in range(2)]
+        made += [
+            maps.annotate("lineart", "lineart", PHOTO, {"detect_resolution": 128}, 64, 64).pixels for _ in range(2)
+        ]
     assert made[0] is made[1] and made[2] is made[3]
     assert not np.array_equal(made[1], made[2])
-    module._CACHE._maps.clear()
-    assert np.array_equal(annotate("lineart", "lineart", PHOTO, {"detect_resolution": 128}, 64, 64).pixels, made[3])
+    again = Maps(run_here(Runtime())).annotate("lineart", "lineart", PHOTO, {"detect_resolution": 128}, 64, 64)
+    assert np.array_equal(again.pixels, made[3])
 
 
 def test_the_cache_is_bounded() -> None:
-    cache = module._MapCache(max_bytes=10_000)
+    cache = MapCache(max_bytes=10_000)
     for number in range(20):
         cache.get(number, lambda: ControlMap(pixels=np.zeros((30, 30, 3), np.uint8), kind=KINDS["lines"]))
     assert len(cache._maps) == 3
@@ -93,47 +100,47 @@ def test_the_cache_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("id", ["canny", "softedge_gradient", "scribble_xdog"])
-def test_a_flat_photo_warns(id: str) -> None:
+def test_a_flat_photo_warns(maps: Maps, id: str) -> None:
     name = next(row.id for row in CONDITIONS if id in row.annotators)
-    made = annotate(name, id, np.full((100, 100, 3), 128, np.uint8), {}, 64, 64)
+    made = maps.annotate(name, id, np.full((100, 100, 3), 128, np.uint8), {}, 64, 64)
     assert "No edges were found" in made.warnings[0]
 
 
-def test_a_map_given_as_a_photo_warns() -> None:
-    edges = annotate("canny", "canny", PHOTO, {}, 256, 256).pixels
-    assert "already looks like a map for Canny" in annotate("canny", "canny", edges, {}, 256, 256).warnings[0]
+def test_a_map_given_as_a_photo_warns(maps: Maps) -> None:
+    edges = maps.annotate("canny", "canny", PHOTO, {}, 256, 256).pixels
+    assert "already looks like a map for Canny" in maps.annotate("canny", "canny", edges, {}, 256, 256).warnings[0]
 
 
-def test_wrong_requests_are_told() -> None:
+def test_wrong_requests_are_told(maps: Maps) -> None:
     with pytest.raises(InputError, match="hed makes no map for canny; choose one of: canny"):
-        annotate("canny", "hed", PHOTO)
+        maps.annotate("canny", "hed", PHOTO)
     with pytest.raises(InputError, match="no annotator 'cany'"):
-        annotate("canny", "cany", PHOTO)
+        maps.annotate("canny", "cany", PHOTO)
     with pytest.raises(InputError, match="no condition 'cany'"):
-        annotate("cany", "canny", PHOTO)
+        maps.annotate("cany", "canny", PHOTO)
     with pytest.raises(InputError, match="low_threshold is 900"):
-        annotate("canny", "canny", PHOTO, {"low_threshold": 900})
+        maps.annotate("canny", "canny", PHOTO, {"low_threshold": 900})
     with pytest.raises(InputError, match="has no annotator parameters"):
-        annotate("canny", None, PHOTO, {"low_threshold": 90})
+        maps.annotate("canny", None, PHOTO, {"low_threshold": 90})
     with pytest.raises(InputError, match="too narrow"):
-        annotate("canny", "canny", np.zeros((16, 4000, 3), np.uint8))
+        maps.annotate("canny", "canny", np.zeros((16, 4000, 3), np.uint8))
 
 
 def _own(condition: str, image: Image, *repairs: str) -> ControlMap:
     return control_image_from_map(condition, image, 128, 128, repairs=repairs)
 
 
-def test_a_map_of_ones_own_is_taken_as_it_is() -> None:
-    edges = annotate("canny", "canny", PHOTO, {}, 128, 128).pixels
+def test_a_map_of_ones_own_is_taken_as_it_is(maps: Maps) -> None:
+    edges = maps.annotate("canny", "canny", PHOTO, {}, 128, 128).pixels
     own = _own("canny", edges)
     assert (own.pixels == edges).all()
     assert (own.annotator, own.source_sha256, own.warnings) == (None, None, ())
     assert build_unit("canny", own).annotator is None
-    assert (annotate("canny", None, edges, None, 128, 128).pixels == edges).all()
+    assert (maps.annotate("canny", None, edges, None, 128, 128).pixels == edges).all()
 
 
-def test_dark_lines_on_white_are_named_not_changed() -> None:
-    edges = annotate("canny", "canny", PHOTO, {}, 128, 128).pixels
+def test_dark_lines_on_white_are_named_not_changed(maps: Maps) -> None:
+    edges = maps.annotate("canny", "canny", PHOTO, {}, 128, 128).pixels
     dark = _own("canny", 255 - edges)
     assert "dark lines on white" in dark.warnings[0]
     assert (dark.pixels == 255 - edges).all()
@@ -189,37 +196,45 @@ def test_the_default_annotator_is_the_best_that_can_run(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("row", [row for row in CONDITIONS if row.kind.id == "picture"], ids=lambda row: row.id)
-def test_a_picture_is_its_own_map(row: Condition) -> None:
-    made = annotate(row.id, row.annotators[0], PHOTO, {}, PHOTO.shape[1], PHOTO.shape[0])
+def test_a_picture_is_its_own_map(maps: Maps, row: Condition) -> None:
+    made = maps.annotate(row.id, row.annotators[0], PHOTO, {}, PHOTO.shape[1], PHOTO.shape[0])
     assert made.pixels.shape == PHOTO.shape
     assert made.warnings == _own(row.id, PHOTO).warnings == ()
-    assert "steers nothing" in annotate(row.id, row.annotators[0], np.full_like(PHOTO, 128)).warnings[0]
+    assert "steers nothing" in maps.annotate(row.id, row.annotators[0], np.full_like(PHOTO, 128)).warnings[0]
 
 
 def test_a_map_is_made_once_even_over_restarts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runs: list[int] = []
     run = Canny.annotate
     monkeypatch.setattr(Canny, "annotate", lambda self, image: (runs.append(1), run(self, image))[1])
-    monkeypatch.setattr(module, "_CACHE", module._MapCache(CACHE_BYTES))
-    first = annotate("canny", "canny", PHOTO, {}, 96, 96)
-    monkeypatch.setattr(module, "_CACHE", module._MapCache(CACHE_BYTES))  # as after a restart
-    again = annotate("canny", "canny", PHOTO, {}, 96, 96)
+    first, again = (
+        Maps(run_here(Runtime()), open_store(Settings(cache_dir=str(tmp_path)))).annotate(
+            "canny", "canny", PHOTO, {}, 96, 96
+        )
+        for _ in range(2)  # the second as after a restart
+    )
     assert (again.pixels == first.pixels).all()
     assert again == replace(first, pixels=again.pixels)
-    assert len(runs) == len(list((tmp_path / "cache" / "maps").iterdir())) == 1
+    assert len(runs) == len(list((tmp_path / "maps").iterdir())) == 1
 
 
-def test_how_many_maps_are_kept_is_a_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_how_many_maps_are_kept_is_a_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("CNET_MAP_CACHE_MB", "0")
-    annotate("canny", "canny", PHOTO, {"low_threshold": 77}, 96, 96)
-    assert not (tmp_path / "cache").exists()
+    assert open_store(read_settings([])) is None
     monkeypatch.setenv("CNET_MAP_CACHE_MB", "much")
-    with pytest.raises(InputError, match="CNET_MAP_CACHE_MB is 'much', but it must be a whole number of MB"):
-        annotate("canny", "canny", PHOTO, {"low_threshold": 78}, 96, 96)
+    with pytest.raises(SystemExit):
+        read_settings([])
+    assert "--map-cache-mb: 'much' is not a whole number from 0 to 1000000" in capsys.readouterr().err
+    monkeypatch.setenv("CNET_MAP_CACHE_MB", "1")
+    maps = Maps(run_here(Runtime()), open_store(read_settings([])))
+    maps.annotate("canny", "canny", PHOTO, {"low_threshold": 77}, 96, 96)
+    assert len(list((tmp_path / "cache" / "maps").iterdir())) == 1
 
 
 def test_who_asks_at_the_same_time_waits_for_the_one_map() -> None:
-    cache = module._MapCache(CACHE_BYTES)
+    cache = MapCache(CACHE_BYTES)
     runs: list[int] = []
 
     def make() -> ControlMap:

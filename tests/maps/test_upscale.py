@@ -7,14 +7,16 @@ import pytest
 from skimage import data
 
 from annotators.images import load_image
-from cnet_app.maps.upscale import upscale_request
+from cnet_app.maps.upscale import to_generation
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.upscale import UpscaleRequest
 from models.errors import InputError
 
 PHOTO = data.coffee()[:100, :150]
 
 
 def test_the_picture_is_start_and_map_at_its_new_size() -> None:
-    request = upscale_request(PHOTO, 2, prompt="coffee", seed=3)
+    request = to_generation(UpscaleRequest(picture=encode_png(PHOTO), factor=2, prompt="coffee", seed=3))
     assert (request.width, request.height, request.prompt, request.seed) == (300, 200, "coffee", 3)
     assert 0 < request.strength < 1
     (unit,) = request.units
@@ -30,4 +32,4 @@ def test_the_picture_is_start_and_map_at_its_new_size() -> None:
 )
 def test_what_is_too_large_is_told(shape: tuple[int, int], factor: float, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        upscale_request(np.zeros((*shape, 3), np.uint8), factor)
+        UpscaleRequest(picture=encode_png(np.zeros((*shape, 3), np.uint8)), factor=factor)
