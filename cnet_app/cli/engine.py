@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -44,9 +44,9 @@ def download_missing(rows: Sequence[Weights], yes: bool) -> None:
     download_rows(rows)
 
 
-def create_maps(settings: Settings, yes: bool) -> Maps:
-    """Maps whose engine is created for the first annotator with a network, and whose downloads are asked for."""
-    engine = cache(lambda: create_engine(settings))
+def create_maps(settings: Settings, yes: bool, engine: Callable[[], Engine] | None = None) -> Maps:
+    """Maps whose downloads are asked for; without an `engine` one is created for the first annotator with a network."""
+    engine = engine or cache(lambda: create_engine(settings))
 
     def make(request: MapRequest) -> Annotated:
         download_missing(missing_rows(request), yes)

@@ -24,7 +24,7 @@ from cnet_app.registry.presets import FEW_STEPS, preset
 from cnet_app.registry.presets import apply as apply_preset
 from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest, GenerationResult
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipe import read_request
+from cnet_app.request.recipe import read_recipe
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
 from cnet_app.settings import Settings
 from models.catalog import CATALOG
@@ -146,8 +146,9 @@ def _remake(args: argparse.Namespace, settings: Settings) -> GenerationResult:
     given = [name for name in NOT_WITH_RECIPE if getattr(args, name) is not None]
     if given:
         raise InputError(f"--recipe remakes a picture as it was; leave out --{given[0].replace('_', '-')}.")
-    request = read_request(args.recipe)
-    return make_pictures(create_engine(settings), request, args.output, args.yes)
+    recipe = read_recipe(args.recipe)
+    result = make_pictures(create_engine(settings), recipe.request, args.output, args.yes)
+    return dataclasses.replace(result, notes=(*recipe.changed_files, *result.notes))
 
 
 def _make(args: argparse.Namespace, settings: Settings) -> GenerationResult:
@@ -162,7 +163,7 @@ def _make(args: argparse.Namespace, settings: Settings) -> GenerationResult:
     start = _start_values(base, args.preset)
     chosen["loras"] = _together(chosen["loras"], start.get("loras", ()))
     request = GenerationRequest(**start | chosen)
-    maps = create_maps(settings, args.yes)
+    maps = create_maps(settings, args.yes, lambda: engine)
     made = [
         maps.annotate(
             control.condition,
