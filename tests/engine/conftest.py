@@ -18,24 +18,12 @@ from cnet_app.maps.annotate import Maps, build_unit, run_here
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from models import loader
-from models.loader import save_base, save_network
-from models.tiny import tiny_base, tiny_controlnet
+from tests.tiny import files
 
-CONTROLNETS = {"canny": "control_v11p_sd15_canny", "softedge": "control_v11p_sd15_softedge", "scribble": "control_v11p_sd15_scribble"}  # fmt: skip
+__all__ = ["files"]
+
 PHOTO = data.astronaut()[::8, ::8]
 Make = Callable[[GenerationRequest], np.ndarray[Any, Any]]
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two bases of one family and three ControlNets, as a user would have them."""
-    folder = tmp_path_factory.mktemp("models")
-    base = tiny_base("sd15")
-    save_base(base, folder / "sd15")
-    save_base(tiny_base("sd15", seed=1, in_channels=9), folder / "sd15_inpaint")
-    for seed, id in enumerate(CONTROLNETS.values()):
-        save_network(tiny_controlnet(base, seed), folder / id)
-    return folder
 
 
 @pytest.fixture

@@ -1,0 +1,198 @@
+"""`generate`: pictures from control images, remakes, and what flags and environment leave open."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from annotators.images import load_image
+from cnet_app.cli import build_parser
+from cnet_app.cli.generate import NOT_WITH_RECIPE
+from cnet_app.engine.torch_engine import REPRODUCIBLE
+from cnet_app.registry.presets import preset
+from cnet_app.request.recipe import MADE_CHUNK
+from models.catalog import entry
+from models.loader import save_network
+from models.tiny import save_tiny_ip_adapter, tiny_base
+from tests.cli.conftest import Call, pixels
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_generate_makes_pictures_that_remake_themselves(call: Call, photo: Path, tmp_path: Path) -> None:
+    control = f"canny={photo},scale=0.7,end=0.6,low_threshold=80"
+    words = ("--prompt", "a red ball", "--steps", 2, "--num-images", 2, "--seed", 7, "--size", "64x64", "--json")
+    code, out, _ = call("generate", "--control", control, *words, "--output", tmp_path / "made")
+    result = json.loads(out)
+    unit = result["request"]["units"][0]
+    assert code == 0
+    assert result["seeds"] == [7, 8]
+    assert result["seconds"] > 0
+    assert (unit["conditioning_scale"], unit["control_guidance_end"]) == (0.7, 0.6)
+    assert unit["annotator_parameters"]["low_threshold"] == 80
+    (norms,) = result["residual_norms"]
+    assert len(norms) > 2
+    assert min(norms) > 0
+
+    code, out, _ = call("generate", "--recipe", result["paths"][1], "--output", tmp_path / "again", "--json")
+    (again,) = json.loads(out)["paths"]
+    assert code == 0
+    np.testing.assert_array_equal(pixels(again), pixels(result["paths"][1]))
+    assert not np.array_equal(pixels(result["paths"][0]), pixels(result["paths"][1]))
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_generate_follows_people_brought_as_data(call: Call, people: Path, tmp_path: Path) -> None:
+    words = ("--steps", 1, "--size", "64x64", "--output", tmp_path, "--json")
+    for control in (f"openpose={people}", f"openpose={people},annotator=none,faces=false,scale=0.5"):
+        code, out, err = call("generate", "--control", control, *words)
+        assert code == 0, err
+        assert json.loads(out)["request"]["units"][0]["annotator"] is None
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_generate_takes_what_is_not_said_from_the_base(call: Call, tmp_path: Path) -> None:
+    defaults = entry("sd15").defaults
+    assert defaults
+    _, out, _ = call("generate", "--steps", 1, "--output", tmp_path, "--json")
+    request = json.loads(out)["request"]
+    assert (request["base"], request["width"], request["height"]) == ("sd15", defaults.size, defaults.size)
+    assert (request["guidance_scale"], request["num_inference_steps"]) == (defaults.guidance_scale, 1)
+
+
+def save_lora(path: Path, number: float = 1.0) -> Path:
+    """A LoRA of rank 1 for the miniature of SD 1.5."""
+    layer = "mid_block.attentions.0.proj_in"
+    channels, width = tiny_base("sd15").unet.get_submodule(layer).weight.shape[:2]
+    down, up = torch.full((1, width, 1, 1), number), torch.ones(channels, 1, 1, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}, path)
+    return path
+
+
+@pytest.fixture
+def generate(call: Call, tmp_path: Path) -> Any:
+    """Makes pictures and returns the JSON of the result."""
+
+    def run(*words: object) -> Any:
+        code, out, err = call("generate", *words, "--output", tmp_path / "made", "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return run
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_generate_uses_additions_and_a_remake_keeps_them(generate: Any, photo: Path, tmp_path: Path) -> None:
+    adapter = save_tiny_ip_adapter(tiny_base("sd15"), tmp_path / "adapter")
+    lora, vae = save_lora(tmp_path / "style.safetensors"), tmp_path / "vae"
+    save_network(tiny_base("sd15", seed=5).vae, vae)
+    plain = ("--steps", 2, "--seed", 3, "--size", "64x64", "--control", f"canny={photo}", "--residual-interval", 2)
+    added = ("--lora", f"{lora}:0.5", "--vae", vae, "--ip-adapter", adapter, "--ip-image", photo, "--ip-scale", 0.9)
+    made = generate(*plain, *added)
+    request = made["request"]
+    assert request["loras"] == [{"name": str(lora), "scale": 0.5}]
+    assert (request["vae"], request["residual_interval"]) == (str(vae), 2)
+    assert (request["ip_adapter"]["name"], request["ip_adapter"]["scale"]) == (str(adapter), 0.9)
+    (path,), (again,) = made["paths"], generate("--recipe", made["paths"][0])["paths"]
+    np.testing.assert_array_equal(pixels(again), pixels(path))
+    for fewer in (added[2:], added[:2] + added[4:], added[:4]):
+        assert not np.array_equal(pixels(generate(*plain, *fewer)["paths"][0]), pixels(path))
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_a_picture_holds_how_it_was_made(generate: Any) -> None:
+    (path,) = generate("--steps", 1, "--size", "64x64", "--speed", "exact")["paths"]
+    facts = json.loads(Image.open(path).info[MADE_CHUNK])
+    assert facts["device"].startswith("cpu (")
+    assert (facts["number_format"], facts["memory"], facts["speed"]) == ("float32", "full", "exact")
+    assert (facts["torch"], facts["reproducible"]) == (torch.__version__, REPRODUCIBLE)
+    assert set(facts) > {"diffusers", "controlnet_studio"}
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_a_remake_names_files_that_are_not_the_same_any_more(generate: Any, call: Call, tmp_path: Path) -> None:
+    lora = save_lora(tmp_path / "style.safetensors")
+    (path,) = generate("--steps", 1, "--size", "64x64", "--lora", lora)["paths"]
+    assert generate("--recipe", path)["notes"] == []
+    save_lora(lora, number=-2.0)
+    note = f"LoRA {lora} is not the file that this picture was made with (its content differs): the picture will be another one."
+    assert generate("--recipe", path)["notes"] == [note]
+    assert note in call("generate", "--recipe", path, "--output", tmp_path)[1].splitlines()
+
+
+def test_a_preset_sets_what_the_user_leaves_open(generate: Any, tiny_models: Path) -> None:
+    row = preset("hyper_sd15", "sd15")
+    save_lora(tiny_models / row.lora / entry(row.lora).files[0].name)
+    save_lora(tiny_models / "loras" / "style.safetensors")
+
+    def request(*words: object) -> Any:
+        return generate("--preset", "hyper_sd15", "--size", "64x64", *words)["request"]
+
+    made = request()
+    assert made["loras"] == [{"name": row.lora, "scale": 1.0}]
+    for name in ("scheduler", "num_inference_steps", "guidance_scale"):
+        assert made[name] == getattr(row, name)
+    own = request("--steps", 2, "--scheduler", "lcm", "--lora", f"{row.lora}:0.7", "--lora", "style:0.5")
+    assert (own["num_inference_steps"], own["scheduler"], own["guidance_scale"]) == (2, "lcm", row.guidance_scale)
+    assert own["loras"] == [{"name": row.lora, "scale": 0.7}, {"name": "style", "scale": 0.5}]
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_json_has_maps_by_hash_and_whole_only_where_asked(call: Call, photo: Path, tmp_path: Path) -> None:
+    words = ("generate", "--control", f"canny={photo}", "--steps", 1, "--size", "64x64", "--output", tmp_path)
+    by_hash, whole = (
+        json.loads(call(*words, flag)[1])["request"]["units"][0]["control_image"] for flag in ("--json", "--json-maps")
+    )
+    png = base64.b64decode(whole)
+    assert load_image(png).shape == (64, 64, 3)
+    assert by_hash == {"sha256": hashlib.sha256(png).hexdigest(), "bytes": len(png)}
+
+
+def test_the_environment_is_obeyed_where_no_flag_is_given(
+    generate: Any, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tiny_models / "mine").symlink_to(tiny_models / "sd15")
+    monkeypatch.setenv("CNET_BASE", str(tiny_models / "mine"))
+    plain = ("--steps", 1, "--size", "64x64")
+    for speed, words, used in (("exact", (), "exact"), ("near", (), "near"), ("near", ("--speed", "exact"), "exact")):
+        monkeypatch.setenv("CNET_SPEED", speed)
+        made = generate(*plain, *words)
+        assert made["request"]["base"] == str(tiny_models / "mine")
+        assert json.loads(Image.open(made["paths"][0]).info[MADE_CHUNK])["speed"] == used
+    assert generate(*plain, "--base", "sd15")["request"]["base"] == "sd15"
+
+
+@pytest.mark.usefixtures("tiny_models")
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_an_unknown_device_is_one_sentence(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_flag: bool
+) -> None:
+    monkeypatch.setenv("CNET_DEVICE", "cpu" if by_flag else "lamp")
+    words = ("--device", "lamp") if by_flag else ()
+    code, out, err = call("generate", "--steps", 1, "--output", tmp_path, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("The device is 'lamp', but this machine has: auto, cpu")
+
+
+def test_a_wrong_variable_is_one_sentence(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNET_SPEED", "quick")
+    code, out, err = call("generate", "--steps", 1, "--output", tmp_path)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "'quick' is not one of exact, near, compiled" in err
+
+
+def test_a_recipe_says_it_all() -> None:
+    parser = build_parser(["generate"])
+    given = vars(parser.parse_args(["generate", "--output", "x"]))
+    assert set(given) - set(NOT_WITH_RECIPE) == {
+        "recipe", "output", "device", "speed", "yes", "json", "json_maps", "run",
+    }  # fmt: skip

@@ -1,0 +1,50 @@
+"""What users type: control units, LoRAs and sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnet_app.cli.texts import parse_control, parse_lora, parse_size
+from cnet_app.request.units import Lora
+from models.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "scale"),
+    [
+        ("style", "style", 1.0),
+        ("style.v2:0.8", "style.v2", 0.8),
+        ("/loras/a b/style.safetensors:-.5", "/loras/a b/style.safetensors", -0.5),
+        ("C:\\loras\\style.safetensors", "C:\\loras\\style.safetensors", 1.0),
+        ("C:/loras/style.safetensors:2", "C:/loras/style.safetensors", 2.0),
+        ("at 3:4.pt:1", "at 3:4.pt", 1.0),
+    ],
+)
+def test_a_loras_weight_follows_the_last_colon_that_is_no_paths(text: str, name: str, scale: float) -> None:
+    assert parse_lora(text) == Lora(name=name, scale=scale)
+
+
+def test_control_reads_a_map_of_ones_own() -> None:
+    steered = parse_control("canny=a.png,mode=custom,weights=1/0.5,unconditional_weights=0/2,curve=0:1/0.5:0,feather=8")
+    assert steered.options == {
+        "control_mode": "custom",
+        "block_weights": (1.0, 0.5),
+        "unconditional_block_weights": (0.0, 2.0),
+        "strength_curve": ((0.0, 1.0), (0.5, 0.0)),
+        "mask_feather": 8.0,
+    }
+    read = parse_control("depth=a, b.png,annotator=none,scale=0.5,mode=control")
+    assert (read.path, read.annotator) == (Path("a, b.png"), None)
+    assert read.options == {"conditioning_scale": 0.5, "control_mode": "control"}
+
+
+def test_control_chooses_the_best_annotator_that_can_run() -> None:
+    assert parse_control("scribble=a.png").annotator == "scribble_xdog"
+
+
+@pytest.mark.parametrize("text", ["256", "256x", "x256", "-1x5", "2.5x2", "1e3x9"])
+def test_size_says_how_it_is_written(text: str) -> None:
+    with pytest.raises(InputError, match="WIDTHxHEIGHT"):
+        parse_size(text)
