@@ -110,7 +110,7 @@ def test_threads_load_a_network_once() -> None:
     assert len(calls) == 1
 
 
-def test_a_slow_load_holds_up_no_other() -> None:
+def test_a_slow_load_holds_up_no_loaded_network() -> None:
     networks, begun, may_end = Networks(), threading.Event(), threading.Event()
 
     def slow() -> str:
@@ -118,13 +118,39 @@ def test_a_slow_load_holds_up_no_other() -> None:
         assert may_end.wait(10)
         return "slow"
 
+    loaded = networks.get(_Net)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(networks.get, slow)
         assert begun.wait(10)
-        assert networks.get(_Net) is networks.get(_Net)
+        assert networks.get(_Net) is loaded
         assert networks.release() == networks.holding() + 1 == 1
         may_end.set()
         assert waiting.result(10) == "slow"
+
+
+def test_loads_do_not_overlap_and_share_their_guard_with_others() -> None:
+    guard = threading.Lock()
+    networks, waiting_to_load = Networks(guard), threading.Event()
+    held: list[bool] = []
+
+    def load() -> str:
+        held.append(guard.locked())
+        return "loaded"
+
+    def ask() -> str:
+        waiting_to_load.set()
+        return networks.get(load)
+
+    with ThreadPoolExecutor(1) as pool:
+        with guard:  # as while another model is loaded
+            asked = pool.submit(ask)
+            assert waiting_to_load.wait(10)
+            with pytest.raises(TimeoutError):
+                asked.result(0.05)
+            assert held == []
+        assert asked.result(10) == "loaded"
+    assert held == [True]
+    assert not guard.locked()
 
 
 def test_a_network_that_fails_to_load_is_tried_again(tmp_path: Path) -> None:

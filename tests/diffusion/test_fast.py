@@ -62,8 +62,8 @@ def test_no_rung_changes_the_picture(bases: dict[Family, Base], nets: Nets, rung
     if rung.layer_by_layer:
         offload_layers(unet, base.device)
         offload_layers(control, base.device)
-    if rung.tiles_vae:
-        memory.tile(vae)  # the picture is smaller than a tile, but not than the autoencoder's own setting for one
+    # The picture is smaller than a tile, but not than the autoencoder's own setting for one.
+    memory.set_tiling(vae, rung.tiles_vae)
     made = generate(replace(base, unet=unet, vae=vae, rung=rung), [control], REQUEST, on_note=notes.append)[0]
     np.testing.assert_array_equal(made, picture(base, net))
     assert notes == [rung.told] * bool(rung.told)
