@@ -12,7 +12,7 @@ import gradio as gr
 from cnet_app.engine.protocol import PREVIEW_INTERVAL
 from cnet_app.jobs.runner import Runner
 from cnet_app.ui.errors import attempt
-from cnet_app.ui.gradio_seams import HIDDEN, Component, Updates, Values
+from cnet_app.ui.gradio_seams import HIDDEN, Component, Skip, Updates, Values
 from cnet_app.ui.progress import error_html, idle_html, progress_html
 from models.catalog import size_text
 from models.environment import is_offline
@@ -92,10 +92,10 @@ class Consent:
             raise gr.Error(last.error, visible=False, print_exception=False)
         yield {self.box: gr.Column(visible=False), self.job: ""}
 
-    def _stop(self, values: Values) -> Updates:
+    def _stop(self, values: Values) -> Updates | Skip:
         if values[self.job]:
             self._runner.cancel(values[self.job])
-            return {}
+            return gr.skip()
         return {self.box: gr.Column(visible=False)}
 
 

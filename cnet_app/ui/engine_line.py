@@ -8,7 +8,7 @@ import gradio as gr
 
 from cnet_app.engine.protocol import EngineStatus
 from cnet_app.jobs.runner import Runner
-from cnet_app.ui.gradio_seams import HIDDEN, Updates
+from cnet_app.ui.gradio_seams import HIDDEN, Skip, Updates, Values
 
 NAME = "engine"
 INTERVAL = 2.0
@@ -26,14 +26,14 @@ class EngineLine:
         self.shown = gr.State(("", ""))
         """State and message that the page shows."""
         outputs = [self.row, self.text, self.start, self.shown]
-        gr.Timer(INTERVAL).tick(self._look, self.shown, outputs, queue=False, **HIDDEN)
+        gr.Timer(INTERVAL).tick(self._look, {self.shown}, outputs, queue=False, **HIDDEN)
         self.start.click(runner.start, None, None, queue=False, **HIDDEN)
 
-    def _look(self, shown: tuple[str, str]) -> Updates:
+    def _look(self, values: Values) -> Updates | Skip:
         status = self._runner.engine_status()
         now = (status.state, status.message)
-        if now == shown:
-            return {}
+        if now == tuple(values[self.shown]):
+            return gr.skip()
         return {self.shown: now, **self._updates(status)}
 
     def _updates(self, status: EngineStatus) -> Updates:

@@ -30,6 +30,8 @@ Values = Mapping[Component, Any]
 """What Gradio gives to a handler whose inputs are a set: the value of each component."""
 Updates = dict[Component, Any]
 """What a handler returns: new values by component; the other outputs stay as they are."""
+Skip = Any
+"""What `gr.skip()` returns: no output changes. An empty dict is no such answer."""
 HIDDEN: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Options of every listener: no veil over the outputs, no public endpoint."""
 MAP_LANE: Mapping[str, Any] = {"concurrency_limit": None}

@@ -22,7 +22,7 @@ from cnet_app.ui.examples import example_image
 from cnet_app.ui.forms.annotator import AnnotatorForm, first_choice
 from cnet_app.ui.forms.repairs import build_repairs, connect_repairs, repair_choices
 from cnet_app.ui.forms.size import size_of
-from cnet_app.ui.gradio_seams import FOLLOWING, HIDDEN, Component, Updates, Values, cache_file
+from cnet_app.ui.gradio_seams import FOLLOWING, HIDDEN, Component, Skip, Updates, Values, cache_file
 from cnet_app.ui.maps import MadeMap, MapOrder, make_map
 from cnet_app.ui.page import Page, connect_generate
 from cnet_app.ui.progress import error_html
@@ -104,15 +104,16 @@ class ConditionTab:
         gr.on(triggers, self._show_map, self._inputs, self._shown, **FOLLOWING)
         consent = self._page.consent
         self.preprocessor.choice.input(
-            self._ask_download, {self.preprocessor.choice}, [*consent.components], queue=False, **HIDDEN
+            self._ask_download, self.preprocessor.components, [*consent.components], queue=False, **HIDDEN
         )
         ticked = connect_repairs(self.repairs, self.preprocessor.choice)
         ticked.then(self._show_map, self._inputs, self._shown, **FOLLOWING)
 
-    def _ask_download(self, values: Values) -> Updates:
+    def _ask_download(self, values: Values) -> Updates | Skip:
         """An annotator was chosen whose files are not here."""
         chosen, _ = self.preprocessor.read(values)
-        return self._page.consent.ask(missing_weights(chosen), self.remap.elem_id or "") if chosen else {}
+        missing = missing_weights(chosen) if chosen else []
+        return self._page.consent.ask(missing, self.remap.elem_id or "") or gr.skip()
 
     def _connect_sources(self) -> None:
         """An input that is given is the one that counts."""
