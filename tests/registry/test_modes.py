@@ -64,7 +64,7 @@ def test_places_go_from_the_shallowest_to_the_deepest() -> None:
         ({"guidance": "two_passes"}, set[str]()),
         ({"resolutions": False}, {"cfg_resolution", "cfg_resolution_normalised"}),
     ],
-    ids=str,
+    ids=["no guidance", "distilled guidance", "two passes", "no resolutions"],
 )
 def test_a_family_refuses_the_modes_it_cannot_do(lacking: dict[str, str], refused: set[str]) -> None:
     facts = dataclasses.replace(FAMILIES["sd15"], title="a transformer", **lacking)
