@@ -262,7 +262,7 @@ def presets_table() -> str:
 
 def memory_part() -> str:
     """The ladder, and how much loaded models may take."""
-    rows = [(f"`{rung.id}`", rung.told or "All of it is on the device, and nothing is given up.") for rung in LADDER]
+    rows = [(f"`{rung.id}`", rung.message or "All of it is on the device, and nothing is given up.") for rung in LADDER]
     (share,) = (option.metadata["help"] for option in fields(Settings) if option.name == "model_memory_gb")
     stay = "Models stay loaded, for all tabs and users, and the least recently used makes room."
     return f"{_table(('Rung', 'What it means'), rows)}\n{stay} `--model-memory-gb`: {share}.\n"

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ADAPTER = "T2IAdapter"
-"""Their class in a config."""
+"""The class of T2I-Adapters in a config."""
 LEVELS = 4
-"""Of every adapter in one file; the original numbers the blocks of all levels in a row."""
+"""Levels of every adapter of one file; the original code numbers the blocks of all levels in a row."""
 LARGE_SQUARE, SQUARE = 16, 8
 """Sides in px of the squares that an adapter cuts its map into: SDXL's, and all others'."""
 LARGE_INPUTS = (LARGE_SQUARE**2, 3 * LARGE_SQUARE**2)
@@ -32,14 +32,14 @@ def adapter_family(config: Mapping[str, Any]) -> Family:
 
 
 def is_adapter(names: Iterable[str]) -> bool:
-    """Whether tensors of these names are an adapter's, in diffusers' layout or the original's."""
+    """Return whether tensors of these names are an adapter's, in diffusers' layout or the original's."""
     return any(name.startswith(("body.", "adapter.body.")) for name in names)
 
 
 def read_adapter(
     path: Path, tensors: Mapping[str, Callable[[], Tensor]], expected: Family
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and state in diffusers' layout; InputError where it is another family's. `tensors` are read when called."""
+    """Return config and state in diffusers' layout; InputError for another family's. `tensors` are read when called."""
     blocks = len({name.split(".")[1] for name in tensors if name.startswith("body.")})
     state = {_renamed(name, blocks // LEVELS): read().clone() for name, read in tensors.items()}
     try:
@@ -54,10 +54,10 @@ def read_adapter(
 
 
 def _renamed(name: str, blocks_a_level: int) -> str:
-    """A name of the original in diffusers' layout; one of diffusers stays."""
+    """Return a name of either layout in diffusers'."""
     if name.startswith("adapter."):
         return name
-    name = re.sub(r"^body\.(\d+)\.body\.", r"body.\1.resnets.", name)  # a light adapter knows levels
+    name = re.sub(r"^body\.(\d+)\.body\.", r"body.\1.resnets.", name)  # a light adapter numbers levels
     found = re.match(r"body\.(\d+)\.(block[12]|in_conv)\.(.*)", name)
     if not found or blocks_a_level < 2:
         return f"adapter.{name}"
@@ -67,7 +67,7 @@ def _renamed(name: str, blocks_a_level: int) -> str:
 
 
 def _config(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The arguments of T2IAdapter, from the sizes of its tensors."""
+    """Return the arguments of T2IAdapter, from the sizes of its tensors."""
     light = "adapter.body.0.out_conv.weight" in state
     last = "out_conv" if light else "resnets.0.block1"
     widths = [len(state[f"adapter.body.{level}.{last}.weight"]) for level in range(LEVELS)]

@@ -1,4 +1,4 @@
-"""Autoencoders (VAE) out of a file or a folder, and whether they fit a base."""
+"""Load autoencoders (VAE) from a file or a folder, and check that they fit a family."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from models.configs import CONFIG, read_json
 from models.errors import InputError
 from models.families import FAMILIES, TITLES, Family
 from models.local import check_kind
-from models.modules import fill_network, load_network, told
+from models.modules import damage_reported, fill_network, load_network
 
 VAE_PREFIX = "first_stage_model."
-"""Before the autoencoder's tensors in a file that holds all of Stable Diffusion, or came out of one."""
+"""Before the autoencoder's tensors in a file with all of Stable Diffusion, or extracted from one."""
 VAE_CLASSES = ("AutoencoderKL", "AutoencoderTiny")
 USUAL_SCALING = 0.18215
 """Factor on the latents where a config does not name one."""
 
 _TITLE = "an autoencoder"
 _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-"""Of the attention in diffusers before 0.18."""
+"""Names of the attention in diffusers before 0.18."""
 
 
 def vae_dtype(family: Family, dtype: torch.dtype, config: Mapping[str, Any]) -> torch.dtype:
@@ -35,12 +35,12 @@ def vae_dtype(family: Family, dtype: torch.dtype, config: Mapping[str, Any]) -> 
 
 
 def vae_scale_factor(vae: Any) -> int:
-    """Side of the picture over side of the latents: 8 for every family so far."""
+    """Return the side of the picture over the side of the latents."""
     return _scale_factor(vae.config)
 
 
 def load_vae_folder(id: str, folder: Path, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
-    """One in diffusers format; InputError where it does not fit the family."""
+    """Load one in diffusers format; InputError where it does not fit the family."""
     import diffusers
 
     config = read_json(folder / CONFIG)
@@ -52,7 +52,7 @@ def load_vae_folder(id: str, folder: Path, family: Family, dtype: torch.dtype, d
 
 
 def load_vae_file(path: Path, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
-    """One out of a file, in the original's layout or diffusers'; InputError where it is none, or does not fit."""
+    """Load one from a file, in the original's layout or diffusers'; InputError where it is none, or does not fit."""
     with ExitStack() as stack:
         tensors = open_tensors(path, stack)
         check_kind(path, tensors, "vae")
@@ -61,7 +61,7 @@ def load_vae_file(path: Path, family: Family, dtype: torch.dtype, device: torch.
 
 
 def read_vae(path: Path, tensors: Tensors, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
-    """As `load_vae_file`, of a file that is open; the tensors bear no prefix."""
+    """Load one from an open file; names have no prefix."""
     import diffusers
 
     if "decoder.layers.0.weight" in tensors:
@@ -70,7 +70,7 @@ def read_vae(path: Path, tensors: Tensors, family: Family, dtype: torch.dtype, d
         kind, read = diffusers.AutoencoderKL, _kl
     else:
         raise InputError(f"{path.name} is no autoencoder: it has no decoder.")
-    with told(path, _TITLE):
+    with damage_reported(path, _TITLE):
         config, state = read(tensors, family)
         _check_fit(path.name, family, config)
         with torch.device("meta"):
@@ -79,12 +79,12 @@ def read_vae(path: Path, tensors: Tensors, family: Family, dtype: torch.dtype, d
 
 
 def _kl(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and state of an AutoencoderKL."""
+    """Return config and state of an AutoencoderKL."""
     state = read_all(tensors)
     if levels := count_parts(state, "encoder.down"):
         from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
-        blocks = ("",) * levels  # only counted
+        blocks = ("",) * levels  # diffusers only counts them
         state = convert_ldm_vae_checkpoint(state, {"down_block_types": blocks, "up_block_types": blocks})
     state = {_renamed(name): tensor for name, tensor in state.items()}
     levels = count_parts(state, "encoder.down_blocks")
@@ -102,7 +102,7 @@ def _kl(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Ten
 
 
 def _tiny(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and state of an AutoencoderTiny: TAESD's numbers of blocks, which are diffusers' defaults."""
+    """Return config and state of an AutoencoderTiny with TAESD's numbers of blocks, the defaults of diffusers."""
     state = read_all(tensors)
     config = {
         "encoder_block_out_channels": (len(state["encoder.layers.0.weight"]),) * 4,
@@ -119,7 +119,7 @@ def _renamed(name: str) -> str:
 
 
 def _check_fit(title: str, family: Family, config: Mapping[str, Any]) -> None:
-    """InputError where latents of this autoencoder are not those that the family's U-Net knows."""
+    """Raise InputError where the latents of this autoencoder are not those of the family."""
     facts = FAMILIES[family]
     made, wanted = (
         (config.get("latent_channels", 4), _scale_factor(config)),

@@ -1,4 +1,4 @@
-"""Files of tensors, and ControlNets and T2I-Adapters in them: what they are is read from their tensors, never from a name."""
+"""Files of tensors, and the ControlNets and T2I-Adapters in them. What they are is read from tensors, never from names."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from models.local import check_kind
 from models.weights import check_file, short
 
 CONTROL_PREFIX = "control_model."
-"""Before the control part's tensors in a file that holds all of Stable Diffusion, or came out of one."""
+"""Before the ControlNet's tensors in a file with all of Stable Diffusion, or extracted from one."""
 HEAD_WIDTH = 64
-"""Channels of an attention head from SD 2 on; SD 1.5 has eight heads, however wide."""
+"""Channels of an attention head where a family does not fix the number of heads."""
 
 PICKLE_FAULTS = (
     RuntimeError,
@@ -37,17 +37,17 @@ PICKLE_FAULTS = (
     ArithmeticError,
     struct.error,
 )
-"""What torch's reader of pickles stumbles with over bytes that are none."""
+"""Raised by torch for bytes that are no pickle."""
 
 LAYERS = 2
 """Residual layers a level, in every family."""
 
 Tensors = Mapping[str, Callable[[], Tensor]]
-"""Names to what reads the tensor, so that of a large file only what is used is read."""
+"""Names to functions that read the tensor, so that only the used part of a large file is read."""
 
 
 def load_controlnet_tensors(path: Path, expected: Family) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and state of the ControlNet or T2I-Adapter in a file, in diffusers' layout.
+    """Return config and state of the ControlNet or T2I-Adapter in a file, in diffusers' layout.
 
     One of another family, or none at all, is refused with an InputError, a ControlNet before its tensors are read.
     """
@@ -70,7 +70,7 @@ def load_controlnet_tensors(path: Path, expected: Family) -> tuple[dict[str, Any
 
 
 def open_tensors(path: Path, stack: ExitStack) -> Tensors:
-    """What a file holds, readable for as long as the stack is open. DamagedError; InputError where it might run code."""
+    """Return the tensors of a file, readable while the stack is open. DamagedError; InputError where it might run code."""
     check_file(path)
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError, safe_open
@@ -86,7 +86,7 @@ def open_tensors(path: Path, stack: ExitStack) -> Tensors:
 
 
 def read_pickle(path: Path) -> Any:
-    """What was pickled, in a file that `check_file` found whole, so far as it is tensors and plain values; anything else is refused before it is made."""
+    """Return the tensors and plain values of a pickle that `check_file` has passed; InputError where it holds anything else."""
     refusal = InputError(
         f"{path.name} holds more than tensors and might run code, so it is not opened; get it as .safetensors."
     )
@@ -109,7 +109,7 @@ def _unreadable(path: Path) -> DamagedError:
 
 
 def read_metadata(path: Path) -> Mapping[str, str]:
-    """What a .safetensors file says of itself beside its tensors; a pickle says nothing."""
+    """Return the metadata of a .safetensors file; a pickle has none."""
     if path.suffix != ".safetensors":
         return {}
     from safetensors import safe_open
@@ -124,17 +124,17 @@ def _reader(file: Any, name: str) -> Callable[[], Tensor]:
 
 
 def part_of(tensors: Tensors, prefix: str) -> Tensors:
-    """Those that begin with the prefix, named without it."""
+    """Return the tensors whose names begin with a prefix, named without it."""
     return {name.removeprefix(prefix): read for name, read in tensors.items() if name.startswith(prefix)}
 
 
 def read_all(tensors: Tensors, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """Copied, for a tensor mapped from a file may lie askew in memory, where sums round in another way."""
+    """Read tensors as copies: mapped from a file they may be misaligned in memory, where sums round in another way."""
     return {name: read().to(dtype, copy=True) if dtype else read().clone() for name, read in tensors.items()}
 
 
 def _control_part(path: Path, tensors: Tensors) -> Tensors:
-    """Without the rest of Stable Diffusion, and without the prefix."""
+    """Return the ControlNet's tensors alone, without their prefix."""
     check_kind(path, tensors, "controlnet")
     tensors = part_of(tensors, CONTROL_PREFIX) or tensors
     if not {"zero_convs.0.0.weight", "controlnet_down_blocks.0.weight"} & set(tensors):
@@ -150,18 +150,18 @@ def _family(path: Path, tensors: Tensors) -> Family:
 
 
 def words_width(tensors: Tensors) -> int:
-    """Numbers per word that a U-Net or ControlNet reads; 0 where it reads none."""
+    """Return the numbers per word that a U-Net or ControlNet reads; 0 where it reads no words."""
     name = next((name for name in tensors if name.endswith("attn2.to_k.weight")), None)
     return channels_in(tensors[name]) if name else 0
 
 
 def channels_in(read: Callable[[], Tensor]) -> int:
-    """Of the layer with these weights; 0 where they are none of a layer's."""
+    """Return the input channels of a layer by its weights; 0 where they are not a layer's."""
     return sum(read().shape[1:2])
 
 
 def _config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The arguments of ControlNetModel."""
+    """Return the arguments of ControlNetModel."""
     hints = [len(state["controlnet_cond_embedding.conv_in.weight"])]
     blocks = count_parts(state, "controlnet_cond_embedding.blocks")
     hints += [len(state[f"controlnet_cond_embedding.blocks.{block}.weight"]) for block in range(1, blocks, 2)]
@@ -169,7 +169,7 @@ def _config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def encoder_config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What a ControlNet and its base's U-Net have in common: sizes from the tensors, the number of heads from the family."""
+    """Return what the configs of a ControlNet and its U-Net have in common: sizes from tensors, the rest from the family."""
     levels = range(count_parts(state, "down_blocks"))
     widths = tuple(len(state[f"down_blocks.{level}.resnets.0.conv1.weight"]) for level in levels)
     depths = [count_parts(state, f"down_blocks.{level}.attentions.0.transformer_blocks") for level in levels]
@@ -195,5 +195,5 @@ def encoder_config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any
 
 
 def count_parts(state: Iterable[str], prefix: str) -> int:
-    """How many numbered parts a prefix has."""
+    """Return how many numbered parts a prefix has."""
     return len({name[len(prefix) + 1 :].split(".")[0] for name in state if name.startswith(f"{prefix}.")})

@@ -1,4 +1,4 @@
-"""Textual inversion: words with vectors of their own, from files whose names are the words."""
+"""Textual inversion: words with vectors of their own, read from files that are named like the words."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from models.loader import Base
 
 OF_TWO = ("clip_l", "clip_g")
-"""What a file for two text encoders calls their vectors."""
+"""Names of the vectors in a file for two text encoders."""
 PREFIX = "embedding:"
-"""Says that what follows is meant as one; without it, a word that is no file is a word like any other."""
+"""Marks an embedding; without it, a word that is no file is an ordinary word."""
 ENDINGS = "|".join(map(re.escape, SUFFIXES))
 
 
 def embedding_files() -> dict[str, Path]:
-    """Those in models/embeddings and `$CNET_MODELS_DIR/embeddings`, by their words in lower case."""
+    """Return the files in models/embeddings and `$CNET_MODELS_DIR/embeddings`, by their words in lower case."""
     return {file.path.stem.lower(): file.path for file in local_files("embedding")}
 
 
 def split_words(text: str, files: Mapping[str, Path]) -> Iterator[str | Path]:
-    """A text as stretches of plain words and the files that stand between them, told apart by whole words.
+    """Split a text into stretches of plain words and the embeddings between them; only whole words are embeddings.
 
     Raises InputError where `embedding:` names none.
     """
@@ -60,7 +60,7 @@ def _checked(words: str, files: Mapping[str, Path]) -> str:
 
 
 def read_embedding(path: Path, base: Base) -> tuple[Tensor, ...]:
-    """(vectors, channels) for each text encoder of the base; InputError where it was made for another one."""
+    """Return (vectors, channels) for each text encoder of the base; InputError where it was made for another base."""
     state = path.stat()
     found = _read(path, state.st_mtime_ns, state.st_size)
     if [vectors.shape[1] for vectors in found] != [encoder.config.hidden_size for encoder in base.text_encoders]:
@@ -78,7 +78,7 @@ def read_embedding(path: Path, base: Base) -> tuple[Tensor, ...]:
 
 @lru_cache(maxsize=64)
 def _read(path: Path, time: int, size: int) -> tuple[Tensor, ...]:
-    """Kept until the file changes."""
+    """From a cache until the file changes."""
     found = tuple(vectors.detach().float().clone() for vectors in _vectors(path))
     found = tuple(vectors[None] if vectors.ndim == 1 else vectors for vectors in found)
     if not found or any(vectors.ndim != 2 or not vectors.numel() for vectors in found):
@@ -89,7 +89,7 @@ def _read(path: Path, time: int, size: int) -> tuple[Tensor, ...]:
 
 
 def _vectors(path: Path) -> list[Tensor]:
-    """One tensor for each text encoder, or none where this is no embedding.
+    """Return one tensor for each text encoder, or none where this is no embedding.
 
     Layouts: the original's and AUTOMATIC1111's (`string_to_param`), diffusers' (the word is the only name), and that of
     two text encoders.

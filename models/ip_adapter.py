@@ -1,4 +1,4 @@
-"""IP-Adapters: a picture as a prompt. Its encoding is read by attention layers of their own, beside those for words.
+"""IP-Adapters: image prompts. Attention layers of their own read the encoded picture, next to those for words.
 
 A plain adapter reads the picture's embedding, a "plus" one the image encoder's patches, which keep far more detail.
 """
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 FIRST_LAYER = "ip_adapter.1.to_k_ip.weight"
 PLAIN, PLUS = "image_proj.proj.weight", "image_proj.latents"
-"""Tensors that tell the two kinds; adapters for faces have others."""
+"""A tensor of each of the two kinds; adapters for faces have neither."""
 
 
 @dataclass(frozen=True)
 class IpAdapter:
-    """An adapter that fits one base, and its image encoder. Nothing of the base has changed yet."""
+    """A loaded adapter for one base, with its image encoder. It does not change the base."""
 
     attention: Mapping[str, Any]
-    """What replaces the U-Net's attention to words, by its name there."""
+    """Attention processors for words and image prompt, by their names in the U-Net."""
     projection: nn.Module
-    """Makes tokens of the encoded picture."""
+    """Turns the encoded picture into tokens."""
     image_encoder: Any
     plus: bool
 
 
 def load_ip_adapter(id: str, base: Base) -> IpAdapter:
-    """An adapter for this base by catalogue id, or .safetensors file with the folder `image_encoder` beside it.
+    """Load an adapter for this base by catalogue id, or from a .safetensors file with the folder `image_encoder` next to it.
 
     One for another family is refused before its tensors are read. Raises InputError and WeightsError.
     """
@@ -72,7 +72,7 @@ def load_ip_adapter(id: str, base: Base) -> IpAdapter:
 
 
 def image_embeds(adapter: IpAdapter, pixels: NDArray[np.uint8]) -> Tensor:
-    """The picture, (H, W, 3) RGB, as the U-Net takes it: (2, 1, …), the unconditional side first; its centre square counts."""
+    """Encode the centre square of a picture, (H, W, 3) RGB: (2, 1, …) as the U-Net reads it, the unconditional side first."""
     from transformers import CLIPImageProcessor
 
     encoder = adapter.image_encoder
@@ -90,7 +90,7 @@ def image_embeds(adapter: IpAdapter, pixels: NDArray[np.uint8]) -> Tensor:
 
 @contextmanager
 def use_ip_adapter(base: Base, adapter: IpAdapter | None, scale: float) -> Generator[None]:
-    """The base reads the picture at this strength while the block runs; after it, it is what it was. None changes nothing."""
+    """Let the base read the image prompt at this strength while the block runs. None changes nothing."""
     if adapter is None:
         yield
         return
@@ -113,7 +113,7 @@ def use_ip_adapter(base: Base, adapter: IpAdapter | None, scale: float) -> Gener
 
 
 def _check(id: str, shapes: Mapping[str, list[int]], base: Base) -> bool:
-    """Whether the adapter is a plus one; InputError where it is neither, or made for words of another width."""
+    """Return whether the adapter is a plus one; InputError where it is neither kind, or made for another base."""
     if FIRST_LAYER not in shapes or not {PLAIN, PLUS} & set(shapes):
         raise InputError(f"{id} is no IP-Adapter for whole pictures, plain or plus; choose one of those.")
     width = shapes[FIRST_LAYER][1]
@@ -130,7 +130,7 @@ def _misfit(title: str, made: str, base: Base) -> InputError:
 
 
 def _modules(file: Path, base: Base) -> tuple[dict[str, nn.Module], nn.Module]:
-    """Attention layers and projection, built by diffusers' own conversion."""
+    """Return attention layers and projection, by diffusers' own conversion."""
     from diffusers.models.embeddings import MultiIPAdapterImageProjection
     from safetensors.torch import load_file
 

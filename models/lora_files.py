@@ -1,4 +1,4 @@
-"""A LoRA's file: its low-rank updates by layer, in kohya's, diffusers' older and newer, or peft's layout."""
+"""Read LoRA files: low-rank updates by layer, in the layouts of kohya, diffusers (older and newer) and peft."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from torch import Tensor
 from models.checkpoints import open_tensors
 from models.errors import InputError
 
-KEPT = 8
-"""Files that stay in memory."""
+MAX_FILES = 8
+"""Files that the cache holds."""
 PART = re.compile(r"(.+?)(?:\.lora_|[._]lora\.|\.lora_linear_layer\.)(down|up|A|B)(?:\.\w+)?\.weight")
 """Layer and part in the name of a tensor."""
 RELATED = ("lora", "hada_", "lokr_", "oft_")
-"""In the names of files that change a base's layers, whether this app can apply them or not."""
+"""In names of tensors that change a base's layers, whether this app can apply them or not."""
 SETTINGS = "lora_adapter_metadata"
-"""Where diffusers writes peft's settings."""
+"""Metadata in which diffusers writes peft's settings."""
 WORDS = re.compile(r"attn2[._].*to_[kv]$")
-"""Layers that read the prompt's words."""
+"""Layers whose input is the prompt's words."""
 
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """What is added to one layer's weights: scale x up @ down."""
+    """The update of one layer's weights: scale x up @ down."""
 
     down: Tensor
     """(rank, channels in), with the kernel where the layer is a convolution."""
@@ -46,32 +46,32 @@ class Update:
 
 @dataclass(frozen=True, eq=False)
 class LoraFile:
-    """All of a file."""
+    """The content of a file."""
 
     name: str
     version: tuple[Any, ...]
-    """Another one where the file was replaced."""
+    """Path, time of change and size: different after the file is replaced."""
     updates: Mapping[str, Update]
-    """By layer, as the file spells it."""
+    """By layer, under the file's own names."""
 
     @property
     def width(self) -> int | None:
-        """Numbers a word has in the base it was made for; None where nothing tells."""
+        """Numbers per word of the base it was made for; None where no layer shows it."""
         return next((up.down.shape[1] for layer, up in self.updates.items() if WORDS.search(layer)), None)
 
 
 def read_lora(path: Path) -> LoraFile:
-    """A file, kept in memory until it changes or KEPT others came; raises InputError and DamagedError."""
+    """Return a file's content, from a cache of MAX_FILES until it changes; raises InputError and DamagedError."""
     state = path.stat()
     return _read(path, state.st_mtime_ns, state.st_size)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=MAX_FILES)
 def _read(path: Path, time: int, size: int) -> LoraFile:
     with ExitStack() as stack:
         tensors = open_tensors(path, stack)
         _check_kind(path, tensors)
-        # Copied, for a mapped file may be replaced under our feet.
+        # Copies, since a mapped file may be replaced while it is in use.
         state = {name: read().clone() for name, read in tensors.items()}
     return LoraFile(path.name, (path, time, size), dict(_updates(path, state)))
 
@@ -106,7 +106,7 @@ def _updates(path: Path, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Upd
 
 
 def _belong(*, down: Tensor | None = None, up: Tensor | None = None, alpha: Tensor | None = None) -> bool:
-    """Whether both parts are there, of one rank, and the scale is a single number."""
+    """Return whether both parts are there, of one rank, and the scale is a single number."""
     if down is None or up is None or min(down.ndim, up.ndim) < 2 or (alpha is not None and alpha.numel() != 1):
         return False
     return len(down) == up.shape[1] > 0
@@ -122,7 +122,7 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def _peft_scale(settings: Mapping[str, Any], layer: str, rank: int) -> float:
-    """By the training's settings; without any, peft and diffusers mean alpha = rank."""
+    """Return the scale by the training's settings; without any, alpha is the rank, as in peft and diffusers."""
     part, _, name = layer.partition(".")
     alpha = settings.get(f"{part}.lora_alpha", rank)
     for pattern, own in (settings.get(f"{part}.alpha_pattern") or {}).items():
@@ -132,7 +132,7 @@ def _peft_scale(settings: Mapping[str, Any], layer: str, rank: int) -> float:
 
 
 def _plain(layer: str) -> str:
-    """Older spellings of a layer as today's: attention processors once had layers of their own."""
+    """Return a layer's name of today for an older one: attention processors once had layers of their own."""
     layer = layer.removeprefix("base_model.model.")
     layer = re.sub(r"self_attn\.to_(q|k|v|out)$", r"self_attn.\1_proj", layer)
     return layer.replace(".processor.to_out", ".to_out.0").replace(".processor.", ".")

@@ -1,4 +1,4 @@
-"""Which layer of a base a LoRA's file means: every spelling of every layer, worked out from the base itself."""
+"""Names of a base's layers in LoRA files: every spelling of every layer, derived from the base itself."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ ORIGINAL_EDGES = {
     "add_embedding.linear_1": "label_emb.0.0",
     "add_embedding.linear_2": "label_emb.0.2",
 }
-"""diffusers' names of a U-Net's layers in those of the original code, inside the blocks and around them."""
+"""Names of a U-Net's layers in diffusers to those of the original code, inside the blocks and around them."""
 
 
 def parts(base: Base) -> dict[str, Any]:
-    """The networks that a LoRA may change."""
+    """Return the networks that a LoRA may change."""
     encoders = {f"text_encoder_{number + 1}": encoder for number, encoder in enumerate(base.text_encoders)}
     return {"unet": base.unet} | {name.removesuffix("_1"): encoder for name, encoder in encoders.items()}
 
 
 def spellings(base: Base) -> dict[str, Place]:
-    """Every name that a file may use for a layer, to where the layer is."""
+    """Return every name that a file may use for a layer, with the layer's place."""
     found: dict[str, Place] = {}
     for part, network in parts(base).items():
         for name, _ in network.named_modules():
@@ -64,7 +64,7 @@ def _kohya(prefix: str, name: str) -> str:
 
 
 def original_name(unet: Any, name: str) -> str | None:
-    """A U-Net layer's name in the original code, which counts all blocks of a side in one row; None where it has none."""
+    """Return a U-Net layer's name in the original code, which numbers all blocks of a side in a row; None where it has none."""
     if name in ORIGINAL_EDGES:
         return ORIGINAL_EDGES[name]
     match = re.fullmatch(r"(down|mid|up)_block(?:s\.(\d+))?\.(\w+)\.(\d+)\.(.+)", name)

@@ -1,4 +1,4 @@
-"""LoRAs on a base: layers get low-rank updates beside their weights, which themselves never change."""
+"""LoRAs on a base: layers get low-rank updates next to their weights, which never change."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 Plain = nn.Linear | nn.Conv2d
 Scaled = tuple[LoraFile, Update, float]
-"""An update, the file it is from, and the file's weight in the request."""
+"""A file, an update in it, and the file's weight in the request."""
 
 
 class Adapted(nn.Module):
-    """A layer and what LoRAs add to it: `up(down(x))` is the sum of all, their ranks side by side."""
+    """A layer with the updates of LoRAs: `up(down(x))` is the sum of all, their ranks concatenated."""
 
     def __init__(self, plain: Plain, added: Sequence[Scaled]) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def use_loras(base: Base, loras: Sequence[tuple[str, float]]) -> None:
         for place, update in _fitting(base, file).items():
             if weight:
                 wanted.setdefault(place, []).append((file, update, weight))
-    # All is made before the first is put in place: whatever goes wrong leaves the base as it was.
+    # All layers exist before the first is put in place, so that an error leaves the base as it was.
     made = {place: _adapted(_module(base, place), added) for place, added in wanted.items()}
     for place in _adapted_places(base) - made.keys():
         _put(base, place, _plain(base, place))
@@ -76,7 +76,7 @@ def find_lora(name: str, family: Family | None = None) -> Path:
 
 
 def _fitting(base: Base, file: LoraFile) -> dict[Place, Update]:
-    """A file's updates by the base's layers; InputError where it was made for another base."""
+    """Return a file's updates by the base's layers; InputError where it was made for another base."""
     title = TITLES[base.family]
     width = base.unet.config.cross_attention_dim
     if file.width not in (None, width):
@@ -101,7 +101,7 @@ def _fitting(base: Base, file: LoraFile) -> dict[Place, Update]:
 
 
 def _fits(update: Update, shape: Sequence[int]) -> bool:
-    """Trailing ones aside: a 1x1 convolution and a linear layer are the same, and some files mix them up."""
+    """Return whether an update fits; a 1x1 convolution and a linear layer count as the same, as some files mix them up."""
     out, rank = shape[0], update.rank
     return (
         update.down.shape[1] == shape[1]
@@ -117,13 +117,13 @@ def _module(base: Base, place: Place | None) -> Any:
 
 
 def _plain(base: Base, place: Place | None) -> Any:
-    """The base's own layer; None where there is no such place."""
+    """Return the base's own layer; None where there is no such place."""
     module = _module(base, place)
     return module.plain if isinstance(module, Adapted) else module
 
 
 def _adapted(module: Any, added: Sequence[Scaled]) -> Adapted:
-    """What is there already, where it adds just that: a compiled network need not be compiled again."""
+    """Return the layer with these updates: the same one where it has them, so that a network is not compiled again."""
     if isinstance(module, Adapted):
         return module if module.source == _source(added) else Adapted(module.plain, added)
     return Adapted(module, added)
@@ -148,7 +148,7 @@ def _source(added: Sequence[Scaled]) -> tuple[Any, ...]:
 
 
 def _low_rank(plain: Plain, rank: int) -> tuple[Plain, Plain]:
-    """Layers without weights yet: the first as the plain one but for its channels, the second on single pixels."""
+    """Return two layers without weights: one like the plain layer with `rank` channels out, and one on single pixels."""
     with torch.device("meta"):
         if isinstance(plain, nn.Linear):
             return nn.Linear(plain.in_features, rank, bias=False), nn.Linear(rank, plain.out_features, bias=False)

@@ -1,6 +1,6 @@
-"""What fits: bytes of networks, free memory of a device, and the ladder of what may be given up to fit into it.
+"""Memory of networks and devices, and the ladder of ways to run in less of it.
 
-No rung changes the picture's size or seed: they cost time, the tiled autoencoder also a faint difference in tone.
+No rung changes the picture's size or seed. They cost time, the tiled autoencoder also a faint difference in tone.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 VALUES_PER_PIXEL_DECODED, VALUES_PER_PIXEL_DENOISED = 1000, 400
-"""Numbers alive at once, over the pixels of the picture. Measured on full-size Stable Diffusion 1.5: the autoencoder's
+"""Numbers in memory at once, over the pixels of the picture. Measured on full-size Stable Diffusion 1.5: the autoencoder's
 decoder at 256 to 768 px, the U-Net at 256 and 512 px with both sides of guidance."""
 TILE, STEP = 512, 8
-"""Pixels of a tile's side, whatever a config says; pixels to a latent."""
+"""Side of a tile in px, instead of the config's; pixels to a latent."""
 RESERVE = 300_000_000
-"""Bytes that are never planned for: the device's own needs."""
+"""Bytes left to the device itself."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Rung:
     """One step of the ladder."""
 
     id: str
-    told: str
-    """One sentence for the user; empty where nothing is given up."""
+    message: str
+    """A sentence for the user; empty where nothing is given up."""
     tiles_vae: bool = True
     rests_on_cpu: bool = False
     """Networks wait in the computer's memory and come to the device one stage at a time: text, U-Net with ControlNets, autoencoder."""
@@ -52,13 +52,13 @@ LADDER = (
 
 
 def next_rung(rung: Rung, device: torch.device) -> Rung | None:
-    """The one below; None at the end. In the computer's own memory there is nowhere to offload to."""
+    """Return the rung below; None at the end. On a CPU there is no rung that offloads to the computer's memory."""
     below = LADDER[LADDER.index(rung) + 1 :]
     return next((other for other in below if device.type != "cpu" or not other.rests_on_cpu), None)
 
 
 def choose_rung(device: torch.device, free: int, weights: dict[str, int], pixels: int, value_bytes: int) -> Rung:
-    """The first rung that fits into `free` bytes of the device; the last where none does.
+    """Return the first rung that fits into `free` bytes of the device; the last where none does.
 
     `weights` are bytes of "text", "denoiser" (U-Net and ControlNets) and "vae"; `pixels` those of the picture.
     """
@@ -72,7 +72,7 @@ def choose_rung(device: torch.device, free: int, weights: dict[str, int], pixels
 
 
 def needed_bytes(rung: Rung, weights: dict[str, int], pixels: int, value_bytes: int) -> int:
-    """Of the device, at the worst moment."""
+    """Return the most bytes of the device that are in use at once."""
     decoded = min(pixels, TILE**2) if rung.tiles_vae else pixels
     decoding = decoded * VALUES_PER_PIXEL_DECODED * value_bytes
     denoising = pixels * VALUES_PER_PIXEL_DENOISED * value_bytes
@@ -92,33 +92,33 @@ def set_tiling(vae: Any, on: bool) -> None:
 
 
 def module_bytes(modules: Iterable[nn.Module]) -> int:
-    """Of all tensors that the networks keep."""
+    """Return the bytes of all parameters and buffers."""
     return sum(tensor.nbytes for module in modules for tensor in (*module.parameters(), *module.buffers()))
 
 
 def free_bytes(device: torch.device) -> int:
-    """What a device, or the computer, could still give."""
+    """Return the free bytes of a device, or of the computer for a CPU."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available
 
 
 def total_bytes(device: torch.device) -> int:
-    """All that a device, or the computer, has."""
+    """Return all bytes of a device, or of the computer for a CPU."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
     return psutil.virtual_memory().total
 
 
 def release(device: torch.device) -> None:
-    """Gives back to the device what nothing holds any more."""
+    """Return unused memory to the device."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def offload_layers(network: nn.Module, device: torch.device) -> None:
-    """From now on every layer of the network comes to the device when it runs, and leaves it again.
+    """Move every layer of the network to the device only while it runs, from now on.
 
     Its children are hooked one by one, not the network: shallow copies of a ControlNet must stay able to run.
     """

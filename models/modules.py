@@ -1,4 +1,4 @@
-"""One network, tokenizer or scheduler out of its folder. Whatever is wrong with the files is a WeightsError of one sentence."""
+"""Load one network, tokenizer or scheduler from its files. Faults of files are WeightsErrors of one sentence."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ READ_FAULTS = (
     SafetensorError,
     UnpicklingError,
 )
-"""What the libraries raise over a bad folder, all of them with texts for programmers."""
+"""Raised by the libraries for a bad folder, with texts for programmers."""
 
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """transformers draws progress bars while it reads and writes; not in here."""
+    """Switch off the progress bars of transformers inside the block."""
     from transformers.utils import logging
 
     drawn = logging.is_progress_bar_enabled()
@@ -47,7 +47,7 @@ def quiet() -> Generator[None]:
 
 
 def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
-    """A diffusers or transformers network, locked, on the device; tensors of another dtype are converted."""
+    """Load a diffusers or transformers network onto the device, frozen; tensors of another dtype are converted."""
     stopping_point()
     read_json(folder / CONFIG)
     files = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
@@ -73,10 +73,10 @@ def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.devi
 
 
 def load_single_file(path: Path, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
-    """A ControlNet or T2I-Adapter out of a file without a config; InputError where it is of another family, or neither."""
+    """Load a ControlNet or T2I-Adapter from a file without a config; InputError for another family's, and for anything else."""
     from diffusers import ControlNetModel, T2IAdapter
 
-    with told(path, f"a ControlNet or T2I-Adapter for {TITLES[family]}"):
+    with damage_reported(path, f"a ControlNet or T2I-Adapter for {TITLES[family]}"):
         config, state = load_controlnet_tensors(path, family)
         kind, title = (T2IAdapter, "T2I-Adapter") if "adapter_type" in config else (ControlNetModel, "ControlNet")
         with torch.device("meta"):
@@ -85,8 +85,8 @@ def load_single_file(path: Path, family: Family, dtype: torch.dtype, device: tor
 
 
 @contextmanager
-def told(path: Path, title: str) -> Generator[None]:
-    """While tensors become a network: a library's stumbling over those that are missing or odd is a DamagedError."""
+def damage_reported(path: Path, title: str) -> Generator[None]:
+    """Turn a library's error over missing or odd tensors inside the block into a DamagedError; `title` names the network."""
     try:
         yield
     except InputError:
@@ -103,7 +103,7 @@ def fill_network(
     dtype: torch.dtype,
     device: torch.device | str,
 ) -> Any:
-    """The tensors of a file take their places in a network without any; locked, on the device. All must fit."""
+    """Fill a network on the meta device with a file's tensors, and put it on the device, frozen. All tensors must fit."""
     expected: Mapping[str, Tensor] = network.state_dict()
     stopping_point()
     # diffusers' converters write None where a file lacks what they look for.
@@ -117,7 +117,7 @@ def fill_network(
 
 
 def load_tokenizer(folder: Path, **options: Any) -> Any:
-    """A CLIP tokenizer; `options` go before what its files say."""
+    """Load a CLIP tokenizer; `options` replace those of its files."""
     from transformers import CLIPTokenizer
 
     try:
@@ -127,7 +127,7 @@ def load_tokenizer(folder: Path, **options: Any) -> Any:
 
 
 def load_scheduler(name: str, folder: Path) -> Any:
-    """A scheduler by its diffusers class name."""
+    """Load a scheduler by its diffusers class name."""
     import diffusers
 
     kind: Any = getattr(diffusers, name, None)

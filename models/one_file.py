@@ -1,4 +1,4 @@
-"""Base models of one file, in the original's layout: SD 1.5, SD 2.1 and SDXL. All is read from the tensors, never from a name."""
+"""Base models of one file, in the layout of the original code. What they are is read from their tensors, never from names."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from models.families import (
     Prediction,
 )
 from models.local import BASE_PREFIX, check_kind
-from models.modules import fill_network, told
+from models.modules import damage_reported, fill_network
 
 LAST_STEP = 999
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a file holds of a base: all but the tokenizers."""
+    """The parts of a base that a file holds: all but the tokenizers."""
 
     family: Family
     unet: Any
@@ -55,13 +55,13 @@ class Parts:
 
 
 def base_family(path: Path) -> Family:
-    """Of a whole base in a file. As `load_parts` raises, but within moments: the shapes of two tensors are all that is read."""
+    """Return the family of a base in a file, from the shapes of two tensors. Raises as `load_parts` does."""
     with ExitStack() as stack:
         return _whole_family(path, open_tensors(path, stack))
 
 
 def load_parts(path: Path, dtype: torch.dtype, device: torch.device | str) -> Parts:
-    """The networks and scheduler in a file. InputError where it holds no whole base of a known family; DamagedError."""
+    """Load the networks and the scheduler of a file. InputError where it is no whole base of a known family; DamagedError."""
     with ExitStack() as stack:
         tensors = open_tensors(path, stack)
         family = _whole_family(path, tensors)
@@ -77,7 +77,7 @@ def load_parts(path: Path, dtype: torch.dtype, device: torch.device | str) -> Pa
 
 
 def _whole_family(path: Path, tensors: Tensors) -> Family:
-    """Its family, where all of it is there."""
+    """Return the family, where no part is missing."""
     check_kind(path, tensors, "base")
     unet = part_of(tensors, BASE_PREFIX)
     if "input_blocks.0.0.weight" not in unet:
@@ -119,7 +119,7 @@ def _unet(path: Path, family: Family, tensors: Tensors, dtype: torch.dtype, devi
     title = f"the U-Net of {TITLES[family]}"
     prefixed = {BASE_PREFIX + name: tensor for name, tensor in read_all(tensors, dtype).items()}
     embeds = {"addition_embed_type": TWO_TEXT_STREAMS} if FAMILIES[family].size_conditions else {}
-    with told(path, title):
+    with damage_reported(path, title):
         state = convert_ldm_unet_checkpoint(prefixed, {"layers_per_block": LAYERS, **embeds})
         config = encoder_config(family, state)
         ups = {"CrossAttnDownBlock2D": "CrossAttnUpBlock2D", "DownBlock2D": "UpBlock2D"}
@@ -141,19 +141,19 @@ def _text_encoder(
     dtype: torch.dtype,
     device: torch.device | str,
 ) -> Any:
-    """OpenCLIP's has a projection in SDXL, and ends at its last layer but one in SD 2.1, which reads no further."""
+    """Load one text encoder. SD 2.1's ends at the last layer but one of OpenCLIP's."""
     import transformers
 
     title = f"the text encoder of {TITLES[family]}"
     kind = transformers.CLIPTextModelWithProjection if encoder.projects else transformers.CLIPTextModel
     own = {name: read for name, read in tensors.items() if name.startswith(encoder.prefix)}
-    with told(path, title):
+    with damage_reported(path, title):
         state = _clip_state(read_all(own, dtype), encoder)
         config = _clip_config(state, "gelu" if encoder.open_clip else "quick_gelu")
         with torch.device("meta"):
             network: Any = kind(config)
         names = network.state_dict()
-        if "embeddings.token_embedding.weight" in names:  # without a projection it bears no name of its own
+        if "embeddings.token_embedding.weight" in names:  # without a projection the names have no prefix
             state = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
         # The one table that is not in the file, and would stay without content.
         embeddings = getattr(network, "text_model", network).embeddings
@@ -164,14 +164,14 @@ def _text_encoder(
 
 
 def _clip_state(state: dict[str, Tensor], encoder: OriginalEncoder) -> dict[str, Tensor]:
-    """As transformers names it, with `text_model.` in front."""
+    """Return the state under the names of transformers, which begin with `text_model.`"""
     from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint, convert_open_clip_checkpoint
 
     if encoder.open_clip:
         width = state[f"{encoder.prefix}token_embedding.weight"].shape[1]
         sized = SimpleNamespace(
             config=SimpleNamespace(hidden_size=width)
-        )  # the only part of a model the converter reads
+        )  # the converter reads nothing else of a model
         return convert_open_clip_checkpoint(sized, state, encoder.prefix)
     state = convert_ldm_clip_checkpoint(state)
     return {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in state.items()}
@@ -198,9 +198,9 @@ def _clip_config(state: Mapping[str, Tensor], activation: str) -> Any:
 
 
 def _prediction_type(path: Path, family: Family, tensors: Tensors, unet: Any) -> Prediction:
-    """What the U-Net foretells: noise, or velocity. A file says so, or SD 2.1 is asked: it was published as both.
+    """Return what the U-Net predicts, noise or velocity. Where the file does not state it, SD 2.1 is probed: it was published as both.
 
-    Its inpainting model was published as one that foretells noise.
+    Inpainting models were published for noise alone.
     """
     said = read_metadata(path).get("modelspec.prediction_type", "").lower()
     if "v_pred" in tensors or said.startswith("v"):
@@ -213,8 +213,10 @@ def _prediction_type(path: Path, family: Family, tensors: Tensors, unet: Any) ->
 
 
 def _probed(unet: Any) -> Prediction:
-    """At the last step nothing but noise is left: who foretells that answers with its input, who foretells velocity,
-    noise times almost none less picture, with about minus its input."""
+    """Return the prediction type by one run at the last timestep, where the input is almost pure noise.
+
+    A network for noise returns about its input there, one for velocity about the negative of its input.
+    """
     sample = torch.full((1, 4, 8, 8), 0.5, dtype=unet.dtype, device=unet.device)
     words = torch.zeros(1, 2, unet.config["cross_attention_dim"], dtype=unet.dtype, device=unet.device)
     with torch.inference_mode():
@@ -223,7 +225,7 @@ def _probed(unet: Any) -> Prediction:
 
 
 def _scheduler(prediction_type: Prediction, zero_snr: bool) -> Any:
-    """As all three families were trained; with zero terminal SNR the first step must be the last of training."""
+    """Return the scheduler of the families' training; with zero terminal SNR the first step must be the last of training."""
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(

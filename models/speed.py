@@ -1,4 +1,4 @@
-"""How exact and how fast: the number format a device is quick at, and networks laid out and compiled for it."""
+"""Speed: the number format that a device is fast in, and networks laid out and compiled for it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 REPEATED = "BasicTransformerBlock"
-"""What a U-Net and a ControlNet have many of: compiled once, used everywhere."""
+"""The block that a U-Net and a ControlNet repeat: it is compiled once."""
 
 
 def half_precision(device: torch.device) -> torch.dtype | None:
-    """float16 on an NVIDIA GPU, bfloat16 on a CPU with AMX or AVX512-BF16; None where float32 is no slower."""
+    """Return float16 for an NVIDIA GPU, bfloat16 for a CPU with AMX or AVX512-BF16; None where float32 is no slower."""
     if device.type == "cuda":
         return torch.float16
     if device.type == "cpu" and cpu_multiplies_bfloat16():
@@ -20,15 +20,15 @@ def half_precision(device: torch.device) -> torch.dtype | None:
 
 
 def cpu_multiplies_bfloat16() -> bool:
-    """Whether the CPU has instructions for it; others are slower in bfloat16 than in float32."""
+    """Return whether the CPU has instructions for bfloat16; others are slower in it than in float32."""
     capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def tune(network: Any, speed: str, backend: str = "inductor") -> Any:
-    """A U-Net or ControlNet at speed "exact" as it is, "near" laid out for half precision, "compiled" also compiled.
+    """Return a U-Net or ControlNet at a speed: "exact" as it is, "near" laid out for half precision, "compiled" also compiled.
 
-    Only repeated blocks are compiled: control weights and ranges are applied outside them, so they are obeyed.
+    Only repeated blocks are compiled: control weights and ranges are applied outside of them.
     """
     if speed != "exact" and network.dtype != torch.float32:
         network = torch.nn.Module.to(network, memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""A way out of long loading: who loads says when to stop, and every network asks before it is read. Loads no torch."""
+"""Cancelling of a load: a check that runs before each network is read. Loads no torch."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_ASK: ContextVar[Callable[[], None]] = ContextVar("ask", default=lambda: None)
+_CHECK: ContextVar[Callable[[], None]] = ContextVar("check", default=lambda: None)
 
 
 @contextmanager
-def stoppable(ask: Callable[[], None]) -> Generator[None]:
-    """Inside, `ask` is called before each network of a model is read; what it raises ends the loading."""
-    token = _ASK.set(ask)
+def stoppable(check: Callable[[], None]) -> Generator[None]:
+    """Call `check` before each network that is read inside the block; what it raises ends the loading."""
+    token = _CHECK.set(check)
     try:
         yield
     finally:
-        _ASK.reset(token)
+        _CHECK.reset(token)
 
 
 def stopping_point() -> None:
-    """Where nothing half-done is left behind by stopping."""
-    _ASK.get()()
+    """Run the check, at a place where stopping leaves nothing unfinished."""
+    _CHECK.get()()

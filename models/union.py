@@ -16,7 +16,7 @@ from models.errors import InputError
 from models.modules import load_network
 
 _LOADED: WeakValueDictionary[tuple[Path, str, torch.dtype], ControlNetUnionModel] = WeakValueDictionary()
-"""Networks in use, so that several inputs share one. Weak: this keeps none of them in memory."""
+"""Networks in use, so that several inputs share one. The references are weak: they keep none of them in memory."""
 
 
 @dataclass(frozen=True)
@@ -28,27 +28,27 @@ class UnionInput:
     """0 openpose, 1 depth, 2 soft edge or scribble, 3 hard edges or lines, 4 normal, 5 segmentation, 6 tile, 7 inpaint."""
 
     def knowing(self, hint: Tensor, scale: float) -> UnionPass:
-        """The network that knows this map, encoded, and how much it counts."""
+        """Return the network with this encoded map and its control strength."""
         return UnionPass(self.network, (self.control_type,), (hint,), (scale,))
 
 
 @dataclass(frozen=True)
 class UnionPass:
-    """A union ControlNet that knows its maps, each of another kind; called like any ControlNet."""
+    """A union ControlNet with its encoded maps, each of another kind; called like any ControlNet."""
 
     network: ControlNetUnionModel
     control_types: tuple[int, ...]
     hints: tuple[Tensor, ...]
     """(1, C, h, w) each: encoded maps."""
     scales: tuple[float, ...]
-    """How much each map counts. The network takes it where the maps come together; with a single one, at its end."""
+    """Control strengths of the maps. The network applies them where the maps are joined; a single one, at its end."""
 
     def may_join(self, other: UnionPass) -> bool:
-        """Whether one pass can read the maps of both: the network knows a kind only once."""
+        """Return whether one pass can read the maps of both: the network reads each kind only once."""
         return self.network is other.network and not set(self.control_types) & set(other.control_types)
 
     def joined(self, other: UnionPass) -> UnionPass:
-        """One pass for the maps of both."""
+        """Return one pass for the maps of both."""
         return replace(
             self,
             control_types=self.control_types + other.control_types,
@@ -65,9 +65,9 @@ class UnionPass:
         added_cond_kwargs: dict[str, Tensor] | None = None,
         return_dict: bool = False,
     ) -> tuple[list[Tensor], Tensor]:
-        """As ControlNetModel's forward, for (B, C, h, w) `sample`: residuals of each level, and the middle block's.
+        """Return the residuals of the levels and of the middle block for a (B, C, h, w) `sample`, as ControlNetModel does.
 
-        `controlnet_cond` is never looked at, and a tuple is what comes back.
+        `controlnet_cond` and `return_dict` are not read.
         """
         rows = len(sample)
         kinds = torch.zeros(rows, self.network.config["num_control_type"], device=sample.device, dtype=sample.dtype)
@@ -87,12 +87,12 @@ class UnionPass:
 
 
 def module_of(network: nn.Module | UnionInput) -> Any:
-    """The torch module behind what a unit names."""
+    """Return the torch module of a loaded ControlNet, adapter or union input."""
     return network.network if isinstance(network, UnionInput) else network
 
 
 def load_union(id: str, folder: Path, control_type: int, dtype: torch.dtype, device: torch.device | str) -> UnionInput:
-    """An input of the union ControlNet in a folder, which is read only if no other input of it is in use."""
+    """Return an input of the union ControlNet in a folder, which is loaded only where no other input of it is in use."""
     key = (folder.resolve(), str(device), dtype)
     network = _LOADED.get(key)
     if network is None:
@@ -107,7 +107,7 @@ def load_union(id: str, folder: Path, control_type: int, dtype: torch.dtype, dev
 
 
 def _without_encoder(network: ControlNetUnionModel) -> Any:
-    """The same network on the same weights, which takes its hints as they are."""
+    """Return the same network on the same weights without its hint encoder."""
     bare = copy.copy(network)
     vars(bare)["_modules"] = vars(network)["_modules"] | {"controlnet_cond_embedding": nn.Identity()}
     return bare

@@ -68,8 +68,8 @@ def generate(
     backbone = create_backbone(base)
     on_base_device = partial(on_device, base.rung, base.device)
     with _memory_errors_told(base, request), torch.inference_mode():
-        if base.rung.told:
-            on_note(base.rung.told)
+        if base.rung.message:
+            on_note(base.rung.message)
 
         # 1. Every unit has its network.
         if len(controlnets) != len(request.units):

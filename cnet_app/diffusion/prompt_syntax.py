@@ -1,4 +1,4 @@
-"""What people write in prompts: (louder), (this loud:1.3), [quieter], \\( a bracket \\), and BREAK for a new chunk.
+"""The syntax of prompts: (more weight), (this weight:1.3), [less weight], \\( a bracket \\), and BREAK for a new chunk.
 
 Brackets multiply: by 1.1, by the number given, or by 1 / 1.1. One without its other half is text like any other.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-LOUDER = 1.1
+MORE_WEIGHT = 1.1
 OTHER_HALF = {")": "(", "]": "["}
 NUMBER = re.compile(r":\s*(\d+\.?\d*|\.\d+)\s*$")
 BREAK = re.compile(r"\bBREAK\b")
@@ -20,7 +20,7 @@ BREAK = re.compile(r"\bBREAK\b")
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words of one weight."""
+    """Words with one weight."""
 
     text: str
     weight: float = 1.0
@@ -30,7 +30,7 @@ Section = tuple[Phrase, ...]
 
 
 def parse_prompt(prompt: str) -> tuple[Section, ...]:
-    """The sections between BREAKs, at least one; brackets and escapes are taken out of their words."""
+    """Return the sections between BREAKs, at least one, without brackets and escapes."""
     sections: list[list[Phrase]] = [[]]
     for weight, letters in groupby(_weighed_letters(prompt), key=itemgetter(1)):
         first, *others = BREAK.split("".join(letter for letter, _ in letters))
@@ -40,7 +40,7 @@ def parse_prompt(prompt: str) -> tuple[Section, ...]:
 
 
 def _weighed_letters(prompt: str) -> Iterator[tuple[str, float]]:
-    """Every letter that is no bracket, with the product of the brackets around it."""
+    """Yield every letter that is no bracket, with the product of the weights around it."""
     closing = _matching_brackets(prompt)
     closes = set(closing.values())
     numbers: dict[int, int] = {}
@@ -51,7 +51,7 @@ def _weighed_letters(prompt: str) -> Iterator[tuple[str, float]]:
             number = NUMBER.search(prompt, place + 1, closing[place]) if letter == "(" else None
             if number:
                 numbers[number.start()] = closing[place]
-            factor = float(number[1]) if number else LOUDER if letter == "(" else 1 / LOUDER
+            factor = float(number[1]) if number else MORE_WEIGHT if letter == "(" else 1 / MORE_WEIGHT
             weights.append(weights[-1] * factor)
         elif place in closes:
             weights.pop()
@@ -65,7 +65,7 @@ def _weighed_letters(prompt: str) -> Iterator[tuple[str, float]]:
 
 
 def _matching_brackets(prompt: str) -> dict[int, int]:
-    """Place of each opening bracket that has a closing one, to the place of that."""
+    """Return the places of opening brackets with those of their closing ones; a bracket without its other half is left out."""
     pairs: dict[int, int] = {}
     open_places: list[int] = []
     waiting: Counter[str] = Counter()

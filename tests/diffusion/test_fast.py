@@ -66,7 +66,7 @@ def test_no_rung_changes_the_picture(bases: dict[Family, Base], nets: Nets, rung
     memory.set_tiling(vae, rung.tiles_vae)
     made = generate(replace(base, unet=unet, vae=vae, rung=rung), [control], REQUEST, on_note=notes.append)[0]
     np.testing.assert_array_equal(made, picture(base, net))
-    assert notes == [rung.told] * bool(rung.told)
+    assert notes == [rung.message] * bool(rung.message)
     assert bool(vae.use_tiling) == rung.tiles_vae
 
 

@@ -29,6 +29,7 @@ from models import loader, memory
 from models.errors import CancelledError, EngineError, InputError, MissingError, OutOfMemoryError
 from models.loader import save_base, save_network
 from models.tiny import tiny_base, tiny_union
+from models.union import module_of
 from tests.engine.conftest import PHOTO, Make, small
 
 BASES = ("sd15", "sd15_inpaint")
@@ -45,7 +46,10 @@ def runs(make: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     def prepared(self: LoadedModels, *given: Any) -> Any:
         ready = prepare(self, *given)
         if not hooks:
-            modules = {"text": ready.base.text_encoders[0], "hint": ready.controlnets[0].controlnet_cond_embedding}
+            modules = {
+                "text": ready.base.text_encoders[0],
+                "hint": module_of(ready.controlnets[0]).controlnet_cond_embedding,
+            }
             hooks.extend(
                 module.register_forward_hook(lambda *_, name=name: counted.update({name: 1}))
                 for name, module in modules.items()

@@ -296,12 +296,12 @@ def test_an_adapter_of_another_family_is_refused_before_its_weights_are_read(
 def test_loading_can_be_stopped_before_each_network(saved: dict[Family, Path]) -> None:
     asked: list[int] = []
 
-    def ask() -> None:
+    def check() -> None:
         asked.append(1)
         if len(asked) == 3:
             raise CancelledError("Enough.")
 
-    with pytest.raises(CancelledError), stoppable(ask):
+    with pytest.raises(CancelledError), stoppable(check):
         load_base(str(saved["sdxl"] / "base"))
     assert load_base(str(saved["sdxl"] / "base")).family == "sdxl"  # nobody asks outside
     assert len(asked) == 3

@@ -26,7 +26,7 @@ def test_the_smallest_change_that_fits_is_chosen(free_gb: float, device: torch.d
 
 
 def test_every_rung_but_the_first_tells_what_it_costs() -> None:
-    assert [bool(rung.told) for rung in LADDER] == [False, True, True, True]
+    assert [bool(rung.message) for rung in LADDER] == [False, True, True, True]
     assert next_rung(LADDER[-1], CUDA) is None
     assert next_rung(LADDER[1], CPU) is None
 

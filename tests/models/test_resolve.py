@@ -19,8 +19,17 @@ from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES, Defaults, Family
 from models.loader import load_base, load_controlnet, load_vae, save_base, save_network
 from models.loras import use_loras
-from models.resolve import UNKNOWN_DEFAULTS, NamedKind, base_defaults, missing, resolve
+from models.resolve import (
+    UNKNOWN_DEFAULTS,
+    NamedKind,
+    base_defaults,
+    download_steps,
+    expected_bytes,
+    missing,
+    resolve,
+)
 from models.tiny import tiny_adapter, tiny_base, tiny_controlnet
+from models.weights import fetch_row
 from tests.models.hub import Hub, download_all
 from tests.source import ROOT
 
@@ -148,6 +157,26 @@ def test_a_noted_repository_is_a_row(hub: Hub, sd15: Path) -> None:
     assert resolve("who/edges", "controlnet").row == noted
     assert download_all("who/edges", "controlnet", "sd15") == ["who/edges"] * 2  # its config, then all of it
     assert resolve("who/edges", "controlnet", "sd15").family == "sd15"
+
+
+def test_a_download_by_id_alone_goes_step_by_step(hub: Hub, sd15: Path) -> None:
+    base, net = sd15 / "base", sd15 / "controlnet"
+    files = [(f"who/model/{path.relative_to(base).as_posix()}", path) for path in base.rglob("*") if path.is_file()]
+    files += [(f"who/edges/{path.name}", path) for path in net.iterdir()]
+    hub.files = {name: path.read_bytes() for name, path in files}
+    for id, kind in (("who/model", "base"), ("who/edges", "controlnet")):
+        assert [fetch_row(row) and row.kind for row in download_steps(id)] == ["controlnet", kind]
+        assert list(download_steps(id)) == []
+    assert load_base("who/model").family == resolve("who/edges", "controlnet").family == "sd15"
+    assert list(download_steps("embedded")) == []
+    assert list(download_steps("sd15")) == [entry("sd15")]
+    with pytest.raises(InputError, match="There are no weights 'nonsense'; give an id"):
+        list(download_steps("nonsense"))
+
+
+def test_sizes_are_those_of_the_rows() -> None:
+    assert expected_bytes("sd15") == entry("sd15").size
+    assert expected_bytes("who/model") == expected_bytes("embedded") == 0
 
 
 @pytest.mark.parametrize(
