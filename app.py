@@ -24,7 +24,10 @@ def main() -> int:
     from cnet_app.engine.maps import maps_through
     from cnet_app.jobs.runner import Runner
     from cnet_app.maps.annotate import Maps, open_store
-    from cnet_app.ui.app import serve
+    from cnet_app.ui.importing import without_stub_files
+
+    with without_stub_files():
+        from cnet_app.ui.app import serve
 
     try:
         engine = create_engine(settings)

@@ -27,7 +27,7 @@ from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest, GenerationResult
-from cnet_app.request.recipe import save_picture
+from cnet_app.request.recipe import save_picture, sweep_unfinished
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
@@ -62,6 +62,7 @@ class Runner:
         self._settings = settings
         self._engine = engine
         self._store = Store(settings.output_dir / HISTORY)
+        sweep_unfinished(settings.output_dir)
         self._changed = threading.Condition()
         self._jobs: dict[str, _Job] = {}
         self._queue: Queue[_Job] = Queue()

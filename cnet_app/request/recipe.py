@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import cast
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
@@ -40,7 +41,10 @@ FILES = "files"
 NOTHING: Mapping[str, str] = MappingProxyType({})
 UNFINISHED = ".part"
 UNFINISHED_AGE = 3600.0
-"""Seconds after which no process can still be writing a file of that ending."""
+"""Seconds after which no process, of another machine either, can still be writing a file of that ending."""
+
+DEAD_AGE = 2.0
+"""The same where the process that wrote it no longer runs; on a folder that machines share, a number may be another's."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def save_picture(
         own = dataclasses.replace(own, scheduler=made["scheduler"])
     data = _png(image, own, made)
     path = directory / f"{time.strftime('%Y-%m-%d_%H%M%S')}_seed{own.seed}_{secrets.token_hex(4)}.png"
-    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         sweep_unfinished(directory)
@@ -101,11 +105,17 @@ def save_picture(
 
 
 def sweep_unfinished(directory: Path) -> None:
-    """Remove what killed writers left behind; a file still being written is younger and stays."""
+    """Remove what killed writers left behind: files of a process that is gone, and those that are too old."""
     for entry in directory.glob(f".*{UNFINISHED}"):
         with suppress(FileNotFoundError):  # another process may sweep too
-            if time.time() - entry.stat().st_mtime > UNFINISHED_AGE:
+            age = time.time() - entry.stat().st_mtime
+            if age > UNFINISHED_AGE or (age > DEAD_AGE and _is_of_dead_process(entry)):
                 entry.unlink()
+
+
+def _is_of_dead_process(entry: Path) -> bool:
+    number = entry.name.removesuffix(UNFINISHED).rpartition(".")[2]
+    return number.isdecimal() and not psutil.pid_exists(int(number))
 
 
 def read_request(path: Path) -> GenerationRequest:

@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 from cnet_app.request import recipe
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipe import MADE_CHUNK, parameters_text, read_request, save_picture
+from cnet_app.request.recipe import MADE_CHUNK, parameters_text, read_request, save_picture, sweep_unfinished
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from models.errors import InputError, SaveError
 
@@ -236,3 +236,15 @@ def test_a_picture_cut_off_is_an_input_error(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(InputError, match="cannot be read as a PNG"):
         read_request(path)
+
+
+def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, written, young = (tmp_path / f".a.png.{pid}.part" for pid in (dead.pid, os.getpid(), f"1.{dead.pid}"))
+    for path in (left, written, young):
+        path.write_bytes(b"half")
+    for path in (left, written):
+        os.utime(path, (time.time() - 60, time.time() - 60))
+    sweep_unfinished(tmp_path)
+    assert (left.exists(), written.exists(), young.exists()) == (False, True, True)

@@ -1,0 +1,29 @@
+"""Gradio's import, which rewrites files of the installed package and takes twice its time for that. Imports no gradio."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+WRITER = "gradio.component_meta"
+
+
+@contextmanager
+def without_stub_files() -> Generator[None]:
+    """Import gradio inside: it writes no .pyi file next to the source of each of its components.
+
+    Gradio parses each component's source for that at every start, and needs a site-packages that can be written to. It
+    leaves a component alone whose source file cannot be found, as those that are defined in no file.
+    """
+    found = inspect.getfile
+
+    def getfile(thing: object) -> str:
+        if sys._getframe(1).f_globals.get("__name__") == WRITER:  # noqa: SLF001 - who asks is the whole point
+            raise OSError("no stub files")
+        return found(thing)  # pyright: ignore[reportArgumentType]
+
+    with patch.object(inspect, "getfile", getfile):
+        yield
