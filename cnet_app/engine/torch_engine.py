@@ -104,7 +104,7 @@ class TorchEngine:
             state="ready",
             base=self._choice.id,
             base_reason=self._choice.reason,
-            base_offer=self._choice.offer or "",
+            base_offer=devices.GPU_BASE if self._choice.offer else "",
             device=str(self._device),
             loaded=self._loaded[0],
             loaded_bytes=self._loaded[1],

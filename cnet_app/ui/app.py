@@ -20,7 +20,7 @@ from cnet_app.ui.desk import Desk
 from cnet_app.ui.engine_line import EngineLine
 from cnet_app.ui.forms.active import Active, connect_active
 from cnet_app.ui.forms.models import ModelsForm
-from cnet_app.ui.gradio_seams import HIDDEN, CheckedBlocks, Component, Updates, Values
+from cnet_app.ui.gradio_seams import HIDDEN, CheckedBlocks, Component, Skip, Updates, Values
 from cnet_app.ui.page import Page
 from cnet_app.ui.sources.drawing import AFTER_STROKES
 from cnet_app.ui.sources.paint import PaintSource
@@ -28,6 +28,7 @@ from cnet_app.ui.tabs.all_maps import build_all_maps_tab
 from cnet_app.ui.tabs.compose import ComposeTab, build_compose_tab
 from cnet_app.ui.tabs.condition import ConditionTab, build_condition_tab
 from cnet_app.ui.tabs.history import build_history_tab
+from models.catalog import entry
 from models.errors import InputError
 
 STYLE = Path(__file__).with_name("style.css")
@@ -49,6 +50,7 @@ def build_app(settings: Settings, runner: Runner, maps: Maps) -> gr.Blocks:
         with gr.Row(elem_classes="head"):
             gr.HTML("<h1>ControlNet Studio</h1>", elem_classes="title", min_width=200)
             base_line = gr.HTML(WAITING, elem_id="base", elem_classes="note", min_width=200)
+            offer = gr.Button("Get Stable Diffusion …", size="sm", scale=0, visible=False, elem_id="base-offer")
         EngineLine(runner)
         consent = Consent(runner)
         models = ModelsForm(family_of(base))
@@ -67,6 +69,7 @@ def build_app(settings: Settings, runner: Runner, maps: Maps) -> gr.Blocks:
             build_history_tab(page)
         models.connect_preset(desk.form.sampling)
         consent.connect()
+        _connect_offer(app, page, offer)
         _connect_base(app, page, compose, base_line)
         _connect_active(page, conditions)
         app.load(None, None, None, js=AFTER_STROKES, **HIDDEN)
@@ -113,6 +116,21 @@ def _connect_base(app: gr.Blocks, page: Page, compose: ComposeTab, base_line: gr
     app.load(show_base, read, changed, concurrency_limit=None, **HIDDEN)
     app.load(list_models, read, changed, queue=False, **HIDDEN)
     models["base"].change(choose_base, read, changed, **HIDDEN)
+
+
+def _connect_offer(app: gr.Blocks, page: Page, offer: gr.Button) -> None:
+    """Offer the download of a better base, where the engine names one."""
+
+    async def show() -> gr.Button:
+        await asyncio.to_thread(page.base)
+        return gr.Button(visible=bool(page.runner.engine_status().base_offer))
+
+    def ask() -> Updates | Skip:
+        id = page.runner.engine_status().base_offer
+        return page.consent.ask([entry(id)] if id else []) or gr.skip()
+
+    app.load(show, None, offer, concurrency_limit=None, **HIDDEN)
+    offer.click(ask, None, [*page.consent.components], queue=False, **HIDDEN)
 
 
 def _base_html(base: str, why: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -63,6 +64,16 @@ def test_a_yes_downloads_and_closes_the_question(built: gr.Blocks, runner: Runne
     ended = asyncio.run(last())
     assert ended["consent"].visible is False
     assert engine_of(runner).downloads == ["sd15"]
+
+
+def test_a_better_base_is_offered_where_the_engine_names_one(built: gr.Blocks, runner: Runner) -> None:
+    (ask,) = listeners(built, "base-offer", "click")
+    runner.start()
+    assert ask.fn() == gr.skip()
+    engine_of(runner).state = replace(runner.engine_status(), base_offer="sd15")
+    asked = by_id(ask.fn())
+    assert asked["consent"].visible and "Stable Diffusion 1.5" in asked["consent-text"]
+    runner.start()
 
 
 def test_an_engine_that_is_down_is_shown_with_its_reason_and_a_button(built: gr.Blocks, runner: Runner) -> None:
