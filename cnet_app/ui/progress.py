@@ -32,7 +32,7 @@ def status_text(state: JobState) -> str:
         return f"Place {state.place} in line." if state.place else "Starting …"
     if state.status == "running":
         picture = f"Picture {state.image_index + 1} of {state.num_images}"
-        return f"{picture}: step {state.step} of {state.steps}."
+        return f"{picture}: step {state.step} of {state.steps}." if state.steps else f"{picture} …"
     if state.status == "done" and state.result:
         seeds = state.result.seeds
         return (

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from cnet_app.jobs.runner import Runner
+from cnet_app.request.generation import GenerationRequest
 from tests.ui.handlers import by_id, call, find, listeners, run
 
 
@@ -34,6 +35,7 @@ def test_the_first_photo_gives_the_size_of_all_maps(built: gr.Blocks, runner: Ru
     }  # fmt: skip
     *_, sent = run(built, "compose-go", "click", values, gr.Request(session_hash="me"))
     request = runner.state(next(v for v in sent.values() if isinstance(v, str) and len(v) == 16)).request
+    assert isinstance(request, GenerationRequest)
     assert request.width > 1.9 * request.height
     assert [unit.condition for unit in request.units] == ["openpose", "canny"]
     assert {unit.pixels.shape for unit in request.units} == {(request.height, request.width, 3)}

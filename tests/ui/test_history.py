@@ -15,6 +15,7 @@ from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import save_picture
 from cnet_app.request.tasks import Task
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
+from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.ui.recipe_text import recipe_html
 from models.errors import InputError
 from tests.ui.handlers import by_id, call, find, listeners, run
@@ -77,9 +78,11 @@ def loaded(app: gr.Blocks, path: str | None) -> dict[Any, Any]:
     return call(fn, {"history-picture": path})
 
 
-def sent(app: gr.Blocks, runner: Runner, button: str, values: dict[Any, Any]) -> GenerationRequest:
+def sent(app: gr.Blocks, runner: Runner, button: str, values: dict[Any, Any]) -> UpscaleRequest:
     *_, updates = run(app, f"history-{button}", "click", values, gr.Request(session_hash="me"))
-    return runner.state(next(v for v in updates.values() if isinstance(v, str) and len(v) == 16)).request
+    request = runner.state(next(v for v in updates.values() if isinstance(v, str) and len(v) == 16)).request
+    assert isinstance(request, UpscaleRequest)
+    return request
 
 
 def test_a_picture_brings_its_recipe(built: gr.Blocks, picture: str) -> None:
