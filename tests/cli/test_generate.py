@@ -22,6 +22,7 @@ from cnet_app.registry.presets import preset
 from cnet_app.request.recipe import MADE_CHUNK
 from models.catalog import entry
 from models.loader import save_network
+from models.resolve import resolve
 from models.tiny import save_tiny_ip_adapter, tiny_base
 from tests.cli.conftest import Call, pixels
 
@@ -60,8 +61,7 @@ def test_generate_follows_people_brought_as_data(call: Call, people: Path, tmp_p
 
 @pytest.mark.usefixtures("tiny_models")
 def test_generate_takes_what_is_not_said_from_the_base(call: Call, tmp_path: Path) -> None:
-    defaults = entry("sd15").defaults
-    assert defaults
+    defaults = resolve("sd15", "base").defaults
     _, out, _ = call("generate", "--steps", 1, "--output", tmp_path, "--json")
     request = json.loads(out)["request"]
     assert (request["base"], request["width"], request["height"]) == ("sd15", defaults.size, defaults.size)
