@@ -46,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def describe() -> str:
     """Return a line for each annotator, with its weights' licence, followed by a line for each parameter."""
     rows: list[str] = []
-    for kind in ANNOTATORS:
-        rows.append(f"{kind.id:22} {kind.title}. {' '.join(filter(None, (kind.note, licence_text(kind))))}".rstrip())
-        for name, parameter in parameters(kind).items():
+    for found in ANNOTATORS:
+        notes = " ".join(filter(None, (found.note, licence_text(found))))
+        rows.append(f"{found.id:22} {found.title}. {notes}".rstrip())
+        for name, parameter in parameters(found).items():
             rows.append(f"    {name}={parameter.default}{parameter.range_text()}: {parameter.help}")
     return "\n".join(rows)
 

@@ -125,7 +125,7 @@ def _load_copy(copy: Path, pickled: Path) -> dict[str, Any] | None:
 
 
 def _save_copy(state: dict[str, Any], copy: Path, date: int) -> None:
-    """Save the tensors with the pickle's date in ns, which tells whether the pickle was replaced.
+    """Save the tensors with the pickle's date in ns, which shows whether the pickle was replaced.
 
     The file appears whole or not at all. A folder without write permission or room is left as it is.
     """
@@ -172,13 +172,13 @@ def damaged_folder(folder: Path, error: Exception) -> DamagedError:
     )
 
 
-def load_pretrained(kind: Any, folder: Path, device: str) -> tuple[Any, Any]:
+def load_pretrained(network_class: Any, folder: Path, device: str) -> tuple[Any, Any]:
     """Return image processor and network of a folder in transformers layout; a damaged one is a DamagedError."""
     from transformers import AutoImageProcessor
 
     try:
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-        network = kind.from_pretrained(folder, local_files_only=True)
+        network = network_class.from_pretrained(folder, local_files_only=True)
     except LOADING_ERRORS as error:
         raise damaged_folder(folder, error) from error
     return processor, network.to(device).eval().requires_grad_(False)

@@ -38,7 +38,7 @@ MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 DEVIATION = np.array([58.395, 57.12, 57.375], np.float32)
 
 DEPTHS: Mapping[str, type[DepthAnnotator]] = MappingProxyType(
-    {kind.id: kind for kind in (Midas, DepthAnythingV2, Zoe, DepthEmbedded, LeReS)}
+    {annotator.id: annotator for annotator in (Midas, DepthAnythingV2, Zoe, DepthEmbedded, LeReS)}
 )
 FIRST = "first"
 """Chooses the first depth annotator whose files are on this disk."""
@@ -155,7 +155,7 @@ def _smoothed(near: NDArray[np.float32], width: float) -> NDArray[np.float32]:
 
 def _first_that_runs() -> str:
     """Return the id of the first depth annotator whose files are on this disk."""
-    return next(id for id, kind in DEPTHS.items() if all(find(weights) for weights in kind.weights))
+    return next(id for id, annotator in DEPTHS.items() if all(find(weights) for weights in annotator.weights))
 
 
 def _load(device: str, path: Path) -> torch.nn.Module:

@@ -34,8 +34,8 @@ def load_session(device: str, path: Path) -> Any:
 
 def providers(device: str, available: list[str]) -> list[Any]:
     """Return onnxruntime's providers for a device: `cuda:1` is CUDA's with that number, everything else the CPU's."""
-    kind, _, number = device.partition(":")
-    on_gpu = kind == "cuda" and GPU in available
+    device_type, _, number = device.partition(":")
+    on_gpu = device_type == "cuda" and GPU in available
     return [(GPU, {"device_id": int(number or 0)}), CPU] if on_gpu else [CPU]
 
 
@@ -68,4 +68,4 @@ def _onnxruntime() -> Any:
 def _errors() -> tuple[type[Exception], ...]:
     """Return the exceptions that onnxruntime raises for files and inputs; they have no class in common."""
     state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-    return tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return tuple(error for error in vars(state).values() if isinstance(error, type) and issubclass(error, Exception))

@@ -32,17 +32,17 @@ ANNOTATORS: tuple[type[Annotator], ...] = (
 
 def annotator(id: str, offered: Collection[str] = ()) -> type[Annotator]:
     """Return the class of an id; an unknown one is an InputError that lists those `offered`, a condition's annotators."""
-    for kind in ANNOTATORS:
-        if kind.id == id:
-            return kind
-    hint = did_you_mean(id, offered) or did_you_mean(id, (kind.id for kind in ANNOTATORS))
+    for found in ANNOTATORS:
+        if found.id == id:
+            return found
+    hint = did_you_mean(id, offered) or did_you_mean(id, (found.id for found in ANNOTATORS))
     choice = f"choose one of: {', '.join(offered)}" if offered else "`python -m annotators --list` shows all"
     raise InputError(f"There is no annotator {id!r}{hint}; {choice}.")
 
 
-def licence_text(kind: type[Annotator]) -> str:
+def licence_text(annotator: type[Annotator]) -> str:
     """Return 'Licence of its weights: MIT.' for all files it needs; '' where it needs none."""
-    terms = sorted({entry(id).licence for id in create(kind).needs()})
+    terms = sorted({entry(id).licence for id in create(annotator).needs()})
     return f"Licence of its weights: {', '.join(terms)}." if terms else ""
 
 
@@ -65,9 +65,9 @@ def typed(value: object) -> str:
 def _value(text: str) -> object:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for kind in (int, float):
+    for number in (int, float):
         try:
-            return kind(text)
+            return number(text)
         except ValueError:
             continue
     return text

@@ -112,6 +112,7 @@ def test_threads_load_a_network_once() -> None:
 
 def test_a_slow_load_holds_up_no_loaded_network() -> None:
     networks, begun, may_end = Networks(), threading.Event(), threading.Event()
+    loaded = networks.get(_Net)
 
     def slow() -> str:
         begun.set()
@@ -123,7 +124,7 @@ def test_a_slow_load_holds_up_no_loaded_network() -> None:
         waiting = pool.submit(networks.get, slow)
         assert begun.wait(10)
         assert networks.get(_Net) is loaded
-        assert networks.release() == networks.holding() + 1 == 1
+        assert (networks.release(), networks.holding()) == (1, 0)
         may_end.set()
         assert waiting.result(10) == "slow"
 
@@ -151,6 +152,28 @@ def test_loads_do_not_overlap_and_share_their_guard_with_others() -> None:
         assert asked.result(10) == "loaded"
     assert held == [True]
     assert not guard.locked()
+
+
+def test_networks_are_loaded_one_by_one() -> None:
+    """Also those of two caches that share their guard."""
+    guard, loading, most = threading.Lock(), list[int](), list[int]()
+
+    def load(number: int) -> int:
+        loading.append(number)
+        most.append(len(loading))
+        time.sleep(0.02)
+        loading.remove(number)
+        return number
+
+    def load_other(number: int) -> int:
+        return load(number)
+
+    caches = Networks(guard), Networks(guard)
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(cache.get, one, 10 * i + j) for i, cache in enumerate(caches)
+                for j, one in enumerate((load, load_other))]  # fmt: skip
+        assert [job.result(10) for job in jobs] == [0, 1, 10, 11]
+    assert most == [1] * 4
 
 
 def test_a_network_that_fails_to_load_is_tried_again(tmp_path: Path) -> None:
