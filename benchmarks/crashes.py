@@ -125,7 +125,7 @@ def kill_apps(folder: Path, jobs: int, kills: int, random_source: random.Random)
     orphans = 0
     for _ in range(kills):
         worker = Worker(folder, jobs)
-        time.sleep(random_source.uniform(2.0, 9.0))
+        time.sleep(random_source.uniform(4.0, 14.0))
         worker.kill()
         ends = time.monotonic() + CHILD_ENDS
         while any(map(psutil.pid_exists, worker.engines)) and time.monotonic() < ends:

@@ -19,6 +19,8 @@ Any other exception is a fault of this project: exit 1, with a traceback in the 
 
 from __future__ import annotations
 
+import re
+
 
 class InputError(ValueError):
     """A mistake in what was given."""
@@ -68,18 +70,25 @@ class CancelledError(StudioError):
     """The user stopped the task."""
 
 
-_NO_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "bad allocation", "not enough memory")
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory"  # CUDA, MPS ("MPS backend out of memory"), ROCm, onnxruntime's CUDA arena
+    r"|allocate memory|not enough memory"  # torch's CPU allocator on Linux and Windows, onnxruntime
+    r"|bad_alloc|bad allocation"  # C++
+    r"|ALLOC_FAILED"  # cuBLAS and cuDNN
+    r"|Insufficient memory|Failed to allocate \d+ bytes"  # OpenCV
+    r"|Invalid buffer size|Tried to allocate",  # MPS
+    re.IGNORECASE,
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception of this project, Python, torch or onnxruntime means that the memory is too small.
+    """Return whether an exception of this project, Python, torch, onnxruntime or OpenCV means that memory ran out.
 
-    Only Python and CUDA in torch have a class for it; the CPU and MPS in torch, and onnxruntime, have a message.
+    Only Python and CUDA in torch have a class for it; the others have a message.
     """
     if isinstance(error, OutOfMemoryError | MemoryError):
         return True
-    text = str(error).lower()
-    return isinstance(error, Exception) and any(part in text for part in _NO_MEMORY)
+    return isinstance(error, Exception) and bool(_OUT_OF_MEMORY.search(str(error)))
 
 
 USER_ERRORS = (InputError, WeightsError, StudioError)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from cnet_app.diffusion.previews import preview
 from cnet_app.diffusion.schedulers import create_scheduler, set_steps
 from cnet_app.diffusion.start import create_start, keep_known, mask_notes
 from cnet_app.request.generation import GenerationRequest
-from models.errors import InputError, OutOfMemoryError, StudioError
+from models.errors import InputError, StudioError
 from models.ip_adapter import IpAdapter
 from models.memory import on_device
 from models.union import module_of
@@ -61,13 +60,13 @@ def generate(
 
     Picture i is the one that seed + i makes alone, bit for bit. `on_picture` gets each as soon as it is finished,
     `on_note` a sentence for each part of the request that has no effect. `ip_adapter` is the request's, loaded. `cache`
-    holds the encodings of earlier jobs. Raises CancelledError within a step, OutOfMemoryError, and StudioError where the
-    model's numbers are not finite.
+    holds the encodings of earlier jobs. Raises CancelledError within a step, and StudioError where the model's numbers
+    are not finite; what a library raises where memory runs out passes through.
     """
     cache = cache or EncodingCache()
     backbone = create_backbone(base)
     on_base_device = partial(on_device, base.rung, base.device)
-    with _memory_errors_told(base, request), torch.inference_mode():
+    with torch.inference_mode():
         if base.rung.message:
             on_note(base.rung.message)
 
@@ -156,17 +155,3 @@ def _reporter(
         on_step(Step(image_index, done.step, done.steps, show, lambda: place_norms(done.units)))
 
     return report
-
-
-@contextmanager
-def _memory_errors_told(base: Base, request: GenerationRequest) -> Iterator[None]:
-    """torch has a class for running out of an accelerator's memory, but only a message for the computer's."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        raise OutOfMemoryError(
-            f"The memory of {base.device} is too small for {request.width}x{request.height} pixels with "
-            f"{len(request.units)} control units; choose a smaller size or fewer units."
-        ) from None

@@ -24,7 +24,7 @@ from cnet_app import __version__
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.schedulers import scheduler_facts
-from cnet_app.engine.faults import is_broken_device, is_out_of_memory
+from cnet_app.engine.faults import is_broken_device
 from cnet_app.engine.loaded import LoadedModels
 from cnet_app.engine.protocol import (
     PREVIEW_INTERVAL,
@@ -47,7 +47,7 @@ from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
 from models import devices, memory
 from models.download import DownloadProgress
-from models.errors import USER_ERRORS, CancelledError, EngineError, OutOfMemoryError
+from models.errors import USER_ERRORS, CancelledError, EngineError, OutOfMemoryError, is_out_of_memory
 from models.resolve import download_steps
 from models.stopping import stoppable
 from models.weights import fetch_row

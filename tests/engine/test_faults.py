@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from cnet_app.engine.faults import is_broken_device, is_out_of_memory
+from cnet_app.engine.faults import is_broken_device
+from models.errors import is_out_of_memory
 
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 7.79 GiB"),
