@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 BROKEN = 70
 """Exit code after which only a new process can use the device."""
+NICENESS = 10
+"""Lower priority than the page's process, which answers others while networks use every core."""
 PARENT_CHECK = 1.0
 """Seconds between two looks at the parent process."""
 
@@ -30,6 +32,8 @@ PARENT_CHECK = 1.0
 def serve(connection: Connection, settings: Settings, parent: int) -> None:
     """Run tasks that come through the connection until it closes; the entry point of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to the parent, which closes this process
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     child = _Child(connection)
