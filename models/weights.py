@@ -9,7 +9,7 @@ from typing import Literal
 
 from models.catalog import CATALOG, Weights, entry
 from models.download import Progress, download
-from models.environment import is_offline as offline
+from models.environment import is_offline
 from models.errors import DamagedError, MissingError
 from models.files import HERE, check_file, read_shapes, sha256_of, short
 from models.places import download_hint, folders, local_folders, missing_files, needs, place_for, present, remedy
@@ -53,9 +53,9 @@ def fetch_row(row: Weights, progress: Progress | None = None) -> Path:
         if fault is None:
             return folder
         # A damaged file in the cache is downloaded again; one that a user has put there is the user's.
-        if row.folder or folder in local_folders(row) or offline():
+        if row.folder or folder in local_folders(row) or is_offline():
             raise fault
-    if row.folder or offline():
+    if row.folder or is_offline():
         raise missing_error(row)
     return download(row, progress)
 
@@ -66,7 +66,7 @@ def missing_error(row: Weights) -> MissingError:
         return MissingError(
             f"{row.title} ships with the project, but {missing_files(row)[0].name} is not in {short(place_for(row))}; restore it."
         )
-    if offline():
+    if is_offline():
         return MissingError(f"{needs(row)}, which is not here, and the app is offline; {remedy(row)}.")
     return MissingError(f"{needs(row)}, which is not here; {download_hint(row)}.")
 
@@ -130,7 +130,6 @@ __all__ = [
     "find_row",
     "local_folders",
     "missing_error",
-    "offline",
     "present",
     "read_shapes",
     "require",

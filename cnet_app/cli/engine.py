@@ -13,7 +13,7 @@ from cnet_app.cli.consent import add_yes, ask_to_download, download_rows
 from cnet_app.cli.output import end_progress, show_progress
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.maps import maps_through
-from cnet_app.engine.missing import missing_rows
+from cnet_app.engine.missing import rows_to_download
 from cnet_app.engine.protocol import Engine, Event, Loading, Note, PictureMade, Prepared, Stepped
 from cnet_app.maps.annotate import Annotated, Maps, open_store
 from cnet_app.request.generation import GenerationRequest, GenerationResult
@@ -49,7 +49,7 @@ def create_maps(settings: Settings, yes: bool, engine: Callable[[], Engine] | No
     engine = engine or cache(lambda: create_engine(settings))
 
     def make(request: MapRequest) -> Annotated:
-        download_missing(missing_rows(request), yes)
+        download_missing(rows_to_download(request), yes)
         return maps_through(engine())(request)
 
     return Maps(make, open_store(settings))
@@ -68,7 +68,7 @@ def make_pictures(
 ) -> GenerationResult:
     """Pictures one by one, each on the disk before the next begins."""
     started = time.perf_counter()
-    download_missing(missing_rows(task), yes)
+    download_missing(rows_to_download(task), yes)
     request: GenerationRequest | None = None
     paths: list[str] = []
     norms: tuple[tuple[float, ...], ...] = ()

@@ -17,7 +17,7 @@ from models.row import Weights
 from models.weights import find
 
 
-def missing_rows(task: Task) -> tuple[Weights, ...]:
+def rows_to_download(task: Task) -> tuple[Weights, ...]:
     """Return the rows of everything that a task names and that is not on this disk, each once.
 
     Raises InputError for names that mean nothing.

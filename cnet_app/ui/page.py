@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from cnet_app.engine.missing import missing_rows
+from cnet_app.engine.missing import rows_to_download
 from cnet_app.engine.protocol import PREVIEW_INTERVAL
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
@@ -77,17 +77,18 @@ def connect_generate(
     def submit(values: Values, request: gr.Request) -> Iterator[Updates]:
         yield output.waiting("Making the map …")
         wanted, fault = attempt(lambda: build_request(values))
-        missing, fault = attempt(lambda: missing_rows(wanted)) if wanted else (None, fault)
-        question = page.consent.ask(missing, output.generate.elem_id or "") if missing else {}
+        if wanted is None:
+            yield output.fault(fault)
+            return
+        missing, fault = attempt(lambda: rows_to_download(wanted))
+        question = page.consent.ask(missing or (), output.generate.elem_id or "")
         if question:
             yield output.asking() | question
             return
-        job, fault = (
-            attempt(lambda: page.runner.submit(wanted, request.session_hash or ""))
-            if wanted and not fault
-            else (None, fault)
-        )
-        if job is None or wanted is None:
+        job = None
+        if not fault:
+            job, fault = attempt(lambda: page.runner.submit(wanted, request.session_hash or ""))
+        if job is None:
             yield output.fault(fault)
             return
         yield output.waiting("Starting …", job) | (seed.used(wanted.seed) if seed else {})
