@@ -16,8 +16,10 @@ import gradio as gr
 from gradio.blocks import BlockFunction
 from gradio.component_meta import ComponentMeta
 from gradio.components import Component as GradioComponent
+from gradio.components.base import _Keywords
 from gradio.components.image_editor import EditorData
 from gradio.processing_utils import save_bytes_to_cache, save_img_array_to_cache
+from gradio.state_holder import SessionState
 from gradio.utils import get_upload_folder, is_in_or_equal
 from pydantic import ValidationError
 
@@ -44,6 +46,8 @@ C = TypeVar("C", bound=GradioComponent)
 STATEFUL: Mapping[str, Any] = {**HIDDEN, "concurrency_limit": None, "trigger_mode": "always_last"}
 """Options of a listener that changes a state with listeners: Gradio calls them after queued events only."""
 Upload = Literal["upload", "webcam", "clipboard"]
+FINISHED = _Keywords.FINISHED_ITERATING
+"""What Gradio takes for the result of a generator that is over."""
 BLANK_EDITOR: Mapping[str, Any] = {"background": None, "layers": [], "composite": None}
 
 
@@ -106,9 +110,10 @@ def component_set(*groups: Collection[Component]) -> set[Component]:
 
 
 class CheckedBlocks(gr.Blocks):
-    """Checks every posted value before a handler runs.
+    """Checks every posted value before a handler runs, and leaves the outputs of a generator that yields nothing alone.
 
-    Gradio's own check lets files pass that are not declared as files, and NaN passes the bounds of its numbers.
+    Gradio's own check lets files pass that are not declared as files, and NaN passes the bounds of its numbers. Where a
+    generator yields nothing, Gradio empties its outputs: also the labels of its buttons.
     """
 
     def validate_inputs(self, block_fn: BlockFunction, inputs: list[Any]) -> None:
@@ -117,6 +122,13 @@ class CheckedBlocks(gr.Blocks):
             fault = fault_of(component, value)
             if fault:
                 raise toast(fault)
+
+    async def postprocess_data(
+        self, block_fn: BlockFunction, predictions: list[Any] | dict[Any, Any], state: SessionState | None
+    ) -> list[Any]:
+        parts: list[Any] = predictions if isinstance(predictions, list | tuple) else [predictions]
+        is_over = any(part is FINISHED for part in parts)
+        return await super().postprocess_data(block_fn, gr.skip() if is_over else predictions, state)
 
 
 def fault_of(component: Component, value: Any) -> str:
