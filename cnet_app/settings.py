@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from models.names import did_you_mean
+from models.names import DEVICE_NAMES, did_you_mean, is_device_name
 
 SPEEDS = ("exact", "near", "compiled")
 ENGINES = ("process", "thread")
@@ -51,6 +51,13 @@ def _gigabytes(text: str) -> float:
     return number
 
 
+def device_name(text: str) -> str:
+    """Return the name of a device as it is; whether this machine has it is seen when a model is loaded."""
+    if not is_device_name(text):
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not one of {DEVICE_NAMES}")
+    return text
+
+
 def _switch(text: str) -> bool:
     if text.lower() not in {"1", "on", "yes", "true", "0", "off", "no", "false", ""}:
         raise argparse.ArgumentTypeError(f"{text!r} is not on or off")
@@ -71,7 +78,7 @@ class Settings:
         256, "MB of maps that are kept, so that a picture is annotated once; 0 keeps none", _whole(0, 1_000_000)
     )
     base: str = _option("", "base model: catalogue id, hub id or folder; left out, the best that can run here")
-    device: str = _option("auto", "cpu, cuda, mps; auto takes the fastest")
+    device: str = _option("auto", f"{DEVICE_NAMES}; auto takes the fastest", device_name)
     speed: str = _option(
         "near",
         "exact is float32; near is half precision where the device is fast at it; compiled also compiles",
@@ -119,13 +126,10 @@ GRADIO_VARIABLES: Mapping[str, str] = MappingProxyType({"host": "GRADIO_SERVER_N
 """What a user of other Gradio apps has set already; a CNET_… variable goes before."""
 
 
-def environment_value(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return what the environment gives for a setting as text: CNET_…, Gradio's variable, what a Space needs; or None."""
-    variables = [f"CNET_{name.upper()}", *([GRADIO_VARIABLES[name]] if name in GRADIO_VARIABLES else [])]
-    given = next((environ[variable] for variable in variables if variable in environ), None)
-    if given is None and name == "host" and environ.get("SPACE_ID"):
-        return "0.0.0.0"
-    return given
+def environment_variable(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the variable that gives a setting, CNET_… before Gradio's; None where neither does."""
+    variables = (f"CNET_{name.upper()}", GRADIO_VARIABLES.get(name, ""))
+    return next((variable for variable in variables if variable in environ), None)
 
 
 def loopback_without_proxy(host: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -149,14 +153,23 @@ def read_settings(
     for option in dataclasses.fields(Settings):
         variable = f"CNET_{option.name.upper()}"
         parse = option.metadata["parse"]
-        given = environment_value(option.name, environ)
+        source = environment_variable(option.name, environ)
+        default = _parsed(parser, source, parse, environ[source]) if source else option.default
+        if not source and option.name == "host" and environ.get("SPACE_ID"):
+            default = "0.0.0.0"  # a Space's visitors come from outside
         extra: dict[str, Any] = {"nargs": "?", "const": True} if parse is _switch else {"metavar": "VALUE"}
         parser.add_argument(
             f"--{option.name.replace('_', '-')}",
             type=parse,
-            # argparse parses a default that is text, and reports a fault in it like one in a flag.
-            default=option.default if given is None else given,
+            default=default,
             help=f"{option.metadata['help']} ({variable}; default {option.default or 'none'})".replace("%", "%%"),
             **extra,
         )
     return Settings(**vars(parser.parse_args(argv)))
+
+
+def _parsed(parser: Parser, variable: str, parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except argparse.ArgumentTypeError as error:
+        parser.exit(2, f"The environment variable {variable} is wrong: {error}; correct it or leave it out.\n")

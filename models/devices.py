@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import torch
@@ -10,12 +9,12 @@ import torch
 from models.catalog import entry, size_text
 from models.environment import is_offline
 from models.errors import InputError
+from models.names import DEVICE
 from models.speed import half_precision
 from models.weights import find
 
 SHIPPED_BASE, GPU_BASE = "embedded", "sd15"
 """Catalogue ids of the base for a CPU and for a GPU."""
-DEVICE = re.compile(r"(cpu|mps|cuda)(?::(\d{1,3}))?")
 
 
 @dataclass(frozen=True)

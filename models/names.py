@@ -1,8 +1,9 @@
-"""The hint in an error about a name that is not known: the known names that look like it. Loads nothing."""
+"""Names as users write them: the known names that look like an unknown one, and what a device may be called. Loads nothing."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 ALIKE = 0.5
@@ -11,6 +12,15 @@ PART = 3
 """Letters from which a name that is part of a known one counts as alike."""
 CLOSE = 0.15
 """How much less alike than the first name the second one of a hint may be."""
+
+DEVICE = re.compile(r"(cpu|mps|cuda)(?::(\d{1,3}))?")
+"""Kind and number of a device."""
+DEVICE_NAMES = "auto, cpu, cuda, cuda:1, mps"
+
+
+def is_device_name(text: str) -> bool:
+    """Return whether a device may be called this, on this machine or another."""
+    return text == "auto" or DEVICE.fullmatch(text) is not None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -20,13 +20,16 @@ from cnet_app.request.generation import GenerationRequest, GenerationResult
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.recipe import save_picture
 from cnet_app.request.upscale import UpscaleRequest
-from cnet_app.settings import SPEEDS, Settings, settings_for_command
+from cnet_app.settings import SPEEDS, Settings, device_name, settings_for_command
+from models.names import DEVICE_NAMES
 from models.row import Weights
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of every command that runs models; those left out come from the environment."""
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps; auto takes the fastest")
+    parser.add_argument(
+        "--device", metavar="NAME", type=device_name, help=f"one of: {DEVICE_NAMES}; auto takes the fastest"
+    )
     parser.add_argument(
         "--speed", metavar="NAME", choices=SPEEDS, help=f"one of: {', '.join(SPEEDS)}; see docs/models.md"
     )

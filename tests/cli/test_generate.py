@@ -171,16 +171,19 @@ def test_the_environment_is_obeyed_where_no_flag_is_given(
     assert generate(*plain, "--base", "sd15")["request"]["base"] == "sd15"
 
 
-@pytest.mark.usefixtures("tiny_models")
-@pytest.mark.parametrize("by_flag", [True, False])
-def test_an_unknown_device_is_one_sentence(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_flag: bool
-) -> None:
-    monkeypatch.setenv("CNET_DEVICE", "cpu" if by_flag else "lamp")
-    words = ("--device", "lamp") if by_flag else ()
-    code, out, err = call("generate", "--steps", 1, "--output", tmp_path, *words)
+@pytest.mark.parametrize("command", ["generate", "annotate", "upscale"])
+def test_an_unknown_device_is_one_sentence(call: Call, tmp_path: Path, command: str) -> None:
+    words = {"generate": [], "annotate": ["canny", "photo.png"], "upscale": ["photo.png"]}[command]
+    code, out, err = call(command, *words, "--output", tmp_path, "--device", "lamp")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("The device is 'lamp', but this machine has: auto, cpu")
+    assert err.startswith("Argument --device: 'lamp' is not one of auto, cpu, cuda, cuda:1, mps")
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_a_device_that_is_not_here_is_one_sentence(call: Call, tmp_path: Path) -> None:
+    code, out, err = call("generate", "--steps", 1, "--output", tmp_path, "--device", "cuda:77")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("The device is 'cuda:77', but this machine has: auto, cpu")
 
 
 def test_a_wrong_variable_is_one_sentence(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
