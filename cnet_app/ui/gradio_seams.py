@@ -34,8 +34,12 @@ Updates = dict[Component, Any]
 """What a handler returns: new values by component; the other outputs stay as they are."""
 Skip = Any
 """What `gr.skip()` returns: no output changes. An empty dict is no such answer."""
-HIDDEN: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-"""Options of every listener: no veil over the outputs, no public endpoint."""
+HIDDEN: Mapping[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
+"""Options of every listener: no veil over the outputs, no public endpoint.
+
+`show_progress_on` is empty since the browser else searches the whole page, and exports every image editor, for each output
+that any event ever had, at every event: seconds where the tabs have all been opened.
+"""
 MAP_LANE: Mapping[str, Any] = {"concurrency_limit": None}
 """Options of every listener that makes maps: users do not wait for each other, and networks wait in the engine."""
 FOLLOWING: Mapping[str, Any] = {**HIDDEN, **MAP_LANE, "trigger_mode": "always_last"}
@@ -48,6 +52,7 @@ STATEFUL: Mapping[str, Any] = {**HIDDEN, "concurrency_limit": None, "trigger_mod
 Upload = Literal["upload", "webcam", "clipboard"]
 FINISHED = _Keywords.FINISHED_ITERATING
 """What Gradio takes for the result of a generator that is over."""
+NO_STEP = "() => {}"
 BLANK_EDITOR: Mapping[str, Any] = {"background": None, "layers": [], "composite": None}
 
 
@@ -87,6 +92,15 @@ def open_checkboxes(**options: Any) -> gr.CheckboxGroup:
     Gradio's own `preprocess` refuses a tick that is no longer among the choices, though it was when the page sent it.
     """
     return variant(gr.CheckboxGroup, preprocess=lambda _, payload: payload or [])([], visible=False, **options)
+
+
+def listen(triggers: Sequence[Any], handler: Callable[..., Any], inputs: Any, outputs: Any, **options: Any) -> Any:
+    """Call a handler on events of which some are a picture input's; returns the event of its end.
+
+    A first step in the browser comes between. A picture input that closes its stream, as each does with every new picture,
+    else leaves a loading state on all inputs of its listeners, and each later event of the page updates every one of them.
+    """
+    return gr.on(list(triggers), None, None, None, js=NO_STEP, **HIDDEN).then(handler, inputs, outputs, **options)
 
 
 def editor_value(picture: Image | str) -> dict[str, Any]:

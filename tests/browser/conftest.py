@@ -10,7 +10,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from tests.source import ROOT
 
 START = 180.0
 """Seconds the server may take on a busy machine."""
+APP = ("app.py",)
+FAKE = ("-m", "tests.browser.fake_app")
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 
@@ -35,10 +38,22 @@ def output_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def url(output_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The running app. Without the embedded weights its engine is a fake, and what needs a model is skipped."""
+    with _running(APP if REAL else FAKE, output_dir, tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture
+def fake_url(tmp_path: Path) -> Iterator[str]:
+    """The app over a fake engine, whose pictures are there at once, with the real request inside."""
+    with _running(FAKE, tmp_path / "outputs", tmp_path) as url:
+        yield url
+
+
+@contextmanager
+def _running(entry: Sequence[str], output_dir: Path, folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
     environ = {
         **os.environ,
         "CNET_BASE": "embedded",
@@ -48,7 +63,6 @@ def url(output_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "CNET_PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder / "uploads"),
     }
-    entry = ["app.py"] if REAL else ["-m", "tests.browser.fake_app"]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([sys.executable, *entry], cwd=ROOT, env=environ, stdout=log, stderr=log)
         try:

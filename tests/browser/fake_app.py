@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from cnet_app.engine.maps import maps_through
+from annotators.runtime import Runtime
 from cnet_app.jobs.runner import Runner
-from cnet_app.maps.annotate import Maps
+from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.settings import read_settings
 from cnet_app.ui.app import serve
 from tests.jobs.fake_engine import FakeEngine
 
 if __name__ == "__main__":
     chosen = read_settings()
-    engine = FakeEngine(seconds=0.1)
-    serve(chosen, Runner(chosen, engine), Maps(maps_through(engine)))
+    serve(chosen, Runner(chosen, FakeEngine(seconds=0.01)), Maps(run_here(Runtime())))

@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from cnet_app.ui.gradio_seams import NO_STEP
+
 
 def find(app: gr.Blocks, elem_id: str) -> Any:
     """Return the component of an id."""
@@ -14,9 +16,11 @@ def find(app: gr.Blocks, elem_id: str) -> Any:
 
 
 def listeners(app: gr.Blocks, elem_id: str, event: str) -> list[Any]:
-    """Return what is called when an event of a component is triggered."""
+    """Return what is called when an event of a component is triggered: at once, or after a step that does nothing."""
     block = find(app, elem_id)
-    return [fn for fn in app.fns.values() if (block._id, event) in fn.targets and fn.fn]
+    triggered = [fn for fn in app.fns.values() if (block._id, event) in fn.targets]
+    steps = [fn._id for fn in triggered if fn.js == NO_STEP]
+    return [fn for fn in triggered if fn.fn] + [fn for fn in app.fns.values() if fn.trigger_after in steps]
 
 
 def named(app: gr.Blocks, name: str) -> Any:

@@ -32,3 +32,12 @@ def test_outputs_stay_where_a_generator_yields_nothing(handler: Any, count: int)
     assert not answer["is_generating"]
     shown = [one for one, output in zip(answer["data"], outputs, strict=True) if not isinstance(output, gr.State)]
     assert all(one["__type__"] == "update" and "value" not in one.get("props", one) for one in shown)
+
+
+def test_no_listener_leaves_a_loading_state_on_the_page(built: gr.Blocks) -> None:
+    """At every event the browser searches the whole page once for each component that has such a state."""
+    pictures = {id for id, block in built.blocks.items() if isinstance(block, gr.Image)}
+    for fn in built.fns.values():
+        assert not fn.get_config()["show_progress_on"], fn.name
+        assert fn.show_progress_on is not None or not fn.outputs, fn.name
+        assert not fn.inputs or not pictures & {id for id, _ in fn.targets}, fn.name

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from cnet_app.ui.gradio_seams import HIDDEN, LATEST, Component, Updates, Values, component_set, open_checkboxes
+from cnet_app.ui.gradio_seams import HIDDEN, LATEST, Component, Updates, Values, component_set, listen, open_checkboxes
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,6 @@ def connect_active(
         return updates or gr.skip()
 
     outputs = list(component_set(inputs, others))
-    gr.on(list(changes), show, set(inputs), [group], **LATEST)
+    listen(list(changes), show, set(inputs), [group], **LATEST)
     unticked = group.input(reset, component_set(inputs, [group]), outputs, queue=False, **HIDDEN)
     unticked.then(show, set(inputs), [group], queue=False, **HIDDEN)

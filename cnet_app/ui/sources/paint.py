@@ -18,7 +18,7 @@ from cnet_app.request.generation import REQUEST_LIMITS
 from cnet_app.ui.forms.active import Active
 from cnet_app.ui.forms.controls import parameter_input, photo_input, read_photo
 from cnet_app.ui.forms.size import Frame
-from cnet_app.ui.gradio_seams import STATEFUL, Component, Updates, Values, editor_value, layered_editor
+from cnet_app.ui.gradio_seams import STATEFUL, Component, Updates, Values, editor_value, layered_editor, listen
 from cnet_app.ui.labels import label_of
 from cnet_app.ui.sources.drawing import build_drawn, opacity
 from cnet_app.ui.sources.source import Place, Source
@@ -70,7 +70,7 @@ class PaintSource(Source):
                     info="1 keeps next to nothing of the picture.",
                 )
         self.held = gr.State(Held())
-        gr.on([*self.changes, self.mask.change], self._hold, {self.picture, self.mask}, [self.held], **STATEFUL)
+        listen([*self.changes, self.mask.change], self._hold, {self.picture, self.mask}, [self.held], **STATEFUL)
 
     @classmethod
     def fits(cls, row: Condition) -> bool:

@@ -25,7 +25,7 @@ from cnet_app.ui.forms.annotator import OWN_MAP, PREPROCESSOR, choices, note_htm
 from cnet_app.ui.forms.repairs import build_repairs, connect_repairs, repair_choices
 from cnet_app.ui.forms.size import Frame, size_of
 from cnet_app.ui.forms.unit import UnitControls, build_scale, build_unit_controls
-from cnet_app.ui.gradio_seams import FOLLOWING, HIDDEN, Component, Updates, Values
+from cnet_app.ui.gradio_seams import FOLLOWING, HIDDEN, Component, Updates, Values, listen
 from cnet_app.ui.maps import MadeMap, MapOrder, make_map
 from cnet_app.ui.page import Page, connect_generate
 from cnet_app.ui.progress import error_html
@@ -167,7 +167,7 @@ class ComposeTab:
         outputs = [unit.control_image, unit.note, unit.repairs]
         triggers = [photo.change for photo in photos]  # the first of them sets the size of all
         triggers += [unit.parameters.submit, unit.parameters.blur, *remap]
-        gr.on(triggers, show_map, inputs, outputs, **FOLLOWING)
+        listen(triggers, show_map, inputs, outputs, **FOLLOWING)
 
         def other_condition(values: Values) -> Updates:
             base = values[page.models["base"]] or page.known_base()

@@ -22,7 +22,7 @@ from cnet_app.ui.examples import example_image
 from cnet_app.ui.forms.annotator import AnnotatorForm, first_choice
 from cnet_app.ui.forms.repairs import build_repairs, connect_repairs, repair_choices
 from cnet_app.ui.forms.size import size_of
-from cnet_app.ui.gradio_seams import FOLLOWING, HIDDEN, Component, Skip, Updates, Values, cache_file
+from cnet_app.ui.gradio_seams import FOLLOWING, HIDDEN, Component, Skip, Updates, Values, cache_file, listen
 from cnet_app.ui.maps import MadeMap, MapOrder, make_map
 from cnet_app.ui.page import Page, connect_generate
 from cnet_app.ui.progress import error_html
@@ -101,7 +101,7 @@ class ConditionTab:
     def _connect_map(self) -> None:
         changes = [component.change for component in self.preprocessor.components]
         triggers = [*changes, *self.main.changes, self.remap.click, self._tab.select]
-        gr.on(triggers, self._show_map, self._inputs, self._shown, **FOLLOWING)
+        listen(triggers, self._show_map, self._inputs, self._shown, **FOLLOWING)
         consent = self._page.consent
         self.preprocessor.choice.input(
             self._ask_download, self.preprocessor.components, [*consent.components], queue=False, **HIDDEN
@@ -120,9 +120,9 @@ class ConditionTab:
         choice = self.preprocessor.choice
         for source in self.sources.values():
             if source.choice:
-                gr.on(source.changes, self._taking(source), self._inputs, [*self._shown, choice], **FOLLOWING)
+                listen(source.changes, self._taking(source), self._inputs, [*self._shown, choice], **FOLLOWING)
             elif len(self.sources) > 1:
-                gr.on(source.changes, self._leave_others, self._inputs, [choice], queue=False, **HIDDEN)
+                listen(source.changes, self._leave_others, self._inputs, [choice], queue=False, **HIDDEN)
 
     def _taking(self, source: Source) -> Callable[[Values], Iterator[Updates]]:
         """Return the handler of a drawing or a pose that was just given: whatever the map came from before, now it is this."""

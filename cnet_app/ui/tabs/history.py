@@ -19,7 +19,7 @@ from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
 from cnet_app.ui.bases import defaults_of
 from cnet_app.ui.errors import attempt
 from cnet_app.ui.forms.controls import parameter_input, photo_input, read_photo
-from cnet_app.ui.gradio_seams import HIDDEN, Component, Updates, Values
+from cnet_app.ui.gradio_seams import HIDDEN, Component, Updates, Values, listen
 from cnet_app.ui.labels import label_of
 from cnet_app.ui.output import build_buttons, build_output
 from cnet_app.ui.page import Page, connect_generate
@@ -76,7 +76,7 @@ class HistoryTab:
     def _connect(self, tab: gr.Tab) -> None:
         of_recipe = [self.recipe, self.text, *self.fields.values()]
         # Picture and recipe are always of one job: each way of choosing sets both, and what is refused clears both.
-        gr.on([self.picture.upload, self.picture.clear], self._load_picture, {self.picture}, of_recipe, **HIDDEN)
+        listen([self.picture.upload, self.picture.clear], self._load_picture, {self.picture}, of_recipe, **HIDDEN)
         self.jobs.input(self._load_job, {self.jobs}, [self.picture, *of_recipe], **HIDDEN)
         self.made.select(self._choose, {self.paths}, [self.picture, self.jobs, *of_recipe], **HIDDEN)
         listed = [self.jobs, self.made, self.paths]
