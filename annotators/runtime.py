@@ -17,7 +17,7 @@ Given = TypeVarTuple("Given")
 DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
-class Networks:
+class LoadedNetworks:
     """Networks in memory: of each loader the one it loaded last, until `release`.
 
     A network is loaded again when the loader gets other arguments, or when the sizes or dates of the files among them have
@@ -65,7 +65,7 @@ class Runtime:
 
     device: str = "cpu"
     """As torch writes it: cpu, cuda, cuda:1, mps."""
-    networks: Networks = field(default_factory=Networks, repr=False, compare=False)
+    networks: LoadedNetworks = field(default_factory=LoadedNetworks, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not DEVICE.fullmatch(self.device):

@@ -19,7 +19,7 @@ from annotators.base import Image, create
 from annotators.control_map import run_annotator
 from annotators.images import load_image
 from annotators.registry import annotator
-from annotators.runtime import Networks, Runtime
+from annotators.runtime import LoadedNetworks, Runtime
 from cnet_app import __version__
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.cache import EncodingCache
@@ -68,7 +68,7 @@ class TorchEngine:
         self._device, dtype = devices.choose_device(settings.device, settings.speed)
         self._choice = _choose_base(settings.base, self._device)
         loading = threading.Lock()
-        self._runtime = Runtime(str(self._device), Networks(loading))
+        self._runtime = Runtime(str(self._device), LoadedNetworks(loading))
         self._cache = EncodingCache()
         self._models = LoadedModels(
             settings, (self._device, dtype), lambda: self._runtime.networks.release() > 0, loading

@@ -25,7 +25,7 @@ class Score:
     value: float
 
 
-def default_annotator(condition_id: str) -> type[Annotator]:
+def shipped_annotator(condition_id: str) -> type[Annotator]:
     """Return a condition's best annotator among those that need no download."""
     kinds = [annotator(id) for id in condition(condition_id).annotators]
     return next(kind for kind in kinds if not any(entry(weights).repo for weights in kind.weights))
@@ -42,14 +42,14 @@ def score(
 ) -> Score | None:
     """Return how closely a result follows its control image; None where the condition has no measure.
 
-    `annotator` should be the one that made the map; without it, `default_annotator` is taken. `pose` has the people
+    `annotator` should be the one that made the map; without it, `shipped_annotator` is taken. `pose` has the people
     behind a pose map, in pixels of that map. A map of another size is cropped and resized as it was for generation.
     Raises InputError where a measure of people lacks the pose, or the pose is empty.
     """
     row = condition(condition_id)
     if row.measure is None:
         return None
-    judge, runtime = annotator or default_annotator(condition_id)(), runtime or Runtime()
+    judge, runtime = annotator or shipped_annotator(condition_id)(), runtime or Runtime()
     height, width = result_image.shape[:2]
     if row.measure in PEOPLE_MEASURES:
         wanted = [] if pose is None else [person.body for person in pose.resized(width, height).people]

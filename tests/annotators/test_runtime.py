@@ -24,7 +24,7 @@ from annotators.mlsd import MLSDTiny
 from annotators.networks import to_batch
 from annotators.normal import NormalFromDepth
 from annotators.registry import ANNOTATORS
-from annotators.runtime import Networks, Runtime
+from annotators.runtime import LoadedNetworks, Runtime
 from models.errors import InputError
 from tests.annotators.conftest import ON_META
 from tests.source import ROOT
@@ -71,7 +71,7 @@ def test_another_file_in_a_networks_place_is_noticed(tmp_path: Path) -> None:
 
 
 def test_released_networks_are_loaded_again(tmp_path: Path) -> None:
-    networks = Networks()
+    networks = LoadedNetworks()
     first = networks.get(_Net)
     assert networks.get(_Net) is first
     assert (networks.holding(), networks.release(), networks.holding(), networks.release()) == (1, 1, 0, 0)
@@ -79,7 +79,7 @@ def test_released_networks_are_loaded_again(tmp_path: Path) -> None:
 
 
 def test_the_old_network_is_gone_before_the_next_one_is_loaded() -> None:
-    networks = Networks()
+    networks = LoadedNetworks()
     alive: list[bool] = []
 
     def load(number: int) -> _Net:
@@ -94,7 +94,7 @@ def test_the_old_network_is_gone_before_the_next_one_is_loaded() -> None:
 
 
 def test_threads_load_a_network_once() -> None:
-    networks, calls, together = Networks(), list[int](), threading.Barrier(4)
+    networks, calls, together = LoadedNetworks(), list[int](), threading.Barrier(4)
 
     def load() -> _Net:
         calls.append(1)
@@ -111,7 +111,7 @@ def test_threads_load_a_network_once() -> None:
 
 
 def test_a_slow_load_holds_up_no_loaded_network() -> None:
-    networks, begun, may_end = Networks(), threading.Event(), threading.Event()
+    networks, begun, may_end = LoadedNetworks(), threading.Event(), threading.Event()
     loaded = networks.get(_Net)
 
     def slow() -> str:
@@ -131,7 +131,7 @@ def test_a_slow_load_holds_up_no_loaded_network() -> None:
 
 def test_loads_do_not_overlap_and_share_their_guard_with_others() -> None:
     guard = threading.Lock()
-    networks, waiting_to_load = Networks(guard), threading.Event()
+    networks, waiting_to_load = LoadedNetworks(guard), threading.Event()
     held: list[bool] = []
 
     def load() -> str:
@@ -168,7 +168,7 @@ def test_networks_are_loaded_one_by_one() -> None:
     def load_other(number: int) -> int:
         return load(number)
 
-    caches = Networks(guard), Networks(guard)
+    caches = LoadedNetworks(guard), LoadedNetworks(guard)
     with ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(cache.get, one, 10 * i + j) for i, cache in enumerate(caches)
                 for j, one in enumerate((load, load_other))]  # fmt: skip

@@ -14,7 +14,7 @@ from annotators.people import BodyAnnotator
 from annotators.poses import Person, Pose
 from annotators.runtime import Runtime
 from cnet_app.embedded.world import create_scene
-from cnet_app.fidelity.score import default_annotator, score
+from cnet_app.fidelity.score import score, shipped_annotator
 from cnet_app.registry.conditions import CONDITIONS
 from models.catalog import entry
 from models.errors import InputError
@@ -81,6 +81,6 @@ def test_a_condition_without_a_measure_has_no_score(id: str) -> None:
 
 @pytest.mark.parametrize("id", [row.id for row in CONDITIONS])
 def test_the_default_annotator_is_the_conditions_own_and_needs_no_download(id: str) -> None:
-    kind = default_annotator(id)
+    kind = shipped_annotator(id)
     assert kind.id in next(row.annotators for row in CONDITIONS if row.id == id)
     assert not [weights for weights in kind.weights if entry(weights).repo]

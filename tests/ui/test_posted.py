@@ -27,6 +27,7 @@ from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, launch_options
 from cnet_app.ui.gradio_seams import fault_of
 from tests.jobs.fake_engine import FakeEngine
+from tests.ui.handlers import listeners
 
 pytestmark = pytest.mark.slow
 FILE = {"_type": "gradio.FileData"}
@@ -46,8 +47,7 @@ class Posting:
 
     def change(self, **fields: Value) -> dict[str, Any]:
         """The last answer of the first tab to these values, by the end of their fields' names; within two seconds."""
-        photo = next(block for block in self.app.blocks.values() if block.elem_id == "canny-photo")
-        fn = next(fn for fn in self.app.fns.values() if (photo._id, "change") in fn.targets and fn.inputs)
+        fn = next(fn for fn in listeners(self.app, "canny-photo", "change") if fn.name == "_show_map")
         inputs: list[Any] = list(fn.inputs)
         values = {
             (component.elem_id or f"state-{component._id}").split("-")[-1]: (

@@ -29,7 +29,7 @@ from cnet_app.embedded.evaluate.words import REFERENCES, WordJudge, colours_righ
 from cnet_app.embedded.world import Sample, control_images, create_scene
 from cnet_app.embedded.world.posters import HELD_OUT_PHOTOS, PALETTES, load_photo
 from cnet_app.fidelity.measures import MAP_MEASURES, edge_f1, people_pck
-from cnet_app.fidelity.score import default_annotator
+from cnet_app.fidelity.score import shipped_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
@@ -99,7 +99,7 @@ def scorer(name: str) -> Callable[[Sample, dict[str, Image], Image], float]:
         return lambda sample, _, image: people_pck(
             sample.people, [person.body for person in OpenPoseEmbedded().people(image, runtime)]
         )
-    judge = default_annotator(name)()
+    judge = shipped_annotator(name)()
     return lambda _, maps, image: MAP_MEASURES[measure](maps[name], judge(image, runtime))
 
 
@@ -109,7 +109,7 @@ def control_maps(sample: Sample) -> dict[str, Image]:
     geometry = [row.id for row in CONDITIONS if row.kind.id not in ("lines", "soft_lines", "picture")]
     others = [row.id for row in measured_rows() if row.id not in (*exact, *geometry)]
     runtime = Runtime()
-    return exact | {id: default_annotator(id)()(sample.image, runtime) for id in others}
+    return exact | {id: shipped_annotator(id)()(sample.image, runtime) for id in others}
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ def photo_scores(model: LoadedModel, photo: str) -> dict[str, dict[str, list[flo
     source = resize(load_photo(photo), model.size, model.size, "crop")
     scores: dict[str, dict[str, list[float]]] = {}
     for name in ("canny", "scribble"):
-        annotate = default_annotator(name)()
+        annotate = shipped_annotator(name)()
         control = annotate(source)
         scores[name] = {"ours": [], "free": []}
         for seed, palette in enumerate(PALETTES):

@@ -22,7 +22,7 @@ from cnet_app.embedded.evaluate.embedded import (
 )
 from cnet_app.embedded.world import control_images, create_scene
 from cnet_app.embedded.world.posters import HELD_OUT_PHOTOS, PALETTES, load_photo
-from cnet_app.fidelity.score import default_annotator
+from cnet_app.fidelity.score import shipped_annotator
 from cnet_app.registry.modes import CUSTOM, MODES
 from cnet_app.request.units import ControlUnit
 
@@ -82,7 +82,7 @@ def photo_rows(model: LoadedModel) -> Iterator[list[Image]]:
     for photo in HELD_OUT_PHOTOS:
         source = resize(load_photo(photo), model.size, model.size, "crop")
         for name in ("canny", "scribble", "softedge"):
-            control = default_annotator(name)()(source)
+            control = shipped_annotator(name)()(source)
             prompts = [f"a poster in {palette} colours of a photo" for palette in list(PALETTES)[: len(SEEDS)]]
             made = [model.picture(0, prompt, [unit(name, control)]) for prompt in prompts]
             yield [source, control, *made]
