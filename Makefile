@@ -13,7 +13,8 @@ run: $(VENV)/.app
 
 test: check chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not browser and not slow" --ignore tests/test_layers.py $(ARGS)
-	$(BIN)/python -m pytest -m "browser or slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not browser" $(ARGS)
+	$(BIN)/python -m pytest -m browser $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -108,6 +108,7 @@ def test_this_machine_is_reached_without_a_proxy(environ: dict[str, str], expect
     assert loopback_without_proxy("192.168.1.5", environ) == {"no_proxy": expected, "NO_PROXY": expected}
 
 
+@pytest.mark.slow
 def test_a_space_behind_a_proxy_is_served(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

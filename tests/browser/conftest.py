@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from skimage import data
 
 from tests.browser.driver import REAL, SHORT, StudioPage
@@ -27,7 +27,13 @@ START = 180.0
 """Seconds the server may take on a busy machine."""
 APP = ("app.py",)
 FAKE = ("-m", "tests.browser.fake_app")
-FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-gpu-compositing",
+)
 
 
 @pytest.fixture(scope="session")
@@ -101,17 +107,23 @@ def studio(browser: Browser, url: str) -> Iterator[StudioPage]:
 
 
 def visit(browser: Browser, url: str, width: int, height: int, phone: bool = False) -> Iterator[StudioPage]:
-    """The open page; at the end nothing may have been asked of another host, and no script may have failed."""
+    """The open page of a new visitor, checked at its end."""
+    with visitor(browser, url, width, height, phone) as context:
+        yield open_page(context.new_page(), url)
+
+
+@contextmanager
+def visitor(browser: Browser, url: str, width: int, height: int, phone: bool = False) -> Iterator[BrowserContext]:
+    """A visitor's pages; at the end nothing may have been asked of another host, and no script may have failed."""
     context = browser.new_context(
         viewport={"width": width, "height": height}, is_mobile=phone, has_touch=phone, accept_downloads=True
     )
-    page = context.new_page()
     strange: list[str] = []
     faults: list[str] = []
-    page.on("request", lambda request: strange.append(request.url) if _is_strange(request.url, url) else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
+    context.on("request", lambda request: strange.append(request.url) if _is_strange(request.url, url) else None)
+    context.on("weberror", lambda error: faults.append(str(error.error)))
     try:
-        yield open_page(page, url)
+        yield context
     finally:
         context.close()
     assert not strange, strange

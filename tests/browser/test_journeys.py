@@ -19,7 +19,7 @@ from annotators.poses import Pose
 from annotators.recognise import REPAIRS
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.recipe import read_request
-from tests.browser.conftest import visit
+from tests.browser.conftest import open_page, visit, visitor
 from tests.browser.driver import LONG, REAL, StudioPage
 from tests.source import ROOT
 
@@ -451,12 +451,14 @@ def test_an_example_asks_for_the_same_picture_whatever_was_done_before(
         studio.at(f"{ids[title]}-example").click()
         return read_request(wait_picture(studio, tmp_path / "outputs", known))
 
-    fresh: dict[str, GenerationRequest] = {}
-    for title in ids:
-        for studio in visit(browser, fake_url, width=1280, height=900):
+    with visitor(browser, fake_url, width=1280, height=900) as context:
+        fresh: dict[str, GenerationRequest] = {}
+        for title in ids:
+            studio = open_page(context.new_page(), fake_url)
             studio.lock_seed(3)
             fresh[title] = asked(studio, title)
-    for studio in visit(browser, fake_url, width=1280, height=900):
+            studio.page.close()
+        studio = open_page(context.new_page(), fake_url)
         studio.lock_seed(3)
         for title in [*ids, *reversed(ids)]:
             assert asked(studio, title) == fresh[title], title

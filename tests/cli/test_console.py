@@ -14,6 +14,8 @@ from PIL import Image
 
 from tests.source import ROOT
 
+pytestmark = pytest.mark.slow
+
 NAME = "人物é🎨.png"
 ENCODINGS = {
     "cp1252": {"PYTHONIOENCODING": "cp1252"},

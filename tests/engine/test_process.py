@@ -20,6 +20,8 @@ from models.errors import CancelledError, EngineError, InputError
 from tests.engine import children
 from tests.jobs.fake_engine import request
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 20.0
 
 

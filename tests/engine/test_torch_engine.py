@@ -32,6 +32,8 @@ from models.tiny import tiny_base, tiny_union
 from models.union import module_of
 from tests.engine.conftest import PHOTO, Make, small
 
+pytestmark = pytest.mark.slow
+
 BASES = ("sd15", "sd15_inpaint")
 NO_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
 
@@ -290,7 +292,6 @@ def test_notes_and_norms_reach_the_follower(engine: TorchEngine) -> None:
     assert any("mask" in note for note in notes)
 
 
-@pytest.mark.slow
 def test_a_hundred_jobs_leave_memory_as_it_was_after_the_tenth(make: Make) -> None:
     maps = {"canny": "canny", "softedge": "softedge_gradient", "scribble": "scribble_xdog"}
     used: list[int] = []

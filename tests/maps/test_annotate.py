@@ -226,7 +226,7 @@ def test_how_many_maps_are_kept_is_a_setting(
     monkeypatch.setenv("CNET_MAP_CACHE_MB", "much")
     with pytest.raises(SystemExit):
         read_settings([])
-    assert "--map-cache-mb: 'much' is not a whole number from 0 to 1000000" in capsys.readouterr().err
+    assert "CNET_MAP_CACHE_MB is wrong: 'much' is not a whole number from 0 to 1000000" in capsys.readouterr().err
     monkeypatch.setenv("CNET_MAP_CACHE_MB", "1")
     maps = Maps(run_here(Runtime()), open_store(read_settings([])))
     maps.annotate("canny", "canny", PHOTO, {"low_threshold": 77}, 96, 96)

@@ -140,6 +140,7 @@ def test_the_base_line_follows_the_base_that_is_chosen(built: gr.Blocks) -> None
     assert (updates["create-width"], updates["create-height"]) == (512, 512)
 
 
+@pytest.mark.slow
 def test_the_page_imports_no_library_that_runs_models() -> None:
     """Beside the runner, which is given to it."""
     code = (

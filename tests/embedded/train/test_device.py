@@ -18,7 +18,7 @@ from cnet_app.embedded.train.scene_net import map_losses, scene_batch
 from cnet_app.embedded.train.text import create_tokenizer
 from tests.embedded.train.tiny import CAPTIONS, random_dataset, random_latents
 
-pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:CUDA is not available")]
 CUDA = torch.device("cuda", 0)
 
 

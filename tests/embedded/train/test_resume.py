@@ -20,6 +20,8 @@ from cnet_app.embedded.train.plan import StagePlan
 from models.errors import DamagedError, InputError, SaveError, TrainingError
 from tests.source import ROOT
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 PLAN = StagePlan(stage="toy", steps=40, batch_size=4, peak_rate=1e-2, save_every=5, data="pictures")
 
@@ -82,7 +84,6 @@ def test_stopped_anywhere_and_resumed_is_as_never_stopped(stop: int, tmp_path: P
     assert resumed.taken == list(range(saved, PLAN.steps))
 
 
-@pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_is_as_never_killed(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.embedded.train.test_resume import train_toy;"

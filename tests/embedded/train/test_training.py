@@ -38,6 +38,8 @@ from models.union import module_of
 from tests.embedded.train.tiny import CAPTIONS, SIDE, random_dataset, random_latents
 from tests.source import ROOT
 
+pytestmark = pytest.mark.slow
+
 PLAN = DiffusionPlan(stage="test", steps=4, batch_size=2, peak_rate=1e-3)
 CPU = torch.device("cpu")
 
@@ -67,7 +69,6 @@ def test_every_caption_word_is_one_token(tmp_path: Path) -> None:
     assert create_text_encoder(tokenizer)(token_ids(tokenizer, ["a"])).last_hidden_state.shape == (1, 32, 128)
 
 
-@pytest.mark.slow
 def test_a_things_word_learns_its_colour_and_other_words_stay() -> None:
     captions = [f"a {colour} {shape} under a night sky" for colour in COLOURS for shape in SHAPES]
     tokenizer = create_tokenizer(captions)
@@ -112,7 +113,6 @@ def test_latents_start_as_a_thumbnail() -> None:
         assert decode(vae, latents).shape == image.shape
 
 
-@pytest.mark.slow
 def test_a_fresh_controlnet_is_silent_and_the_base_stays_locked(
     dataset: Dataset, latents: np.ndarray, tmp_path: Path
 ) -> None:
@@ -133,7 +133,6 @@ def test_a_fresh_controlnet_is_silent_and_the_base_stays_locked(
     assert changed == {"controlnet"}
 
 
-@pytest.mark.slow
 def test_killed_and_resumed_is_as_never_killed(
     dataset: Dataset, latents: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,7 +244,6 @@ def test_two_noises_for_one_hint_are_as_two_pictures() -> None:
     assert (shared - swapped).abs().max() > 1e-3
 
 
-@pytest.mark.slow
 def test_the_fidelity_score_repeats_and_leaves_the_trainings_chance_alone() -> None:
     tokenizer = create_tokenizer(CAPTIONS)
     networks = create_networks(tokenizer).eval()
