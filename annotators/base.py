@@ -104,7 +104,7 @@ class Annotator:
     id: ClassVar[str]
     title: ClassVar[str]
     kind: ClassVar[KindId]
-    """How its maps are read: a key of annotators.kinds.KINDS."""
+    """The kind of its maps, a key of annotators.kinds.KINDS."""
     weights: ClassVar[tuple[str, ...]] = ()
     """Catalogue ids (models/catalog.py) of the files it needs; empty where it needs none."""
     library: ClassVar[str] = ""

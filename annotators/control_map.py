@@ -66,7 +66,7 @@ class ControlMap:
     pixels: Image = field(repr=False)
     """(H, W, 3) RGB, read-only."""
     kind: MapKind
-    """How the pixels are read: polarity, channels, palette."""
+    """The kind of map: polarity, channels, palette."""
     annotator: str | None = None
     """Its id; None for a map of the user's own."""
     parameters: Mapping[str, Any] = field(default_factory=dict)

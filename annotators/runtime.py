@@ -61,7 +61,7 @@ class LoadedNetworks:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What annotators with a network run on. A process needs one, which it passes to every call."""
+    """The device and the loaded networks of annotators. A process needs one, which it passes to every call."""
 
     device: str = "cpu"
     """As torch writes it: cpu, cuda, cuda:1, mps."""

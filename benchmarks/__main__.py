@@ -21,12 +21,12 @@ LEAST_EFFECT = 0.01
 
 
 def names() -> list[str]:
-    """What can be measured."""
+    """Return the ids of the measurements."""
     return [WAITS, *(arm.id for arm in create_arms(64))]
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """What can be asked for."""
+    """Return the parser of the flags."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="miniatures, in seconds; prints, and writes nothing")
     parser.add_argument(

@@ -63,7 +63,7 @@ class Arm:
 
 
 def create_arms(models_dir: Path, side: int = SIDE) -> Iterator[Arm]:
-    """One after the other, so that one network is in memory at a time; their files go into `models_dir`."""
+    """Yield the measurements one after the other, so that one network is in memory at a time; files go into `models_dir`."""
     photo = resize(np.asarray(data.astronaut()), side, side)
     options: dict[str, Any] = {"detect_resolution": side, "image_resolution": side}
     canny = aux_module("canny").CannyDetector()

@@ -1,4 +1,4 @@
-"""What is measured: one row a measurement. A new one is a new row; `--tiny --only ID` tries it out in a second."""
+"""The measurements, one row each. `--tiny --only ID` tries a new row out in a second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEPS = 8
 
 @dataclass(frozen=True)
 class Gate:
-    """What must hold for the benchmark to pass: ours / reference of one counter, see counters.Counted."""
+    """A bound on ours / reference of one counter, see counters.Counted."""
 
     counter: str
     at_most: float

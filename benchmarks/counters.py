@@ -1,4 +1,4 @@
-"""What a run did, in numbers that no other load on the machine can change: calls, pictures they ran for, FLOPs, latents."""
+"""Counters of a run that no other load on the machine can change: calls, pictures, FLOPs, latents."""
 
 from __future__ import annotations
 

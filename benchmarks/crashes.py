@@ -1,4 +1,4 @@
-"""What survives when processes are killed: `python -m benchmarks.crashes` kills the engine, then the app, at random moments of small jobs."""
+"""Losses under kills: `python -m benchmarks.crashes` kills the engine, then the app, at random moments of small jobs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Worker:
     """Process id of the engine; 0 before the first start."""
     engines: set[int] = field(default_factory=set[int])
     ends: dict[str, int] = field(default_factory=dict[str, int])
-    """How the jobs ended."""
+    """Number of jobs by how they ended."""
 
     def __post_init__(self) -> None:
         command = [sys.executable, "-m", "benchmarks.crashes", "--work", str(self.folder), "--jobs", str(self.jobs)]
@@ -72,7 +72,7 @@ class Worker:
                 self.ends = json.loads(value)
 
     def wait(self) -> None:
-        """Until all jobs are over."""
+        """Wait until all jobs are over."""
         self.process.wait(PATIENCE)
         self._reader.join()
 
@@ -84,7 +84,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Result:
-    """What was left."""
+    """Outcome of one series of kills: jobs, pictures, processes and files left behind."""
 
     title: str
     kills: int

@@ -30,7 +30,7 @@ class HubPeer:
 
 
 def save(network: Any, processor: Any, folder: Path) -> None:
-    """As a folder of the hub has them: of a processor of two parts each by itself."""
+    """Save a network and its processor as a folder of the hub stores them: a processor of two parts each by itself."""
     parts = (processor.image_processor, processor.tokenizer) if hasattr(processor, "tokenizer") else (processor,)
     for part in (network, *parts):
         part.save_pretrained(folder)

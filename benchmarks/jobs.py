@@ -1,4 +1,4 @@
-"""One picture job, as our pipeline does it and as diffusers' does: the same networks, prompt, map, sampler and seeds."""
+"""One picture job in our pipeline and in diffusers': the same networks, prompt, map, sampler and seeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Side = Literal["ours", "diffusers"]
 
 @dataclass(frozen=True)
 class Job:
-    """Who makes which pictures, in which number format."""
+    """Pipeline, pictures and number format of one job."""
 
     side: Side
     request: GenerationRequest

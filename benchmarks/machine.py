@@ -1,4 +1,4 @@
-"""What the figures were taken on: a time means nothing without it."""
+"""Description of the machine that the figures were taken on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLAGS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8
 
 @dataclass(frozen=True)
 class Machine:
-    """As torch and the system tell it."""
+    """Processor, system and libraries, as torch and the system report them."""
 
     cpu: str
     flags: str

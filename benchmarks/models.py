@@ -1,4 +1,4 @@
-"""What is run: Stable Diffusion 1.5 at full size, or a miniature of it, with random weights. Speed asks for no others."""
+"""Benchmark models: Stable Diffusion 1.5 at full size, or a miniature of it, with random weights."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ LOCAL_FILES: Mapping[LocalKind, tuple[str, str]] = {
     "embedding": ("textual inversions, in every layout", "its name without ending, in a prompt"),
     "vae": ("autoencoders, TAESD among them, in diffusers' layout or the original's", "`--vae NAME`"),
 }
-"""What a folder takes, and how a file of it is named on the command line."""
+"""Accepted files of each folder, and their names on the command line."""
 
 
 def create_documents(root: Path = ROOT) -> dict[Path, str]:
@@ -129,7 +129,7 @@ def fill(text: str, parts: Mapping[str, str]) -> str:
 
 
 def conditions_table() -> str:
-    """What the README shows."""
+    """Return the README's table of conditions."""
     head = ("Condition", "What it keeps", "Annotators", "Embedded", "SD 1.5 ControlNet")
     rows = [
         (
@@ -169,7 +169,7 @@ def measures_table() -> str:
 
 
 def control_page() -> str:
-    """What the modes of control are, and when to take which."""
+    """Return docs/control.md: the modes of control and when to take which."""
     rows = [(f"`{row.id}`", row.title, row.help, _other_side(row)) for row in MODES.values()]
     table = _table(("Mode", "Title", "What it does", "Negative prompt's side"), rows)
     drawing = f"![How much each block counts in every mode]({WEIGHTS_DRAWING})"
@@ -229,7 +229,7 @@ def weights_table() -> str:
 
 
 def licences_table() -> str:
-    """What each licence of the weights allows."""
+    """Return the table of the weights' licences."""
     rows = [(f"[{name}]({row.link})" if row.link else name, row.use) for name, row in LICENCES.items()]
     return _table(("Licence", "What it allows"), rows)
 
@@ -277,7 +277,7 @@ def _condition_section(row: Condition) -> str:
 
 
 def _reading(kind: MapKind) -> str:
-    """How a map of the kind is read, and what must not be done to it."""
+    """Return the rules for maps of a kind."""
     return kind.looks + ("; it is resized to the nearest pixel and stored without loss" if kind.nearest else "")
 
 

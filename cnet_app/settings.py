@@ -1,4 +1,4 @@
-"""How the web app runs: one frozen object from the environment (CNET_…) and, over it, the flags."""
+"""Settings of the web app: one frozen object from the environment (CNET_…) and the flags, which win."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Parser(argparse.ArgumentParser):
 
 
 GRADIO_VARIABLES: Mapping[str, str] = MappingProxyType({"host": "GRADIO_SERVER_NAME", "port": "GRADIO_SERVER_PORT"})
-"""What a user of other Gradio apps has set already; a CNET_… variable goes before."""
+"""Variables of Gradio itself; a CNET_… variable wins over them."""
 
 
 def environment_variable(name: str, environ: Mapping[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""What can be loaded: one frozen row per base model, ControlNet, adapter, autoencoder and annotator network. Loads no torch.
+"""The catalogue: one frozen row per base model, ControlNet, adapter, autoencoder and annotator network. Loads no torch.
 
 models/row.py says how a row is made, models/rows.py has them all, models/licences.py what their licences allow.
 """

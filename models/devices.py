@@ -25,7 +25,7 @@ class BaseChoice:
     reason: str
     """A clause: 'there is no GPU that torch can use'."""
     offer: str | None = None
-    """What could be downloaded instead, as a sentence; None where nothing can or need be."""
+    """A better base that could be downloaded, as a sentence; None where there is none."""
 
 
 def parse_device(text: str = "auto") -> torch.device:

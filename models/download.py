@@ -31,7 +31,7 @@ ABANDONED_SECONDS = 3600
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """How far the download of one file is."""
+    """Progress of one file's download."""
 
     name: str
     done: int
@@ -148,7 +148,7 @@ class _Watch:
 
     def __init__(self, name: str, progress: Progress | None) -> None:
         self.stopped: BaseException | None = None
-        """What the callback has raised."""
+        """The exception that the callback raised."""
         self._progress = progress
         self._meter = SpeedMeter(name)
         self._thread = threading.get_ident()

@@ -17,11 +17,11 @@ Family = Literal["embedded", "sd15", "sd21", "sdxl"]
 Backbone = Literal["unet"]
 """A file of cnet_app/diffusion/backbones/."""
 Prediction = Literal["epsilon", "v_prediction"]
-"""What the network is trained to predict: the noise, or the velocity."""
+"""The target the network is trained to predict: the noise, or the velocity."""
 Guidance = Literal["batched", "two_passes", "distilled", "none"]
-"""How guidance runs: both sides in one batch, in two passes, as one more input of the network, or not at all."""
+"""Implementation of guidance: both sides in one batch, in two passes, as one more input of the network, or none."""
 Capability = Literal["loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions"]
-"""What a family may lack, and some part of a request needs."""
+"""Features that a request may need and a family may lack."""
 Rows = tuple[tuple[float, float, float], ...]
 
 TWO_TEXT_STREAMS = "text_time"
@@ -60,7 +60,7 @@ class OriginalEncoder:
 
 @dataclass(frozen=True, kw_only=True)
 class OneFile:
-    """What a base model of one file, in the layout of the original code, does not contain itself."""
+    """Parts that a single-file base model in the original layout does not contain."""
 
     text_encoders: tuple[OriginalEncoder, ...]
     latent_side: int
@@ -97,7 +97,7 @@ class FamilyFacts:
     """Linear map from latent channels to RGB in [-1, 1], the last row added; None decodes the preview."""
 
     predictions: tuple[Prediction, ...]
-    """How bases of the family were published."""
+    """Targets that published bases of the family predict."""
     guidance: Guidance = "batched"
     resolutions: bool = True
     """Places of residuals differ in resolution, so that weights by resolution have a meaning."""

@@ -1,4 +1,4 @@
-"""What each licence allows, one line each: the only place that states it; no legal advice."""
+"""The permitted use under each licence, one line each, stated only here; no legal advice."""
 
 from __future__ import annotations
 

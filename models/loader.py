@@ -52,7 +52,7 @@ class Base:
     """Side of the picture over side of the latents."""
     defaults: Defaults
     rung: Rung = LADDER[0]
-    """What was given up to fit it into memory."""
+    """The rung of the memory ladder that it was loaded on."""
 
     @property
     def inpaints(self) -> bool:

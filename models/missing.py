@@ -1,4 +1,4 @@
-"""What is not on this disk, and what a download of it would bring: shown before anything is transferred. Loads no torch."""
+"""Missing files and the description of their download, shown before anything is transferred. Loads no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.weights import find_row
 
 @dataclass(frozen=True)
 class DownloadItem:
-    """What a person must know of one row before its download begins."""
+    """Title, size, licence and page of one row, shown before its download begins."""
 
     id: str
     title: str
@@ -25,7 +25,7 @@ class DownloadItem:
     """Bytes of those files, rounded; None where one of them is unknown."""
     licence: str
     use: str
-    """What the licence allows, in a sentence."""
+    """The permitted use, in one sentence."""
     page: str
     """Where the files and their terms can be read."""
     place: str

@@ -11,7 +11,7 @@ ALIKE = 0.5
 PART = 3
 """Letters from which a name that is part of a known one counts as alike."""
 CLOSE = 0.15
-"""How much less alike than the first name the second one of a hint may be."""
+"""Largest difference in likeness between the two names of a hint."""
 
 DEVICE = re.compile(r"(cpu|mps|cuda)(?::(\d{1,3}))?")
 """Kind and number of a device."""

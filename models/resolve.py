@@ -50,7 +50,7 @@ ALLOWED: Mapping[NamedKind, str] = MappingProxyType(
         "ip_adapter": f"give a .safetensors file with the folder {IMAGE_ENCODER} beside it",
     }
 )
-"""What may be given for a kind, besides ids of the catalogue."""
+"""Names accepted for a kind, besides ids of the catalogue."""
 KIND_NAMES: Mapping[NamedKind, str] = MappingProxyType(
     {"base": "base", "vae": "vae", "controlnet": "controlnet", "lora": "LoRA", "ip_adapter": "IP-Adapter"}
 )
@@ -58,7 +58,7 @@ KIND_NAMES: Mapping[NamedKind, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a name means on this disk, at the moment it was looked up."""
+    """A resolved name: its files on this disk at the time of the lookup."""
 
     id: str
     kind: NamedKind

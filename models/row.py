@@ -42,7 +42,7 @@ class Weights:
     licence: str
     """A key of models.licences.LICENCES."""
     family: Family | None = None
-    """What a ControlNet fits and a base is; None for annotators and where only the files can tell."""
+    """The base family; None for annotators and for rows whose files alone determine it."""
     families: tuple[Family, ...] = ()
     """Where it fits several: all of them, and `family` is None."""
     repo: str = ""
@@ -55,7 +55,7 @@ class Weights:
     conditions: tuple[str, ...] = ()
     """Kinds of map that a ControlNet or adapter reads, as condition ids; empty where they are none of those."""
     note: str = ""
-    """What is special about it, in a sentence for a user."""
+    """A remark for the user, in one sentence."""
     defaults: Defaults | None = None
     control_type: int | None = None
     """Which of its inputs a union ControlNet is asked to read."""
@@ -80,7 +80,7 @@ class Weights:
 
     @property
     def use(self) -> str:
-        """What it may be used for, in a sentence."""
+        """The permitted use, in one sentence."""
         return LICENCES[self.licence].use
 
     @property

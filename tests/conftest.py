@@ -1,4 +1,4 @@
-"""What every test gets: no network, and nothing written outside its own folder."""
+"""Fixtures of every test: no network, and nothing written outside its own folder."""
 
 from __future__ import annotations
 

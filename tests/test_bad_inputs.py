@@ -1,4 +1,4 @@
-"""What people and programs get wrong, by the number of the fault: each has its sentence or a rule, and the next job works."""
+"""Faulty inputs, by the number of the fault: each ends in a sentence or by a rule, and the next job works."""
 
 from __future__ import annotations
 

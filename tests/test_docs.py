@@ -1,4 +1,4 @@
-"""What is derived from the code is as the code says."""
+"""Generated documents agree with the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands that run models share: settings, consent to downloads, progress, and pictures on the disk."""
+"""Shared parts of the commands that run models: settings, consent to downloads, progress, saved pictures."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_additions(parser: argparse.ArgumentParser) -> None:
-    """What is used beside a base, and presets for it."""
+    """Flags for models used with a base, and for presets."""
     presets = [row.id for row in FEW_STEPS]
     weight, scale = LORA_LIMITS["scale"], IP_ADAPTER_LIMITS["scale"]
     adapters = ", ".join(row.id for row in CATALOG if row.kind == "ip_adapter")

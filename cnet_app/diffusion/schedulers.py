@@ -133,7 +133,7 @@ def resolve_scheduler(id: str, base_scheduler: Any) -> str:
 
 
 def scheduler_facts(id: str, base_scheduler: Any) -> dict[str, str]:
-    """What a recipe holds of the sampler: `scheduler`, its row; for a base's own without a row, its class and options."""
+    """Return the recipe's entry for the sampler: `scheduler`, its row; for a base's own without a row, its class and options."""
     resolved = resolve_scheduler(id, base_scheduler)
     if sampler(resolved).class_name:
         return {"scheduler": resolved}

@@ -32,7 +32,7 @@ def _unchanged(latents: Tensor, step: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Start:
-    """What the loop begins with."""
+    """Initial state of the loop."""
 
     latents: Tensor
     """(1, C, h, w), as noisy as the first timestep."""
@@ -73,7 +73,7 @@ def create_start(
 def _known_part(
     backbone: Backbone, request: GenerationRequest, generator: torch.Generator, cache: EncodingCache
 ) -> Tensor:
-    """What an inpainting base reads; without a mask all of the picture is new."""
+    """Return the extra inputs of an inpainting base; without a mask all of the picture is new."""
     facts = backbone.facts
     black = torch.zeros(1, 3, *_padded(request, facts))
     image = to_image(initial_pixels(request), facts.side_multiple) if request.initial_image else black

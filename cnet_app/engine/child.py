@@ -72,7 +72,7 @@ class _Child:
             os._exit(0)
 
     def serve(self, engine: TorchEngine) -> None:
-        """Until the connection closes."""
+        """Serve until the connection closes."""
         self._start(lambda: self._warm_up(engine))
         while True:
             try:

@@ -80,7 +80,7 @@ class LoadedModels:
         return self._pool.bytes
 
     def pinned(self) -> AbstractContextManager[None]:
-        """What is prepared inside stays loaded until the end of the block."""
+        """Keep models prepared inside the block loaded until its end."""
         return self._pool.pinned()
 
     def prepare(self, request: GenerationRequest, emit: Emit) -> Ready:
@@ -226,7 +226,7 @@ def _place(rung: Rung) -> tuple[bool, bool]:
 
 
 def _cost(request: GenerationRequest) -> int:
-    """What a request needs of the memory, in units of a pixel through one network."""
+    """Memory needed by a request, in units of a pixel through one network."""
     return request.width * request.height * (1 + len(request.units))
 
 

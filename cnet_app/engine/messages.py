@@ -1,4 +1,4 @@
-"""What a ProcessEngine and its child process send each other: frozen, picklable. Loads no torch."""
+"""Messages between a ProcessEngine and its child process: frozen, picklable. Loads no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task would need from the network: asked before it runs, since no task but a DownloadRequest downloads. Loads no torch."""
+"""Downloads that a task needs, listed before it runs: only a DownloadRequest downloads. Loads no torch."""
 
 from __future__ import annotations
 

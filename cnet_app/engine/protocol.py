@@ -22,7 +22,7 @@ PREVIEW_SIDE = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Downloading:
-    """How far the download of one file is, at most every PREVIEW_INTERVAL seconds."""
+    """Progress of one file's download, at most every PREVIEW_INTERVAL seconds."""
 
     file: DownloadProgress
 
@@ -115,7 +115,7 @@ class EngineStatus:
     loaded_bytes: int = 0
     process_id: int = 0
     starts: int = 1
-    """How many times the engine was started, crashes included."""
+    """Number of starts of the engine, crashes included."""
 
 
 class Engine(Protocol):

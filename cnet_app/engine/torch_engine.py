@@ -267,7 +267,7 @@ class TorchEngine:
 
     @contextmanager
     def _picture_lane(self, check: Callable[[], None]) -> Generator[None]:
-        """What a task prepares stays loaded until its end."""
+        """Keep models prepared by a task loaded until its end."""
         with _acquired(self._pictures, check):
             try:
                 with self._models.pinned():
@@ -286,7 +286,7 @@ class TorchEngine:
                     yield
 
     def _facts(self, base: Any) -> dict[str, str]:
-        """How pictures are made on a base, for their recipe."""
+        """Facts on how a base makes pictures, for their recipe."""
         on_gpu = base.device.type == "cuda"
         name = torch.cuda.get_device_name(base.device) if on_gpu else platform.processor() or platform.machine()
         return {

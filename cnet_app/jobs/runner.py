@@ -222,7 +222,7 @@ class Runner:
                 self._changed.wait(DOWN_CHECK)
 
     def _run(self, job: _Job) -> None:
-        """Whatever happens, the job ends and the next one can run."""
+        """Run one job to its end; no error stops the next one."""
         try:
             stream = self._engine.run(job.state.request)
         except EngineError as error:

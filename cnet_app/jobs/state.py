@@ -1,4 +1,4 @@
-"""What is known about a job at one moment."""
+"""The state of a job at one moment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class JobState:
     place: int = 0
     """Place in the queue: 1 is next. 0 once it runs."""
     doing: str = ""
-    """What happens before the first step, also while the job waits, such as loading; else empty."""
+    """The activity before the first step, such as loading; empty during steps."""
     image_index: int = 0
     """0 … num_images - 1: the picture that is being made."""
     step: int = 0

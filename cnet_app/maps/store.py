@@ -57,7 +57,7 @@ def map_key(annotator: Annotator, source_sha256: str, *how: object) -> str | Non
 
 
 def weights_identity(annotator: Annotator) -> tuple[tuple[Any, ...], ...]:
-    """What tells the weights that it needs now from others: of each catalogue row, nothing where its files are not here."""
+    """Stamps of the files of its weights, by catalogue row; none where the files are not here."""
     return tuple(_identity(id) for id in annotator.needs())
 
 
@@ -93,7 +93,7 @@ class MapStore:
         self._unseen = max_bytes  # bytes written since the folder was looked through: the first time it is
 
     def read(self, key: str, annotator: Annotator) -> ControlMap | None:
-        """What was written under the key of this annotator."""
+        """Return the map stored under the annotator's key."""
         path = self._path(key)
         try:
             made = _unpack(path.read_bytes(), annotator)

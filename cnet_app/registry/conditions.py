@@ -15,7 +15,7 @@ from models.names import did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """One kind of control: what makes its map, and which ControlNet reads the map."""
+    """One kind of control with its annotators and its ControlNets."""
 
     id: str
     title: str
@@ -27,7 +27,7 @@ class Condition:
     example: str
     """scikit-image photo (skimage.data) or `world:SEED`, a procedural scene."""
     example_prompt: str
-    """What the example asks of the embedded model."""
+    """Prompt of the example, for the embedded model."""
     measure: str | None
     """Id of the measure in cnet_app.registry.measures that compares a result with its map; None where a result is not
     meant to resemble its map."""
@@ -38,7 +38,7 @@ class Condition:
 
     @property
     def kind(self) -> MapKind:
-        """How its maps are to be read; all its annotators make the same kind."""
+        """The kind of its maps, the same for all its annotators."""
         return KINDS[annotator(self.annotators[0]).kind]
 
 

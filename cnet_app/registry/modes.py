@@ -29,7 +29,7 @@ class Place:
     depth: float
     """0 for the shallowest place, 1 for the deepest: a U-Net's middle block, a transformer's last block."""
     reduction: int = 1
-    """How many times smaller than the latents the features are there: 1, 1, 1, 2, … 8 for Stable Diffusion."""
+    """Downsampling of the features against the latents at each place: 1, 1, 1, 2, … 8 for Stable Diffusion."""
 
 
 def even_places(reductions: Sequence[int]) -> tuple[Place, ...]:

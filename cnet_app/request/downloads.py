@@ -16,7 +16,7 @@ _ID = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASC
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadRequest(Versioned):
-    """What to fetch, in this order."""
+    """Ids to download, in this order."""
 
     kind: ClassVar[str] = "download"
     ids: tuple[str, ...]

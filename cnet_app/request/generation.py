@@ -142,7 +142,7 @@ class GenerationRequest(SharedFields):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationResult:
-    """What a finished request gave. Every path exists before the result does."""
+    """Result of a finished request. Every path exists before the result does."""
 
     request: GenerationRequest
     paths: tuple[str, ...]
@@ -151,7 +151,7 @@ class GenerationResult:
     residual_norms: tuple[tuple[float, ...], ...] = ()
     """Half-way through the last picture: per unit that ran and block, how much it added to the base."""
     notes: tuple[str, ...] = ()
-    """What the user should know: a map that does nothing, a fallback that was taken."""
+    """Notes for the user: a map without effect, a fallback that was taken."""
 
     def to_json(self, maps: bool = False) -> dict[str, Json]:
         """JSON values; each picture of the request as its sha256 and size in bytes, or with `maps` whole, in base64."""

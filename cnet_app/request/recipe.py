@@ -49,7 +49,7 @@ DEAD_AGE = 2.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a picture holds."""
+    """The metadata of a picture."""
 
     request: GenerationRequest
     made: Mapping[str, str]

@@ -57,7 +57,7 @@ class ControlUnit:
     control_image: bytes = field(repr=False)
     """PNG of the RGB map; resized to the picture's size when used."""
     control_data: Mapping[str, Json] | None = field(default=None, repr=False)
-    """What the map was drawn from, to be edited again: people as annotators.poses or classes as annotators.segments write them."""
+    """Editable source of the map: people as annotators.poses or classes as annotators.segments write them."""
     annotator: str | None = None
     """Id of the annotator that made the map; None is a map of the user's own."""
     annotator_parameters: Mapping[str, Scalar] = field(default_factory=dict)
@@ -165,7 +165,7 @@ class IpAdapter:
 
 
 def fitting_data(content: Mapping[str, Json]) -> Mapping[str, Json] | None:
-    """What `to_json` of people or classes returned, where a unit can carry it; None where it is too large."""
+    """Return the JSON of people or classes, or None where it is too large for a unit."""
     return content if _text_size(content) <= MAX_DATA_BYTES else None
 
 

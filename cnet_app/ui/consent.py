@@ -36,14 +36,14 @@ class Consent:
                 self.cancel = gr.Button("Not now", elem_id=f"{NAME}-cancel")
             self.progress = gr.HTML("", padding=False, elem_id=f"{NAME}-progress")
         self.ids = gr.State(())
-        """What would be downloaded."""
+        """The rows that would be downloaded."""
         self.then = gr.State("")
         """Id of the button that is pressed after the download; empty for none."""
         self.job = gr.State("")
 
     @property
     def components(self) -> set[Component]:
-        """What `ask` changes."""
+        """Components changed by `ask`."""
         return {self.box, self.text, self.download, self.progress, self.ids, self.then, self.job}
 
     def ask(self, rows: Sequence[Weights], then: str = "") -> Updates:

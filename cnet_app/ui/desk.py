@@ -1,4 +1,4 @@
-"""What every condition's tab shares: prompt, settings and pictures. Generate makes the picture of the tab that is open."""
+"""Prompt, settings and pictures, shared by the conditions' tabs. Generate makes the picture of the open tab."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Desk:
 
     @property
     def sized_by(self) -> set[Component]:
-        """What the picture's size depends on, in addition to its source."""
+        """Components that the picture's size depends on, in addition to its source."""
         return {*self.form.size.components, self.form.defaults}
 
     def follow(self, tab: gr.Tab, base: gr.Dropdown, known_base: Any, row: Condition | None = None) -> None:

@@ -29,11 +29,11 @@ from cnet_app.ui.errors import toast
 Component = Any
 """A Gradio component. Gradio types its events and their arguments as unknown."""
 Values = Mapping[Component, Any]
-"""What Gradio gives to a handler whose inputs are a set: the value of each component."""
+"""The argument of a handler whose inputs are a set: the value of each component."""
 Updates = dict[Component, Any]
-"""What a handler returns: new values by component; the other outputs stay as they are."""
+"""The result of a handler: new values by component; the other outputs stay as they are."""
 Skip = Any
-"""What `gr.skip()` returns: no output changes. An empty dict is no such answer."""
+"""The result of `gr.skip()`: no output changes. An empty dict does not have this effect."""
 HIDDEN: Mapping[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
 """Options of every listener: no veil over the outputs, no public endpoint.
 
@@ -51,7 +51,7 @@ STATEFUL: Mapping[str, Any] = {**HIDDEN, "concurrency_limit": None, "trigger_mod
 """Options of a listener that changes a state with listeners: Gradio calls them after queued events only."""
 Upload = Literal["upload", "webcam", "clipboard"]
 FINISHED = _Keywords.FINISHED_ITERATING
-"""What Gradio takes for the result of a generator that is over."""
+"""Gradio's result of an exhausted generator."""
 NO_STEP = "() => {}"
 BLANK_EDITOR: Mapping[str, Any] = {"background": None, "layers": [], "composite": None}
 

@@ -18,7 +18,7 @@ AS_IT_IS = "as_it_is"
 
 @dataclass(frozen=True)
 class MapOrder:
-    """What a map is made from, and how."""
+    """Source, annotator and size of one map."""
 
     condition: str
     annotator: str | None

@@ -25,7 +25,7 @@ class Output:
 
     @property
     def components(self) -> set[Component]:
-        """What `waiting`, `running` and `fault` change."""
+        """Components changed by `waiting`, `running` and `fault`."""
         return {self.generate, self.cancel, self.progress, self.job, self.failed}
 
     def waiting(self, text: str, job: str = "") -> Updates:

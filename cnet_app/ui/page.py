@@ -1,4 +1,4 @@
-"""What the tabs of the page share: runner, models, desk; and the way from Generate to the finished pictures."""
+"""Objects shared by the tabs of the page, and the handlers from Generate to the finished pictures."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from annotators.segments import Segments
 
 @dataclass(frozen=True)
 class _Box:
-    """What the annotator below finds."""
+    """The people that the annotator below returns."""
 
     height: int
     width: int

@@ -40,7 +40,7 @@ def _same(one: ControlMap | None, other: ControlMap) -> bool:
 
 @dataclass(frozen=True)
 class _Halves(SegmentationAnnotator):
-    """What is dark is wall, the rest sky."""
+    """Return wall for dark pixels and sky for the others."""
 
     id = "halves"
     title = "Halves"

@@ -1,4 +1,4 @@
-"""What annotators with networks share: files, libraries, memory, sizes of inputs."""
+"""Common behaviour of annotators with networks: files, libraries, memory, sizes of inputs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ NO_MEMORY = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000000 bytes."),
 )
-"""What torch raises for a GPU, and for the CPU."""
+"""Out-of-memory errors as torch raises them for a GPU and for the CPU."""
 
 
 @pytest.mark.parametrize("error", NO_MEMORY)

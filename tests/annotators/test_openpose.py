@@ -33,7 +33,7 @@ from tests.annotators.thin import save_thin, thin
 
 HEIGHT, WIDTH = 512, 512
 INPUT = 184, 184
-"""What the network sees of a picture of this size."""
+"""Height and width of the network's input for a picture of this size."""
 SCALE = (WIDTH / INPUT[1], HEIGHT / INPUT[0], 1)
 
 

@@ -1,4 +1,4 @@
-"""What a user does on the page, and what can be read from it. Waits are for a state, never for a time."""
+"""User actions on the page, and its readable state. Waits are for a state, never for a time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StudioPage:
         expect(self.at(elem_id).locator("img")).to_have_count(0)
 
     def wait_brush(self, elem_id: str) -> None:
-        """Until the app itself has put the brush in the hand."""
+        """Wait until the app has selected the brush."""
         expect(self.at(elem_id).locator("button.highlight[aria-label=Brush]")).to_be_visible()
 
     def stroke(self, elem_id: str, start: float, end: float) -> None:
@@ -65,7 +65,7 @@ class StudioPage:
         expect(self.at(elem_id).locator("img")).to_be_visible()
 
     def wait_map_width(self, elem_id: str, width: int) -> None:
-        """Until the map has so many px."""
+        """Wait until the map has this width in px."""
         expect(self.at(elem_id).locator("img")).to_have_js_property("naturalWidth", width)
 
     def unfold(self, name: str = CREATE) -> None:
@@ -88,7 +88,7 @@ class StudioPage:
         expect(self.at(f"{name}-random").locator("input")).not_to_be_checked()
 
     def wait_active(self, text: str, name: str = CREATE) -> None:
-        """Until the list near Generate has a setting in it."""
+        """Wait until the list near Generate contains a setting."""
         expect(self.at(f"{name}-active")).to_contain_text(text)
 
     def fill_number(self, elem_id: str, value: int) -> None:

@@ -1,4 +1,4 @@
-"""What a user comes for, in a real browser."""
+"""User journeys in a real browser."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def newest(folder: Path) -> Path:
 
 
 def wait_picture(studio: StudioPage, folder: Path, known: set[Path]) -> Path:
-    """Until a picture is there that was not, and its job is over."""
+    """Wait for a new picture and the end of its job, and return its path."""
     for _ in range(1200):
         new = set(folder.glob("*.png")) - known
         if new:

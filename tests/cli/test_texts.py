@@ -1,4 +1,4 @@
-"""What users type: control units, LoRAs and sizes."""
+"""Parsing of control units, LoRAs and sizes as users type them."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def ours(
 
 
 def theirs(base: Base, nets: Sequence[ControlNetModel], request: GenerationRequest) -> tuple[Tensor, NDArray[np.uint8]]:
-    """What diffusers makes of the request. Its guess mode weighs blocks in another way, so it is not compared here."""
+    """Return diffusers' pictures of the request. Its guess mode weighs blocks differently, so it is not compared here."""
     parts: dict[str, Any] = {
         "vae": base.vae,
         "unet": base.unet,

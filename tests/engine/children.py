@@ -1,4 +1,4 @@
-"""What a ProcessEngine's child can do in a test: no torch, so that it starts at once, and every way to end."""
+"""Children of a ProcessEngine for tests: without torch, so that they start at once, with every way to end."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Make = Callable[[GenerationRequest], np.ndarray[Any, Any]]
 
 @pytest.fixture
 def read(files: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How many networks were read from the disk."""
+    """The number of networks read from the disk."""
     monkeypatch.setenv("CNET_MODELS_DIR", str(files))
     counted: Counter[str] = Counter()
 

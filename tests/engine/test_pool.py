@@ -1,4 +1,4 @@
-"""What is loaded once stays while there is room, and what one request uses stays together."""
+"""Loaded models stay while there is room, and those of one request stay together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done again from task to task and what is not, and what happens where memory runs out."""
+"""Reuse between tasks, and the behaviour where memory runs out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How golden results are made."""
+"""Fixtures of the golden results."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from tests.golden.make import one_cpu_thread
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_cpu_thread() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
-    """As the references were made."""
+    """One thread, as for the references."""
     with one_cpu_thread():
         yield

@@ -32,7 +32,7 @@ LIBRARIES = ("numpy", "diffusers", "transformers", "pillow", "scikit-image", "sc
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """How far a result may be from its reference."""
+    """Allowed difference between a result and its reference."""
 
     mean: float
     """Largest mean absolute difference in grey levels."""
@@ -66,7 +66,7 @@ SMOOTH = Tolerance(mean=0.02, within=1, share=0.999)
 HARD = Tolerance(mean=0.05, within=0, share=0.9998)
 """For maps where a pixel has one of a few values, far apart."""
 ELSEWHERE: Mapping[str, Tolerance] = MappingProxyType({"lines": HARD, "labels": HARD, "pose": HARD})
-"""What holds on another machine than that of the references, by kind of map; SMOOTH for other kinds and pictures."""
+"""Tolerances on machines other than the references', by kind of map; SMOOTH for other kinds and pictures."""
 
 
 def machine() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One job at a time, in turn, and whatever happens the next one works."""
+"""Jobs run one at a time, in turn, and a failure never stops the next one."""
 
 from __future__ import annotations
 

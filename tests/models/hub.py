@@ -28,7 +28,7 @@ def download_all(id: str, kind: NamedKind, family: Family | None = None) -> list
 
 @dataclass
 class Hub:
-    """What it holds, and how it fails."""
+    """Its files and its faults."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     """`owner/name/path` to content."""

@@ -24,7 +24,7 @@ CHUNK = 64
 
 
 class StopError(Exception):
-    """What a caller raises to stop."""
+    """Raised by a caller to stop."""
 
 
 def test_speed_is_that_of_the_last_seconds_and_unknown_before() -> None:

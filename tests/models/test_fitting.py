@@ -1,4 +1,4 @@
-"""What is offered with a base, and what is refused before a download."""
+"""Models offered with a base, and those refused before a download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dropped files are, by their headers alone."""
+"""Recognition of local files by their headers alone."""
 
 from __future__ import annotations
 

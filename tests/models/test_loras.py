@@ -108,7 +108,7 @@ def merged(base: Base, *loras: tuple[list[tuple[str, str, Pair]], float]) -> lis
 
 
 def outputs(networks: list[Any]) -> list[Tensor]:
-    """What the U-Net and each text encoder say."""
+    """Outputs of the U-Net and of each text encoder."""
     unet, *encoders = networks
     width = unet.config.cross_attention_dim
     generator = torch.Generator().manual_seed(9)

@@ -1,4 +1,4 @@
-"""What fits, and that giving up memory changes no picture."""
+"""The choice of a rung, and equal pictures on every rung."""
 
 from __future__ import annotations
 

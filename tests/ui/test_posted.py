@@ -1,4 +1,4 @@
-"""What is posted to the running app past its page, by the number of the fault: refused in a sentence, nothing read or fetched."""
+"""Malformed posts to the running app, by the number of the fault: refused in a sentence, nothing read or fetched."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def posting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Posting]:
 
 @pytest.fixture
 def photo(posting: Posting) -> dict[str, Any]:
-    """As a page names it that has uploaded it."""
+    """The value that a page sends for an uploaded photo."""
     path = posting.folder / "coffee.png"
     Pillow.fromarray(data.coffee()[::4, ::4]).save(path)
     (uploaded,) = posting.upload(path.name, path.read_bytes()).json()

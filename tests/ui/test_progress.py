@@ -1,4 +1,4 @@
-"""What a user reads while a job runs and when it is over."""
+"""The status text of a running and of a finished job."""
 
 from __future__ import annotations
 

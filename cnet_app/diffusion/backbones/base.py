@@ -1,4 +1,4 @@
-"""What the denoising loop needs of a base model, whatever family it is of.
+"""Interface between the denoising loop and a base model of any family.
 
 A backbone is one loaded base. It hides how prompts are encoded, how latents are packed, how hints are prepared, where
 residuals are placed, how guidance runs, and what a prediction means. Latents outside of it are always (1, C, h, w).
@@ -70,7 +70,7 @@ class Control:
     masks: tuple[Tensor, ...]
     """(1, 1, h, w) in [0, 1] a place; empty leaves the whole picture to the unit."""
     note: str = ""
-    """What the unit asks for in vain, as a sentence."""
+    """Settings of the unit that have no effect, as a sentence."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ class StaticControl:
     features: tuple[Tensor, ...]
     """(1, C, h, w) a level at strength 1; zero where the mask is black."""
     note: str = ""
-    """As a Control's."""
+    """See Control."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What enters the base model's network beside latents, time and text."""
+    """Inputs of the base model's network besides latents, time and text."""
 
     residuals: Residuals | None = None
     features: Features | None = None

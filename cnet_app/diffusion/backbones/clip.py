@@ -83,7 +83,7 @@ class Token:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """As many tokens as an encoder reads at once, begin and end included."""
+    """Tokens that an encoder reads at once, begin and end included."""
 
     tokens: tuple[Token, ...]
 

@@ -74,7 +74,7 @@ def prepare_controlnet(
 
 
 def _pooling_note(unit: ControlUnit, row: Mode) -> str:
-    """What a mode asks in vain of a network that averages its residuals over the picture; InputError for custom factors."""
+    """Return the note on a mode without effect for a network that averages its residuals; InputError for custom factors."""
     title = condition(unit.condition).title
     if row.id == CUSTOM:
         raise InputError(

@@ -18,7 +18,7 @@ class Active:
     id: str
     text: str
     reset: Updates
-    """What sets it back."""
+    """Updates that reset it."""
 
 
 def build_active(name: str) -> gr.CheckboxGroup:

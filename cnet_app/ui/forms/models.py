@@ -20,7 +20,7 @@ from cnet_app.ui.labels import label_of
 from models.catalog import Family
 
 LORAS = 3
-"""How many can be chosen at once."""
+"""Largest number chosen at once."""
 FITTING = {"vae": "vae", **{f"lora_{number}": "lora" for number in range(1, LORAS + 1)}, "ip_adapter": "ip_adapter"}
 """Fields whose choices follow the base's family, and which offer each of them lists."""
 RELOAD = "Reload the page to see files that were just put into models/."

@@ -30,7 +30,7 @@ class SeedForm(Form):
 
     @property
     def shown(self) -> list[Component]:
-        """What `used` changes."""
+        """Components changed by `used`."""
         return [self["seed"], self.last]
 
     def used(self, seed: int) -> Updates:

@@ -28,9 +28,9 @@ MAX_RATIO = 3.0
 COARSE, FINE = 64, 8
 """Sides are multiples of COARSE, where the model is at its best, or of FINE, the least that it can make."""
 TOLERANCE = 0.02
-"""How much of the photo's aspect multiples of COARSE may change."""
+"""Largest relative change of the photo's aspect by rounding to COARSE."""
 SPARE = 1.1
-"""How much of the budget they may take."""
+"""Largest share of the budget that a size may take."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ WHITE = np.uint8(255)
 
 @dataclass(frozen=True)
 class Held:
-    """What the editor holds: known without sending its picture again."""
+    """State of the editor, known without sending its picture again."""
 
     picture: bool = False
     masked: bool = False
@@ -82,7 +82,7 @@ class PaintSource(Source):
 
     @property
     def filled_parts(self) -> list[Component]:
-        """What `filled`, `example` and a reset change."""
+        """Components changed by `filled`, `example` and a reset."""
         return [*self.components, self.held]
 
     @property

@@ -1,4 +1,4 @@
-"""What every kind of input offers to a condition's tab."""
+"""Interface of the inputs of a condition's tab."""
 
 from __future__ import annotations
 

@@ -55,13 +55,13 @@ class UnitForm:
 
     @property
     def made_of(self) -> set[Component]:
-        """What the map is made of."""
+        """Components that the map depends on."""
         own = {self.condition, self.preprocessor, self.repairs, self.parameters}
         return own | self.source.components
 
     @property
     def components(self) -> set[Component]:
-        """What a request is built from."""
+        """Components that a request is built from."""
         return self.made_of | self.controls.components
 
     def makers(self, id: str, family: Family | None) -> Updates:
@@ -119,7 +119,7 @@ class ComposeTab:
 
     @property
     def fitted(self) -> set[Component]:
-        """What `fit` reads and changes."""
+        """Components that `fit` reads and changes."""
         return {one for unit in self.units for one in (unit.condition, unit.controls["controlnet"])}
 
     def _sized(self, values: Values) -> Frame:
@@ -195,7 +195,7 @@ class ComposeTab:
         return unit.make(self._page.maps, values, frame), frame.text(size_of(unit.source.read(values)))
 
     def _filled(self, unit: UnitForm) -> set[Component]:
-        """What the example changes."""
+        """Components that the example changes."""
         return {unit.condition, unit.preprocessor, unit.controls["controlnet"], *unit.source.components}
 
     def _example(self, values: Values) -> Updates:

@@ -89,13 +89,13 @@ class ConditionTab:
 
     @property
     def _inputs(self) -> set[Component]:
-        """What the map is made of."""
+        """Components that the map depends on."""
         sources = (component for source in self.sources.values() for component in source.components)
         return {*sources, self.repairs, *self.preprocessor.components, *self._page.desk.sized_by}
 
     @property
     def _shown(self) -> list[Component]:
-        """What a new map changes."""
+        """Components that a new map changes."""
         return [self.control_image, self.map_note, self.repairs, *([self.data] if self.data else [])]
 
     def _connect_map(self) -> None:
