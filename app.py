@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from cnet_app.settings import loopback_without_proxy, read_settings
+from cnet_app.settings import process_variables, read_settings
 from models.console import replace_unprintable
 from models.errors import USER_ERRORS, exit_code
 
@@ -15,18 +15,16 @@ def main() -> int:
     """Serve until interrupted; return the exit code."""
     replace_unprintable()
     settings = read_settings()
-    os.environ |= loopback_without_proxy(settings.host)  # before gradio, which asks its own address, reads it
-    if settings.offline:
-        os.environ["CNET_OFFLINE"] = "1"
+    os.environ |= process_variables(settings)  # before gradio, which sends a request to its own address, is imported
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    from cnet_app.engine.create import create_engine
-    from cnet_app.engine.maps import maps_through
-    from cnet_app.jobs.runner import Runner
-    from cnet_app.maps.annotate import Maps, open_store
-    from cnet_app.ui.importing import without_stub_files
+    from cnet_app.ui.importing import without_garbage_collection, without_stub_files
 
-    with without_stub_files():
+    with without_garbage_collection(), without_stub_files():
+        from cnet_app.engine.create import create_engine
+        from cnet_app.engine.maps import maps_through
+        from cnet_app.jobs.runner import Runner
+        from cnet_app.maps.annotate import Maps, open_store
         from cnet_app.ui.app import serve
 
     try:

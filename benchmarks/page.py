@@ -57,8 +57,11 @@ class App:
         """Trigger an event of a component with the page's first values and these, by element id; its last output."""
         ids = {c["id"]: c for c in self.config["components"]}
         by_name = {c["props"].get("elem_id"): c["id"] for c in self.config["components"]}
+        dependencies = self.config["dependencies"]
+        triggered = [d["id"] for d in dependencies if [by_name[elem_id], event] in d["targets"]]
+        # A listener of a picture comes after a step in the browser.
         dependency = next(
-            d for d in self.config["dependencies"] if [by_name[elem_id], event] in d["targets"] and d["backend_fn"]
+            d for d in dependencies if d["backend_fn"] and (d["id"] in triggered or d["trigger_after"] in triggered)
         )
         named = {by_name[name]: value for name, value in values.items()}
         inputs = [named.get(id, ids[id]["props"].get("value")) for id in dependency["inputs"]]

@@ -132,6 +132,11 @@ def environment_variable(name: str, environ: Mapping[str, str]) -> str | None:
     return next((variable for variable in variables if variable in environ), None)
 
 
+def process_variables(settings: Settings) -> dict[str, str]:
+    """Return the variables that libraries, which read no settings, need to obey them."""
+    return loopback_without_proxy(settings.host) | ({"CNET_OFFLINE": "1"} if settings.offline else {})
+
+
 def loopback_without_proxy(host: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables that keep a proxy, if there is one, out of requests to this machine and to `host`."""
     given = environ.get("no_proxy") or environ.get("NO_PROXY") or ""

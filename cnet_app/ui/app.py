@@ -21,6 +21,7 @@ from cnet_app.ui.engine_line import EngineLine
 from cnet_app.ui.forms.active import Active, connect_active
 from cnet_app.ui.forms.models import ModelsForm
 from cnet_app.ui.gradio_seams import HIDDEN, CheckedBlocks, Component, Skip, Updates, Values
+from cnet_app.ui.importing import without_garbage_collection
 from cnet_app.ui.page import Page
 from cnet_app.ui.sources.drawing import AFTER_STROKES
 from cnet_app.ui.sources.paint import PaintSource
@@ -161,7 +162,8 @@ def _connect_active(page: Page, conditions: Mapping[str, ConditionTab]) -> None:
 
 def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
     """Serve until interrupted. The page is there first; then the runner loads models. Raises InputError for a port in use."""
-    app = build_app(settings, runner, maps)
+    with without_garbage_collection():
+        app = build_app(settings, runner, maps)
     try:
         app.launch(server_name=settings.host, server_port=settings.port or None, **launch_options(settings))
     except OSError as error:
@@ -193,6 +195,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "footer_links": [],
         "theme": create_theme(),
         "css_paths": STYLE,
+        "state_session_capacity": 256,  # 1 to 6 MB each, and Gradio keeps those of closed pages too
         "_frontend": False,  # a self-test that takes a busy machine for a broken one
     }
 
