@@ -17,7 +17,6 @@ def main() -> int:
     settings = read_settings()
     os.environ |= process_variables(settings)  # before gradio, which sends a request to its own address, is imported
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-
     from cnet_app.ui.importing import without_garbage_collection, without_stub_files
 
     with without_garbage_collection(), without_stub_files():

@@ -16,8 +16,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,15 @@ import psutil
 from PIL import Image
 from skimage import data
 
+from cnet_app.engine.messages import Ended, Happened, Run, StatusChanged
+from cnet_app.engine.process import ProcessEngine
+from cnet_app.engine.protocol import EngineStatus, PictureMade
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.settings import Settings
+
 ROOT = Path(__file__).parent.parent
 SIDE = 512
+PICTURE = 1024
 PATIENCE = 120.0
 
 
@@ -157,6 +165,32 @@ def row(name: str, times: Sequence[float]) -> str:
     return f"| {name} | {middle:.0f} ms | {low:.0f} | {high:.0f} |"
 
 
+def hand_over_times(count: int) -> list[float]:
+    """Milliseconds that a finished picture of PICTURE px takes from the engine's process to the job that waits for it."""
+    engine = ProcessEngine(Settings(engine="process"), _send_pictures)
+    request = GenerationRequest(prompt="", num_images=1)
+    times: list[float] = []
+    try:
+        for _ in range(count):
+            with closing(engine.run(request)) as events:
+                for event in events:
+                    assert isinstance(event, PictureMade)
+                    times.append(1000 * (time.monotonic() - float(event.facts["sent"])))
+    finally:
+        engine.close()
+    return times
+
+
+def _send_pictures(connection: Connection, settings: Settings, parent: int) -> None:
+    """A child process that answers every task with a picture and the moment at which it was sent."""
+    connection.send(StatusChanged(EngineStatus(state="ready")))
+    pixels = np.random.default_rng(0).integers(0, 256, (PICTURE, PICTURE, 3), np.uint8)
+    while isinstance(message := connection.recv(), Run):
+        sent = PictureMade(index=0, pixels=pixels, facts={"sent": str(time.monotonic())})
+        connection.send(Happened(message.number, sent))
+        connection.send(Ended(message.number, None))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
@@ -168,6 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with running_app() as app:
             starts.append(app.started)
     print(f"Load {os.getloadavg()[0]:.1f} on {platform.processor() or platform.machine()}, {os.cpu_count()} cores.\n")
+    over = hand_over_times(args.count + 1)[1:]  # the first one waits for the child's start
+    print(f"A picture of {PICTURE} px from the engine: median {statistics.median(over):.1f} ms, at most {max(over):.1f}.\n")
     print(f"Start to page: median {statistics.median(starts):.2f} s, {min(starts):.2f} to {max(starts):.2f} s.\n")
     with running_app() as app:
         before = app.megabytes()
