@@ -44,19 +44,19 @@ def output_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def url(output_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The running app. Without the embedded weights its engine is a fake, and what needs a model is skipped."""
-    with _running(APP if REAL else FAKE, output_dir, tmp_path_factory.mktemp("server")) as url:
+    with running(APP if REAL else FAKE, output_dir, tmp_path_factory.mktemp("server")) as url:
         yield url
 
 
 @pytest.fixture
 def fake_url(tmp_path: Path) -> Iterator[str]:
     """The app over a fake engine, whose pictures are there at once, with the real request inside."""
-    with _running(FAKE, tmp_path / "outputs", tmp_path) as url:
+    with running(FAKE, tmp_path / "outputs", tmp_path) as url:
         yield url
 
 
 @contextmanager
-def _running(entry: Sequence[str], output_dir: Path, folder: Path) -> Iterator[str]:
+def running(entry: Sequence[str], output_dir: Path, folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
