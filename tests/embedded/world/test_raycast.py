@@ -27,6 +27,14 @@ def in_ball(centre: Vector, radius: float) -> Inside:
     return lambda point: np.linalg.norm(point - centre, axis=-1) <= radius
 
 
+def in_box(solid: Box) -> Inside:
+    def inside(point: Vector) -> NDArray[np.bool_]:
+        x, y, z = np.moveaxis(np.abs((point - solid.centre) @ solid.axes.T) <= solid.half, -1, 0)
+        return x & y & z
+
+    return inside
+
+
 def in_cone(base: Vector, axis: Vector, height: float, radius: float, top_radius: float) -> Inside:
     def inside(point: Vector) -> NDArray[np.bool_]:
         level = (point - base) @ axis
@@ -53,7 +61,7 @@ def in_frustum(solid: Frustum) -> Inside:
 
 SOLIDS: dict[str, tuple[Solid, Inside]] = {
     "ball": (BALL, in_ball(BALL.centre, BALL.radius)),
-    "box": (BOX, lambda point: (np.abs((point - BOX.centre) @ BOX.axes.T) <= BOX.half).all(axis=-1)),
+    "box": (BOX, in_box(BOX)),
     "cylinder": (CYLINDER, in_frustum(CYLINDER)),
     "cone": (CONE, in_frustum(CONE)),
     "stump": (STUMP, in_frustum(STUMP)),
