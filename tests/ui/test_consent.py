@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from html import escape
 from typing import Any
 
 import gradio as gr
 import pytest
 
 from cnet_app.jobs.runner import Runner
+from cnet_app.ui.consent import consent_html
+from models.catalog import entry
 from tests.jobs.fake_engine import FakeEngine
 from tests.ui.handlers import by_id, call, find, listeners, named
 
@@ -88,3 +91,13 @@ def test_an_engine_that_is_down_is_shown_with_its_reason_and_a_button(built: gr.
     start.fn()
     assert runner.engine_status().state == "ready"
     assert find(built, "engine") is not None
+
+
+def test_the_question_lists_each_model_once_with_its_terms_and_their_sum() -> None:
+    rows = [entry("sd15"), entry("sd15"), entry("dwpose")]
+    text = consent_html(rows)
+    assert text.count("<li>") == text.count("Files and terms") == 2
+    for row in rows[1:]:
+        assert escape(row.title) in text
+        assert f"licence {escape(row.licence)}." in text
+    assert text.index(escape(rows[0].title)) < text.index(escape(rows[2].title))

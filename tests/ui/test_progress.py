@@ -55,3 +55,8 @@ def test_a_preview_travels_inside_the_page() -> None:
 def test_what_users_wrote_is_escaped() -> None:
     assert "<script>" not in error_html("<script>alert(1)</script>")
     assert "<script>" not in progress_html(state(status="failed", error="<script>alert(1)</script>"))
+
+
+def test_the_bar_is_empty_before_a_job_and_full_after_it() -> None:
+    assert "width:0%" in progress_html(state())
+    assert "width:100%" in progress_html(state(status="done"))

@@ -81,9 +81,9 @@ def scene() -> Sample:
     return next(sample for sample in (create_scene(seed, 64) for seed in range(50)) if sample.style == "flat")
 
 
-def test_a_hue_is_named_around_the_circle_and_grey_pixels_do_not_count() -> None:
-    image = np.full((4, 4, 3), 90, np.uint8)
-    image[0, 0] = (200, 10, 30)  # red with a little blue in it: its hue lies just below the full circle
+def test_a_hue_is_named_around_the_circle_and_pale_pixels_hardly_count() -> None:
+    image = np.full((4, 4, 3), (95, 90, 100), np.uint8)
+    image[0, 0] = (200, 20, 10)  # its hue lies just above 0, that of the named red just below the full circle
     assert named_colour(image, np.ones((4, 4), bool)) == "red"
     image[0, 0] = COLOURS["cyan"]
     assert named_colour(image, np.ones((4, 4), bool)) == "cyan"
