@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from annotators.base import create
 from annotators.registry import annotator
 from cnet_app.registry.conditions import controlnet_id
+from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.tasks import Task
@@ -25,10 +27,12 @@ def rows_to_download(task: Task) -> tuple[Weights, ...]:
     if isinstance(task, MapRequest):
         needs = create(annotator(task.annotator), task.annotator_parameters).needs()
         return tuple(entry(id) for id in needs if not find(id))
-    if not isinstance(task, GenerationRequest | UpscaleRequest):
+    if isinstance(task, GenerationRequest | UpscaleRequest):
+        rows = [row for kind, id in _named(task) for row in missing(resolve(id, kind))]
+        return tuple({row.id: row for row in rows}.values())
+    if isinstance(task, DownloadRequest):
         return ()
-    rows = [row for kind, id in _named(task) for row in missing(resolve(id, kind))]
-    return tuple({row.id: row for row in rows}.values())
+    assert_never(task)
 
 
 def _named(task: GenerationRequest | UpscaleRequest) -> Iterator[tuple[NamedKind, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TypeAlias, cast
+from typing import TypeAlias, cast, get_args
 
 from annotators.base import shown
 from cnet_app.request.downloads import DownloadRequest
@@ -22,9 +22,7 @@ from models.errors import InputError
 
 Task: TypeAlias = GenerationRequest | MapRequest | UpscaleRequest | DownloadRequest
 Fields: TypeAlias = dict[str, object]
-KINDS: Mapping[str, type[Task]] = MappingProxyType(
-    {cls.kind: cls for cls in (GenerationRequest, MapRequest, UpscaleRequest, DownloadRequest)}
-)
+KINDS: Mapping[str, type[Task]] = MappingProxyType({cls.kind: cls for cls in get_args(Task)})
 PARTS: Mapping[str, tuple[type, str]] = MappingProxyType(
     {
         "units": (ControlUnit, "control unit"),

@@ -6,7 +6,7 @@ import io
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,9 +79,11 @@ class FakeEngine:
             made_by = create(annotator(task.annotator), task.annotator_parameters)
             pixels, data = run_annotator(made_by, load_image(task.source_image))
             emit(MapMade(pixels=pixels, data=data.to_json() if data else None))
-        else:
+        elif isinstance(task, GenerationRequest | UpscaleRequest):
             request = to_generation(task) if isinstance(task, UpscaleRequest) else task
             self._generate(request, emit, cancelled)
+        else:
+            assert_never(task)
 
     def _download(self, task: DownloadRequest, emit: Emit, cancelled: threading.Event) -> None:
         for id in task.ids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.pictures import encode_png
+from cnet_app.request.tasks import Task
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.request.upscale import UpscaleRequest
 
@@ -101,4 +103,11 @@ download_requests = st.builds(
         st.from_regex(r"[a-z0-9_][a-z0-9_.-]{0,9}(/[a-z0-9_][a-z0-9_.-]{0,9})?", fullmatch=True), min_size=1, max_size=3
     ).map(tuple),
 )
-tasks = requests | map_requests | upscale_requests | download_requests
+TASKS: Mapping[str, st.SearchStrategy[Task]] = {
+    "generation": requests,
+    "map": map_requests,
+    "upscale": upscale_requests,
+    "download": download_requests,
+}
+"""By kind of task."""
+tasks = st.one_of(*TASKS.values())

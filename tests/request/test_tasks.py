@@ -22,7 +22,12 @@ from cnet_app.request.tasks import KINDS, MIGRATIONS, Task, task_from_json, task
 from cnet_app.request.units import MAX_DATA_BYTES, fitting_data
 from cnet_app.request.upscale import UpscaleRequest
 from models.errors import InputError
-from tests.request.strategies import MAP, requests, tasks, unit
+from tests.request.strategies import MAP, TASKS, requests, tasks, unit
+
+
+def test_every_kind_of_task_is_tested_here() -> None:
+    missing = set(KINDS) - set(TASKS)
+    assert not missing, f"give tests/request/strategies.py a strategy for {', '.join(missing)}"
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -90,7 +95,7 @@ def test_json_refuses(values: Any, sentence: str) -> None:
 
 WRONG_MAPS: list[tuple[dict[str, Any], str]] = [
     ({"condition": "smell"}, "There is no condition 'smell'"),
-    ({"annotator": "hed"}, "annotator is 'hed', but a map for Canny is made by one of: canny."),
+    ({"annotator": "hed"}, "annotator is 'hed', but a map for Canny is made by one of: canny"),
     (
         {"condition": "scribble", "annotator": "xdog"},
         "no annotator 'xdog' (did you mean scribble_xdog?); choose one of: scribble_hed",
