@@ -30,16 +30,18 @@ def _same(path: Path, text: str) -> bool:
 
 
 def test_every_mode_is_drawn_within_the_picture() -> None:
-    """A seventh mode begins a third line of three."""
-    rows = [row for row in MODES.values() if row.id != CUSTOM]
-    for modes, lines in ((rows[:1], 1), (rows, 2), ([*rows, dataclasses.replace(rows[0], id="seventh")], 3)):
-        drawing = weights_drawing(modes)
+    """Three modes a line; the custom mode has no factors of its own."""
+    row = MODES["balanced"]
+    for count, lines in ((1, 1), (6, 2), (7, 3)):
+        drawing = weights_drawing([dataclasses.replace(row, id=f"mode_{number}") for number in range(count)])
         size = re.search(r'width="(\d+)" height="(\d+)"', drawing)
         assert size and int(size[2]) == 144 * lines
         for x, y, wide, tall in re.findall(r'<rect x="(.+?)" y="(.+?)" width="(.+?)" height="(.+?)"', drawing):
             assert float(x) + float(wide) <= int(size[1])
             assert float(y) + float(tall) <= int(size[2])
         assert all(float(y) < int(size[2]) for y in re.findall(r'<text x=".+?" y="(.+?)"', drawing))
+    drawn = re.findall(r">([a-z_]+)</text>", weights_drawing())
+    assert drawn == [id for id in MODES if id != CUSTOM]
 
 
 def test_fill_replaces_what_stands_between_the_markers_alone() -> None:
