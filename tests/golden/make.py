@@ -24,7 +24,7 @@ from cnet_app.registry.conditions import controlnet_id
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.tasks import task_from_json
 from cnet_app.request.units import ControlUnit
-from models.catalog import Family
+from models.catalog import Family, entry
 from models.ip_adapter import IpAdapter, load_ip_adapter
 from models.loader import Base, load_base, load_controlnet
 from models.loras import use_loras
@@ -37,8 +37,6 @@ Pixels = NDArray[np.uint8]
 LORAS = Path(__file__).parent / "loras"
 TINY: dict[str, Family] = {"tiny_sd15": "sd15", "tiny_sdxl": "sdxl"}
 """Ids of bases with random weights, which only these recipes use."""
-SHIPPED = {"embedded_annotator", "mlsd_tiny"}
-"""Annotator weights that are part of the project."""
 
 
 @contextmanager
@@ -80,7 +78,7 @@ def make_scene(seed: int) -> Pixels:
 
 def available_annotators() -> list[str]:
     """List the annotators that need no download."""
-    return [kind.id for kind in ANNOTATORS if SHIPPED.issuperset(create(kind).needs())]
+    return [kind.id for kind in ANNOTATORS if not any(entry(id).repo for id in create(kind).needs())]
 
 
 def map_kind(annotator_id: str) -> str:

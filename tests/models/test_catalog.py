@@ -36,7 +36,7 @@ def test_every_controlnet_of_the_registry_is_there_and_fits_its_family() -> None
 
 def test_every_family_of_the_registry_has_a_base() -> None:
     families = {family for condition in CONDITIONS for family in condition.controlnets}
-    assert families == {row.family for row in CATALOG if row.kind == "base"}
+    assert families <= {row.family for row in CATALOG if row.kind == "base"}
     assert all(entry(family).defaults for family in families)
 
 
@@ -58,7 +58,10 @@ def test_every_row_comes_from_one_place_and_says_its_terms() -> None:
 def test_licence_and_size_of_every_hub_row_are_known_or_said_to_be_unknown() -> None:
     rows = [row for row in CATALOG if row.repo]
     assert len(rows) >= 115
-    assert {row.id for row in rows if row.size is None} == SIZE_UNKNOWN
+    unknown = {row.id for row in rows if row.size is None}
+    assert unknown == SIZE_UNKNOWN, (
+        f"give the size in models/rows.py, else list in SIZE_UNKNOWN: {unknown ^ SIZE_UNKNOWN}"
+    )
     for row in rows:
         assert all(file.size is None or 0 <= file.size < 20e9 for file in row.files), row.id
         assert row.size is None or row.size > 0, row.id
@@ -99,9 +102,9 @@ ALL = {
         ("sdxl", ALL | {"tile", "inpaint"}),
     ],
 )
-def test_every_family_has_a_controlnet_for_every_map_that_has_one(family: str, conditions: set[str]) -> None:
+def test_a_family_has_controlnets_for_these_conditions_at_least(family: str, conditions: set[str]) -> None:
     rows = [row for row in CATALOG if row.kind == "controlnet" and row.family == family]
-    assert {condition for row in rows for condition in row.conditions} == conditions
+    assert {condition for row in rows for condition in row.conditions} >= conditions
 
 
 def test_inputs_of_a_union_share_their_files_and_differ_in_what_they_read() -> None:
@@ -117,17 +120,15 @@ def test_pickles_are_pinned_or_last() -> None:
     for row in CATALOG:
         for file in row.files:
             if file.name.endswith((".pth", ".pt", ".bin", ".ckpt")):
-                assert file.sha256 or len(row.revision) == 40 or row.id in UNKNOWN_STATE, f"{row.id} {file.name}"
+                pinned = file.sha256 or len(row.revision) == 40 or row.id in UNKNOWN_STATE
+                assert pinned, f"give {file.name} of {row.id} a sha256, or its row a revision"
             assert not any(name.endswith(".bin") for name in file.names[:-1]), row.id
 
 
 def test_non_commercial_terms_are_flagged() -> None:
-    assert {row.id for row in CATALOG if row.non_commercial} == {
-        "openpose_body",
-        "openpose_hand",
-        "openpose_face",
-        "pidinet",
-    }
+    flagged = {row.id for row in CATALOG if row.non_commercial}
+    assert flagged >= {"openpose_body", "openpose_hand", "openpose_face", "pidinet"}
+    assert not flagged & {"sd15", "sdxl", "hed", "mlsd"}
 
 
 @pytest.mark.parametrize(

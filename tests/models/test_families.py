@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from itertools import combinations
 from typing import Any, get_args
 
 import pytest
@@ -17,6 +18,7 @@ from models.families import (
     FAMILY_OF_TWO_ENCODERS,
     Capability,
     Family,
+    FamilyFacts,
     family_of,
 )
 from tests.source import modules, tree
@@ -32,13 +34,25 @@ def test_every_family_has_one_row_and_a_base_of_its_name() -> None:
 
 
 def test_families_are_found_by_width_and_encoders() -> None:
-    assert dict(FAMILY_BY_WIDTH) == {768: "sd15", 1024: "sd21", 2048: "sdxl"}
+    assert {width: FAMILY_BY_WIDTH[width] for width in (768, 1024, 2048)} == {768: "sd15", 1024: "sd21", 2048: "sdxl"}
     assert FAMILY_OF_TWO_ENCODERS == "sdxl"
     for row in FAMILIES.values():
         assert row.text_encoders == len(row.text_widths) or not row.text_widths
         assert row.words_width in (None, sum(row.text_widths))
         assert row.one_file is None or len(row.one_file.text_encoders) == row.text_encoders
         assert row.preview is None or len(row.preview) == row.latent_channels + 1
+
+
+UNETS = [row for row in FAMILIES.values() if row.backbone == "unet"]
+
+
+@pytest.mark.parametrize(("one", "other"), combinations(UNETS, 2), ids=lambda row: row.id)
+def test_files_show_which_of_two_families_they_are_made_for(one: FamilyFacts, other: FamilyFacts) -> None:
+    """Files without a family's name are told apart by these facts: see family_of and FAMILY_BY_WIDTH."""
+    assert one.title != other.title
+    assert one.words_width is None or one.words_width != other.words_width, "LoRAs and embeddings cannot be told apart"
+    config = (one.latent_channels, one.size_conditions, one.linear_projection)
+    assert config != (other.latent_channels, other.size_conditions, other.linear_projection), "nor can ControlNets"
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,15 @@ from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.request.units import Lora
 from cnet_app.ui.bases import OFFERS, controlnet_choices, defaults_of, family_of, model_choices, preset_choices
 from cnet_app.ui.forms.models import ModelsForm
-from models.catalog import CATALOG, Family
+from models.catalog import CATALOG
 from models.errors import InputError
+from models.families import FAMILIES, Family
 from tests.ui.handlers import by_id, call, listeners, named
 
 LCM = next(row for row in FEW_STEPS if row.id == "lcm_sd15")
 
 
-@pytest.mark.parametrize("family", ["embedded", "sd15", "sd21", "sdxl"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_made_for_another_family_is_not_offered(family: Family) -> None:
     families = {row.id: row.family for row in CATALOG}
     listed = [id for offer in ("vae", "lora", "ip_adapter") for _, id in model_choices(OFFERS[offer], family)]
