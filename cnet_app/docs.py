@@ -361,9 +361,14 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def main() -> None:
     """Write what is stale; with --maps the pictures of maps first."""
     parser = argparse.ArgumentParser(prog="python -m cnet_app.docs", description=main.__doc__)
-    parser.add_argument("--maps", action="store_true", help="make the pictures of docs/conditions.md anew")
-    if parser.parse_args().maps:
-        write_map_pictures(ROOT / MAP_PICTURES)
+    ids = [row.id for row in CONDITIONS]
+    parser.add_argument(
+        "--maps", nargs="*", choices=ids, metavar="CONDITION",
+        help="write the pictures of docs/conditions.md too, all or those of the named conditions",
+    )  # fmt: skip
+    named = parser.parse_args().maps
+    if named is not None:
+        write_map_pictures(ROOT / MAP_PICTURES, [row for row in CONDITIONS if row.id in (named or ids)])
     for path, text in create_documents().items():
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / path).write_text(text, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from PIL import Image as Pillow
@@ -26,19 +26,19 @@ def picture_name(row: Condition, of: str) -> str:
     return f"{row.id}-{of}.webp"
 
 
-def write_map_pictures(folder: Path) -> list[Path]:
-    """Every picture anew, those of annotators that need a file which is not here excepted."""
+def write_map_pictures(folder: Path, rows: Iterable[Condition] = CONDITIONS) -> list[Path]:
+    """Write the photo and the maps of these conditions, except maps of annotators whose files are not on this disk."""
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
-    for name, image in _pictures():
+    for name, image in _pictures(rows):
         Pillow.fromarray(image).save(folder / name, "WEBP", quality=82, method=6)
         paths.append(folder / name)
     return paths
 
 
-def _pictures() -> Iterator[tuple[str, Image]]:
+def _pictures(rows: Iterable[Condition]) -> Iterator[tuple[str, Image]]:
     maps = Maps(run_here(Runtime()))
-    for row in CONDITIONS:
+    for row in rows:
         photo = resize(example_image(row), SIDE, SIDE)
         yield picture_name(row, PHOTO), photo
         for id in row.annotators:

@@ -11,7 +11,8 @@ import pytest
 from cnet_app import __version__
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.docs import create_documents, fill, weights_drawing
-from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.map_pictures import write_map_pictures
+from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.registry.modes import CUSTOM, MODES
 from cnet_app.registry.presets import FEW_STEPS
 from models.catalog import CATALOG
@@ -90,3 +91,9 @@ def test_make_targets_that_the_pages_name_exist() -> None:
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         named = set(re.findall(r"`make ([a-z]+)", page.read_text(encoding="utf-8")))
         assert named <= targets, page.name
+
+
+def test_map_pictures_of_one_condition_are_written_alone(tmp_path: Path) -> None:
+    written = {path.name for path in write_map_pictures(tmp_path, [condition("canny")])}
+    assert {"canny-photo.webp", "canny-canny.webp"} <= written == {path.name for path in tmp_path.iterdir()}
+    assert all(name.startswith("canny-") for name in written)
