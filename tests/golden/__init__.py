@@ -4,7 +4,8 @@
 that needs no download. `machine.json` describes the machine and the libraries that made these references: there results
 must equal them bit for bit, elsewhere within the tolerances in `references.py`. `make.py` holds every call into the app.
 
-`python -m tests.golden` writes all references, `python -m tests.golden NAME …` those of the named recipes and annotators.
+`python -m tests.golden` writes all references, `python -m tests.golden NAME …` those of the named recipes and annotators; on
+another machine than that of `machine.json` only maps that have no reference yet can be named.
 Run it after an intended change, and look at the pictures before the commit. It never writes recipes: they also pin that
 requests saved by an earlier version can be read.
 """

@@ -13,8 +13,12 @@ def main(names: list[str]) -> None:
     recipes, annotators = references.recipe_names(), make.available_annotators()
     if unknown := sorted(set(names).difference(recipes, annotators)):
         sys.exit(f"Unknown: {', '.join(unknown)}. Known are: {', '.join([*recipes, *annotators])}.")
-    if names and not references.is_same_machine():
-        sys.exit(f"{references.MACHINE.name} describes another machine; give no names, to write all references here.")
+    known = [name for name in names if name in recipes or (references.MAPS / f"{name}.png").exists()]
+    if known and not references.is_same_machine():
+        sys.exit(
+            f"{references.MACHINE.name} describes another machine, so that {', '.join(known)} cannot be written again here; "
+            "name maps without a reference alone, or nothing, to write all references here."
+        )
     with make.one_cpu_thread():
         if not names:
             references.save(references.SCENE, make.make_scene(references.SCENE_SEED))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tests.golden import references
+from tests.golden.__main__ import main
 from tests.golden.make import available_annotators, make_map, make_scene, map_kind
 from tests.golden.references import (
     ELSEWHERE,
@@ -46,3 +50,14 @@ def test_a_small_change_of_a_map_is_noticed_on_any_machine() -> None:
     brighter = np.clip(grey.astype(int) + 1, 0, 255).astype(np.uint8)
     assert EXACT.fault(brighter, grey)
     assert SMOOTH.fault(brighter, grey)
+
+
+def test_another_machine_writes_the_first_reference_of_a_map_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(references, "is_same_machine", lambda: False)
+    with pytest.raises(SystemExit, match="describes another machine, so that blur cannot be written again"):
+        main(["blur"])
+    monkeypatch.setattr(references, "MAPS", tmp_path)
+    main(["blur"])
+    assert np.array_equal(load(tmp_path / "blur.png"), load(MAPS / "blur.png"))
