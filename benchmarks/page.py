@@ -203,7 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             starts.append(app.started)
     print(f"Load {os.getloadavg()[0]:.1f} on {platform.processor() or platform.machine()}, {os.cpu_count()} cores.\n")
     over = hand_over_times(args.count + 1)[1:]  # the first one waits for the child's start
-    print(f"A picture of {PICTURE} px from the engine: median {statistics.median(over):.1f} ms, at most {max(over):.1f}.\n")
+    print(
+        f"A picture of {PICTURE} px from the engine: median {statistics.median(over):.1f} ms, at most {max(over):.1f}.\n"
+    )
     print(f"Start to page: median {statistics.median(starts):.2f} s, {min(starts):.2f} to {max(starts):.2f} s.\n")
     with running_app() as app:
         before = app.megabytes()
