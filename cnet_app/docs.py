@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from annotators.base import Annotator, Parameter, parameters
 from annotators.kinds import MapKind
 from annotators.registry import annotator, typed
+from cnet_app.api.endpoints import NAMES, Endpoints
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
 from cnet_app.registry.conditions import CONDITIONS, Condition
@@ -112,6 +115,7 @@ def create_documents(root: Path = ROOT) -> dict[Path, str]:
     }
     parts = {
         Path("README.md"): {"conditions": conditions_table()},
+        Path("docs/api.md"): {"endpoints": endpoints_table()},
         Path("docs/models.md"): {"folders": folders_table(), "presets": presets_table(), "memory": memory_part()},
         Path("THIRD_PARTY.md"): {"weights": weights_table(), "licences": licences_table()},
     }
@@ -150,6 +154,23 @@ def conditions_page() -> str:
     return "\n".join(
         ["# Conditions", NOTE, "", *sections, "## Measures", "", MEASURES_INTRODUCTION, "", measures_table()]
     )
+
+
+def endpoints_table() -> str:
+    """Return the table of docs/api.md: each endpoint with its arguments."""
+    rows = [
+        (f"`/{name}`", _arguments(getattr(Endpoints, name)), _first_line(getattr(Endpoints, name))) for name in NAMES
+    ]
+    return _table(("Endpoint", "Arguments, in this order", "What it does"), rows)
+
+
+def _arguments(function: Callable[..., Any]) -> str:
+    given = [one for name, one in inspect.signature(function).parameters.items() if name not in ("self", "session")]
+    return ", ".join(f"`{one.name}`" if one.default is one.empty else f"[`{one.name}`]" for one in given)
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return " ".join((inspect.getdoc(function) or "").split())
 
 
 def measures_table() -> str:

@@ -44,12 +44,13 @@ FLOORS = {
     "cnet_app.embedded": 6,
     "cnet_app.engine": 7,
     "cnet_app.jobs": 8,
-    "cnet_app.ui": 9,
-    "cnet_app.cli": 9,
-    "cnet_app.docs": 11,
-    "cnet_app.map_pictures": 10,
-    "cnet_app.__main__": 10,
-    "app": 10,
+    "cnet_app.api": 9,
+    "cnet_app.ui": 10,
+    "cnet_app.cli": 10,
+    "cnet_app.map_pictures": 11,
+    "cnet_app.__main__": 11,
+    "app": 11,
+    "cnet_app.docs": 12,
 }
 """A module imports from lower floors, or from its own folder on the same floor. The longest matching name counts."""
 

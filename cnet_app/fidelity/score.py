@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from annotators.base import Annotator, Image
 from annotators.control_map import DataAnnotator
 from annotators.images import resize
-from annotators.poses import Person, Pose
+from annotators.poses import Pose
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from cnet_app.fidelity.measures import MAP_MEASURES, PEOPLE_MEASURES
-from cnet_app.registry.conditions import condition
+from cnet_app.registry.conditions import Condition, condition
 from cnet_app.registry.measures import Measure, measure
 from models.catalog import entry
 from models.errors import InputError
@@ -50,23 +50,43 @@ def score(
     if row.measure is None:
         return None
     judge, runtime = annotator or shipped_annotator(condition_id)(), runtime or Runtime()
-    height, width = result_image.shape[:2]
     if row.measure in PEOPLE_MEASURES:
-        wanted = [] if pose is None else [person.body for person in pose.resized(width, height).people]
-        if not wanted:
-            raise InputError(
-                f"A result of {row.title} is scored by its people, but the pose of the control image is missing or "
-                "empty; give a pose with at least one person."
-            )
-        value = PEOPLE_MEASURES[row.measure](wanted, [person.body for person in _people(judge, result_image, runtime)])
-    else:
-        wanted_map = resize(control_image, width, height, nearest=row.kind.nearest)
-        value = MAP_MEASURES[row.measure](wanted_map, judge(result_image, runtime))
-    return Score(measure(row.measure), value)
+        _check_people(row, pose)
+        return compare(condition_id, control_image, result_image, pose, _people(judge, result_image, runtime))
+    return compare(condition_id, control_image, judge(result_image, runtime))
 
 
-def _people(judge: Annotator, image: Image, runtime: Runtime) -> tuple[Person, ...]:
+def compare(
+    condition_id: str, control_image: Image, result_map: Image, pose: Pose | None = None, found: Pose | None = None
+) -> Score | None:
+    """Return how closely the map of a result follows its control image; None where the condition has no measure.
+
+    Where people are measured, `pose` has those that were wanted, in pixels of the control image, and `found` those of
+    the result, which has the size of `result_map`. Raises InputError where the wanted pose is missing or empty.
+    """
+    row = condition(condition_id)
+    if row.measure is None:
+        return None
+    height, width = result_map.shape[:2]
+    if row.measure in PEOPLE_MEASURES:
+        wanted = [person.body for person in _check_people(row, pose).resized(width, height).people]
+        people = [person.body for person in found.people] if found else []
+        return Score(measure(row.measure), PEOPLE_MEASURES[row.measure](wanted, people))
+    wanted_map = resize(control_image, width, height, nearest=row.kind.nearest)
+    return Score(measure(row.measure), MAP_MEASURES[row.measure](wanted_map, result_map))
+
+
+def _check_people(row: Condition, pose: Pose | None) -> Pose:
+    if pose is None or not pose.people:
+        raise InputError(
+            f"A result of {row.title} is scored by its people, but the pose of the control image is missing or "
+            "empty; give a pose with at least one person."
+        )
+    return pose
+
+
+def _people(judge: Annotator, image: Image, runtime: Runtime) -> Pose:
     found = judge.detect(image, runtime) if isinstance(judge, DataAnnotator) else None
     if not isinstance(found, Pose):
         raise InputError(f"The annotator is {judge.id}, but a pose is scored with an annotator that finds people.")
-    return found.people
+    return found

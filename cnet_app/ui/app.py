@@ -17,6 +17,7 @@ from cnet_app.settings import Settings
 from cnet_app.ui.bases import defaults_of, family_of, first_base, title_of
 from cnet_app.ui.consent import Consent
 from cnet_app.ui.desk import Desk
+from cnet_app.ui.endpoints import build_endpoints
 from cnet_app.ui.engine_line import EngineLine
 from cnet_app.ui.forms.active import Active, connect_active
 from cnet_app.ui.forms.models import ModelsForm
@@ -48,6 +49,7 @@ def build_app(settings: Settings, runner: Runner, maps: Maps) -> gr.Blocks:
     """Build the whole page. Starts nothing."""
     base = first_base(settings)
     with CheckedBlocks(title="ControlNet Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as app:
+        build_endpoints(settings, runner, maps)
         with gr.Row(elem_classes="head"):
             gr.HTML("<h1>ControlNet Studio</h1>", elem_classes="title", min_width=200)
             base_line = gr.HTML(WAITING, elem_id="base", elem_classes="note", min_width=200)

@@ -16,6 +16,7 @@ import gradio as gr
 from gradio.blocks import BlockFunction
 from gradio.component_meta import ComponentMeta
 from gradio.components import Component as GradioComponent
+from gradio.components.api_component import Api
 from gradio.components.base import _Keywords
 from gradio.components.image_editor import EditorData
 from gradio.processing_utils import save_bytes_to_cache, save_img_array_to_cache
@@ -113,6 +114,11 @@ def cache_picture(pixels: Image, gallery: gr.Gallery) -> str:
     return save_img_array_to_cache(pixels, gallery.GRADIO_CACHE)
 
 
+def cache_upload(content: bytes, name: str) -> str:
+    """Save a file where Gradio may serve it, next to uploaded ones, and return its path."""
+    return save_bytes_to_cache(content, name, get_upload_folder())
+
+
 def cache_file(content: bytes, name: str, button: gr.DownloadButton) -> str:
     """Save a file to download where Gradio may serve it, and return its path."""
     return save_bytes_to_cache(content, name, button.GRADIO_CACHE)
@@ -131,6 +137,8 @@ class CheckedBlocks(gr.Blocks):
     """
 
     def validate_inputs(self, block_fn: BlockFunction, inputs: list[Any]) -> None:
+        # A program may leave the last arguments out; only Gradio's own client fills them in.
+        inputs += [component.value for component in block_fn.inputs[len(inputs) :] if isinstance(component, Api)]
         super().validate_inputs(block_fn, inputs)
         for component, value in zip(block_fn.inputs, inputs, strict=False):
             fault = fault_of(component, value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from annotators.images import ResizeMode, resize
 from annotators.poses import Pose
 from cnet_app.request.generation import REQUEST_LIMITS
 from cnet_app.request.pictures import encode_png
+from cnet_app.request.sizes import FINE, fit_budget, size_of
 from cnet_app.ui.forms.active import Active
 from cnet_app.ui.forms.controls import parameter_input
 from cnet_app.ui.forms.form import Form
@@ -23,14 +23,6 @@ from cnet_app.ui.labels import label_of
 FROM_PHOTO, CUSTOM = "photo", "custom"
 RESIZE: dict[ResizeMode, str] = {"crop": "Crop", "pad": "Pad", "stretch": "Stretch"}
 RESIZE_HELP = "Where the shapes of photo and picture differ: cut the edges off, add black bars, or distort."
-MAX_RATIO = 3.0
-"""Long side to short side of a picture; a longer photo is cropped, padded or stretched to it."""
-COARSE, FINE = 64, 8
-"""Sides are multiples of COARSE, where the model is at its best, or of FINE, the least that it can make."""
-TOLERANCE = 0.02
-"""Largest relative change of the photo's aspect by rounding to COARSE."""
-SPARE = 1.1
-"""Largest share of the budget that a size may take."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +54,6 @@ class Frame:
         return f"{noun.capitalize()} {source[0]}×{source[1]} px, picture {self.width}×{self.height} px" + (
             f" ({', '.join(notes)})." if notes else "."
         )
-
-
-def size_of(source: Image | Pose) -> tuple[int, int]:
-    """Return width and height of a picture, or of the canvas of a pose."""
-    if isinstance(source, Pose):
-        return source.width, source.height
-    return source.shape[1], source.shape[0]
-
-
-def fit_budget(width: int, height: int, side: int) -> tuple[int, int]:
-    """Return a size of the photo's aspect that has about side² pixels."""
-    ratio = min(max(width / height, 1 / MAX_RATIO), MAX_RATIO)
-    wide, high = (_rounded(side * factor, COARSE) for factor in (math.sqrt(ratio), 1 / math.sqrt(ratio)))
-    if abs(wide / high / ratio - 1) <= TOLERANCE and wide * high <= SPARE * side * side:
-        return wide, high
-    return _rounded(side * math.sqrt(ratio), FINE), _rounded(side / math.sqrt(ratio), FINE)
-
-
-def _rounded(side: float, multiple: int) -> int:
-    lowest, highest = REQUEST_LIMITS["width"].minimum or FINE, REQUEST_LIMITS["width"].maximum or math.inf
-    return int(min(max(round(side / multiple) * multiple, lowest), highest))
 
 
 class SizeForm(Form):

@@ -10,8 +10,9 @@ import gradio as gr
 from annotators.base import Image
 from annotators.registry import annotator
 from cnet_app.registry.conditions import condition
+from cnet_app.request.sizes import size_of
 from cnet_app.ui.errors import attempt
-from cnet_app.ui.forms.size import Frame, size_of
+from cnet_app.ui.forms.size import Frame
 from cnet_app.ui.gradio_seams import HIDDEN, MAP_LANE, Component, Updates, Values, cache_picture
 from cnet_app.ui.maps import make_all_maps
 from cnet_app.ui.page import Page

@@ -16,6 +16,7 @@ from cnet_app.maps.availability import default_annotator, missing_weights
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.limits import MAX_NAME
+from cnet_app.request.sizes import size_of
 from cnet_app.request.units import ControlUnit
 from cnet_app.ui.bases import controlnet_choices, family_of, still_offered
 from cnet_app.ui.desk import COMPOSE, build_order, start
@@ -23,7 +24,7 @@ from cnet_app.ui.errors import attempt
 from cnet_app.ui.examples import example_image
 from cnet_app.ui.forms.annotator import OWN_MAP, PREPROCESSOR, choices, note_html
 from cnet_app.ui.forms.repairs import build_repairs, connect_repairs, repair_choices
-from cnet_app.ui.forms.size import Frame, size_of
+from cnet_app.ui.forms.size import Frame
 from cnet_app.ui.forms.unit import UnitControls, build_scale, build_unit_controls
 from cnet_app.ui.gradio_seams import FOLLOWING, HIDDEN, Component, Updates, Values, listen
 from cnet_app.ui.maps import MadeMap, MapOrder, make_map

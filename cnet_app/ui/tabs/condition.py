@@ -16,12 +16,12 @@ from cnet_app.maps.annotate import build_unit
 from cnet_app.maps.availability import missing_weights
 from cnet_app.registry.conditions import Condition
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.sizes import size_of
 from cnet_app.ui.desk import build_order, start
 from cnet_app.ui.errors import attempt
 from cnet_app.ui.examples import example_image
 from cnet_app.ui.forms.annotator import AnnotatorForm, first_choice
 from cnet_app.ui.forms.repairs import build_repairs, connect_repairs, repair_choices
-from cnet_app.ui.forms.size import size_of
 from cnet_app.ui.gradio_seams import FOLLOWING, HIDDEN, Component, Skip, Updates, Values, cache_file, listen
 from cnet_app.ui.maps import MadeMap, MapOrder, make_map
 from cnet_app.ui.page import Page, connect_generate

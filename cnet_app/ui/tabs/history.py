@@ -12,6 +12,7 @@ import gradio as gr
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.store import Record
 from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest
+from cnet_app.request.known import check_known
 from cnet_app.request.limits import MAX_PROMPT
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_request
@@ -26,8 +27,6 @@ from cnet_app.ui.page import Page, connect_generate
 from cnet_app.ui.progress import error_html
 from cnet_app.ui.recipe_text import recipe_html, record_line
 from models.errors import InputError
-from models.local import FOLDERS, local_files
-from models.own import known_rows
 
 R = TypeVar("R", GenerationRequest, UpscaleRequest)
 NAME = "history"
@@ -157,7 +156,7 @@ class HistoryTab:
 
     def _checked(self, request: R) -> R:
         if not self._is_local:
-            _check_known(request)
+            check_known(request)
         return request
 
 
@@ -165,16 +164,3 @@ def build_history_tab(page: Page) -> HistoryTab:
     """Build a tab of the open gr.Tabs."""
     with gr.Tab("History", id=NAME, elem_id=f"{NAME}-tab") as tab:
         return HistoryTab(page, tab)
-
-
-def _check_known(request: GenerationRequest | UpscaleRequest) -> None:
-    """Raise InputError for models that the app does not offer: a stranger's file must not make it load or download them."""
-    local = {file.name for kind in FOLDERS for file in local_files(kind)}
-    known = local | {row.id for row in known_rows()}
-    units = request.units if isinstance(request, GenerationRequest) else ()
-    named = [request.base, *(unit.controlnet for unit in units if unit.controlnet)]
-    named += [lora.name for lora in request.loras] + ([request.vae] if request.vae else [])
-    named += [request.ip_adapter.name] if request.ip_adapter else []
-    strange = [id for id in named if id not in known]
-    if strange:
-        raise InputError(f"The recipe names {strange[0]}, which this app does not offer; use its own models.")

@@ -1,0 +1,157 @@
+"""Requests from the JSON values of a call. Loads no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from annotators.base import Image
+from annotators.control_map import ControlMap
+from annotators.images import load_image
+from annotators.poses import Pose
+from cnet_app.maps.annotate import Maps, build_unit
+from cnet_app.maps.availability import default_annotator
+from cnet_app.maps.own import load_source
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.sizes import fit_budget, size_of
+from cnet_app.request.units import ControlUnit, IpAdapter, Lora
+from models.errors import InputError
+from models.names import did_you_mean
+from models.resolve import resolve
+
+OWN_MAP = "none"
+"""In place of an annotator: the image is a map already."""
+SOURCE_FIELDS = ("condition", "image", "annotator", "parameters", "repairs")
+UNIT_FIELDS = tuple(
+    field.name
+    for field in dataclasses.fields(ControlUnit)
+    if field.name
+    not in ("condition", "control_image", "control_data", "annotator", "annotator_parameters", "source_sha256")
+)
+REQUEST_FIELDS = tuple(
+    field.name for field in dataclasses.fields(GenerationRequest) if field.name not in ("prompt", "units")
+)
+PICTURES = ("initial_image", "inpaint_mask", "mask", "image")
+"""Fields that hold a file in a call, and PNG bytes in a request."""
+MAX_CONTROLS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class MapCall:
+    """One map to be made."""
+
+    condition: str
+    annotator: str | None
+    source: Image | Pose
+    parameters: Mapping[str, object]
+    repairs: Sequence[str]
+
+
+def read_map_call(values: Mapping[str, Any], maps: Maps) -> MapCall:
+    """Return the map that `condition`, `image`, `annotator`, `parameters` and `repairs` describe.
+
+    An empty annotator is the condition's best that can run, "none" takes the image as a map.
+    """
+    condition = str(values.get("condition") or "")
+    source, _ = load_source(file_path("image", values.get("image")))
+    chosen = values.get("annotator") or ""
+    if not chosen:
+        chosen = OWN_MAP if isinstance(source, Pose) else default_annotator(condition, maps.faults)
+    parameters, repairs = values.get("parameters") or {}, values.get("repairs") or ()
+    if not isinstance(parameters, Mapping) or not isinstance(repairs, list | tuple):
+        raise InputError("parameters must be an object with the annotator's parameters, and repairs a list of names.")
+    return MapCall(
+        condition,
+        None if chosen == OWN_MAP else str(chosen),
+        source,
+        cast("Mapping[str, object]", parameters),
+        cast("Sequence[str]", repairs),
+    )
+
+
+def make_map(call: MapCall, maps: Maps, width: int, height: int) -> ControlMap:
+    """Return the map of a call at a size in pixels."""
+    return maps.annotate(
+        call.condition, call.annotator, call.source, call.parameters or None, width, height, repairs=call.repairs
+    )
+
+
+def read_generation(
+    prompt: str, controls: Sequence[Mapping[str, Any]], options: Mapping[str, Any], base: str, maps: Maps
+) -> tuple[GenerationRequest, tuple[str, ...]]:
+    """Return the request of a call and the warnings of its maps.
+
+    `controls` hold the fields of `read_map_call` and of a ControlUnit, `options` those of a GenerationRequest. What is
+    left out has the defaults of the base, here `base` where the options name none; the size follows the first image.
+    Raises InputError, and WeightsError where an annotator's files are missing.
+    """
+    if len(controls) > MAX_CONTROLS:
+        raise InputError(f"There are {len(controls)} controls, but a picture has at most {MAX_CONTROLS}.")
+    for control in controls:
+        _check_names("A control", control, (*SOURCE_FIELDS, *UNIT_FIELDS))
+    _check_names("options", options, REQUEST_FIELDS)
+    calls = [read_map_call(control, maps) for control in controls]
+    fields = _request_fields(options, base, calls[0].source if calls else None)
+    request = GenerationRequest(prompt=prompt, **fields)
+    made = [make_map(call, maps, request.width, request.height) for call in calls]
+    units = [
+        build_unit(call.condition, one, **_values(control, UNIT_FIELDS))
+        for call, one, control in zip(calls, made, controls, strict=True)
+    ]
+    warnings = tuple(text for one in made for text in one.warnings)
+    return dataclasses.replace(request, units=tuple(units)), warnings
+
+
+def file_path(name: str, value: object) -> Path:
+    """Return the path of an uploaded file; InputError where the value is no file."""
+    path = cast("Mapping[str, object]", value).get("path") if isinstance(value, Mapping) else None
+    if not isinstance(path, str) or not path:
+        raise InputError(f"{name} must be an uploaded file; give one.")
+    return Path(path)
+
+
+def _request_fields(options: Mapping[str, Any], base: str, source: Image | Pose | None) -> dict[str, Any]:
+    given = _values(options, REQUEST_FIELDS)
+    if loras := given.get("loras"):
+        given["loras"] = tuple(Lora(**_fields("A LoRA", one, ("name", "scale"))) for one in loras)
+    if adapter := given.get("ip_adapter"):
+        given["ip_adapter"] = IpAdapter(**_fields("An IP-Adapter", adapter, ("name", "image", "scale")))
+    base = given.setdefault("base", base)
+    start = dataclasses.asdict(resolve(base, "base").defaults)
+    side = start.pop("size")
+    width, height = (side, side) if source is None else fit_budget(*size_of(source), side)
+    return {**start, "width": width, "height": height, "seed": secrets.randbelow(2**31), **given}
+
+
+def _values(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The named fields that are given, pictures as PNG and lists as tuples."""
+    values: dict[str, Any] = {}
+    for name in names:
+        if given.get(name) is None:
+            continue
+        value = given[name]
+        values[name] = encode_png(load_image(file_path(name, value))) if name in PICTURES else _tupled(value)
+    return values
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, cast("list[Any]", value))) if isinstance(value, list) else value
+
+
+def _fields(what: str, given: object, names: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise InputError(f"{what} is an object with the fields {', '.join(names)}; give one.")
+    fields = cast("Mapping[str, Any]", given)
+    _check_names(what, fields, names)
+    return _values(fields, names)
+
+
+def _check_names(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    strange = next((name for name in given if name not in known), None)
+    if strange is not None:
+        hint = did_you_mean(strange, known)
+        raise InputError(f"{what} has no field {strange!r}{hint}; its fields are: {', '.join(known)}.")

@@ -1,0 +1,160 @@
+"""Endpoints called as plain functions: answers, and errors as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotators.canny import Canny
+from annotators.images import load_image
+from annotators.poses import Person, Pose
+from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.request.recipe import read_request
+from models.catalog import CATALOG
+from tests.api.conftest import Api
+
+
+def file(path: Path) -> dict[str, Any]:
+    return {"path": str(path)}
+
+
+def control(photo: Path, **more: Any) -> dict[str, Any]:
+    return {"condition": "canny", "image": file(photo), **more}
+
+
+def test_conditions_are_those_of_the_registry_with_every_parameter(api: Api) -> None:
+    rows = api.endpoints.conditions()["conditions"]
+    assert [row["id"] for row in rows] == [row.id for row in CONDITIONS]
+    (canny,) = rows[0]["annotators"]
+    assert canny["can_run"]
+    assert canny["parameters"]["low_threshold"]["minimum"] == 1
+    assert set(canny["parameters"]) == {"low_threshold", "high_threshold", "automatic"}
+
+
+def test_models_of_a_kind_name_licence_and_place(api: Api) -> None:
+    bases = api.endpoints.models("base")["models"]
+    assert {row["id"] for row in bases} == {row.id for row in CATALOG if row.kind == "base"}
+    assert all(row["licence"] for row in bases)
+    assert len(api.endpoints.models()["models"]) >= len(CATALOG)
+    assert api.endpoints.models("bse")["error"].startswith("kind is 'bse' (did you mean base?)")
+
+
+def test_a_map_is_the_annotators_at_the_pictures_size(api: Api, photo: Path) -> None:
+    made = api.endpoints.annotate("canny", file(photo), "canny", {"low_threshold": 50})
+    expected = Canny(low_threshold=50)(load_image(photo))
+    assert np.array_equal(load_image(Path(made["map"]["path"])), expected)
+    assert made["parameters"]["low_threshold"] == 50
+    wide = api.endpoints.annotate("canny", file(photo), width=192, height=64)
+    assert load_image(Path(wide["map"]["path"])).shape == (64, 192, 3)
+
+
+def test_people_as_data_become_a_map_and_come_back(api: Api, tmp_path: Path) -> None:
+    body = np.zeros((18, 3))
+    body[0], body[1] = (60, 20, 1), (60, 50, 1)
+    pose = Pose(people=(Person(body=body),), height=96, width=128)
+    path = tmp_path / "people.json"
+    path.write_text(str(pose.to_json()).replace("'", '"').replace("None", "null"))
+    made = api.endpoints.annotate("openpose", file(path))
+    assert made["annotator"] is None
+    assert np.array_equal(load_image(Path(made["map"]["path"])), pose.draw())
+
+
+def test_a_picture_is_what_was_asked_for(api: Api, photo: Path) -> None:
+    given = control(photo, conditioning_scale=0.7, control_mode="prompt", strength_curve=[[0, 1], [1, 0.5]])
+    answer = api.generate(given, seed=7, num_images=2, width=128, height=64, negative_prompt="blur")
+    assert (answer["seed"], answer["width"], answer["height"]) == (7, 128, 64)
+    job = api.finished(answer)
+    assert (job["status"], job["seeds"], job["error"]) == ("done", [7, 8], "")
+    request = read_request(Path(job["pictures"][0]["path"]))
+    assert (request.negative_prompt, request.width, request.height) == ("blur", 128, 64)
+    (unit,) = request.units
+    assert (unit.conditioning_scale, unit.control_mode, unit.strength_curve) == (0.7, "prompt", ((0, 1), (1, 0.5)))
+    assert unit.annotator == "canny"
+
+
+def test_without_a_size_the_picture_follows_the_first_image(api: Api, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((64, 128, 3), np.uint8)).save(tmp_path / "wide.png")
+    answer = api.generate(control(tmp_path / "wide.png", annotator="none"))
+    assert answer["width"] > 1.9 * answer["height"]
+    assert api.generate()["width"] == 256
+
+
+def test_files_in_options_become_pictures_of_the_request(api: Api, photo: Path) -> None:
+    job = api.finished(
+        api.generate(initial_image=file(photo), strength=0.5, loras=[{"name": "x.safetensors", "scale": 0.4}])
+    )
+    request = read_request(Path(job["pictures"][0]["path"]))
+    assert request.initial_image is not None
+    assert np.array_equal(load_image(request.initial_image), load_image(photo))
+    assert [(lora.name, lora.scale) for lora in request.loras] == [("x.safetensors", 0.4)]
+
+
+def test_a_score_is_one_for_a_picture_that_is_its_map(api: Api, photo: Path) -> None:
+    job = api.finished(api.generate(control(photo), control(photo, condition="shuffle", annotator="shuffle")))
+    canny, shuffle = api.endpoints.score(job["pictures"][0])["scores"]
+    assert canny["measure"] == "edge_f1"
+    assert 0.5 < canny["value"] <= 1
+    assert canny["range"] == [0.0, 1.0]
+    assert shuffle["value"] is None
+    assert "not meant to resemble" in shuffle["reason"]
+
+
+def test_a_running_job_can_be_cancelled_and_keeps_its_pictures(api: Api) -> None:
+    api.engine.gate.clear()
+    answer = api.generate(num_images=3)
+    assert api.engine.entered.wait(10)
+    assert api.endpoints.jobs(answer["job"])["status"] == "running"
+    api.endpoints.cancel(answer["job"])
+    assert api.finished(answer)["status"] == "cancelled"
+
+
+def test_the_library_lists_the_newest_first(api: Api, photo: Path) -> None:
+    for seed in (1, 2):
+        api.finished(api.generate(control(photo), seed=seed))
+    first, second = api.endpoints.library()["jobs"]
+    assert (first["seed"], second["seed"], first["conditions"]) == (2, 1, ["canny"])
+    assert Path(first["pictures"][0]["path"]).is_file()
+    assert len(api.endpoints.library(1)["jobs"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("controls", "options", "message"),
+    [
+        ([{"condition": "cany"}], {}, "image must be an uploaded file; give one."),
+        ([{"condition": "canny", "imag": 1}], {}, "A control has no field 'imag' (did you mean image?)"),
+        ([], {"step": 3}, "options has no field 'step'"),
+        ([], {"num_images": 99}, "num_images is 99, but it must be from 1 to 8."),
+        ([], {"loras": [{"name": "x", "weight": 1}]}, "A LoRA has no field 'weight'"),
+        ([], {"loras": ["x"]}, "A LoRA is an object with the fields name, scale; give one."),
+        ([], {"initial_image": "/etc/passwd"}, "initial_image must be an uploaded file; give one."),
+        ([], {"width": "wide"}, "width is 'wide', but it must be a number from 64 to 2048 px."),
+        ([{}] * 17, {}, "There are 17 controls, but a picture has at most 16."),
+    ],
+)
+def test_what_is_wrong_is_a_sentence_and_starts_no_job(
+    api: Api, controls: list[dict[str, Any]], options: dict[str, Any], message: str
+) -> None:
+    answer = api.endpoints.generate("x", controls, options)
+    assert answer["error"].startswith(message)
+    assert set(answer) == {"error"}
+    assert not api.runner.history()
+
+
+def test_an_unknown_condition_annotator_or_job_is_a_sentence(api: Api, photo: Path) -> None:
+    assert "did you mean canny?" in api.endpoints.annotate("cany", file(photo))["error"]
+    assert "canny" in api.endpoints.annotate("canny", file(photo), "hed")["error"]
+    assert api.endpoints.jobs("nothing")["error"].startswith("There is no job 'nothing'")
+    assert api.endpoints.cancel("nothing")["error"].startswith("There is no job 'nothing'")
+    assert "choose a picture that was made here" in api.endpoints.score(file(photo))["error"]
+    assert api.endpoints.library(0)["error"] == "limit is 0, but it must be a whole number from 1 to 200."
+
+
+def test_where_others_can_reach_the_app_nothing_is_listed_and_no_other_model_named(public: Api) -> None:
+    assert "not listed" in public.endpoints.library()["error"]
+    answer = public.generate(base="someone/else")
+    assert "someone/else" in answer["error"]
+    assert not public.engine.prompts
