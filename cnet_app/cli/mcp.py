@@ -173,7 +173,7 @@ def _introduce(given: Any) -> Object:
 
 
 def _call(given: Any, tools: Mapping[str, Tool]) -> Object:
-    tool = tools.get(given.get("name")) if isinstance(given, dict) else None
+    tool = tools.get(str(given.get("name"))) if isinstance(given, dict) else None
     if tool is None:
         names = ", ".join(tools)
         return {"error": {"code": INVALID_PARAMS, "message": f"The tool is not known; the tools are: {names}."}}
