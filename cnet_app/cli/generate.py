@@ -14,7 +14,6 @@ from annotators.images import load_image
 from cnet_app.cli.engine import add_engine_arguments, command_settings, create_maps, download_missing, make_pictures
 from cnet_app.cli.output import only_result
 from cnet_app.cli.texts import parse_control, parse_lora, parse_size, read_ip_adapter
-from cnet_app.diffusion.schedulers import SAMPLERS, sampler
 from cnet_app.engine.create import create_engine
 from cnet_app.maps.annotate import build_unit
 from cnet_app.maps.own import load_source
@@ -22,6 +21,7 @@ from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.registry.modes import MODES
 from cnet_app.registry.presets import FEW_STEPS, preset
 from cnet_app.registry.presets import apply as apply_preset
+from cnet_app.registry.samplers import SAMPLERS, sampler
 from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest, GenerationResult
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_recipe

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import Backbone, Control, Extras, Residuals, StaticControl, Text
 from cnet_app.diffusion.control import ActiveControls, sum_features, sum_residuals
-from cnet_app.diffusion.schedulers import SAMPLERS
 from cnet_app.diffusion.start import Start
+from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import GenerationRequest
 from models.errors import CancelledError
 

@@ -64,7 +64,7 @@ class SharedFields(Versioned):
     loras: tuple[Lora, ...] = ()
     ip_adapter: IpAdapter | None = None
     scheduler: str = DEFAULT_SCHEDULER
-    """An id of cnet_app.diffusion.schedulers."""
+    """An id of cnet_app.registry.samplers."""
     num_inference_steps: int = 20
     guidance_scale: float = 1.0
     eta: float = 0.0

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 
 from annotators.registry import ANNOTATORS
-from cnet_app.diffusion.schedulers import SAMPLERS
 from cnet_app.jobs.store import Record
 from cnet_app.registry.conditions import condition
+from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.ui.bases import title_of
 from cnet_app.ui.labels import label_of

@@ -28,7 +28,8 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones.unet import UNetBackbone
 from cnet_app.diffusion.pipeline import generate
-from cnet_app.diffusion.schedulers import SAMPLERS, SPACINGS, create_scheduler
+from cnet_app.diffusion.schedulers import create_scheduler
+from cnet_app.registry.samplers import SAMPLERS, SPACINGS
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from models.errors import InputError

@@ -17,15 +17,9 @@ from torch import Tensor
 from cnet_app.diffusion.backbones.base import Extras, Text
 from cnet_app.diffusion.backbones.unet import UNetBackbone
 from cnet_app.diffusion.denoise import FinishedStep, denoise, sampler_notes, step_options
-from cnet_app.diffusion.schedulers import (
-    SAMPLERS,
-    create_scheduler,
-    resolve_scheduler,
-    sampler,
-    scheduler_facts,
-    set_steps,
-)
+from cnet_app.diffusion.schedulers import create_scheduler, resolve_scheduler, scheduler_facts, set_steps
 from cnet_app.diffusion.start import Start
+from cnet_app.registry.samplers import SAMPLERS, sampler
 from models.catalog import Family
 from models.errors import InputError
 from models.files import HERE

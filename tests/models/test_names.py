@@ -7,10 +7,10 @@ import pytest
 from annotators.registry import ANNOTATORS, annotator
 from cnet_app.cli import main
 from cnet_app.cli.texts import parse_control
-from cnet_app.diffusion.schedulers import sampler
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import mode
 from cnet_app.registry.presets import preset
+from cnet_app.registry.samplers import sampler
 from models.errors import InputError
 from models.names import did_you_mean
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cnet_app.diffusion.schedulers import sampler
 from cnet_app.registry.presets import FEW_STEPS, FewSteps, apply, preset, presets_for, remove
+from cnet_app.registry.samplers import sampler
 from cnet_app.request.generation import GenerationRequest
 from models.catalog import entry
 from models.errors import InputError

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from cnet_app.diffusion.schedulers import SAMPLERS
+from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import REQUEST_LIMITS
 from cnet_app.request.limits import MAX_PROMPT
 from cnet_app.ui.forms.active import Active
