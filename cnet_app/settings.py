@@ -88,6 +88,9 @@ class Settings:
         0.0, "GB that loaded models may take; 0 is half of the device's memory", _gigabytes
     )
     offline: bool = _option(False, "never use the network", _switch)
+    ai_label: bool = _option(
+        True, "mark pictures as made by a trained model, as IPTC's DigitalSourceType in XMP", _switch
+    )
     max_upload_mb: int = _option(20, "largest file that may be uploaded, in MB", _whole(1, 1000))
     max_waiting: int = _option(
         64, "jobs that may wait, over all users; a user's first job always may", _whole(1, 10_000)

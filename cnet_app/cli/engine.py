@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import cache
-from pathlib import Path
 
 from cnet_app.cli.consent import add_yes, ask_to_download, download_rows
 from cnet_app.cli.output import end_progress, show_progress
@@ -67,9 +66,9 @@ def show_event(event: Event, pictures: int) -> None:
 
 
 def make_pictures(
-    engine: Engine, task: GenerationRequest | UpscaleRequest, directory: Path, yes: bool
+    engine: Engine, task: GenerationRequest | UpscaleRequest, settings: Settings, yes: bool
 ) -> GenerationResult:
-    """Pictures one by one, each on the disk before the next begins."""
+    """Pictures one by one, each in the output folder before the next begins."""
     started = time.perf_counter()
     download_missing(rows_to_download(task), yes)
     request: GenerationRequest | None = None
@@ -83,7 +82,8 @@ def make_pictures(
             elif isinstance(event, PictureMade):
                 assert request is not None
                 norms = event.residual_norms
-                paths.append(str(save_picture(directory, event.pixels, request, event.index, event.facts)))
+                folder, label = settings.output_dir, settings.ai_label
+                paths.append(str(save_picture(folder, event.pixels, request, event.index, event.facts, label)))
             elif isinstance(event, Note):
                 notes[event.text] = None
             else:

@@ -147,7 +147,7 @@ def _remake(args: argparse.Namespace, settings: Settings) -> GenerationResult:
     if given:
         raise InputError(f"--recipe remakes a picture as it was; leave out --{given[0].replace('_', '-')}.")
     recipe = read_recipe(args.recipe)
-    result = make_pictures(create_engine(settings), recipe.request, args.output, args.yes)
+    result = make_pictures(create_engine(settings), recipe.request, settings, args.yes)
     return dataclasses.replace(result, notes=(*recipe.changed_files, *result.notes))
 
 
@@ -178,7 +178,7 @@ def _make(args: argparse.Namespace, settings: Settings) -> GenerationResult:
     ]
     units = [build_unit(control.condition, map, **control.options) for map, control in zip(made, controls, strict=True)]
     request = dataclasses.replace(request, units=tuple(units))
-    result = make_pictures(engine, request, args.output, args.yes)
+    result = make_pictures(engine, request, settings, args.yes)
     warnings = (text for map, (_, notes) in zip(made, sources, strict=True) for text in (*notes, *map.warnings))
     return dataclasses.replace(result, notes=(*warnings, *result.notes))
 

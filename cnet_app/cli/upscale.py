@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> None:
     with only_result(args.json) as tell:
         started = time.perf_counter()
         picture = load_image(args.picture)
-        engine = create_engine(command_settings(args, base=args.base, output_dir=args.output))
+        settings = command_settings(args, base=args.base, output_dir=args.output)
+        engine = create_engine(settings)
         fields = _fields_of_recipe(args.picture, args.base)
         given: dict[str, Any] = {"prompt": args.prompt, "base": args.base}
         fields |= {name: value for name, value in given.items() if value is not None}
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
         request = UpscaleRequest(
             picture=encode_png(picture), factor=args.factor, strength=args.strength, **plain | fields
         )
-        result = make_pictures(engine, request, args.output, args.yes)
+        result = make_pictures(engine, request, settings, args.yes)
         result = dataclasses.replace(result, seconds=round(time.perf_counter() - started, 3))
         tell(result.to_json(), "\n".join((*result.paths, *result.notes)))
 

@@ -285,7 +285,8 @@ class Runner:
         """A picture is on the disk before anybody can see it, and before the next one begins."""
         assert job.prepared is not None
         job.residual_norms = picture.residual_norms
-        path = save_picture(self._settings.output_dir, picture.pixels, job.prepared, picture.index, picture.facts)
+        folder, label = self._settings.output_dir, self._settings.ai_label
+        path = save_picture(folder, picture.pixels, job.prepared, picture.index, picture.facts, label)
         self._set(job, paths=(*job.state.paths, str(path)), image_index=picture.index, step=job.state.steps)
 
     def _result(self, job: _Job) -> GenerationResult:

@@ -1,7 +1,8 @@
 """A picture on disk holds the request that made it, so that it can be made again.
 
-PNG text chunks: `controlnet_studio`, the whole request as JSON; `parameters`, the text other tools show; and
-`controlnet_studio_made`, a JSON object of facts about how it was made, with `files`, the sha256 of local model files.
+PNG text chunks: `controlnet_studio`, the whole request as JSON; `parameters`, the text other tools show;
+`controlnet_studio_made`, a JSON object of facts about how it was made, with `files`, the sha256 of local model files; and
+XMP that marks the picture as made by a model.
 A file appears under its name only when all of it is on the disk.
 """
 
@@ -11,7 +12,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -26,13 +26,12 @@ import psutil
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from cnet_app.registry.modes import mode
 from cnet_app.request.files import file_hashes
 from cnet_app.request.generation import DEFAULT_SCHEDULER, GenerationRequest
+from cnet_app.request.label import XMP_CHUNK, source_packet
+from cnet_app.request.parameters import parameters_text
 from cnet_app.request.tasks import task_from_text, task_to_json
-from cnet_app.request.units import ControlUnit, Lora
 from models.errors import InputError, SaveError
-from models.local import SUFFIXES
 
 CHUNK = "controlnet_studio"
 MADE_CHUNK = "controlnet_studio_made"
@@ -74,17 +73,18 @@ def save_picture(
     request: GenerationRequest,
     index: int,
     made: Mapping[str, str] = NOTHING,
+    label: bool = True,
 ) -> Path:
     """Write picture `index` of the request, (H, W, 3) RGB, into the directory under a new name, and return its path.
 
     Its recipe is the request for this picture alone, with the sampler `made["scheduler"]` in the place of the default.
-    `made` are the facts of the engine. A failed or killed write leaves no half picture under a picture's name; raises
+    `made` are the facts of the engine; `label` marks the picture as made by a model. A failed or killed write leaves no half picture under a picture's name; raises
     SaveError where the disk is full or the folder cannot be written.
     """
     own = request.only_picture(index)
     if own.scheduler == DEFAULT_SCHEDULER and made.get("scheduler"):
         own = dataclasses.replace(own, scheduler=made["scheduler"])
-    data = _png(image, own, made)
+    data = _png(image, own, made, label)
     path = directory / f"{time.strftime('%Y-%m-%d_%H%M%S')}_seed{own.seed}_{secrets.token_hex(4)}.png"
     unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     try:
@@ -158,72 +158,16 @@ def _words(values: object) -> Mapping[str, str]:
     return MappingProxyType({name: value for name, value in known.items() if isinstance(value, str)})
 
 
-def parameters_text(request: GenerationRequest) -> str:
-    """The request as the text that AUTOMATIC1111's web UI writes and many tools read, without the maps."""
-    values = {
-        "Steps": request.num_inference_steps,
-        "Sampler": request.scheduler,
-        "CFG scale": f"{request.guidance_scale:g}",
-        "Seed": request.seed,
-        "Size": f"{request.width}x{request.height}",
-        "Model": request.base,
-        "RNG": "CPU",
-        **_rare_values(request),
-    }
-    values |= {f"ControlNet {i}": _unit_text(unit, request.guess_mode) for i, unit in enumerate(request.units)}
-    lines = [" ".join(filter(None, (request.prompt, *map(_lora_text, request.loras))))]
-    if request.negative_prompt:
-        lines.append(f"Negative prompt: {request.negative_prompt}")
-    lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in values.items()))
-    return "\n".join(lines)
-
-
-def _rare_values(request: GenerationRequest) -> dict[str, object]:
-    """Settings that most pictures do without, where they have an effect."""
-    example = request.ip_adapter
-    values = {
-        "VAE": request.vae,
-        "Denoising strength": f"{request.strength:g}" if request.initial_image else None,
-        "Eta DDIM": f"{request.eta:g}" if request.eta else None,
-        "IP-Adapter": example.name if example else None,
-        "IP-Adapter scale": f"{example.scale:g}" if example else None,
-        "Residual interval": request.residual_interval if request.residual_interval > 1 else None,
-        "Norm preserving": request.norm_preserving or None,
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _lora_text(lora: Lora) -> str:
-    """A LoRA as prompts of that format name it: by the file's name alone, without characters that would end it."""
-    name = re.split(r"[/\\]", lora.name)[-1]
-    stem = next((name.removesuffix(ending) for ending in SUFFIXES if name.endswith(ending)), name)
-    return f"<lora:{re.sub('[<:>]', ' ', stem)}:{lora.scale:g}>"
-
-
-def _unit_text(unit: ControlUnit, guess_mode: bool) -> str:
-    values = {
-        "Module": unit.annotator or "none",
-        "Model": unit.controlnet or unit.condition,
-        "Weight": f"{unit.conditioning_scale:g}",
-        "Guidance Start": f"{unit.control_guidance_start:g}",
-        "Guidance End": f"{unit.control_guidance_end:g}",
-        "Control Mode": mode("control" if guess_mode else unit.control_mode).title,
-    }
-    # The format has no way to quote inside a unit.
-    return ", ".join(f"{name}: {value.translate({44: ' ', 58: ' '})}" for name, value in values.items())
-
-
-def _quoted(value: str) -> str:
-    """The value in quotes, as the format asks, where a comma, colon or line break would end it."""
-    return json.dumps(value, ensure_ascii=False) if set(value) & set(",:\n") else value
-
-
-def _png(image: NDArray[np.uint8], request: GenerationRequest, made: Mapping[str, str]) -> bytes:
+def _png(image: NDArray[np.uint8], request: GenerationRequest, made: Mapping[str, str], label: bool) -> bytes:
     chunks = PngImagePlugin.PngInfo()
     # Plain ASCII and not compressed: Pillow reads compressed text only up to 1 MB, and the maps are PNGs already.
     chunks.add_text(CHUNK, json.dumps(task_to_json(request), allow_nan=False))
-    chunks.add_text("parameters", parameters_text(request))
     files = file_hashes(request)
+    chunks.add_text("parameters", parameters_text(request, files, made.get("scheduler_class", "")))
+    if label:
+        composite = request.initial_image is not None
+        packet = source_packet("compositeWithTrainedAlgorithmicMedia" if composite else "trainedAlgorithmicMedia")
+        chunks.add_itxt(XMP_CHUNK, packet)
     if facts := {**made, **({FILES: files} if files else {})}:
         chunks.add_text(MADE_CHUNK, json.dumps(facts))
     buffer = io.BytesIO()

@@ -87,7 +87,7 @@ def test_the_recipe_names_the_sampler_that_was_used(tmp_path: Path) -> None:
     path = save_picture(tmp_path, PICTURE, GenerationRequest(), 0, used)
     assert read_recipe(path).request == GenerationRequest(scheduler="pndm")
     with Image.open(path) as picture:
-        assert "Sampler: pndm" in picture.info["parameters"]
+        assert "Sampler: PLMS" in picture.info["parameters"]
     chosen = save_picture(tmp_path, PICTURE, GenerationRequest(scheduler="lcm"), 0, {"scheduler": "lcm"})
     assert read_recipe(chosen).request.scheduler == "lcm"
 

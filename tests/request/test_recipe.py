@@ -21,8 +21,9 @@ from PIL import Image, PngImagePlugin
 
 from cnet_app.request import recipe
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.parameters import parameters_text
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipe import MADE_CHUNK, parameters_text, read_request, save_picture, sweep_unfinished
+from cnet_app.request.recipe import MADE_CHUNK, read_request, save_picture, sweep_unfinished
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from models.errors import InputError, SaveError
 
