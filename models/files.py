@@ -79,6 +79,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sha256_of_tensors(path: Path) -> str:
+    """Return the checksum of a safetensors file without its header, which keeps when a file's notes are edited."""
+    with path.open("rb") as stream:
+        start = 8 + int.from_bytes(stream.read(8), "little")
+        stream.seek(min(start, path.stat().st_size))
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def read_shapes(path: Path) -> dict[str, list[int]]:
     """Return the shape of every tensor in a safetensors file that `check_file` has found whole."""
     return {name: tensor["shape"] for name, tensor in _read_header(path)[0].items()}

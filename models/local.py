@@ -13,7 +13,7 @@ from typing import Literal
 from models.environment import models_folder
 from models.errors import DamagedError, InputError
 from models.families import FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, Family
-from models.files import HERE, check_file, read_shapes, sha256_of, stamp
+from models.files import HERE, check_file, read_shapes, sha256_of, sha256_of_tensors, stamp
 
 LocalKind = Literal["base", "controlnet", "lora", "embedding", "vae"]
 Shapes = Mapping[str, Sequence[int]]
@@ -61,6 +61,11 @@ class LocalFile:
     def sha256(self) -> str:
         """Of the content: some seconds for a large file, until it changes once."""
         return _sha256(self.path, stamp(self.path))
+
+    @property
+    def tensors_sha256(self) -> str:
+        """Of a .safetensors file without its header, by which some programs name LoRAs; of others as `sha256`."""
+        return _tensors_sha256(self.path, stamp(self.path)) if self.path.suffix == ".safetensors" else self.sha256
 
 
 def local_files(kind: LocalKind) -> list[LocalFile]:
@@ -137,6 +142,12 @@ def _embedding_family(shapes: Shapes) -> Family | None:
 def _sha256(path: Path, stamped: Hashable) -> str:
     """The stamp makes a replaced file another key."""
     return sha256_of(path)
+
+
+@lru_cache(maxsize=1000)
+def _tensors_sha256(path: Path, stamped: Hashable) -> str:
+    """As `_sha256`."""
+    return sha256_of_tensors(path)
 
 
 @lru_cache(maxsize=1000)

