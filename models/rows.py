@@ -41,7 +41,13 @@ _NETWORKS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 
 
 def _base(
-    id: str, family: Family, title: str, repo: str, licence: str, note: str = "", defaults: Defaults | None = None,
+    id: str,
+    family: Family,
+    title: str,
+    repo: str,
+    licence: str,
+    note: str = "",
+    defaults: Defaults | None = None,
     aliases: str = "",
 ) -> Weights:
     """A base model on the hub, with its family's defaults where none are given. The id of a family's main base is the family's."""

@@ -22,9 +22,10 @@ from cnet_app.registry.modes import MODES
 from cnet_app.registry.presets import FEW_STEPS, preset
 from cnet_app.registry.presets import apply as apply_preset
 from cnet_app.registry.samplers import SAMPLERS, sampler
+from cnet_app.request.foreign.imported import Imported
+from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest, GenerationResult
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipe import read_recipe
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
 from cnet_app.settings import Settings
 from models.catalog import CATALOG
@@ -90,7 +91,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let units that fight add up no stronger than the strongest",
     )
     parser.add_argument(
-        "--recipe", metavar="FILE", type=Path, help="a picture that was made here: remake it, bit for bit"
+        "--recipe",
+        metavar="FILE",
+        type=Path,
+        help="a picture that was made here: remake it, bit for bit; or one of AUTOMATIC1111's web UI, Forge, ComfyUI, "
+        "InvokeAI, Fooocus, SwarmUI or NovelAI: make one by its settings, on the base of --base where its own is not here",
     )
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the pictures go")
     add_engine_arguments(parser)
@@ -144,11 +149,33 @@ def run(args: argparse.Namespace) -> None:
 
 def _remake(args: argparse.Namespace, settings: Settings) -> GenerationResult:
     given = [name for name in NOT_WITH_RECIPE if getattr(args, name) is not None]
-    if given:
-        raise InputError(f"--recipe remakes a picture as it was; leave out --{given[0].replace('_', '-')}.")
-    recipe = read_recipe(args.recipe)
-    result = make_pictures(create_engine(settings), recipe.request, settings, args.yes)
-    return dataclasses.replace(result, notes=(*recipe.changed_files, *result.notes))
+    if given and given != ["base"]:
+        raise _not_with_recipe(next(name for name in given if name != "base"))
+    recipe = read_picture(args.recipe)
+    if isinstance(recipe, Imported):
+        request, notes = _foreign_request(recipe, args.base), (recipe.note,)
+    elif given:
+        raise _not_with_recipe(given[0])
+    else:
+        request, notes = recipe.request, recipe.changed_files
+    result = make_pictures(create_engine(settings), request, settings, args.yes)
+    return dataclasses.replace(result, notes=(*notes, *result.notes))
+
+
+def _not_with_recipe(name: str) -> InputError:
+    return InputError(f"--recipe remakes a picture as it was; leave out --{name.replace('_', '-')}.")
+
+
+def _foreign_request(recipe: Imported, base: str | None) -> GenerationRequest:
+    """The request of another program's recipe, on its own base model or the given one."""
+    chosen = base or recipe.base
+    if chosen is None:
+        named = f"the base model {recipe.wanted_base}, which is not here" if recipe.wanted_base else "no base model"
+        raise InputError(
+            f"The recipe of {recipe.program} names {named}; put its file into models/checkpoints, "
+            "or give another one with --base."
+        )
+    return recipe.request(chosen)
 
 
 def _make(args: argparse.Namespace, settings: Settings) -> GenerationResult:

@@ -10,6 +10,7 @@ from annotators.registry import ANNOTATORS
 from cnet_app.jobs.store import Record
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.samplers import SAMPLERS
+from cnet_app.request.foreign.imported import Imported
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.ui.bases import title_of
 from cnet_app.ui.labels import label_of
@@ -34,6 +35,19 @@ def recipe_html(request: GenerationRequest) -> str:
     ]
     lines += _additions(request)
     return "<br>".join(map(html.escape, lines))
+
+
+def imported_html(recipe: Imported, request: GenerationRequest) -> str:
+    """Return the request made of another program's recipe, what took the place of what, and what was left out."""
+    lines = [f"Settings of a picture by {recipe.program}; it makes another picture here."]
+    if recipe.base is None:
+        named = f"Its base model {recipe.wanted_base} is not here" if recipe.wanted_base else "It names no base model"
+        lines.append(
+            f"{named}: {title_of(request.base)} takes its place; to use another, choose it and drop the picture again."
+        )
+    listed = "".join(f"<li>{html.escape(note)}</li>" for note in recipe.left_out)
+    left_out = f"<br>Left out:<ul>{listed}</ul>" if listed else ""
+    return "<br>".join((*map(html.escape, lines), recipe_html(request))) + left_out
 
 
 def record_line(record: Record) -> str:

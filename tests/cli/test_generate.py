@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 
 from annotators.images import load_image
@@ -199,3 +199,30 @@ def test_a_recipe_says_it_all() -> None:
     assert set(given) - set(NOT_WITH_RECIPE) == {
         "recipe", "output", "device", "speed", "yes", "json", "json_maps", "run",
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_a_picture_of_another_program_is_made_by_its_settings(call: Call, tmp_path: Path) -> None:
+    def foreign(model: str) -> Path:
+        info = PngImagePlugin.PngInfo()
+        unit = '"Module: canny, Model: control_v11p_sd15_canny, Weight: 0.8"'
+        line = f"Steps: 2, Sampler: Euler a, CFG scale: 6, Seed: 77, Size: 64x64, Model: {model}, ControlNet 0: {unit}"
+        info.add_text("parameters", f"a castle\n{line}")
+        Image.new("RGB", (64, 64)).save(tmp_path / "foreign.png", pnginfo=info)
+        return tmp_path / "foreign.png"
+
+    words = ("--output", tmp_path / "made", "--json")
+    code, out, err = call("generate", "--recipe", foreign("v1-5-pruned-emaonly"), *words)
+    assert code == 0, err
+    result = json.loads(out)
+    request = result["request"]
+    assert (request["base"], request["scheduler"], request["seed"], request["units"]) == ("sd15", "euler_a", 77, [])
+    assert "left out: ControlNet Canny, control_v11p_sd15_canny" in result["notes"][0]
+    code, out, err = call("generate", "--recipe", foreign("mix"), *words)
+    assert (code, out) == (2, "")
+    assert "names the base model mix, which is not here" in err and "--base" in err
+    code, out, err = call("generate", "--recipe", foreign("mix"), "--base", "sd15", *words)
+    assert code == 0, err
+    made = json.loads(out)["paths"][0]
+    code, _, err = call("generate", "--recipe", made, "--base", "sd15", *words)
+    assert code == 2 and "leave out --base" in err

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image, PngImagePlugin
 
 from cnet_app.jobs.runner import Runner
 from cnet_app.request.generation import GenerationRequest
@@ -150,3 +151,51 @@ def test_a_record_that_cannot_be_read_is_listed_and_breaks_nothing(
     assert "a future prompt" in updates["history-jobs"].choices[0][0]
     (load,) = listeners(built, "history-jobs", "input")
     assert "future" in by_id(call(load, {"history-jobs": "x"}))["history-recipe"]
+
+
+FOREIGN = (
+    "a <b>castle</b>\nNegative prompt: dull\nSteps: 12, Sampler: Euler a, CFG scale: 6, Seed: 77, Size: 512x640, Clip skip: 2, "
+    'Model: {model}, ControlNet 0: "Module: canny, Model: control_v11p_sd15_canny [d14c016b], Weight: 0.8"'
+)
+
+
+def foreign_picture(folder: Path, model: str) -> str:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", FOREIGN.format(model=model))
+    Image.new("RGB", (64, 64)).save(folder / "foreign.png", pnginfo=info)
+    return str(folder / "foreign.png")
+
+
+def test_a_picture_of_another_program_fills_the_form_and_names_what_is_left_out(
+    built: gr.Blocks, tmp_path: Path
+) -> None:
+    updates = loaded(built, foreign_picture(tmp_path, "v1-5-pruned-emaonly"))
+    request, shown = updates[recipe_of(built)], by_id(updates)
+    assert (request.base, request.scheduler, request.width, request.height) == ("sd15", "euler_a", 512, 640)
+    assert (request.negative_prompt, request.guidance_scale, request.num_inference_steps) == ("dull", 6.0, 12)
+    assert (shown["history-prompt"], shown["history-seed"]) == ("a <b>castle</b>", 77)
+    text = shown["history-recipe"]
+    assert "Settings of a picture by AUTOMATIC1111&#x27;s web UI" in text
+    assert "<li>clip skip: 2</li>" in text and "ControlNet Canny, control_v11p_sd15_canny" in text
+    assert "takes its place" not in text
+
+
+def test_where_its_base_model_is_not_here_the_page_s_takes_its_place(built: gr.Blocks, tmp_path: Path) -> None:
+    (fn,) = listeners(built, "history-picture", "upload")
+    path = foreign_picture(tmp_path, "<i>mix</i>")
+    updates = call(fn, {"history-picture": path, "model-base": "sdxl"})
+    assert updates[recipe_of(built)].base == "sdxl"
+    text = by_id(updates)["history-recipe"]
+    assert "Its base model &lt;i&gt;mix&lt;/i&gt; is not here: Stable Diffusion XL 1.0 takes its place" in text
+    assert updates[recipe_of(built)].loras == ()
+
+
+def test_a_picture_of_another_program_is_made_again_as_text(built: gr.Blocks, runner: Runner, tmp_path: Path) -> None:
+    recipe = recipe_of(built)
+    request = loaded(built, foreign_picture(tmp_path, "embedded"))[recipe]
+    values = {recipe: request, "history-prompt": "a dog", "history-seed": 3, "history-num_images": 1}
+    *_, updates = run(built, "history-generate", "click", values, gr.Request(session_hash="me"))
+    job = next(v for v in updates.values() if isinstance(v, str) and len(v) == 16)
+    sent_request = runner.state(job).request
+    assert isinstance(sent_request, GenerationRequest)
+    assert (sent_request.prompt, sent_request.seed, sent_request.units) == ("a dog", 3, ())

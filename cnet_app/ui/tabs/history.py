@@ -11,11 +11,13 @@ import gradio as gr
 
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.store import Record
+from cnet_app.request.foreign.imported import Imported
+from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.known import check_known
 from cnet_app.request.limits import MAX_PROMPT
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipe import read_request
+from cnet_app.request.recipe import Recipe
 from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
 from cnet_app.ui.bases import defaults_of
 from cnet_app.ui.errors import attempt
@@ -25,13 +27,16 @@ from cnet_app.ui.labels import label_of
 from cnet_app.ui.output import build_buttons, build_output
 from cnet_app.ui.page import Page, connect_generate
 from cnet_app.ui.progress import error_html
-from cnet_app.ui.recipe_text import recipe_html, record_line
+from cnet_app.ui.recipe_text import imported_html, recipe_html, record_line
 from models.errors import InputError
 
 R = TypeVar("R", GenerationRequest, UpscaleRequest)
 NAME = "history"
 SHOWN = 24
-HINT = "Drop a picture that was made here, or choose one from the history: its recipe appears."
+HINT = (
+    "Drop a picture that was made here or by another program (AUTOMATIC1111, Forge, ComfyUI, InvokeAI, Fooocus, SwarmUI, "
+    "NovelAI), or choose one from the history: its recipe appears."
+)
 NO_PICTURE = "There is no picture yet; drop one, or choose one from the history."
 EDITABLE = ("prompt", "seed", "num_images")
 
@@ -74,10 +79,11 @@ class HistoryTab:
 
     def _connect(self, tab: gr.Tab) -> None:
         of_recipe = [self.recipe, self.text, *self.fields.values()]
+        base = self._page.models["base"]
         # Picture and recipe are always of one job: each way of choosing sets both, and what is refused clears both.
-        listen([self.picture.upload, self.picture.clear], self._load_picture, {self.picture}, of_recipe, **HIDDEN)
+        listen([self.picture.upload, self.picture.clear], self._load_picture, {self.picture, base}, of_recipe, **HIDDEN)
         self.jobs.input(self._load_job, {self.jobs}, [self.picture, *of_recipe], **HIDDEN)
-        self.made.select(self._choose, {self.paths}, [self.picture, self.jobs, *of_recipe], **HIDDEN)
+        self.made.select(self._choose, {self.paths, base}, [self.picture, self.jobs, *of_recipe], **HIDDEN)
         listed = [self.jobs, self.made, self.paths]
         tab.select(self._refresh, set(), listed, **HIDDEN)
         models = self._page.models
@@ -89,7 +95,7 @@ class HistoryTab:
             end.then(self._refresh, set(), listed, **HIDDEN)
 
     def _load_picture(self, values: Values) -> Updates:
-        return self._of_file(values[self.picture])
+        return self._of_file(values[self.picture], values)
 
     def _load_job(self, values: Values) -> Updates:
         record = next((one for one in self._records() if one.id == values[self.jobs]), None)
@@ -102,14 +108,21 @@ class HistoryTab:
 
     def _choose(self, values: Values, event: gr.SelectData) -> Updates:
         path = values[self.paths][event.index]
-        return {self.picture: path, self.jobs: None, **self._of_file(path)}
+        return {self.picture: path, self.jobs: None, **self._of_file(path, values)}
 
-    def _of_file(self, path: str | None) -> Updates:
+    def _of_file(self, path: str | None, values: Values) -> Updates:
         """Show the recipe inside a picture; without one, none."""
         if not path:
             return self._nothing(HINT)
-        request, fault = attempt(lambda: read_request(Path(path)))
-        return self._of(request) if request else self._nothing(error_html(fault))
+        shown, fault = attempt(lambda: self._of_recipe(read_picture(Path(path)), values))
+        return shown or self._nothing(error_html(fault))
+
+    def _of_recipe(self, recipe: Recipe | Imported, values: Values) -> Updates:
+        """Show a recipe; for one of another program whose base model is not here, on the page's."""
+        if isinstance(recipe, Recipe):
+            return self._of(recipe.request)
+        request = recipe.request(recipe.base or values[self._page.models["base"]] or self._page.base()[0])
+        return {**self._of(request), self.text: imported_html(recipe, request)}
 
     def _of(self, request: GenerationRequest) -> Updates:
         fields = {self.fields[name]: getattr(request, name) for name in EDITABLE}
@@ -132,7 +145,7 @@ class HistoryTab:
         """Return the recipe with what was changed in it; the page's models play no part, the recipe names its own."""
         recipe: GenerationRequest | None = values[self.recipe]
         if recipe is None:
-            raise InputError("There is no recipe yet; drop a picture that was made here, or choose one.")
+            raise InputError("There is no recipe yet; drop a picture that has one, or choose one.")
         return self._checked(dataclasses.replace(recipe, **{name: values[self.fields[name]] for name in EDITABLE}))
 
     def _upscaled(self, values: Values) -> UpscaleRequest:
