@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Literal
 
 from cnet_app.request.foreign.recipe import NamedModel
+from cnet_app.request.parameters import SHORT_HASH
 from models.local import SUFFIXES, LocalFile, local_files
 from models.own import known_rows
 from models.row import Kind, Weights
@@ -55,8 +56,11 @@ def _affordable(named: list[LocalFile], files: list[LocalFile]) -> Iterator[Loca
 
 
 def _has_hash(file: LocalFile, beginning: str) -> bool:
+    """Whether the file or its tensors alone have the hash; one of ten digits is always the file's."""
     with suppress(OSError):  # removed or locked meanwhile
-        return file.sha256.startswith(beginning) or file.tensors_sha256.startswith(beginning)
+        if file.sha256.startswith(beginning):
+            return True
+        return len(beginning) != SHORT_HASH and file.tensors_sha256.startswith(beginning)
     return False
 
 
