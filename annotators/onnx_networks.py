@@ -17,14 +17,17 @@ LOG = logging.getLogger(__name__)
 GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
-def load_session(device: str, path: Path) -> Any:
+def load_session(device: str, path: Path, threads: int = 0) -> Any:
     """Return an onnxruntime session, on a CUDA device where onnxruntime can use it, else on the CPU with a warning in the log.
 
-    A damaged file is a DamagedError.
+    `threads` on the CPU; 0 is one for each core. A damaged file is a DamagedError.
     """
     runtime = _onnxruntime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    chosen = providers(device, runtime.get_available_providers())
     try:
-        session = runtime.InferenceSession(str(path), providers=providers(device, runtime.get_available_providers()))
+        session = runtime.InferenceSession(str(path), options, providers=chosen)
     except _errors() as error:
         raise damaged_error(path, error) from error
     if device != "cpu" and GPU not in session.get_providers():
