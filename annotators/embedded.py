@@ -32,8 +32,8 @@ JOINT_THRESHOLD = 0.3
 NECK = 1
 
 
-def _note(better: str) -> str:
-    return f"Trained on drawn scenes and weak on real photos; for photos choose {better} (a download)."
+def _note(better: str, source: str = "a download") -> str:
+    return f"Trained on drawn scenes and weak on real photos; for photos choose {better} ({source})."
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class OpenPoseEmbedded(BodyAnnotator):
     id = "openpose_embedded"
     title = "Embedded"
     weights = WEIGHTS
-    note = _note("DWPose")
+    note = _note("MediaPipe", "ships with the project")
 
     score_threshold: float = score_threshold(JOINT_THRESHOLD)
 

@@ -10,6 +10,7 @@ from annotators.depth import DepthAnythingV2, LeReS, Midas, Zoe
 from annotators.dwpose import DWPose
 from annotators.embedded import DepthEmbedded, NormalEmbedded, OpenPoseEmbedded, SegmentationEmbedded, SoftEdgeEmbedded
 from annotators.lineart import Invert, LineArt, LineArtAnime, LineArtCoarse, LineArtStandard
+from annotators.mediapipe import MediaPipePose
 from annotators.mlsd import MLSD, MLSDTiny, OpenCVLines
 from annotators.normal import NormalBAE, NormalFromDepth
 from annotators.openpose import OpenPose
@@ -23,7 +24,7 @@ from models.names import did_you_mean
 
 ANNOTATORS: tuple[type[Annotator], ...] = (
     Canny, HED, HEDSafe, PiDiNet, PiDiNetSafe, TEED, SoftEdgeGradient, SoftEdgeEmbedded,
-    DWPose, OpenPose, OpenPoseEmbedded, Midas, DepthAnythingV2, Zoe, LeReS, DepthEmbedded,
+    DWPose, OpenPose, MediaPipePose, OpenPoseEmbedded, Midas, DepthAnythingV2, Zoe, LeReS, DepthEmbedded,
     NormalBAE, NormalFromDepth, NormalEmbedded, OneFormerTiny, OneFormer, ADE20K, SegmentationEmbedded,
     ScribbleHED, ScribblePiDiNet, ScribbleXDoG, Ink, LineArt, LineArtCoarse, LineArtStandard, LineArtAnime, Invert,
     MLSD, MLSDTiny, OpenCVLines, Shuffle, Tile, Blur, AsItIs, RecolorLuminance, RecolorIntensity, ColorGrid,

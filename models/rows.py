@@ -341,6 +341,18 @@ _ANNOTATORS = (
         id="mlsd_tiny", kind="annotator", title="Straight lines (M-LSD tiny)", folder="mlsd_tiny", licence=_APACHE,
         files=(File("model.safetensors", 2_600_000),), note="lhwcv/mlsd_pytorch's mlsd_tiny_512_fp32.pth, as safetensors.",
     ),
+    Weights(
+        id="mediapipe_pose", kind="annotator", title="MediaPipe (bodies, hands and faces)", folder="mediapipe_pose", licence=_APACHE,
+        files=(
+            File("pose_detection.onnx", 5_953_489, "a10cab6a86196dca332e2f1ae2e84c13ed7457fe0efc548f2a25e64134bd9120"),
+            File("pose_landmark_full.onnx", 6_369_633, "88d9e20c8d91d88449944656d667c3f6895ce3b787932689d23508f8b5f40282"),
+            File("palm_detection_full.onnx", 2_292_531, "5996c4d9f96a89daaccd737eb2f6d50bb57995fb48ea493aeafdffcb94e1f931"),
+            File("hand_recrop.onnx", 115_893, "1bcef7aa457c5605bb543a751dba37777aeee22b5d7d3db4581d1b4ba0785027"),
+            File("hand_landmark_full.onnx", 5_446_077, "57fa9b8579e2108740c9f059ad0dc9e1ceeef987aee14b2bf42561d44adfecd8"),
+            File("face_detection_short_range.onnx", 215_130, "351dc5c46a0b06995c30df04c25052de8ed064d977441aea7050ca0e6415e636"),
+            File("face_landmark_with_attention.onnx", 2_445_812, "1ede7d71292087fa7a15475278ccd2f1cd518ef75adafb351e7b611c2d64c4dc"),
+        ), note="Networks of Google's MediaPipe, converted to ONNX.",
+    ),
     _annotator("teed", "TEED soft edge", "fal-ai/teed", _MIT, File("5_model.pth", 240_000),
                note="Its authors' code is MIT; this copy of the weights names no licence."),
     _classic("lineart", "Line art", _MIT, "sk_model.pth", 17_173_511,

@@ -81,7 +81,7 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "openpose", "OpenPose", "Body pose: places people by their joints.",
-        "dwpose openpose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky", "pck",
+        "dwpose openpose mediapipe_pose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky", "pck",
         embedded="embedded_openpose", sd15="control_v11p_sd15_openpose", sd21="controlnet_sd21_openpose", sdxl="controlnet_openpose_sdxl",
     ),
     _row(

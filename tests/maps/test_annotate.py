@@ -193,6 +193,8 @@ def test_the_default_annotator_is_the_best_that_can_run(monkeypatch: pytest.Monk
         "cnet_app.maps.availability.find", lambda id: "here" if id in ("openpose_body", "embedded_annotator") else None
     )
     assert default_annotator("openpose") == "openpose_embedded"  # not what is free for research only
+    monkeypatch.setattr("cnet_app.maps.availability.find", lambda id: None if id == "dwpose" else "here")
+    assert default_annotator("openpose") == "mediapipe_pose"
 
 
 @pytest.mark.parametrize("row", [row for row in CONDITIONS if row.kind.id == "picture"], ids=lambda row: row.id)

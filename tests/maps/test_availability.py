@@ -105,7 +105,7 @@ def test_a_package_that_cannot_be_imported_takes_its_annotator_alone(
 def test_a_package_that_is_not_installed_is_told_before_anything_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert library_fault("dwpose").startswith("This annotator needs onnxruntime, which is not installed; run `pip")
-    assert {kind.id for kind in ANNOTATORS if library_fault(kind.id)} == {"dwpose"}
+    assert {kind.id for kind in ANNOTATORS if library_fault(kind.id)} == {"dwpose", "mediapipe_pose"}
 
 
 def test_every_network_of_a_package_names_it() -> None:
