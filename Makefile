@@ -1,20 +1,23 @@
 # make run serves the app; make test runs every check and test. Both set up what they need, and are fast the second time.
+# make check is the quick part without tests, make fast the tests that take under a minute together.
 # make run ARGS="--port 8000" hands arguments on; PYTHON=python3.12 names the interpreter that .venv is made with.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check docs bench embedded chromium
+.PHONY: run test fast check docs bench embedded chromium
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.app
 	$(BIN)/python app.py $(ARGS)
 
 test: check chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not browser and not slow" --ignore tests/test_layers.py $(ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not browser" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not browser" --ignore tests/test_layers.py $(ARGS)
 	$(BIN)/python -m pytest -m browser $(ARGS)
+
+fast: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not browser and not slow" $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -30,6 +30,8 @@ from cnet_app.embedded.world import create_scene
 from cnet_app.fidelity.measures import people_pck
 from models.errors import DamagedError
 
+pytestmark = pytest.mark.slow
+
 ASTRONAUT = {0: (224, 126), 2: (90, 255), 5: (322, 262), 14: (203, 101), 15: (247, 104), 16: (178, 117), 17: (272, 122)}
 """Nose, shoulders, eyes and ears, by eye; the suit hides the shoulders' joints, the hair most of the ears."""
 REACH = {0: 8, 2: 25, 5: 25, 14: 8, 15: 8, 16: 15, 17: 15}

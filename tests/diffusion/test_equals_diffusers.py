@@ -38,6 +38,8 @@ from models.loader import Base
 from models.tiny import tiny_base
 from tests.diffusion.conftest import control_map, request_for, unit
 
+pytestmark = pytest.mark.slow
+
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
 
 
@@ -194,7 +196,6 @@ def test_new_noise_at_every_step(monkeypatch: pytest.MonkeyPatch, bases: dict[Fa
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 @pytest.mark.parametrize("scheduler", ["default", "dpmpp_2m", "euler_a", "heun"])
-@pytest.mark.slow
 def test_image_to_image(
     monkeypatch: pytest.MonkeyPatch,
     bases: dict[Family, Base],

@@ -22,6 +22,8 @@ from cnet_app.request.generation import MAX_LORAS
 from models.errors import InputError
 from tests.request.foreign.pictures import NOVEL_TEXTS, graph, png, raw_png, texts_of, with_comment
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = "Steps: 20, Sampler: Euler, CFG scale: 7, Seed: 5, Size: 512x512"
 
 
