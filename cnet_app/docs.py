@@ -134,7 +134,7 @@ def fill(text: str, parts: Mapping[str, str]) -> str:
 
 def conditions_table() -> str:
     """Return the README's table of conditions."""
-    head = ("Condition", "What it keeps", "Annotators", "Embedded", "SD 1.5 ControlNet")
+    head = ("Condition", "What it keeps", "Annotators", "Embedded", "SD 1.5 ControlNet", "Its licence")
     rows = [
         (
             f"**{row.title}**",
@@ -142,6 +142,7 @@ def conditions_table() -> str:
             ", ".join(annotator(id).title for id in row.annotators),
             "yes" if "embedded" in row.controlnets else "-",
             f"`{entry(row.controlnets['sd15']).repo}`" if "sd15" in row.controlnets else "-",
+            entry(row.controlnets["sd15"]).licence if "sd15" in row.controlnets else "-",
         )
         for row in CONDITIONS
     ]
@@ -158,19 +159,14 @@ def conditions_page() -> str:
 
 def endpoints_table() -> str:
     """Return the table of docs/api.md: each endpoint with its arguments."""
-    rows = [
-        (f"`/{name}`", _arguments(getattr(Endpoints, name)), _first_line(getattr(Endpoints, name))) for name in NAMES
-    ]
+    functions = {f"`/{name}`": getattr(Endpoints, name) for name in NAMES}
+    rows = [(name, _arguments(one), " ".join(str(inspect.getdoc(one)).split())) for name, one in functions.items()]
     return _table(("Endpoint", "Arguments, in this order", "What it does"), rows)
 
 
 def _arguments(function: Callable[..., Any]) -> str:
     given = [one for name, one in inspect.signature(function).parameters.items() if name not in ("self", "session")]
     return ", ".join(f"`{one.name}`" if one.default is one.empty else f"[`{one.name}`]" for one in given)
-
-
-def _first_line(function: Callable[..., Any]) -> str:
-    return " ".join((inspect.getdoc(function) or "").split())
 
 
 def measures_table() -> str:

@@ -35,6 +35,8 @@ class Condition:
     """Offers a canvas to draw on beside the photo."""
     masked: bool = False
     """The map is the picture to start from, without what the request's inpaint_mask covers."""
+    names: tuple[str, ...] = ()
+    """What files and annotators of other programs call it besides its id."""
 
     @property
     def kind(self) -> MapKind:
@@ -52,6 +54,7 @@ def _row(
     measure: str | None,
     canvas: bool = False,
     masked: bool = False,
+    names: str = "",
     **controlnets: str,
 ) -> Condition:
     return Condition(
@@ -65,6 +68,7 @@ def _row(
         measure=measure,
         canvas=canvas,
         masked=masked,
+        names=tuple(names.split()),
     )
 
 
@@ -76,32 +80,32 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "softedge", "Soft edge", "Soft outlines: keeps shapes; textures are free.",
-        "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours", "ms_ssim",
+        "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours", "ms_ssim", names="hed pidinet pidi teed",
         embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "openpose", "OpenPose", "Body pose: places people by their joints.",
-        "dwpose openpose mediapipe_pose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky", "pck",
+        "dwpose openpose mediapipe_pose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky", "pck", names="dwpose dw pose",
         embedded="embedded_openpose", sd15="control_v11p_sd15_openpose", sd21="controlnet_sd21_openpose", sdxl="controlnet_openpose_sdxl",
     ),
     _row(
         "depth", "Depth", "Near and far: keeps the layout of the scene.",
-        "midas depth_anything_v2 zoe leres depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky", "rmse",
+        "midas depth_anything_v2 zoe leres depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky", "rmse", names="midas leres zoe",
         embedded="embedded_depth", sd15="control_v11f1p_sd15_depth", sd21="controlnet_sd21_depth", sdxl="controlnet_depth_sdxl",
     ),
     _row(
         "normal", "Normals", "Surface directions: keeps relief and light.",
-        "normal_bae normal_embedded normal_from_depth", "world:5", "a clay picture of a yellow box under a day sky", "mean_angle",
+        "normal_bae normal_embedded normal_from_depth", "world:5", "a clay picture of a yellow box under a day sky", "mean_angle", names="bae",
         embedded="embedded_normal", sd15="control_v11p_sd15_normalbae", sd21="controlnet_sd21_normalbae", sdxl="controlnet_union_sdxl",
     ),
     _row(
         "segmentation", "Segmentation", "What is where, in ADE20K colours.",
-        "oneformer_ade20k_tiny oneformer_ade20k ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky", "mean_iou",
+        "oneformer_ade20k_tiny oneformer_ade20k ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky", "mean_iou", names="segment oneformer seg",
         embedded="embedded_segmentation", sd15="control_v11p_sd15_seg", sd21="controlnet_sd21_ade20k", sdxl="controlnet_segmentation_sdxl",
     ),
     _row(
         "scribble", "Scribble", "A rough drawing: draw it here or take the outlines of a photo.",
-        "scribble_hed scribble_pidinet scribble_xdog threshold", "chelsea", "a stained glass window in fire colours", "edge_f1", canvas=True,
+        "scribble_hed scribble_pidinet scribble_xdog threshold", "chelsea", "a stained glass window in fire colours", "edge_f1", canvas=True, names="sketch",
         embedded="embedded_scribble", sd15="control_v11p_sd15_scribble", sd21="controlnet_sd21_scribble", sdxl="controlnet_scribble_sdxl",
     ),
     _row(
@@ -111,7 +115,7 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "lineart_anime", "Anime line art", "A drawing of the photo as in anime.",
-        "lineart_anime lineart_standard invert", "astronaut", "a poster in ocean colours", "ms_ssim",
+        "lineart_anime lineart_standard invert", "astronaut", "a poster in ocean colours", "ms_ssim", names="anime_lineart",
         embedded="embedded_lineart", sd15="control_v11p_sd15s2_lineart_anime", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
@@ -126,7 +130,7 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "inpaint", "Inpaint", "Repaints the area you mark so it blends in.",
-        "as_it_is", "astronaut", "an astronaut in front of a flag", "ms_ssim", masked=True,
+        "as_it_is", "astronaut", "an astronaut in front of a flag", "ms_ssim", masked=True, names="repaint",
         embedded="embedded_picture", sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
     ),
     _row(

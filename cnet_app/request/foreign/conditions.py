@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 
-PARTS = {
-    "canny": "canny", "softedge": "softedge", "pidinet": "softedge", "openpose": "openpose", "dwpose": "openpose",
-    "depth": "depth", "midas": "depth", "leres": "depth", "normal": "normal", "segment": "segmentation",
-    "oneformer": "segmentation", "scribble": "scribble", "sketch": "scribble", "lineart": "lineart", "mlsd": "mlsd",
-    "tile": "tile", "inpaint": "inpaint", "repaint": "inpaint", "shuffle": "shuffle", "ip2p": "ip2p", "recolor": "recolor",
-    "color": "color",
-}  # fmt: skip
-"""Parts of names and the conditions that they name, the more particular first."""
-WORDS = {
-    "hed": "softedge", "pidi": "softedge", "teed": "softedge", "dw": "openpose", "pose": "openpose", "zoe": "depth",
-    "bae": "normal", "seg": "segmentation",
-}  # fmt: skip
-"""The same for whole words, too short to be looked for inside others."""
+from cnet_app.registry.conditions import CONDITIONS
+
+SHORTEST_PART = 5
+"""Letters from which a name is also looked for inside words."""
 
 
 def condition_of(*names: str) -> str | None:
     """Return the id of the condition that the first telling name names; None where none tells."""
     for name in names:
         short = name[-200:].lower()
-        plain = re.sub(r"[^a-z0-9]", "", short)
-        if "lineart" in plain and "anime" in plain:
-            return "lineart_anime"
-        words = set(re.split(r"[^a-z]+", short))
-        found = next((id for part, id in PARTS.items() if part in plain), None)
-        found = found or next((id for word, id in WORDS.items() if word in words), None)
+        words, plain = _words(short), _plain(short)
+        known = list(_known())
+        found = next((id for one, id in known if one in words), None)
+        found = found or next((id for one, id in known if len(one) >= SHORTEST_PART and one in plain), None)
         if found:
             return found
     return None
+
+
+def _known() -> Iterator[tuple[str, str]]:
+    """Yield every name and its condition, the longest first."""
+    pairs = [(_plain(name), row.id) for row in CONDITIONS for name in (row.id, *row.names)]
+    yield from sorted(pairs, key=lambda pair: -len(pair[0]))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name)
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name, and each two that follow one another as one."""
+    words = [word for word in re.split(r"[^a-z0-9]+", name) if word]
+    return {*words, *(first + second for first, second in itertools.pairwise(words))}
