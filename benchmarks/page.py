@@ -28,7 +28,7 @@ import psutil
 from PIL import Image
 from skimage import data
 
-from cnet_app.engine.messages import Ended, Happened, Run, StatusChanged
+from cnet_app.engine.messages import Close, Ended, Happened, Run, StatusChanged
 from cnet_app.engine.process import ProcessEngine
 from cnet_app.engine.protocol import EngineStatus, PictureMade
 from cnet_app.request.generation import GenerationRequest
@@ -185,7 +185,9 @@ def _send_pictures(connection: Connection, settings: Settings, parent: int) -> N
     """A child process that answers every task with a picture and the moment at which it was sent."""
     connection.send(StatusChanged(EngineStatus(state="ready")))
     pixels = np.random.default_rng(0).integers(0, 256, (PICTURE, PICTURE, 3), np.uint8)
-    while isinstance(message := connection.recv(), Run):
+    while not isinstance(message := connection.recv(), Close):
+        if not isinstance(message, Run):
+            continue
         sent = PictureMade(index=0, pixels=pixels, facts={"sent": str(time.monotonic())})
         connection.send(Happened(message.number, sent))
         connection.send(Ended(message.number, None))
