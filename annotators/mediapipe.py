@@ -2,8 +2,8 @@
 
 A detector finds heads in square windows of the photo, each with the place and size of its body. The landmark network reads
 the joints in a turned square around the body; hands and faces are read in squares that follow from the joints. Sources: Google's
-MediaPipe (BlazePose, Bazarevsky et al., 2020; Hands, Zhang et al., 2020; Face Mesh, Kartynnik et al., 2019), whose numbers
-these are unless a comment says otherwise. It finds one person; the rules for several are this project's.
+MediaPipe (BlazePose, Bazarevsky et al., 2020; Hands, Zhang et al., 2020; Face Mesh, Kartynnik et al., 2019). Constants are
+MediaPipe's except where a comment names another source. MediaPipe finds one person; the rules for several are this project's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BODY_LEAST, PART_LEAST, WRIST_LEAST = 0.9, 0.5, 0.1
 SPREAD_LEAST = 0.2
 """Smallest extent of a body's joints, in sides of its square: people measured had 0.29 and more, a texture 0.16."""
 LATER_EXTRA = 0.05
-"""What people need in quality above the threshold where they are found after the first look at the whole photo."""
+"""Margin above the threshold for people found later: in a search window, or after somebody else was found."""
 SEARCH_SIDE, MASK_EDGE = 512, 7
 """Long side in pixels of the photo in which heads are looked for, and width by which a person's mask is enlarged."""
 WINDOW_SIZE, WINDOW_STEP = 1.35, 0.65
@@ -199,7 +199,7 @@ def body_region(hips: Array, reach: Array) -> Region:
 
 
 def find_body(joints: Network, photo: Image, region: Region) -> Body | None:
-    """Return the body in a region, which is placed anew from the joints that are read in it first; None where there is none."""
+    """Return the body in a region, read a second time in the square around the joints of the first reading, or None."""
     first = read_body(joints, photo, region)
     if first.presence < PART_LEAST:
         return None

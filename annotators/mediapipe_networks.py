@@ -1,6 +1,6 @@
 """MediaPipe's networks and their inputs: squares cut out of a photo, turned as the person is.
 
-Numbers are MediaPipe's unless a comment says otherwise: see annotators/mediapipe.py.
+Constants are MediaPipe's except where a comment names another source; see annotators/mediapipe.py.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What programs ask the running app for, as plain JSON values. The endpoints themselves are cnet_app.ui.endpoints."""
+"""Endpoints for programs as functions of plain JSON values; cnet_app.ui.endpoints serves them."""

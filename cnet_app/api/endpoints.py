@@ -14,8 +14,9 @@ from cnet_app.api.describe import describe_conditions, describe_models
 from cnet_app.api.jobs import describe_job, describe_record
 from cnet_app.api.requests import file_path, make_map, read_generation, read_map_call
 from cnet_app.api.score import score_picture
-from cnet_app.jobs.runner import Runner
+from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.maps.annotate import Maps
+from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.known import check_known
 from cnet_app.request.sizes import size_of
 from cnet_app.settings import Settings
@@ -27,9 +28,6 @@ File = dict[str, Any]
 Object = dict[str, Any]
 NAMES = ("conditions", "models", "annotate", "generate", "jobs", "cancel", "score", "library")
 """The endpoints: /conditions and so on."""
-SHIPPED_BASE = "embedded"
-BASE_WAIT = 120.0
-"""Seconds that a first call waits until it is known which base model there is."""
 LONGEST_WAIT = 60.0
 """Seconds that one call of /jobs may wait."""
 LOOK = 0.1
@@ -96,7 +94,7 @@ class Endpoints:
 
         def submit() -> Object:
             known = self.runner.base(BASE_WAIT)
-            base = known[0] if known else (self.settings.base or SHIPPED_BASE)
+            base = known[0] if known else self.settings.base or GenerationRequest.base
             wanted, warnings = read_generation(prompt, controls or [], options or {}, base, self.maps)
             if not self.settings.is_local:
                 check_known(wanted)
@@ -128,7 +126,7 @@ class Endpoints:
         return answer(stop)
 
     def score(self, picture: File) -> Object:
-        """Measure how closely a picture that was made here follows its maps, one object a map."""
+        """Measure how closely a picture generated here follows its control images, one object per control image."""
         return answer(lambda: {"scores": score_picture(file_path("picture", picture), self.maps)})
 
     def library(self, limit: int = 50) -> Object:

@@ -107,7 +107,7 @@ def read_generation(
 
 
 def file_path(name: str, value: object) -> Path:
-    """Return the path of an uploaded file; InputError where the value is no file."""
+    """Return the path of an uploaded file. Raises InputError for any other value."""
     path = cast("Mapping[str, object]", value).get("path") if isinstance(value, Mapping) else None
     if not isinstance(path, str) or not path:
         raise InputError(f"{name} must be an uploaded file; give one.")

@@ -1,4 +1,4 @@
-"""How closely a picture that was made here follows its maps. Loads no torch."""
+"""Control fidelity of a generated picture, from the recipe inside it. Loads no torch."""
 
 from __future__ import annotations
 

@@ -148,7 +148,13 @@ def _answer(line: str, tools: Mapping[str, Tool]) -> Object | None:
     except (ValueError, RecursionError):
         return {"id": None, "error": {"code": PARSE_ERROR, "message": "The message is not JSON."}}
     if not isinstance(message, dict) or not isinstance(message.get("method"), str):
-        return {"id": None, "error": {"code": INVALID_REQUEST, "message": "The message is no request."}}
+        return {
+            "id": None,
+            "error": {
+                "code": INVALID_REQUEST,
+                "message": "The message is not a JSON-RPC request; send an object with a method.",
+            },
+        }
     if "id" not in message:
         return None
     method, given = message["method"], message.get("params") or {}
@@ -160,7 +166,10 @@ def _answer(line: str, tools: Mapping[str, Tool]) -> Object | None:
         return {"id": message["id"], "result": {"tools": [tool.describe() for tool in tools.values()]}}
     if method == "tools/call":
         return {"id": message["id"], **_call(given, tools)}
-    return {"id": message["id"], "error": {"code": NO_METHOD, "message": f"There is no method {method[:60]!r}."}}
+    return {
+        "id": message["id"],
+        "error": {"code": NO_METHOD, "message": f"The method {method[:60]!r} is not supported."},
+    }
 
 
 def _introduce(given: Any) -> Object:

@@ -39,6 +39,8 @@ HISTORY = "history.sqlite3"
 LOADING = "Loading the model"
 REMEMBERED = 200
 """Jobs that are over and can still be asked about."""
+BASE_WAIT = 120.0
+"""Seconds that a first request waits for the id of the base model."""
 DOWN_CHECK = 0.5
 """Seconds between two looks at an engine that is down."""
 

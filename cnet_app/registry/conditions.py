@@ -36,7 +36,7 @@ class Condition:
     masked: bool = False
     """The map is the picture to start from, without what the request's inpaint_mask covers."""
     names: tuple[str, ...] = ()
-    """What files and annotators of other programs call it besides its id."""
+    """Other names in the files and preprocessors of other programs."""
 
     @property
     def kind(self) -> MapKind:

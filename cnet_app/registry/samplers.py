@@ -29,7 +29,7 @@ class Sampler:
     schedule: str = ""
     """The schedule type there, where the row fixes one."""
     automatic: bool = False
-    """Whether schedule type "Automatic" means this row there."""
+    """Whether A1111's schedule type "Automatic" selects this row."""
     other_names: tuple[str, ...] = ()
     """The sampler in other programs, where neither id nor name is alike."""
 

@@ -11,7 +11,7 @@ import gradio as gr
 
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.engine.protocol import PREVIEW_INTERVAL
-from cnet_app.jobs.runner import Runner
+from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.jobs.state import JobState
 from cnet_app.maps.annotate import Maps
 from cnet_app.request.generation import GenerationRequest
@@ -28,8 +28,6 @@ from cnet_app.ui.output import Output
 from cnet_app.ui.progress import progress_html
 from cnet_app.ui.sources.paint import PaintSource
 
-BASE_WAIT = 120.0
-"""Seconds that a first request waits until it is known which base model there is."""
 SHOW_FAULT = """() => setTimeout(() => {
     const box = document.querySelector("#NAME-progress .status[data-status=failed]");
     const place = box?.getBoundingClientRect();
