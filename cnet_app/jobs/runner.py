@@ -162,6 +162,12 @@ class Runner:
         waits = status.message if status.state == "down" else LOADING if status.state != "ready" else ""
         return replace(job.state, place=place, doing=waits)
 
+    def active(self, session: str = "") -> list[JobState]:
+        """Return the queued and running jobs of a session, of all where it is empty."""
+        with self._changed:
+            ids = [id for id, job in self._jobs.items() if not job.state.is_over and session in ("", job.state.session)]
+        return [self.state(id) for id in ids]
+
     def watch(self, id: str) -> Iterator[JobState]:
         """Yield every change, until the job is over."""
         state = self.state(id)

@@ -1,0 +1,102 @@
+"""The maps of the page's layers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from PIL import Image as Pillow
+
+from annotators.base import Image
+from annotators.poses import Pose
+from cnet_app.maps.availability import default_annotator, missing_weights
+from cnet_app.ui.calls.context import Context, Object, Visitor
+from cnet_app.ui.calls.frame import Frame, read_frame
+from cnet_app.ui.calls.models import describe_rows
+from cnet_app.ui.calls.pictures import data_url, picture
+from cnet_app.ui.maps import MadeMap, MapOrder, make_map
+from models.errors import InputError
+
+OWN = ("map", "drawing", "classes")
+"""Sources that are a map already."""
+
+
+def map_of_layer(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """Make the map of a layer: {layer, photo, frame} → {image, width, height, data, warnings, repairs, annotator}.
+
+    Where files are missing the answer is {missing: rows} instead. `image` is a data URL.
+    """
+    layer, frame = values.get("layer") or {}, read_frame(values.get("frame"))
+    chosen = annotator_of(context, layer)
+    if chosen and (missing := missing_weights(chosen)):
+        return {"missing": describe_rows(missing), "annotator": chosen}
+    made = make_layer_map(context, layer, values.get("photo"), frame)
+    return describe_map(made, chosen)
+
+
+def describe_map(made: MadeMap, annotator: str | None) -> Object:
+    """Return a map as the page shows it."""
+    one = made.made
+    height, width = one.pixels.shape[:2]
+    return {
+        "image": data_url(quick_png(one.pixels)),
+        "width": width,
+        "height": height,
+        "annotator": annotator,
+        "data": one.data.to_json() if one.data else None,
+        "warnings": list(one.warnings),
+        "repairs": [{"id": row.id, "title": row.title, "done": row.id in made.done} for row in made.offered],
+    }
+
+
+def annotator_of(context: Context, layer: Mapping[str, Any]) -> str | None:
+    """Return the id of the annotator that makes a layer's map; None where the layer brings its map."""
+    if layer.get("source") in (*OWN, "pose"):
+        return None
+    return layer.get("annotator") or default_annotator(str(layer.get("condition")), context.maps.faults)
+
+
+def make_layer_map(
+    context: Context, layer: Mapping[str, Any], photo: Mapping[str, Any] | None, frame: Frame
+) -> MadeMap:
+    """Return the map of a layer at the frame's size. Raises InputError and WeightsError."""
+    parameters = layer.get("parameters") or {}
+    order = MapOrder(
+        condition=str(layer.get("condition")),
+        annotator=annotator_of(context, layer),
+        source=source_of(context, layer, photo),
+        frame=frame,
+        parameters=cast("Mapping[str, object]", parameters),
+        repairs=cast("Sequence[str]", layer.get("repairs") or ()),
+    )
+    return make_map(context.maps, order)
+
+
+def source_of(context: Context, layer: Mapping[str, Any], photo: Mapping[str, Any] | None) -> Image | Pose:
+    """Return what the map of a layer is made from: a picture, or people as data. Raises InputError where there is none."""
+    source = layer.get("source") or "photo"
+    if source == "pose":
+        return Pose.from_json(layer.get("pose"))
+    held = photo if source == "photo" else layer.get(source if source in ("drawing", "classes") else "picture")
+    if not isinstance(held, Mapping) or not held.get("sha256"):
+        raise InputError(MISSING.get(str(source), MISSING["photo"]))
+    return picture(context, held["sha256"])
+
+
+MISSING: Mapping[str, str] = {
+    "photo": "There is no photo yet; drop, paste, choose or take one.",
+    "own": "This layer has no photo of its own yet; choose one.",
+    "map": "This layer has no map yet; choose a picture that is a map.",
+    "drawing": "Nothing is drawn yet; draw on the stage, or choose a photo.",
+    "classes": "No class is painted yet; paint on the stage, or choose a photo.",
+}
+
+
+def quick_png(pixels: Image) -> bytes:
+    """Return (H, W, 3) RGB as a PNG that is written quickly."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+

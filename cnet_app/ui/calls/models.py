@@ -1,0 +1,93 @@
+"""Models: what is here, what could be downloaded, and downloads that the user agreed to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, get_args
+
+from annotators.base import create
+from annotators.registry import annotator
+from cnet_app.api.describe import describe_models
+from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.registry.presets import FEW_STEPS
+from cnet_app.ui.bases import OFFERS, controlnet_choices, defaults_of, family_of, model_choices, title_of
+from cnet_app.ui.calls.context import Context, Object, Visitor
+from models.catalog import entry, size_text
+from models.environment import is_offline
+from models.errors import InputError
+from models.families import FAMILIES, Capability
+from models.missing import describe_download, total_size
+from models.row import Weights
+
+
+def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """List what can be chosen for a base, {base: id or empty}: its facts, and the models that fit it."""
+    chosen = str(values.get("base") or "")
+    base, reason = (chosen, "your choice") if chosen else context.base()
+    family = family_of(base)
+    offer = context.runner.engine_status().base_offer
+    return {
+        "base": {
+            "id": base,
+            "title": title_of(base),
+            "reason": reason,
+            "family": family,
+            "is_demo": family == "embedded",
+            "capabilities": [one for one in get_args(Capability) if FAMILIES[family].has(one)] if family else None,
+            "conditioning_scale": FAMILIES[family].conditioning_scale if family else 1.0,
+            "defaults": asdict(defaults_of(base)),
+        },
+        "offer": describe_rows([entry(offer)]) if offer else None,
+        "lists": {field: _listed(model_choices(row, None if field == "base" else family)) for field, row in OFFERS.items()},
+        "controlnets": {row.id: _listed(controlnet_choices(row.id, family)) for row in CONDITIONS},
+        "conditions": [row.id for row in CONDITIONS if family is None or family in row.controlnets],
+        "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],
+    }
+
+
+def catalogue(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """List all models with size, licence, use, and whether they are on this disk; and where files of one's own go."""
+    rows = [row | {"size": size_text(row["bytes"]) if row.get("bytes") else ""} for row in describe_models()]
+    return {"models": rows, "offline": is_offline()}
+
+
+def question(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """Describe the download of catalogue rows or of an annotator: {ids} or {annotator} → {missing}."""
+    ids = list(values.get("ids") or ())
+    if name := values.get("annotator"):
+        ids += create(annotator(str(name))).needs()
+    return {"missing": describe_rows(entry(str(id)) for id in ids)}
+
+
+def download(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """Start the download of rows, {ids}; /watch follows the job."""
+    ids = [str(id) for id in values.get("ids") or ()]
+    if not ids:
+        raise InputError("Nothing was chosen to be downloaded; choose a model.")
+    return {"job": context.runner.download([entry(id).id for id in ids], visitor.session)}
+
+
+def unload(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """Release all loaded models."""
+    context.runner.unload()
+    return {}
+
+
+def describe_rows(rows: Iterable[Weights]) -> Object:
+    """Return what a download would bring: a line a model with size, licence, use and page; total and folder."""
+    items = describe_download(rows)
+    return {
+        "ids": [item.id for item in items],
+        "items": [
+            {"title": item.title, "size": size_text(item.size), "licence": item.licence, "use": item.use, "page": item.page}
+            for item in items
+        ],
+        "total": size_text(total_size(items)),
+        "place": items[0].place if items else "",
+        "offline": is_offline(),
+    }
+
+
+def _listed(pairs: Iterable[tuple[str, str]]) -> list[Object]:
+    return [{"title": title, "id": id} for title, id in pairs]

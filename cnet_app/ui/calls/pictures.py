@@ -1,0 +1,42 @@
+"""Pictures that the page sends: kept by their content, and read as what they stand for."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from annotators.base import Image
+from annotators.images import load_image
+from cnet_app.request.pictures import encode_png
+from cnet_app.ui.calls.context import Context, Object, Visitor
+
+FRESH = 8
+"""Decoded pictures that stay in memory."""
+
+
+def put(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """Keep an uploaded picture: {path} → {sha256, width, height, notes}. The page refers to it by its sha256."""
+    from annotators.images import load_noted
+
+    image, notes = load_noted(context.uploaded(values.get("path")))
+    height, width = image.shape[:2]
+    return {"sha256": context.assets.put(encode_png(image)), "width": width, "height": height, "notes": list(notes)}
+
+
+def picture(context: Context, sha256: object) -> Image:
+    """Return a picture that was put, (H, W, 3) RGB. Raises InputError where it is no longer here."""
+    return _decoded(context.assets.get(sha256))
+
+
+def data_url(data: bytes, kind: str = "image/png") -> str:
+    """Return a file as a URL that holds it."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+@lru_cache(maxsize=FRESH)
+def _decoded(data: bytes) -> Image:
+    image = load_image(data)
+    image.flags.writeable = False
+    return image

@@ -1,0 +1,83 @@
+"""The studio: one component of our own that is the whole page, and the calls that its scripts make."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from inspect import iscoroutinefunction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import anyio.to_thread
+import gradio as gr
+
+from cnet_app.ui.calls.context import Call, Context, Object, Visitor
+from cnet_app.ui.calls.describe import tables
+from cnet_app.ui.calls.frame import frame_of
+from cnet_app.ui.calls.jobs import cancel, generate
+from cnet_app.ui.calls.maps import map_of_layer
+from cnet_app.ui.calls.models import catalogue, choices, download, question, unload
+from cnet_app.ui.calls.pictures import put
+from cnet_app.ui.calls.watch import watch
+from cnet_app.ui.labels import in_form_words
+from models.errors import USER_ERRORS
+
+LOG = logging.getLogger(__name__)
+WEB = Path(__file__).with_name("web")
+"""Scripts and styles, served as they are under ROUTE."""
+ROUTE = "/studio"
+CALLS: Mapping[str, Call] = MappingProxyType(
+    {
+        "tables": tables,
+        "choices": choices,
+        "catalogue": catalogue,
+        "question": question,
+        "download": download,
+        "unload": unload,
+        "frame": frame_of,
+        "put": put,
+        "map": map_of_layer,
+        "generate": generate,
+        "cancel": cancel,
+        "watch": watch,
+    }
+)
+"""Every call by its name in the scripts (web/server.js)."""
+START = """
+const page = new URL(".", document.baseURI);
+import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
+"""
+MAX_SESSION = 64
+
+
+class Studio(gr.HTML):
+    """The page. Its one server function dispatches to CALLS."""
+
+    def __init__(self, context: Context) -> None:
+        async def call(data: Object) -> Object:
+            return await answer(context, data)
+
+        super().__init__(
+            "", html_template='<div class="studio" aria-busy="true"></div>', js_on_load=START, server_functions=[call],
+            elem_id="studio", apply_default_css=False,
+        )  # fmt: skip
+
+
+async def answer(context: Context, data: Mapping[str, Any]) -> Object:
+    """Return what a call returns, {name, values, session}; for a fault {error: sentence}."""
+    call = CALLS.get(str(data.get("name")))
+    visitor, values = Visitor(str(data.get("session") or "")[:MAX_SESSION]), data.get("values") or {}
+    if call is None:
+        return {"error": f"There is no call {data.get('name')!r}; reload the page."}
+    try:
+        if iscoroutinefunction(call):
+            return await call(context, visitor, values)
+        return await anyio.to_thread.run_sync(call, context, visitor, values)
+    except USER_ERRORS as error:
+        return {"error": in_form_words(str(error))}
+    except Exception:
+        number = secrets.token_hex(3)
+        LOG.exception("Error %s in the app.", number)
+        return {"error": f"Something went wrong in the app itself (error {number}); see its log."}

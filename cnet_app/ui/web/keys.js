@@ -1,0 +1,3 @@
+/** Keys of the whole page. */
+
+export function listenForKeys(app) {}
