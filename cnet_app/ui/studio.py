@@ -49,20 +49,25 @@ START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
+HEAD = "".join(f'<link rel="stylesheet" href="studio/{path.name}">' for path in sorted(WEB.glob("*.css")))
+"""What the document's head holds besides Gradio's own."""
 MAX_SESSION = 64
 
 
-class Studio(gr.HTML):
-    """The page. Its one server function dispatches to CALLS."""
+def build_studio(context: Context) -> gr.HTML:
+    """Build the page inside the open gr.Blocks. Its one server function dispatches to CALLS."""
 
-    def __init__(self, context: Context) -> None:
-        async def call(data: Object) -> Object:
-            return await answer(context, data)
+    async def call(data: Object) -> Object:
+        return await answer(context, data)
 
-        super().__init__(
-            "", html_template='<div class="studio" aria-busy="true"></div>', js_on_load=START, server_functions=[call],
-            elem_id="studio", apply_default_css=False,
-        )  # fmt: skip
+    return gr.HTML(
+        "",
+        html_template='<div class="studio" aria-busy="true"></div>',
+        js_on_load=START,
+        server_functions=[call],
+        elem_id="studio",
+        apply_default_css=False,
+    )
 
 
 async def answer(context: Context, data: Mapping[str, Any]) -> Object:

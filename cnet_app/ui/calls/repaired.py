@@ -10,7 +10,7 @@ from annotators.control_map import ControlMap
 from annotators.poses import Pose
 from annotators.recognise import Repair
 from cnet_app.maps.annotate import Maps
-from cnet_app.ui.forms.size import Frame
+from cnet_app.ui.calls.frame import Frame
 
 AS_IT_IS = "as_it_is"
 """The repair that is a choice: no preprocessor."""
