@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from cnet_app.jobs.database import Database
+from cnet_app.jobs.picture_rows import parsed
 from cnet_app.jobs.state import Status
 from cnet_app.jobs.tables import count_jobs, insert_job, remove_oldest, request_text, take_over
 from cnet_app.request.maps import MapRequest
@@ -146,15 +147,7 @@ class Store:
 
 def _record(row: tuple[object, ...]) -> Record:
     values = dict(zip(Record.__dataclass_fields__, row, strict=True))
-    paths, scores = _parsed(values["paths"]), _parsed(values["scores"])
+    paths, scores = parsed(values["paths"]), parsed(values["scores"])
     values["paths"] = tuple(map(str, cast("list[object]", paths))) if isinstance(paths, list) else ()
     values["scores"] = cast("dict[str, float]", scores) if isinstance(scores, dict) else {}
     return Record(**values)  # pyright: ignore[reportArgumentType]
-
-
-def _parsed(text: object) -> object:
-    """A damaged column is empty: it must not take the list with it."""
-    try:
-        return json.loads(str(text))
-    except (ValueError, RecursionError):
-        return None
