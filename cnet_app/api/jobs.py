@@ -20,6 +20,7 @@ def describe_job(state: JobState) -> dict[str, Any]:
         "step": state.step,
         "steps": state.steps,
         "num_images": state.num_images,
+        "seconds_left": state.seconds_left,
         "pictures": list(state.paths),
         "seeds": list(result.seeds) if result else [],
         "seconds": result.seconds if result else None,

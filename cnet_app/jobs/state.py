@@ -34,6 +34,8 @@ class JobState:
     """JPEG of the running picture; empty until the first one."""
     paths: tuple[str, ...] = ()
     """Pictures that are on the disk, in order."""
+    seconds_left: float | None = None
+    """Until its end, from the seconds that earlier steps took, those of the jobs before it included; None where unknown."""
     result: GenerationResult | None = None
     error: str = ""
     """One sentence, where the job failed."""

@@ -100,18 +100,32 @@ class Store:
         with self.database.writing() as connection:
             connection.execute(f"UPDATE jobs SET {changes} WHERE id = ?", (*given.values(), id))
 
-    def recent(self, limit: int = 50) -> list[Record]:
-        """The newest jobs, newest first."""
-        return self.page(0, limit)
+    def recent(self, limit: int = 50, session: str = "") -> list[Record]:
+        """The newest jobs, newest first: of a session, or where it is empty of all."""
+        return self.page(0, limit, session)
 
-    def page(self, offset: int, limit: int) -> list[Record]:
+    def page(self, offset: int, limit: int, session: str = "") -> list[Record]:
         """At most `limit` jobs, newest first, without the newest `offset` ones; raises SaveError."""
+        where, values = ("WHERE session = ? ", (session,)) if session else ("", ())
         with self.database.writing() as connection:  # jobs of version 1 get their row when they are first listed
-            take_over(connection, offset + limit)
+            if not session:  # they have none
+                take_over(connection, offset + limit)
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM jobs ORDER BY number DESC LIMIT ? OFFSET ?", (limit, offset)
+                f"SELECT {_COLUMNS} FROM jobs {where}ORDER BY number DESC LIMIT ? OFFSET ?", (*values, limit, offset)
             ).fetchall()
         return [_record(row) for row in rows]
+
+    def get(self, id: str) -> Record:
+        """The job of an id; raises InputError where there is none, and SaveError."""
+        with self.database.writing() as connection:
+            query = f"SELECT {_COLUMNS} FROM jobs WHERE id = ?"
+            row = connection.execute(query, (id,)).fetchone()
+            if row is None:
+                take_over(connection, count_jobs(connection))
+                row = connection.execute(query, (id,)).fetchone()
+        if row is None:
+            raise InputError(_unknown(id))
+        return _record(row)
 
     def count(self) -> int:
         """All jobs of the history."""
@@ -123,7 +137,7 @@ class Store:
         with self.database.reading() as connection:
             text = request_text(connection, id)
         if text is None:
-            raise InputError(f"There is no job {id!r} in the history; choose another one.")
+            raise InputError(_unknown(id))
         try:
             return task_from_text(text, self._read_picture)
         except InputError as error:
@@ -143,6 +157,10 @@ class Store:
         if row is None:
             raise InputError(f"{name} is missing from the history; choose another job.")
         return row[0]
+
+
+def _unknown(id: str) -> str:
+    return f"There is no job {id!r} in the history; choose another one."
 
 
 def _record(row: tuple[object, ...]) -> Record:

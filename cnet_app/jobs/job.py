@@ -1,0 +1,68 @@
+"""A job as the runner holds it, and how it stands among the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from cnet_app.engine.protocol import EngineStatus, EventStream
+from cnet_app.jobs.pace import Pace, Work
+from cnet_app.jobs.state import JobState
+from cnet_app.request.generation import GenerationRequest
+
+LOADING = "Loading the model"
+
+
+@dataclass(eq=False)
+class Job:
+    """The latest state of a job, and what the runner needs beside it. Its owner holds a lock."""
+
+    state: JobState
+    work: Work | None = None
+    """None where its time cannot be known."""
+    cancelled: bool = False
+    stream: EventStream | None = None
+    """The task that runs for the job; closing it cancels."""
+    prepared: GenerationRequest | None = None
+    notes: dict[str, None] = field(default_factory=dict[str, None])
+    residual_norms: tuple[tuple[float, ...], ...] = ()
+    started: float = 0.0
+    began: float = 0.0
+    """When its models were loaded."""
+    steps_done: int = 0
+    """Of all its pictures."""
+
+    def measure(self, pace: Pace, steps_done: int) -> None:
+        """Note how far the job is, and how long that took."""
+        self.steps_done = steps_done
+        if self.work and steps_done:
+            pace.measure(self.work, steps_done, time.monotonic() - self.began)
+
+    def seconds_left(self, pace: Pace) -> float | None:
+        """Return the seconds of its steps; None where its base never ran, and while it downloads."""
+        known = self.work and self.state.doing in ("", LOADING)
+        return pace.seconds(self.work, self.steps_done) if self.work and known else None
+
+
+def standing(job: Job, running: Sequence[Job], waiting: Sequence[Job], status: EngineStatus, pace: Pace) -> JobState:
+    """Return a job's state with what depends on other jobs and the engine: its place, its wait and the time left.
+
+    `running` and `waiting` are the jobs that make pictures, in the order of their turns.
+    """
+    if job.state.is_over:
+        return job.state
+    if job not in waiting:
+        return replace(job.state, seconds_left=_sum([job], pace))
+    place = waiting.index(job) + 1
+    if status.state == "down":
+        return replace(job.state, place=place, doing=status.message)
+    doing = LOADING if status.state != "ready" else ""
+    return replace(job.state, place=place, doing=doing, seconds_left=_sum([*running, *waiting[:place]], pace))
+
+
+def _sum(jobs: Sequence[Job], pace: Pace) -> float | None:
+    """Return the seconds of all jobs together; None where those of one are not known."""
+    parts = [job.seconds_left(pace) for job in jobs]
+    known = [part for part in parts if part is not None]
+    return round(sum(known), 1) if len(known) == len(parts) else None
