@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from cnet_app.engine.protocol import EngineStatus, EventStream
 from cnet_app.jobs.pace import Pace, Work
 from cnet_app.jobs.state import JobState
-from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.generation import GenerationRequest, GenerationResult
 
 LOADING = "Loading the model"
 
@@ -43,6 +43,19 @@ class Job:
         """Return the seconds of its steps; None where its base never ran, and while it downloads."""
         known = self.work and self.state.doing in ("", LOADING)
         return pace.seconds(self.work, self.steps_done) if self.work and known else None
+
+    def result(self) -> GenerationResult:
+        """Return what a job that is done gave."""
+        request = self.prepared
+        assert request is not None
+        return GenerationResult(
+            request=request,
+            paths=self.state.paths,
+            seeds=tuple(request.seed + index for index in range(request.num_images)),
+            seconds=round(time.monotonic() - self.started, 3),
+            residual_norms=self.residual_norms,
+            notes=tuple(self.notes),
+        )
 
 
 def standing(job: Job, running: Sequence[Job], waiting: Sequence[Job], status: EngineStatus, pace: Pace) -> JobState:

@@ -31,7 +31,7 @@ from cnet_app.jobs.resume import check_ended, rest_of
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
 from cnet_app.request.downloads import DownloadRequest
-from cnet_app.request.generation import GenerationRequest, GenerationResult
+from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.recipe import save_picture, sweep_unfinished
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
@@ -299,7 +299,7 @@ class Runner:
             return
         end = self._follow(job, stream)
         if end["status"] == "done":
-            end["result"] = self._result(job)
+            end["result"] = job.result()
         self._end(job, **end)
 
     def _follow(self, job: Job, stream: EventStream) -> dict[str, Any]:
@@ -361,18 +361,6 @@ class Runner:
             self.library.add(made)
         finally:  # it is on the disk, even where the library cannot be written
             self._set(job, paths=paths, image_index=picture.index, step=job.state.steps)
-
-    def _result(self, job: Job) -> GenerationResult:
-        request = job.prepared
-        assert request is not None
-        return GenerationResult(
-            request=request,
-            paths=job.state.paths,
-            seeds=tuple(request.seed + index for index in range(request.num_images)),
-            seconds=round(time.monotonic() - job.started, 3),
-            residual_norms=job.residual_norms,
-            notes=tuple(job.notes),
-        )
 
     def _download(self, job: Job) -> None:
         """Downloads do not wait for pictures, nor pictures for them."""

@@ -473,7 +473,7 @@ def large(shelf: Shelf) -> Shelf:
 
 
 def test_a_page_of_ten_thousand_takes_two_statements(large: Shelf) -> None:
-    """Measured by hand on two cores: TIMES."""
+    """By hand, on two cores: 2 ms by time or score, at the deepest offset too; 6 ms with a text or filters."""
     large.library.search()
     ran: list[str] = []
     large.store.database.connection.set_trace_callback(ran.append)
