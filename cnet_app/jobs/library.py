@@ -7,13 +7,16 @@ machine, to whom all belong.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 from annotators.base import shown
+from cnet_app.jobs.adopt import find_pictures, request_columns
 from cnet_app.jobs.archive import write_zip
 from cnet_app.jobs.database import Database
 from cnet_app.jobs.picture_files import PictureFiles
@@ -28,7 +31,7 @@ COLUMNS = (
     "seed, score, scores, favourite, board, deleted, missing"
 )
 TAKEN_AT_ONCE = 50
-"""Jobs of version 1 whose pictures are taken over in one transaction."""
+"""Jobs of version 1, or files without a row, that one transaction takes over."""
 MAX_BOARD = 60
 """Characters of a board's name."""
 
@@ -49,19 +52,12 @@ class Made:
     @property
     def columns(self) -> dict[str, object]:
         """What `pictures` has of it."""
-        index, request = len(self.paths) - 1, self.request
-        units = request.units if self.kind == GenerationRequest.kind else ()
-        shared = ("prompt", "negative_prompt", "base", "width", "height")
-        return {
-            **{name: getattr(request, name) for name in shared},
-            "job": self.job,
-            "session": self.session,
-            "kind": self.kind,
-            "image_index": index,
-            "created": time.time(),
-            "seed": request.seed + index,
-            "conditions": ", ".join(unit.condition for unit in units),
-        }
+        index = len(self.paths) - 1
+        columns = request_columns(self.request.only_picture(index))
+        if self.kind != GenerationRequest.kind:  # its units are not the user's
+            columns |= {"kind": self.kind, "conditions": ""}
+        own = {"job": self.job, "session": self.session, "image_index": index, "created": time.time()}
+        return columns | own
 
 
 class Library:
@@ -71,6 +67,7 @@ class Library:
         """`folder` is that of the pictures; `changed` is called after every change."""
         self._database, self._changed = database, changed
         self._files = PictureFiles(folder)
+        self._completing = threading.Lock()
         self._is_complete = False
 
     def add(self, made: Made) -> str:
@@ -184,9 +181,15 @@ class Library:
         return self._files.thumbnail(picture.id, picture.path)
 
     def _complete(self) -> None:
-        """Once in a process: take over what version 1 has left, and find files that came back."""
-        if self._is_complete:
-            return
+        """Once in a process: take over what version 1 has left, find files that came back, and those without a row."""
+        with self._completing:
+            if not self._is_complete:
+                self._take_over()
+                self._find_again()
+                self._adopt()
+                self._is_complete = True
+
+    def _take_over(self) -> None:
         listed = -1
         while True:  # a transaction each, so that no running job waits for long
             with self._database.writing() as connection:
@@ -195,12 +198,23 @@ class Library:
                     break
                 listed = now
                 take_over(connection, now + TAKEN_AT_ONCE)
+
+    def _find_again(self) -> None:
         with self._database.reading() as connection:
             rows = connection.execute(f"SELECT {COLUMNS} FROM pictures WHERE missing = 1").fetchall()
         back = [picture.id for picture in map(self._picture, rows) if picture.path.is_file()]
         if back:
             self._set(back, {"missing": 0})
-        self._is_complete = True
+
+    def _adopt(self) -> None:
+        """Give pictures that are in the folder alone their rows."""
+        with self._database.reading() as connection:
+            known = {name for (name,) in connection.execute("SELECT path FROM pictures")}
+        found = find_pictures(self._files.folder, known)
+        while some := list(islice(found, TAKEN_AT_ONCE)):
+            with self._database.writing() as connection:
+                for columns in some:
+                    insert_picture(connection, columns)
 
     def _count(self, column: str, session: str | None) -> list[tuple[str, int]]:
         """Return the values of a column, except the empty one, with the number of pictures."""

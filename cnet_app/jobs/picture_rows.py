@@ -65,7 +65,7 @@ def add_pictures_of_jobs(connection: sqlite3.Connection) -> None:
     """Give every picture that a job of version 2 made its row, the oldest first."""
     query = f"SELECT {JOB_COLUMNS} FROM jobs WHERE paths != '[]' ORDER BY number"
     for row in connection.execute(query).fetchall():
-        job = dict(zip(JOB_COLUMNS.split(", "), row, strict=True))
+        job: dict[str, object] = dict(zip(JOB_COLUMNS.split(", "), row, strict=True))
         add_pictures_of_job(connection, job, parsed(job.pop("request")))
 
 

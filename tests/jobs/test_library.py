@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -149,7 +150,10 @@ def test_every_change_is_announced(shelf: Shelf) -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda library, _: library.search(Query(sort="best")), "sort is 'best', but it must be one of: newest"),
+        (
+            lambda library, _: library.search(Query(sort=cast(Any, "best"))),
+            "sort is 'best', but it must be one of: newest",
+        ),
         (lambda library, _: library.search(Query(min_score=2)), "min_score is 2, but"),
         (lambda library, _: library.search(Query(text="x" * 1001)), "1001 characters"),
         (lambda library, _: library.search(limit=0), "limit is 0, but"),
@@ -454,6 +458,32 @@ os.kill(os.getpid(), 9)
     (picture,) = shelf.library.search().pictures
     (record,) = shelf.store.recent()
     assert (record.status, record.paths) == ("interrupted", (str(picture.path),))
+
+
+def test_pictures_without_a_row_are_found_by_their_recipes(shelf: Shelf) -> None:
+    """Those of a history that was damaged, of jobs that went before there was a library, and of the command line."""
+    ages = {"old": 300.0, "older": 400.0, "being saved": 0.0}
+    for prompt, age in ages.items():
+        path = save_picture(shelf.folder, fake_picture(request(), 3), request(prompt, seed=9, negative_prompt="x"), 0)
+        os.utime(path, (time.time() - age, time.time() - age))
+    foreign = shelf.folder / "foreign.png"
+    Image.new("RGB", (64, 64)).save(foreign)
+    (shelf.folder / "broken.png").write_bytes(b"x")
+    for path in (foreign, shelf.folder / "broken.png"):
+        os.utime(path, (1e9, 1e9))
+    shelf.make("with a row")
+    threads = [threading.Thread(target=shelf.found) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert shelf.found() == ["with a row", "old", "older"]
+    picture = shelf.library.search(Query(text="older")).pictures[0]
+    assert (picture.seed, picture.negative_prompt, picture.conditions, picture.session) == (9, "x", ("canny",), "")
+    assert (picture.kind, picture.job, picture.index) == ("generation", "", 0)
+    assert abs(picture.created - (time.time() - 400)) < 60
+    assert shelf.found(session="me") == ["with a row"]
+    assert len(Shelf(shelf.folder).found()) == 3
 
 
 TEN_THOUSAND = """

@@ -83,11 +83,11 @@ def cancelled(runner: Runner, fake: FakeEngine, **values: Any) -> str:
 def test_the_rest_of_a_cancelled_job_is_made_as_it_would_have_been(runner: Runner, fake: FakeEngine) -> None:
     id = cancelled(runner, fake, num_images=4, seed=20)
     done = len(runner.state(id).paths)
-    rest = runner.state(runner.resume(id, "me")).request
+    resumed = runner.resume(id, "me")
+    rest = runner.state(resumed).request
     whole = request(num_inference_steps=10, num_images=4, seed=20)
     assert rest == replace(whole, num_images=4 - done, seed=20 + done)
-    (newest,) = runner.active() or [runner.state(runner.history()[0].id)]
-    end = finish(runner, newest.id)
+    end = finish(runner, resumed)
     paths = [*runner.state(id).paths, *end.paths]
     assert len(paths) == 4
     for index, path in enumerate(paths):
@@ -135,8 +135,6 @@ def test_what_cannot_go_on_is_refused(runner: Runner, fake: FakeEngine, tmp_path
     fake.entered.clear()
     running = runner.submit(request(), "me")
     assert fake.entered.wait(5)
-    store = Store(tmp_path / HISTORY.replace("history", "other"))
-    store.close()
     for id in ("all", "map", "bad"):
         task = MapRequest(condition="depth", annotator="midas", source_image=picture(1)) if id == "map" else request()
         runner._store.add(id, task)
