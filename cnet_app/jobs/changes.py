@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-CHECK = 0.5
+CHECK = 0.25
 """Seconds between two looks at what cannot announce its changes."""
 
 
@@ -18,8 +18,8 @@ class Changes:
         self.condition = threading.Condition(threading.RLock())
         self._look = look
         self._seen = look()
-        # Not one of an earlier start of the app, so that a page that was open then notices the start.
-        self._version = time.time_ns() // 1_000_000
+        # In microseconds, which JavaScript holds exactly: a page that was open before a restart notices it.
+        self._version = time.time_ns() // 1_000
         self._closed = False
 
     def announce(self) -> None:
