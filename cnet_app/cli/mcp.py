@@ -124,7 +124,9 @@ def create_tools(endpoints: Endpoints) -> tuple[Tool, ...]:
             ("prompt",), generate,
         ),
         Tool("score", "Measure how closely a picture made here follows its maps.",
-             {"picture": _path("picture made here")}, ("picture",), endpoints.score),
+             {"picture": _path("picture made here"),
+              "overlay": {"type": "boolean", "description": "also draw what agrees and what does not"}},
+             ("picture",), endpoints.score),
         Tool("library", "List the newest jobs and their pictures.", {"limit": {"type": "integer"}}, (), endpoints.library),
     )  # fmt: skip
 
