@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cnet_app.engine.protocol import (
@@ -28,11 +29,14 @@ from cnet_app.jobs.library import Library, Made
 from cnet_app.jobs.pace import Pace, work_of
 from cnet_app.jobs.queue import Queue
 from cnet_app.jobs.resume import check_ended, rest_of
+from cnet_app.jobs.scoring import Scorer
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.plain import FrozenMap
 from cnet_app.request.recipe import save_picture, sweep_unfinished
+from cnet_app.request.scores import UnitScore
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
@@ -52,9 +56,11 @@ DOWN_CHECK = 0.5
 class Runner:
     """Takes requests from any thread. Nothing runs before the first `submit` or `start`."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, scorer: Scorer | None = None) -> None:
+        """Open the history; `scorer`, which the runner starts and closes, measures the pictures. Raises SaveError."""
         self._settings = settings
         self._engine = engine
+        self._scorer = scorer
         self._store = Store(settings.output_dir / HISTORY)
         self._changes = Changes(engine.status)
         self._changed = self._changes.condition
@@ -80,6 +86,8 @@ class Runner:
                 self._worker.start()
         if self._engine.status().state == "new":
             self._engine.start()
+        if self._scorer:
+            self._scorer.start(self._take_scores, self._wants_pictures)
 
     def engine_status(self) -> EngineStatus:
         """Return at once, whatever runs."""
@@ -258,6 +266,8 @@ class Runner:
             stream.close()
         for job in waiting:
             self._end(job, status="interrupted")
+        if self._scorer:
+            self._scorer.close()
         if self._worker.is_alive():
             self._worker.join(timeout)
         self._engine.close()
@@ -358,9 +368,29 @@ class Runner:
         state, paths = job.state, (*job.state.paths, str(path))
         made = Made(job=state.id, session=state.session, kind=state.request.kind, request=job.prepared, paths=paths)
         try:
-            self.library.add(made)
+            job.picture_ids[str(path)] = self.library.add(made)
         finally:  # it is on the disk, even where the library cannot be written
             self._set(job, paths=paths, image_index=picture.index, step=job.state.steps)
+        if self._scorer:
+            on_gpu = self._engine.status().device not in ("", "cpu")
+            self._scorer.submit(path, job.prepared, at_once=on_gpu)
+
+    def _wants_pictures(self) -> bool:
+        with self._changed:
+            running = (job for job in self._jobs.values() if job.state.status == "running")
+            return len(self._queue) > 0 or any(not isinstance(job.state.request, DownloadRequest) for job in running)
+
+    def _take_scores(self, path: Path, scores: tuple[UnitScore, ...]) -> None:
+        with self._changed:
+            job = next((job for job in self._jobs.values() if str(path) in job.state.paths), None)
+            if job is None:
+                return
+            job.state = replace(job.state, scores=FrozenMap({**job.state.scores, str(path): scores}))
+            self._changes.announce()
+        self._store.set_scores(job.state.id, job.state.mean_scores)
+        if id := job.picture_ids.get(str(path)):
+            agreements = {one.condition: one.agreement for one in scores if one.agreement is not None}
+            self.library.set_scores(id, agreements)
 
     def _download(self, job: Job) -> None:
         """Downloads do not wait for pictures, nor pictures for them."""
@@ -385,7 +415,7 @@ class Runner:
         except SaveError:
             LOG.exception("The history misses the end of job %s.", state.id)
         with self._changed:
-            job.state = state
+            job.state = replace(state, scores=job.state.scores)  # some may have come in the meantime
             self._changes.announce()
 
     def _forget(self) -> None:

@@ -56,7 +56,7 @@ class Record:
     paths: tuple[str, ...]
     """Pictures it made; a user may have deleted some since."""
     scores: Mapping[str, float]
-    """By measure or unit, as the runner names them."""
+    """Mean agreement of its pictures, 0 to 1, by condition."""
 
 
 _COLUMNS = ", ".join(Record.__dataclass_fields__)
@@ -99,6 +99,11 @@ class Store:
         changes = ", ".join(f"{name} = ?" for name in given)
         with self.database.writing() as connection:
             connection.execute(f"UPDATE jobs SET {changes} WHERE id = ?", (*given.values(), id))
+
+    def set_scores(self, id: str, scores: Mapping[str, float]) -> None:
+        """Write down the scores of a job, in whatever state it is. Raises SaveError."""
+        with self.database.writing() as connection:
+            connection.execute("UPDATE jobs SET scores = ? WHERE id = ?", (json.dumps(dict(scores)), id))
 
     def recent(self, limit: int = 50, session: str = "") -> list[Record]:
         """The newest jobs, newest first: of a session, or where it is empty of all."""
