@@ -9,7 +9,7 @@ from typing import Any
 from annotators.base import Image
 from annotators.images import load_image
 from cnet_app.fidelity.overlay import overlay
-from cnet_app.fidelity.score import score
+from cnet_app.fidelity.score import DIGITS, score
 from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps
 from cnet_app.registry.measures import measure
@@ -35,7 +35,8 @@ def score_picture(path: Path, maps: Maps, save_overlay: SaveImage | None = None)
             drawn = overlay(unit, picture, annotate, request.inpaint_mask)
             legend = [{"name": name, "colour": list(colour)} for name, colour in drawn.legend]
             found |= {"overlay": save_overlay(drawn.image), "legend": legend}
-    return {"scores": described, "agreement": rounded_mean(scores)}
+    mean = mean_agreement(scores)
+    return {"scores": described, "agreement": None if mean is None else round(mean, DIGITS)}
 
 
 def describe_score(found: UnitScore) -> dict[str, Any]:
@@ -48,9 +49,3 @@ def describe_score(found: UnitScore) -> dict[str, Any]:
     except InputError:  # of another version
         return plain
     return plain | {"title": row.label, "range": list(row.range), "higher_is_better": row.higher_is_better}
-
-
-def rounded_mean(scores: list[UnitScore] | tuple[UnitScore, ...]) -> float | None:
-    """Return the mean agreement with four digits; None where there is none."""
-    mean = mean_agreement(scores)
-    return None if mean is None else round(mean, 4)
