@@ -56,7 +56,7 @@ def _save_into(folder: Path, picture: Path) -> Callable[[Image], str]:
 
 def _lines(one: dict[str, Any]) -> list[str]:
     """Return the picture with its mean agreement, and a line for each control image."""
-    mean = "no score" if one["agreement"] is None else f"{one['agreement']:.0%}"
+    mean = "no score" if one["agreement"] is None else f"{100 * one['agreement']:.0f} %"
     return [f"{one['path']}: {mean}", *(_line(scored) for scored in one["scores"])]
 
 

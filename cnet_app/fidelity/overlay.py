@@ -124,7 +124,10 @@ def _classes(compared: Comparison, below: Image) -> tuple[Image, Legend]:
     colours, counts = np.unique(compared.wanted[counted], axis=0, return_counts=True)
     largest = np.argsort(-counts, kind="stable")[:MAX_CLASSES]
     rows = [
-        (f"{_class_name(colours[one])} was wanted, another class is there: {counts[one] / whole:.0%}", colours[one])
+        (
+            f"{_class_name(colours[one])} was wanted, another class is there: {100 * counts[one] / whole:.0f} %",
+            colours[one],
+        )
         for one in largest
     ]
     return drawn, (("class as wanted", AGREE), *((text, _colour(value)) for text, value in rows))

@@ -42,10 +42,10 @@ def test_the_best_picture_comes_first_with_its_words(call: Call, obedient: Path,
     code, out, err = call("score", other, blank, obedient)
     assert code == 0, err
     assert out.splitlines() == [
-        f"{obedient}: 100%",
+        f"{obedient}: 100 %",
         "  canny: followed the edges: 100 % (edge_f1 1)",
         "  shuffle: Shuffle leaves places free, so there is nothing to compare.",
-        f"{blank}: 0%",
+        f"{blank}: 0 %",
         "  canny: followed the edges: 0 % (edge_f1 0)",
         f"{other}: no score",
         "  shuffle: Shuffle leaves places free, so there is nothing to compare.",

@@ -96,7 +96,7 @@ def test_classes_that_differ_are_drawn_as_wanted_and_named() -> None:
     assert at(made.image, 10, SIDE - 5) == colour
     assert at(made.image, SIDE - 5, SIDE - 5) == at(made.image, 5, 5) not in (colour, BELOW)
     assert made.legend[0] == ("class as wanted", AGREE)
-    assert made.legend[1] == (f"{ADE20K_CLASSES[4]} was wanted, another class is there: 38%", colour)
+    assert made.legend[1] == (f"{ADE20K_CLASSES[4]} was wanted, another class is there: 38 %", colour)
     assert len(made.legend) == 2
 
 
