@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from cnet_app.engine.protocol import EngineStatus, EventStream
-from cnet_app.jobs.pace import Pace, Work
+from cnet_app.engine.protocol import Downloading, EngineStatus, Event, EventStream, Loading, Note, Prepared, Stepped
+from cnet_app.jobs.pace import Pace, Work, work_of
 from cnet_app.jobs.state import JobState
 from cnet_app.request.generation import GenerationRequest, GenerationResult
+from cnet_app.request.plain import FrozenMap
+from cnet_app.request.scores import UnitScore
 
 LOADING = "Loading the model"
 
@@ -34,6 +37,33 @@ class Job:
     """When its models were loaded."""
     steps_done: int = 0
     """Of all its pictures."""
+
+    def take(self, event: Event, pace: Pace) -> None:
+        """Note what an event of the task tells, but for a finished picture."""
+        changes: dict[str, Any] = {"doing": ""}
+        match event:
+            case Loading():
+                changes = {"doing": LOADING}
+            case Downloading():
+                changes = {"doing": f"Downloading {event.file.text}"}
+            case Prepared():
+                self.prepared, self.work, self.began = event.request, work_of(event.request), time.monotonic()
+                changes["steps"] = event.request.num_inference_steps
+            case Stepped():
+                self.work = replace(self.work, steps=event.steps) if self.work else None
+                self.measure(pace, event.image_index * event.steps + event.step)
+                changes |= {"image_index": event.image_index, "step": event.step, "steps": event.steps}
+                changes["preview"] = event.preview
+            case Note():
+                self.notes[event.text] = None
+                return
+            case _:
+                return
+        self.state = replace(self.state, **changes)
+
+    def take_scores(self, path: str, scores: tuple[UnitScore, ...]) -> None:
+        """Note the scores of one of its pictures."""
+        self.state = replace(self.state, scores=FrozenMap({**self.state.scores, path: scores}))
 
     def measure(self, pace: Pace, steps_done: int) -> None:
         """Note how far the job is, and how long that took."""

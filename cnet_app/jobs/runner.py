@@ -12,16 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from cnet_app.engine.protocol import (
-    Downloading,
     Engine,
     EngineStatus,
     Event,
     EventStream,
-    Loading,
-    Note,
     PictureMade,
-    Prepared,
-    Stepped,
 )
 from cnet_app.jobs.changes import Changes
 from cnet_app.jobs.job import LOADING, Job, standing
@@ -34,7 +29,6 @@ from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.plain import FrozenMap
 from cnet_app.request.recipe import save_picture, sweep_unfinished
 from cnet_app.request.scores import UnitScore
 from cnet_app.request.tasks import Task
@@ -224,12 +218,6 @@ class Runner:
             raise InputError(f"There is no job {id!r}; press Generate again.")
         return job
 
-    def active(self, session: str = "") -> list[JobState]:
-        """Return the queued and running jobs of a session, of all where it is empty."""
-        with self._changed:
-            ids = [id for id, job in self._jobs.items() if not job.state.is_over and session in ("", job.state.session)]
-        return [self.state(id) for id in ids]
-
     def watch(self, id: str) -> Iterator[JobState]:
         """Yield every change, until the job is over."""
         state = self.state(id)
@@ -339,23 +327,12 @@ class Runner:
                 job.stream = None
 
     def _take(self, job: Job, event: Event) -> None:
-        if isinstance(event, Loading):
-            self._set(job, doing=LOADING)
-        elif isinstance(event, Downloading):
-            self._set(job, doing=f"Downloading {event.file.text}")
-        elif isinstance(event, Prepared):
-            job.prepared, job.work, job.began = event.request, work_of(event.request), time.monotonic()
-            self._set(job, doing="", steps=event.request.num_inference_steps)
-        elif isinstance(event, Stepped):
-            step = {"image_index": event.image_index, "step": event.step, "steps": event.steps}
-            with self._changed:
-                job.work = replace(job.work, steps=event.steps) if job.work else None
-                job.measure(self._pace, event.image_index * event.steps + event.step)
-            self._set(job, doing="", preview=event.preview, **step)
-        elif isinstance(event, PictureMade):
+        if isinstance(event, PictureMade):
             self._save(job, event)
-        elif isinstance(event, Note):
-            job.notes[event.text] = None
+            return
+        with self._changed:
+            job.take(event, self._pace)
+            self._changes.announce()
 
     def _save(self, job: Job, picture: PictureMade) -> None:
         """A picture is on the disk before anybody can see it, and before the next one begins."""
@@ -377,20 +354,19 @@ class Runner:
 
     def _wants_pictures(self) -> bool:
         with self._changed:
-            running = (job for job in self._jobs.values() if job.state.status == "running")
-            return len(self._queue) > 0 or any(not isinstance(job.state.request, DownloadRequest) for job in running)
+            running = [job.state.request for job in self._jobs.values() if job.state.status == "running"]
+        return len(self._queue) > 0 or not all(isinstance(request, DownloadRequest) for request in running)
 
     def _take_scores(self, path: Path, scores: tuple[UnitScore, ...]) -> None:
         with self._changed:
             job = next((job for job in self._jobs.values() if str(path) in job.state.paths), None)
             if job is None:
                 return
-            job.state = replace(job.state, scores=FrozenMap({**job.state.scores, str(path): scores}))
+            job.take_scores(str(path), scores)
             self._changes.announce()
         self._store.set_scores(job.state.id, job.state.mean_scores)
         if id := job.picture_ids.get(str(path)):
-            agreements = {one.condition: one.agreement for one in scores if one.agreement is not None}
-            self.library.set_scores(id, agreements)
+            self.library.set_scores(id, {one.condition: one.agreement for one in scores if one.agreement is not None})
 
     def _download(self, job: Job) -> None:
         """Downloads do not wait for pictures, nor pictures for them."""
