@@ -14,7 +14,7 @@ from annotators.images import load_image
 from cnet_app.diffusion.backbones import create_backbone
 from cnet_app.diffusion.backbones.base import Backbone, Network
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.diffusion.control import has_effect, place_norms
+from cnet_app.diffusion.control import has_effect, place_norms, with_own_texts
 from cnet_app.diffusion.denoise import FinishedStep, denoise, sampler_notes
 from cnet_app.diffusion.pixels import to_pixels
 from cnet_app.diffusion.previews import preview
@@ -93,6 +93,7 @@ def generate(
         # 3. Encode the prompts.
         with on_base_device(base.text_encoders):
             text = backbone.encode_text(request, controls, cache)
+            controls = with_own_texts(controls, partial(backbone.encode_text, request, controls, cache))
         for note in backbone.text_notes(request):
             on_note(note)
         prompted = request.ip_adapter if ip_adapter else None
