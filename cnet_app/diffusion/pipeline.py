@@ -21,6 +21,7 @@ from cnet_app.diffusion.previews import preview
 from cnet_app.diffusion.schedulers import create_scheduler, set_steps
 from cnet_app.diffusion.start import create_start, keep_known, mask_notes
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.inpaint import crop_request, put_back
 from models.errors import InputError, StudioError
 from models.ip_adapter import IpAdapter
 from models.memory import on_device
@@ -58,11 +59,14 @@ def generate(
 ) -> list[Image]:
     """Return the request's pictures, (height, width, 3) RGB uint8; `controlnets` are its units' networks in order.
 
+    With inpaint_area "mask" a picture has the initial one's size; progress shows the repainted part.
+
     Picture i is the one that seed + i makes alone, bit for bit. `on_picture` gets each as soon as it is finished,
     `on_note` a sentence for each part of the request that has no effect. `ip_adapter` is the request's, loaded. `cache`
     holds the encodings of earlier jobs. Raises CancelledError within a step, and StudioError where the model's numbers
     are not finite; what a library raises where memory runs out passes through.
     """
+    whole, request = request, crop_request(request)
     cache = cache or EncodingCache()
     backbone = create_backbone(base)
     on_base_device = partial(on_device, base.rung, base.device)
@@ -76,7 +80,7 @@ def generate(
                 f"The request has {len(request.units)} control units, but {len(controlnets)} ControlNets came."
             )
 
-        for note in mask_notes(request):
+        for note in mask_notes(whole):
             on_note(note)
 
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
@@ -140,7 +144,8 @@ def generate(
                 )
 
             # 7. Cut it to its size, put back the known part, and hand it over before the next one begins.
-            pictures.append(keep_known(request, to_pixels(image)[: request.height, : request.width]))
+            made = keep_known(request, to_pixels(image)[: request.height, : request.width])
+            pictures.append(put_back(whole, made))
             on_picture(index, pictures[-1])
         return pictures
 

@@ -59,7 +59,7 @@ people = st.fixed_dictionaries(
 )
 pose_units = st.builds(unit, condition=st.just("openpose"), control_data=people)
 requests = st.builds(
-    GenerationRequest,
+    lambda area, **values: GenerationRequest(**area, **values),
     units=st.lists(units | pose_units, max_size=2).map(tuple),
     prompt=words,
     negative_prompt=words,
@@ -72,7 +72,8 @@ requests = st.builds(
     seed=st.integers(0, 2**32 - 8),
     initial_image=st.just(MAP),
     strength=st.floats(0, 1),
-    inpaint_mask=st.none() | st.just(MAP),
+    area=st.sampled_from([{}, {"inpaint_mask": MAP}, {"inpaint_mask": MAP, "inpaint_area": "mask"}]),
+    inpaint_padding=st.integers(0, 512),
     vae=st.none() | names,
     loras=st.lists(st.builds(Lora, name=names, scale=st.floats(-2, 2)), max_size=2).map(tuple),
     ip_adapter=st.none() | st.builds(IpAdapter, name=names, image=st.just(MAP), scale=st.floats(0, 1.5)),

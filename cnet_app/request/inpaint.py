@@ -1,0 +1,165 @@
+"""Inpainting at full size: the part of a large picture around its mask is repainted alone and put back. Loads no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotators.base import Image
+from annotators.images import MAX_PIXELS, MIN_SIDE, load_image, resize
+from annotators.poses import Pose
+from cnet_app.request.generation import PICTURE_AREA, REQUEST_LIMITS, GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.sizes import TOLERANCE, size_of
+from models.errors import InputError
+
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom in px; right and bottom are not inside."""
+
+
+def inpaint_box(mask_pixels: NDArray[np.uint8], width: int, height: int, padding: int) -> Box:
+    """Return the part of a picture that is repainted at width x height: everything not black in its mask, and `padding` px.
+
+    `mask_pixels` is (H, W) or (H, W, 3), of the picture's size. The box is widened to the aspect of width and height
+    around its middle, and moved to lie inside the picture. Where the picture is too narrow for that, the box sticks out
+    on both sides alike, and `cut_out` repeats the picture's border there: nothing is distorted, except by at most
+    TOLERANCE where the picture is narrower by so little. Raises InputError for an empty mask.
+    """
+    covered = _levels(mask_pixels) > 0
+    if not covered.any():
+        raise InputError("inpaint_mask covers nothing: paint the part to change white, or leave inpaint_mask out.")
+    across = _padded(np.flatnonzero(covered.any(axis=0)), padding, covered.shape[1])
+    down = _padded(np.flatnonzero(covered.any(axis=1)), padding, covered.shape[0])
+    wide, high = (max(end - start, MIN_SIDE) for start, end in (across, down))
+    if wide * height < high * width:
+        wide = round(high * width / height)
+    else:
+        high = round(wide * height / width)
+    left, right = _widened(across, wide, covered.shape[1])
+    top, bottom = _widened(down, high, covered.shape[0])
+    if (right - left) * (bottom - top) > MAX_PIXELS:
+        raise InputError(
+            f"The mask needs {right - left}x{bottom - top} pixels to be repainted at {width}x{height}, but at most "
+            f"{MAX_PIXELS // 1_000_000} megapixels are possible; mask a smaller part, or choose a size of its shape."
+        )
+    return left, top, right, bottom
+
+
+def cut_out(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    """Return a box of a picture, (H, W, …); where it sticks out, the picture's border is repeated."""
+    height, width = pixels.shape[:2]
+    left, top, right, bottom = inner = _inside(box, width, height)
+    missing = [(inner[1] - box[1], box[3] - inner[3]), (inner[0] - box[0], box[2] - inner[2])]
+    others = [(0, 0)] * (pixels.ndim - 2)
+    return np.pad(pixels[top:bottom, left:right], [*missing, *others], mode="edge")
+
+
+def request_box(request: GenerationRequest) -> Box | None:
+    """Return the part of its initial picture that a request repaints; None where that is all of it. Raises InputError."""
+    if request.inpaint_area == PICTURE_AREA:
+        return None
+    mask = _mask(request, *size_of(_initial(request)))
+    return inpaint_box(mask, request.width, request.height, request.inpaint_padding)
+
+
+def crop_sources(request: GenerationRequest, sources: Sequence[Image | Pose]) -> list[Image | Pose]:
+    """Return the sources of control maps as the repainted part has them.
+
+    A source of the initial picture's size shows the whole picture and is cut; any other one shows the part already.
+    """
+    box = request_box(request)
+    if box is None:
+        return list(sources)
+    size = size_of(_initial(request))
+    return [_cut(source, box) if size_of(source) == size else source for source in sources]
+
+
+def crop_request(request: GenerationRequest) -> GenerationRequest:
+    """Return the request for the repainted part alone, at width x height; the request itself where that is all of it.
+
+    Its mask is white where the whole one is not black: soft parts are new, and blended when they are put back.
+    """
+    box = request_box(request)
+    if box is None:
+        return request
+    initial, size = _initial(request), (request.width, request.height)
+    covered = (cut_out(_mask(request, *size_of(initial)), box) > 0).astype(np.uint8) * np.uint8(255)
+    enlarged = covered.size <= request.width * request.height
+    # Smaller, by area: whatever is touched is new.
+    mask = resize(np.dstack([covered] * 3), *size, mode="stretch", nearest=enlarged) > 0
+    return dataclasses.replace(
+        request,
+        initial_image=encode_png(resize(cut_out(initial, box), *size, mode="stretch")),
+        inpaint_mask=encode_png(mask.astype(np.uint8) * np.uint8(255)),
+        inpaint_area=PICTURE_AREA,
+        inpaint_padding=int(REQUEST_LIMITS["inpaint_padding"].default),
+    )
+
+
+def put_back(request: GenerationRequest, part: Image) -> Image:
+    """Return the whole initial picture with a repainted part, (height, width, 3), in it; the part where that is all of it.
+
+    Where the mask is black the picture is the initial one, bit for bit; where it is white, the part; grey blends them.
+    """
+    box = request_box(request)
+    if box is None:
+        return part
+    whole = _initial(request).copy()
+    height, width = whole.shape[:2]
+    left, top, right, bottom = inner = _inside(box, width, height)
+    fitted = resize(part, box[2] - box[0], box[3] - box[1], mode="stretch")
+    new = fitted[inner[1] - box[1] : inner[3] - box[1], inner[0] - box[0] : inner[2] - box[0]].astype(np.uint16)
+    share = _mask(request, width, height)[top:bottom, left:right, None].astype(np.uint16)
+    old = whole[top:bottom, left:right].astype(np.uint16)
+    whole[top:bottom, left:right] = (old * (255 - share) + new * share + 127) // 255
+    return whole
+
+
+def repainted_part(request: GenerationRequest, picture: Image) -> Image:
+    """Return the part of a finished picture that its control maps describe, at their size; all of it where that is all."""
+    box = request_box(request)
+    if box is None:
+        return picture
+    return resize(cut_out(picture, box), request.width, request.height, mode="stretch")
+
+
+def _initial(request: GenerationRequest) -> Image:
+    assert request.initial_image is not None
+    return load_image(request.initial_image)
+
+
+def _mask(request: GenerationRequest, width: int, height: int) -> NDArray[np.uint8]:
+    """(H, W) of the mask at the initial picture's size."""
+    assert request.inpaint_mask is not None
+    return _levels(resize(load_image(request.inpaint_mask), width, height, mode="crop"))
+
+
+def _levels(mask_pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W): the brightest channel."""
+    return mask_pixels if mask_pixels.ndim == 2 else mask_pixels.max(axis=2)
+
+
+def _padded(covered: NDArray[np.intp], padding: int, limit: int) -> tuple[int, int]:
+    return max(0, int(covered[0]) - padding), min(limit, int(covered[-1]) + 1 + padding)
+
+
+def _widened(span: tuple[int, int], size: int, limit: int) -> tuple[int, int]:
+    """Return a span of this size around the middle of another, inside 0 … limit, or around it where it is too large."""
+    if limit < size <= limit * (1 + TOLERANCE):
+        size = limit
+    if size > limit:
+        first = (limit - size) // 2
+    else:
+        first = min(max(span[0] - (size - span[1] + span[0]) // 2, 0), limit - size)
+    return first, first + size
+
+
+def _inside(box: Box, width: int, height: int) -> Box:
+    return max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
+
+
+def _cut(source: Image | Pose, box: Box) -> Image | Pose:
+    return source.cropped(*box) if isinstance(source, Pose) else cut_out(source, box)
