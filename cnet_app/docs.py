@@ -21,7 +21,7 @@ from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
 from cnet_app.registry.conditions import CONDITIONS, Condition
 from cnet_app.registry.measures import MEASURES
-from cnet_app.registry.modes import CUSTOM, MODES, Mode, even_places
+from cnet_app.registry.modes import CUSTOM, MODES, SD_PLACES, Mode
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.settings import Settings
 from models.catalog import CATALOG, TITLES, Weights, entry, size_text
@@ -43,8 +43,6 @@ pictures can be sorted: 1 at the best value, 0 at the value of a blank map and b
 
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
-SD_PLACES = even_places((1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8))
-"""Of the blocks of an SD 1.5 or 2.1 ControlNet; see cnet_app.registry.modes."""
 CONTROL_INTRODUCTION = """\
 A ControlNet adds to its base at thirteen places (ten for SDXL): the skip connections of the encoder from the shallowest,
 which holds the details, to the deepest, and last the middle block, which holds what the picture is about. Guidance runs the
