@@ -137,17 +137,21 @@ def generate(
             # 6. Latents to pixels.
             with on_base_device([base.vae]):
                 image = backbone.decode(latents)
-            if not torch.isfinite(image).all():
-                raise StudioError(
-                    f"The model gave no valid numbers in {base.dtype} at guidance_scale {request.guidance_scale:g}; "
-                    "lower guidance_scale or the conditioning_scale of the units, or choose another scheduler."
-                )
+            _check_finite(image, base.dtype, request.guidance_scale)
 
             # 7. Cut it to its size, put back the known part, and hand it over before the next one begins.
             made = keep_known(request, to_pixels(image)[: request.height, : request.width])
             pictures.append(put_back(whole, made))
             on_picture(index, pictures[-1])
         return pictures
+
+
+def _check_finite(image: torch.Tensor, dtype: torch.dtype, guidance_scale: float) -> None:
+    if not torch.isfinite(image).all():
+        raise StudioError(
+            f"The model gave no valid numbers in {dtype} at guidance_scale {guidance_scale:g}; "
+            "lower guidance_scale or the conditioning_scale of the units, or choose another scheduler."
+        )
 
 
 def _reporter(
