@@ -37,13 +37,13 @@ def place_weights(
         given = load_image(weight_map)
         enlarged = given.shape[0] * given.shape[1] <= width * height
         grey = _grey(resize(given, width, height, mode="crop", nearest=enlarged))
-        return np.clip((grey.astype(np.float32) - NEUTRAL) / SPAN, -1, 1)
+        return np.clip((grey.astype(np.float32) - np.float32(NEUTRAL)) / np.float32(SPAN), -1, 1)
     if mask is None:
         return None
     grey = _grey(resize(load_image(mask), width, height, mode="crop"))
     if mask_feather:
         grey = cv2.GaussianBlur(grey, (0, 0), mask_feather)
-    return grey.astype(np.float32) / 255
+    return grey.astype(np.float32) / np.float32(255)
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -158,10 +158,10 @@ def test_a_depth_curve_is_custom_weights_at_its_depths(bases: dict[Family, Base]
     weights = tuple(np.linspace(0.25, 1.75, len(places)))
     curve = tuple((place.depth, weight) for place, weight in zip(places, weights, strict=True))
     curved, custom = (
-        generate(base, [net], request_for(unit(**values), guidance_scale=3))[0]
-        for values in (
-            {"depth_curve": curve},
-            {"control_mode": "custom", "block_weights": weights, "unconditional_block_weights": weights},
+        generate(base, [net], request_for(given, guidance_scale=3))[0]
+        for given in (
+            unit(depth_curve=curve),
+            unit(control_mode="custom", block_weights=weights, unconditional_block_weights=weights),
         )
     )
     np.testing.assert_array_equal(curved, custom)
@@ -180,8 +180,7 @@ def test_a_depth_curve_multiplies_the_modes_factors(bases: dict[Family, Base], n
 def test_a_depth_curve_weighs_the_levels_of_an_adapter() -> None:
     adapter = tiny_adapter(1)
     plain, curved = (
-        weighted_features(prepare(unit(**values), adapter), 1.0, 2)
-        for values in ({}, {"depth_curve": ((0, 0), (1, 1))})
+        weighted_features(prepare(given, adapter), 1.0, 2) for given in (unit(), unit(depth_curve=((0, 0), (1, 1))))
     )
     for level, (one, other) in enumerate(zip(plain, curved, strict=True)):
         torch.testing.assert_close(other, one * (level / (len(plain) - 1)))
@@ -209,7 +208,7 @@ def test_an_even_weight_map_is_its_weight_times_the_residuals(
     bases: dict[Family, Base], nets: Nets, values: tuple[int, ...], factor: int
 ) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
-    plain, weighed = (residuals(base, net, unit(**one)) for one in ({}, {"weight_map": grey(*values)}))
+    plain, weighed = (residuals(base, net, given) for given in (unit(), unit(weight_map=grey(*values))))
     assert_equal(weighed, [residual * factor for residual in plain])
 
 
@@ -227,15 +226,13 @@ def test_a_weight_map_weighs_each_part_by_itself(bases: dict[Family, Base], nets
 
 def test_a_weight_map_of_black_and_middle_grey_is_a_masks_negative(bases: dict[Family, Base], nets: Nets) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
-    pushed, pulled = (
-        residuals(base, net, unit(**values)) for values in ({"weight_map": grey(128, 1)}, {"mask": grey(0, 255)})
-    )
+    pushed, pulled = (residuals(base, net, given) for given in (unit(weight_map=grey(128, 1)), unit(mask=grey(0, 255))))
     assert_equal(pushed, [-residual for residual in pulled])
 
 
 def test_a_weight_map_pushes_away_from_an_adapters_map() -> None:
     adapter = tiny_adapter(1)
-    plain, pushed = (prepare(unit(**one), adapter).features for one in ({}, {"weight_map": grey(1)}))
+    plain, pushed = (prepare(given, adapter).features for given in (unit(), unit(weight_map=grey(1))))
     assert_equal(pushed, [-feature for feature in plain])
 
 
