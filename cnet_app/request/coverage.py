@@ -57,7 +57,7 @@ def coverage(
 
 def coverage_picture(values: Coverage) -> Image:
     """Return coverage as a picture, (H, W, 3) RGB: grey to blue with contour lines, over-steering red, below 0 violet."""
-    levels, colours = zip(*SCALE, strict=True)
+    levels, colours = [level for level, _ in SCALE], [colour for _, colour in SCALE]
     picture = np.stack([np.interp(values, levels, channel) for channel in zip(*colours, strict=True)], axis=-1)
     picture = np.rint(picture).astype(np.uint8)
     rows, columns = np.indices(values.shape)
