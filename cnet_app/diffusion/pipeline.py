@@ -21,7 +21,7 @@ from cnet_app.diffusion.previews import preview
 from cnet_app.diffusion.schedulers import create_scheduler, set_steps
 from cnet_app.diffusion.start import create_start, keep_known, mask_notes
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.inpaint import crop_request, put_back
+from cnet_app.request.inpaint import open_part
 from models.errors import InputError, StudioError
 from models.ip_adapter import IpAdapter
 from models.memory import on_device
@@ -66,7 +66,6 @@ def generate(
     holds the encodings of earlier jobs. Raises CancelledError within a step, and StudioError where the model's numbers
     are not finite; what a library raises where memory runs out passes through.
     """
-    whole, request = request, crop_request(request)
     cache = cache or EncodingCache()
     backbone = create_backbone(base)
     on_base_device = partial(on_device, base.rung, base.device)
@@ -80,8 +79,10 @@ def generate(
                 f"The request has {len(request.units)} control units, but {len(controlnets)} ControlNets came."
             )
 
-        for note in mask_notes(whole):
+        part = open_part(request)
+        for note in (*mask_notes(request), *(part.notes if part else ())):
             on_note(note)
+        request = part.request() if part else request
 
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
         networks = [module_of(controlnet) for controlnet in controlnets]
@@ -141,7 +142,7 @@ def generate(
 
             # 7. Cut it to its size, put back the known part, and hand it over before the next one begins.
             made = keep_known(request, to_pixels(image)[: request.height, : request.width])
-            pictures.append(put_back(whole, made))
+            pictures.append(part.put_back(made) if part else made)
             on_picture(index, pictures[-1])
         return pictures
 

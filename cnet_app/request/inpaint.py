@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +58,72 @@ def cut_out(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     return np.pad(pixels[top:bottom, left:right], [*missing, *others], mode="edge")
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The part of its initial picture that a request repaints, with inpaint_area "mask"."""
+
+    whole: GenerationRequest
+    initial: Image
+    """(H, W, 3)."""
+    mask: NDArray[np.uint8]
+    """(H, W), of the initial picture's size."""
+    box: Box
+    notes: tuple[str, ...]
+    """A sentence where the mask acts otherwise than it may seem."""
+
+    def request(self) -> GenerationRequest:
+        """Return the request for this part alone, at width x height.
+
+        Its mask is white where the whole one is not black: soft parts are new, and blended when they are put back.
+        """
+        size = self.whole.width, self.whole.height
+        covered = (cut_out(self.mask, self.box) > 0).astype(np.uint8) * np.uint8(255)
+        enlarged = covered.size <= size[0] * size[1]
+        # Smaller, by area: whatever is touched is new.
+        mask = resize(np.dstack([covered] * 3), *size, mode="stretch", nearest=enlarged) > 0
+        return dataclasses.replace(
+            self.whole,
+            initial_image=encode_png(resize(cut_out(self.initial, self.box), *size, mode="stretch")),
+            inpaint_mask=encode_png(mask.astype(np.uint8) * np.uint8(255)),
+            inpaint_area=PICTURE_AREA,
+            inpaint_padding=int(REQUEST_LIMITS["inpaint_padding"].default),
+        )
+
+    def put_back(self, made: Image) -> Image:
+        """Return the whole initial picture with this part, (height, width, 3), made anew.
+
+        Where the mask is black it is the initial one, bit for bit; where it is white, the part; grey blends them.
+        """
+        box, whole = self.box, self.initial.copy()
+        left, top, right, bottom = _inside(box, whole.shape[1], whole.shape[0])
+        fitted = resize(made, box[2] - box[0], box[3] - box[1], mode="stretch")
+        new = fitted[top - box[1] : bottom - box[1], left - box[0] : right - box[0]].astype(np.uint16)
+        share = self.mask[top:bottom, left:right, None].astype(np.uint16)
+        old = whole[top:bottom, left:right].astype(np.uint16)
+        whole[top:bottom, left:right] = (old * (255 - share) + new * share + 127) // 255
+        return whole
+
+    def cut(self, source: Image | Pose) -> Image | Pose:
+        """Return this part of a photo, map or pose of the initial picture's size; any other one as it is."""
+        if size_of(source) != size_of(self.initial):
+            return source
+        return source.cropped(*self.box) if isinstance(source, Pose) else cut_out(source, self.box)
+
+
+def open_part(request: GenerationRequest) -> Part | None:
+    """Return the part that a request repaints; None where that is all of its picture. Raises InputError as inpaint_box."""
+    if request.inpaint_area == PICTURE_AREA or request.initial_image is None or request.inpaint_mask is None:
+        return None
+    initial, given = load_image(request.initial_image), load_image(request.inpaint_mask)
+    mask = _levels(resize(given, *size_of(initial), mode="crop"))
+    box = inpaint_box(mask, request.width, request.height, request.inpaint_padding)
+    return Part(request, initial, mask, box, tuple(mask_fit_notes(given, initial, covers_all=bool(mask.all()))))
+
+
 def request_box(request: GenerationRequest) -> Box | None:
     """Return the part of its initial picture that a request repaints; None where that is all of it. Raises InputError."""
-    if request.inpaint_area == PICTURE_AREA:
-        return None
-    mask = _mask(request, *size_of(_initial(request)))
-    return inpaint_box(mask, request.width, request.height, request.inpaint_padding)
+    part = open_part(request)
+    return part.box if part else None
 
 
 def crop_sources(request: GenerationRequest, sources: Sequence[Image | Pose]) -> list[Image | Pose]:
@@ -70,52 +131,8 @@ def crop_sources(request: GenerationRequest, sources: Sequence[Image | Pose]) ->
 
     A source of the initial picture's size shows the whole picture and is cut; any other one shows the part already.
     """
-    box = request_box(request)
-    if box is None:
-        return list(sources)
-    size = size_of(_initial(request))
-    return [_cut(source, box) if size_of(source) == size else source for source in sources]
-
-
-def crop_request(request: GenerationRequest) -> GenerationRequest:
-    """Return the request for the repainted part alone, at width x height; the request itself where that is all of it.
-
-    Its mask is white where the whole one is not black: soft parts are new, and blended when they are put back.
-    """
-    box = request_box(request)
-    if box is None:
-        return request
-    initial, size = _initial(request), (request.width, request.height)
-    covered = (cut_out(_mask(request, *size_of(initial)), box) > 0).astype(np.uint8) * np.uint8(255)
-    enlarged = covered.size <= request.width * request.height
-    # Smaller, by area: whatever is touched is new.
-    mask = resize(np.dstack([covered] * 3), *size, mode="stretch", nearest=enlarged) > 0
-    return dataclasses.replace(
-        request,
-        initial_image=encode_png(resize(cut_out(initial, box), *size, mode="stretch")),
-        inpaint_mask=encode_png(mask.astype(np.uint8) * np.uint8(255)),
-        inpaint_area=PICTURE_AREA,
-        inpaint_padding=int(REQUEST_LIMITS["inpaint_padding"].default),
-    )
-
-
-def put_back(request: GenerationRequest, part: Image) -> Image:
-    """Return the whole initial picture with a repainted part, (height, width, 3), in it; the part where that is all of it.
-
-    Where the mask is black the picture is the initial one, bit for bit; where it is white, the part; grey blends them.
-    """
-    box = request_box(request)
-    if box is None:
-        return part
-    whole = _initial(request).copy()
-    height, width = whole.shape[:2]
-    left, top, right, bottom = inner = _inside(box, width, height)
-    fitted = resize(part, box[2] - box[0], box[3] - box[1], mode="stretch")
-    new = fitted[inner[1] - box[1] : inner[3] - box[1], inner[0] - box[0] : inner[2] - box[0]].astype(np.uint16)
-    share = _mask(request, width, height)[top:bottom, left:right, None].astype(np.uint16)
-    old = whole[top:bottom, left:right].astype(np.uint16)
-    whole[top:bottom, left:right] = (old * (255 - share) + new * share + 127) // 255
-    return whole
+    part = open_part(request) if sources else None
+    return [part.cut(source) for source in sources] if part else list(sources)
 
 
 def repainted_part(request: GenerationRequest, picture: Image) -> Image:
@@ -126,20 +143,20 @@ def repainted_part(request: GenerationRequest, picture: Image) -> Image:
     return resize(cut_out(picture, box), request.width, request.height, mode="stretch")
 
 
-def _initial(request: GenerationRequest) -> Image:
-    assert request.initial_image is not None
-    return load_image(request.initial_image)
-
-
-def _mask(request: GenerationRequest, width: int, height: int) -> NDArray[np.uint8]:
-    """(H, W) of the mask at the initial picture's size."""
-    assert request.inpaint_mask is not None
-    return _levels(resize(load_image(request.inpaint_mask), width, height, mode="crop"))
+def mask_fit_notes(mask: Image, picture: Image, *, covers_all: bool) -> Iterator[str]:
+    """A sentence where a mask covers its whole picture, and where it has another size."""
+    if covers_all:
+        yield "The mask covers everything: nothing of the initial picture stays."
+    if mask.shape != picture.shape:
+        sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (mask, picture)]
+        yield f"The mask is {sizes[0]} and the initial picture {sizes[1]}: it is resized to the picture."
 
 
 def _levels(mask_pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W): the brightest channel."""
-    return mask_pixels if mask_pixels.ndim == 2 else mask_pixels.max(axis=2)
+    if mask_pixels.ndim == 2:
+        return mask_pixels
+    return np.maximum(np.maximum(mask_pixels[..., 0], mask_pixels[..., 1]), mask_pixels[..., 2])
 
 
 def _padded(covered: NDArray[np.intp], padding: int, limit: int) -> tuple[int, int]:
@@ -159,7 +176,3 @@ def _widened(span: tuple[int, int], size: int, limit: int) -> tuple[int, int]:
 
 def _inside(box: Box, width: int, height: int) -> Box:
     return max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
-
-
-def _cut(source: Image | Pose, box: Box) -> Image | Pose:
-    return source.cropped(*box) if isinstance(source, Pose) else cut_out(source, box)

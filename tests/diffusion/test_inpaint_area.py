@@ -13,7 +13,7 @@ from diffusers import ControlNetModel
 from cnet_app.diffusion.pipeline import Step, generate
 from cnet_app.diffusion.start import mask_notes
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.inpaint import crop_request, put_back, request_box
+from cnet_app.request.inpaint import Part, open_part, request_box
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.tasks import task_from_text, task_to_json
 from models.catalog import Family
@@ -33,6 +33,12 @@ def full_size(*units: Any, **values: Any) -> GenerationRequest:
     return request_for(*units, **given | {"inpaint_area": "mask", "guidance_scale": 2} | values)
 
 
+def part_of(request: GenerationRequest) -> Part:
+    part = open_part(request)
+    assert part
+    return part
+
+
 @pytest.mark.parametrize("family", ["embedded", "sd15", "sdxl"])
 @pytest.mark.parametrize("strength", [1.0, 0.6])
 def test_the_picture_keeps_its_size_and_all_outside_the_mask(
@@ -47,10 +53,10 @@ def test_the_picture_keeps_its_size_and_all_outside_the_mask(
 def test_the_part_is_what_its_own_request_makes(bases: dict[Family, Base], nets: Nets) -> None:
     base, net = bases["sd15"], nets["sd15"][:1]
     request = full_size(unit(), num_images=2, strength=0.8)
-    parts, whole = generate(base, net, crop_request(request)), generate(base, net, request)
+    parts, whole = generate(base, net, part_of(request).request()), generate(base, net, request)
     for part, picture in zip(parts, whole, strict=True):
         assert part.shape == (64, 64, 3)
-        np.testing.assert_array_equal(picture, put_back(request, part))
+        np.testing.assert_array_equal(picture, part_of(request).put_back(part))
     np.testing.assert_array_equal(generate(base, net, request.only_picture(1))[0], whole[1])
 
 
@@ -60,7 +66,7 @@ def test_a_part_at_the_models_size_is_not_resized(bases: dict[Family, Base]) -> 
     request = full_size(inpaint_mask=encode_png(covered), inpaint_padding=0)
     assert request_box(request) == (70, 30, 134, 94)
     made = generate(bases["sd15"], [], request)[0]
-    np.testing.assert_array_equal(made[30:94, 70:134], generate(bases["sd15"], [], crop_request(request))[0])
+    np.testing.assert_array_equal(made[30:94, 70:134], generate(bases["sd15"], [], part_of(request).request())[0])
 
 
 def test_a_remake_from_the_written_request_is_bit_for_bit(bases: dict[Family, Base], nets: Nets) -> None:
@@ -75,14 +81,13 @@ def test_a_remake_from_the_written_request_is_bit_for_bit(bases: dict[Family, Ba
 
 def test_an_inpainting_base_and_an_inpainting_controlnet_read_the_part(nets: Nets) -> None:
     base = tiny_base("sd15", in_channels=9)
-    part = crop_request(full_size())
+    part = part_of(full_size()).request()
     assert part.initial_image is not None
     filling = unit(condition="inpaint", control_image=part.initial_image)
     request = full_size(filling)
     made = generate(base, nets["sd15"][:1], request)[0]
-    np.testing.assert_array_equal(
-        made, put_back(request, generate(base, nets["sd15"][:1], dataclasses.replace(part, units=(filling,)))[0])
-    )
+    alone = generate(base, nets["sd15"][:1], dataclasses.replace(part, units=(filling,)))[0]
+    np.testing.assert_array_equal(made, part_of(request).put_back(alone))
     np.testing.assert_array_equal(made[COVERED == 0], PHOTO[COVERED == 0])
 
 
@@ -123,6 +128,7 @@ def test_an_empty_mask_is_refused_before_anything_runs(bases: dict[Family, Base]
     ],
 )  # fmt: skip
 def test_what_acts_otherwise_than_it_seems_is_noted(request_: GenerationRequest, notes: list[str]) -> None:
-    found = list(mask_notes(request_))
+    part = open_part(request_)
+    found = [*mask_notes(request_), *(part.notes if part else ())]
     assert len(found) == len(notes)
     assert all(one.startswith(start) for one, start in zip(found, notes, strict=True))

@@ -14,11 +14,11 @@ from annotators.poses import Person, Pose
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import (
     Box,
-    crop_request,
+    Part,
     crop_sources,
     cut_out,
     inpaint_box,
-    put_back,
+    open_part,
     repainted_part,
     request_box,
 )
@@ -43,6 +43,12 @@ def noise(width: int, height: int, seed: int = 0) -> Pixels:
 def request_for(picture: Pixels, covered: Pixels, **values: Any) -> GenerationRequest:
     given: dict[str, Any] = {"width": 64, "height": 64, "inpaint_area": "mask", "inpaint_padding": 0}
     return GenerationRequest(initial_image=encode_png(picture), inpaint_mask=encode_png(covered), **given | values)
+
+
+def part_of(request: GenerationRequest) -> Part:
+    part = open_part(request)
+    assert part
+    return part
 
 
 @pytest.mark.parametrize(
@@ -114,7 +120,7 @@ def test_what_sticks_out_repeats_the_border() -> None:
 @pytest.mark.parametrize("white", [(60, 40, 100, 60), (0, 0, 30, 90), (0, 0, 200, 100)])
 def test_a_part_is_put_back_where_the_mask_is_white_and_nowhere_else(white: Box) -> None:
     picture, part, covered = noise(200, 100), noise(64, 64, seed=1), mask(200, 100, white)
-    made = put_back(request_for(picture, covered), part)
+    made = part_of(request_for(picture, covered)).put_back(part)
     assert made.shape == picture.shape
     assert np.array_equal(made[covered == 0], picture[covered == 0])
     assert (made[covered == 255] != picture[covered == 255]).any(axis=-1).mean() > 0.9
@@ -124,7 +130,7 @@ def test_a_part_of_the_same_size_is_put_back_bit_for_bit_and_grey_blends() -> No
     picture, part = noise(200, 100), noise(64, 64, seed=1)
     covered = mask(200, 100, (20, 10, 84, 74))
     covered[:, 52:84] = np.where(covered[:, 52:84] > 0, 51, 0)
-    made = put_back(request_for(picture, covered), part)
+    made = part_of(request_for(picture, covered)).put_back(part)
     assert np.array_equal(made[10:74, 20:52], part[:, :32])
     blended = picture[10:74, 52:84] * 0.8 + part[:, 32:] * 0.2
     assert np.array_equal(made[10:74, 52:84], np.floor(blended + 127 / 255 + 1e-9).astype(np.uint8))
@@ -133,21 +139,20 @@ def test_a_part_of_the_same_size_is_put_back_bit_for_bit_and_grey_blends() -> No
 def test_the_parts_request_is_an_ordinary_one() -> None:
     picture, covered = noise(200, 100), mask(200, 100, (20, 10, 84, 74), level=9)
     request = request_for(picture, covered, prompt="a ball", strength=0.6, inpaint_padding=0)
-    part = crop_request(request)
+    part = part_of(request).request()
     assert (part.inpaint_area, part.inpaint_padding, part.prompt, part.strength) == ("picture", 32, "a ball", 0.6)
     assert part.initial_image is not None and part.inpaint_mask is not None
     assert np.array_equal(load_image(part.initial_image), picture[10:74, 20:84])
     assert (load_image(part.inpaint_mask) == 255).all()  # grey is new, and blended when it is put back
     assert request_box(part) is None
-    assert crop_request(part) is part
-    assert put_back(part, picture) is picture
+    assert open_part(part) is None
     assert repainted_part(part, picture) is picture
 
 
 def test_a_mask_made_smaller_keeps_its_thin_lines() -> None:
     covered = mask(512, 512, (0, 0, 512, 512))
     covered[:, 1:511] = 0
-    part = crop_request(request_for(noise(512, 512), covered))
+    part = part_of(request_for(noise(512, 512), covered)).request()
     assert part.inpaint_mask is not None
     found = load_image(part.inpaint_mask)[..., 0] > 0
     assert found[:, 0].all() and found[:, -1].all()
