@@ -71,7 +71,8 @@ masks or ranges of their own.
   part is widened to the aspect of width x height around the mask, and moved to lie inside the picture. Where the picture is
   too narrow for that, its border is repeated outside, since that distorts nothing; what was made there is left out again.
 - The maps of the units are of this part. The command line and the endpoints cut a control's photo, map or people where they
-  have the size of the initial picture; anything of another size is taken as a picture of the part itself.
+  have the size of the initial picture; anything of another size is taken as a picture of the part itself. Scores compare this
+  part alone.
 
 ## T2I-Adapters
 

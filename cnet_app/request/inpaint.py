@@ -72,22 +72,30 @@ class Part:
     """A sentence where the mask acts otherwise than it may seem."""
 
     def request(self) -> GenerationRequest:
-        """Return the request for this part alone, at width x height.
+        """Return the request for this part alone, at width x height."""
+        return dataclasses.replace(
+            self.whole,
+            initial_image=encode_png(self.of(self.initial)),
+            inpaint_mask=self.own_mask(),
+            inpaint_area=PICTURE_AREA,
+            inpaint_padding=int(REQUEST_LIMITS["inpaint_padding"].default),
+        )
 
-        Its mask is white where the whole one is not black: soft parts are new, and blended when they are put back.
+    def of(self, picture: Image) -> Image:
+        """Return this part of a picture of the initial one's size, at width x height."""
+        return resize(cut_out(picture, self.box), self.whole.width, self.whole.height, mode="stretch")
+
+    def own_mask(self) -> bytes:
+        """Return the mask of this part, a PNG: white where the whole one is not black.
+
+        Soft parts are new, and blended when they are put back.
         """
         size = self.whole.width, self.whole.height
         covered = (cut_out(self.mask, self.box) > 0).astype(np.uint8) * np.uint8(255)
         enlarged = covered.size <= size[0] * size[1]
         # Smaller, by area: whatever is touched is new.
         mask = resize(np.dstack([covered] * 3), *size, mode="stretch", nearest=enlarged) > 0
-        return dataclasses.replace(
-            self.whole,
-            initial_image=encode_png(resize(cut_out(self.initial, self.box), *size, mode="stretch")),
-            inpaint_mask=encode_png(mask.astype(np.uint8) * np.uint8(255)),
-            inpaint_area=PICTURE_AREA,
-            inpaint_padding=int(REQUEST_LIMITS["inpaint_padding"].default),
-        )
+        return encode_png(mask.astype(np.uint8) * np.uint8(255))
 
     def put_back(self, made: Image) -> Image:
         """Return the whole initial picture with this part, (height, width, 3), made anew.
@@ -135,12 +143,22 @@ def crop_sources(request: GenerationRequest, sources: Sequence[Image | Pose]) ->
     return [part.cut(source) for source in sources] if part else list(sources)
 
 
-def repainted_part(request: GenerationRequest, picture: Image) -> Image:
-    """Return the part of a finished picture that its control maps describe, at their size; all of it where that is all."""
-    box = request_box(request)
-    if box is None:
-        return picture
-    return resize(cut_out(picture, box), request.width, request.height, mode="stretch")
+def described_part(request: GenerationRequest, picture: Image) -> tuple[Image, bytes | None]:
+    """Return the part of a finished picture that its control maps describe, and the inpaint mask of that part.
+
+    That is all of it, with the request's mask, unless inpaint_area is "mask". Raises InputError where the picture no
+    longer has the size of the initial one, so that the part is not where it was.
+    """
+    part = open_part(request)
+    if part is None:
+        return picture, request.inpaint_mask
+    if size_of(picture) != size_of(part.initial):
+        sizes = ["{}x{}".format(*size_of(image)) for image in (picture, part.initial)]
+        raise InputError(
+            f"The picture is {sizes[0]} px, but the one it was painted into {sizes[1]}; its maps describe a part of that "
+            "one, so give the picture as it was saved."
+        )
+    return part.of(picture), part.own_mask()
 
 
 def mask_fit_notes(mask: Image, picture: Image, *, covers_all: bool) -> Iterator[str]:

@@ -17,9 +17,9 @@ from cnet_app.request.inpaint import (
     Part,
     crop_sources,
     cut_out,
+    described_part,
     inpaint_box,
     open_part,
-    repainted_part,
     request_box,
 )
 from cnet_app.request.pictures import encode_png
@@ -146,7 +146,7 @@ def test_the_parts_request_is_an_ordinary_one() -> None:
     assert (load_image(part.inpaint_mask) == 255).all()  # grey is new, and blended when it is put back
     assert request_box(part) is None
     assert open_part(part) is None
-    assert repainted_part(part, picture) is picture
+    assert described_part(part, picture) == (picture, part.inpaint_mask)
 
 
 def test_a_mask_made_smaller_keeps_its_thin_lines() -> None:
@@ -178,7 +178,14 @@ def test_sources_of_the_pictures_size_are_cut() -> None:
 
 def test_the_part_of_a_finished_picture_is_what_its_maps_describe() -> None:
     picture, covered = noise(200, 100), mask(200, 100, (20, 10, 84, 74))
-    assert np.array_equal(repainted_part(request_for(picture, covered), picture), picture[10:74, 20:84])
+    request = request_for(picture, covered)
+    found, own_mask = described_part(request, picture)
+    assert np.array_equal(found, picture[10:74, 20:84])
+    assert own_mask is not None and (load_image(own_mask) == 255).all()
+    with pytest.raises(
+        InputError, match=r"^The picture is 100x50 px, but the one it was painted into 200x100; its maps"
+    ):
+        described_part(request, picture[::2, ::2])
 
 
 def test_a_mask_of_another_size_covers_the_same_part() -> None:
