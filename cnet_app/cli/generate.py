@@ -28,6 +28,7 @@ from cnet_app.request.generation import INPAINT_AREAS, REQUEST_LIMITS, Generatio
 from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
+from cnet_app.request.wildcards import Wildcards, has_wildcards, resolve_request
 from cnet_app.settings import Settings
 from models.catalog import CATALOG
 from models.errors import InputError
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "may be repeated; "
         f"conditions: {ids}",
     )
-    parser.add_argument("--prompt", metavar="TEXT", help="what the picture shows")
+    parser.add_argument("--prompt", metavar="TEXT", help="what the picture shows; {red|green} takes one of the texts, __name__ a line of models/wildcards/name.txt")
     parser.add_argument("--negative-prompt", metavar="TEXT", help="what it should not show")
     parser.add_argument(
         "--base",
