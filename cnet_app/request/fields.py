@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 from annotators.base import Parameter, create, parameters, shown
 from annotators.registry import annotator, parse_values
@@ -31,6 +30,8 @@ SWITCHES = ("guess_mode", "norm_preserving")
 REQUEST_TEXTS = ("prompt", "negative_prompt", "base", "vae", "scheduler")
 UNIT_TEXTS = ("control_mode", "controlnet")
 PROMPTS = tuple(TEMPLATES)
+MAP_FIELDS = ("control_image", "control_data", "annotator", "annotator_parameters", "source_sha256")
+"""Fields of a unit that its map and nothing else gives."""
 NONE = "none"
 """Stands for no VAE and no ControlNet of one's own."""
 ANNOTATOR = "annotator"
@@ -137,48 +138,49 @@ def with_values(
 
     A prompt's template goes where its prompt is replaced. Raises InputError.
     """
-    of_request: dict[str, object] = {}
-    parts: dict[tuple[Owner, int], dict[str, Value]] = {}
+    changes: dict[tuple[Owner, int], dict[str, Any]] = {}
     for field, value in values:
-        if field.owner == "request":
-            of_request[field.field] = value
-            if field.field in PROMPTS:
-                of_request[TEMPLATES[field.field]] = ""
-        else:
-            parts.setdefault((field.owner, field.index), {})[field.field] = value
+        owner = "annotator" if field.field == ANNOTATOR else field.owner
+        changes.setdefault((owner, field.index), {})[field.field] = value
+        if field.field in PROMPTS:
+            changes[owner, 0][TEMPLATES[field.field]] = ""
     units, loras = list(request.units), list(request.loras)
-    remade: dict[int, tuple[str | None, dict[str, Value]]] = {}
-    for (owner, index), changes in parts.items():
-        if owner == "lora":
-            loras[index] = replace(loras[index], **cast("dict[str, str]", changes))
-        elif owner == "ip_adapter":
-            of_request["ip_adapter"] = replace(request.ip_adapter, **changes)  # pyright: ignore[reportCallIssue]
-        elif owner == "annotator":
-            remade[index] = (remade.get(index, (None, {}))[0], changes)
-        else:
-            if ANNOTATOR in changes:
-                remade[index] = (str(changes.pop(ANNOTATOR)), remade.get(index, (None, {}))[1])
-            units[index] = replace(units[index], **cast("dict[str, float]", changes))
-    changed = replace(request, units=tuple(units), loras=tuple(loras), **cast("dict[str, str]", of_request))
-    for index, (id, changes) in remade.items():
-        changed = _remade(changed, index, id, changes, remake)
+    for (owner, index), fields in changes.items():
+        if owner == "unit":
+            units[index] = replace(units[index], **fields)
+        elif owner == "lora":
+            loras[index] = replace(loras[index], **fields)
+    own = changes.get(("request", 0), {})
+    if ("ip_adapter", 0) in changes and request.ip_adapter:
+        own["ip_adapter"] = replace(request.ip_adapter, **changes["ip_adapter", 0])
+    changed = replace(request, units=tuple(units), loras=tuple(loras), **own)
+    for (owner, index), fields in changes.items():
+        if owner == "annotator":
+            changed = _with_map_made_again(changed, index, fields, remake)
     return changed
 
 
-def _remade(
-    request: GenerationRequest, index: int, id: str | None, changes: Mapping[str, Value], remake: RemakeMap | None
+def with_unit(request: GenerationRequest, index: int, unit: ControlUnit) -> GenerationRequest:
+    """Return the request with another unit in the place of one."""
+    return replace(request, units=(*request.units[:index], unit, *request.units[index + 1 :]))
+
+
+def with_map(unit: ControlUnit, made: ControlUnit) -> ControlUnit:
+    """Return a unit with the map of another one."""
+    return replace(unit, **{name: getattr(made, name) for name in MAP_FIELDS})
+
+
+def _with_map_made_again(
+    request: GenerationRequest, index: int, changes: Mapping[str, Any], remake: RemakeMap | None
 ) -> GenerationRequest:
-    """The request with the map of one unit made by another annotator or by other parameters."""
+    """The request with the map of one unit made by another annotator, or by one with other parameters."""
     unit = request.units[index]
-    chosen = id or unit.annotator
-    assert chosen is not None
+    chosen = str(changes.get(ANNOTATOR, unit.annotator))
     kept = unit.annotator_parameters if chosen == unit.annotator else {}
-    values = {**kept, **cast("Mapping[str, Scalar]", changes)}
+    values = {**kept, **{name: value for name, value in changes.items() if name != ANNOTATOR}}
     create(annotator(chosen), values)  # refuses what does not go together before a map is made
     if remake is None:
         raise InputError(
             f"unit{index + 1}.annotator changes its map, but the picture that it is made of is not known; give that picture."
         )
-    units = list(request.units)
-    units[index] = remake(request, index, chosen, values)
-    return dataclasses.replace(request, units=tuple(units))
+    return with_unit(request, index, remake(request, index, chosen, values))

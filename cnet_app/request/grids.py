@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import cast
 
 from annotators.base import shown
-from cnet_app.request.fields import ANNOTATOR, NONE, PROMPTS, Field, RemakeMap, Value, find_field, with_values
+from cnet_app.request.fields import ANNOTATOR, NONE, PROMPTS, Field, RemakeMap, Value, find_field, with_map, with_values
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import Json, Scalar
 from cnet_app.request.units import ControlUnit
@@ -185,9 +185,9 @@ def _parse_values(field: Field, text: str) -> list[Value]:
 def _checked(axis: Axis, request: GenerationRequest) -> Axis:
     if not 1 <= len(axis.values) <= MAX_VALUES:
         raise InputError(f"The axis {axis.name} has {len(axis.values)} values, but it must have 1 to {MAX_VALUES}.")
-    double = next((value for number, value in enumerate(axis.values) if value in axis.values[:number]), axis)
-    if double is not axis:
-        raise InputError(f"The axis {axis.name} has {label_of(cast(Value, double))} twice; leave one out.")
+    double = [value for number, value in enumerate(axis.values) if value in axis.values[:number]]
+    if double:
+        raise InputError(f"The axis {axis.name} has {label_of(double[0])} twice; leave one out.")
     if axis.search and axis.name not in PROMPTS:
         raise InputError(f"The axis {axis.name} has a text to search, which only prompts have; leave it out.")
     if axis.search and axis.search not in str(getattr(request, axis.name)):
@@ -223,9 +223,9 @@ def _once(remake: RemakeMap) -> RemakeMap:
 
     def make(request: GenerationRequest, index: int, id: str, values: Mapping[str, Scalar]) -> ControlUnit:
         unit = request.units[index]
-        key = (index, id, tuple(sorted(values.items())), request.width, request.height, unit)
+        key = (index, id, tuple(sorted(values.items())), request.width, request.height)
         if key not in made:
             made[key] = remake(request, index, id, values)
-        return made[key]
+        return with_map(unit, made[key])
 
     return make
