@@ -33,8 +33,9 @@ thead th { position: sticky; top: 0; z-index: 1; border-bottom: 1px solid var(--
 tbody th { position: sticky; left: 0; border-right: 1px solid var(--line); vertical-align: top; }
 thead th.corner { left: 0; z-index: 2; }
 td { padding: 4px; vertical-align: top; }
-td img { display: block; width: min(var(--side), 60vw); height: auto; cursor: zoom-in; }
-td p { width: min(var(--side), 60vw); color: GrayText; margin: 0; overflow-wrap: anywhere; }
+td button { display: block; padding: 0; border: 0; background: none; cursor: zoom-in; }
+td img { display: block; max-width: 60vw; height: auto; }
+td p { width: min(12rem, 60vw); color: GrayText; margin: 0; overflow-wrap: anywhere; }
 dialog { padding: 0; border: 0; background: none; max-width: 100vw; max-height: 100vh; }
 dialog img { display: block; width: auto; height: auto; min-width: min(90vw, 90vh); max-width: 96vw; max-height: 96vh; }
 dialog::backdrop { background: #000c; }
@@ -46,8 +47,8 @@ const show = () => sheets.forEach((sheet, i) => { sheet.hidden = i !== choice.se
 if (choice) { choice.addEventListener("change", show); show(); }
 const dialog = document.querySelector("dialog");
 document.addEventListener("click", (event) => {
-  const picture = event.target.closest("td img");
-  if (picture) { dialog.replaceChildren(picture.cloneNode()); dialog.showModal(); }
+  const button = event.target.closest("td button");
+  if (button) { dialog.replaceChildren(button.firstElementChild.cloneNode()); dialog.showModal(); }
   else if (event.target.closest("dialog")) dialog.close();
 });
 """
@@ -73,7 +74,7 @@ def grid_page(table: GridTable) -> str:
 <style>
 {STYLE}</style>
 </head>
-<body style="--side: {side}px">
+<body>
 <header>
 <h1>{name}</h1>
 <p>{html.escape(table.made)}, {len(table.cells)} pictures</p>
@@ -126,4 +127,5 @@ def _content(cell: GridCell, name: str, side: int) -> str:
     picture.save(buffer, "WEBP", quality=QUALITY)
     data = base64.b64encode(buffer.getvalue()).decode()
     size = f'width="{picture.width}" height="{picture.height}"'
-    return f'<img src="data:image/webp;base64,{data}" {size} alt="{html.escape(name, quote=True)}" loading="lazy">'
+    image = f'<img src="data:image/webp;base64,{data}" {size} alt="{html.escape(name, quote=True)}" loading="lazy">'
+    return f'<button type="button">{image}</button>'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
@@ -74,9 +75,10 @@ def _cell_size(table: GridTable) -> tuple[int, int]:
     """The largest width and height of the pictures."""
     sizes: list[tuple[int, int]] = []
     for cell in table.cells.values():
-        if cell.picture:
-            with Pillow.open(cell.picture) as picture:  # reads the header alone
-                sizes.append(picture.size)
+        with suppress(OSError):  # removed since
+            if cell.picture:
+                with Pillow.open(cell.picture) as picture:  # reads the header alone
+                    sizes.append(picture.size)
     return max((size[0] for size in sizes), default=64), max((size[1] for size in sizes), default=64)
 
 

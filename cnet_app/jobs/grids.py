@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cnet_app.jobs.grid_page import grid_page
 from cnet_app.jobs.grid_picture import draw_grid
@@ -14,6 +14,7 @@ from cnet_app.jobs.manifest import Manifest, Part, new_folder, put_request, take
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.grids import Axis, Cell, axis_from_json, label_of
 from cnet_app.request.parameters import parameters_text
+from models.errors import InputError
 
 PICTURE = "grid.png"
 PAGE = "grid.html"
@@ -48,6 +49,10 @@ def create_grid(
 class GridWork:
     """The work of a grid: cells are pictures of the library, and stay where they are."""
 
+    def __init__(self, manifest: Manifest) -> None:
+        """Raises InputError for a damaged manifest."""
+        grid_table(manifest)
+
     def request(self, manifest: Manifest, index: int) -> GenerationRequest:
         """Return the request of a cell; InputError."""
         return take_request(manifest.folder, manifest.parts[index].what.get("request"))
@@ -71,7 +76,10 @@ def grid_table(manifest: Manifest) -> GridTable:
     axes = [axis_from_json(values, request) for values in manifest.plan.get("axes", ())]
     cells: dict[tuple[int, ...], GridCell] = {}
     for index, part in enumerate(manifest.parts):
-        cells[tuple(map(int, part.what["indices"]))] = GridCell(manifest.picture(index), part.error)
+        indices = part.what.get("indices")
+        if not isinstance(indices, list) or len(cast("list[int]", indices)) != len(axes):
+            raise InputError(f"{manifest.path} is damaged (part {index} has no indices); begin the grid again.")
+        cells[tuple(cast("list[int]", indices))] = GridCell(manifest.picture(index), part.error)
     return GridTable(
         title=manifest.name,
         made=time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.created)),

@@ -99,7 +99,7 @@ class Manifest:
 def new_folder(pictures: Path, kind: SweepKind, name: str) -> Path:
     """Make the folder of a new sweep, `grids/<time>-<name>-<letters>` below the folder of pictures; SaveError."""
     plain = re.sub(r"[^\w]+", "-", name).strip("-")[:MAX_NAME] or kind
-    folder = pictures / FOLDERS[kind] / f"{time.strftime('%Y-%m-%d_%H%M%S')}-{plain}-{secrets.token_hex(3)}"
+    folder = pictures / FOLDERS[kind] / f"{time.strftime('%Y-%m-%d_%H%M%S')}-{plain}-{secrets.token_hex(6)}"
     try:
         (folder / INPUTS).mkdir(parents=True)
     except OSError as error:

@@ -176,6 +176,12 @@ class Sweeps:
         unfinished = any(not manifest.parts[index].error for index in manifest.missing())
         return SweepState(manifest=manifest, status="interrupted" if unfinished else "done")
 
+    def running(self, session: str) -> tuple[str, ...]:
+        """Return the ids of a session's sweeps that run."""
+        with self._lock:
+            states = [sweep.state for sweep in self._sweeps.values()]
+        return tuple(s.manifest.id for s in states if s.session == session and s.status == "running")
+
     def close(self, timeout: float = 10.0) -> None:
         """Stop all sweeps; they can be resumed after the next start."""
         with self._lock:

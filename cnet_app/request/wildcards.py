@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -165,15 +165,18 @@ class Wildcards:
 
 
 def resolve_request(
-    request: GenerationRequest, wildcards: Wildcards, seed: int | None = None
+    request: GenerationRequest,
+    wildcards: Wildcards,
+    seed: int | None = None,
+    fields: Collection[str] = tuple(TEMPLATES),
 ) -> tuple[GenerationRequest, ...]:
     """Return the requests to queue for one that a user wrote: itself where its prompts have no wildcards.
 
     Else one a picture, for each has its own prompts: picture i resolves them by seed + i and keeps the texts as
     `prompt_template` and `negative_prompt_template`. Prompts of a recipe are resolved already and never come here. `seed`
-    takes the place of the request's for the wildcards alone. Raises InputError.
+    takes the place of the request's for the wildcards alone, and `fields` are the prompts that may have any. Raises InputError.
     """
-    texts = {name: text for name in TEMPLATES if has_wildcards(text := str(getattr(request, name)))}
+    texts = {name: text for name in fields if has_wildcards(text := str(getattr(request, name)))}
     if not texts:
         return (request,)
     first = request.seed if seed is None else seed
