@@ -12,12 +12,11 @@ from annotators.images import load_image
 from annotators.poses import Pose
 from cnet_app.api.endpoints import File, Object, answer, as_file
 from cnet_app.api.requests import file_path, read_generation
-from cnet_app.jobs.batches import BatchPlan, Size, create_batch, list_pictures, natural_order
+from cnet_app.jobs.batches import BatchPlan, Size, create_batch, first_readable, list_pictures, natural_order
 from cnet_app.jobs.grids import create_grid, grid_results
-from cnet_app.jobs.manifest import Manifest
 from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.jobs.sources import remake_from
-from cnet_app.jobs.sweeps import Sweeps, SweepState
+from cnet_app.jobs.sweeps import Sweeps, SweepState, failures
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.own import load_source
 from cnet_app.request.fields import RemakeMap
@@ -115,7 +114,7 @@ class SweepCalls:
 
         def start() -> Object:
             pictures, rows = self._pictures(files, folder)
-            first = _first_readable(pictures)
+            first = first_readable(pictures)
             filled = [{"image": as_file(str(first)), **control} for control in controls]
             request, _, _ = self._read(prompt, filled, options, recipe, ())
             plan = BatchPlan(recipe=request, into=tuple(into), size=_size(size), wildcards=recipe is None)
@@ -244,7 +243,9 @@ class SweepCalls:
         if self.settings.is_local:
             return
         if count > PUBLIC_PICTURES:
-            raise InputError(f"There are {count} pictures to make, but this app makes at most {PUBLIC_PICTURES} at once.")
+            raise InputError(
+                f"There are {count} pictures to make, but this app makes at most {PUBLIC_PICTURES} at once."
+            )
         for request in requests:
             check_known(request)
 
@@ -276,17 +277,6 @@ def describe_sweep(state: SweepState, pictures: bool = False) -> Object:
     return described | ({"pictures": [as_file(str(path)) for path in made]} if pictures else {})
 
 
-def failures(manifest: Manifest) -> list[dict[str, str]]:
-    """Return name and error of each part that could not be made."""
-    return [{"name": part_name(manifest, index), "error": part.error} for index, part in enumerate(manifest.parts) if part.error]
-
-
-def part_name(manifest: Manifest, index: int) -> str:
-    """Return what a message calls a part: the labels of a cell, or the file of a batch's picture."""
-    what = manifest.parts[index].what
-    return ", ".join(what["labels"]) if manifest.kind == "grid" else Path(what["file"]).name
-
-
 def _size(size: str) -> Size:
     if size not in ("follow", "fixed"):
         raise InputError(f"size is {size!r}, but it must be follow or fixed.")
@@ -295,16 +285,3 @@ def _size(size: str) -> Size:
 
 def _models(row: Row) -> list[str]:
     return [name for name in row.values if name in ("base", "vae") or name.endswith((".controlnet", ".name"))]
-
-
-def _first_readable(pictures: Sequence[Path]) -> Path:
-    """The picture whose maps stand for all until their turn; InputError where none can be read."""
-    fault = InputError("There are no pictures in the batch; give some.")
-    for path in pictures:
-        try:
-            load_image(path)
-        except InputError as error:
-            fault = error
-        else:
-            return path
-    raise fault

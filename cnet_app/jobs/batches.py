@@ -68,6 +68,19 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=key)
 
 
+def first_readable(pictures: Sequence[Path]) -> Path:
+    """Return the first picture that can be read: its maps stand for all until their turn. InputError where none can."""
+    fault = InputError("There are no pictures in the batch; give some.")
+    for path in pictures:
+        try:
+            load_image(path)
+        except InputError as error:
+            fault = error
+        else:
+            return path
+    raise fault
+
+
 def default_places(request: GenerationRequest) -> tuple[str, ...]:
     """Return what the pictures of a batch replace where nobody says: the photos of maps, else the start, else the maps."""
     made = [index for index, unit in enumerate(request.units) if unit.annotator is not None]
@@ -77,7 +90,12 @@ def default_places(request: GenerationRequest) -> tuple[str, ...]:
 
 
 def create_batch(
-    pictures: Path, name: str, plan: BatchPlan, files: Sequence[Path], rows: Sequence[Row] = (), wildcards: Wildcards | None = None
+    pictures: Path,
+    name: str,
+    plan: BatchPlan,
+    files: Sequence[Path],
+    rows: Sequence[Row] = (),
+    wildcards: Wildcards | None = None,
 ) -> Manifest:
     """Write the manifest of a new batch below the folder of pictures.
 
@@ -104,10 +122,16 @@ def create_batch(
         "size": plan.size,
         "wildcards": plan.wildcards,
     }
-    left_out = len({path for path in files} - {path for path, _ in chosen})
+    left_out = len(set(files) - {path for path, _ in chosen})
     notes = (f"{left_out} pictures of the folder are not in the table and were left out.",) if left_out else ()
     manifest = Manifest(
-        folder=folder, kind="batch", name=name or "Batch", created=time.time(), plan=shared, parts=tuple(parts), notes=notes
+        folder=folder,
+        kind="batch",
+        name=name or "Batch",
+        created=time.time(),
+        plan=shared,
+        parts=tuple(parts),
+        notes=notes,
     )
     write_manifest(manifest)
     return manifest
@@ -201,7 +225,9 @@ def _checked_places(plan: BatchPlan) -> tuple[str, ...]:
     wrong = next((place for place in plan.into if place not in allowed), None)
     if wrong is not None:
         hint = did_you_mean(wrong, allowed)
-        raise InputError(f"into is {shown(wrong)}{hint}, but the pictures of a batch replace one of: {', '.join(allowed)}.")
+        raise InputError(
+            f"into is {shown(wrong)}{hint}, but the pictures of a batch replace one of: {', '.join(allowed)}."
+        )
     places = tuple(dict.fromkeys(plan.into)) or default_places(plan.recipe)
     if not places:
         raise InputError(
@@ -242,5 +268,7 @@ def _find(files: Sequence[Path], row: Row) -> Path:
     found = [path for path in files if path.name == row.file] or [path for path in files if path.stem == row.file]
     if not found:
         hint = did_you_mean(row.file, (path.name for path in files))
-        raise InputError(f"Line {row.line} of the table names {shown(row.file)}{hint}, which is not among the pictures.")
+        raise InputError(
+            f"Line {row.line} of the table names {shown(row.file)}{hint}, which is not among the pictures."
+        )
     return found[0]

@@ -50,7 +50,10 @@ class GridTable:
         """Yield heading and rows of each sheet; a row is its label and its cells."""
         (_, columns), (row_title, rows), (title, sheets) = (self.axis(number) for number in range(3))
         for z, sheet in enumerate(sheets):
-            made = [(_named(row_title, row), [self._cell(x, y, z) for x in range(len(columns))]) for y, row in enumerate(rows)]
+            made = [
+                (_named(row_title, row), [self._cell(x, y, z) for x in range(len(columns))])
+                for y, row in enumerate(rows)
+            ]
             yield _named(title, sheet), made
 
     def column_labels(self) -> list[str]:

@@ -86,7 +86,9 @@ class Manifest:
     def without_errors(self) -> Manifest:
         """Return the manifest as before a new try: parts without a picture have no error and no path."""
         missing = set(self.missing())
-        parts = [replace(part, picture="", error="") if index in missing else part for index, part in enumerate(self.parts)]
+        parts = [
+            replace(part, picture="", error="") if index in missing else part for index, part in enumerate(self.parts)
+        ]
         return replace(self, parts=tuple(parts))
 
     def with_part(self, index: int, picture: Path | None = None, error: str = "") -> Manifest:

@@ -43,7 +43,9 @@ def remake_from(maps: Maps, sources: Sequence[Image | Pose | None]) -> RemakeMap
                 "give that picture."
             )
         if known is not None and sha256_of(source) != known:
-            raise InputError(f"The picture given for unit{index + 1} is not the one that its map was made of; give that one.")
+            raise InputError(
+                f"The picture given for unit{index + 1} is not the one that its map was made of; give that one."
+            )
         return map_of(maps, request, index, id, values, source)
 
     return remake

@@ -240,3 +240,15 @@ class Sweeps:
         with self._lock:
             sweep.state = replace(sweep.state, **values)  # pyright: ignore[reportArgumentType]
 
+
+def failures(manifest: Manifest) -> list[dict[str, str]]:
+    """Return name and error of each part that could not be made."""
+    return [
+        {"name": part_name(manifest, i), "error": part.error} for i, part in enumerate(manifest.parts) if part.error
+    ]
+
+
+def part_name(manifest: Manifest, index: int) -> str:
+    """Return what a message calls a part: the labels of a cell, or the file of a batch's picture."""
+    what = manifest.parts[index].what
+    return ", ".join(what["labels"]) if manifest.kind == "grid" else Path(what["file"]).name

@@ -59,7 +59,9 @@ def read_table(path: Path, request: GenerationRequest) -> tuple[Row, ...]:
     except csv.Error as error:
         raise InputError(f"Line {line} of {path.name} cannot be read ({error}); correct its quotes.") from error
     if not rows:
-        raise InputError(f"{path.name} has no rows; give a line with the names of the columns, then one for each picture.")
+        raise InputError(
+            f"{path.name} has no rows; give a line with the names of the columns, then one for each picture."
+        )
     return tuple(rows)
 
 
@@ -89,7 +91,9 @@ def _columns(cells: list[str], place: str, request: GenerationRequest) -> list[F
 
 def _row(cells: list[str], fields: list[Field | None], place: str, line: int) -> Row:
     if len(cells) != len(fields):
-        raise InputError(f"{place} has {len(cells)} cells, but the first line has {len(fields)}; quote cells with commas.")
+        raise InputError(
+            f"{place} has {len(cells)} cells, but the first line has {len(fields)}; quote cells with commas."
+        )
     file, values = "", dict[str, Value]()
     for field, cell in zip(fields, cells, strict=True):
         text = cell.strip()

@@ -169,7 +169,9 @@ def test_maps_are_made_again_once_for_each_setting_of_the_annotator() -> None:
 
 
 def test_another_annotator_begins_with_its_own_parameters() -> None:
-    unit = replace(REQUEST.units[0], condition="scribble", annotator="scribble_xdog", annotator_parameters={"threshold": 9})
+    unit = replace(
+        REQUEST.units[0], condition="scribble", annotator="scribble_xdog", annotator_parameters={"threshold": 9}
+    )
     request = replace(REQUEST, units=(unit,))
     seen: list[tuple[str, dict[str, Scalar]]] = []
 

@@ -122,9 +122,7 @@ def test_every_counted_combination_comes(wildcards: Wildcards) -> None:
         (r"{\(x\)}", r"\(x\)"),
     ],
 )
-def test_escapes_are_the_characters_and_all_others_pass_through(
-    wildcards: Wildcards, text: str, resolved: str
-) -> None:
+def test_escapes_are_the_characters_and_all_others_pass_through(wildcards: Wildcards, text: str, resolved: str) -> None:
     assert has_wildcards(text)
     assert wildcards.resolve(text, 3) == resolved
 
