@@ -253,7 +253,7 @@ class SweepCalls:
 def describe_sweep(state: SweepState, pictures: bool = False) -> Object:
     """Return the state of a sweep as JSON values; files are such that a caller can fetch them."""
     manifest, job = state.manifest, state.job
-    made = [path for index in range(len(manifest.parts)) if (path := manifest.picture(index))]
+    last = next(filter(None, map(manifest.picture, reversed(range(len(manifest.parts))))), None)
     results = grid_results(manifest) if manifest.kind == "grid" else {"png": None, "html": None}
     described: Object = {
         "sweep": manifest.id,
@@ -271,10 +271,13 @@ def describe_sweep(state: SweepState, pictures: bool = False) -> Object:
         "notes": list(manifest.notes),
         "folder": str(manifest.folder),
         "manifest": str(manifest.path),
-        "last": as_file(str(made[-1])) if made else None,
+        "last": as_file(str(last)) if last else None,
         **{name: as_file(path) if path else None for name, path in results.items()},
     }
-    return described | ({"pictures": [as_file(str(path)) for path in made]} if pictures else {})
+    if pictures:
+        made = filter(None, map(manifest.picture, range(len(manifest.parts))))
+        described["pictures"] = [as_file(str(path)) for path in made]
+    return described
 
 
 def _size(size: str) -> Size:

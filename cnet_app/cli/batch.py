@@ -80,8 +80,7 @@ def _asked(args: argparse.Namespace, first: Path, engine: cache[Engine], setting
         width, height = parse_size(args.size)
         return replace(asked, request=replace(asked.request, width=width, height=height))
     controls = [with_file(text, first) for text in args.control or ()]
-    starts = START in (args.into or "").split(",") or not controls
-    image = args.image or (str(first) if starts else None)
+    image = args.image or (str(first) if START in (args.into or "").split(",") else None)
     filled = argparse.Namespace(**vars(args) | {"control": controls or None, "image": image})
     return request_of_flags(filled, engine, settings)
 

@@ -65,7 +65,7 @@ def finish_sweep(
         return Path(make_pictures(engine(), request, settings, yes).paths[0])
 
     def show(now: Manifest) -> None:
-        show_progress(f"{total - len(now.missing())} of {total} pictures")
+        show_progress(f"{sum(bool(part.picture) for part in now.parts)} of {total} pictures")
 
     manifest = run_sweep(manifest, work, make, show)
     end_progress()

@@ -36,7 +36,7 @@ def draw_grid(table: GridTable) -> tuple[bytes, str]:
     has_rows, has_sheets = len(table.axes) > 1, len(table.axes) > 2
     left, above = SIDE_LABEL if has_rows else 0, LINE * (1 + has_sheets)
     scale = _scale(wide, high, columns, rows * sheets, left, above * sheets + LINE)
-    wide, high = max(round(wide * scale), LEAST_CELL), max(round(high * scale), LEAST_CELL)
+    wide, high = max(int(wide * scale), LEAST_CELL), max(int(high * scale), LEAST_CELL)
     width = left + columns * (wide + GAP) + GAP
     sheet_height = above + rows * (high + GAP) + GAP
     picture = Pillow.new("RGB", (width, LINE + sheets * sheet_height), PAPER)
@@ -53,6 +53,7 @@ def draw_grid(table: GridTable) -> tuple[bytes, str]:
             _label(draw, font, label, (GAP, place + (high - LINE) // 2), left - GAP)
             for x, cell in enumerate(cells):
                 _paste(picture, cell, (left + GAP + x * (wide + GAP), place), (wide, high))
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))  # where labels and gaps alone are larger
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     note = f"grid.png shows the pictures at {scale:.0%} of their size, so that it stays within {MAX_SIDE} px a side."

@@ -164,7 +164,7 @@ def write_manifest(manifest: Manifest) -> None:
         "parts": [{"what": part.what, "picture": part.picture, "error": part.error} for part in manifest.parts],
         "notes": list(manifest.notes),
     }
-    write_whole(manifest.path, json.dumps(values, ensure_ascii=False, indent=1).encode())
+    write_whole(manifest.path, json.dumps(values, ensure_ascii=False).encode())
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -184,15 +184,15 @@ def test_files_that_grow_without_end_are_refused(folder: Path) -> None:
 
 
 def test_each_picture_of_a_job_has_its_own_prompt_and_keeps_the_template(wildcards: Wildcards) -> None:
-    values: dict[str, Any] = {"prompt": "a __thing__", "negative_prompt": "{fog|rain}", "seed": 40}
-    made = resolve_request(GenerationRequest(num_images=4, **values), wildcards)
+    wanted = GenerationRequest(prompt="a __thing__", negative_prompt="{fog|rain}", seed=40, num_images=4)
+    made = resolve_request(wanted, wildcards)
     assert [one.seed for one in made] == [40, 41, 42, 43]
     assert {one.num_images for one in made} == {1}
     for one in made:
         assert one.prompt == wildcards.resolve("a __thing__", one.seed)
         assert one.negative_prompt in ("fog", "rain")
         assert (one.prompt_template, one.negative_prompt_template) == ("a __thing__", "{fog|rain}")
-        assert resolve_request(GenerationRequest(**values | {"seed": one.seed}), wildcards) == (one,)
+        assert resolve_request(replace(wanted, num_images=1, seed=one.seed), wildcards) == (one,)
         assert task_from_json(task_to_json(one)) == one
     (fixed,) = resolve_request(GenerationRequest(prompt="{a|b|c|d}", seed=40), wildcards, seed=43)
     assert (fixed.seed, fixed.prompt) == (40, wildcards.resolve("{a|b|c|d}", 43))
