@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from functools import cache
 
 from cnet_app.cli.engine import command_settings, create_maps, download_missing
@@ -66,8 +67,8 @@ def long_name(text: str) -> str:
     found = AXIS.fullmatch(text)
     if not found:
         return text
-    unit, dot, word = found[1].rpartition(".")
-    name = f"{unit}.{UNIT_WORDS.get(word, word)}" if dot and unit.startswith("unit") else found[1]
+    unit, _, word = found[1].rpartition(".")
+    name = f"{unit}.{UNIT_WORDS.get(word, word)}" if re.fullmatch(r"unit\d+", unit) else found[1]
     return f"{NUMBERS.get(name, name)}{text[found.end(1) :]}"
 
 

@@ -74,7 +74,7 @@ def add_request_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prompt",
         metavar="TEXT",
-        help="what the picture shows; {red|green} takes one of the texts, __name__ a line of models/wildcards/name.txt",
+        help="what the picture shows; `{red|green}` takes one of the texts, `__name__` a line of models/wildcards/name.txt",
     )
     parser.add_argument("--negative-prompt", metavar="TEXT", help="what it should not show")
     parser.add_argument(
