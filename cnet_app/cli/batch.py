@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         tell(values, text)
 
 
-def _begin(args: argparse.Namespace, engine: cache[Engine], settings: Settings) -> Manifest:
+def _begin(args: argparse.Namespace, engine: Callable[[], Engine], settings: Settings) -> Manifest:
     if args.folder is None:
         raise InputError("The batch has no pictures; name their folder, or go on with a batch with --resume.")
     pictures, _ = list_pictures(args.folder)
@@ -71,7 +72,7 @@ def _begin(args: argparse.Namespace, engine: cache[Engine], settings: Settings) 
     return create_batch(settings.output_dir, args.name or args.folder.resolve().name, plan, pictures, rows)
 
 
-def _asked(args: argparse.Namespace, first: Path, engine: cache[Engine], settings: Settings) -> Asked:
+def _asked(args: argparse.Namespace, first: Path, engine: Callable[[], Engine], settings: Settings) -> Asked:
     """The request, in which the first picture stands for all."""
     if args.recipe:
         asked = request_of_recipe(args, free=("size",))

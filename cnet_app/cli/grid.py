@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from functools import cache
 
 from cnet_app.cli.engine import command_settings, create_maps, download_missing
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         tell(values | results, "\n".join((*filter(None, results.values()), text)))
 
 
-def _begin(args: argparse.Namespace, engine: cache[Engine], settings: Settings) -> Manifest:
+def _begin(args: argparse.Namespace, engine: Callable[[], Engine], settings: Settings) -> Manifest:
     if args.x is None:
         raise InputError("The grid has no axis; give one with --x, such as --x 'steps: 10, 20, 40'.")
     asked = request_of_recipe(args) if args.recipe else request_of_flags(args, engine, settings)

@@ -30,7 +30,7 @@ select { font: inherit; max-width: 100%; padding: 6px; }
 table { border-collapse: separate; border-spacing: 0; }
 th { background: Canvas; padding: 6px 8px; font-weight: 600; text-align: left; max-width: 16rem; overflow-wrap: anywhere; }
 thead th { position: sticky; top: 0; z-index: 1; border-bottom: 1px solid var(--line); }
-tbody th { position: sticky; left: 0; border-right: 1px solid var(--line); vertical-align: top; }
+tbody th { position: sticky; left: 0; min-width: 3.5rem; border-right: 1px solid var(--line); vertical-align: top; }
 thead th.corner { left: 0; z-index: 2; }
 td { padding: 4px; vertical-align: top; }
 td button { display: block; padding: 0; border: 0; background: none; cursor: zoom-in; }
@@ -39,12 +39,16 @@ td p { width: min(12rem, 60vw); color: GrayText; margin: 0; overflow-wrap: anywh
 dialog { padding: 0; border: 0; background: none; max-width: 100vw; max-height: 100vh; }
 dialog img { display: block; width: auto; height: auto; min-width: min(90vw, 90vh); max-width: 96vw; max-height: 96vh; }
 dialog::backdrop { background: #000c; }
-@media (max-width: 600px) { th { max-width: 6rem; font-size: .85rem; } }
+@media (max-width: 600px) { th { max-width: 7rem; font-size: .85rem; } }
 """
 SCRIPT = """\
 const choice = document.querySelector("select"), sheets = [...document.querySelectorAll(".sheet")];
 const show = () => sheets.forEach((sheet, i) => { sheet.hidden = i !== choice.selectedIndex; });
-if (choice) { choice.addEventListener("change", show); show(); }
+if (choice) {
+  document.querySelectorAll("h2").forEach((heading) => { heading.hidden = true; });
+  choice.addEventListener("change", show);
+  show();
+}
 const dialog = document.querySelector("dialog");
 document.addEventListener("click", (event) => {
   const button = event.target.closest("td button");
@@ -78,6 +82,7 @@ def grid_page(table: GridTable) -> str:
 <header>
 <h1>{name}</h1>
 <p>{html.escape(table.made)}, {len(table.cells)} pictures</p>
+<p>{html.escape(table.legend)}</p>
 <details><summary>Settings that all share</summary><pre>{html.escape(table.recipe)}</pre></details>
 {choice}
 </header>
@@ -98,15 +103,16 @@ def page_side(count: int) -> int:
 
 
 def _sheet(table: GridTable, heading: str, rows: list[tuple[str, list[GridCell]]], side: int) -> str:
-    columns = table.column_labels()
+    (column_title, columns), (row_title, _) = table.axis(0), table.axis(1)
     corner = '<th class="corner"></th>' if len(table.axes) > 1 else ""
     head = corner + "".join(f'<th scope="col">{html.escape(label)}</th>' for label in columns)
     lines: list[str] = []
     for label, cells in rows:
         first = f'<th scope="row">{html.escape(label)}</th>' if len(table.axes) > 1 else ""
+        places = [(f"{column_title} {column}", f"{row_title} {label}".strip(), heading) for column in columns]
         made = [
-            f"<td>{_content(cell, ', '.join(filter(None, (column, label, heading))), side)}</td>"
-            for column, cell in zip(columns, cells, strict=True)
+            f"<td>{_content(cell, ', '.join(filter(None, place)), side)}</td>"
+            for place, cell in zip(places, cells, strict=True)
         ]
         lines.append(f"<tr>{first}{''.join(made)}</tr>")
     title = f"<h2>{html.escape(heading)}</h2>\n" if heading else ""

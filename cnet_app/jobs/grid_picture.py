@@ -18,7 +18,9 @@ GAP = 8
 FONT_SIZE = 18
 LINE = 24
 """Height of a label in px."""
-SIDE_LABEL = 160
+HEAD = 2 * LINE
+"""Height of the title and the legend in px."""
+MAX_SIDE_LABEL = 240
 """Width of the labels of rows in px."""
 PAPER, INK, ABSENT = (255, 255, 255), (30, 30, 30), (226, 226, 226)
 LEAST_CELL = 8
@@ -34,19 +36,21 @@ def draw_grid(table: GridTable) -> tuple[bytes, str]:
     wide, high = _cell_size(table)
     columns, rows, sheets = (len(table.axis(number)[1]) for number in range(3))
     has_rows, has_sheets = len(table.axes) > 1, len(table.axes) > 2
-    left, above = SIDE_LABEL if has_rows else 0, LINE * (1 + has_sheets)
-    scale = _scale(wide, high, columns, rows * sheets, left, above * sheets + LINE)
+    font = ImageFont.load_default(FONT_SIZE)
+    left, above = side_label(table, font) if has_rows else 0, LINE * (1 + has_sheets)
+    scale = _scale(wide, high, columns, rows * sheets, left, above * sheets + HEAD)
     wide, high = max(int(wide * scale), LEAST_CELL), max(int(high * scale), LEAST_CELL)
     width = left + columns * (wide + GAP) + GAP
     sheet_height = above + rows * (high + GAP) + GAP
-    picture = Pillow.new("RGB", (width, LINE + sheets * sheet_height), PAPER)
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(FONT_SIZE)
+    picture = Pillow.new("RGB", (width, HEAD + sheets * sheet_height), PAPER)
+    draw = ImageDraw.Draw(picture)
     _label(draw, font, table.title, (GAP, 0), width - GAP)
+    _label(draw, font, table.legend, (GAP, LINE), width - GAP)
     for number, (heading, sheet) in enumerate(table.sheets()):
-        top = LINE + number * sheet_height
+        top = HEAD + number * sheet_height
         if has_sheets:
             _label(draw, font, heading, (GAP, top), width - GAP)
-        for x, label in enumerate(table.column_labels()):
+        for x, label in enumerate(table.axis(0)[1]):
             _label(draw, font, label, (left + GAP + x * (wide + GAP), top + above - LINE), wide)
         for y, (label, cells) in enumerate(sheet):
             place = top + above + y * (high + GAP)
@@ -58,6 +62,11 @@ def draw_grid(table: GridTable) -> tuple[bytes, str]:
     picture.save(buffer, "PNG")
     note = f"grid.png shows the pictures at {scale:.0%} of their size, so that it stays within {MAX_SIDE} px a side."
     return buffer.getvalue(), note if scale < 1 else ""
+
+
+def side_label(table: GridTable, font: Font) -> int:
+    """Return the width of the labels of rows in px."""
+    return min(MAX_SIDE_LABEL, int(max(map(font.getlength, table.axis(1)[1]))) + 2 * GAP)
 
 
 def shorten(text: str, font: Font, width: float) -> str:

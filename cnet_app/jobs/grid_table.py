@@ -46,24 +46,18 @@ class GridTable:
         """Return title and labels of an axis; of one that the grid does not have, one empty label."""
         return self.axes[number] if number < len(self.axes) else ("", ("",))
 
+    @property
+    def legend(self) -> str:
+        """The titles of columns and rows, as a sentence; those of sheets stand in their headings."""
+        titles = [f"{place}: {title}" for place, (title, _) in zip(("Columns", "Rows"), self.axes, strict=False)]
+        return "; ".join(titles)
+
     def sheets(self) -> Iterator[tuple[str, list[tuple[str, list[GridCell]]]]]:
         """Yield heading and rows of each sheet; a row is its label and its cells."""
-        (_, columns), (row_title, rows), (title, sheets) = (self.axis(number) for number in range(3))
+        (_, columns), (_, rows), (title, sheets) = (self.axis(number) for number in range(3))
         for z, sheet in enumerate(sheets):
-            made = [
-                (_named(row_title, row), [self._cell(x, y, z) for x in range(len(columns))])
-                for y, row in enumerate(rows)
-            ]
-            yield _named(title, sheet), made
-
-    def column_labels(self) -> list[str]:
-        """Return the headings of the columns."""
-        title, labels = self.axis(0)
-        return [_named(title, label) for label in labels]
+            made = [(row, [self._cell(x, y, z) for x in range(len(columns))]) for y, row in enumerate(rows)]
+            yield f"{title} {sheet}".strip(), made
 
     def _cell(self, *place: int) -> GridCell:
         return self.cells.get(place[: len(self.axes)], GridCell(None, NOT_MADE))
-
-
-def _named(title: str, label: str) -> str:
-    return f"{title} {label}".strip()

@@ -41,7 +41,7 @@ class Axis:
     @property
     def title(self) -> str:
         """The axis as a heading names it."""
-        return f"{self.name}: {self.search} =" if self.search else self.name
+        return f"{self.name}, {self.search} becomes" if self.search else self.name
 
     def to_json(self) -> dict[str, Json]:
         """The inverse of `axis_from_json`."""

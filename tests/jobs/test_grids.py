@@ -14,7 +14,7 @@ from PIL import Image, ImageFont
 
 from annotators.images import load_image
 from cnet_app.jobs.grid_page import MAX_PIXELS, MIN_SIDE, grid_page, page_side
-from cnet_app.jobs.grid_picture import ABSENT, GAP, LINE, MAX_SIDE, SIDE_LABEL, draw_grid, shorten
+from cnet_app.jobs.grid_picture import ABSENT, FONT_SIZE, GAP, HEAD, LINE, MAX_SIDE, draw_grid, shorten, side_label
 from cnet_app.jobs.grid_table import GridCell, GridTable
 
 
@@ -29,7 +29,7 @@ def table(folder: Path, *sizes: int, size: tuple[int, int] = (64, 48), absent: t
         path = folder / f"{'-'.join(map(str, place))}.png"
         Image.new("RGB", size, colour(*place)).save(path)
         cells[place] = GridCell(None, "No <memory>.") if place == absent else GridCell(path)
-    names = ("guidance_scale", "prompt: red =", "seed")[: len(sizes)]
+    names = ("guidance_scale", "prompt, red becomes", "seed")[: len(sizes)]
     axes = tuple(
         (name, tuple(f"<{number}>" for number in range(count))) for name, count in zip(names, sizes, strict=True)
     )
@@ -37,13 +37,15 @@ def table(folder: Path, *sizes: int, size: tuple[int, int] = (64, 48), absent: t
 
 
 def test_each_picture_is_in_its_cell(tmp_path: Path) -> None:
-    data, note = draw_grid(table(tmp_path, 3, 2, 2, absent=(1, 0, 0)))
+    grid = table(tmp_path, 3, 2, 2, absent=(1, 0, 0))
+    data, note = draw_grid(grid)
+    label = side_label(grid, ImageFont.load_default(FONT_SIZE))
     pixels = load_image(data)
     sheet = 2 * LINE + 2 * (48 + GAP) + GAP
     assert note == ""
-    assert pixels.shape == (LINE + 2 * sheet, SIDE_LABEL + 3 * (64 + GAP) + GAP, 3)
+    assert pixels.shape == (HEAD + 2 * sheet, label + 3 * (64 + GAP) + GAP, 3)
     for x, y, z in np.ndindex(3, 2, 2):
-        left, top = SIDE_LABEL + GAP + x * (64 + GAP), LINE + z * sheet + 2 * LINE + y * (48 + GAP)
+        left, top = label + GAP + x * (64 + GAP), HEAD + z * sheet + 2 * LINE + y * (48 + GAP)
         expected = ABSENT if (x, y, z) == (1, 0, 0) else colour(x, y, z)
         assert tuple(pixels[top + 44, left + 60]) == expected
 
@@ -51,7 +53,7 @@ def test_each_picture_is_in_its_cell(tmp_path: Path) -> None:
 def test_labels_are_drawn_and_shortened(tmp_path: Path) -> None:
     one = load_image(draw_grid(table(tmp_path, 1))[0])
     assert one.shape[1] == 64 + 2 * GAP
-    assert (one[LINE : 2 * LINE] < 128).any()
+    assert (one[HEAD : HEAD + LINE] < 128).any()
     font = ImageFont.load_default(18)
     short = shorten("a very long label that fits nowhere", font, 100)
     assert short.endswith("…") and font.getlength(short) <= 100
@@ -126,7 +128,7 @@ def test_the_page_names_every_row_column_and_sheet_and_escapes_all(tmp_path: Pat
     assert "<title>A &quot;grid&quot; &amp; &lt;more&gt;</title>" in text
     assert "<p>No &lt;memory&gt;.</p>" in text
     assert "a &lt;red&gt; ball" in text
-    assert page.all("img")[0]["alt"] == "guidance_scale <0>, prompt: red = <0>, seed <0>"
+    assert page.all("img")[0]["alt"] == "guidance_scale <0>, prompt, red becomes <0>, seed <0>"
     assert "position: sticky" in text
     one_axis = Page(grid_page(table(tmp_path, 3)))
     assert not one_axis.all("select")
