@@ -145,7 +145,8 @@ def _start(context: Context, draft: Mapping[str, Any], frame: Frame) -> Fields:
         raise InputError(
             "Only the masked area is to be repainted, but nothing is masked; paint the area, or choose the whole picture."
         )
-    fields |= {"initial_image": encode_png(initial), "inpaint_area": start["area"]}
+    # The file as it was given: a large photo as PNG would be larger than a request may be.
+    fields |= {"initial_image": context.assets.get(held["sha256"]), "inpaint_area": start["area"]}
     fields["inpaint_mask"] = encode_png(frame.to_source(mask, *size_of(initial)))
     return fields | ({"inpaint_padding": start["padding"]} if start.get("padding") is not None else {})
 
