@@ -54,7 +54,8 @@ async function takeSource(scope, source) {
   if (source === "pose" && !layer.pose && map?.data) changes.pose = map.data;
   if (source === "classes" && !layer.classes && map?.image) changes.classes = await keepMap(app, map);
   scope.edit(changes);
-  if (SOURCES[source].tool || (SOURCES[source].choose && !layer.picture)) bringSource(scope);
+  const isHeld = app.store.state.tool === SOURCES[source].tool;
+  if (SOURCES[source].choose ? !layer.picture : !isHeld) bringSource(scope);
 }
 
 async function keepMap(app, { image, width, height }) {

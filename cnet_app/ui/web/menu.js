@@ -59,7 +59,11 @@ function step(event) {
   const now = items.indexOf(document.activeElement);
   const last = items.length - 1;
   let next = { ArrowDown: now + 1, ArrowUp: now - 1, Home: 0, End: last }[event.key];
-  if (event.key === "Tab") event.currentTarget.hidePopover();
+  if (event.key === "Tab" || event.key === "Escape") event.currentTarget.hidePopover();
+  if (event.key === "Escape") {
+    event.preventDefault();
+    event.stopPropagation();
+  }
   if (next === undefined && event.key.length === 1 && !event.ctrlKey && !event.metaKey && event.key !== " ") {
     const ordered = [...items.slice(now + 1), ...items.slice(0, now + 1)];
     next = items.indexOf(ordered.find((item) => item.textContent.toLowerCase().startsWith(event.key.toLowerCase())));
