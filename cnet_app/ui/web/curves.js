@@ -125,12 +125,13 @@ function stepText(begin, end, steps) {
 }
 
 /**
- * An editor of a curve over 0…1 with factors from 0 to 2. `place` names what runs from left to right, such as "of the steps".
+ * An editor of a curve over 0…1 with factors from 0 to 2. `place` names what runs from left to right, such as "of the steps",
+ * `ends` are the words below its two ends.
  * `onchange(points)` gets [[place, factor], …]; an empty list is 1 throughout.
  * `element.show({points, begin, end, scale, weights})`: the range is shaded, and the product of all is drawn behind the curve.
  */
-export function curveEditor({ label, place, onchange }) {
-  return new CurveEditor(label, place, onchange).element;
+export function curveEditor({ label, place, ends, onchange }) {
+  return new CurveEditor({ label, place, ends, onchange }).element;
 }
 
 class CurveEditor {
@@ -140,7 +141,7 @@ class CurveEditor {
   #held = null; // {index} of a point, or {trail, from} of a line that is being drawn
   #added = 0; // when the newest point was added, since a double click begins with a click
 
-  constructor(label, place, onchange) {
+  constructor({ label, place, ends, onchange }) {
     this.#place = place;
     this.#onchange = onchange;
     this.outside = [svg("rect", { class: "curve-outside" }), svg("rect", { class: "curve-outside" })];
@@ -163,6 +164,7 @@ class CurveEditor {
       "div",
       { class: "curve" },
       this.plane,
+      h("div", { class: "curve-ends", "aria-hidden": "true" }, ends.map((words) => h("span", {}, words))),
       h("div", { class: "curve-presets" }, presets, this.reset),
       h("div", { class: "curve-typed" }, this.text, this.strongest),
       this.fault,

@@ -11,6 +11,7 @@ export function addLayer(app, condition, values = {}) {
   if (isFull(app)) return null;
   const layer = newLayer(condition, { conditioning_scale: app.store.state.choices.base.conditioning_scale, ...values });
   app.drafts.edit(({ layers }) => ({ condition, layers: [...layers, layer], open: layer.id }));
+  if (app.drafts.now.photo) app.show("map");
   return layer.id;
 }
 

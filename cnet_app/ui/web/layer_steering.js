@@ -128,22 +128,22 @@ function stepsOf({ draft, choices }) {
 
 function strengthCurve(scope) {
   const onchange = (points) => scope.edit({ strength_curve: points }, "strength_curve");
-  const editor = curveEditor({ label: "Strength over the steps", place: "of the steps", onchange });
+  const editor = curveEditor({ label: "Strength over the steps", place: "of the steps", ends: ["first step", "last step"], onchange });
   scope.on(
     (layer) => [layer.strength_curve, layer.control_guidance_start, layer.control_guidance_end, layer.conditioning_scale],
     ([points, begin, end, scale]) => editor.show({ points, begin, end, scale }),
   );
-  return [editor, h("div", { class: "curve-ends" }, h("span", {}, "first step"), h("span", {}, "last step"))];
+  return editor;
 }
 
 function depthCurve(scope) {
   const onchange = (points) => scope.edit({ depth_curve: points }, "depth_curve");
-  const editor = curveEditor({ label: "Strength over depth", place: "of the depth", onchange });
+  const editor = curveEditor({ label: "Strength over depth", place: "of the depth", ends: ["details", "large shapes"], onchange });
   scope.on(
     (layer, { tables }) => [layer.depth_curve, layer.conditioning_scale, layer.block_weights, tables.modes.find(({ id }) => id === layer.control_mode)],
     ([points, scale, own, mode]) => editor.show({ points, scale, weights: own.length ? own : mode.curve }),
   );
-  return [editor, h("div", { class: "curve-ends" }, h("span", {}, "details"), h("span", {}, "large shapes"))];
+  return editor;
 }
 
 function promptRow(scope) {

@@ -2,27 +2,25 @@
 
 import { h } from "./dom.js";
 
-const AGAIN = 250; // ms in which a click on the button belongs to what closed the menu
 const MARGIN = 8; // px to the window's edge
 
-/** Make a button open a menu of `items()`: {title, note, isDisabled, act}. */
+/** Make a button open and close a menu of `items()`: {title, note, isDisabled, act}. */
 export function menuButton(button, label, items) {
-  let closed = 0;
+  let wasOpen = false; // when the pointer went down, which closes an open menu
   button.setAttribute("aria-haspopup", "menu");
   button.setAttribute("aria-expanded", "false");
+  button.addEventListener("pointerdown", () => (wasOpen = button.getAttribute("aria-expanded") === "true"));
   button.addEventListener("click", () => {
-    if (performance.now() - closed > AGAIN) openMenu(button, label, items(), () => (closed = performance.now()));
+    if (!wasOpen) openMenu(button, label, items());
+    wasOpen = false;
   });
   return button;
 }
 
-function openMenu(button, label, items, closed) {
+function openMenu(button, label, items) {
   const menu = h("div", { class: "menu", role: "menu", "aria-label": label, popover: "auto", onkeydown: step });
   menu.append(...items.map((item) => menuItem(item, menu, button)));
-  menu.addEventListener("beforetoggle", ({ newState }) => {
-    button.setAttribute("aria-expanded", String(newState === "open"));
-    if (newState === "closed") closed();
-  });
+  menu.addEventListener("beforetoggle", ({ newState }) => button.setAttribute("aria-expanded", String(newState === "open")));
   menu.addEventListener("toggle", ({ newState }) => newState === "closed" && menu.remove());
   button.closest(".studio").append(menu);
   menu.showPopover();
