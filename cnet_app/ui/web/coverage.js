@@ -1,6 +1,7 @@
 /** Where all layers together push, as a picture on the stage; and each layer's share of the last picture's control. */
 
 import { h } from "./dom.js";
+import { titleOfLayer } from "./layer_actions.js";
 import { bitmapOf } from "./maps.js";
 
 const PATIENCE = 300; // ms without a change before the picture is made again
@@ -66,17 +67,24 @@ export function followShares(app) {
     }
     sent.delete(job.id);
     store.patch({ shares: sharesOf(ids, job.norms), fighting: "" });
-    await hint(app, job.norms);
+    await hint(app, ids, job.norms);
   });
 }
 
-async function hint({ server, store }, norms) {
+async function hint({ server, store }, ids, norms) {
   try {
     const { hint: text } = await server.call("fighting", { norms });
-    store.patch({ fighting: text ?? "" });
+    const { draft } = store.state;
+    const titles = ids.map((id) => draft.layers.find((layer) => layer.id === id)).map((layer) => layer && titleOfLayer(store.state, layer));
+    store.patch({ fighting: named(text ?? "", titles) });
   } catch (refusal) {
     console.warn(refusal);
   }
+}
+
+/** A hint with the titles of the layers in place of their numbers. */
+export function named(text, titles) {
+  return text.replace(/\blayer (\d+)/gi, (words, number) => titles[number - 1] ?? words);
 }
 
 /** Each unit's part of the sum of all norms, by its layer's id; empty where there is only one. */
