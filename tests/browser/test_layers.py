@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,13 @@ def test_range_and_curve_reach_the_request(studio: Page, pictures: Path) -> None
     drag(studio, inside(plane, wave))
     drawn = layers(studio)[0]["strength_curve"]
     assert 3 <= len(drawn) <= 12
-    assert all(one[0] < other[0] for one, other in zip(drawn, drawn[1:], strict=False))
+    assert all(one[0] < other[0] for one, other in pairwise(drawn))
     typed = studio.get_by_role("textbox", name="Strength over the steps, as points").first
     typed.fill("0:1 0.5:0.2 0.4:1")
     typed.press("Tab")
-    expect(studio.locator(".curve .fault").first).to_have_text("0.4:1 comes after 0.5:0.2, but the first numbers must rise.")
+    expect(studio.locator(".curve .fault").first).to_have_text(
+        "0.4:1 comes after 0.5:0.2, but the first numbers must rise."
+    )
     assert layers(studio)[0]["strength_curve"] == drawn
     typed.fill("0:1 0.5:0.5 1:0")
     typed.press("Enter")

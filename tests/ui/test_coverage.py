@@ -20,8 +20,6 @@ from cnet_app.ui.calls.context import Context, Visitor
 from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from models.errors import InputError
 
-pytest.importorskip("cnet_app.request.coverage", reason="coverage of a request is not there yet")
-
 PAGE = Visitor("a page")
 
 
@@ -56,7 +54,7 @@ def test_coverage_of_nothing_is_refused(context: Context) -> None:
 
 def test_coverage_asks_for_missing_files_first(context: Context) -> None:
     made = coverage_of_draft(context, PAGE, {"draft": draft(context, condition="depth", annotator="zoe")})
-    assert [row["title"] for row in made["missing"]["items"]] == ["ZoeDepth"]
+    assert [row["title"] for row in made["missing"]["items"]] == ["Zoe depth"]
 
 
 def test_a_hint_is_in_the_words_of_the_page(context: Context) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cnet_app.request.coverage import TOO_MUCH, coverage, coverage_picture, fighting
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.drafts import read_draft
 from cnet_app.ui.calls.maps import missing_for_maps, quick_png
@@ -24,8 +25,6 @@ def coverage_of_draft(context: Context, visitor: Visitor, values: Mapping[str, A
 
     `image` is a data URL of the frame's size; `most` and `least` are coverage, 1 for one layer as it was trained.
     """
-    from cnet_app.request.coverage import TOO_MUCH, coverage, coverage_picture
-
     draft: Mapping[str, Any] = values.get("draft") or {}
     if missing := missing_for_maps(context, draft):
         return {"missing": describe_rows(missing)}
@@ -44,8 +43,6 @@ def coverage_of_draft(context: Context, visitor: Visitor, values: Mapping[str, A
 
 def hint_of_norms(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Return a hint where layers fight: {norms: a list of numbers for each layer} → {hint}, which is null where they do not."""
-    from cnet_app.request.coverage import fighting
-
     norms = values.get("norms") or []
     hint = fighting([[float(norm) for norm in row] for row in norms])
     return {"hint": in_form_words(hint) if hint else None}
