@@ -191,6 +191,30 @@ def test_settings_push_each_other_and_say_what_is_allowed(studio: Page) -> None:
     assert layers(studio)[0]["block_weights"] == []
 
 
+def test_coverage_is_shown_and_shares_after_a_run(studio: Page) -> None:
+    add(studio, "Canny")
+    add(studio, "Depth")
+    button = studio.get_by_role("button", name="Coverage")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(studio.locator(".layers [role=status]", has_text="strongest 2.")).to_be_visible()
+    assert studio.evaluate(f"{APP}.store.state.view") == "coverage"
+    assert studio.evaluate(f"{APP}.store.state.coverage.width") == studio.evaluate(f"{APP}.store.state.frame.width")
+    card(studio, "Canny").get_by_role("button", name="Canny: switch off").click()
+    expect(studio.locator(".layers [role=status]", has_text="strongest 1.")).to_be_visible()
+    card(studio, "Canny").get_by_role("button", name="Canny: switch on").click()
+    button.click()
+    assert studio.evaluate(f"{APP}.store.state.view") == "map"
+    job = {"id": "a job", "norms": [[9.0, 0.0], [1.0, 0.0]]}
+    for changes in ({"isSending": True}, {"isSending": False, "sent": [job["id"]]}, {"ended": job}):
+        studio.evaluate(f"async (changes) => {{ {APP}.store.patch(changes); await 0; }}", changes)
+    expect(card(studio, "Canny").locator(".layer-share")).to_have_text("90 %")
+    expect(card(studio, "Depth").locator(".layer-share")).to_have_text("10 %")
+    expect(studio.locator(".layers .warning[role=status]")).to_contain_text(
+        "Canny adds 9.0 times as much as Depth and drowns it"
+    )
+
+
 def test_curves_are_read_and_simplified(studio: Page) -> None:
     found = studio.evaluate(
         """async () => {

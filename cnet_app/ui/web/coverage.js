@@ -58,7 +58,7 @@ export function followShares(app) {
   store.on(({ isSending }) => isSending, (isSending) => {
     if (isSending) active = store.state.draft.layers.filter(({ enabled }) => enabled).map(({ id }) => id);
   });
-  store.on(({ leading }) => leading, (job) => job && sent.set(job, active));
+  store.on(({ sent: jobs }) => jobs, (jobs) => jobs?.forEach((job) => sent.set(job, active)));
   store.on(({ ended }) => ended, async (job) => {
     const ids = sent.get(job?.id);
     if (!ids?.length || ids.length !== job.norms.length) {
