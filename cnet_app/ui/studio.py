@@ -14,6 +14,7 @@ import anyio.to_thread
 import gradio as gr
 
 from cnet_app.ui.calls.context import Call, Context, Object, Visitor
+from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from cnet_app.ui.calls.describe import tables
 from cnet_app.ui.calls.examples import example
 from cnet_app.ui.calls.frame import frame_of
@@ -41,6 +42,8 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "frame": frame_of,
         "put": put,
         "map": map_of_layer,
+        "coverage": coverage_of_draft,
+        "fighting": hint_of_norms,
         "generate": generate,
         "cancel": cancel,
         "watch": watch,
@@ -51,7 +54,7 @@ START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
-STYLES = ("studio", "stage", "phone")
+STYLES = ("studio", "stage", "layers", "phone")
 """Style sheets, in their order."""
 HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
 """What the document's head holds besides Gradio's own."""

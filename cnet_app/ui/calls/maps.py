@@ -17,6 +17,7 @@ from cnet_app.ui.calls.models import describe_rows
 from cnet_app.ui.calls.pictures import data_url, picture
 from cnet_app.ui.calls.repaired import MadeMap, MapOrder, make_map
 from models.errors import InputError
+from models.row import Weights
 
 OWN = ("map", "drawing", "classes")
 """Sources that are a map already."""
@@ -55,6 +56,12 @@ def annotator_of(context: Context, layer: Mapping[str, Any]) -> str | None:
     if layer.get("source") in (*OWN, "pose"):
         return None
     return layer.get("annotator") or default_annotator(str(layer.get("condition")), context.maps.faults)
+
+
+def missing_for_maps(context: Context, draft: Mapping[str, Any]) -> list[Weights]:
+    """Return the rows that the maps of a draft's active layers need and that are not on this disk."""
+    layers = [layer for layer in draft.get("layers") or () if layer.get("enabled", True)]
+    return [row for layer in layers if (id := annotator_of(context, layer)) for row in missing_weights(id)]
 
 
 def make_layer_map(

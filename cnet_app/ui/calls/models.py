@@ -36,6 +36,7 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "is_demo": family == "embedded",
             "capabilities": [one for one in get_args(Capability) if FAMILIES[family].has(one)] if family else None,
             "conditioning_scale": FAMILIES[family].conditioning_scale if family else 1.0,
+            "blocks": FAMILIES[family].control_blocks if family else None,
             "defaults": asdict(defaults_of(base)),
         },
         "offer": describe_rows([entry(offer)]) if offer else None,

@@ -113,7 +113,7 @@ export class Stage {
     store.on(({ frame }) => [frame?.width, frame?.height], () => this.fit());
     store.on(({ draft }) => draft.photo?.key, (key) => this.#loadPhoto(key));
     store.on(({ shown }) => shown?.url, (url) => this.#loadResult(url));
-    store.on(({ view, maps, draft, preview, frame }) => [view, maps, draft.open, preview, frame], () => this.redraw());
+    store.on(({ view, maps, draft, preview, frame, coverage }) => [view, maps, draft.open, preview, frame, coverage], () => this.redraw());
   }
 
   #resize() {
@@ -173,6 +173,7 @@ export class Stage {
     else if (view === "result") this.drawWhole(context, this.result);
     else if (view === "overlay") this.#drawOverlay(context);
     else if (view === "compare") this.#drawCompare(context);
+    else if (view === "coverage") this.drawWhole(context, this.#app.store.state.coverage);
     else this.drawPhoto(context);
   }
 
