@@ -37,8 +37,6 @@ class ClassTool extends PaintTool {
     return this.options.state.opacity;
   }
 
-  set opacity(_) {} // the option counts
-
   /** An ink's level is the label that it leaves. */
   inkOf(isErasing) {
     return { level: isErasing ? 0 : this.options.state.chosen + 1, soft: false };
@@ -55,8 +53,10 @@ class ClassTool extends PaintTool {
     this.stage.drawPhoto(context);
   }
 
+  /** The class that was painted with is the first of those that were used. */
   changed() {
-    this.options.patch({ shares: this.sheet.raster.shares() });
+    const { recent, chosen } = this.options.state;
+    this.options.patch({ shares: this.sheet.raster.shares(), recent: [chosen, ...recent.filter((id) => id !== chosen)].slice(0, KEPT) });
   }
 
   pick(x, y) {
@@ -68,9 +68,8 @@ class ClassTool extends PaintTool {
 
   /** Paint with a class from now on. */
   chooseClass(id) {
-    const { recent, mode } = this.options.state;
-    this.options.patch({ chosen: id, recent: [id, ...recent.filter((one) => one !== id)].slice(0, KEPT), search: "" });
-    if (mode === "erase") this.choose("brush");
+    this.options.patch({ chosen: id });
+    if (this.options.state.mode === "erase") this.choose("brush");
   }
 
   take(picture) {
@@ -117,28 +116,27 @@ class ClassTool extends PaintTool {
 
   #takeFirst() {
     const [first] = findClasses(this.classes, this.options.state.search);
-    if (first) this.chooseClass(first.id);
+    if (!first) return;
+    this.chooseClass(first.id);
+    this.options.patch({ search: "" });
   }
 
   /** Without a search: the classes in the picture with their shares, then those used last, then all others. */
   #list() {
-    const list = h("ul", { class: "paint-classes", "aria-label": "Classes" });
+    const list = h("div", { class: "paint-classes", role: "radiogroup", "aria-label": "Classes" });
     const build = ({ id, name }) =>
       h(
-        "li",
+        "label",
         {},
-        h(
-          "button",
-          { type: "button", onclick: () => this.chooseClass(id) },
-          h("span", { class: "paint-swatch", style: { background: css(this.classes[id]) } }),
-          h("span", { class: "paint-class" }, name),
-          h("span", { class: "paint-share" }),
-        ),
+        h("input", { type: "radio", name: "paint-class", value: id, onchange: () => this.chooseClass(id) }),
+        h("span", { class: "paint-swatch", style: { background: css(this.classes[id]) } }),
+        h("span", { class: "paint-class" }, name),
+        h("span", { class: "paint-share" }),
       );
     const update = (item, { id }) => {
       const { chosen, shares } = this.options.state;
-      item.firstChild.setAttribute("aria-pressed", String(id === chosen));
-      item.querySelector(".paint-share").textContent = shareText(shares.find((one) => one.id === id)?.share);
+      item.firstChild.checked = id === chosen;
+      item.lastChild.textContent = shareText(shares.find((one) => one.id === id)?.share);
     };
     this.follow(this.options, ({ search, shares, recent, chosen }) => [search, shares, recent, chosen], () => {
       keyed(list, this.#listed(), ({ id }) => id, build, update);

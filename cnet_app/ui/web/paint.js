@@ -115,15 +115,17 @@ class DrawTool extends PaintTool {
 }
 
 class MaskTool extends PaintTool {
-  opacity = 0.5;
-
   constructor(app, target) {
     const create = (width, height) => new InkRaster(width, height, MASK);
     const field = target === "start" ? startField(app, "mask", create) : layerField(app, "mask", "mask", create);
     const hint =
       target === "start" ? "Paint over what is to be repainted; the rest stays." : "Paint over where this layer counts; elsewhere it has no effect.";
-    super(app, { id: `mask-${target}`, hint, field, options: { size: 40, amount: 8, isSoft: false } });
+    super(app, { id: target === "start" ? "startmask" : "mask", hint, field, options: { size: 40, amount: 8, isSoft: false } });
     this.target = target;
+  }
+
+  get opacity() {
+    return 0.5;
   }
 
   inkOf(isErasing) {
@@ -183,7 +185,7 @@ class WeightTool extends PaintTool {
   constructor(app) {
     const create = (width, height) => new GreyRaster(width, height, (level) => weightColour(valueOf(level)));
     const hint = "Paint how strongly this layer counts at each place: 1 fully, 0 not at all, below 0 away from the map.";
-    super(app, { id: "weight", hint, field: layerField(app, "weight map", "weight_map", create), options: { size: 60, value: 0, isSoft: true } });
+    super(app, { id: "weights", hint, field: layerField(app, "weight map", "weight_map", create), options: { size: 60, value: 0, isSoft: true } });
   }
 
   /** The eraser brings back full control, which is everywhere at first. */

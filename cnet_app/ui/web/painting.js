@@ -25,7 +25,6 @@ export const SIZES = { least: 1, most: 200 };
  */
 export class PaintTool {
   cursor = "crosshair";
-  opacity = 1;
   #gesture = null; // {kind, isErasing, step}: a pointer or the keyboard's pen is down
   #waiting = []; // pointer events that came while a picture was being loaded
   #hover = null;
@@ -37,6 +36,10 @@ export class PaintTool {
     Object.assign(this, { app, id, hint });
     this.options = new Store({ mode: "brush", size: 12, tolerance: 96, isSoft: false, place: "", ...options });
     this.sheet = new Sheet(app, field, () => this.#loaded());
+  }
+
+  get opacity() {
+    return 1;
   }
 
   begin(stage) {
@@ -58,10 +61,12 @@ export class PaintTool {
     this.#ends.push(store.on(select, react));
   }
 
+  /** Take a brush, an eraser or another way to paint; returns true. */
   choose(mode) {
     this.#cancelShape();
     this.options.patch({ mode });
     this.stage?.redraw();
+    return true;
   }
 
   /** Make the brush larger or smaller by a factor, and by a pixel at least. */
