@@ -93,9 +93,7 @@ class ClassTool extends PaintTool {
     const help = "Click a class in the list, or Alt-click one in the picture, to paint with it. The eraser leaves no class (black).";
     return buildPanel(
       this,
-      { title: "Classes", modes: ["brush", "erase", "rectangle", "polygon", "fill", "pick"], help },
-      this.#search(),
-      this.#list(),
+      { title: "Classes", modes: ["brush", "erase", "rectangle", "polygon", "fill", "pick"], help, first: [this.#search(), this.#list()] },
       slider(this, "opacity", "Opacity", { min: 0.1, max: 1, step: 0.05, show: (value) => `${Math.round(100 * value)} %` }),
       actions(this, wordButton("image", "From detection", () => this.fromDetection(), "Take the classes that are detected in the photo"), loadButton(this)),
     );

@@ -231,7 +231,7 @@ class WeightTool extends PaintTool {
 function legend() {
   const names = [-1, 0, 1].map((value) => h("span", {}, `${String(value).replace("-", "−")} ${WEIGHT_NAMES.get(value)}`));
   const colours = WEIGHT_STOPS.map(([, [red, green, blue, alpha]]) => `rgba(${red},${green},${blue},${alpha})`).join(",");
-  const bar = h("div", { class: "paint-weights", style: { backgroundImage: `linear-gradient(to right,${colours}),var(--checks)` } });
+  const bar = h("div", { class: "paint-weights", style: { background: `linear-gradient(to right,${colours}),var(--checks)` } });
   return h("div", { class: "paint-legend" }, bar, h("div", { class: "paint-legend-names" }, names));
 }
 

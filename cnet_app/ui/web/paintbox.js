@@ -14,16 +14,17 @@ const MODES = {
 };
 
 /** The panel of a tool: its modes, its options, what can be done as a whole, and a line for the keyboard's crosshair. */
-export function buildPanel(tool, { title, modes, help }, ...groups) {
+export function buildPanel(tool, { title, modes, help, first = [] }, ...groups) {
   const place = h("p", { class: "paint-place", role: "status" });
   tool.follow(tool.options, ({ place }) => place, (text) => (place.textContent = text));
   return h(
     "div",
     { class: "paint-panel", role: "group", "aria-label": title },
     buildModes(tool, modes),
+    ...first,
     sizeSlider(tool),
     toleranceSlider(tool),
-    ...groups,
+    ...groups.filter(Boolean),
     h("details", { class: "paint-help" }, h("summary", {}, "How to"), h("p", {}, help), h("p", {}, KEYS_HELP)),
     place,
   );

@@ -10,6 +10,7 @@ import { Store } from "./store.js";
 const GESTURES = { brush: Freehand, erase: Freehand, line: Straight, rectangle: Rectangle };
 const SIZED = ["brush", "erase", "line"];
 const CLOSE_WITHIN = 8; // screen px from the first corner, where a click closes a polygon
+const COVERED = ["result", "compare"]; // views that are not painted over
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 export const SIZES = { least: 1, most: 200 };
 
@@ -18,7 +19,7 @@ export const SIZES = { least: 1, most: 200 };
  *   inkOf(isErasing)        the ink in use (raster.js)
  *   shade(isErasing)        the colour in which a shape is shown while it is drawn
  *   opacity                 of the raster over the stage
- *   paintBelow(context)     what lies below the raster instead of the stage's view
+ *   paintBelow(context)     what lies below the raster instead of the stage's view; a result is shown until one paints again
  *   pick(x, y)              take what is at a point, where the tool can
  *   changed()               the raster shows something else than before
  *   panel()                 its options
@@ -42,8 +43,14 @@ export class PaintTool {
     return 1;
   }
 
+  /** Whether the stage shows a result that the tool would hide. */
+  get isAside() {
+    return Boolean(this.paintBelow) && !this.#gesture && COVERED.includes(this.app.store.state.view);
+  }
+
   begin(stage) {
     this.stage = stage;
+    if (this.isAside) this.app.show("map");
     this.sheet.open();
   }
 
@@ -79,8 +86,10 @@ export class PaintTool {
 
   pointer(event) {
     this.#crosshair = null;
-    this.#hover = event;
-    if (this.sheet.isLoading) {
+    this.#hover = event.kind === "touch" && ["up", "cancel"].includes(event.type) ? null : event;
+    if (this.isAside) {
+      if (event.type === "down") this.app.show("map");
+    } else if (this.sheet.isLoading) {
       if (event.type === "down" || this.#waiting.length) this.#waiting.push(event);
     } else if (event.type === "down") this.#down(event, event.kind);
     else if (this.#gesture?.kind === event.kind) this.#follow(event);
@@ -89,15 +98,16 @@ export class PaintTool {
 
   /** Arrows move a crosshair, Space puts the pen down and lifts it, Enter fills, or closes a polygon; Escape gives up a shape. */
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || this.sheet.isLoading) return false;
+    if (event.ctrlKey || event.metaKey || event.altKey || this.sheet.isLoading || this.isAside) return false;
     const taken = event.key in ARROWS ? this.#moveCrosshair(event) : this.#actAtCrosshair(event.key);
     if (taken) this.stage.redraw();
     return taken;
   }
 
   paint(context) {
+    if (this.isAside) return;
     const { raster } = this.sheet;
-    this.paintBelow?.(context);
+    if (this.paintBelow) this.#paintGround(context);
     context.save();
     context.globalAlpha = this.opacity;
     context.beginPath();
@@ -107,6 +117,15 @@ export class PaintTool {
     if (this.#gesture) this.#gesture.step.paint(context, this.shade(this.#gesture.isErasing));
     context.restore();
     this.#paintMarks(context);
+  }
+
+  /** Wipe the stage's view away, also the fraction of a pixel at its borders, and paint what the tool has there. */
+  #paintGround(context) {
+    context.save();
+    context.resetTransform();
+    context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+    context.restore();
+    this.paintBelow(context);
   }
 
   /** Change the raster as one step, such as by a button. */
