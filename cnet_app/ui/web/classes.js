@@ -109,7 +109,7 @@ class ClassTool extends PaintTool {
       onkeydown: (event) => event.key === "Enter" && this.#takeFirst(),
     });
     this.follow(this.options, ({ search }) => search, (text) => text !== input.value && (input.value = text));
-    return labelled("Class", input);
+    return labelled("search", "Class", input);
   }
 
   #takeFirst() {

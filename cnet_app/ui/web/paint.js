@@ -167,7 +167,7 @@ class MaskTool extends PaintTool {
       input.value = value;
       output.textContent = `${value} px`;
     });
-    return labelled("Feather", input, output);
+    return labelled("feather", "Feather", input, output);
   }
 }
 

@@ -74,7 +74,7 @@ export function slider(tool, name, label, { min, max, step, show = String }) {
     input.value = value;
     output.textContent = show(value);
   });
-  return labelled(label, input, output);
+  return labelled(name, label, input, output);
 }
 
 /** A drop-down list for one of a tool's options; choices are [value, title]. */
@@ -85,7 +85,7 @@ export function choice(tool, name, label, choices) {
   };
   const select = h("select", { onchange: change }, choices.map(([value, title]) => h("option", { value }, title)));
   tool.follow(tool.options, (options) => options[name], (value) => (select.value = value));
-  return labelled(label, select);
+  return labelled(name, label, select);
 }
 
 export function checkbox(tool, name, label) {
@@ -94,8 +94,10 @@ export function checkbox(tool, name, label) {
   return h("label", { class: "paint-check" }, input, label);
 }
 
-export function labelled(label, input, output = null) {
-  return h("label", { class: "paint-option" }, h("span", {}, label, output), input);
+/** A labelled control; `name` is the only one of its kind in a panel. */
+export function labelled(name, label, input, output = null) {
+  input.id = `paint-${name}`;
+  return h("div", { class: "paint-option" }, h("label", { for: input.id }, label), output, input);
 }
 
 /** Undo, redo and clear; then what the tool adds. */
