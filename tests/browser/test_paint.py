@@ -122,11 +122,11 @@ class Easel:
     def wait_loaded(self) -> None:
         self.page.wait_for_function(f"!{APP}.stage.tool.sheet.isLoading")
 
-    def shown(self) -> NDArray[np.uint8]:
+    def shown(self, height: int = SIDE) -> NDArray[np.uint8]:
         """The levels of the raster that the tool shows."""
         self.wait_loaded()
         levels = self.page.evaluate(f"Array.from({APP}.stage.tool.sheet.raster.levels)")
-        return np.array(levels, np.uint8).reshape(SIDE, SIDE)
+        return np.array(levels, np.uint8).reshape(height, -1)
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +188,34 @@ def test_strokes_are_smooth_whole_undone_and_there_after_a_reload(easel: Easel, 
     assert easel.page.evaluate(TIME_MOVES) <= 16
 
 
+def test_a_detected_map_is_drawn_further_and_kept_in_another_frame(easel: Easel, photo: Path) -> None:
+    with easel.page.expect_file_chooser() as chooser:
+        easel.page.locator("#choose-photo").click()
+    chooser.value.set_files(photo)
+    easel.page.wait_for_function(f"{APP}.drafts.now.photo")
+    easel.take("scribble", "draw")
+    easel.page.wait_for_function(f"{APP}.stage.map")
+    easel.press("Start from the map")
+    easel.page.wait_for_function(f"{APP}.drafts.now.layers[0].drawing")
+    detected = easel.drawn()
+    assert 0.01 < (detected > 127).mean() < 0.5
+
+    easel.mode("erase")
+    easel.option("Size", 60)
+    easel.drag((20, 128), (236, 128))
+    erased = easel.drawn()
+    assert not erased[110:146, 30:226].any()
+    assert np.array_equal(erased[:90], detected[:90])
+
+    easel.page.evaluate(f"{APP}.drafts.edit({{ size: {{ mode: 'custom', width: 384, height: 384, fit: 'crop' }} }})")
+    easel.page.wait_for_function(f"{APP}.stage.tool.sheet.raster?.width === 384")
+    larger = easel.shown(384)
+    assert not larger[170:214, 60:320].any()
+    assert abs(float((larger > 127).mean()) - float((erased > 127).mean())) < 0.02
+    notes = easel.page.evaluate(f"{APP}.store.state.messages.map(({{ text }}) => text)")
+    assert "The drawing was made at 256 × 256; it is fitted into 384 × 384." in notes
+
+
 def test_strokes_during_slow_saves_keep_their_order(easel: Easel) -> None:
     easel.take("scribble", "draw")
     easel.page.evaluate(SLOW_SAVES)
@@ -225,6 +253,7 @@ def test_a_mask_by_keyboard_and_weights_by_mouse(easel: Easel) -> None:
         easel.page.locator(f'.paint-values [data-value="{value}"]').click()
         easel.drag((40, row), (200, row))
     assert easel.drawn("layer.weight_map")[[30, 100, 170, 240], 120].tolist() == [1, 128, 192, 255]
+    assert easel.read("layer.mask") is None, "a layer takes one of the two"
     easel.press("Invert")
     assert easel.drawn("layer.weight_map")[[30, 100, 170, 240], 120].tolist() == [255, 128, 64, 1]
 

@@ -26,7 +26,7 @@ class ClassTool extends PaintTool {
   constructor(app) {
     const { classes } = app.store.state.tables;
     const create = (width, height) => new LabelRaster(width, height, classes.map(({ colour }) => colour));
-    const field = layerField(app, "class painting", "classes", create, { source: "classes" });
+    const field = layerField(app, { name: "class painting", field: "classes", create, also: { source: "classes" } });
     const chosen = classes.find(({ name }) => name === FIRST).id;
     const options = { size: 40, tolerance: 0, hasTolerance: false, opacity: 0.75, chosen, recent: [chosen], shares: [], search: "" };
     super(app, { id: "classes", hint: "Choose a class by its name and paint where it is.", field, options });

@@ -33,7 +33,8 @@ class DrawTool extends PaintTool {
   #run = 0;
 
   constructor(app) {
-    const field = layerField(app, "drawing", "drawing", (width, height) => new InkRaster(width, height, INK), { source: "drawing" });
+    const create = (width, height) => new InkRaster(width, height, INK);
+    const field = layerField(app, { name: "drawing", field: "drawing", create, also: { source: "drawing" } });
     const hint = "Draw what the map should show; dark on the paper becomes white on the map.";
     super(app, { id: "draw", hint, field, options: { trace: "paper", opacity: 0.5 } });
   }
@@ -117,7 +118,8 @@ class DrawTool extends PaintTool {
 class MaskTool extends PaintTool {
   constructor(app, target) {
     const create = (width, height) => new InkRaster(width, height, MASK);
-    const field = target === "start" ? startField(app, "mask", create) : layerField(app, "mask", "mask", create);
+    const rival = { field: "weight_map", name: "weight map" };
+    const field = target === "start" ? startField(app, "mask", create) : layerField(app, { name: "mask", field: "mask", create, rival });
     const hint =
       target === "start" ? "Paint over what is to be repainted; the rest stays." : "Paint over where this layer counts; elsewhere it has no effect.";
     super(app, { id: target === "start" ? "startmask" : "mask", hint, field, options: { size: 40, amount: 8, isSoft: false } });
@@ -185,7 +187,8 @@ class WeightTool extends PaintTool {
   constructor(app) {
     const create = (width, height) => new GreyRaster(width, height, (level) => weightColour(valueOf(level)));
     const hint = "Paint how strongly this layer counts at each place: 1 fully, 0 not at all, below 0 away from the map.";
-    super(app, { id: "weights", hint, field: layerField(app, "weight map", "weight_map", create), options: { size: 60, value: 0, isSoft: true } });
+    const field = layerField(app, { name: "weight map", field: "weight_map", create, rival: { field: "mask", name: "mask" } });
+    super(app, { id: "weights", hint, field, options: { size: 60, value: 0, isSoft: true } });
   }
 
   /** The eraser brings back full control, which is everywhere at first. */

@@ -50,7 +50,7 @@ export class PaintTool {
 
   begin(stage) {
     this.stage = stage;
-    if (this.isAside) this.app.show("map");
+    if (this.paintBelow) this.app.show("map"); // what is seen when the tool is laid down
     this.sheet.open();
   }
 

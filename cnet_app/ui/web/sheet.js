@@ -104,15 +104,23 @@ export class Sheet {
   }
 }
 
-/** How a sheet finds its picture in a field of the open layer; `also` is changed with it. */
-export function layerField(app, name, field, create, also = {}) {
+/**
+ * How a sheet finds its picture in a field of the open layer. `also` is changed with it; `rival` {field, name} is another one
+ * that a layer cannot have at the same time.
+ */
+export function layerField(app, { name, field, create, also = {}, rival = null }) {
   const openLayer = (draft) => draft.layers.find(({ id }) => id === draft.open) ?? null;
   return {
     name,
     create,
     owner: (draft) => openLayer(draft)?.id ?? null,
     read: (draft) => openLayer(draft)?.[field] ?? null,
-    write: (held) => app.drafts.editLayer(app.drafts.now.open, { [field]: held, ...also }),
+    write: (held) => {
+      const layer = openLayer(app.drafts.now);
+      const isRemoved = held && rival && layer[rival.field];
+      if (isRemoved) app.say(`A layer has a mask or weights, not both, so its ${rival.name} was removed; undo brings it back.`);
+      app.drafts.editLayer(layer.id, { [field]: held, ...also, ...(isRemoved ? { [rival.field]: null } : {}) });
+    },
   };
 }
 
