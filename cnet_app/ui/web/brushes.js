@@ -33,7 +33,8 @@ export class Curve {
   /** The part from the curve to its newest point, which end adds and which is shown until then. */
   get tail() {
     const places = [this.#middle, this.#last, this.#newest];
-    return places.slice(1).flatMap((place, index) => (place === places[index] ? [] : [[places[index], place]]));
+    const parts = places.slice(1).map((place, index) => [places[index], place]);
+    return parts.filter(([from, to]) => from && (from.x !== to.x || from.y !== to.y));
   }
 }
 

@@ -54,9 +54,10 @@ export class PaintTool {
     this.sheet.open();
   }
 
-  /** A stroke that is not finished is kept as it is. */
+  /** A stroke that is not finished is kept as it is, unless another layer was opened. */
   end() {
-    if (this.#gesture) this.#finish();
+    if (this.#gesture && this.sheet.isCurrent) this.#finish();
+    else if (this.#gesture) this.#giveUp();
     this.#forget();
     this.#ends.forEach((end) => end());
     this.#ends = [];
@@ -84,7 +85,12 @@ export class PaintTool {
     this.stage?.redraw();
   }
 
+  /** A pointer that is only passing by leaves the keyboard's pen where it is. */
   pointer(event) {
+    if (this.#gesture?.kind === "keys") {
+      if (event.type !== "down") return;
+      this.#finish();
+    }
     this.#crosshair = null;
     this.#hover = event.kind === "touch" && ["up", "cancel"].includes(event.type) ? null : event;
     if (this.isAside) {
@@ -153,7 +159,7 @@ export class PaintTool {
 
   #canPaint() {
     if (!this.sheet.isOwned) this.app.say("There is no layer to paint on; choose a condition first.");
-    return this.sheet.isOwned && !this.sheet.isLoading;
+    return this.sheet.isOwned && this.sheet.isCurrent;
   }
 
   #down(event, kind) {

@@ -28,6 +28,12 @@ export class Sheet {
     return this.#held !== this.#wanted;
   }
 
+  /** Whether the raster shows what the draft holds at this moment, before anything could react to a change of it. */
+  get isCurrent() {
+    const { draft, frame } = this.#app.store.state;
+    return this.#held === this.#nameOf(this.#field.read(draft)?.key, draft, frame);
+  }
+
   /** Whether there is a layer that this belongs to. */
   get isOwned() {
     return this.#field.owner(this.#app.drafts.now) !== null;
