@@ -71,8 +71,12 @@ def make_layer_map(
     frame: Frame,
     cut: Callable[[Image | Pose], Image | Pose] = lambda source: source,
 ) -> MadeMap:
-    """Return the map of a layer at the frame's size; `cut` gives the part of its source that is shown. Raises InputError and WeightsError."""
-    parameters = layer.get("parameters") or {}
+    """Return the map of a layer at the frame's size; `cut` gives the part of its source that is shown.
+
+    The parameters of a preprocessor stay in a layer that is drawn since, and count again when it goes back to a photo.
+    Raises InputError and WeightsError.
+    """
+    parameters = {} if layer.get("source") in OWN else layer.get("parameters") or {}
     order = MapOrder(
         condition=str(layer.get("condition")),
         annotator=annotator_of(context, layer),

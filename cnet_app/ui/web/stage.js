@@ -68,6 +68,7 @@ export class Stage {
     const panel = tool?.panel?.();
     this.panel.replaceChildren(...(panel ? [panel] : []));
     this.panel.hidden = !panel;
+    if (this.isFitted !== false) this.fit();
     this.#app.store.patch({ tool: tool?.id ?? null });
     this.redraw();
   }
@@ -82,14 +83,22 @@ export class Stage {
     });
   }
 
-  /** Show the whole picture. */
+  /** Show the whole picture, in the room that a tool's panel leaves. */
   fit() {
-    const { width, height } = this.canvas.getBoundingClientRect();
+    const { left, width, height } = this.#room();
     const frame = this.frame;
     const zoom = Math.max(0.01, Math.min((width - 2 * MARGIN) / frame.width, (height - 2 * MARGIN) / frame.height));
-    this.place = { zoom, x: (width - frame.width * zoom) / 2, y: (height - frame.height * zoom) / 2 };
+    this.place = { zoom, x: left + (width - frame.width * zoom) / 2, y: (height - frame.height * zoom) / 2 };
     this.isFitted = true;
     this.redraw();
+  }
+
+  /** The panel lies at the left, on a phone at the bottom. */
+  #room() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    const panel = this.panel.getBoundingClientRect();
+    if (panel.width > width / 2) return { left: 0, width, height: height - panel.height };
+    return { left: panel.width, width: width - panel.width, height };
   }
 
   /** Zoom by a factor around a point of the canvas, its middle where none is given. */
