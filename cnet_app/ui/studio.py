@@ -20,6 +20,7 @@ from cnet_app.ui.calls.jobs import cancel, generate
 from cnet_app.ui.calls.maps import map_of_layer
 from cnet_app.ui.calls.models import catalogue, choices, download, question, unload
 from cnet_app.ui.calls.pictures import put
+from cnet_app.ui.calls.poses import read_pose
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
 from models.errors import USER_ERRORS
@@ -39,6 +40,7 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "frame": frame_of,
         "put": put,
         "map": map_of_layer,
+        "pose": read_pose,
         "generate": generate,
         "cancel": cancel,
         "watch": watch,

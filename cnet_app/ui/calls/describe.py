@@ -60,6 +60,10 @@ def tables(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Obj
             "finger_colours": sticks.FINGER_COLOURS,
             "knuckle_colour": sticks.KNUCKLE_COLOUR,
             "face_colour": sticks.FACE_COLOUR,
+            "stick_at_512": sticks.STICK_AT_512,
+            "finger_at_512": sticks.FINGER_AT_512,
+            "knuckle_at_512": sticks.KNUCKLE_AT_512,
+            "face_at_512": sticks.FACE_AT_512,
         },
         "demo_words": _demo_words(),
     }

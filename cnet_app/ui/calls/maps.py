@@ -15,6 +15,7 @@ from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.frame import Frame, read_frame
 from cnet_app.ui.calls.models import describe_rows
 from cnet_app.ui.calls.pictures import data_url, picture
+from cnet_app.ui.calls.poses import drawing_parameters
 from cnet_app.ui.calls.repaired import MadeMap, MapOrder, make_map
 from models.errors import InputError
 
@@ -61,13 +62,14 @@ def make_layer_map(
     context: Context, layer: Mapping[str, Any], photo: Mapping[str, Any] | None, frame: Frame
 ) -> MadeMap:
     """Return the map of a layer at the frame's size. Raises InputError and WeightsError."""
-    parameters = layer.get("parameters") or {}
+    source = source_of(context, layer, photo)
+    parameters = cast("Mapping[str, object]", layer.get("parameters") or {})
     order = MapOrder(
         condition=str(layer.get("condition")),
         annotator=annotator_of(context, layer),
-        source=source_of(context, layer, photo),
+        source=source,
         frame=frame,
-        parameters=cast("Mapping[str, object]", parameters),
+        parameters=drawing_parameters(parameters) if isinstance(source, Pose) else parameters,
         repairs=cast("Sequence[str]", layer.get("repairs") or ()),
     )
     return make_map(context.maps, order)
