@@ -21,9 +21,13 @@ from cnet_app.ui.studio import HEAD, ROUTE, WEB, build_studio
 from models.errors import InputError
 
 
+ASSET_BYTES = 2_000_000_000
+"""Of photos and drawings that pages refer to."""
+
+
 def build_app(settings: Settings, runner: Runner, maps: Maps) -> gr.Blocks:
     """Build the page and the endpoints. Starts nothing."""
-    assets = Assets(Path(settings.cache_dir).expanduser() / "pictures")
+    assets = Assets(Path(settings.cache_dir).expanduser() / "pictures", ASSET_BYTES)
     context = Context(settings, runner, maps, assets, is_uploaded, cache_upload)
     with CheckedBlocks(
         title="ControlNet Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)

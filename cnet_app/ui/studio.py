@@ -15,6 +15,7 @@ import gradio as gr
 
 from cnet_app.ui.calls.context import Call, Context, Object, Visitor
 from cnet_app.ui.calls.describe import tables
+from cnet_app.ui.calls.examples import example
 from cnet_app.ui.calls.frame import frame_of
 from cnet_app.ui.calls.jobs import cancel, generate
 from cnet_app.ui.calls.maps import map_of_layer
@@ -37,6 +38,7 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "question": question,
         "download": download,
         "unload": unload,
+        "example": example,
         "frame": frame_of,
         "put": put,
         "map": map_of_layer,
@@ -51,7 +53,9 @@ START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
-HEAD = "".join(f'<link rel="stylesheet" href="studio/{path.name}">' for path in sorted(WEB.glob("*.css")))
+STYLES = ("studio", "stage", "phone")
+"""Style sheets, in their order."""
+HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
 """What the document's head holds besides Gradio's own."""
 MAX_SESSION = 64
 

@@ -1,0 +1,3 @@
+/** The prompt. */
+
+export function changeWeight() {}
