@@ -25,7 +25,7 @@ const FACE = face();
 const HEAD = { 0: [0, 0.56], 14: [-0.5, 0], 15: [0.5, 0], 16: [-1.15, 0.3], 17: [1.15, 0.3] };
 const EYES_OF_FIGURE = 0.036; // distance of the eyes in heights of the figure
 const HEIGHT_OF_FRAME = 0.84;
-const FREE_PLACES = [0.5, 0.25, 0.75, 0.125, 0.875, 0.375, 0.625]; // of the frame's width
+const FREE_PLACES = [0.5, 0.75, 0.25, 0.875, 0.125, 0.625, 0.375]; // of the frame's width
 
 function standing() {
   const points = missing(18).map(() => [0, 0]);

@@ -49,13 +49,13 @@ class PoseTool {
       stage.redraw();
     };
     this.#work.begin();
-    this.#app.show("pose");
+    this.#app.show("photo");
   }
 
   end() {
     this.#cancel();
     this.#work.end();
-    if (this.#app.store.state.view === "pose") this.#app.show("map");
+    if (this.#app.store.state.view === "photo") this.#app.show("map");
   }
 
   panel() {
@@ -215,13 +215,14 @@ class PoseTool {
 
   // Drawing
 
+  /** Draw people over the photo; over the server's own map only handles, and while it is out of date. */
   paint(context) {
     const { view, tables } = this.#app.store.state;
     if (!this.#work.layer || view === "result" || view === "compare") return;
     const { frame } = this.#work;
     const zoom = this.#stage.place.zoom;
-    if (view !== "map" || this.#drag?.isMoved) {
-      this.#shade(context, view);
+    if (view === "photo" || this.#drag?.isMoved) {
+      this.#shade(context);
       drawPeople(context, this.#work.people, { skeleton: tables.skeleton, frame, parameters: this.#work.layer.parameters, floor: this.#work.floor });
     }
     drawHandles(context, this.#work.people, { chosen: this.#work.chosen, zoom });
@@ -229,8 +230,8 @@ class PoseTool {
     if (box) drawBox(context, box, this.#handles(box), zoom, isCoarse());
   }
 
-  #shade(context, view) {
-    context.fillStyle = `rgb(0 0 0 / ${view === "pose" && this.#stage.photo ? 1 - this.#photoOpacity : 1})`;
+  #shade(context) {
+    context.fillStyle = `rgb(0 0 0 / ${this.#stage.photo ? 1 - this.#photoOpacity : 1})`;
     context.fillRect(0, 0, this.#work.frame.width, this.#work.frame.height);
   }
 

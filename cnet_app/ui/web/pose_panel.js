@@ -20,8 +20,8 @@ export function buildPosePanel(work, { opacity, setOpacity }) {
       "div",
       { class: "pose-row" },
       h("button", { type: "button", onclick: () => work.addPerson() }, "Add person"),
-      h("button", { type: "button", onclick: () => chooseAndLoad(work) }, "Load pose (JSON)…"),
-      h("button", { type: "button", class: "pose-save", onclick: () => work.download() }, "Save pose (JSON)"),
+      named("Load…", "Load pose (JSON)…", () => chooseAndLoad(work)),
+      named("Save", "Save pose (JSON)", () => work.download(), "pose-save"),
     ),
     ...parts.map((part) => part.element),
     opacitySlider(opacity, setOpacity),
@@ -33,6 +33,11 @@ export function buildPosePanel(work, { opacity, setOpacity }) {
   };
   update();
   return { element, update, say: (text) => (live.textContent = text) };
+}
+
+/** A button whose text is short; its name says all. */
+function named(text, name, onclick, kind = "") {
+  return h("button", { type: "button", class: kind, title: name, "aria-label": name, onclick }, text);
 }
 
 async function chooseAndLoad(work) {
