@@ -104,6 +104,11 @@ def _panel(page: Page) -> Locator:
     return page.locator(".pose-panel")
 
 
+def _live(page: Page) -> str:
+    """What a screen reader reads last."""
+    return page.locator(".pose-live[role=status]").text_content() or ""
+
+
 def test_a_dragged_joint_is_saved_where_it_was_put_and_is_one_step_of_undo(page: Page) -> None:
     frame = page.evaluate('document.querySelector(".studio").app.store.state.frame')
     assert (frame["width"], frame["height"]) == (SIDE, SIDE)
@@ -117,7 +122,7 @@ def test_a_dragged_joint_is_saved_where_it_was_put_and_is_one_step_of_undo(page:
         point for joint, point in enumerate(BODY) if joint != WRIST
     ]
     assert _saved(page)["source"] == "pose"
-    assert "right wrist" in _panel(page).locator("[role=status]").inner_text()
+    assert "right wrist" in _live(page)
 
     canvas = page.locator(".stage-canvas")
     canvas.press("ArrowRight")
@@ -129,7 +134,7 @@ def test_a_dragged_joint_is_saved_where_it_was_put_and_is_one_step_of_undo(page:
     assert _saved(page)["pose"] == pose
 
     canvas.press(".")  # the joint after the wrist
-    assert "left shoulder" in _panel(page).locator("[role=status]").inner_text()
+    assert "left shoulder" in _live(page)
     canvas.press("Delete")
     assert _body(page)[WRIST + 1] == [0, 0, 0]
     canvas.press("Insert")
@@ -150,6 +155,8 @@ def test_people_hands_and_faces_are_added_turned_and_scaled(page: Page) -> None:
     first, second = pose.people
     assert abs(first.body[0, 0] - second.body[0, 0]) > 40
     assert first.body[:, 2].all()
+    for person in pose.people:
+        assert ((person.found[:, :2] >= 0) & (person.found[:, :2] <= SIDE)).all()
     assert second.left_hand is not None and second.right_hand is not None and second.face is not None
     assert second.right_hand[0, :2] == pytest.approx(second.body[4, :2])
     assert second.left_hand[0, :2] == pytest.approx(second.body[7, :2])
@@ -163,11 +170,25 @@ def test_people_hands_and_faces_are_added_turned_and_scaled(page: Page) -> None:
     (left, top), (right, bottom) = box.min(axis=0), box.max(axis=0)
     middle = np.array([(left + right) / 2, (top + bottom) / 2])
     zoom = page.evaluate('document.querySelector(".studio").app.stage.place.zoom')
-    corner = np.array([right, bottom]) + 16 / zoom
+    corner = np.array([left, bottom]) + np.array([-16, 16]) / zoom
     _drag(page, (corner[0], corner[1]), tuple(middle + (corner - middle) / 2))
     smaller = Pose.from_json(_saved(page)["pose"]).people[1]
     assert np.ptp(smaller.found[:, :2], axis=0) == pytest.approx(np.ptp(box, axis=0) / 2, abs=0.6)
     assert np.array_equal(Pose.from_json(_saved(page)["pose"]).people[0].body, first.body)
+
+    panel.get_by_text("Joints…").click()
+    field = panel.get_by_label("right wrist, x")
+    field.fill("12.5")
+    field.blur()
+    placed = Pose.from_json(_saved(page)["pose"]).people[1]
+    assert placed.body[4].tolist() == [12.5, smaller.body[4, 1], 1]
+    panel.get_by_role("button", name="Remove right wrist").click()
+    panel.get_by_role("button", name="Add right wrist").click()
+    regained = Pose.from_json(_saved(page)["pose"]).people[1].body[4, :2]
+    assert regained == pytest.approx(smaller.body[4, :2], abs=0.2)
+    page.locator(".stage-canvas").press("Control+z")
+    page.locator(".stage-canvas").press("Control+z")
+    page.locator(".stage-canvas").press("Control+z")
 
     panel.get_by_role("button", name="Hide person 1").click()
     assert len(_saved(page)["pose"]["people"]) == 1
@@ -269,7 +290,7 @@ def test_what_is_drawn_while_editing_is_the_servers_map(page: Page) -> None:
     page.wait_for_function(
         '(() => { const { maps, draft } = document.querySelector(".studio").app.store.state; return maps[draft.open]?.bitmap; })()'
     )
-    differing = page.evaluate("""async () => {
+    differing, faint = page.evaluate("""async () => {
       const { drawPeople } = await import(new URL("studio/skeleton.js", document.baseURI));
       const { peopleOf } = await import(new URL("studio/people.js", document.baseURI));
       const { maps, draft, tables, frame } = document.querySelector(".studio").app.store.state;
@@ -281,16 +302,20 @@ def test_what_is_drawn_while_editing_is_the_servers_map(page: Page) -> None:
         return context.getImageData(0, 0, frame.width, frame.height).data;
       };
       const server = pixels((context) => context.drawImage(maps[layer.id].bitmap, 0, 0));
-      const here = pixels((context) => drawPeople(context, peopleOf(layer.pose, frame), { skeleton: tables.skeleton, frame }));
+      const draw = (floor) => (context) => drawPeople(context, peopleOf(layer.pose, frame), { skeleton: tables.skeleton, frame, floor });
+      const here = pixels(draw(0));
+      const brightness = (data) => data.reduce((sum, value) => sum + value, 0) - 255 * frame.width * frame.height;
+      const faint = brightness(pixels(draw(2))) / brightness(here); // no score is as high
       let [lit, differing] = [0, 0];
       for (let place = 0; place < server.length; place += 4) {
         const apart = Math.max(...[0, 1, 2].map((channel) => Math.abs(server[place + channel] - here[place + channel])));
         lit += server[place] + server[place + 1] + server[place + 2] > 0;
         differing += apart > 128;
       }
-      return differing / lit;
+      return [differing / lit, faint];
     }""")
     assert differing < 0.03
+    assert 0.2 < faint < 0.5
 
 
 def test_a_finger_moves_a_joint_on_a_phone(phone: Page) -> None:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from annotators.poses import Pose
-from annotators.runtime import Runtime
 from annotators.sticks import Sticks
-from cnet_app.jobs.assets import Assets
-from cnet_app.jobs.runner import Runner
-from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.ui.calls.context import Context, Visitor
 from cnet_app.ui.calls.frame import Frame
 from cnet_app.ui.calls.maps import make_layer_map
 from cnet_app.ui.calls.poses import read_pose
 from models.errors import InputError
+from tests.ui.conftest import Caller
 
 FRAME = {"width": 256, "height": 192, "fit": "crop"}
 ROW = [n for joint in range(18) for n in (40.0 + 5 * joint, 20.25 + 7 * joint, 1.0)]
@@ -36,11 +32,8 @@ FRACTIONS = [n / side for n, side in zip(ROW, (256, 192, 1) * 18, strict=True)]
 
 
 @pytest.fixture
-def context(runner: Runner, tmp_path: Path) -> Context:
-    def is_uploaded(value: object) -> bool:
-        return Path(str(value)).is_relative_to(tmp_path)
-
-    return Context(runner._settings, runner, Maps(run_here(Runtime())), Assets(tmp_path), is_uploaded, lambda *_: "")
+def context(caller: Caller) -> Context:
+    return caller.context
 
 
 def _read(context: Context, content: object, **more: object) -> Mapping[str, Any]:
@@ -72,13 +65,12 @@ def test_files_of_every_tool_become_the_same_people(context: Context, content: o
     assert _read(context, read["pose"])["pose"] == read["pose"]
 
 
-def test_an_uploaded_file_is_read_and_others_are_not(context: Context, tmp_path: Path) -> None:
-    path = tmp_path / "people.json"
+def test_an_uploaded_file_is_read_and_others_are_not(caller: Caller) -> None:
+    path = caller.folder / "people.json"
     path.write_text(json.dumps({"people": [PERSON], **SIZE}))
-    read = read_pose(context, Visitor("one"), {"path": str(path), "frame": FRAME})
+    read = caller("pose", path=str(path), frame=FRAME)
     assert read["pose"]["people"][0]["pose_keypoints_2d"] == ROW
-    with pytest.raises(InputError, match="choose it again"):
-        read_pose(context, Visitor("one"), {"path": "/etc/hostname", "frame": FRAME})
+    assert "choose it again" in caller("pose", path="/etc/hostname", frame=FRAME)["error"]
 
 
 @pytest.mark.parametrize(

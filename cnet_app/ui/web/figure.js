@@ -25,6 +25,7 @@ const FACE = face();
 const HEAD = { 0: [0, 0.56], 14: [-0.5, 0], 15: [0.5, 0], 16: [-1.15, 0.3], 17: [1.15, 0.3] };
 const EYES_OF_FIGURE = 0.036; // distance of the eyes in heights of the figure
 const HEIGHT_OF_FRAME = 0.84;
+const HALF_WIDTH = 0.21; // of a figure with hands, in heights of the figure
 const FREE_PLACES = [0.5, 0.75, 0.25, 0.875, 0.125, 0.625, 0.375]; // of the frame's width
 
 function standing() {
@@ -66,8 +67,10 @@ function mirror(points) {
 export function newPerson(people, { width, height }) {
   const size = Math.min(HEIGHT_OF_FRAME * height, 2 * width);
   const taken = people.map((person) => boxOf(foundPoints(person))?.x).filter((x) => x !== undefined);
-  const room = (place) => Math.min(width, ...taken.map((x) => Math.abs(x - place * width)));
-  const middle = width * FREE_PLACES.reduce((best, place) => (room(place) > room(best) + 1 ? place : best));
+  const room = (x) => Math.min(width, ...taken.map((other) => Math.abs(other - x)));
+  const side = Math.min(HALF_WIDTH * size, width / 2);
+  const places = FREE_PLACES.map((place) => Math.min(Math.max(place * width, side), width - side));
+  const middle = places.reduce((best, x) => (room(x) > room(best) + 1 ? x : best));
   const top = (height - size) / 2;
   const body = STANDING.map(([x, y]) => [...rounded([middle + x * size, top + y * size]), 1]);
   return { body, rightHand: null, leftHand: null, face: null, isHidden: false };

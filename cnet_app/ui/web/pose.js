@@ -12,7 +12,8 @@ const REACH = { mouse: 10, pen: 14, touch: 24 }; // screen px around a joint in 
 const CLICK = 3; // screen px that a pointer may move in a click
 const AROUND = 16; // screen px between people and their box
 const AROUND_COARSE = 28;
-const TURN_ABOVE = 30; // screen px of the circle above the box
+const TURN_APART = 30; // screen px from the box to the circle to turn by
+const EDGE = 8; // screen px from what hides a handle
 const SNAP = Math.PI / 12;
 const SMALLEST = 0.05; // scale
 const NUDGE = 1; // px
@@ -247,12 +248,23 @@ class PoseTool {
     return { ...box, left: box.left - around, right: box.right + around, top: box.top - around, bottom: box.bottom + around };
   }
 
-  /** Corners to scale by, and the place to turn by: above the box, or below where that is out of sight. */
-  #handles({ left, top, right, bottom, x }) {
-    const { zoom, y } = this.#stage.place;
-    const isCut = top * zoom + y < 1.5 * TURN_ABOVE;
-    const turn = [x, isCut ? bottom + TURN_ABOVE / zoom : top - TURN_ABOVE / zoom];
+  /** Corners to scale by, and the place to turn by: above the box, or at another side where that is out of sight. */
+  #handles({ left, top, right, bottom, x, y }) {
+    const apart = TURN_APART / this.#stage.place.zoom;
+    const sides = [[x, top - apart], [right + apart, y], [left - apart, y], [x, bottom + apart]]; // prettier-ignore
+    const turn = sides.find((place) => this.#isInSight(place)) ?? sides[0];
     return { corners: [[left, top], [right, top], [left, bottom], [right, bottom]], turn }; // prettier-ignore
+  }
+
+  /** Whether a place of the frame is on the canvas and not below the panel. */
+  #isInSight([x, y]) {
+    const { place, canvas, panel } = this.#stage;
+    const [across, down] = [place.x + x * place.zoom, place.y + y * place.zoom];
+    const isOn = ({ left, top, right, bottom }, margin) =>
+      across > left + margin && across < right - margin && down > top + margin && down < bottom - margin;
+    const { offsetLeft: left, offsetTop: top, offsetWidth, offsetHeight } = panel;
+    const covered = { left, top, right: left + offsetWidth, bottom: top + offsetHeight };
+    return isOn({ left: 0, top: 0, right: canvas.clientWidth, bottom: canvas.clientHeight }, EDGE) && !isOn(covered, -EDGE);
   }
 
   #handleAt({ x, y }, reach) {

@@ -12,7 +12,7 @@ const NARROW = "(max-width: 699px)";
 export function buildPosePanel(work, { opacity, setOpacity }) {
   const live = h("p", { class: "pose-live", role: "status" });
   const parts = [buildPeople(work), buildChosen(work)];
-  const element = h(
+  const details = h(
     "details",
     { class: "pose-panel", open: !matchMedia(NARROW).matches },
     h("summary", {}, "People"),
@@ -25,8 +25,8 @@ export function buildPosePanel(work, { opacity, setOpacity }) {
     ),
     ...parts.map((part) => part.element),
     opacitySlider(opacity, setOpacity),
-    live,
   );
+  const element = h("div", {}, details, live);
   const update = () => {
     element.querySelector(".pose-save").disabled = !work.people.some((person) => !person.isHidden);
     parts.forEach((part) => part.update());
@@ -74,7 +74,7 @@ function buildPeople(work) {
   const change = (item, { index, person }) => {
     const [name, eye] = item.children;
     const title = `Person ${index + 1}`;
-    const doubt = isDoubtful(person) ? h("span", { class: "pose-doubt" }, `${percent(confidenceOf(person))}, likely wrong`) : "";
+    const doubt = isDoubtful(person) ? h("span", { class: "pose-doubt", title: "Confidence; likely wrong" }, percent(confidenceOf(person))) : "";
     name.replaceChildren(title, " ", doubt);
     name.setAttribute("aria-pressed", String(index === work.chosen.person));
     setIcon(eye, person.isHidden ? "eyeoff" : "eye", `${person.isHidden ? "Show" : "Hide"} person ${index + 1}`);
@@ -212,14 +212,15 @@ function buildTable(work) {
 
 function buildRow(work, { part, index }) {
   const name = nameOf(part, index);
-  const field = (axis) => h("input", { type: "number", step: "any", "aria-label": `${name}, ${axis}`, onchange: (event) => place(work, event, index) });
+  const field = (text, axis) =>
+    h("input", { type: "number", step: "any", "aria-label": `${name}, ${text}`, onchange: (event) => place(work, { part, index, axis }, event.target) });
   const act = h("button", { type: "button", class: "icon-button", onclick: () => toggle(work, part, index) });
   return h(
     "tr",
     {},
     h("th", { scope: "row" }, h("button", { type: "button", class: "quiet", onclick: () => work.choose({ ...work.chosen, index }) }, name)),
-    h("td", {}, field("x")),
-    h("td", {}, field("y")),
+    h("td", {}, field("x", 0)),
+    h("td", {}, field("y", 1)),
     h("td", {}, act),
   );
 }
@@ -239,13 +240,14 @@ function changeRow(work, row, { point, index, part }) {
 }
 
 function rounded(value) {
-  return Math.round(100 * value) / 100;
+  return Math.round(10 * value) / 10;
 }
 
-function place(work, event, index) {
-  const [x, y] = [...event.target.closest("tr").querySelectorAll("input")].map((field) => field.valueAsNumber);
-  if (Number.isFinite(x) && Number.isFinite(y)) work.placePoint(index, x, y);
-  else work.show();
+function place(work, { part, index, axis }, { valueAsNumber: value }) {
+  const [x, y] = work.person[part][index];
+  if (!Number.isFinite(value)) work.show();
+  else if (axis === 0) work.placePoint(index, value, y);
+  else work.placePoint(index, x, value);
 }
 
 function toggle(work, part, index) {

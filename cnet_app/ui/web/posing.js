@@ -225,6 +225,7 @@ export class Posing {
     else this.savePerson(person);
   }
 
+  /** Put a point of the open part at a place of the frame. */
   placePoint(index, x, y) {
     this.chosen = { ...this.chosen, index };
     this.savePerson(withPoint(this.person, this.chosen.part, index, [...rounded([x, y]), 1]));

@@ -120,25 +120,26 @@ function drawRing(context, point, radius, zoom, isChosen) {
   outline(context, zoom);
 }
 
-/** The box of what is chosen, with a square at each corner to scale by and a circle above to turn by. */
+/** The box of what is chosen, with a square at each corner to scale by and a circle to turn by. */
 export function drawBox(context, box, handles, zoom, isCoarse) {
   context.beginPath();
   context.setLineDash([6 / zoom, 4 / zoom]);
   context.rect(box.left, box.top, box.right - box.left, box.bottom - box.top);
-  context.moveTo(box.x, handles.turn[1] < box.top ? box.top : box.bottom);
-  context.lineTo(handles.turn[0], handles.turn[1]);
+  const [x, y] = handles.turn;
+  context.moveTo(Math.min(Math.max(x, box.left), box.right), Math.min(Math.max(y, box.top), box.bottom));
+  context.lineTo(x, y);
   outline(context, zoom);
   context.setLineDash([]);
   const half = (isCoarse ? 9 : 5) / zoom;
   context.fillStyle = "#fff";
-  for (const [x, y] of handles.corners) {
+  for (const [left, top] of handles.corners) {
     context.beginPath();
-    context.rect(x - half, y - half, 2 * half, 2 * half);
+    context.rect(left - half, top - half, 2 * half, 2 * half);
     context.fill();
     outline(context, zoom);
   }
   context.beginPath();
-  context.arc(handles.turn[0], handles.turn[1], 1.2 * half, 0, 2 * Math.PI);
+  context.arc(x, y, 1.2 * half, 0, 2 * Math.PI);
   context.fill();
   outline(context, zoom);
 }

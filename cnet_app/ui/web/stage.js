@@ -84,12 +84,22 @@ export class Stage {
 
   /** Show the whole picture. */
   fit() {
-    const { width, height } = this.canvas.getBoundingClientRect();
+    const { left, width, height } = this.#room();
     const frame = this.frame;
     const zoom = Math.max(0.01, Math.min((width - 2 * MARGIN) / frame.width, (height - 2 * MARGIN) / frame.height));
-    this.place = { zoom, x: (width - frame.width * zoom) / 2, y: (height - frame.height * zoom) / 2 };
+    this.place = { zoom, x: left + (width - frame.width * zoom) / 2, y: (height - frame.height * zoom) / 2 };
     this.isFitted = true;
     this.redraw();
+  }
+
+  /** The canvas without the panel, which is at its left, or on a phone below. */
+  #room() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    const { offsetLeft, offsetWidth, offsetHeight } = this.panel;
+    if (this.panel.hidden) return { left: 0, width, height };
+    if (offsetWidth > width / 2) return { left: 0, width, height: height - offsetHeight };
+    const left = Math.min(offsetLeft + offsetWidth, width / 2);
+    return { left, width: width - left, height };
   }
 
   /** Zoom by a factor around a point of the canvas, its middle where none is given. */
@@ -110,6 +120,7 @@ export class Stage {
   #follow() {
     const { store } = this.#app;
     new ResizeObserver(() => this.#resize()).observe(this.canvas);
+    new ResizeObserver(() => this.isFitted !== false && this.fit()).observe(this.panel);
     store.on(({ frame }) => [frame?.width, frame?.height], () => this.fit());
     store.on(({ draft }) => draft.photo?.key, (key) => this.#loadPhoto(key));
     store.on(({ shown }) => shown?.url, (url) => this.#loadResult(url));
