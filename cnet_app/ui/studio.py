@@ -22,6 +22,7 @@ from cnet_app.ui.calls.jobs import cancel, generate
 from cnet_app.ui.calls.maps import map_of_layer
 from cnet_app.ui.calls.models import catalogue, choices, download, question, unload
 from cnet_app.ui.calls.pictures import put
+from cnet_app.ui.calls.poses import read_pose
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
 from models.errors import USER_ERRORS
@@ -44,6 +45,7 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "map": map_of_layer,
         "coverage": coverage_of_draft,
         "fighting": hint_of_norms,
+        "pose": read_pose,
         "generate": generate,
         "cancel": cancel,
         "watch": watch,
@@ -54,7 +56,7 @@ START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
-STYLES = ("studio", "stage", "layers", "paint", "phone")
+STYLES = ("studio", "stage", "layers", "paint", "pose", "phone")
 """Style sheets, in their order."""
 HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
 """What the document's head holds besides Gradio's own."""

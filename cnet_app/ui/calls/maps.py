@@ -15,6 +15,7 @@ from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.frame import Frame, read_frame
 from cnet_app.ui.calls.models import describe_rows
 from cnet_app.ui.calls.pictures import data_url, picture
+from cnet_app.ui.calls.poses import drawing_parameters
 from cnet_app.ui.calls.repaired import MadeMap, MapOrder, make_map
 from models.errors import InputError
 from models.row import Weights
@@ -76,13 +77,15 @@ def make_layer_map(
     The parameters of a preprocessor stay in a layer that is drawn since, and count again when it goes back to a photo.
     Raises InputError and WeightsError.
     """
-    parameters = {} if layer.get("source") in OWN else layer.get("parameters") or {}
+    source = cut(source_of(context, layer, photo))
+    given = {} if layer.get("source") in OWN else layer.get("parameters") or {}
+    parameters = cast("Mapping[str, object]", given)
     order = MapOrder(
         condition=str(layer.get("condition")),
         annotator=annotator_of(context, layer),
-        source=cut(source_of(context, layer, photo)),
+        source=source,
         frame=frame,
-        parameters=cast("Mapping[str, object]", parameters),
+        parameters=drawing_parameters(parameters) if isinstance(source, Pose) else parameters,
         repairs=cast("Sequence[str]", layer.get("repairs") or ()),
     )
     return make_map(context.maps, order)

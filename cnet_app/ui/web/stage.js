@@ -93,12 +93,14 @@ export class Stage {
     this.redraw();
   }
 
-  /** The panel lies at the left, on a phone at the bottom. */
+  /** The canvas without the panel, which is at its left, or on a phone below. */
   #room() {
     const { width, height } = this.canvas.getBoundingClientRect();
-    const panel = this.panel.getBoundingClientRect();
-    if (panel.width > width / 2) return { left: 0, width, height: height - panel.height };
-    return { left: panel.width, width: width - panel.width, height };
+    const { offsetLeft, offsetWidth, offsetHeight } = this.panel;
+    if (this.panel.hidden) return { left: 0, width, height };
+    if (offsetWidth > width / 2) return { left: 0, width, height: height - offsetHeight };
+    const left = Math.min(offsetLeft + offsetWidth, width / 2);
+    return { left, width: width - left, height };
   }
 
   /** Zoom by a factor around a point of the canvas, its middle where none is given. */
@@ -119,6 +121,7 @@ export class Stage {
   #follow() {
     const { store } = this.#app;
     new ResizeObserver(() => this.#resize()).observe(this.canvas);
+    new ResizeObserver(() => this.isFitted !== false && this.fit()).observe(this.panel);
     store.on(({ frame }) => [frame?.width, frame?.height], () => this.fit());
     store.on(({ draft }) => draft.photo?.key, (key) => this.#loadPhoto(key));
     store.on(({ shown }) => shown?.url, (url) => this.#loadResult(url));
