@@ -16,6 +16,7 @@ import { h } from "./dom.js";
 
 const MARGIN = 16; // px around a picture that fits
 const MAX_ZOOM = 16;
+const CLOSED_PANEL = 64; // px
 const PIXELS_FROM = 3; // screen px a picture px from which on pixels are shown as squares
 
 export class Stage {
@@ -93,12 +94,12 @@ export class Stage {
     this.redraw();
   }
 
-  /** The canvas without the panel, which is at its left, or on a phone below. */
+  /** The canvas without the panel at its left; on a phone, where it is below, without the line that is there when it is closed. */
   #room() {
     const { width, height } = this.canvas.getBoundingClientRect();
     const { offsetLeft, offsetWidth, offsetHeight } = this.panel;
     if (this.panel.hidden) return { left: 0, width, height };
-    if (offsetWidth > width / 2) return { left: 0, width, height: height - offsetHeight };
+    if (offsetWidth > width / 2) return { left: 0, width, height: height - Math.min(offsetHeight, CLOSED_PANEL) };
     const left = Math.min(offsetLeft + offsetWidth, width / 2);
     return { left, width: width - left, height };
   }
