@@ -43,6 +43,8 @@ export class App {
       preview: null, // {job, bitmap}
       pictures: [], // of the filmstrip, newest first: {path, url, job, prompt, seed}
       shown: null, // the one on the stage
+      ended: null, // the job that ended last
+      downloaded: null, // the download that ended last
       isSending: false,
       lastSeed: null,
       error: "", // beside Generate
