@@ -12,9 +12,10 @@ export function field(name, declared, value, onchange, options = {}) {
   const { label = name, disabled = false, reason = "" } = options;
   const id = `field-${name}-${++count}`;
   const { minimum, maximum, step } = declared;
-  const range = { min: minimum, max: maximum, step: step ?? "any", disabled };
-  const number = h("input", { type: "number", id, value, ...range });
-  const slider = h("input", { type: "range", "aria-label": label, value, ...range });
+  // A range takes its value for what its bounds allow at that moment; so they come first.
+  const range = { min: minimum, max: maximum, step: step ?? "any", disabled, value };
+  const number = h("input", { type: "number", id, ...range });
+  const slider = h("input", { type: "range", "aria-label": label, ...range });
   const take = (text) => {
     const given = Number(text);
     if (text === "" || !(given >= minimum && given <= maximum)) return;

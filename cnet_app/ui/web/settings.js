@@ -175,7 +175,7 @@ function reference(app) {
       fill(details, name && [pictureRow(app, picture), scale]);
     },
   );
-  return h("div", {}, row(labels.ip_adapter, select.id, select), details);
+  return h("div", {}, row("Reference image", select.id, select, labels.ip_adapter), details);
 }
 
 function changeReference(app, changes, key = null) {

@@ -41,7 +41,8 @@ function card(app) {
   const isOpen = draft.open === OPEN;
   const held = draft.start.picture ?? draft.photo;
   const toggle = () => app.drafts.view({ open: isOpen ? null : OPEN });
-  const what = draft.start.picture ? draft.start.picture.name : draft.photo ? "the photo" : "no picture yet";
+  const what = draft.start.picture?.name ?? "the photo";
+  const words = held ? `Start from ${what}${draft.start.mask ? " · masked" : ""}` : "No start picture yet";
   const head = h(
     "div",
     { class: "start-head" },
@@ -49,7 +50,7 @@ function card(app) {
       "button",
       { type: "button", class: "quiet start-title", "aria-expanded": String(isOpen), onclick: toggle },
       held ? thumbnail(app, held, "") : h("span", { class: "thumbnail" }),
-      h("span", { class: "start-words", title: `Start from ${what}` }, `Start from ${what}${draft.start.mask ? " · masked" : ""}`),
+      h("span", { class: "start-words", title: words }, words),
       icon(isOpen ? "up" : "down"),
     ),
     iconButton("cancel", "Remove the start picture", () => app.drafts.edit({ start: null, open: isOpen ? null : draft.open })),
