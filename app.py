@@ -20,15 +20,11 @@ def main() -> int:
     from cnet_app.ui.importing import without_garbage_collection, without_stub_files
 
     with without_garbage_collection(), without_stub_files():
-        from cnet_app.engine.create import create_engine
-        from cnet_app.engine.maps import maps_through
-        from cnet_app.jobs.runner import Runner
-        from cnet_app.maps.annotate import Maps, open_store
+        from cnet_app.jobs.create import create_runner
         from cnet_app.ui.app import serve
 
     try:
-        engine = create_engine(settings)
-        serve(settings, Runner(settings, engine), Maps(maps_through(engine), open_store(settings)))
+        serve(settings, *create_runner(settings))
     except USER_ERRORS as error:
         print(error, file=sys.stderr)
         return exit_code(error)

@@ -64,6 +64,7 @@ class Invert(Filter):
     title = "Drawing on paper (inverted)"
     kind = "soft_lines"
     note = "For pictures that are drawings already; a photo's negative is a poor map."
+    reads_drawings = True
 
     def annotate(self, source_image: Image) -> Image:
         """Return 255 minus the grey of the drawing."""

@@ -62,6 +62,7 @@ class Ink(Filter):
     title = "Drawing on paper (ink)"
     kind = "lines"
     note = "For pictures that are drawings already."
+    reads_drawings = True
 
     threshold: int = param(127, "Pixels darker than this are ink.", minimum=1, maximum=255, step=1)
 

@@ -38,7 +38,8 @@ in what was given (one sentence on standard error says which), 3 where weights a
 
 MEASURES_INTRODUCTION = """\
 How closely a picture follows its control image: it is annotated again, and both maps are compared. A condition that is not
-listed has no measure, since its pictures are not meant to resemble their map."""
+listed has no measure, since its pictures are not meant to resemble their map. The agreement is the same for all, so that
+pictures can be sorted: 1 at the best value, 0 at the value of a blank map and beyond, a straight line between."""
 
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
@@ -178,11 +179,12 @@ def measures_table() -> str:
             row.help,
             f"{row.range[0]:g} to {row.range[1]:g}",
             "higher" if row.higher_is_better else "lower",
-            ", ".join(f"`{one.id}`" for one in CONDITIONS if one.measure == row.id),
+            f"{row.blank_value:g}",
+            ", ".join(f"`{one.id}`" for one in CONDITIONS if row.id in (one.measure, *one.more_measures)),
         )
         for row in MEASURES
     ]
-    return _table(("Measure", "Title", "Meaning", "Range", "Better", "Conditions"), rows)
+    return _table(("Measure", "Title", "Meaning", "Range", "Better", "Agreement is 0 at", "Conditions"), rows)
 
 
 def control_page() -> str:

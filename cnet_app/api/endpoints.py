@@ -125,9 +125,13 @@ class Endpoints:
 
         return answer(stop)
 
-    def score(self, picture: File) -> Object:
-        """Measure how closely a picture generated here follows its control images, one object per control image."""
-        return answer(lambda: {"scores": score_picture(file_path("picture", picture), self.maps)})
+    def score(self, picture: File, overlay: bool = False) -> Object:
+        """Measure how closely a picture generated here follows its control images, one object per control image.
+
+        With `overlay`, each also has a picture of what agrees and what does not, and its legend.
+        """
+        save = self.save_map if overlay else None
+        return answer(lambda: score_picture(file_path("picture", picture), self.maps, save))
 
     def library(self, limit: int = 50) -> Object:
         """List the newest jobs with prompt, size, seed and pictures, newest first. Only on the app's own machine."""

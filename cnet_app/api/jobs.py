@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cnet_app.api.score import describe_score
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record
 
@@ -20,12 +21,21 @@ def describe_job(state: JobState) -> dict[str, Any]:
         "step": state.step,
         "steps": state.steps,
         "num_images": state.num_images,
+        "seconds_left": state.seconds_left,
         "pictures": list(state.paths),
+        "scores": [_scores(state, path) for path in state.paths],
+        "best_first": [state.paths.index(path) for path in state.best_first],
         "seeds": list(result.seeds) if result else [],
         "seconds": result.seconds if result else None,
         "notes": list(result.notes) if result else [],
         "error": state.error,
     }
+
+
+def _scores(state: JobState, path: str) -> list[dict[str, Any]] | None:
+    """Return the scores of a picture by unit; None where it was not measured yet."""
+    found = state.scores.get(path)
+    return None if found is None else [describe_score(one) for one in found]
 
 
 def describe_record(record: Record) -> dict[str, Any]:

@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from annotators.base import Image
 from annotators.images import load_image
-from annotators.poses import Pose
-from cnet_app.fidelity.score import compare
+from cnet_app.fidelity.overlay import overlay
+from cnet_app.fidelity.score import DIGITS, score
+from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps
-from cnet_app.maps.availability import default_annotator
-from cnet_app.registry.conditions import condition
+from cnet_app.registry.measures import measure
 from cnet_app.request.recipe import read_request
-from cnet_app.request.units import ControlUnit
-from models.errors import StudioError
+from cnet_app.request.scores import UnitScore, mean_agreement
+from models.errors import InputError
+
+SaveImage = Callable[[Image], Any]
+"""Saves an image where the reader of the answer can fetch it, and returns what names it."""
 
 
-def score_picture(path: Path, maps: Maps) -> list[dict[str, Any]]:
-    """Return one object a unit of the picture's recipe: condition, measure, value with its unit and range, or a reason.
+def score_picture(path: Path, maps: Maps, save_overlay: SaveImage | None = None) -> dict[str, Any]:
+    """Return `scores`, one object for each unit of the picture's recipe, and `agreement`, their mean, 0 to 1.
 
-    The annotator that made the map reads the picture; for a map of the user's own, the condition's default. `value` is
-    None where the condition has no measure, and where that annotator cannot run. Raises InputError for a picture
-    without a recipe.
+    With `save_overlay` each unit that was compared also has an `overlay` and its `legend`. Raises InputError for a
+    picture without a recipe.
     """
-    picture = load_image(path)
-    return [_score(unit, picture, maps) for unit in read_request(path).units]
+    picture, request, annotate = load_image(path), read_request(path), annotate_again(maps)
+    scores = [score(unit, picture, annotate, request.inpaint_mask) for unit in request.units]
+    described = [describe_score(one) for one in scores]
+    for unit, one, found in zip(request.units, scores, described, strict=True):
+        if save_overlay and one.value is not None:
+            drawn = overlay(unit, picture, annotate, request.inpaint_mask)
+            legend = [{"name": name, "colour": list(colour)} for name, colour in drawn.legend]
+            found |= {"overlay": save_overlay(drawn.image), "legend": legend}
+    mean = mean_agreement(scores)
+    return {"scores": described, "agreement": None if mean is None else round(mean, DIGITS)}
 
 
-def _score(unit: ControlUnit, picture: Any, maps: Maps) -> dict[str, Any]:
-    row = condition(unit.condition)
-    scored: dict[str, Any] = {"condition": row.id, "measure": row.measure, "value": None, "reason": ""}
-    if row.measure is None:
-        return scored | {"reason": f"A picture of {row.title} is not meant to resemble its map."}
-    judge = unit.annotator or default_annotator(row.id, maps.faults)
-    height, width = picture.shape[:2]
+def describe_score(found: UnitScore) -> dict[str, Any]:
+    """Return a score with the title, range and direction of its measure."""
+    plain: dict[str, Any] = dict(found.to_json())
+    if found.measure is None:
+        return plain
     try:
-        made = maps.annotate(row.id, judge, picture, unit.annotator_parameters or None, width, height)
-        found = made.data if isinstance(made.data, Pose) else None
-        score = compare(row.id, unit.pixels, made.pixels, unit.pose, found)
-    except StudioError as error:
-        return scored | {"annotator": judge, "reason": str(error)}
-    assert score is not None
-    return scored | {
-        "annotator": judge,
-        "value": round(score.value, 4),
-        "title": score.measure.label,
-        "range": list(score.measure.range),
-        "higher_is_better": score.measure.higher_is_better,
-    }
+        row = measure(found.measure)
+    except InputError:  # of another version
+        return plain
+    return plain | {"title": row.label, "range": list(row.range), "higher_is_better": row.higher_is_better}

@@ -30,6 +30,7 @@ COMMANDS = (
     Command("annotate", "Turn a picture into a control image.", "cnet_app.cli.annotate"),
     Command("generate", "Make pictures that follow control images, or remake one.", "cnet_app.cli.generate"),
     Command("upscale", "Make a picture larger, with new detail.", "cnet_app.cli.upscale"),
+    Command("score", "Measure how closely pictures follow their control images.", "cnet_app.cli.score"),
     Command("models", "List, show, download, add and verify weights.", "cnet_app.cli.models"),
     Command("mcp", "Serve tools to an assistant on this machine (Model Context Protocol).", "cnet_app.cli.mcp"),
     Command("world", "Draw procedural scenes with their exact maps.", "cnet_app.cli.world"),

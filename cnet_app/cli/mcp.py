@@ -22,10 +22,7 @@ from cnet_app import __version__
 from cnet_app.api.endpoints import Endpoints, Object
 from cnet_app.cli.engine import command_settings
 from cnet_app.cli.output import make_folder, write_png
-from cnet_app.engine.create import create_engine
-from cnet_app.engine.maps import maps_through
-from cnet_app.jobs.runner import Runner
-from cnet_app.maps.annotate import Maps, open_store
+from cnet_app.jobs.create import create_runner
 from cnet_app.registry.conditions import CONDITIONS
 
 REVISIONS = ("2025-06-18", "2025-03-26", "2024-11-05")
@@ -70,9 +67,7 @@ def run(args: argparse.Namespace) -> None:
     settings = command_settings(
         argparse.Namespace(device=args.device, speed=None), base=args.base, output_dir=args.output
     )
-    engine = create_engine(settings)
-    runner = Runner(settings, engine)
-    maps = Maps(maps_through(engine), open_store(settings))
+    runner, maps = create_runner(settings)
     endpoints = Endpoints(settings, runner, maps, lambda pixels: _save_map(args.output, pixels))
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print must not come between the messages
     try:
@@ -124,7 +119,9 @@ def create_tools(endpoints: Endpoints) -> tuple[Tool, ...]:
             ("prompt",), generate,
         ),
         Tool("score", "Measure how closely a picture made here follows its maps.",
-             {"picture": _path("picture made here")}, ("picture",), endpoints.score),
+             {"picture": _path("picture made here"),
+              "overlay": {"type": "boolean", "description": "also draw what agrees and what does not"}},
+             ("picture",), endpoints.score),
         Tool("library", "List the newest jobs and their pictures.", {"limit": {"type": "integer"}}, (), endpoints.library),
     )  # fmt: skip
 

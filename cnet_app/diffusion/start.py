@@ -17,8 +17,8 @@ from annotators.images import load_image, resize
 from cnet_app.diffusion.backbones.base import Backbone
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pixels import pad, padded_side, to_image
-from cnet_app.diffusion.steering import white_pixels
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import white_pixels
 from models.errors import InputError
 from models.families import FamilyFacts
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,6 +16,7 @@ from annotators.maps import resize_map
 from cnet_app.diffusion.pixels import pad
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import CUSTOM, Mode, Place, Weights
+from cnet_app.request.pictures import white_pixels
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 from models.families import FamilyFacts
@@ -123,8 +123,3 @@ def control_tensor(
             f"{unit.condition} needs an inpaint_mask, and the picture it covers as initial_image; give both."
         )
     return image.masked_fill(torch.tensor(pad(white_pixels(inpaint_mask, width, height), multiple)), -1.0)
-
-
-def white_pixels(mask: bytes, width: int, height: int) -> NDArray[np.bool_]:
-    """Return (H, W) of a PNG at this size: True where it is white."""
-    return resize(load_image(mask), width, height, mode="crop", nearest=True).max(axis=2) > 127

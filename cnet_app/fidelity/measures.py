@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -12,36 +12,64 @@ from numpy.typing import NDArray
 
 from annotators.base import Image
 
+Mask = NDArray[np.bool_]
+"""(H, W): True where a map counts. At least one pixel does."""
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the five scales, from Wang, Simoncelli and Bovik 2003."""
+LINE = 127
+"""Grey level above which a pixel is of a line."""
+TOLERANCE = 2
+"""Pixels by which a line may be moved and still be the same."""
 
 
-def edge_f1(control_image: Image, result: Image, tolerance: int = 2) -> float:
+class MapMeasure(Protocol):
+    """A measure of two maps of the same size: the control image, and the map of the result."""
+
+    def __call__(self, control_image: Image, result: Image, *, where: Mask | None = None) -> float:
+        """Return the number; with `where`, of that part of the maps alone."""
+        ...
+
+
+def edge_f1(control_image: Image, result: Image, tolerance: int = TOLERANCE, *, where: Mask | None = None) -> float:
     """Return the F1 score of white lines, 0 to 1; 1 where both maps are empty.
 
     A line pixel counts as right where the other map has one within `tolerance` px.
     """
-    wanted, got = control_image.max(axis=2) > 127, result.max(axis=2) > 127
+    wanted, got = lines_of(control_image), lines_of(result)
+    near_wanted, near_got = near_lines(wanted, tolerance), near_lines(got, tolerance)
+    if where is not None:
+        wanted, got = wanted & where, got & where
     if not wanted.any() or not got.any():
         return float(wanted.any() == got.any())
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * tolerance + 1,) * 2)
-    near_wanted, near_got = (cv2.dilate(m.astype(np.uint8), disc) > 0 for m in (wanted, got))
     precision, recall = near_wanted[got].mean(), near_got[wanted].mean()
     return float(2 * precision * recall / max(precision + recall, 1e-9))
 
 
-def ms_ssim(control_image: Image, result: Image) -> float:
+def lines_of(lines_map: Image, level: int = LINE) -> Mask:
+    """Return (H, W): True where a map has a line."""
+    return lines_map.max(axis=2) > level
+
+
+def near_lines(lines: Mask, tolerance: int = TOLERANCE) -> Mask:
+    """Return the pixels within `tolerance` px of a line."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * tolerance + 1,) * 2)
+    return cv2.dilate(lines.astype(np.uint8), disc) > 0
+
+
+def ms_ssim(control_image: Image, result: Image, *, where: Mask | None = None) -> float:
     """Return the multi-scale structural similarity of the grey maps, 0 to 1.
 
     All five scales count fully where the sides are at least 176 px.
     """
     a, b = (cv2.cvtColor(m, cv2.COLOR_RGB2GRAY).astype(np.float64) for m in (control_image, result))
+    counted = np.ones(a.shape) if where is None else where.astype(np.float64)
     product = 1.0
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
         brightness, contrast = _ssim_parts(a, b)
         last = scale == len(MS_SSIM_WEIGHTS) - 1
-        product *= max(float((brightness * contrast if last else contrast).mean()), 0.0) ** weight
-        a, b = (cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in (a, b))
+        likeness = np.average(brightness * contrast if last else contrast, weights=counted)
+        product *= max(float(likeness), 0.0) ** weight
+        a, b, counted = (cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in (a, b, counted))
     return product
 
 
@@ -57,27 +85,42 @@ def _ssim_parts(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray
     return brightness, (2 * covariance + c2) / (var_a + var_b + c2)
 
 
-def rmse(control_image: Image, result: Image) -> float:
+def rmse(control_image: Image, result: Image, *, where: Mask | None = None) -> float:
     """Return the root mean square error over all channels, 0 to 1 (the full range is 1)."""
-    difference = control_image.astype(np.float64) - result
+    difference = _part(control_image, where).astype(np.float64) - _part(result, where)
     return float(np.sqrt(np.square(difference / 255).mean()))
 
 
-def mean_angle(control_image: Image, result: Image) -> float:
+def pearson(control_image: Image, result: Image, *, where: Mask | None = None) -> float:
+    """Return the correlation of the grey maps, -1 to 1; where a map has one grey alone, 1 if both have, else 0."""
+    greys = [cv2.cvtColor(m, cv2.COLOR_RGB2GRAY).astype(np.float64) for m in (control_image, result)]
+    a, b = (_part(grey, where) - _part(grey, where).mean() for grey in greys)
+    spread = float(np.sqrt(np.square(a).mean() * np.square(b).mean()))
+    if spread < 1e-9:
+        return float(bool(np.abs(a).max() < 1e-9) == bool(np.abs(b).max() < 1e-9))
+    return float(np.clip((a * b).mean() / spread, -1, 1))
+
+
+def mean_angle(control_image: Image, result: Image, *, where: Mask | None = None) -> float:
     """Return the mean angle between normals, 0 to 180 degrees."""
+    return float(_part(angles(control_image, result), where).mean())
+
+
+def angles(control_image: Image, result: Image) -> NDArray[np.float64]:
+    """Return (H, W): the angle between the normals of two maps, 0 to 180 degrees."""
     a, b = (m.astype(np.float64) / 127.5 - 1 for m in (control_image, result))
     lengths = np.linalg.norm(a, axis=2) * np.linalg.norm(b, axis=2)
     cosine = (a * b).sum(axis=2) / np.maximum(lengths, 1e-9)
-    return float(np.degrees(np.arccos(cosine.clip(-1, 1))).mean())
+    return np.degrees(np.arccos(cosine.clip(-1, 1)))
 
 
-def mean_iou(control_image: Image, result: Image) -> float:
+def mean_iou(control_image: Image, result: Image, *, where: Mask | None = None) -> float:
     """Return the intersection over union of colours, 0 to 1.
 
     The mean is over the colours that cover at least 1 % of the control image, or over the 100 commonest where none does.
     """
     code = np.array([65536, 256, 1])
-    wanted, got = (m.astype(np.int32) @ code for m in (control_image, result))
+    wanted, got = (_part(m.astype(np.int32) @ code, where) for m in (control_image, result))
     colours, counts = np.unique(wanted, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:100]
     large = order[counts[order] >= 0.01 * wanted.size]
@@ -88,20 +131,34 @@ def mean_iou(control_image: Image, result: Image) -> float:
     return float(np.mean(shares))
 
 
-def pck(wanted: NDArray[Any], found: Sequence[NDArray[Any]], threshold: float = 0.1) -> float:
-    """Return the share of a person's visible joints that the best match among `found` has, 0 to 1.
+def _part(values: NDArray[Any], where: Mask | None) -> NDArray[Any]:
+    return values if where is None else values[where]
+
+
+def best_match(
+    wanted: NDArray[Any], found: Sequence[NDArray[Any]], threshold: float = 0.1
+) -> tuple[NDArray[np.bool_], int | None]:
+    """Return which of a person's 18 joints the best match among `found` has, and its index; None where nobody has any.
 
     People are (18, 3): x, y and visibility. A joint is found within `threshold` of the wanted figure's height.
     """
     visible = wanted[:, 2] > 0
+    best, index = np.zeros(len(wanted), np.bool_), None
     if not visible.any():
-        return 1.0
+        return best, index
     reach = threshold * max(float(np.ptp(wanted[visible, 1])), 1.0)
-    best = 0.0
-    for person in found:
+    for number, person in enumerate(found):
         near = np.linalg.norm(person[:, :2] - wanted[:, :2], axis=1) <= reach
-        best = max(best, float((near & (person[:, 2] > 0))[visible].mean()))
-    return best
+        hits = near & (person[:, 2] > 0) & visible
+        if hits.sum() > best.sum():
+            best, index = hits, number
+    return best, index
+
+
+def pck(wanted: NDArray[Any], found: Sequence[NDArray[Any]], threshold: float = 0.1) -> float:
+    """Return the share of a person's visible joints that the best match among `found` has, 0 to 1; 1 without joints."""
+    count = int((wanted[:, 2] > 0).sum())
+    return float(best_match(wanted, found, threshold)[0].sum() / count) if count else 1.0
 
 
 def people_pck(wanted: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
@@ -111,10 +168,17 @@ def people_pck(wanted: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) ->
     return float(np.mean([pck(person, found) for person in wanted]))
 
 
-MAP_MEASURES: Mapping[str, Callable[[Image, Image], float]] = MappingProxyType(
-    {"edge_f1": edge_f1, "ms_ssim": ms_ssim, "rmse": rmse, "mean_angle": mean_angle, "mean_iou": mean_iou}
+MAP_MEASURES: Mapping[str, MapMeasure] = MappingProxyType(
+    {
+        "edge_f1": edge_f1,
+        "ms_ssim": ms_ssim,
+        "rmse": rmse,
+        "pearson": pearson,
+        "mean_angle": mean_angle,
+        "mean_iou": mean_iou,
+    }
 )
-"""Measures of two maps of the same size: the control image, and the map of the result."""
+"""Measures of two maps."""
 PEOPLE_MEASURES: Mapping[str, Callable[[Sequence[NDArray[Any]], Sequence[NDArray[Any]]], float]] = MappingProxyType(
     {"pck": people_pck}
 )

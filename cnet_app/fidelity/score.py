@@ -1,92 +1,74 @@
-"""The fidelity of a picture to its control image: annotate the picture again, and compare the two maps."""
+"""How well a picture follows its units: one number each, an agreement on one scale, and words. Loads no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from annotators.base import Image
+from cnet_app.fidelity.compare import Annotate, Comparison, compare
+from cnet_app.fidelity.measures import MAP_MEASURES, PEOPLE_MEASURES, best_match
+from cnet_app.registry.conditions import condition
+from cnet_app.registry.measures import measure
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.plain import FrozenMap
+from cnet_app.request.scores import UnitScore
+from cnet_app.request.units import ControlUnit
+from models.errors import USER_ERRORS
 
-from annotators.base import Annotator, Image
-from annotators.control_map import DataAnnotator
-from annotators.images import resize
-from annotators.poses import Pose
-from annotators.registry import annotator
-from annotators.runtime import Runtime
-from cnet_app.fidelity.measures import MAP_MEASURES, PEOPLE_MEASURES
-from cnet_app.registry.conditions import Condition, condition
-from cnet_app.registry.measures import Measure, measure
-from models.catalog import entry
-from models.errors import InputError
-
-
-@dataclass(frozen=True)
-class Score:
-    """A value of a measure."""
-
-    measure: Measure
-    value: float
-
-
-def shipped_annotator(condition_id: str) -> type[Annotator]:
-    """Return a condition's best annotator among those that need no download."""
-    kinds = [annotator(id) for id in condition(condition_id).annotators]
-    return next(kind for kind in kinds if not any(entry(weights).repo for weights in kind.weights))
+DIGITS = 4
+"""After the point, of values and agreements."""
 
 
 def score(
-    condition_id: str,
-    control_image: Image,
-    result_image: Image,
-    *,
-    annotator: Annotator | None = None,
-    pose: Pose | None = None,
-    runtime: Runtime | None = None,
-) -> Score | None:
-    """Return how closely a result follows its control image; None where the condition has no measure.
+    unit: ControlUnit, picture: Image, annotate: Annotate | None = None, inpaint_mask: bytes | None = None
+) -> UnitScore:
+    """Return how closely a finished picture, (H, W, 3), follows a unit; arguments as of `compare`.
 
-    `annotator` should be the one that made the map; without it, `shipped_annotator` is taken. `pose` has the people
-    behind a pose map, in pixels of that map. A map of another size is cropped and resized as it was for generation.
-    Raises InputError where a measure of people lacks the pose, or the pose is empty.
+    A condition without a measure, and a comparison that fails for a reason the user can read, give a score without a
+    value and with that reason.
     """
-    row = condition(condition_id)
+    row = condition(unit.condition)
     if row.measure is None:
-        return None
-    judge, runtime = annotator or shipped_annotator(condition_id)(), runtime or Runtime()
-    if row.measure in PEOPLE_MEASURES:
-        _check_people(row, pose)
-        return compare(condition_id, control_image, result_image, pose, _people(judge, result_image, runtime))
-    return compare(condition_id, control_image, judge(result_image, runtime))
+        return UnitScore(condition=row.id, reason=row.no_score)
+    try:
+        return score_of(compare(unit, picture, annotate, inpaint_mask))
+    except USER_ERRORS as error:
+        return UnitScore(condition=row.id, measure=row.measure, unit=measure(row.measure).unit, reason=str(error))
 
 
-def compare(
-    condition_id: str, control_image: Image, result_map: Image, pose: Pose | None = None, found: Pose | None = None
-) -> Score | None:
-    """Return how closely the map of a result follows its control image; None where the condition has no measure.
-
-    Where people are measured, `pose` has those that were wanted, in pixels of the control image, and `found` those of
-    the result, which has the size of `result_map`. Raises InputError where the wanted pose is missing or empty.
-    """
-    row = condition(condition_id)
-    if row.measure is None:
-        return None
-    height, width = result_map.shape[:2]
-    if row.measure in PEOPLE_MEASURES:
-        wanted = [person.body for person in _check_people(row, pose).resized(width, height).people]
-        people = [person.body for person in found.people] if found else []
-        return Score(measure(row.measure), PEOPLE_MEASURES[row.measure](wanted, people))
-    wanted_map = resize(control_image, width, height, nearest=row.kind.nearest)
-    return Score(measure(row.measure), MAP_MEASURES[row.measure](wanted_map, result_map))
+def score_request(
+    request: GenerationRequest, picture: Image, annotate: Annotate | None = None
+) -> tuple[UnitScore, ...]:
+    """Return one score for each unit of the picture's request, in their order."""
+    return tuple(score(unit, picture, annotate, request.inpaint_mask) for unit in request.units)
 
 
-def _check_people(row: Condition, pose: Pose | None) -> Pose:
-    if pose is None or not pose.people:
-        raise InputError(
-            f"A result of {row.title} is scored by its people, but the pose of the control image is missing or "
-            "empty; give a pose with at least one person."
-        )
-    return pose
+def score_of(compared: Comparison) -> UnitScore:
+    """Return the score of a comparison."""
+    row = compared.condition
+    assert row.measure is not None, f"{row.id} has no measure"
+    main = measure(row.measure)
+    value = _value(main.id, compared)
+    agreement = main.agreement(value)
+    found, wanted = _joints(compared)
+    return UnitScore(
+        condition=row.id,
+        measure=main.id,
+        value=round(value, DIGITS),
+        unit=main.unit,
+        agreement=round(agreement, DIGITS),
+        words=row.score_words.format(percent=round(100 * agreement), found=found, wanted=wanted),
+        annotator=compared.annotator,
+        more=FrozenMap({id: round(_value(id, compared), DIGITS) for id in row.more_measures}),
+    )
 
 
-def _people(judge: Annotator, image: Image, runtime: Runtime) -> Pose:
-    found = judge.detect(image, runtime) if isinstance(judge, DataAnnotator) else None
-    if not isinstance(found, Pose):
-        raise InputError(f"The annotator is {judge.id}, but a pose is scored with an annotator that finds people.")
-    return found
+def _value(measure_id: str, compared: Comparison) -> float:
+    if measure_id in PEOPLE_MEASURES:
+        return PEOPLE_MEASURES[measure_id](compared.wanted_people, compared.found_people)
+    return MAP_MEASURES[measure_id](compared.wanted, compared.found, where=compared.where)
+
+
+def _joints(compared: Comparison) -> tuple[int, int]:
+    """Return the joints that were found and those that were wanted, of all people together."""
+    wanted = compared.wanted_people
+    hits = [best_match(person, compared.found_people)[0] for person in wanted]
+    return sum(int(hit.sum()) for hit in hits), sum(int((person[:, 2] > 0).sum()) for person in wanted)

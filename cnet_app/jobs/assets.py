@@ -1,4 +1,4 @@
-"""Pictures that pages refer to by their content, in a bounded folder."""
+"""Pictures and poses that pages refer to by their SHA-256: photos, maps and drawings of drafts, which outlive a reload."""
 
 from __future__ import annotations
 
@@ -6,37 +6,104 @@ import hashlib
 import os
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 
-from annotators.images import load_image
-from models.errors import InputError
+from annotators.images import MAX_BYTES, load_image
+from annotators.poses import parse_pose
+from cnet_app.jobs.files import write_whole
+from cnet_app.request.recipe import UNFINISHED, sweep_unfinished
+from models.errors import InputError, SaveError
 
 GONE = "This picture is no longer here; choose it again."
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class Assets:
-    """Pictures by the sha256 of their bytes. Thread-safe; the least recently used go first."""
+    """A folder of files named by the SHA-256 of their content, `max_bytes` at most; the least recently used go first.
 
-    def __init__(self, folder: Path, max_bytes: int = 1_000_000_000) -> None:
-        self._folder, self._max_bytes, self._lock = folder, max_bytes, threading.Lock()
+    Thread-safe. A file appears whole, also where the process is killed while it is written.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        """Touch nothing yet; the folder is made for the first file."""
+        self._folder, self._max_bytes = folder, max_bytes
+        self._lock = threading.Lock()
 
     def put(self, data: bytes) -> str:
-        """Keep a picture and return its id. Raises InputError where it cannot be read."""
-        load_image(data)
-        digest = hashlib.sha256(data).hexdigest()
-        path = self._folder / digest
-        if not path.exists():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
-            unfinished.write_bytes(data)
-            unfinished.replace(path)
-        return digest
+        """Keep a picture file, or the JSON of a pose, and return the SHA-256 of its bytes in hex.
 
-    def get(self, sha256: object) -> bytes:
-        """Return a picture. Raises InputError for an unknown id."""
-        if not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
-            raise InputError(GONE)
+        Raises InputError for what cannot be read or is too large, and SaveError.
+        """
+        limit = min(MAX_BYTES, self._max_bytes)
+        if len(data) > limit:
+            raise InputError(
+                f"The picture has {len(data) / 1e6:.1f} MB; the limit is {limit / 1e6:.1f} MB, save it smaller."
+            )
+        _check(data)
+        id = hashlib.sha256(data).hexdigest()
         try:
-            return (self._folder / sha256).read_bytes()
-        except FileNotFoundError:
-            raise InputError(GONE) from None
+            with self._lock:
+                self._write(id, data)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise SaveError(f"The picture cannot be kept in {self._folder} ({reason}); make room there.") from error
+        return id
+
+    def get(self, sha256: str) -> bytes:
+        """Return the content of an id. Raises InputError for an unknown or malformed one, and for a damaged file."""
+        if not _ID.fullmatch(sha256):
+            raise InputError(GONE)
+        path = self._folder / sha256
+        with self._lock:
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise InputError(GONE) from error
+            if hashlib.sha256(data).hexdigest() != sha256:
+                with suppress(OSError):
+                    path.unlink()
+                raise InputError(GONE)
+            with suppress(OSError):
+                os.utime(path)  # used just now
+        return data
+
+    def _write(self, id: str, data: bytes) -> None:
+        path = self._folder / id
+        if _holds(path, data):
+            os.utime(path)
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        sweep_unfinished(self._folder)
+        self._make_room(len(data))
+        write_whole(path, data)
+
+    def _make_room(self, wanted: int) -> None:
+        """Remove the least recently used files until so many bytes more fit."""
+        found: list[tuple[int, int, Path]] = []
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError):  # another process makes room too
+                stat = path.stat()
+                if path.suffix != UNFINISHED:
+                    found.append((stat.st_mtime_ns, stat.st_size, path))
+        excess = sum(size for _, size, _ in found) + wanted - self._max_bytes
+        for _, size, path in sorted(found):
+            if excess <= 0:
+                break
+            path.unlink(missing_ok=True)
+            excess -= size
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
+
+
+def _check(data: bytes) -> None:
+    """Raise InputError where the bytes are neither a picture nor a pose."""
+    if data.lstrip()[:1] in (b"{", b"["):
+        parse_pose(data)
+    else:
+        load_image(data)

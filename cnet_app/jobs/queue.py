@@ -44,6 +44,12 @@ class Queue(Generic[T]):
             self._sessions[session] = items
         return item
 
+    def move(self, session: str, item: T, place: int) -> None:
+        """Make a waiting item the first (1), second … of its session; other sessions keep their turns."""
+        items = self._sessions[session]
+        items.remove(item)
+        items.insert(place - 1, item)
+
     def remove(self, item: T) -> bool:
         """Remove an item; False where it does not wait."""
         for session, items in self._sessions.items():

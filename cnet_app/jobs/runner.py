@@ -7,27 +7,30 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cnet_app.engine.protocol import (
-    Downloading,
     Engine,
     EngineStatus,
     Event,
     EventStream,
-    Loading,
-    Note,
     PictureMade,
-    Prepared,
-    Stepped,
 )
+from cnet_app.jobs.changes import Changes
+from cnet_app.jobs.job import LOADING, Job, standing
+from cnet_app.jobs.library import Library, Made
+from cnet_app.jobs.pace import Pace, work_of
 from cnet_app.jobs.queue import Queue
+from cnet_app.jobs.resume import check_ended, rest_of
+from cnet_app.jobs.scoring import Scorer
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
 from cnet_app.request.downloads import DownloadRequest
-from cnet_app.request.generation import GenerationRequest, GenerationResult
+from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.recipe import save_picture, sweep_unfinished
+from cnet_app.request.scores import UnitScore
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
@@ -36,7 +39,6 @@ from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, 
 LOG = logging.getLogger(__name__)
 HISTORY = "history.sqlite3"
 """In the folder of the pictures."""
-LOADING = "Loading the model"
 REMEMBERED = 200
 """Jobs that are over and can still be asked about."""
 BASE_WAIT = 120.0
@@ -45,29 +47,22 @@ DOWN_CHECK = 0.5
 """Seconds between two looks at an engine that is down."""
 
 
-@dataclass(eq=False)
-class _Job:
-    state: JobState
-    cancelled: bool = False
-    stream: EventStream | None = None
-    """The task that runs for the job; closing it cancels."""
-    prepared: GenerationRequest | None = None
-    notes: dict[str, None] = field(default_factory=dict[str, None])
-    residual_norms: tuple[tuple[float, ...], ...] = ()
-    started: float = 0.0
-
-
 class Runner:
     """Takes requests from any thread. Nothing runs before the first `submit` or `start`."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, scorer: Scorer | None = None) -> None:
+        """Open the history; `scorer`, which the runner starts and closes, measures the pictures. Raises SaveError."""
         self._settings = settings
         self._engine = engine
+        self._scorer = scorer
         self._store = Store(settings.output_dir / HISTORY)
+        self._changes = Changes(engine.status)
+        self._changed = self._changes.condition
+        self.library = Library(self._store.database, settings.output_dir, self._changes.announce)
         sweep_unfinished(settings.output_dir)
-        self._changed = threading.Condition()
-        self._jobs: dict[str, _Job] = {}
-        self._queue: Queue[_Job] = Queue()
+        self._pace = Pace()
+        self._jobs: dict[str, Job] = {}
+        self._queue: Queue[Job] = Queue()
         self._closing = False
         self._worker = threading.Thread(target=self._work, name="runner", daemon=True)
 
@@ -85,6 +80,8 @@ class Runner:
                 self._worker.start()
         if self._engine.status().state == "new":
             self._engine.start()
+        if self._scorer:
+            self._scorer.start(self._take_scores, self._wants_pictures)
 
     def engine_status(self) -> EngineStatus:
         """Return at once, whatever runs."""
@@ -100,30 +97,57 @@ class Runner:
             time.sleep(0.02)
         return status.base, status.base_reason
 
+    def wait_for_change(self, version: int, timeout: float) -> int:
+        """Return the version as soon as it is another one, or after `timeout` seconds.
+
+        It rises with every change of a job, of the engine's state and of the library. A version that was never current
+        returns at once.
+        """
+        return self._changes.wait(version, timeout)
+
     def submit(self, request: GenerationRequest | UpscaleRequest, session: str) -> str:
         """Queue a request and return the job's id. Raises StudioError where the queue is full, or SaveError."""
         self._ensure_worker()
-        job = _Job(JobState(id=secrets.token_hex(8), session=session, request=request))
+        job = Job(JobState(id=secrets.token_hex(8), session=session, request=request), work=work_of(request))
         with self._changed:
             self._check_place(session)
             self._store.add(job.state.id, request, session)
             self._forget()
             self._jobs[job.state.id] = job
             self._queue.add(session, job)
-            self._changed.notify_all()
+            self._changes.announce()
         return job.state.id
 
     def download(self, ids: Sequence[str], session: str) -> str:
         """Start the download of catalogue rows that the user agreed to, and return the job's id."""
         self._ensure_worker()
-        request = DownloadRequest(ids=tuple(ids))
-        job = _Job(JobState(id=secrets.token_hex(8), session=session, request=request, status="running"))
+        request, doing = DownloadRequest(ids=tuple(ids)), "Starting the download"
+        job = Job(JobState(id=secrets.token_hex(8), session=session, request=request, status="running", doing=doing))
         with self._changed:
             self._forget()
             self._jobs[job.state.id] = job
-        self._set(job, doing="Starting the download")
+            self._changes.announce()
         threading.Thread(target=self._download, args=(job,), name="download", daemon=True).start()
         return job.state.id
+
+    def resume(self, id: str, session: str) -> str:
+        """Queue the pictures that a failed, cancelled or interrupted job did not make, and return the new job's id.
+
+        Raises InputError where nothing is left or the request cannot be read, and what `submit` raises. Where others can
+        reach the app, a session continues its own jobs only.
+        """
+        with self._changed:
+            known = self._jobs.get(id)
+        if known and isinstance(known.state.request, DownloadRequest):  # the history has none
+            owner, status, done = known.state.session, known.state.status, 0
+        else:
+            record = self._store.get(id)
+            owner, status, done = record.session, record.status, len(record.paths)
+        if owner != session and not self._settings.is_local:
+            raise InputError(f"There is no job {id!r} in the history; choose another one.")
+        check_ended(id, status)
+        rest = rest_of(id, known.state.request if known else self._store.request(id), done)
+        return self.download(rest.ids, session) if isinstance(rest, DownloadRequest) else self.submit(rest, session)
 
     def _check_place(self, session: str) -> None:
         """One user's jobs never keep another user's first job out."""
@@ -148,25 +172,51 @@ class Runner:
         elif stream:
             stream.close()
 
+    def cancel_all(self, session: str = "") -> int:
+        """Cancel the waiting and running jobs of a session, of all where it is empty; return how many there were."""
+        states = self.active(session)
+        for state in reversed(states):  # else the next one begins when the one before it ends
+            self.cancel(state.id)
+        return len(states)
+
+    def move(self, id: str, place: int) -> None:
+        """Give a waiting job another place among those of its session: 1 is the next of them. Raises InputError.
+
+        Other sessions keep their turns.
+        """
+        with self._changed:
+            job = self._job(id)
+            if job not in self._queue.order():
+                stands = "is over" if job.state.is_over else "runs already"
+                raise InputError(f"Job {id!r} {stands}; only waiting jobs move.")
+            most = self._queue.waiting(job.state.session)
+            if not 1 <= place <= most:
+                raise InputError(f"place is {place}, but it must be a whole number from 1 to {most}.")
+            self._queue.move(job.state.session, job, place)
+            self._changes.announce()
+
     def state(self, id: str) -> JobState:
         """Return how a job stands; InputError where there is no such job any more."""
         with self._changed:
-            job = self._jobs.get(id)
-            if job is None:
-                raise InputError(f"There is no job {id!r}; press Generate again.")
-            if job.state.status != "queued" or job.state.doing:
-                return job.state
-            order = self._queue.order()
-            place = order.index(job) + 1 if job in order else 0
-        status = self._engine.status()
-        waits = status.message if status.state == "down" else LOADING if status.state != "ready" else ""
-        return replace(job.state, place=place, doing=waits)
+            return self._standing([self._job(id)])[0]
 
     def active(self, session: str = "") -> list[JobState]:
-        """Return the queued and running jobs of a session, of all where it is empty."""
+        """Return the running and then the waiting jobs of a session, of all where it is empty, in the order of their turns."""
         with self._changed:
-            ids = [id for id, job in self._jobs.items() if not job.state.is_over and session in ("", job.state.session)]
-        return [self.state(id) for id in ids]
+            running = [job for job in self._jobs.values() if job.state.status == "running"]
+            jobs = [*running, *self._queue.order()]
+            return self._standing([job for job in jobs if session in ("", job.state.session)])
+
+    def _standing(self, jobs: Sequence[Job]) -> list[JobState]:
+        status, waiting = self._engine.status(), self._queue.order()
+        running = [job for job in self._jobs.values() if job.state.status == "running" and job.work]
+        return [standing(job, running, waiting, status, self._pace) for job in jobs]
+
+    def _job(self, id: str) -> Job:
+        job = self._jobs.get(id)
+        if job is None:
+            raise InputError(f"There is no job {id!r}; press Generate again.")
+        return job
 
     def watch(self, id: str) -> Iterator[JobState]:
         """Yield every change, until the job is over."""
@@ -183,9 +233,9 @@ class Runner:
         """Release all loaded models, after the job that runs; the next job loads what it needs."""
         self._engine.unload()
 
-    def history(self, limit: int = 50) -> list[Record]:
-        """Return the newest jobs, newest first, from earlier starts of the app too."""
-        return self._store.recent(limit)
+    def history(self, limit: int = 50, session: str = "") -> list[Record]:
+        """Return the newest jobs of a session, of all where it is empty, newest first, from earlier starts of the app too."""
+        return self._store.recent(limit, session)
 
     def request(self, id: str) -> Task:
         """Return the request of a job of the history; InputError where it cannot be read here."""
@@ -199,11 +249,13 @@ class Runner:
             for job in waiting:
                 self._queue.remove(job)
             streams = [job.stream for job in self._jobs.values() if job.stream]
-            self._changed.notify_all()
+            self._changes.close()
         for stream in streams:
             stream.close()
         for job in waiting:
             self._end(job, status="interrupted")
+        if self._scorer:
+            self._scorer.close()
         if self._worker.is_alive():
             self._worker.join(timeout)
         self._engine.close()
@@ -214,7 +266,7 @@ class Runner:
         while job := self._next():
             self._run(job)
 
-    def _next(self) -> _Job | None:
+    def _next(self) -> Job | None:
         """The next job; none runs while the engine is down."""
         while True:
             with self._changed:
@@ -225,11 +277,11 @@ class Runner:
                     job = self._queue.take()
                     job.started = time.monotonic()
                     job.state = replace(job.state, status="running", doing=LOADING)
-                    self._changed.notify_all()
+                    self._changes.announce()
                     return job
                 self._changed.wait(DOWN_CHECK)
 
-    def _run(self, job: _Job) -> None:
+    def _run(self, job: Job) -> None:
         """Run one job to its end; no error stops the next one."""
         try:
             stream = self._engine.run(job.state.request)
@@ -237,17 +289,18 @@ class Runner:
             LOG.warning("%s", error)
             with self._changed:  # it went down before the job began: the job waits until it is up again
                 job.state = replace(job.state, status="queued", doing="")
-                if not self._closing:
+                if not self._closing and not job.cancelled:
                     self._queue.put_back(job.state.session, job)
+                    self._changes.announce()
                     return
-            self._end(job, status="interrupted")
+            self._end(job, status="cancelled" if job.cancelled else "interrupted")
             return
         end = self._follow(job, stream)
         if end["status"] == "done":
-            end["result"] = self._result(job)
+            end["result"] = job.result()
         self._end(job, **end)
 
-    def _follow(self, job: _Job, stream: EventStream) -> dict[str, Any]:
+    def _follow(self, job: Job, stream: EventStream) -> dict[str, Any]:
         """Take a task's events to its end; return how it ended, as fields of the job's state."""
         with self._changed:
             job.stream = stream
@@ -273,43 +326,49 @@ class Runner:
             with self._changed:
                 job.stream = None
 
-    def _take(self, job: _Job, event: Event) -> None:
-        if isinstance(event, Loading):
-            self._set(job, doing=LOADING)
-        elif isinstance(event, Downloading):
-            self._set(job, doing=f"Downloading {event.file.text}")
-        elif isinstance(event, Prepared):
-            job.prepared = event.request
-            self._set(job, doing="", steps=event.request.num_inference_steps)
-        elif isinstance(event, Stepped):
-            step = {"image_index": event.image_index, "step": event.step, "steps": event.steps}
-            self._set(job, doing="", preview=event.preview, **step)
-        elif isinstance(event, PictureMade):
+    def _take(self, job: Job, event: Event) -> None:
+        if isinstance(event, PictureMade):
             self._save(job, event)
-        elif isinstance(event, Note):
-            job.notes[event.text] = None
+            return
+        with self._changed:
+            job.take(event, self._pace)
+            self._changes.announce()
 
-    def _save(self, job: _Job, picture: PictureMade) -> None:
+    def _save(self, job: Job, picture: PictureMade) -> None:
         """A picture is on the disk before anybody can see it, and before the next one begins."""
         assert job.prepared is not None
         job.residual_norms = picture.residual_norms
         folder, label = self._settings.output_dir, self._settings.ai_label
         path = save_picture(folder, picture.pixels, job.prepared, picture.index, picture.facts, label)
-        self._set(job, paths=(*job.state.paths, str(path)), image_index=picture.index, step=job.state.steps)
+        with self._changed:
+            job.measure(self._pace, (picture.index + 1) * job.work.steps if job.work else 0)
+        state, paths = job.state, (*job.state.paths, str(path))
+        made = Made(job=state.id, session=state.session, kind=state.request.kind, request=job.prepared, paths=paths)
+        try:
+            job.picture_ids[str(path)] = self.library.add(made)
+        finally:  # it is on the disk, even where the library cannot be written
+            self._set(job, paths=paths, image_index=picture.index, step=job.state.steps)
+        if self._scorer:
+            on_gpu = self._engine.status().device not in ("", "cpu")
+            self._scorer.submit(path, job.prepared, at_once=on_gpu)
 
-    def _result(self, job: _Job) -> GenerationResult:
-        request = job.prepared
-        assert request is not None
-        return GenerationResult(
-            request=request,
-            paths=job.state.paths,
-            seeds=tuple(request.seed + index for index in range(request.num_images)),
-            seconds=round(time.monotonic() - job.started, 3),
-            residual_norms=job.residual_norms,
-            notes=tuple(job.notes),
-        )
+    def _wants_pictures(self) -> bool:
+        with self._changed:
+            running = [job.state.request for job in self._jobs.values() if job.state.status == "running"]
+        return len(self._queue) > 0 or not all(isinstance(request, DownloadRequest) for request in running)
 
-    def _download(self, job: _Job) -> None:
+    def _take_scores(self, path: Path, scores: tuple[UnitScore, ...]) -> None:
+        with self._changed:
+            job = next((job for job in self._jobs.values() if str(path) in job.state.paths), None)
+            if job is None:
+                return
+            job.take_scores(str(path), scores)
+            self._changes.announce()
+        self._store.set_scores(job.state.id, job.state.mean_scores)
+        if id := job.picture_ids.get(str(path)):
+            self.library.set_scores(id, {one.condition: one.agreement for one in scores if one.agreement is not None})
+
+    def _download(self, job: Job) -> None:
         """Downloads do not wait for pictures, nor pictures for them."""
         try:
             stream = self._engine.run(job.state.request)
@@ -318,12 +377,12 @@ class Runner:
             return
         self._end(job, **self._follow(job, stream))
 
-    def _set(self, job: _Job, **values: Any) -> None:
+    def _set(self, job: Job, **values: Any) -> None:
         with self._changed:
             job.state = replace(job.state, **values)
-            self._changed.notify_all()
+            self._changes.announce()
 
-    def _end(self, job: _Job, **values: Any) -> None:
+    def _end(self, job: Job, **values: Any) -> None:
         """The history is written first, so that what a user sees is there after a restart too."""
         state = replace(job.state, doing="", preview=b"", **values)
         try:
@@ -332,8 +391,8 @@ class Runner:
         except SaveError:
             LOG.exception("The history misses the end of job %s.", state.id)
         with self._changed:
-            job.state = state
-            self._changed.notify_all()
+            job.state = replace(state, scores=job.state.scores)  # some may have come in the meantime
+            self._changes.announce()
 
     def _forget(self) -> None:
         over = [id for id, job in self._jobs.items() if job.state.is_over]

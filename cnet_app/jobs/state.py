@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest, GenerationResult
+from cnet_app.request.plain import FrozenMap
+from cnet_app.request.scores import UnitScore, best_of, mean_agreement
 from cnet_app.request.upscale import UpscaleRequest
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
@@ -34,6 +37,10 @@ class JobState:
     """JPEG of the running picture; empty until the first one."""
     paths: tuple[str, ...] = ()
     """Pictures that are on the disk, in order."""
+    seconds_left: float | None = None
+    """Until its end, from the seconds that earlier steps took, those of the jobs before it included; None where unknown."""
+    scores: Mapping[str, tuple[UnitScore, ...]] = field(default_factory=FrozenMap[tuple[UnitScore, ...]])
+    """By path, one score a unit, of the pictures that were measured so far; some come after the job's end."""
     result: GenerationResult | None = None
     error: str = ""
     """One sentence, where the job failed."""
@@ -45,8 +52,21 @@ class JobState:
 
     @property
     def is_over(self) -> bool:
-        """Nothing will change any more."""
+        """Nothing but the scores will change any more."""
         return self.status not in ("queued", "running")
+
+    @property
+    def best_first(self) -> tuple[str, ...]:
+        """The paths by mean agreement, the best first; those that were not measured yet come last."""
+        return best_of({path: self.scores.get(path, ()) for path in self.paths})
+
+    @property
+    def mean_scores(self) -> dict[str, float]:
+        """Mean agreement of the pictures measured so far, 0 to 1, by condition; without those that have none."""
+        found = [one for scores in self.scores.values() for one in scores]
+        by_condition = {one.condition: [two for two in found if two.condition == one.condition] for one in found}
+        means = {id: mean_agreement(scores) for id, scores in by_condition.items()}
+        return {id: round(mean, 4) for id, mean in means.items() if mean is not None}
 
     @property
     def fraction(self) -> float:

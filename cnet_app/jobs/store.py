@@ -7,33 +7,22 @@ sha256; the pictures are in a table of their own, each content once. Listing rea
 from __future__ import annotations
 
 import json
-import logging
-import sqlite3
-import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from cnet_app.jobs.database import Database
+from cnet_app.jobs.picture_rows import parsed
 from cnet_app.jobs.state import Status
-from cnet_app.jobs.tables import (
-    NewerVersionError,
-    count_jobs,
-    insert_job,
-    open_tables,
-    remove_oldest,
-    request_text,
-    take_over,
-)
+from cnet_app.jobs.tables import count_jobs, insert_job, remove_oldest, request_text, take_over
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.plain import from_base64
 from cnet_app.request.tasks import Task, task_from_text, task_to_json
 from cnet_app.request.upscale import UpscaleRequest
-from models.errors import InputError, SaveError
+from models.errors import InputError
 
-LOG = logging.getLogger(__name__)
 KEPT = 1000
 """Jobs that the history holds; the pictures they made stay on the disk."""
 
@@ -67,7 +56,7 @@ class Record:
     paths: tuple[str, ...]
     """Pictures it made; a user may have deleted some since."""
     scores: Mapping[str, float]
-    """By measure or unit, as the runner names them."""
+    """Mean agreement of its pictures, 0 to 1, by condition."""
 
 
 _COLUMNS = ", ".join(Record.__dataclass_fields__)
@@ -77,32 +66,15 @@ class Store:
     """Opens or creates the file; jobs that a killed process left behind become `interrupted`. Safe between threads."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SaveError(
-                f"The folder {path.parent} cannot be made ({error.strerror}); choose another one."
-            ) from error
-        try:
-            self._connection = _open(path)
-        except (sqlite3.DatabaseError, NewerVersionError) as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise SaveError(f"The history {path} cannot be opened ({error}); choose another folder.") from error
-            what = "newer" if isinstance(error, NewerVersionError) else "broken"
-            aside = path.with_name(f"{path.name}.{what}-{time.strftime('%Y%m%d-%H%M%S')}")
-            path.replace(aside)
-            reason = "of a newer version" if what == "newer" else "damaged"
-            LOG.warning("The history is %s; it was moved to %s, and an empty one begins.", reason, aside)
-            self._connection = _open(path)
+        """Open the file. One that is damaged or of a newer version is moved aside. Raises SaveError."""
+        self.database = Database(path)
 
     def add(self, id: str, task: Task, session: str = "") -> None:
         """Add a new job, queued, and remove what is more than KEPT; raises SaveError."""
         columns: dict[str, object] = {"id": id, "created": time.time(), "status": "queued", "session": session}
         if isinstance(task, MapRequest | UpscaleRequest):
             columns["width"], columns["height"] = task.size
-        with self._writing() as connection:
+        with self.database.writing() as connection:
             insert_job(connection, columns, lambda put: task_to_json(task, put))
             remove_oldest(connection, KEPT)
 
@@ -125,33 +97,52 @@ class Store:
         }
         given = {name: value for name, value in values.items() if value is not None}
         changes = ", ".join(f"{name} = ?" for name in given)
-        with self._writing() as connection:
+        with self.database.writing() as connection:
             connection.execute(f"UPDATE jobs SET {changes} WHERE id = ?", (*given.values(), id))
 
-    def recent(self, limit: int = 50) -> list[Record]:
-        """The newest jobs, newest first."""
-        return self.page(0, limit)
+    def set_scores(self, id: str, scores: Mapping[str, float]) -> None:
+        """Write down the scores of a job, in whatever state it is. Raises SaveError."""
+        with self.database.writing() as connection:
+            connection.execute("UPDATE jobs SET scores = ? WHERE id = ?", (json.dumps(dict(scores)), id))
 
-    def page(self, offset: int, limit: int) -> list[Record]:
+    def recent(self, limit: int = 50, session: str = "") -> list[Record]:
+        """The newest jobs, newest first: of a session, or where it is empty of all."""
+        return self.page(0, limit, session)
+
+    def page(self, offset: int, limit: int, session: str = "") -> list[Record]:
         """At most `limit` jobs, newest first, without the newest `offset` ones; raises SaveError."""
-        with self._writing() as connection:  # jobs of version 1 get their row when they are first listed
-            take_over(connection, offset + limit)
+        where, values = ("WHERE session = ? ", (session,)) if session else ("", ())
+        with self.database.writing() as connection:  # jobs of version 1 get their row when they are first listed
+            if not session:  # they have none
+                take_over(connection, offset + limit)
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM jobs ORDER BY number DESC LIMIT ? OFFSET ?", (limit, offset)
+                f"SELECT {_COLUMNS} FROM jobs {where}ORDER BY number DESC LIMIT ? OFFSET ?", (*values, limit, offset)
             ).fetchall()
         return [_record(row) for row in rows]
 
+    def get(self, id: str) -> Record:
+        """The job of an id; raises InputError where there is none, and SaveError."""
+        with self.database.writing() as connection:
+            query = f"SELECT {_COLUMNS} FROM jobs WHERE id = ?"
+            row = connection.execute(query, (id,)).fetchone()
+            if row is None:
+                take_over(connection, count_jobs(connection))
+                row = connection.execute(query, (id,)).fetchone()
+        if row is None:
+            raise InputError(_unknown(id))
+        return _record(row)
+
     def count(self) -> int:
         """All jobs of the history."""
-        with self._lock:
-            return count_jobs(self._connection)
+        with self.database.reading() as connection:
+            return count_jobs(connection)
 
     def request(self, id: str) -> Task:
         """The request of a job; InputError where there is no such job, or its request cannot be read here."""
-        with self._lock:
-            text = request_text(self._connection, id)
+        with self.database.reading() as connection:
+            text = request_text(connection, id)
         if text is None:
-            raise InputError(f"There is no job {id!r} in the history; choose another one.")
+            raise InputError(_unknown(id))
         try:
             return task_from_text(text, self._read_picture)
         except InputError as error:
@@ -159,50 +150,27 @@ class Store:
 
     def close(self) -> None:
         """No call may follow."""
-        with self._lock:
-            self._connection.close()
+        self.database.close()
 
     def _read_picture(self, name: str, value: object) -> bytes:
         """The picture that a row refers to, or one in base64."""
         digest = cast("dict[str, object]", value).get("sha256") if isinstance(value, dict) else None
         if not isinstance(digest, str):
             return from_base64(name, value)
-        with self._lock:
-            row = self._connection.execute("SELECT data FROM blobs WHERE sha256 = ?", (digest,)).fetchone()
+        with self.database.reading() as connection:
+            row = connection.execute("SELECT data FROM blobs WHERE sha256 = ?", (digest,)).fetchone()
         if row is None:
             raise InputError(f"{name} is missing from the history; choose another job.")
         return row[0]
 
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        try:
-            with self._lock, self._connection:
-                yield self._connection
-        except sqlite3.Error as error:
-            raise SaveError(f"The history {self._path} could not be written ({error}); make room there.") from error
+
+def _unknown(id: str) -> str:
+    return f"There is no job {id!r} in the history; choose another one."
 
 
 def _record(row: tuple[object, ...]) -> Record:
     values = dict(zip(Record.__dataclass_fields__, row, strict=True))
-    paths, scores = _parsed(values["paths"]), _parsed(values["scores"])
+    paths, scores = parsed(values["paths"]), parsed(values["scores"])
     values["paths"] = tuple(map(str, cast("list[object]", paths))) if isinstance(paths, list) else ()
     values["scores"] = cast("dict[str, float]", scores) if isinstance(scores, dict) else {}
     return Record(**values)  # pyright: ignore[reportArgumentType]
-
-
-def _parsed(text: object) -> object:
-    """A damaged column is empty: it must not take the list with it."""
-    try:
-        return json.loads(str(text))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False)
-    try:
-        open_tables(connection)
-    except (sqlite3.Error, NewerVersionError):
-        with closing(connection):
-            raise
-    return connection

@@ -2,7 +2,8 @@
 
 Version 1 (files without a `user_version`) had one table with the whole request, its maps in base64, in each row. Opening
 such a file renames the table, which takes no time. Its requests stay there, until their jobs are the oldest and are
-removed; the columns of a job are taken over when it is first listed, the newest first.
+removed; the columns of a job are taken over when it is first listed, the newest first, and its pictures with them.
+Version 2 had no rows of pictures: opening such a file makes them from the jobs.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import TypeAlias, cast
 
+from cnet_app.jobs import picture_rows
 from cnet_app.request.plain import Json
 
-VERSION = 2
+VERSION = 3
 """The file's `user_version`."""
 CREATE = (
     """
@@ -33,12 +35,12 @@ CREATE = (
         job INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (job, sha256)
     ) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS job_blobs_by_content ON job_blobs (sha256)",
+    *picture_rows.CREATE,
 )
 OLD = "jobs_of_version_1"
+OLD_COLUMNS = "rowid, id, created, status, paths, error, request"
 NOT_TAKEN_OVER = "rowid < (SELECT coalesce(min(number), 9223372036854775807) FROM jobs)"
 """Of rows of version 1: they are taken over from the newest on, and later jobs have higher numbers."""
-MAX_INTEGER = 2**63 - 1
-"""The largest that SQLite holds."""
 
 PutPicture: TypeAlias = Callable[[bytes], Json]
 
@@ -55,15 +57,17 @@ def open_tables(connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise NewerVersionError
-        if version < VERSION and _exists(connection, "jobs"):
+        if version < 2 and _exists(connection, "jobs"):
             connection.execute(f"ALTER TABLE jobs RENAME TO {OLD}")
         for statement in CREATE:
             connection.execute(statement)
-        if version < VERSION and _exists(connection, OLD):
+        if version < 2 and _exists(connection, OLD):
             # Old rows keep their numbers, and new ones come after them.
             connection.execute(
                 f"INSERT INTO sqlite_sequence (name, seq) SELECT 'jobs', coalesce(max(rowid), 0) FROM {OLD}"
             )
+        if version == 2:
+            picture_rows.add_pictures_of_jobs(connection)
         connection.execute(f"PRAGMA user_version = {VERSION}")
         for table in ("jobs", OLD):
             if _exists(connection, table):
@@ -110,7 +114,7 @@ def describe(values: object) -> dict[str, str | int | None]:
 
     def number(name: str) -> int | None:
         value = known.get(name)
-        return value if isinstance(value, int) and abs(value) <= MAX_INTEGER else None
+        return value if isinstance(value, int) and abs(value) <= picture_rows.MAX_INTEGER else None
 
     units = known.get("units")
     parts = [known, *(cast("list[object]", units) if isinstance(units, list) else [])]
@@ -138,16 +142,20 @@ def take_over(connection: sqlite3.Connection, wanted: int) -> None:
     (listed,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
     if listed >= wanted or not _exists(connection, OLD):
         return
-    columns = "rowid, id, created, status, paths, error, request"
-    query = f"SELECT {columns} FROM {OLD} WHERE {NOT_TAKEN_OVER} ORDER BY rowid DESC LIMIT ?"
+    query = f"SELECT {OLD_COLUMNS} FROM {OLD} WHERE {NOT_TAKEN_OVER} ORDER BY rowid DESC LIMIT ?"
     # The rows come one by one: each may hold many megabytes.
-    for number, id, created, status, paths, error, text in connection.execute(query, (wanted - listed,)):
-        try:
-            values = json.loads(text)
-        except (ValueError, TypeError, RecursionError):
-            values = None
-        row = {"number": number, "id": id, "created": created, "status": status, "paths": paths, "error": error}
-        _insert(connection, {**describe(values), **row, "request": ""})
+    for row in connection.execute(query, (wanted - listed,)):
+        number, columns, request = _old_row(row)
+        _insert(connection, {**columns, "number": number, "request": ""})
+        picture_rows.add_pictures_of_job(connection, columns, request)
+
+
+def _old_row(row: tuple[object, ...]) -> tuple[int, dict[str, object], object]:
+    """Return number, columns and JSON of the request of a job of version 1, from its OLD_COLUMNS."""
+    number, id, created, status, paths, error, text = row
+    request = picture_rows.parsed(text)
+    own = {"id": id, "created": created, "status": status, "paths": paths, "error": error}
+    return cast("int", number), {**describe(request), **own}, request
 
 
 def request_text(connection: sqlite3.Connection, id: str) -> str | None:
@@ -180,7 +188,17 @@ def _remove_oldest_old(connection: sqlite3.Connection, most: int) -> list[int]:
     if not _exists(connection, OLD):
         return []
     numbers = [row[0] for row in connection.execute(f"SELECT rowid FROM {OLD} ORDER BY rowid LIMIT ?", (most,))]
+    _keep_pictures(connection, numbers)
     connection.executemany(f"DELETE FROM {OLD} WHERE rowid = ?", [(number,) for number in numbers])
     if not connection.execute(f"SELECT 1 FROM {OLD} LIMIT 1").fetchone():
         connection.execute(f"DROP TABLE {OLD}")
     return numbers
+
+
+def _keep_pictures(connection: sqlite3.Connection, numbers: list[int]) -> None:
+    """Give the pictures of jobs of version 1 their rows, where the jobs go before they were taken over."""
+    query = f"SELECT {OLD_COLUMNS} FROM {OLD} WHERE rowid = ? AND {NOT_TAKEN_OVER}"
+    for number in numbers:
+        for row in connection.execute(query, (number,)).fetchall():
+            _, columns, request = _old_row(row)
+            picture_rows.add_pictures_of_job(connection, columns, request)

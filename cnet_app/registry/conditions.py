@@ -31,6 +31,12 @@ class Condition:
     measure: str | None
     """Id of the measure in cnet_app.registry.measures that compares a result with its map; None where a result is not
     meant to resemble its map."""
+    more_measures: tuple[str, ...] = ()
+    """Ids of measures that are given beside it."""
+    score_words: str = ""
+    """Template of a score in plain words, with {percent}, or {found} and {wanted} joints; empty without a measure."""
+    no_score: str = ""
+    """Sentence why there is no measure; empty with one."""
     canvas: bool = False
     """Offers a canvas to draw on beside the photo."""
     masked: bool = False
@@ -51,12 +57,15 @@ def _row(
     annotators: str,
     example: str,
     example_prompt: str,
-    measure: str | None,
+    measures: str | None,
+    score_words: str,
     canvas: bool = False,
     masked: bool = False,
     names: str = "",
     **controlnets: str,
 ) -> Condition:
+    """Return a condition; without measures, `score_words` are the sentence why."""
+    measure, *more = measures.split() if measures else [None]
     return Condition(
         id=id,
         title=title,
@@ -66,6 +75,9 @@ def _row(
         example=example,
         example_prompt=example_prompt,
         measure=measure,
+        more_measures=tuple(filter(None, more)),
+        score_words=score_words if measure else "",
+        no_score="" if measure else score_words,
         canvas=canvas,
         masked=masked,
         names=tuple(names.split()),
@@ -75,82 +87,82 @@ def _row(
 CONDITIONS: tuple[Condition, ...] = (
     _row(
         "canny", "Canny", "Hard edges: keeps every outline of the photo.",
-        "canny", "astronaut", "a poster in ocean colours", "edge_f1",
+        "canny", "astronaut", "a poster in ocean colours", "edge_f1", "followed the edges: {percent} %",
         embedded="embedded_canny", sd15="control_v11p_sd15_canny", sd21="controlnet_sd21_canny", sdxl="controlnet_canny_sdxl",
     ),
     _row(
         "softedge", "Soft edge", "Soft outlines: keeps shapes; textures are free.",
-        "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours", "ms_ssim", names="hed pidinet pidi teed",
+        "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours", "ms_ssim", "kept the soft outlines: {percent} %", names="hed pidinet pidi teed",
         embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "openpose", "OpenPose", "Body pose: places people by their joints.",
-        "dwpose openpose mediapipe_pose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky", "pck", names="dwpose dw pose",
+        "dwpose openpose mediapipe_pose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky", "pck", "the pose: {found} of {wanted} joints", names="dwpose dw pose",
         embedded="embedded_openpose", sd15="control_v11p_sd15_openpose", sd21="controlnet_sd21_openpose", sdxl="controlnet_openpose_sdxl",
     ),
     _row(
         "depth", "Depth", "Near and far: keeps the layout of the scene.",
-        "midas depth_anything_v2 zoe leres depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky", "rmse", names="midas leres zoe",
+        "midas depth_anything_v2 zoe leres depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky", "rmse pearson", "kept the depth: {percent} %", names="midas leres zoe",
         embedded="embedded_depth", sd15="control_v11f1p_sd15_depth", sd21="controlnet_sd21_depth", sdxl="controlnet_depth_sdxl",
     ),
     _row(
         "normal", "Normals", "Surface directions: keeps relief and light.",
-        "normal_bae normal_embedded normal_from_depth", "world:5", "a clay picture of a yellow box under a day sky", "mean_angle", names="bae",
+        "normal_bae normal_embedded normal_from_depth", "world:5", "a clay picture of a yellow box under a day sky", "mean_angle", "kept the surface directions: {percent} %", names="bae",
         embedded="embedded_normal", sd15="control_v11p_sd15_normalbae", sd21="controlnet_sd21_normalbae", sdxl="controlnet_union_sdxl",
     ),
     _row(
         "segmentation", "Segmentation", "What is where, in ADE20K colours.",
-        "oneformer_ade20k_tiny oneformer_ade20k ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky", "mean_iou", names="segment oneformer seg",
+        "oneformer_ade20k_tiny oneformer_ade20k ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky", "mean_iou", "put things in their places: {percent} %", names="segment oneformer seg",
         embedded="embedded_segmentation", sd15="control_v11p_sd15_seg", sd21="controlnet_sd21_ade20k", sdxl="controlnet_segmentation_sdxl",
     ),
     _row(
         "scribble", "Scribble", "A rough drawing: draw it here or take the outlines of a photo.",
-        "scribble_hed scribble_pidinet scribble_xdog threshold", "chelsea", "a stained glass window in fire colours", "edge_f1", canvas=True, names="sketch",
+        "scribble_hed scribble_pidinet scribble_xdog threshold", "chelsea", "a stained glass window in fire colours", "edge_f1", "followed the drawing: {percent} %", canvas=True, names="sketch",
         embedded="embedded_scribble", sd15="control_v11p_sd15_scribble", sd21="controlnet_sd21_scribble", sdxl="controlnet_scribble_sdxl",
     ),
     _row(
         "lineart", "Line art", "A drawing of the photo: keeps fine lines and how strong they are.",
-        "lineart lineart_coarse lineart_standard invert", "chelsea", "a poster in fire colours", "ms_ssim",
+        "lineart lineart_coarse lineart_standard invert", "chelsea", "a poster in fire colours", "ms_ssim", "followed the line art: {percent} %",
         embedded="embedded_lineart", sd15="control_v11p_sd15_lineart", sd21="controlnet_sd21_lineart", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "lineart_anime", "Anime line art", "A drawing of the photo as in anime.",
-        "lineart_anime lineart_standard invert", "astronaut", "a poster in ocean colours", "ms_ssim", names="anime_lineart",
+        "lineart_anime lineart_standard invert", "astronaut", "a poster in ocean colours", "ms_ssim", "followed the line art: {percent} %", names="anime_lineart",
         embedded="embedded_lineart", sd15="control_v11p_sd15s2_lineart_anime", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "mlsd", "Lines (M-LSD)", "Straight lines of walls, roofs and furniture; everything else is free.",
-        "mlsd mlsd_tiny lines_opencv", "stereo_motorcycle", "a poster in forest colours", "edge_f1",
+        "mlsd mlsd_tiny lines_opencv", "stereo_motorcycle", "a poster in forest colours", "edge_f1", "kept the straight lines: {percent} %",
         embedded="embedded_lineart", sd15="control_v11p_sd15_mlsd", sdxl="controlnet_union_lines_sdxl",
     ),
     _row(
         "tile", "Tile", "Adds fine detail; use it to upscale.",
-        "tile blur", "coffee", "a cup of coffee on a wooden table", "ms_ssim",
+        "tile blur", "coffee", "a cup of coffee on a wooden table", "ms_ssim", "kept the picture: {percent} %",
         embedded="embedded_picture", sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
     ),
     _row(
         "inpaint", "Inpaint", "Repaints the area you mark so it blends in.",
-        "as_it_is", "astronaut", "an astronaut in front of a flag", "ms_ssim", masked=True, names="repaint",
+        "as_it_is", "astronaut", "an astronaut in front of a flag", "ms_ssim", "kept what was not masked: {percent} %", masked=True, names="repaint",
         embedded="embedded_picture", sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
     ),
     _row(
         "shuffle", "Shuffle", "Colours and textures without their places: another picture of the same look.",
-        "shuffle", "chelsea", "a cat on a sofa", None,
+        "shuffle", "chelsea", "a cat on a sofa", None, "Shuffle leaves places free, so there is nothing to compare.",
         sd15="control_v11e_sd15_shuffle",
     ),
     _row(
         "ip2p", "Edit (IP2P)", "Edits the picture by an instruction in the prompt, such as: make it winter.",
-        "as_it_is", "rocket", "make it winter", None,
+        "as_it_is", "rocket", "make it winter", None, "An edit is meant to change the picture, so there is nothing to compare.",
         sd15="control_v11e_sd15_ip2p",
     ),
     _row(
         "recolor", "Recolor", "Keeps light and shade; colours are new.",
-        "recolor_luminance recolor_intensity", "coffee", "a poster in ocean colours", "ms_ssim",
+        "recolor_luminance recolor_intensity", "coffee", "a poster in ocean colours", "ms_ssim", "kept light and shade: {percent} %",
         embedded="embedded_picture",
     ),
     _row(
         "color", "Color grid", "Keeps rough colours in place; shapes are free.",
-        "color_grid", "rocket", "a poster in ocean colours", "rmse",
+        "color_grid", "rocket", "a poster in ocean colours", "rmse", "kept the colours in place: {percent} %",
         embedded="embedded_picture", sd15="t2iadapter_color_sd15", sd21="controlnet_sd21_color",
     ),
 )  # fmt: skip

@@ -1,5 +1,8 @@
 """Measures of how closely a picture follows its control image: one frozen row per measure.
 
+A measure has its own scale. Its agreement is the same on one scale for all, so that pictures can be sorted: from 0, what a
+blank map has against one of evenly spread values, straight up to 1, the best value.
+
 The functions that compute them are in cnet_app.fidelity.measures, by the same ids.
 """
 
@@ -21,8 +24,20 @@ class Measure:
     higher_is_better: bool
     range: tuple[float, float]
     """Smallest and largest value."""
+    blank_value: float = 0.0
+    """Value of a map without content against one whose values are evenly spread: an agreement of 0."""
     unit: str = ""
     """Empty for a share or a similarity."""
+
+    @property
+    def best(self) -> float:
+        """The end of the range that two equal maps have."""
+        return self.range[1] if self.higher_is_better else self.range[0]
+
+    def agreement(self, value: float) -> float:
+        """Return how well a map is followed, 0 to 1: 1 at the best value, 0 at `blank_value` and beyond."""
+        share = (value - self.blank_value) / (self.best - self.blank_value)
+        return min(max(share, 0.0), 1.0)
 
     @property
     def label(self) -> str:
@@ -51,6 +66,14 @@ MEASURES: tuple[Measure, ...] = (
         help="Root mean square error of the maps, as a share of their full range.",
         higher_is_better=False,
         range=(0.0, 1.0),
+        blank_value=0.289,  # the square root of 1/12: middle grey against greys from black to white
+    ),
+    Measure(
+        id="pearson",
+        title="Pearson correlation",
+        help="Correlation of the grey maps; brightness and contrast do not count.",
+        higher_is_better=True,
+        range=(-1.0, 1.0),
     ),
     Measure(
         id="mean_angle",
@@ -58,6 +81,7 @@ MEASURES: tuple[Measure, ...] = (
         help="Mean angle between the surface directions of both maps.",
         higher_is_better=False,
         range=(0.0, 180.0),
+        blank_value=57.3,  # one radian: the front against directions spread over a half-sphere
         unit="degrees",
     ),
     Measure(

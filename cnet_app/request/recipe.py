@@ -1,8 +1,9 @@
 """A picture on disk holds the request that made it, so that it can be made again.
 
 PNG text chunks: `controlnet_studio`, the whole request as JSON; `parameters`, the text other tools show;
-`controlnet_studio_made`, a JSON object of facts about how it was made, with `files`, the sha256 of local model files; and
-XMP that marks the picture as made by a model.
+`controlnet_studio_made`, a JSON object of facts about how it was made, with `files`, the sha256 of local model files;
+`controlnet_studio_scores`, a list of how well it followed each unit, where that was measured; and XMP that marks the
+picture as made by a model.
 A file appears under its name only when all of it is on the disk.
 """
 
@@ -14,7 +15,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +27,18 @@ import psutil
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from cnet_app.request.chunks import with_text
 from cnet_app.request.files import file_hashes
 from cnet_app.request.generation import DEFAULT_SCHEDULER, GenerationRequest
 from cnet_app.request.label import XMP_CHUNK, source_packet
 from cnet_app.request.parameters import parameters_text
+from cnet_app.request.scores import UnitScore, scores_from_json
 from cnet_app.request.tasks import task_from_text, task_to_json
 from models.errors import InputError, SaveError
 
 CHUNK = "controlnet_studio"
 MADE_CHUNK = "controlnet_studio_made"
+SCORES_CHUNK = "controlnet_studio_scores"
 FILES = "files"
 """The one fact that is an object."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -55,6 +59,8 @@ class Recipe:
     """Facts about how it was made: device, number format, versions; no remake needs them."""
     files: Mapping[str, str]
     """The sha256 of local model files, by title and name as `cnet_app.request.files.file_hashes` gives them."""
+    scores: tuple[UnitScore, ...] = ()
+    """One a unit of the request, where the picture was measured; no remake needs them."""
 
     @property
     def changed_files(self) -> tuple[str, ...]:
@@ -86,22 +92,33 @@ def save_picture(
         own = dataclasses.replace(own, scheduler=made["scheduler"])
     data = _png(image, own, made, label)
     path = directory / f"{time.strftime('%Y-%m-%d_%H%M%S')}_seed{own.seed}_{secrets.token_hex(4)}.png"
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         sweep_unfinished(directory)
-        try:
-            _write(unfinished, data)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        _sync(directory)
+        _put(path, data)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SaveError(
             f"The picture could not be saved in {directory} ({reason}); make room there or choose another folder."
         ) from error
     return path
+
+
+def write_scores(path: Path, scores: Sequence[UnitScore]) -> None:
+    """Write scores into a picture made here, in the place of earlier ones; pixels, other chunks and file times stay.
+
+    The file is replaced whole: a failed or killed write leaves it as it was. Raises InputError where it is no PNG, or is
+    gone, and SaveError where it cannot be written.
+    """
+    try:
+        times = path.stat()
+        data = with_text(path.read_bytes(), SCORES_CHUNK, json.dumps([score.to_json() for score in scores]))
+        _put(path, data, (times.st_atime_ns, times.st_mtime_ns))
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path}; check its name and folder.") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SaveError(f"The scores could not be written into {path} ({reason}); make room there.") from error
 
 
 def sweep_unfinished(directory: Path) -> None:
@@ -127,7 +144,7 @@ def read_recipe(path: Path) -> Recipe:
     """The recipe inside a picture made here, by an earlier version too; InputError as `read_request`."""
     try:
         with Image.open(path, formats=("PNG",)) as picture:
-            text, made = picture.info.get(CHUNK), picture.info.get(MADE_CHUNK)
+            text, made, scores = (picture.info.get(name) for name in (CHUNK, MADE_CHUNK, SCORES_CHUNK))
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}; check its name and folder.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -141,7 +158,17 @@ def read_recipe(path: Path) -> Recipe:
     if not isinstance(task, GenerationRequest):
         raise InputError(f"The recipe in {path.name} is of kind {task.kind}, which makes no picture by itself.")
     facts = _read_facts(made)
-    return Recipe(task, _words(facts), _words(facts.get(FILES)))
+    return Recipe(task, _words(facts), _words(facts.get(FILES)), _read_scores(scores, task))
+
+
+def _read_scores(text: object, request: GenerationRequest) -> tuple[UnitScore, ...]:
+    """Nothing where they are absent, damaged or of other units: the picture can be measured again."""
+    try:
+        scores = scores_from_json(json.loads(text)) if isinstance(text, str) else ()
+    except (ValueError, RecursionError):
+        return ()
+    own = [score.condition for score in scores] == [unit.condition for unit in request.units]
+    return scores if own else ()
 
 
 def _read_facts(text: object) -> Mapping[str, object]:
@@ -173,6 +200,19 @@ def _png(image: NDArray[np.uint8], request: GenerationRequest, made: Mapping[str
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()
+
+
+def _put(path: Path, data: bytes, times: tuple[int, int] | None = None) -> None:
+    """Make a file of this content appear under its name at once; `times` are those of access and change, in ns."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
+    try:
+        _write(unfinished, data)
+        if times:
+            os.utime(unfinished, ns=times)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _sync(path.parent)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from annotators.base import Parameter
 from annotators.images import load_image
 from annotators.poses import Pose
+from annotators.registry import annotator as annotator_class
 from annotators.segments import Segments
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import CUSTOM, mode
@@ -124,6 +125,15 @@ class ControlUnit:
     def segments(self) -> Segments | None:
         """The classes that the map was drawn from, where they are known."""
         return Segments.from_json(plain_json(self.control_data)) if self._holds("labels") else None
+
+    @property
+    def judge(self) -> str | None:
+        """Id of the annotator that can make the same kind of map of a finished picture.
+
+        None where the map is the user's own, or was made from a drawing. Raises InputError where the id is not known here.
+        """
+        drawn = self.annotator is None or annotator_class(self.annotator).reads_drawings
+        return None if drawn else self.annotator
 
     def _holds(self, kind: str) -> bool:
         return self.control_data is not None and condition(self.condition).kind.id == kind

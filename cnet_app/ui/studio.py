@@ -15,6 +15,7 @@ import gradio as gr
 
 from cnet_app.ui.calls.context import Call, Context, Object, Visitor
 from cnet_app.ui.calls.describe import tables
+from cnet_app.ui.calls.examples import example
 from cnet_app.ui.calls.frame import frame_of
 from cnet_app.ui.calls.jobs import cancel, generate
 from cnet_app.ui.calls.maps import map_of_layer
@@ -36,6 +37,7 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "question": question,
         "download": download,
         "unload": unload,
+        "example": example,
         "frame": frame_of,
         "put": put,
         "map": map_of_layer,
@@ -49,20 +51,27 @@ START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
+STYLES = ("studio", "stage", "desk", "phone")
+"""Style sheets, in their order."""
+HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
+"""What the document's head holds besides Gradio's own."""
 MAX_SESSION = 64
 
 
-class Studio(gr.HTML):
-    """The page. Its one server function dispatches to CALLS."""
+def build_studio(context: Context) -> gr.HTML:
+    """Build the page inside the open gr.Blocks. Its one server function dispatches to CALLS."""
 
-    def __init__(self, context: Context) -> None:
-        async def call(data: Object) -> Object:
-            return await answer(context, data)
+    async def call(data: Object) -> Object:
+        return await answer(context, data)
 
-        super().__init__(
-            "", html_template='<div class="studio" aria-busy="true"></div>', js_on_load=START, server_functions=[call],
-            elem_id="studio", apply_default_css=False,
-        )  # fmt: skip
+    return gr.HTML(
+        "",
+        html_template='<div class="studio" aria-busy="true"></div>',
+        js_on_load=START,
+        server_functions=[call],
+        elem_id="studio",
+        apply_default_css=False,
+    )
 
 
 async def answer(context: Context, data: Mapping[str, Any]) -> Object:

@@ -12,6 +12,7 @@ from PIL import Image
 from annotators.canny import Canny
 from annotators.images import load_image
 from annotators.poses import Person, Pose
+from cnet_app.fidelity.overlay import AGREE
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.recipe import read_request
 from models.catalog import CATALOG
@@ -93,14 +94,33 @@ def test_files_in_options_become_pictures_of_the_request(api: Api, photo: Path) 
     assert [(lora.name, lora.scale) for lora in request.loras] == [("x.safetensors", 0.4)]
 
 
-def test_a_score_is_one_for_a_picture_that_is_its_map(api: Api, photo: Path) -> None:
+def test_a_score_has_value_agreement_and_words_or_a_reason(api: Api, photo: Path) -> None:
     job = api.finished(api.generate(control(photo), control(photo, condition="shuffle", annotator="shuffle")))
-    canny, shuffle = api.endpoints.score(job["pictures"][0])["scores"]
-    assert canny["measure"] == "edge_f1"
+    answer = api.endpoints.score(job["pictures"][0])
+    canny, shuffle = answer["scores"]
+    assert (canny["condition"], canny["measure"], canny["unit"], canny["annotator"]) == (
+        "canny",
+        "edge_f1",
+        "",
+        "canny",
+    )
     assert 0.5 < canny["value"] <= 1
-    assert canny["range"] == [0.0, 1.0]
-    assert shuffle["value"] is None
-    assert "not meant to resemble" in shuffle["reason"]
+    assert canny["agreement"] == answer["agreement"] == canny["value"]
+    assert canny["words"] == f"followed the edges: {100 * canny['value']:.0f} %"
+    assert (canny["reason"], canny["range"], canny["higher_is_better"]) == ("", [0.0, 1.0], True)
+    assert (shuffle["measure"], shuffle["value"], shuffle["agreement"], shuffle["words"]) == (None, None, None, "")
+    assert shuffle["reason"] == "Shuffle leaves places free, so there is nothing to compare."
+    assert not {"overlay", "legend"} & {*canny, *shuffle}
+
+
+def test_an_overlay_is_a_file_of_the_pictures_size_with_its_legend(api: Api, photo: Path) -> None:
+    job = api.finished(api.generate(control(photo), control(photo, condition="shuffle", annotator="shuffle")))
+    canny, shuffle = api.endpoints.score(job["pictures"][0], overlay=True)["scores"]
+    drawn = load_image(Path(canny["overlay"]["path"]))
+    assert drawn.shape == load_image(Path(job["pictures"][0]["path"])).shape
+    assert canny["legend"][0] == {"name": "line as wanted", "colour": list(AGREE)}
+    assert (drawn == AGREE).all(axis=2).any()
+    assert "overlay" not in shuffle
 
 
 def test_a_running_job_can_be_cancelled_and_keeps_its_pictures(api: Api) -> None:

@@ -13,12 +13,14 @@ from cnet_app.fidelity.measures import (
     mean_iou,
     ms_ssim,
     pck,
+    pearson,
     people_pck,
     rmse,
 )
-from cnet_app.registry.measures import MEASURES, Measure
+from cnet_app.registry.measures import MEASURES, Measure, measure
 
 BLACK = np.zeros((256, 256, 3), np.uint8)
+RAMP = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, :, None], (256, 256, 3)).copy()
 
 
 def line(column: int) -> np.ndarray:
@@ -53,6 +55,28 @@ def test_similarity_falls_with_noise() -> None:
 
 def test_rmse_of_full_range_is_one() -> None:
     assert rmse(BLACK, BLACK + 255) == pytest.approx(1.0)
+
+
+def test_correlation_ignores_brightness_and_contrast_alone() -> None:
+    assert pearson(RAMP, (RAMP // 2 + 60).astype(np.uint8)) == pytest.approx(1.0, abs=1e-3)
+    assert pearson(RAMP, 255 - RAMP) == pytest.approx(-1.0)
+    assert pearson(RAMP, RAMP.transpose(1, 0, 2)) == pytest.approx(0.0, abs=1e-6)
+    assert (pearson(BLACK, BLACK), pearson(RAMP, BLACK), pearson(BLACK, RAMP)) == (1.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("id", MAP_MEASURES)
+def test_a_measure_of_a_part_is_that_of_the_part_alone(id: str) -> None:
+    rng = np.random.default_rng(1)
+    one, other = (
+        rng.integers(0, 2, (16, 16, 1), np.uint8).repeat(16, 0).repeat(16, 1).repeat(3, 2) * 255 for _ in "ab"
+    )
+    there = np.zeros((256, 256), np.bool_)
+    there[:128] = True
+    mixed = np.where(there[..., None], one, other)
+    row, compare = measure(id), MAP_MEASURES[id]
+    tolerance = 0.1 if id == "ms_ssim" else 0.02  # its windows, and the tolerance of lines, reach over the border
+    assert compare(one, mixed, where=there) == pytest.approx(row.best, abs=tolerance * (row.range[1] - row.range[0]))
+    assert abs(compare(one, mixed, where=~there) - row.best) > abs(compare(one, mixed) - row.best)
 
 
 def test_angle_between_front_and_side() -> None:

@@ -141,7 +141,7 @@ def test_listing_reads_no_request_and_no_picture(tmp_path: Path) -> None:
     for number in range(20):
         store.add(str(number), with_pictures(number))
     ran: list[str] = []
-    store._connection.set_trace_callback(ran.append)
+    store.database.connection.set_trace_callback(ran.append)
     assert len(store.recent(10)) == 10
     assert [record.id for record in store.page(15, 10)] == ["4", "3", "2", "1", "0"]
     assert len([statement for statement in ran if "FROM jobs ORDER BY" in statement]) == 2
@@ -280,7 +280,7 @@ def test_opening_an_old_history_reads_no_request_and_listing_reads_each_once(tmp
     store.recent(2)
     assert sql(path, "SELECT id FROM jobs ORDER BY number") == [("job 3",), ("job 4",)]
     ran: list[str] = []
-    store._connection.set_trace_callback(ran.append)
+    store.database.connection.set_trace_callback(ran.append)
     store.recent(2)
     assert not [statement for statement in ran if tables.OLD in statement and "request" in statement]
 

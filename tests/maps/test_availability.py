@@ -17,7 +17,7 @@ from annotators.registry import ANNOTATORS, annotator
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.availability import can_run, default_annotator, instead_of, library_fault, missing_weights
 from cnet_app.registry.conditions import CONDITIONS
-from cnet_app.ui.forms.annotator import choices, first_choice, note_html
+from cnet_app.ui.calls.describe import describe_annotators
 from models.catalog import entry, size_text
 from models.errors import LibraryError, MissingError
 from models.places import missing_files, place_for
@@ -93,13 +93,11 @@ def test_a_package_that_cannot_be_imported_takes_its_annotator_alone(
     with pytest.raises(LibraryError):
         maps.annotate("softedge", "hed_safe", PHOTO, None, 64, 64)
     assert default_annotator("softedge", maps.faults) == "softedge_gradient"
-    (softedge,) = (row for row in CONDITIONS if row.id == "softedge")
-    assert ("HED (not available)", "hed") in choices(softedge, maps.faults)
-    assert ("PiDiNet", "pidinet") in choices(softedge, maps.faults)
-    assert note_html("hed", maps.faults).startswith(
+    described = {row["id"]: row for row in describe_annotators("softedge", maps.faults)}
+    assert described["hed"]["fault"].startswith(
         "This annotator needs controlnet_aux.hed, which cannot be imported here"
     )
-    assert first_choice(softedge, maps.faults) == "softedge_gradient"
+    assert not described["pidinet"]["fault"]
 
 
 def test_a_package_that_is_not_installed_is_told_before_anything_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +115,9 @@ def test_every_network_of_a_package_names_it() -> None:
 @pytest.mark.parametrize("id", [kind.id for kind in ANNOTATORS])
 def test_wherever_an_annotator_is_offered_its_weights_licence_is_named(id: str) -> None:
     terms = {entry(weights).licence for weights in create(annotator(id)).needs()}
-    for text in (note_html(id), next(row for row in describe().splitlines() if row.startswith(f"{id} "))):
+    (condition, *_) = (row.id for row in CONDITIONS if id in row.annotators)
+    offered = next(row for row in describe_annotators(condition) if row["id"] == id)
+    for text in (offered["licence"], next(row for row in describe().splitlines() if row.startswith(f"{id} "))):
         assert ("Licence of its weights: " in text) == bool(terms)
         assert all(licence in text for licence in terms)
 

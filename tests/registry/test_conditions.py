@@ -64,6 +64,18 @@ def test_the_measure_of_a_condition_is_a_known_one(row: Condition) -> None:
 
 
 @rows
+def test_a_score_has_words_or_a_reason_why_there_is_none(row: Condition) -> None:
+    if row.measure is None:
+        assert row.no_score.endswith(".") and not row.score_words and not row.more_measures
+        return
+    words = row.score_words.format(percent=87, found=12, wanted=17)
+    assert "87 %" in words or "12 of 17 joints" in words
+    assert not row.no_score
+    assert row.measure not in row.more_measures
+    assert all(measure(id).range for id in row.more_measures)
+
+
+@rows
 def test_every_controlnet_reads_the_conditions_maps(row: Condition) -> None:
     assert all(row.id in entry(id).conditions for id in row.controlnets.values())
 

@@ -14,16 +14,12 @@ SERVE_AND_ANNOTATE = """
 import sys, urllib.request
 from pathlib import Path
 from skimage import data
-from cnet_app.engine.create import create_engine
-from cnet_app.engine.maps import maps_through
-from cnet_app.jobs.runner import Runner
-from cnet_app.maps.annotate import Maps, open_store
+from cnet_app.jobs.create import create_runner
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, launch_options
 
 settings = Settings(output_dir=Path(sys.argv[1]), cache_dir=sys.argv[1])
-engine = create_engine(settings)
-runner, maps = Runner(settings, engine), Maps(maps_through(engine), open_store(settings))
+runner, maps = create_runner(settings)
 app = build_app(settings, runner, maps)
 _, url, _ = app.launch(server_name="127.0.0.1", quiet=True, **launch_options(settings))
 assert urllib.request.urlopen(url).status == 200

@@ -28,8 +28,8 @@ from cnet_app.embedded.evaluate.conditions import FAMILY, measured_rows
 from cnet_app.embedded.evaluate.words import REFERENCES, WordJudge, colours_right, create_word_judge
 from cnet_app.embedded.world import Sample, control_images, create_scene
 from cnet_app.embedded.world.posters import HELD_OUT_PHOTOS, PALETTES, load_photo
+from cnet_app.fidelity.compare import shipped_annotator
 from cnet_app.fidelity.measures import MAP_MEASURES, edge_f1, people_pck
-from cnet_app.fidelity.score import shipped_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png

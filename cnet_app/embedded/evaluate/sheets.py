@@ -22,7 +22,7 @@ from cnet_app.embedded.evaluate.embedded import (
 )
 from cnet_app.embedded.world import control_images, create_scene
 from cnet_app.embedded.world.posters import HELD_OUT_PHOTOS, PALETTES, load_photo
-from cnet_app.fidelity.score import shipped_annotator
+from cnet_app.fidelity.compare import shipped_annotator
 from cnet_app.registry.modes import CUSTOM, MODES
 from cnet_app.request.units import ControlUnit
 

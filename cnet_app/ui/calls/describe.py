@@ -13,8 +13,8 @@ from annotators.registry import annotator, licence_text
 from cnet_app import __version__
 from cnet_app.embedded.world import words
 from cnet_app.embedded.world.posters import PALETTES, POSTER_STYLES
-from cnet_app.maps.availability import can_run, default_annotator, library_fault, missing_weights
-from cnet_app.registry.conditions import CONDITIONS, Condition
+from cnet_app.maps.availability import NOTHING_KNOWN, can_run, default_annotator, library_fault, missing_weights
+from cnet_app.registry.conditions import CONDITIONS, Condition, condition
 from cnet_app.registry.modes import MODES, even_places
 from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import MAX_LORAS, MAX_UNITS, REQUEST_LIMITS
@@ -78,21 +78,26 @@ def _condition(row: Condition, context: Context) -> Object:
         "measure": row.measure,
         "families": list(row.controlnets),
         "example_prompt": row.example_prompt,
-        "annotators": [_annotator(id, context) for id in row.annotators],
+        "annotators": describe_annotators(row.id, context.maps.faults),
         "default_annotator": default_annotator(row.id, context.maps.faults),
         "finds_data": issubclass(first, DataAnnotator),
     }
 
 
-def _annotator(id: str, context: Context) -> Object:
+def describe_annotators(condition_id: str, faults: Mapping[str, str] = NOTHING_KNOWN) -> list[Object]:
+    """Return the annotators of a condition with licence, parameters, and why one cannot run."""
+    return [_annotator(id, faults) for id in condition(condition_id).annotators]
+
+
+def _annotator(id: str, faults: Mapping[str, str]) -> Object:
     kind, missing = annotator(id), [row for row in missing_weights(id) if row.repo]
     return {
         "id": id,
         "title": kind.title,
         "note": kind.note,
         "licence": licence_text(kind),
-        "fault": library_fault(id, context.maps.faults),
-        "can_run": can_run(id, context.maps.faults),
+        "fault": library_fault(id, faults),
+        "can_run": can_run(id, faults),
         "is_demo": id.endswith("_embedded"),
         "downloads": [f"{row.title} ({size_text(row.size)})" for row in missing],
         "parameters": _declared(parameters(kind)),
@@ -141,5 +146,12 @@ def _demo_words() -> Object:
 
 
 def _vocabulary() -> list[str]:
-    parts = [*POSTER_STYLES.values(), *words.SKY_PHRASES.values(), *words.COLOURS, *words.SHAPES, *words.STYLES, *PALETTES]
+    parts = [
+        *POSTER_STYLES.values(),
+        *words.SKY_PHRASES.values(),
+        *words.COLOURS,
+        *words.SHAPES,
+        *words.STYLES,
+        *PALETTES,
+    ]
     return [*parts, "a an and in of with picture colours photo lines shapes"]

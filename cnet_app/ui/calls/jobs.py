@@ -59,6 +59,8 @@ def describe_job(state: JobState, preview: bool = True) -> Object:
         "prompt": getattr(request, "prompt", ""),
         "seed": getattr(request, "seed", None),
         "pictures": list(state.paths),
+        "scores": {path: [one.to_json() for one in scores] for path, scores in state.scores.items()},
+        "seconds_left": state.seconds_left,
         "notes": list(result.notes) if result else [],
         "norms": [list(norms) for norms in result.residual_norms] if result else [],
         "seconds": result.seconds if result else None,

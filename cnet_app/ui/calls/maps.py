@@ -15,7 +15,7 @@ from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.frame import Frame, read_frame
 from cnet_app.ui.calls.models import describe_rows
 from cnet_app.ui.calls.pictures import data_url, picture
-from cnet_app.ui.maps import MadeMap, MapOrder, make_map
+from cnet_app.ui.calls.repaired import MadeMap, MapOrder, make_map
 from models.errors import InputError
 
 OWN = ("map", "drawing", "classes")
@@ -98,5 +98,3 @@ def quick_png(pixels: Image) -> bytes:
     buffer = io.BytesIO()
     Pillow.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
-
-

@@ -58,7 +58,9 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "defaults": asdict(defaults_of(base)),
         },
         "offer": describe_rows([entry(offer)]) if offer else None,
-        "lists": {field: _listed(model_choices(row, None if field == "base" else family)) for field, row in OFFERS.items()},
+        "lists": {
+            field: _listed(model_choices(row, None if field == "base" else family)) for field, row in OFFERS.items()
+        },
         "controlnets": {row.id: _listed(controlnet_choices(row.id, family)) for row in CONDITIONS},
         "conditions": [row.id for row in CONDITIONS if family is None or family in row.controlnets],
         "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],

@@ -1,9 +1,45 @@
-/** The bar above the page: name, base model, queue, theme, help. */
+/** The bar above the page: name, base model, library, queue, theme, help. */
 
-import { h } from "./dom.js";
+import { h, icon, iconButton } from "./dom.js";
+import { buildQueue } from "./queue.js";
+import { currentTheme, setTheme } from "./theme.js";
 
 export function buildBar(app) {
-  const base = h("span", { class: "bar-base" });
-  app.store.on(({ choices }) => choices?.base, (one) => one && (base.textContent = `${one.title} (${one.defaults.size} px)`));
-  return h("header", { class: "bar" }, h("h1", {}, "ControlNet Studio"), base);
+  const theme = h("button", { type: "button", class: "icon-button", id: "theme", onclick: () => setTheme(currentTheme() === "dark" ? "light" : "dark") });
+  const showTheme = () => {
+    const isDark = currentTheme() === "dark";
+    theme.replaceChildren(icon(isDark ? "sun" : "moon"));
+    theme.title = isDark ? "Light theme" : "Dark theme";
+    theme.setAttribute("aria-label", theme.title);
+  };
+  document.addEventListener("themechange", showTheme);
+  showTheme();
+  return h(
+    "header",
+    { class: "bar" },
+    h("h1", {}, "ControlNet Studio"),
+    buildBase(app),
+    h("span", { class: "bar-space" }),
+    buildQueue(app),
+    h("button", { type: "button", class: "quiet", id: "open-library", onclick: () => app.openLibrary() }, icon("grid"), "Library"),
+    theme,
+    iconButton("help", "Help and keys (?)", () => app.openDialog("help"), { id: "help" }),
+  );
+}
+
+/** The base model, why it is this one, and the offer of a better one. */
+function buildBase(app) {
+  const title = h("button", { type: "button", class: "quiet bar-base", id: "base", onclick: () => app.openDialog("models") });
+  const offer = h("button", { type: "button", id: "offer", onclick: () => app.openDialog("offer") }, "Get Stable Diffusion…");
+  app.store.on(
+    ({ choices, engine }) => [choices, engine.state],
+    ([choices, state]) => {
+      const { base } = choices;
+      title.dataset.engine = state;
+      title.replaceChildren(h("span", { class: "dot" }), h("span", { class: "bar-title" }, base.is_demo ? `Demo model (${base.defaults.size} px)` : base.title));
+      title.title = `Base model: ${base.title}, ${base.defaults.size} px: ${base.reason}.`;
+      offer.hidden = !choices.offer;
+    },
+  );
+  return [title, offer];
 }

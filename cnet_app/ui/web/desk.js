@@ -24,7 +24,7 @@ export function buildDesk(app) {
     h(
       "div",
       { class: "desk-scroll" },
-      section("prompt", buildPrompt(app), buildWords(app), buildOffer(app), buildNegative(app), buildMeasures(app)),
+      section("prompt", buildPrompt(app), buildWords(app), buildNegative(app), buildMeasures(app)),
       section("controls", buildLayers(app), buildStart(app), buildSettings(app)),
       section("pictures"),
     ),
@@ -38,13 +38,6 @@ function section(name, ...content) {
 
 function buildMeasures(app) {
   return [h("div", { class: "measures" }, buildSize(app), buildCount(app)), buildSizeWarning(app), buildSeed(app)];
-}
-
-/** The way to real pictures, while there is only the demo model. */
-function buildOffer(app) {
-  const button = h("button", { type: "button", class: "quiet offer", onclick: () => app.openDialog("stable-diffusion") }, "Get Stable Diffusion …");
-  app.store.on(({ choices }) => Boolean(choices.offer) && choices.base.is_demo, (isOffered) => (button.hidden = !isOffered));
-  return button;
 }
 
 /** On a phone the sections are sheets; the page's data-sheet names the open one. */

@@ -1,10 +1,10 @@
 /** Questions and longer views over the page: native dialogs, closed by Esc, after which the focus is where it was. */
 
-import { askDownload } from "./downloads.js";
+import { chooseBase } from "./chosen.js";
 import { h, iconButton } from "./dom.js";
+import { askDownload } from "./downloads.js";
 import { buildHelp, buildKeys } from "./help.js";
 import { openModels } from "./models.js";
-import { chooseBase } from "./chosen.js";
 
 /** The place of all dialogs. Gives the app askDownload(missing, then) and openDialog(name). */
 export function buildDialogs(app) {
@@ -13,7 +13,7 @@ export function buildDialogs(app) {
     help: () => openDialog(app, "Help", buildHelp(app)),
     keys: () => openDialog(app, "Keys", buildKeys(app)),
     models: () => openModels(app),
-    "stable-diffusion": () => offerStableDiffusion(app),
+    offer: () => offerStableDiffusion(app),
   };
   app.dialogs = element;
   app.askDownload = (missing, then, introduction) => askDownload(app, missing, then, introduction);

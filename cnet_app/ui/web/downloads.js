@@ -3,6 +3,9 @@
 import { refreshModels } from "./models.js";
 import { openDialog } from "./dialogs.js";
 import { fill, h } from "./dom.js";
+import { isOver } from "./jobs.js";
+
+const RETRY = 1000; // ms
 
 /**
  * Ask for a download of {ids, items, total, place, offline}; once it is here `then` is called. `introduction` is paragraphs
@@ -65,7 +68,6 @@ class Download {
   #foot;
   #missing;
   #then;
-  #ends = [];
 
   constructor(app, dialog, foot, missing, then) {
     this.#app = app;
@@ -104,21 +106,24 @@ class Download {
     const hide = h("button", { type: "button", onclick: () => this.#dialog.close() }, "Go on in the background");
     fill(this.#foot, bar, words, cancel, hide);
     cancel.focus();
-    const { store } = this.#app;
-    this.#ends = [
-      store.on(
-        ({ jobs }) => jobs.find((job) => job.id === id),
-        (job) => {
-          if (job?.doing) words.textContent = job.doing;
-          if (job?.fraction) bar.value = job.fraction;
-        },
-      ),
-      store.on(({ downloaded }) => downloaded, (job) => job?.id === id && this.#end(job)),
-    ];
+    this.#watch(id, bar, words);
+  }
+
+  /** Follow the job to its end, also when the dialog is closed meanwhile. */
+  async #watch(id, bar, words) {
+    for (let token = null; ; ) {
+      const now = await this.#app.server.call("watch", { token, follow: [id] }).catch(() => null);
+      const job = now?.jobs.find((one) => one.id === id);
+      if (job && isOver(job)) return this.#end(job);
+      if (now && !job) return this.#end({ status: "failed", error: "The server no longer knows this download; start it again." });
+      if (job?.doing) words.textContent = job.doing;
+      if (job?.fraction) bar.value = job.fraction;
+      token = now?.token ?? null;
+      if (!now) await new Promise((resolve) => setTimeout(resolve, RETRY));
+    }
   }
 
   async #end({ status, error }) {
-    this.#ends.forEach((end) => end());
     const isWatched = this.#dialog.open;
     if (status === "done") {
       await refreshModels(this.#app);

@@ -7,7 +7,8 @@ const SHOWN_FOR = 8000; // ms that a note is shown
 /** The two buttons. */
 export function buildGenerate(app) {
   const time = h("span", { class: "estimate" });
-  const generate = h("button", { type: "button", class: "primary", id: "generate", title: "Ctrl+Enter", onclick: () => app.jobs.generate() }, "Generate", time);
+  const send = () => app.store.state.isSending || app.jobs.generate();
+  const generate = h("button", { type: "button", class: "primary", id: "generate", title: "Ctrl+Enter", onclick: send }, "Generate", time);
   const cancel = h("button", { type: "button", id: "cancel", title: "Esc", onclick: () => app.jobs.cancel(current(app.store.state).id) }, "Cancel");
   let pace = null;
   app.store.on(({ ended }) => ended, (job) => (pace = paceOf(job) ?? pace));
@@ -15,7 +16,8 @@ export function buildGenerate(app) {
     ({ ended, frame, draft, choices }) => [ended, frame, draft.count, draft.settings, choices],
     () => (time.textContent = estimate(pace, app.store.state)),
   );
-  app.store.on(({ isSending }) => isSending, (isSending) => (generate.disabled = isSending));
+  // Not "disabled", which would take the focus away.
+  app.store.on(({ isSending }) => isSending, (isSending) => generate.setAttribute("aria-disabled", String(isSending)));
   app.store.on(current, (job) => (cancel.hidden = !job));
   return h("div", { class: "go" }, generate, cancel);
 }

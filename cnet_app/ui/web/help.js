@@ -1,6 +1,7 @@
 /** Help: how a picture is made, what is sent where, and the keys. */
 
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
+import { nameOf } from "./keys.js";
 
 const STEPS = [
   ["A photo.", "Drop, paste, choose or take one anywhere on the page; or draw. Its maps fill the list at the left."],
@@ -21,9 +22,39 @@ export function buildHelp(app) {
   ];
 }
 
-/** The table of keys, as keys.js lists them: {keys, title}. */
+/** The table of keys. A press on a key lets the user give another one. */
 export function buildKeys(app) {
-  const list = app.keys?.list ?? [];
-  if (!list.length) return h("p", {}, "Tab moves between the controls, arrow keys move within a list, Esc closes what is open.");
-  return h("table", { class: "keys" }, h("tbody", {}, list.map(({ keys, title }) => h("tr", {}, h("th", { scope: "row" }, h("kbd", {}, keys)), h("td", {}, title)))));
+  const fault = h("p", { class: "warning", role: "alert" });
+  const body = h("tbody");
+  const show = () => fill(body, app.keys.list.map((row) => keyRow(app, row, fault, show)));
+  const reset = () => {
+    for (const { id } of app.keys.list) app.keys.assign(id, "");
+    fault.textContent = "";
+    show();
+  };
+  show();
+  return [
+    h("p", { class: "quiet-text" }, "Press a key below to change it."),
+    h("table", { class: "keys" }, body),
+    fault,
+    h("button", { type: "button", onclick: reset }, "The usual keys again"),
+  ];
+}
+
+function keyRow(app, { id, title, keys }, fault, show) {
+  const listen = () => {
+    button.textContent = "Press a key …";
+    button.addEventListener("keydown", take);
+    button.addEventListener("blur", show, { once: true });
+  };
+  const take = (event) => {
+    if (["Control", "Shift", "Alt", "Meta", "Tab"].includes(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    fault.textContent = app.keys.assign(id, nameOf(event));
+    show();
+    document.getElementById(button.id)?.focus();
+  };
+  const button = h("button", { type: "button", id: `key-${id}`, "aria-label": `${title}: ${keys}. Change the key`, onclick: listen }, h("kbd", {}, keys));
+  return h("tr", {}, h("th", { scope: "row" }, title), h("td", {}, button));
 }

@@ -89,10 +89,7 @@ export class Jobs {
   }
 
   #end(job) {
-    if (job.kind === "download") {
-      this.#app.store.patch({ downloaded: job });
-      return;
-    }
+    if (job.kind === "download") return;
     job.notes.forEach((text) => this.#app.say(text));
     if (job.status === "failed" || job.status === "interrupted") {
       this.#app.store.patch({ error: job.error || "The job was interrupted; press Generate to make it again." });

@@ -1,24 +1,25 @@
-/** Controls that follow the state: built again when their value changes from elsewhere, such as by undo. */
+/** Controls that follow the state: also where it is changed from elsewhere, such as by undo. */
 
 import { fill, h } from "./dom.js";
 import { field } from "./fields.js";
 
 /**
- * A field of a declared value. `read(state)` is {value, disabled, reason}; `write(value)` changes it. While the field itself
- * changes the value it is left as it is.
+ * A field of a declared value that follows the state. `read(state)` is {value, disabled, reason}; `write(value)` changes it.
+ * It is built again only where it becomes disabled or able.
  */
 export function liveField(app, name, declared, read, write, label) {
   const host = h("div", { class: "live-field" });
-  let own; // what the field itself has written last
-  const show = () => {
-    const { value, disabled = false, reason = "" } = read(app.store.state);
-    if (value === own && !disabled) return;
-    own = undefined;
-    const element = field(name, declared, value, (next) => write((own = next)), { label, disabled, reason });
-    fill(host, element);
-    host.title = disabled ? reason : "";
-  };
-  app.store.on((state) => Object.values(read(state)), show);
+  let element;
+  app.store.on(
+    (state) => [read(state).reason],
+    () => {
+      const { value, disabled = false, reason = "" } = read(app.store.state);
+      element = field(name, declared, value, write, { label, disabled });
+      host.title = disabled ? reason : "";
+      fill(host, element);
+    },
+  );
+  app.store.on((state) => read(state).value, (value) => element.show(value));
   return host;
 }
 

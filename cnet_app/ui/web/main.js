@@ -1,7 +1,7 @@
 /** The page: builds its parts around one store and starts what follows the server. */
 
 import { openBlobs } from "./blobs.js";
-import { Drafts, emptyDraft } from "./draft.js";
+import { Drafts, emptyDraft, newLayer } from "./draft.js";
 import { h } from "./dom.js";
 import { buildBar } from "./bar.js";
 import { buildDesk } from "./desk.js";
@@ -10,15 +10,19 @@ import { buildFilmstrip } from "./filmstrip.js";
 import { Jobs } from "./jobs.js";
 import { listenForKeys } from "./keys.js";
 import { Maps } from "./maps.js";
-import { listenForFiles, takePhoto } from "./photo.js";
-import { buildRail } from "./rail.js";
+import { keepPicture, listenForFiles, takePhoto } from "./photo.js";
+import { buildRail, openCondition } from "./rail.js";
 import { Server } from "./server.js";
 import { Stage } from "./stage.js";
+import { buildCaption, buildStageBar, fillEmpty } from "./stage_views.js";
 import { Store } from "./store.js";
+import { apply as applyTheme } from "./theme.js";
+import { Tools } from "./tools.js";
 
 export async function start(element, gradio) {
   const root = element.querySelector(".studio");
   const app = new App(root, new Server(gradio));
+  root.app = app; // for tests and the curious
   await app.begin();
 }
 
@@ -43,8 +47,6 @@ export class App {
       preview: null, // {job, bitmap}
       pictures: [], // of the filmstrip, newest first: {path, url, job, prompt, seed}
       shown: null, // the one on the stage
-      ended: null, // the job that ended last
-      downloaded: null, // the download that ended last
       isSending: false,
       lastSeed: null,
       error: "", // beside Generate
@@ -53,6 +55,7 @@ export class App {
   }
 
   async begin() {
+    applyTheme();
     this.blobs = await openBlobs(this.server);
     this.drafts = new Drafts(this.store, this.blobs);
     const [tables, choices] = await Promise.all([this.server.call("tables"), this.server.call("choices"), this.drafts.load()]);
@@ -71,6 +74,10 @@ export class App {
 
   #build() {
     this.stage = new Stage(this);
+    this.tools = new Tools(this);
+    this.stage.views.append(...buildStageBar(this));
+    this.stage.caption.append(...buildCaption(this));
+    fillEmpty(this, this.stage.empty);
     this.root.replaceChildren(
       buildBar(this),
       buildRail(this),
@@ -93,6 +100,31 @@ export class App {
   /** Take a file that was dropped or pasted anywhere. */
   takeFile(file) {
     return takePhoto(this, file);
+  }
+
+  /** Show a condition's example: its picture, and its words where there are none; the demo model makes the picture at once. */
+  async playExample(id) {
+    await this.attempt(async () => {
+      const example = await this.server.call("example", { condition: id });
+      const blob = await (await fetch(example.image)).blob();
+      const photo = await keepPicture(this, new File([blob], `${id}.png`, { type: "image/png" }));
+      const layer = newLayer(id, example.drawing ? { source: "drawing", drawing: photo } : {});
+      this.drafts.edit((draft) => ({
+        condition: id,
+        prompt: draft.prompt.trim() ? draft.prompt : example.prompt,
+        photo: example.drawing ? draft.photo : photo,
+        layers: [layer],
+        open: layer.id,
+      }));
+      this.show("map");
+      if (this.store.state.choices.base.is_demo) await this.jobs.generate();
+    });
+  }
+
+  /** Lay out a sheet to draw on, in the scribble's tab. */
+  async startDrawing() {
+    openCondition(this, "scribble");
+    await this.tools.take("draw");
   }
 
   /** Choose what the stage shows. */

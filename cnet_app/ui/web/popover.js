@@ -10,10 +10,18 @@ export function withPopover(button, props, content, onopen) {
   const panel = h("div", { ...props, class: `popover ${props.class ?? ""}`, popover: "auto" }, content);
   button.setAttribute("aria-expanded", "false");
   button.popoverTargetElement = panel;
+  const close = (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault(); // else a key of the page would take it
+    event.stopPropagation();
+    panel.hidePopover();
+  };
   panel.addEventListener("beforetoggle", (event) => event.newState === "open" && onopen?.());
   panel.addEventListener("toggle", (event) => {
-    button.setAttribute("aria-expanded", String(event.newState === "open"));
-    if (event.newState === "open") place(panel, button);
+    const isOpen = event.newState === "open";
+    button.setAttribute("aria-expanded", String(isOpen));
+    if (isOpen) place(panel, button);
+    document[isOpen ? "addEventListener" : "removeEventListener"]("keydown", close, { capture: true });
   });
   return [button, panel];
 }

@@ -1,6 +1,6 @@
 /** Size of the picture and number of pictures. */
 
-import { fill, h } from "./dom.js";
+import { h } from "./dom.js";
 import { withPopover } from "./popover.js";
 
 const RATIOS = [[1, 1], [3, 2], [2, 3], [16, 9], [9, 16]];
@@ -12,19 +12,14 @@ const FITS = [
 const COUNTS = [1, 2, 4, 8];
 const SPARE = 1.1; // share of the model's pixels from which on a size is called large
 
-/** A button with the size, and the panel in which it is chosen; the warning of a size that is too large for the model. */
+/** A button with the size, and the panel in which it is chosen. */
 export function buildSize(app) {
   const button = h("button", { type: "button", class: "size-button", id: "size" });
-  const body = h("div", { class: "size-body" });
   app.store.on(
     ({ draft, frame }) => [draft.size, draft.photo, frame],
-    () => (button.textContent = sizeText(app.store.state)),
+    () => (button.textContent = button.title = sizeText(app.store.state)),
   );
-  app.store.on(
-    ({ draft, frame, choices }) => [draft.size, draft.photo, frame, choices.base],
-    () => body.isConnected && update(app, body),
-  );
-  return withPopover(button, { class: "size-panel", "aria-label": "Size of the picture" }, body, () => update(app, body));
+  return withPopover(button, { class: "size-panel", "aria-label": "Size of the picture" }, buildPanel(app));
 }
 
 /** A line that is shown while the size is larger than what the model is made for. */
@@ -65,47 +60,74 @@ function warningOf({ frame, choices }) {
   return `Larger than the model is made for (${size} px): slow, and shapes may repeat.`;
 }
 
-function update(app, body) {
-  const { draft, frame, choices } = app.store.state;
-  if (body.contains(document.activeElement) && document.activeElement.type === "number") return updateTexts(app, body);
-  const isCustom = draft.size.mode === "custom";
-  const mode = (value, label, checked, onchange) =>
-    h("label", { class: "choice" }, h("input", { type: "radio", name: "size-mode", value, checked, onchange }), label);
-  fill(
-    body,
-    mode("photo", draft.photo ? "From the photo" : `The model's own (${choices.base.defaults.size} px)`, !isCustom, () => edit(app, { mode: "photo" })),
-    mode("custom", "Custom", isCustom, () => edit(app, { mode: "custom", width: frame.width, height: frame.height })),
-    h("div", { class: "size-sides" }, side(app, body, "width", "Width"), h("span", { "aria-hidden": "true" }, "×"), side(app, body, "height", "Height")),
-    h("p", { class: "warning size-fault", role: "alert" }),
+function buildPanel(app) {
+  const fault = h("p", { class: "warning", role: "alert" });
+  const both = h("p", { class: "quiet-text" });
+  const large = h("p", { class: "warning" });
+  app.store.on(
+    ({ draft, frame, choices }) => [frame, draft.photo, choices.base],
+    () => {
+      both.textContent = bothSizes(app.store.state);
+      large.textContent = warningOf(app.store.state);
+    },
+  );
+  return h(
+    "div",
+    { class: "size-body" },
+    buildModes(app),
+    h("div", { class: "size-sides" }, buildSide(app, "width", "Width", fault), h("span", { "aria-hidden": "true" }, "×"), buildSide(app, "height", "Height", fault)),
+    fault,
     h("div", { class: "segments", role: "group", "aria-label": "Ratio" }, RATIOS.map((ratio) => ratioButton(app, ratio))),
     h("div", { class: "segments", role: "group", "aria-label": "Fit" }, FITS.map((fit) => fitButton(app, fit))),
-    h("p", { class: "quiet-text size-both" }),
-    h("p", { class: "warning size-large" }),
+    both,
+    large,
   );
-  return updateTexts(app, body);
 }
 
-function updateTexts(app, body) {
-  const { draft, frame } = app.store.state;
-  const { photo } = draft;
+function bothSizes({ draft, frame }) {
   const picture = frame ? `Picture ${frame.width}×${frame.height} px` : "";
-  body.querySelector(".size-both").textContent = photo ? `Photo ${photo.width}×${photo.height} px → ${picture}` : picture;
-  body.querySelector(".size-large").textContent = warningOf(app.store.state);
+  return draft.photo ? `Photo ${draft.photo.width}×${draft.photo.height} px → ${picture}` : picture;
 }
 
-function side(app, body, name, label) {
-  const { draft, frame, tables } = app.store.state;
-  const { minimum, maximum, step } = tables.limits.request[name];
-  const isCustom = draft.size.mode === "custom";
-  const value = (isCustom ? draft.size[name] : frame?.[name]) ?? "";
+function buildModes(app) {
+  const radio = (onchange) => h("input", { type: "radio", name: "size-mode", onchange });
+  const own = radio(() => edit(app, { mode: "photo" }));
+  const custom = radio(() => edit(app, { ...sidesOf(app.store.state), mode: "custom" }));
+  const words = h("span");
+  app.store.on(
+    ({ draft, choices }) => [draft.size.mode, draft.photo, choices.base],
+    ([mode, photo, base]) => {
+      own.checked = mode !== "custom";
+      custom.checked = mode === "custom";
+      words.textContent = photo ? "From the photo" : `The model's own (${base.defaults.size} px)`;
+    },
+  );
+  return [h("label", { class: "choice" }, own, words), h("label", { class: "choice" }, custom, "Custom")];
+}
+
+/** Width and height as they are typed, else as they follow from the photo. */
+function sidesOf({ draft, frame }) {
+  const { width, height } = draft.size.mode === "custom" ? draft.size : frame;
+  return { width, height };
+}
+
+function buildSide(app, name, label, faultLine) {
+  const { minimum, maximum, step } = app.store.state.tables.limits.request[name];
   const take = () => {
     const fault = faultOf(label, Number(input.value), { minimum, maximum, step });
-    body.querySelector(".size-fault").textContent = fault;
+    faultLine.textContent = fault;
     input.setAttribute("aria-invalid", String(Boolean(fault)));
-    const { frame: now } = app.store.state;
-    if (!fault) edit(app, { mode: "custom", width: now.width, height: now.height, [name]: Number(input.value) }, name);
+    if (!fault) edit(app, { ...sidesOf(app.store.state), mode: "custom", [name]: Number(input.value) }, name);
   };
-  const input = h("input", { type: "number", "aria-label": `${label} in px`, value, min: minimum, max: maximum, step, onchange: take });
+  const input = h("input", { type: "number", "aria-label": `${label} in px`, min: minimum, max: maximum, step, onchange: take });
+  app.store.on(
+    ({ draft, frame }) => [draft.size, frame],
+    () => {
+      if (app.store.state.frame) input.value = sidesOf(app.store.state)[name];
+      input.setAttribute("aria-invalid", "false");
+      faultLine.textContent = "";
+    },
+  );
   return input;
 }
 
@@ -128,8 +150,9 @@ function ratioButton(app, [width, height]) {
 }
 
 function fitButton(app, [fit, label, title]) {
-  const isOn = app.store.state.draft.size.fit === fit;
-  return h("button", { type: "button", title, "aria-pressed": String(isOn), onclick: () => edit(app, { fit }) }, label);
+  const button = h("button", { type: "button", title, onclick: () => edit(app, { fit }) }, label);
+  app.store.on(({ draft }) => draft.size.fit, (chosen) => button.setAttribute("aria-pressed", String(chosen === fit)));
+  return button;
 }
 
 function edit(app, changes, key = null) {

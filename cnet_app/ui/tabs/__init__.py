@@ -1,1 +1,0 @@
-"""The tabs of the page: one for a condition, Compose, All maps and History."""
