@@ -21,7 +21,7 @@ from models.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF")
 MAX_BYTES = 100_000_000
-MAX_PIXELS = 40_000_000
+MAX_PIXELS = 48_000_000
 MIN_SIDE = 8
 """Pixels."""
 MAX_RATIO = 100

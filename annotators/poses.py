@@ -104,6 +104,10 @@ class Pose:
         people = [Person(**{name: moved(points) for name, points in person.parts.items()}) for person in self.people]
         return replace(self, people=tuple(people), width=width, height=height)
 
+    def cropped(self, left: int, top: int, right: int, bottom: int) -> Pose:
+        """Return the pose in a box of the picture, which may stick out; points beyond the border stay."""
+        return self._moved((1, 1), (-left, -top), right - left, bottom - top)
+
     def padded(self, width: int, height: int) -> Pose:
         """Return the pose in the middle of a larger picture, moved by whole pixels."""
         top, _, left, _ = margins(self.width, self.height, width, height)

@@ -18,10 +18,11 @@ from annotators.kinds import MapKind
 from annotators.registry import annotator, typed
 from cnet_app.api.endpoints import NAMES, Endpoints
 from cnet_app.cli import COMMANDS, build_parser
+from cnet_app.docs_control import CONTROL_ADVICE, CONTROL_INTRODUCTION
 from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
 from cnet_app.registry.conditions import CONDITIONS, Condition
 from cnet_app.registry.measures import MEASURES
-from cnet_app.registry.modes import CUSTOM, MODES, Mode, even_places
+from cnet_app.registry.modes import CUSTOM, MODES, SD_PLACES, Mode
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.settings import Settings
 from models.catalog import CATALOG, TITLES, Weights, entry, size_text
@@ -43,56 +44,6 @@ pictures can be sorted: 1 at the best value, 0 at the value of a blank map and b
 
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
-SD_PLACES = even_places((1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8))
-"""Of the blocks of an SD 1.5 or 2.1 ControlNet; see cnet_app.registry.modes."""
-CONTROL_INTRODUCTION = """\
-A ControlNet adds to its base at thirteen places (ten for SDXL): the skip connections of the encoder from the shallowest,
-which holds the details, to the deepest, and last the middle block, which holds what the picture is about. Guidance runs the
-base twice a step, with the prompt and with the negative prompt, and moves on from the second towards the first. A mode says
-how much each block counts, and whether the side of the negative prompt is steered too."""
-CONTROL_ADVICE = """\
-## Which one to take
-
-- **Balanced** is how ControlNets are trained, and right for nearly everything. Lower `conditioning_scale` first where the map
-  is too strict.
-- Where the prompt is hardly heard: **my prompt is more important**, or end the control early (`end=0.6`).
-- Without a prompt, or with one that says something else than the map: **ControlNet is more important** (guess mode), with
-  50 steps and guidance 3 to 5. Guidance then strengthens the map, for only the prompt's side has it.
-- **Resolution weights** are the paper's own (section 3.4). They reach 8 at the middle block: take them with
-  `conditioning_scale` around 0.2, or the normalised ones.
-- **Unbalanced** and **custom** are for trying out.
-
-A mode belongs to a unit: several in one picture may have different ones. `guess_mode` sets it for all units.
-
-## Where and when
-
-- `control_guidance_start`, `control_guidance_end`: fractions of the steps. Outside them the ControlNet is not run at all.
-- `strength_curve`: points of fraction and factor, straight lines between them: `curve=0:1/0.5:0` lets go in the first half.
-- `mask`: a picture; the unit steers where it is white. `mask_feather` softens its border by so many pixels.
-- `residual_interval`: at 2 ControlNets run at every second step, at 3 at every third, and what they last said is added again
-  in between, as strongly as the step asks. That is faster, and makes another picture. T2I-Adapters cost a step nothing, so
-  nothing changes for them.
-
-## Several units
-
-All units add to the same places, and the base sees their sum. Where they fight, lower each `conditioning_scale`, or give them
-masks or ranges of their own.
-
-- `norm_preserving`: the sum takes, in each block, the norm of the strongest unit, so that it is never louder than one alone
-  and units that pull in different directions do not cancel out. `generate --json` tells under `residual_norms` how much each
-  unit adds to each block half-way through the picture.
-- A union ControlNet reads many kinds of maps and is in memory once, however many of its inputs are named. Units of one union
-  with maps of different kinds are read together in one pass, as it was trained, where their ranges, curves, modes and masks
-  are the same; each keeps its own `conditioning_scale`. For `norm_preserving` and `residual_norms` they are one unit. Where
-  something differs each has a pass of its own.
-
-## T2I-Adapters
-
-A T2I-Adapter stands wherever a ControlNet does: `canny=photo.jpg,controlnet=t2iadapter_canny_sdxl`. It looks at the map alone,
-neither at the words nor at the step, so that it runs once for the whole picture. It adds at four levels of the encoder instead
-of at every block: a mode weighs these levels, custom weights are four numbers, and strength, ranges, curves and masks work as
-for ControlNets. Both may steer one picture together."""
-
 LOCAL_FILES: Mapping[LocalKind, tuple[str, str]] = {
     "base": ("SD 1.5, SD 2.1, SDXL, their fine-tunes and inpainting models, whole in one file", "`--base NAME`"),
     "controlnet": (

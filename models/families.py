@@ -20,7 +20,7 @@ Prediction = Literal["epsilon", "v_prediction"]
 """The target the network is trained to predict: the noise, or the velocity."""
 Guidance = Literal["batched", "two_passes", "distilled", "none"]
 """Implementation of guidance: both sides in one batch, in two passes, as one more input of the network, or none."""
-Capability = Literal["loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions"]
+Capability = Literal["loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions", "control_prompts"]
 """Features that a request may need and a family may lack."""
 Rows = tuple[tuple[float, float, float], ...]
 
@@ -33,6 +33,7 @@ CAPABILITY_TITLES: Mapping[Capability, str] = MappingProxyType(
         "ip_adapters": "image prompts (IP-Adapters)",
         "guidance_sides": "control of one side of guidance alone",
         "resolutions": "weights by resolution",
+        "control_prompts": "ControlNets that read text",
     }
 )
 
@@ -101,6 +102,8 @@ class FamilyFacts:
     guidance: Guidance = "batched"
     resolutions: bool = True
     """Places of residuals differ in resolution, so that weights by resolution have a meaning."""
+    control_prompts: bool = True
+    """Its ControlNets read text, so that one may have a prompt of its own."""
     linear_projection: bool
     """Linear layers around attention, `use_linear_projection`; SD 1.5 alone has convolutions."""
     size_conditions: bool = False
@@ -140,6 +143,8 @@ class FamilyFacts:
                 return self.guidance in ("batched", "two_passes")
             case "resolutions":
                 return self.resolutions
+            case "control_prompts":
+                return self.control_prompts
 
     def require(self, capability: Capability, what: str) -> None:
         """Raise InputError where the family lacks what `what`, the subject of the sentence, needs."""

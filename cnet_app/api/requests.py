@@ -16,6 +16,7 @@ from cnet_app.maps.annotate import Maps, build_unit
 from cnet_app.maps.availability import default_annotator
 from cnet_app.maps.own import load_source
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.sizes import fit_budget, size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
@@ -35,7 +36,7 @@ UNIT_FIELDS = tuple(
 REQUEST_FIELDS = tuple(
     field.name for field in dataclasses.fields(GenerationRequest) if field.name not in ("prompt", "units")
 )
-PICTURES = ("initial_image", "inpaint_mask", "mask", "image")
+PICTURES = ("initial_image", "inpaint_mask", "mask", "weight_map", "image")
 """Fields that hold a file in a call, and PNG bytes in a request."""
 MAX_CONTROLS = 16
 
@@ -97,6 +98,8 @@ def read_generation(
     calls = [read_map_call(control, maps) for control in controls]
     fields = _request_fields(options, base, calls[0].source if calls else None)
     request = GenerationRequest(prompt=prompt, **fields)
+    sources = crop_sources(request, [call.source for call in calls])
+    calls = [dataclasses.replace(call, source=source) for call, source in zip(calls, sources, strict=True)]
     made = [make_map(call, maps, request.width, request.height) for call in calls]
     units = [
         build_unit(call.condition, one, **_values(control, UNIT_FIELDS))

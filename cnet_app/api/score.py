@@ -13,6 +13,7 @@ from cnet_app.fidelity.score import DIGITS, score
 from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps
 from cnet_app.registry.measures import measure
+from cnet_app.request.inpaint import described_part
 from cnet_app.request.recipe import read_request
 from cnet_app.request.scores import UnitScore, mean_agreement
 from models.errors import InputError
@@ -27,12 +28,13 @@ def score_picture(path: Path, maps: Maps, save_overlay: SaveImage | None = None)
     With `save_overlay` each unit that was compared also has an `overlay` and its `legend`. Raises InputError for a
     picture without a recipe.
     """
-    picture, request, annotate = load_image(path), read_request(path), annotate_again(maps)
-    scores = [score(unit, picture, annotate, request.inpaint_mask) for unit in request.units]
+    request, annotate = read_request(path), annotate_again(maps)
+    picture, inpaint_mask = described_part(request, load_image(path))
+    scores = [score(unit, picture, annotate, inpaint_mask) for unit in request.units]
     described = [describe_score(one) for one in scores]
     for unit, one, found in zip(request.units, scores, described, strict=True):
         if save_overlay and one.value is not None:
-            drawn = overlay(unit, picture, annotate, request.inpaint_mask)
+            drawn = overlay(unit, picture, annotate, inpaint_mask)
             legend = [{"name": name, "colour": list(colour)} for name, colour in drawn.legend]
             found |= {"overlay": save_overlay(drawn.image), "legend": legend}
     mean = mean_agreement(scores)

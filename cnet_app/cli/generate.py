@@ -24,7 +24,8 @@ from cnet_app.registry.presets import apply as apply_preset
 from cnet_app.registry.samplers import SAMPLERS, sampler
 from cnet_app.request.foreign.imported import Imported
 from cnet_app.request.foreign.reading import read_picture
-from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest, GenerationResult
+from cnet_app.request.generation import INPAINT_AREAS, REQUEST_LIMITS, GenerationRequest, GenerationResult
+from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
 from cnet_app.settings import Settings
@@ -38,11 +39,12 @@ NUMBERS: Mapping[str, str] = {
     "guidance_scale": "guidance_scale",
     "eta": "eta",
     "strength": "strength",
+    "inpaint_padding": "inpaint_padding",
     "residual_interval": "residual_interval",
     "num_images": "num_images",
 }
 """Flag to field of the request; bounds and help are the request's own."""
-TEXTS = ("prompt", "negative_prompt", "scheduler", "vae")
+TEXTS = ("prompt", "negative_prompt", "scheduler", "vae", "inpaint_area")
 SWITCHES = ("guess_mode", "norm_preserving")
 FILES = {"image": "initial_image", "inpaint_mask": "inpaint_mask"}
 """Flag to the field that holds the file's pixels."""
@@ -61,7 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "openpose=people.json (people as OpenPose writes them) or "
         "depth=map.png,annotator=none,scale=0.7,start=0,end=0.6; further names are controlnet, repair (of your own map), annotator and its "
         f"parameters, mode ({', '.join(MODES)}), weights=1/0.5/… and unconditional_weights for mode custom, "
-        "curve=0:1/0.5:0 (strength by fraction of the steps), mask=white.png and feather (px); may be repeated; "
+        "curve=0:1/0.5:0 (strength by fraction of the steps), depth_curve=0:1/1:0.5 (by depth in the network), prompt=TEXT "
+        "(for the ControlNet alone), mask=white.png and feather (px), or weight_map=grey.png (128 is 0, 255 is 1, 1 is -1); "
+        "may be repeated; "
         f"conditions: {ids}",
     )
     parser.add_argument("--prompt", metavar="TEXT", help="what the picture shows")
@@ -81,6 +85,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", metavar="FILE", help="a picture to start from; see --strength")
     parser.add_argument(
         "--inpaint-mask", metavar="FILE", help="where it is white --image is made anew; elsewhere it stays as it is"
+    )
+    parser.add_argument(
+        "--inpaint-area",
+        choices=INPAINT_AREAS,
+        help="picture: --image is cropped to the size and painted whole; mask: only the part around the mask is made at "
+        "this size and put back into --image, which keeps its own size; photos for --control that have it are cut too",
     )
     parser.add_argument("--size", metavar="WxH", help="width and height in px, best multiples of 64; the base's own")
     parser.add_argument("--guess-mode", action="store_const", const=True, help="let the maps speak for an empty prompt")
@@ -191,6 +201,7 @@ def _make(args: argparse.Namespace, settings: Settings) -> GenerationResult:
     chosen["loras"] = _together(chosen["loras"], start.get("loras", ()))
     request = GenerationRequest(**start | chosen)
     maps = create_maps(settings, args.yes, lambda: engine)
+    pictures = crop_sources(request, [source for source, _ in sources])
     made = [
         maps.annotate(
             control.condition,
@@ -201,7 +212,7 @@ def _make(args: argparse.Namespace, settings: Settings) -> GenerationResult:
             request.height,
             repairs=control.repairs,
         )
-        for control, (source, _) in zip(controls, sources, strict=True)
+        for control, source in zip(controls, pictures, strict=True)
     ]
     units = [build_unit(control.condition, map, **control.options) for map, control in zip(made, controls, strict=True)]
     request = dataclasses.replace(request, units=tuple(units))

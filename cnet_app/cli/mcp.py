@@ -33,7 +33,7 @@ SHOWN_BYTES = 750_000
 """Largest picture that is also sent as image content; a larger one is a path alone."""
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS = -32700, -32600, -32601, -32602
 """Codes of JSON-RPC."""
-PATHS = ("image", "picture", "initial_image", "inpaint_mask", "mask")
+PATHS = ("image", "picture", "initial_image", "inpaint_mask", "mask", "weight_map")
 """Arguments that are paths of files, at any depth."""
 
 

@@ -28,8 +28,11 @@ UNIT_WORDS: Mapping[str, str] = {
     "weights": "block_weights",
     "unconditional_weights": "unconditional_block_weights",
     "curve": "strength_curve",
+    "depth_curve": "depth_curve",
+    "prompt": "prompt",
     "mask": "mask",
     "feather": "mask_feather",
+    "weight_map": "weight_map",
     "controlnet": "controlnet",
 }
 """Short word on the command line to field of ControlUnit."""
@@ -119,7 +122,10 @@ READERS: Mapping[str, Callable[[str, str], object]] = {
     "block_weights": parse_numbers,
     "unconditional_block_weights": parse_numbers,
     "strength_curve": parse_points,
+    "depth_curve": lambda name, text: parse_points(name, text, "depth"),
+    "prompt": lambda _, text: text,
     "mask": lambda _, path: encode_png(load_image(Path(path))),
+    "weight_map": lambda _, path: encode_png(load_image(Path(path))),
 }
 """Parsers of the fields that are no single number or word."""
 

@@ -6,7 +6,7 @@ enter, is in backbones/.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -20,8 +20,21 @@ from cnet_app.request.units import ControlUnit
 
 def has_effect(unit: ControlUnit) -> bool:
     """Return False at strength 0, for an empty range or a curve of zeros: then nothing is encoded and nothing runs."""
-    any_factor = not unit.strength_curve or any(factor > 0 for _, factor in unit.strength_curve)
+    curves = [curve for curve in (unit.strength_curve, unit.depth_curve) if curve]
+    any_factor = all(any(factor > 0 for _, factor in curve) for curve in curves)
     return any_factor and unit.conditioning_scale > 0 and unit.control_guidance_start < unit.control_guidance_end
+
+
+def with_own_texts(
+    controls: Sequence[Control | StaticControl], encode: Callable[[str], Text]
+) -> list[Control | StaticControl]:
+    """Return the controls, each ControlNet that has a prompt of its own with that text."""
+    return [
+        replace(control, text=encode(control.steering.prompt))
+        if isinstance(control, Control) and control.steering.prompt is not None
+        else control
+        for control in controls
+    ]
 
 
 class ActiveControls:
@@ -64,8 +77,9 @@ def join_controls(controls: Sequence[Control]) -> list[Control]:
 
 
 def unit_residuals(control: Control, strength: float, batch: Tensor, timestep: Tensor, text: Text) -> Residuals:
-    """Return the residuals of one unit at its strength at this step, for a packed batch."""
+    """Return the residuals of one unit at its strength at this step, for a packed batch; `text` is the request's."""
     guided = len(batch) == 2
+    text = control.text or text
     one_side = control.steering.unconditional is None
     if one_side:
         batch, text = batch[-1:], text.conditional()

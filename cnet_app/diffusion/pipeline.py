@@ -14,13 +14,14 @@ from annotators.images import load_image
 from cnet_app.diffusion.backbones import create_backbone
 from cnet_app.diffusion.backbones.base import Backbone, Network
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.diffusion.control import has_effect, place_norms
+from cnet_app.diffusion.control import has_effect, place_norms, with_own_texts
 from cnet_app.diffusion.denoise import FinishedStep, denoise, sampler_notes
 from cnet_app.diffusion.pixels import to_pixels
 from cnet_app.diffusion.previews import preview
 from cnet_app.diffusion.schedulers import create_scheduler, set_steps
 from cnet_app.diffusion.start import create_start, keep_known, mask_notes
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.inpaint import open_part
 from models.errors import InputError, StudioError
 from models.ip_adapter import IpAdapter
 from models.memory import on_device
@@ -58,6 +59,8 @@ def generate(
 ) -> list[Image]:
     """Return the request's pictures, (height, width, 3) RGB uint8; `controlnets` are its units' networks in order.
 
+    With inpaint_area "mask" a picture has the initial one's size; progress shows the repainted part.
+
     Picture i is the one that seed + i makes alone, bit for bit. `on_picture` gets each as soon as it is finished,
     `on_note` a sentence for each part of the request that has no effect. `ip_adapter` is the request's, loaded. `cache`
     holds the encodings of earlier jobs. Raises CancelledError within a step, and StudioError where the model's numbers
@@ -76,8 +79,10 @@ def generate(
                 f"The request has {len(request.units)} control units, but {len(controlnets)} ControlNets came."
             )
 
-        for note in mask_notes(request):
+        part = open_part(request)
+        for note in (*mask_notes(request), *(part.notes if part else ())):
             on_note(note)
+        request = part.request() if part else request
 
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
         networks = [module_of(controlnet) for controlnet in controlnets]
@@ -93,6 +98,7 @@ def generate(
         # 3. Encode the prompts.
         with on_base_device(base.text_encoders):
             text = backbone.encode_text(request, controls, cache)
+            controls = with_own_texts(controls, partial(backbone.encode_text, request, controls, cache))
         for note in backbone.text_notes(request):
             on_note(note)
         prompted = request.ip_adapter if ip_adapter else None
@@ -132,16 +138,21 @@ def generate(
             # 6. Latents to pixels.
             with on_base_device([base.vae]):
                 image = backbone.decode(latents)
-            if not torch.isfinite(image).all():
-                raise StudioError(
-                    f"The model gave no valid numbers in {base.dtype} at guidance_scale {request.guidance_scale:g}; "
-                    "lower guidance_scale or the conditioning_scale of the units, or choose another scheduler."
-                )
+            _check_finite(image, base.dtype, request.guidance_scale)
 
             # 7. Cut it to its size, put back the known part, and hand it over before the next one begins.
-            pictures.append(keep_known(request, to_pixels(image)[: request.height, : request.width]))
+            made = keep_known(request, to_pixels(image)[: request.height, : request.width])
+            pictures.append(part.put_back(made) if part else made)
             on_picture(index, pictures[-1])
         return pictures
+
+
+def _check_finite(image: torch.Tensor, dtype: torch.dtype, guidance_scale: float) -> None:
+    if not torch.isfinite(image).all():
+        raise StudioError(
+            f"The model gave no valid numbers in {dtype} at guidance_scale {guidance_scale:g}; "
+            "lower guidance_scale or the conditioning_scale of the units, or choose another scheduler."
+        )
 
 
 def _reporter(

@@ -17,7 +17,9 @@ from annotators.images import load_image, resize
 from cnet_app.diffusion.backbones.base import Backbone
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pixels import pad, padded_side, to_image
-from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.factors import NEUTRAL
+from cnet_app.request.generation import MASK_AREA, PICTURE_AREA, REQUEST_LIMITS, GenerationRequest
+from cnet_app.request.inpaint import mask_fit_notes
 from cnet_app.request.pictures import white_pixels
 from models.errors import InputError
 from models.families import FamilyFacts
@@ -121,23 +123,28 @@ def inpainted(request: GenerationRequest) -> NDArray[np.bool_]:
 
 
 def mask_notes(request: GenerationRequest) -> Iterator[str]:
-    """A sentence for each mask that acts otherwise than it may seem; InputError for one that covers nothing."""
+    """A sentence for each mask that acts otherwise than it may seem; InputError for one that covers nothing.
+
+    With inpaint_area "mask" the inpaint mask's are in cnet_app.request.inpaint.Part.
+    """
     for number, unit in enumerate(request.units, 1):
         if unit.mask is not None and not load_image(unit.mask).any():
             yield f"The mask of unit {number} is black everywhere: the unit has no effect."
-    if request.inpaint_mask is None or request.initial_image is None:
+        if unit.weight_map is not None and (load_image(unit.weight_map) == NEUTRAL).all():
+            yield f"The weight map of unit {number} is middle grey everywhere: the unit has no effect."
+        if unit.mask_feather and unit.mask is None:
+            yield f"mask_feather of unit {number} softens a mask, but there is none: it has no effect."
+    if request.inpaint_padding != REQUEST_LIMITS["inpaint_padding"].default and request.inpaint_area == PICTURE_AREA:
+        yield f"inpaint_padding is {request.inpaint_padding}, which has no effect unless inpaint_area is mask."
+    if request.inpaint_mask is None or request.initial_image is None or request.inpaint_area == MASK_AREA:
         return
     share = inpainted(request).mean()
     if share == 0:
         raise InputError("inpaint_mask covers nothing: paint the part to change white, or leave inpaint_mask out.")
-    if share == 1:
-        yield "The mask covers everything: nothing of the initial picture stays."
-    mask, picture = load_image(request.inpaint_mask), load_image(request.initial_image)
+    mask = load_image(request.inpaint_mask)
+    yield from mask_fit_notes(mask, load_image(request.initial_image), covers_all=bool(share == 1))
     if ((mask > SOFT[0]) & (mask < SOFT[1])).mean() > SOFT_SHARE:
         yield "The mask is soft: where it is brighter than half the picture is new, elsewhere the initial picture stays."
-    if mask.shape != picture.shape:
-        sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (mask, picture)]
-        yield f"The mask is {sizes[0]} and the initial picture {sizes[1]}: it is resized to the picture."
 
 
 def keep_known(request: GenerationRequest, made: Image) -> Image:

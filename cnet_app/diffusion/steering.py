@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from annotators.images import load_image, resize
 from annotators.maps import resize_map
 from cnet_app.diffusion.pixels import pad
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import CUSTOM, Mode, Place, Weights
+from cnet_app.request.factors import curve_at, place_weights, runs_at
 from cnet_app.request.pictures import white_pixels
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
@@ -35,6 +34,9 @@ class Steering:
     curve: tuple[tuple[float, float], ...]
     mask: bytes | None
     mask_feather: float
+    weight_map: bytes | None
+    prompt: str | None
+    """Text that the network reads instead of the request's prompt."""
 
     def strength_at(self, step: int, steps: int) -> float:
         """Return the curve factor at step 0 … steps - 1, for both sides; 0 outside of the range."""
@@ -43,17 +45,25 @@ class Steering:
         return curve_at(self.curve, step / steps)
 
 
-def create_steering(unit: ControlUnit, row: Mode, places: Sequence[Place], scale: float, network: str) -> Steering:
+def create_steering(
+    unit: ControlUnit, row: Mode, places: Sequence[Place], scale: float, network: str, prompt: str | None = None
+) -> Steering:
     """Return the unit's settings in a mode at this strength, for a network with these places; errors name `network`."""
-    conditional, unconditional = _side_weights(unit, row, places, network)
+    factors = [curve_at(unit.depth_curve, place.depth) for place in places]
+    conditional, unconditional = (
+        tuple(scale * weight * factor for weight, factor in zip(side, factors, strict=False))  # a free side has none
+        for side in _side_weights(unit, row, places, network)
+    )
     return Steering(
-        conditional=tuple(scale * weight for weight in conditional),
-        unconditional=tuple(scale * weight for weight in unconditional) if any(unconditional) else None,
+        conditional=conditional,
+        unconditional=unconditional if any(unconditional) else None,
         start=unit.control_guidance_start,
         end=unit.control_guidance_end,
         curve=unit.strength_curve,
         mask=unit.mask,
         mask_feather=unit.mask_feather,
+        weight_map=unit.weight_map,
+        prompt=prompt,
     )
 
 
@@ -69,17 +79,6 @@ def _side_weights(unit: ControlUnit, row: Mode, places: Sequence[Place], network
     return unit.block_weights, unit.unconditional_block_weights
 
 
-def runs_at(step: int, steps: int, start: float, end: float) -> bool:
-    """Return whether no time of the step is before `start` or after `end`, fractions of all steps; as in diffusers."""
-    return step / steps >= start and (step + 1) / steps <= end
-
-
-def curve_at(curve: Sequence[tuple[float, float]], place: float) -> float:
-    """Return the factor at a fraction of the steps: linear between the points, constant before the first and after the last."""
-    places, factors = [place for place, _ in curve], [factor for _, factor in curve]
-    return float(np.interp(place, places, factors)) if curve else 1.0
-
-
 def place_masks(
     steering: Steering,
     size: tuple[int, int],
@@ -88,17 +87,15 @@ def place_masks(
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[Tensor, ...]:
-    """Return the mask of a (width, height) picture at the size of every place, (1, 1, h, w), its border softened.
+    """Return the unit's weights over a (width, height) picture at the size of every place, (1, 1, h, w) in [-1, 1].
 
-    Empty where the unit has no mask.
+    Empty where the unit has neither mask nor weight map.
     """
-    if steering.mask is None:
-        return ()
     width, height = size
-    grey = cv2.cvtColor(resize(load_image(steering.mask), width, height, mode="crop"), cv2.COLOR_RGB2GRAY)
-    if steering.mask_feather:
-        grey = cv2.GaussianBlur(grey, (0, 0), steering.mask_feather)
-    mask = torch.tensor(pad(grey, facts.side_multiple), dtype=torch.float32)[None, None] / 255
+    weights = place_weights(steering.mask, steering.mask_feather, steering.weight_map, width, height)
+    if weights is None:
+        return ()
+    mask = torch.tensor(pad(weights, facts.side_multiple))[None, None]
     reductions = [facts.latent_reduction * place.reduction for place in places]
     shapes = [(-(-height // reduction), -(-width // reduction)) for reduction in reductions]
     return tuple(F.adaptive_avg_pool2d(mask, shape).to(device, dtype) for shape in shapes)

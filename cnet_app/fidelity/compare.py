@@ -14,11 +14,14 @@ from annotators.poses import Points, Pose
 from annotators.registry import annotator
 from cnet_app.fidelity.measures import PEOPLE_MEASURES, Mask
 from cnet_app.registry.conditions import Condition, condition
+from cnet_app.request.factors import place_weights
 from cnet_app.request.pictures import white_pixels
 from cnet_app.request.units import ControlUnit
 from models.catalog import entry
 from models.errors import InputError
 
+STEERS = 0.5
+"""Weight of a weight map above which a unit counts, as a mask's middle grey."""
 Annotate = Callable[[ControlUnit, Image], ControlMap]
 """Makes the map of a finished picture, (H, W, 3), at its size, as the unit's map was made."""
 
@@ -43,7 +46,7 @@ def compare(
 ) -> Comparison:
     """Annotate a finished picture and return it beside the unit's map, which is resized as it was for generation.
 
-    Only the part counts where the unit steers: inside its mask and, where the condition's map leaves out what
+    Only the part counts where the unit steers: inside its mask, or where its weight map is above STEERS, and, where the condition's map leaves out what
     `inpaint_mask` covers, outside of that. Without `annotate` the annotator runs here. Raises InputError where the
     condition has no measure, where people are measured and the unit has none, or where no pixel counts; and what
     `annotate` raises.
@@ -83,6 +86,9 @@ def _where(unit: ControlUnit, row: Condition, width: int, height: int, inpaint_m
     parts: list[Mask] = []
     if unit.mask is not None:
         parts.append(white_pixels(unit.mask, width, height))
+    weights = place_weights(None, 0, unit.weight_map, width, height)
+    if weights is not None:
+        parts.append(weights > STEERS)
     if row.masked and inpaint_mask is not None:
         parts.append(~white_pixels(inpaint_mask, width, height))
     if not parts:

@@ -8,6 +8,7 @@ from cnet_app.fidelity.measures import MAP_MEASURES, PEOPLE_MEASURES, best_match
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.measures import measure
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.inpaint import described_part
 from cnet_app.request.plain import FrozenMap
 from cnet_app.request.scores import UnitScore
 from cnet_app.request.units import ControlUnit
@@ -37,8 +38,9 @@ def score(
 def score_request(
     request: GenerationRequest, picture: Image, annotate: Annotate | None = None
 ) -> tuple[UnitScore, ...]:
-    """Return one score for each unit of the picture's request, in their order."""
-    return tuple(score(unit, picture, annotate, request.inpaint_mask) for unit in request.units)
+    """Return one score for each unit of the picture's request, in their order; raises InputError as `described_part`."""
+    part, inpaint_mask = described_part(request, picture)
+    return tuple(score(unit, part, annotate, inpaint_mask) for unit in request.units)
 
 
 def score_of(compared: Comparison) -> UnitScore:

@@ -15,6 +15,7 @@ from annotators.images import load_image
 from cnet_app.fidelity.compare import Annotate
 from cnet_app.fidelity.score import score
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.inpaint import described_part
 from cnet_app.request.recipe import write_scores
 from cnet_app.request.scores import UnitScore
 from models.errors import USER_ERRORS
@@ -110,11 +111,11 @@ class Scorer:
         """Return one score a unit, with a reason where there is no value; nothing once the scorer closes."""
         scores: list[UnitScore] = []
         try:
-            picture = load_image(wanted.path)
+            picture, inpaint_mask = described_part(wanted.request, load_image(wanted.path))
             for unit in wanted.request.units:
                 if not self._may_go_on(wanted, is_busy):
                     return ()
-                scores.append(score(unit, picture, self._annotate, wanted.request.inpaint_mask))
+                scores.append(score(unit, picture, self._annotate, inpaint_mask))
         except USER_ERRORS as error:
             LOG.warning("%s was not scored: %s", wanted.path, error)
             return _without_values(wanted.request, str(error))

@@ -25,7 +25,7 @@ class Condition:
     controlnets: Mapping[str, str]
     """Base-model family to catalogue id of the ControlNet."""
     example: str
-    """scikit-image photo (skimage.data) or `world:SEED`, a procedural scene."""
+    """scikit-image photo (skimage.data), `world:SEED`, a procedural scene, or `drawing:NAME` of cnet_app.ui.examples."""
     example_prompt: str
     """Prompt of the example, for the embedded model."""
     measure: str | None
@@ -87,37 +87,37 @@ def _row(
 CONDITIONS: tuple[Condition, ...] = (
     _row(
         "canny", "Canny", "Hard edges: keeps every outline of the photo.",
-        "canny", "astronaut", "a poster in ocean colours", "edge_f1", "followed the edges: {percent} %",
+        "canny", "coffee", "a poster in ocean colours", "edge_f1", "followed the edges: {percent} %",
         embedded="embedded_canny", sd15="control_v11p_sd15_canny", sd21="controlnet_sd21_canny", sdxl="controlnet_canny_sdxl",
     ),
     _row(
         "softedge", "Soft edge", "Soft outlines: keeps shapes; textures are free.",
-        "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "coffee", "a poster in dusk colours", "ms_ssim", "kept the soft outlines: {percent} %", names="hed pidinet pidi teed",
+        "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "world:26", "a clay picture of a red ball and a green cylinder under a day sky", "ms_ssim", "kept the soft outlines: {percent} %", names="hed pidinet pidi teed",
         embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "openpose", "OpenPose", "Body pose: places people by their joints.",
-        "dwpose openpose mediapipe_pose openpose_embedded", "world:7", "a shaded picture of a green person under a sunset sky", "pck", "the pose: {found} of {wanted} joints", names="dwpose dw pose",
+        "dwpose openpose mediapipe_pose openpose_embedded", "world:56", "a clay picture of a red person under a day sky", "pck", "the pose: {found} of {wanted} joints", names="dwpose dw pose",
         embedded="embedded_openpose", sd15="control_v11p_sd15_openpose", sd21="controlnet_sd21_openpose", sdxl="controlnet_openpose_sdxl",
     ),
     _row(
         "depth", "Depth", "Near and far: keeps the layout of the scene.",
-        "midas depth_anything_v2 zoe leres depth_embedded", "world:3", "a shaded picture of a red ball and a blue cone under a night sky", "rmse pearson", "kept the depth: {percent} %", names="midas leres zoe",
+        "midas depth_anything_v2 zoe leres depth_embedded", "world:34", "a shaded picture of a red ball and a blue cylinder under a night sky", "rmse pearson", "kept the depth: {percent} %", names="midas leres zoe",
         embedded="embedded_depth", sd15="control_v11f1p_sd15_depth", sd21="controlnet_sd21_depth", sdxl="controlnet_depth_sdxl",
     ),
     _row(
         "normal", "Normals", "Surface directions: keeps relief and light.",
-        "normal_bae normal_embedded normal_from_depth", "world:5", "a clay picture of a yellow box under a day sky", "mean_angle", "kept the surface directions: {percent} %", names="bae",
+        "normal_bae normal_embedded normal_from_depth", "world:5", "a clay picture of a red cone and a yellow box under a day sky", "mean_angle", "kept the surface directions: {percent} %", names="bae",
         embedded="embedded_normal", sd15="control_v11p_sd15_normalbae", sd21="controlnet_sd21_normalbae", sdxl="controlnet_union_sdxl",
     ),
     _row(
         "segmentation", "Segmentation", "What is where, in ADE20K colours.",
-        "oneformer_ade20k_tiny oneformer_ade20k ade20k segmentation_embedded", "world:9", "a flat picture of a purple cylinder under a sunset sky", "mean_iou", "put things in their places: {percent} %", names="segment oneformer seg",
+        "oneformer_ade20k_tiny oneformer_ade20k ade20k segmentation_embedded", "world:17", "a flat picture of a purple cylinder and an orange ball under a sunset sky", "mean_iou", "put things in their places: {percent} %", names="segment oneformer seg",
         embedded="embedded_segmentation", sd15="control_v11p_sd15_seg", sd21="controlnet_sd21_ade20k", sdxl="controlnet_segmentation_sdxl",
     ),
     _row(
         "scribble", "Scribble", "A rough drawing: draw it here or take the outlines of a photo.",
-        "scribble_hed scribble_pidinet scribble_xdog threshold", "chelsea", "a stained glass window in fire colours", "edge_f1", "followed the drawing: {percent} %", canvas=True, names="sketch",
+        "scribble_hed scribble_pidinet scribble_xdog threshold", "drawing:boat", "a stained glass window in fire colours", "edge_f1", "followed the drawing: {percent} %", canvas=True, names="sketch",
         embedded="embedded_scribble", sd15="control_v11p_sd15_scribble", sd21="controlnet_sd21_scribble", sdxl="controlnet_scribble_sdxl",
     ),
     _row(
@@ -127,17 +127,17 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "lineart_anime", "Anime line art", "A drawing of the photo as in anime.",
-        "lineart_anime lineart_standard invert", "astronaut", "a poster in ocean colours", "ms_ssim", "followed the line art: {percent} %", names="anime_lineart",
+        "lineart_anime lineart_standard invert", "coffee", "an ink drawing in forest colours", "ms_ssim", "followed the line art: {percent} %", names="anime_lineart",
         embedded="embedded_lineart", sd15="control_v11p_sd15s2_lineart_anime", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "mlsd", "Lines (M-LSD)", "Straight lines of walls, roofs and furniture; everything else is free.",
-        "mlsd mlsd_tiny lines_opencv", "stereo_motorcycle", "a poster in forest colours", "edge_f1", "kept the straight lines: {percent} %",
+        "mlsd mlsd_tiny lines_opencv", "world:76", "a poster in forest colours", "edge_f1", "kept the straight lines: {percent} %",
         embedded="embedded_lineart", sd15="control_v11p_sd15_mlsd", sdxl="controlnet_union_lines_sdxl",
     ),
     _row(
         "tile", "Tile", "Adds fine detail; use it to upscale.",
-        "tile blur", "coffee", "a cup of coffee on a wooden table", "ms_ssim", "kept the picture: {percent} %",
+        "tile blur", "coffee", "a poster in fire colours", "ms_ssim", "kept the picture: {percent} %",
         embedded="embedded_picture", sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
     ),
     _row(
@@ -162,7 +162,7 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "color", "Color grid", "Keeps rough colours in place; shapes are free.",
-        "color_grid", "rocket", "a poster in ocean colours", "rmse", "kept the colours in place: {percent} %",
+        "color_grid", "world:81", "a shaded picture of a pink ball and a blue cone under a sunset sky", "rmse", "kept the colours in place: {percent} %",
         embedded="embedded_picture", sd15="t2iadapter_color_sd15", sd21="controlnet_sd21_color",
     ),
 )  # fmt: skip

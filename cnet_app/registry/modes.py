@@ -38,6 +38,10 @@ def even_places(reductions: Sequence[int]) -> tuple[Place, ...]:
     return tuple(Place(number / last if last else 1.0, reduction) for number, reduction in enumerate(reductions))
 
 
+SD_PLACES = even_places((1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8))
+"""Of the blocks of an SD 1.5 or 2.1 ControlNet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mode:
     """A row of the table."""

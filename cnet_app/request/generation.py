@@ -28,6 +28,8 @@ from models.errors import InputError
 MAX_UNITS = 8
 MAX_LORAS = 8
 MAX_SEED = 2**32 - 1
+PICTURE_AREA, MASK_AREA = INPAINT_AREAS = "picture", "mask"
+"""Of an initial picture: all of it is repainted at width x height, or the part around the mask, which is put back."""
 DEFAULT_SCHEDULER = "default"
 """The base's own; a recipe names the one that it was."""
 
@@ -45,6 +47,7 @@ REQUEST_LIMITS: Mapping[str, Parameter] = MappingProxyType(
         "height": Parameter(default=256, minimum=64, maximum=2048, step=8, unit="px", help="Height of the picture; multiples of 64 are best."),
         **SHARED_LIMITS,
         "strength": Parameter(default=1.0, minimum=0.0, maximum=1.0, step=0.05, help="How much of the initial picture is painted again; 1 keeps next to nothing."),
+        "inpaint_padding": Parameter(default=32, minimum=0, maximum=512, step=8, unit="px", help="How far around the mask the initial picture is seen, with inpaint_area mask."),
         "residual_interval": Parameter(default=1, minimum=1, maximum=10, step=1, help="ControlNets run at every so many steps and their residuals are reused between: faster, but another picture."),
         "num_images": Parameter(default=1, minimum=1, maximum=8, step=1, help="Pictures made with seed, seed + 1, …"),
     }
@@ -101,11 +104,19 @@ class GenerationRequest(SharedFields):
     norm_preserving: bool = False
     """The sum of several units takes, in every block, the norm of the strongest of them."""
     initial_image: bytes | None = field(default=None, repr=False)
-    """PNG that the picture starts from, cropped to its size (image to image); None starts from noise."""
+    """PNG that the picture starts from, cropped to its size (image to image); None starts from noise.
+
+    With inpaint_area "mask" it keeps its own size, and so does the finished picture.
+    """
     strength: float = 1.0
     """Of the steps, the share that is run on the initial picture."""
     inpaint_mask: bytes | None = field(default=None, repr=False)
     """PNG: the initial picture is painted again only where it is white; elsewhere it stays, bit for bit."""
+    inpaint_area: str = PICTURE_AREA
+    """One of INPAINT_AREAS. With "mask" only the part around the mask is made, at width x height, and put back into the
+    initial picture, blended where the mask is grey; the units' maps are of that part, see cnet_app.request.inpaint."""
+    inpaint_padding: int = 32
+    """Pixels of the initial picture around the mask that belong to this part."""
     num_images: int = 1
 
     def __post_init__(self) -> None:
@@ -119,6 +130,14 @@ class GenerationRequest(SharedFields):
         if self.initial_image is None and (self.inpaint_mask is not None or self.strength < 1):
             name = "strength" if self.inpaint_mask is None else "inpaint_mask"
             raise InputError(f"{name} is given, but there is no initial_image for it; give one, or leave {name} out.")
+        if self.inpaint_area not in INPAINT_AREAS:
+            raise InputError(
+                f"inpaint_area is {shown(self.inpaint_area)}, but it must be one of: {', '.join(INPAINT_AREAS)}."
+            )
+        if self.inpaint_area == MASK_AREA and self.inpaint_mask is None:
+            raise InputError(
+                "inpaint_area is mask, but there is no inpaint_mask to paint in; give one, or leave inpaint_area out."
+            )
         if self.width * self.height > MAX_PIXELS:
             raise InputError(
                 f"The size is {self.width}x{self.height}, but a picture has at most {MAX_PIXELS:,} pixels."

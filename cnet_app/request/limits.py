@@ -18,7 +18,7 @@ MAX_TOTAL_BYTES = 40_000_000
 """Of all maps, masks, initial pictures and control data; Pillow reads at most 64 MiB of text back from a PNG, and base64 adds a third."""
 MAX_POINTS = 32
 Part = TypeVar("Part")
-CURVE_PLACE = Parameter(default=0.0, minimum=0.0, maximum=1.0, help="Fraction of the steps.")
+CURVE_PLACE = Parameter(default=0.0, minimum=0.0, maximum=1.0, help="Fraction of the steps, or depth in the network.")
 CURVE_FACTOR = Parameter(default=1.0, minimum=0.0, maximum=2.0, help="Factor on the unit's conditioning_scale there.")
 
 
@@ -51,22 +51,20 @@ def checked_list(name: str, values: object) -> tuple[object, ...]:
     return tuple(cast("Sequence[object]", values))
 
 
-def checked_curve(values: object) -> tuple[tuple[float, float], ...]:
-    """Points (fraction of the steps, factor) with rising fractions."""
+def checked_curve(name: str, values: object, place: str = "fraction of the steps") -> tuple[tuple[float, float], ...]:
+    """Points (place, factor) with rising places; messages call a place `place`."""
     points: list[tuple[float, float]] = []
-    for point in checked_list("strength_curve", values):
+    for point in checked_list(name, values):
         pair = cast("Sequence[object]", point) if isinstance(point, list | tuple) else ()
         if len(pair) != 2:
+            raise InputError(f"{name} has {shown(point)}, but a point is a pair: {place}, factor.")
+        where = float(CURVE_PLACE.check(name, pair[0]))
+        factor = float(CURVE_FACTOR.check(name, pair[1]))
+        if points and where <= points[-1][0]:
             raise InputError(
-                f"strength_curve has {shown(point)}, but a point is a pair: fraction of the steps, factor."
+                f"{name} has a point at {where:g} after one at {points[-1][0]:g}, but its {place.split()[0]}s must rise."
             )
-        place = float(CURVE_PLACE.check("strength_curve", pair[0]))
-        factor = float(CURVE_FACTOR.check("strength_curve", pair[1]))
-        if points and place <= points[-1][0]:
-            raise InputError(
-                f"strength_curve has a point at {place:g} after one at {points[-1][0]:g}, but its fractions must rise."
-            )
-        points.append((place, factor))
+        points.append((where, factor))
     return tuple(points)
 
 
@@ -130,11 +128,11 @@ def parse_numbers(name: str, text: str) -> tuple[float, ...]:
         ) from None
 
 
-def parse_points(name: str, text: str) -> tuple[tuple[float, ...], ...]:
-    """Pairs of fraction of the steps and factor out of '0:1/0.5:0.2'."""
+def parse_points(name: str, text: str, place: str = "fraction") -> tuple[tuple[float, ...], ...]:
+    """Pairs of place and factor out of '0:1/0.5:0.2'; messages call a place `place`."""
     try:
         return tuple(tuple(float(number) for number in point.split(":")) for point in text.split("/"))
     except ValueError:
         raise InputError(
-            f"{name} is {shown(text)}, but it must be fraction:factor points, such as 0:1/0.5:0.2."
+            f"{name} is {shown(text)}, but it must be {place}:factor points, such as 0:1/0.5:0.2."
         ) from None

@@ -15,7 +15,7 @@ from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import mode
 from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.files import TITLES, Kind
-from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.generation import MASK_AREA, GenerationRequest
 from cnet_app.request.units import ControlUnit, Lora
 from models.families import Family
 from models.local import SUFFIXES
@@ -66,6 +66,8 @@ def _rare_values(request: GenerationRequest, files: Mapping[str, str]) -> dict[s
         "VAE hash": _short_hash(files, "vae", request.vae) if request.vae else None,
         "VAE": request.vae,
         "Denoising strength": f"{request.strength:g}" if request.initial_image else None,
+        "Inpaint area": "Only masked" if request.inpaint_area == MASK_AREA else None,
+        "Masked area padding": request.inpaint_padding if request.inpaint_area == MASK_AREA else None,
         "Eta DDIM": f"{request.eta:g}" if request.eta else None,
         "IP-Adapter": example.name if example else None,
         "IP-Adapter scale": f"{example.scale:g}" if example else None,

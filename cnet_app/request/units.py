@@ -20,6 +20,7 @@ from cnet_app.registry.modes import CUSTOM, mode
 from cnet_app.request.limits import (
     MAX_NAME,
     MAX_PIXELS,
+    MAX_PROMPT,
     check_numbers,
     check_picture,
     check_text,
@@ -75,9 +76,16 @@ class ControlUnit:
     """The same for the other side; empty leaves it free."""
     strength_curve: tuple[tuple[float, float], ...] = ()
     """Points (fraction of the steps, factor on conditioning_scale), straight lines between them; empty is 1 throughout."""
+    depth_curve: tuple[tuple[float, float], ...] = ()
+    """Points (depth, factor): 0 is the shallowest place that residuals enter, 1 the deepest; times the mode's factors."""
+    prompt: str | None = None
+    """Text that the ControlNet alone reads; None is the request's. The base keeps the request's prompt."""
     mask: bytes | None = field(default=None, repr=False)
     """PNG: the unit steers where it is white; None is everywhere."""
     mask_feather: float = 0.0
+    """Of the mask alone."""
+    weight_map: bytes | None = field(default=None, repr=False)
+    """PNG, read as grey, in place of a mask: 255 is weight 1, 128 is 0, 1 and 0 are -1, which pushes away from the map."""
     controlnet: str | None = None
     """Catalogue id, hub id, folder or file; None takes the registry's for the base's family."""
 
@@ -97,8 +105,13 @@ class ControlUnit:
         check_text(self, "control_mode", MAX_NAME)
         mode(self.control_mode)
         self._check_block_weights()
-        object.__setattr__(self, "strength_curve", checked_curve(self.strength_curve))
-        check_picture("mask", self.mask)
+        object.__setattr__(self, "strength_curve", checked_curve("strength_curve", self.strength_curve))
+        object.__setattr__(self, "depth_curve", checked_curve("depth_curve", self.depth_curve, "depth"))
+        check_text(self, "prompt", MAX_PROMPT, optional=True, empty=True)
+        for name in ("mask", "weight_map"):
+            check_picture(name, getattr(self, name))
+        if self.mask is not None and self.weight_map is not None:
+            raise InputError("mask and weight_map are both given, but a unit takes one of the two; leave one out.")
         checked = checked_scalars("annotator_parameters", self.annotator_parameters)
         object.__setattr__(self, "annotator_parameters", checked)
 
@@ -142,7 +155,7 @@ class ControlUnit:
     def sizes(self) -> tuple[int, ...]:
         """Bytes of each picture and of the data inside."""
         data = _text_size(self.control_data) if self.control_data is not None else 0
-        return len(self.control_image), len(self.mask or b""), data
+        return len(self.control_image), len(self.mask or b""), len(self.weight_map or b""), data
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,10 @@ from annotators.images import load_image
 from annotators.poses import Person, Pose
 from cnet_app.fidelity.overlay import AGREE
 from cnet_app.registry.conditions import CONDITIONS
-from cnet_app.request.recipe import read_request
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.pictures import encode_png
+from cnet_app.request.recipe import read_request, save_picture
+from cnet_app.request.units import ControlUnit
 from models.catalog import CATALOG
 from tests.api.conftest import Api
 
@@ -92,6 +95,39 @@ def test_files_in_options_become_pictures_of_the_request(api: Api, photo: Path) 
     assert request.initial_image is not None
     assert np.array_equal(load_image(request.initial_image), load_image(photo))
     assert [(lora.name, lora.scale) for lora in request.loras] == [("x.safetensors", 0.4)]
+
+
+def test_a_unit_has_its_own_prompt_curve_and_weights(api: Api, photo: Path) -> None:
+    given = control(photo, prompt="a cone", depth_curve=[[0, 1], [1, 0.5]], weight_map=file(photo))
+    (unit,) = read_request(Path(api.finished(api.generate(given))["pictures"][0]["path"])).units
+    assert (unit.prompt, unit.depth_curve) == ("a cone", ((0, 1), (1, 0.5)))
+    assert unit.weight_map is not None and np.array_equal(load_image(unit.weight_map), load_image(photo))
+    both = api.generate(control(photo, mask=file(photo), weight_map=file(photo)))
+    assert both["error"].startswith("mask and weight_map are both given")
+
+
+def test_the_maps_of_a_part_are_made_of_that_part(api: Api, photo: Path, tmp_path: Path) -> None:
+    white = np.zeros((128, 128, 3), np.uint8)
+    white[40:72, 16:48] = 255
+    Image.fromarray(white).save(tmp_path / "mask.png")
+    options = {"inpaint_mask": file(tmp_path / "mask.png"), "inpaint_area": "mask", "inpaint_padding": 16}
+    answer = api.generate(control(photo), width=64, height=64, initial_image=file(photo), **options)
+    request = read_request(Path(api.finished(answer)["pictures"][0]["path"]))
+    assert (request.inpaint_area, request.inpaint_padding) == ("mask", 16)
+    assert np.array_equal(request.units[0].pixels, Canny()(load_image(photo)[24:88, :64]))
+
+
+def test_a_picture_with_a_part_made_anew_is_scored_by_that_part(api: Api, tmp_path: Path) -> None:
+    whole, mask = np.zeros((128, 128, 3), np.uint8), np.zeros((128, 128, 3), np.uint8)
+    whole[::16], whole[40:90, 50:80], mask[32:96, 32:96] = 90, 200, 255
+    map = Canny()(whole[32:96, 32:96])
+    unit = ControlUnit(condition="canny", annotator="canny", control_image=encode_png(map))
+    request = GenerationRequest(
+        units=(unit,), width=64, height=64, inpaint_area="mask", inpaint_padding=0,
+        initial_image=encode_png(whole), inpaint_mask=encode_png(mask),
+    )  # fmt: skip
+    (score,) = api.endpoints.score(file(save_picture(tmp_path, whole, request, 0)))["scores"]
+    assert score["value"] == 1
 
 
 def test_a_score_has_value_agreement_and_words_or_a_reason(api: Api, photo: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 
+from annotators.canny import Canny
 from annotators.images import load_image
 from cnet_app.cli import build_parser
 from cnet_app.cli.generate import NOT_WITH_RECIPE
@@ -48,6 +49,37 @@ def test_generate_makes_pictures_that_remake_themselves(call: Call, photo: Path,
     assert code == 0
     np.testing.assert_array_equal(pixels(again), pixels(result["paths"][1]))
     assert not np.array_equal(pixels(result["paths"][0]), pixels(result["paths"][1]))
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_the_part_around_a_mask_is_made_anew_in_the_whole_picture(
+    generate: Any, call: Call, photo: Path, tmp_path: Path
+) -> None:
+    white = np.zeros((96, 128, 3), np.uint8)
+    white[20:60, 30:70] = 255
+    for name, level in (("mask", 1), ("black", 0)):
+        Image.fromarray(white * level).save(tmp_path / f"{name}.png")
+    words = ("--size", "64x64", "--steps", 2, "--seed", 3, "--image", photo, "--inpaint-area", "mask")
+    control = ("--control", f"canny={photo},prompt=a blue cone,depth_curve=0:1/1:0.5")
+    made = generate(*words, "--inpaint-mask", tmp_path / "mask.png", "--inpaint-padding", 12, *control, "--json-maps")
+    (path,), request = made["paths"], made["request"]
+    assert (request["inpaint_area"], request["inpaint_padding"]) == ("mask", 12)
+    old, new, outside = pixels(photo), pixels(path), white[..., 0] == 0
+    np.testing.assert_array_equal(new[outside], old[outside])
+    assert (new[~outside] != old[~outside]).any()
+    (unit,) = request["units"]
+    assert (unit["prompt"], unit["depth_curve"]) == ("a blue cone", [[0, 1], [1, 0.5]])
+    map = load_image(base64.b64decode(unit["control_image"]))
+    np.testing.assert_array_equal(map, Canny()(old[8:72, 18:82]))  # of the part, 40 px of mask and 12 around it
+    np.testing.assert_array_equal(pixels(generate("--recipe", path)["paths"][0]), new)
+
+    for mask, sentence in (
+        (("--inpaint-mask", tmp_path / "black.png"), "inpaint_mask covers nothing: paint the part to change white"),
+        ((), "inpaint_area is mask, but there is no inpaint_mask to paint in"),
+    ):
+        code, _, err = call("generate", *words, *mask, "--output", tmp_path)
+        assert (code, err.count("\n")) == (2, 1)
+        assert err.startswith(sentence)
 
 
 @pytest.mark.usefixtures("tiny_models")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from annotators.images import load_image
 from cnet_app.cli.texts import parse_control, parse_lora, parse_size
 from cnet_app.request.units import Lora
 from models.errors import InputError
@@ -38,6 +41,26 @@ def test_control_reads_a_map_of_ones_own() -> None:
     read = parse_control("depth=a, b.png,annotator=none,scale=0.5,mode=control")
     assert (read.path, read.annotator) == (Path("a, b.png"), None)
     assert read.options == {"conditioning_scale": 0.5, "control_mode": "control"}
+
+
+def test_control_reads_a_prompt_and_curves_of_the_unit(tmp_path: Path) -> None:
+    grey = np.full((16, 16, 3), 128, np.uint8)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    read = parse_control(
+        f"canny=a.png,prompt=a Red cone, matte,depth_curve=0:0.5/1:2,weight_map={tmp_path / 'grey.png'},scale=0.5"
+    )
+    weight_map = read.options["weight_map"]
+    assert isinstance(weight_map, bytes) and (load_image(weight_map) == grey).all()
+    assert {name: value for name, value in read.options.items() if name != "weight_map"} == {
+        "prompt": "a Red cone, matte",
+        "depth_curve": ((0.0, 0.5), (1.0, 2.0)),
+        "conditioning_scale": 0.5,
+    }
+    assert parse_control("canny=a.png,prompt=7").options == {"prompt": "7"}
+    with pytest.raises(
+        InputError, match=r"depth_curve is '0-1', but it must be depth:factor points, such as 0:1/0.5:0.2"
+    ):
+        parse_control("canny=a.png,depth_curve=0-1")
 
 
 def test_control_chooses_the_best_annotator_that_can_run() -> None:

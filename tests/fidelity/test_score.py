@@ -202,11 +202,26 @@ def test_only_the_part_that_the_unit_steers_counts(row: Condition) -> None:
     blank = blank_map(row)[0]
     left_right = np.where(half > 0, pixels, blank)
     assert score(unit, BLANK, reading(left_right, row)).agreement != pytest.approx(1.0, abs=0.05)
-    masked = replace(unit, mask=encode_png(half))
-    found = score(masked, BLANK, reading(left_right, row)).agreement
-    assert found == pytest.approx(
-        1.0, abs=0.1 if row.measure == "ms_ssim" else 0.01
-    )  # its windows reach over the border
+    weights = encode_png(np.where(half > 0, 255, 1).astype(np.uint8))  # pushed away on the right
+    for steered in (replace(unit, mask=encode_png(half)), replace(unit, weight_map=weights)):
+        found = score(steered, BLANK, reading(left_right, row)).agreement
+        assert found == pytest.approx(
+            1.0, abs=0.1 if row.measure == "ms_ssim" else 0.01
+        )  # its windows reach over the border
+
+
+def test_a_part_made_anew_in_a_larger_picture_is_compared_alone() -> None:
+    whole, white = np.zeros((SIDE, 2 * SIDE, 3), np.uint8), np.zeros((SIDE, 2 * SIDE, 3), np.uint8)
+    whole[::16], whole[40:150, 250:330], white[:, SIDE:] = 90, 200, 255
+    map = Canny()(np.ascontiguousarray(whole[:, SIDE:]))
+    request = GenerationRequest(
+        units=(unit_of("canny", map),), width=SIDE, height=SIDE, inpaint_area="mask", inpaint_padding=0,
+        initial_image=encode_png(whole), inpaint_mask=encode_png(white),
+    )  # fmt: skip
+    (found,) = score_request(request, whole)
+    (squeezed,) = score_request(replace(request, inpaint_area="picture"), whole)
+    assert found.value == 1
+    assert squeezed.value is not None and squeezed.value < 0.9
 
 
 def test_what_inpainting_repaints_does_not_count() -> None:

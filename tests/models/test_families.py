@@ -98,7 +98,7 @@ def _is_default_base(module: str) -> bool:
 @pytest.mark.parametrize("capability", get_args(Capability))
 def test_what_a_family_cannot_do_is_refused_in_a_sentence(capability: Capability) -> None:
     poor = dataclasses.replace(
-        FAMILIES["sd15"], title="A poor one", loras=False, ip_adapters=False, t2i_square=None, guidance="none", resolutions=False
+        FAMILIES["sd15"], title="A poor one", loras=False, ip_adapters=False, t2i_square=None, guidance="none", resolutions=False, control_prompts=False
     )  # fmt: skip
     FAMILIES["sd15"].require(capability, "x")
     with pytest.raises(InputError, match=r"^x needs .*, which A poor one does not have; choose a base .*SDXL") as told:

@@ -29,16 +29,22 @@ def unit(**values: Any) -> ControlUnit:
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 names = words.filter(str.strip)
 fractions = st.floats(0, 1)
+curves = st.dictionaries(fractions, st.floats(0, 2), max_size=4).map(lambda d: tuple(sorted(d.items())))
+places = st.sampled_from([{}, {"mask": MAP}, {"weight_map": MAP}])
 units = st.builds(
-    lambda ends, **values: unit(control_guidance_start=min(ends), control_guidance_end=max(ends), **values),
+    lambda ends, place, **values: unit(
+        control_guidance_start=min(ends), control_guidance_end=max(ends), **place, **values
+    ),
     ends=st.tuples(fractions, fractions),
+    place=places,
     condition=st.sampled_from(["canny", "depth", "scribble"]),
     annotator=st.none() | names,
     annotator_parameters=st.dictionaries(words, st.integers() | st.booleans() | st.floats(-9, 9) | words, max_size=3),
     conditioning_scale=st.floats(0, 2),
     control_mode=st.sampled_from([id for id in MODES if id != CUSTOM]),
-    strength_curve=st.dictionaries(fractions, st.floats(0, 2), max_size=4).map(lambda d: tuple(sorted(d.items()))),
-    mask=st.none() | st.just(MAP),
+    strength_curve=curves,
+    depth_curve=curves,
+    prompt=st.none() | words,
     controlnet=st.none() | names,
 )
 numbers = st.floats(2, 500)  # fractions of the sides are read as such
@@ -53,7 +59,7 @@ people = st.fixed_dictionaries(
 )
 pose_units = st.builds(unit, condition=st.just("openpose"), control_data=people)
 requests = st.builds(
-    GenerationRequest,
+    lambda area, **values: GenerationRequest(**area, **values),
     units=st.lists(units | pose_units, max_size=2).map(tuple),
     prompt=words,
     negative_prompt=words,
@@ -66,7 +72,8 @@ requests = st.builds(
     seed=st.integers(0, 2**32 - 8),
     initial_image=st.just(MAP),
     strength=st.floats(0, 1),
-    inpaint_mask=st.none() | st.just(MAP),
+    area=st.sampled_from([{}, {"inpaint_mask": MAP}, {"inpaint_mask": MAP, "inpaint_area": "mask"}]),
+    inpaint_padding=st.integers(0, 512),
     vae=st.none() | names,
     loras=st.lists(st.builds(Lora, name=names, scale=st.floats(-2, 2)), max_size=2).map(tuple),
     ip_adapter=st.none() | st.builds(IpAdapter, name=names, image=st.just(MAP), scale=st.floats(0, 1.5)),

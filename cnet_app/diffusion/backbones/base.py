@@ -68,9 +68,11 @@ class Control:
     """Without factors for guidance's unconditional side, the network does not run for that side."""
     network: HintedNetwork
     masks: tuple[Tensor, ...]
-    """(1, 1, h, w) in [0, 1] a place; empty leaves the whole picture to the unit."""
+    """(1, 1, h, w) in [-1, 1] a place; empty leaves the whole picture to the unit."""
     note: str = ""
     """Settings of the unit that have no effect, as a sentence."""
+    text: Text | None = None
+    """Text of its own, as many rows as the base's; None reads the base's."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,16 @@ class Backbone(Protocol):
         ...
 
     def encode_text(
-        self, request: GenerationRequest, controls: Sequence[Control | StaticControl], cache: EncodingCache
+        self,
+        request: GenerationRequest,
+        controls: Sequence[Control | StaticControl],
+        cache: EncodingCache,
+        prompt: str | None = None,
     ) -> Text:
-        """Encode the prompts: both where guidance changes anything, else the prompt alone."""
+        """Encode the prompts: both where guidance changes anything, else the prompt alone.
+
+        `prompt` stands in the place of the request's, for a unit that has its own.
+        """
         ...
 
     def text_notes(self, request: GenerationRequest) -> Sequence[str]:

@@ -33,7 +33,11 @@ def guided(base: Base, request: GenerationRequest, controls: Sequence[Control | 
     """
     same_prompts = request.prompt == request.negative_prompt and not FAMILIES[base.family].zero_negative
     same_words = same_prompts and not request.ip_adapter
-    same_control = all(control.steering.conditional == control.steering.unconditional for control in controls)
+    same_control = all(
+        control.steering.conditional == control.steering.unconditional
+        and control.steering.prompt in (None, request.negative_prompt)
+        for control in controls
+    )
     return request.guidance_scale > 1 and not (same_words and same_control)
 
 
@@ -42,15 +46,17 @@ def encode_prompts(
     request: GenerationRequest,
     controls: Sequence[Control | StaticControl] = (),
     cache: EncodingCache | None = None,
+    prompt: str | None = None,
 ) -> Text:
     """Encode the request's prompts, of any length: see `read_chunks`. `added` is there in families with size conditions:
 
-    `text_embeds` (B, channels) and `time_ids` (B, 6).
+    `text_embeds` (B, channels) and `time_ids` (B, 6). `prompt` stands in the place of the request's.
     """
     cache = cache or EncodingCache()
     facts = FAMILIES[base.family]
     both = guided(base, request, controls)
-    texts = [request.negative_prompt, request.prompt] if both else [request.prompt]
+    positive = request.prompt if prompt is None else prompt
+    texts = [request.negative_prompt, positive] if both else [positive]
     read = [[read_chunks(base, number, text) for number in range(len(base.text_encoders))] for text in texts]
     longest = max(len(chunks) for encoders in read for chunks in encoders)
     versions = tuple(map(lora_versions, base.text_encoders))
@@ -168,6 +174,11 @@ def token_count(base: Base, text: str) -> int:
 def prompt_notes(base: Base, request: GenerationRequest) -> tuple[str, ...]:
     """Return a sentence for each prompt that is read in several parts, or not at all."""
     notes = [_length_note(base, "prompt", request.prompt)]
+    notes += [
+        _length_note(base, f"prompt of unit {number}", unit.prompt)
+        for number, unit in enumerate(request.units, 1)
+        if unit.prompt is not None
+    ]
     if request.guidance_scale > 1:
         notes.append(_length_note(base, "negative_prompt", request.negative_prompt))
     elif request.negative_prompt:

@@ -66,14 +66,21 @@ class UNetBackbone:
         row.check(self._facts)
         size = request.width, request.height
         image = control_tensor(unit, *size, self._facts.side_multiple, request.inpaint_mask)
+        if unit.prompt is not None:
+            self._facts.require("control_prompts", "The prompt of a control unit")
         if isinstance(network, T2IAdapter):
             return prepare_adapter(unit, network, image, row, size, self._facts, self.device, cache)
-        return prepare_controlnet(unit, network, image, row, size, self._facts, self.device, cache)
+        prompt = None if unit.prompt == request.prompt else unit.prompt
+        return prepare_controlnet(unit, network, image, row, size, self._facts, self.device, cache, prompt)
 
     def encode_text(
-        self, request: GenerationRequest, controls: Sequence[Control | StaticControl], cache: EncodingCache
+        self,
+        request: GenerationRequest,
+        controls: Sequence[Control | StaticControl],
+        cache: EncodingCache,
+        prompt: str | None = None,
     ) -> Text:
-        return clip.encode_prompts(self._base, request, controls, cache)
+        return clip.encode_prompts(self._base, request, controls, cache, prompt)
 
     def text_notes(self, request: GenerationRequest) -> Sequence[str]:
         return clip.prompt_notes(self._base, request)

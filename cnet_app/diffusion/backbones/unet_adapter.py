@@ -16,8 +16,10 @@ from torch.nn import functional as F
 from cnet_app.diffusion.backbones.base import StaticControl
 from cnet_app.diffusion.cache import EncodingCache, image_key
 from cnet_app.diffusion.steering import create_steering, place_masks
+from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import Mode, Place, even_places
 from cnet_app.request.units import ControlUnit
+from models.errors import InputError
 from models.families import FamilyFacts
 
 LUMA = (0.299, 0.587, 0.114)
@@ -36,7 +38,15 @@ def prepare_adapter(
     device: torch.device,
     cache: EncodingCache,
 ) -> StaticControl:
-    """Run the adapter on a (1, 3, H, W) map, once for the whole job, and set the factors of its levels."""
+    """Run the adapter on a (1, 3, H, W) map, once for the whole job, and set the factors of its levels.
+
+    Raises InputError for a unit with a prompt, which an adapter has no place for.
+    """
+    if unit.prompt is not None:
+        raise InputError(
+            f"prompt is given for a unit of {condition(unit.condition).title}, but its T2I-Adapter reads no text; "
+            "leave prompt out, or choose a ControlNet."
+        )
     places = adapter_places(adapter)
     steering = create_steering(unit, row, places, unit.conditioning_scale, "T2I-Adapter")
     given = _adapter_input(adapter, image).to(device, adapter.dtype)

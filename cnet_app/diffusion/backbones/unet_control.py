@@ -57,8 +57,12 @@ def prepare_controlnet(
     facts: FamilyFacts,
     device: torch.device,
     cache: EncodingCache,
+    prompt: str | None = None,
 ) -> Control:
-    """Encode a (1, 3, H, W) map, once for the whole job, and set the factors of the places."""
+    """Encode a (1, 3, H, W) map, once for the whole job, and set the factors of the places.
+
+    `prompt` is the unit's where it differs from the request's.
+    """
     union = isinstance(network, UnionInput)
     controlnet: Any = network.network if union else network
     places = controlnet_places(controlnet)
@@ -66,7 +70,8 @@ def prepare_controlnet(
     note = _pooling_note(unit, row) if pools else ""
     scale = 1.0 if union else unit.conditioning_scale  # a union weighs its maps itself
     # A network that pools (shuffle) is made to control the prompt's side alone.
-    steering = create_steering(unit, mode("unbalanced") if pools else row, places, scale, "ControlNet")
+    row = mode("unbalanced") if pools else row
+    steering = create_steering(unit, row, places, scale, "ControlNet", prompt)
     hint = cache.get(controlnet, image_key(image), lambda: encode_hint(controlnet, image.to(device)))
     hinted = network.knowing(hint, unit.conditioning_scale) if union else with_encoded_hint(controlnet, hint)
     masks = place_masks(steering, size, places, facts, device, controlnet.dtype)
@@ -80,6 +85,11 @@ def _pooling_note(unit: ControlUnit, row: Mode) -> str:
         raise InputError(
             f"Control mode is {row.title!r}, but the ControlNet of {title} averages its residuals over the whole picture and "
             "has no blocks to weigh; choose another control mode."
+        )
+    if unit.depth_curve:
+        raise InputError(
+            f"depth_curve is given, but the ControlNet of {title} averages its residuals over the whole picture and has "
+            "no depths to weigh; leave depth_curve out."
         )
     if not row.by_place:
         return ""

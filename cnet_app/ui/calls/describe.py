@@ -22,6 +22,7 @@ from cnet_app.request.limits import MAX_PROMPT
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS
 from cnet_app.request.upscale import UPSCALE_LIMITS
 from cnet_app.ui.calls.context import Context, Object, Visitor
+from cnet_app.ui.examples import FIRST_VIEW
 from cnet_app.ui.labels import LABELS
 from models.catalog import size_text
 
@@ -61,6 +62,7 @@ def tables(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Obj
             "knuckle_colour": sticks.KNUCKLE_COLOUR,
             "face_colour": sticks.FACE_COLOUR,
         },
+        "first_view": list(FIRST_VIEW),
         "demo_words": _demo_words(),
     }
 

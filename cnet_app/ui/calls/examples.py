@@ -9,11 +9,11 @@ from cnet_app.registry.conditions import condition
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.maps import quick_png
 from cnet_app.ui.calls.pictures import data_url
-from cnet_app.ui.examples import example_image
+from cnet_app.ui.examples import example_image, is_drawing
 
 
 def example(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Return the example of a condition, {condition} → {image, prompt, drawing}; a drawing is a map already."""
+    """Return the example of a condition, {condition} → {image, prompt, drawing}; a drawing is white on black."""
     row = condition(str(values.get("condition")))
-    drawing = row.example.startswith("drawing:")
-    return {"image": data_url(quick_png(example_image(row))), "prompt": row.example_prompt, "drawing": drawing}
+    picture = 255 - example_image(row) if is_drawing(row) else example_image(row)
+    return {"image": data_url(quick_png(picture)), "prompt": row.example_prompt, "drawing": is_drawing(row)}

@@ -79,9 +79,6 @@ function fitWords(photo, frame) {
   return isAlike ? "" : { crop: ", cropped", pad: ", padded", stretch: ", stretched" }[frame.fit];
 }
 
-/** Rows of the registry whose examples the empty stage shows. */
-const SHOWN = ["lineart", "scribble", "normal"];
-
 /** What an empty stage offers: a photo, a drawing, an example. */
 export function fillEmpty(app, element) {
   const { tables } = app.store.state;
@@ -102,7 +99,7 @@ export function fillEmpty(app, element) {
       h("button", { type: "button", onclick: () => app.startDrawing() }, icon("brush"), "Draw a scribble"),
     ),
     h("p", {}, "or begin with an example: photo, map, picture"),
-    h("div", { class: "examples" }, tables.conditions.filter(({ id }) => SHOWN.includes(id)).map(example)),
+    h("div", { class: "examples" }, tables.conditions.filter(({ id }) => tables.first_view.includes(id)).map(example)),
   );
   app.store.on(
     ({ draft, view, tool, shown, preview }) => !draft.photo && !tool && !draft.layers.some(hasOwn) && !(view === "result" && (shown || preview)),
