@@ -21,7 +21,9 @@ VISITOR = Visitor("test")
 
 @pytest.fixture
 def context(runner: Runner, tmp_path: Path) -> Context:
-    return Context(runner._settings, runner, Maps(run_here(Runtime())), Assets(tmp_path), lambda _: False, lambda *_: "")
+    return Context(
+        runner._settings, runner, Maps(run_here(Runtime())), Assets(tmp_path), lambda _: False, lambda *_: ""
+    )
 
 
 def test_the_question_names_files_folder_and_terms_of_every_row(context: Context) -> None:

@@ -19,10 +19,13 @@ export function buildChips(app) {
     button.onclick = () => {
       remove();
       // The chip goes with its button; the focus stays near.
-      setTimeout(() => document.activeElement === document.body && (list.querySelector("button") ?? document.getElementById("generate"))?.focus());
+      setTimeout(
+        () => document.activeElement === document.body && (list.querySelector("button") ?? document.getElementById("generate"))?.focus(),
+      );
     };
   };
-  const build = () => h("li", { class: "chip" }, h("span", { class: "chip-text" }), h("button", { type: "button", class: "chip-remove" }, icon("cancel")));
+  const build = () =>
+    h("li", { class: "chip" }, h("span", { class: "chip-text" }), h("button", { type: "button", class: "chip-remove" }, icon("cancel")));
   app.store.on(
     ({ draft, choices }) => [draft.settings, draft.start, choices],
     () => {
@@ -53,10 +56,20 @@ function modelChips(app, state) {
   return [
     base && { key: "base", text: titleIn(lists.base, base), remove: () => chooseBase(app, "") },
     vae && { key: "vae", text: `VAE: ${titleIn(lists.vae, vae)}`, remove: () => resetSetting(app, "vae") },
-    preset && { key: "preset", text: `${preset.title}: few steps`, title: presetTitle(preset, samplers), remove: () => choosePreset(app, "") },
+    preset && {
+      key: "preset",
+      text: `${preset.title}: few steps`,
+      title: presetTitle(preset, samplers),
+      remove: () => choosePreset(app, ""),
+    },
     ...loraChips(app, state, preset),
     reference && { key: "reference", text: referenceText(lists, reference), remove: () => changeSettings(app, { ip_adapter: null }) },
-    scheduler && !isOfPreset(state, "scheduler") && { key: "scheduler", text: titleIn(samplers, scheduler), remove: () => resetSetting(app, "scheduler") },
+    scheduler &&
+      !isOfPreset(state, "scheduler") && {
+        key: "scheduler",
+        text: titleIn(samplers, scheduler),
+        remove: () => resetSetting(app, "scheduler"),
+      },
   ].filter(Boolean);
 }
 
@@ -94,6 +107,7 @@ function switchChips(app, state) {
 
 /** Whether a number acts by the user's own choice: off its default, and not as a preset has set it. */
 function isSet(state, name) {
-  if (presetOf(state)) return !isOfPreset(state, name) && (name in state.draft.settings || name in { num_inference_steps: 1, guidance_scale: 1 });
+  if (presetOf(state))
+    return !isOfPreset(state, name) && (name in state.draft.settings || name in { num_inference_steps: 1, guidance_scale: 1 });
   return name in state.draft.settings;
 }

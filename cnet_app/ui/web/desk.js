@@ -28,7 +28,16 @@ export function buildDesk(app) {
       section("controls", buildLayers(app), buildStart(app), buildSettings(app)),
       section("pictures"),
     ),
-    h("div", { class: "desk-foot" }, buildNotes(app), buildError(app), buildChips(app), buildGenerate(app), buildProgress(app), buildAnnouncer(app)),
+    h(
+      "div",
+      { class: "desk-foot" },
+      buildNotes(app),
+      buildError(app),
+      buildChips(app),
+      buildGenerate(app),
+      buildProgress(app),
+      buildAnnouncer(app),
+    ),
   );
 }
 
@@ -46,7 +55,9 @@ function buildTabs(app) {
     app.root.dataset.sheet = name;
     for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.opens === name));
   };
-  const buttons = Object.entries(SHEETS).map(([name, title]) => h("button", { type: "button", dataset: { opens: name }, onclick: () => open(name) }, title));
+  const buttons = Object.entries(SHEETS).map(([name, title]) =>
+    h("button", { type: "button", dataset: { opens: name }, onclick: () => open(name) }, title),
+  );
   open("prompt");
   return h("div", { class: "sheet-tabs", role: "group", "aria-label": "Sheet" }, buttons);
 }

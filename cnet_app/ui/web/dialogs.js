@@ -27,7 +27,12 @@ export function openDialog(app, title, content, props = {}) {
   const dialog = h(
     "dialog",
     { ...props, class: `dialog ${props.class ?? ""}`, "aria-labelledby": id },
-    h("header", { class: "dialog-head" }, h("h2", { id }, title), iconButton("cancel", "Close", () => dialog.close())),
+    h(
+      "header",
+      { class: "dialog-head" },
+      h("h2", { id }, title),
+      iconButton("cancel", "Close", () => dialog.close()),
+    ),
     h("div", { class: "dialog-body" }, content),
   );
   dialog.addEventListener("close", () => dialog.remove());

@@ -26,7 +26,11 @@ export function askDownload(app, missing, then, introduction = []) {
 
 function question({ items, total, place }) {
   return [
-    h("ul", { class: "download-items" }, items.map((item) => h("li", {}, h("strong", {}, item.title), `: ${item.size}. `, terms(item)))),
+    h(
+      "ul",
+      { class: "download-items" },
+      items.map((item) => h("li", {}, h("strong", {}, item.title), `: ${item.size}. `, terms(item))),
+    ),
     h("p", { class: "download-total" }, `Together ${total}, into ${place}.`),
   ];
 }
@@ -54,7 +58,11 @@ function byHand({ items }) {
           `: ${item.size}. `,
           terms(item),
           h("div", {}, "Into ", h("code", {}, item.folder), ":"),
-          h("ul", {}, item.files.map((name) => h("li", {}, h("code", {}, name)))),
+          h(
+            "ul",
+            {},
+            item.files.map((name) => h("li", {}, h("code", {}, name))),
+          ),
         ),
       ),
     ),
@@ -111,7 +119,7 @@ class Download {
 
   /** Follow the job to its end, also when the dialog is closed meanwhile. */
   async #watch(id, bar, words) {
-    for (let token = null; ; ) {
+    for (let token = null; ;) {
       const now = await this.#app.server.call("watch", { token, follow: [id] }).catch(() => null);
       const job = now?.jobs.find((one) => one.id === id);
       if (job && isOver(job)) return this.#end(job);

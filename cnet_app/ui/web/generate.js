@@ -9,15 +9,25 @@ export function buildGenerate(app) {
   const time = h("span", { class: "estimate" });
   const send = () => app.store.state.isSending || app.jobs.generate();
   const generate = h("button", { type: "button", class: "primary", id: "generate", title: "Ctrl+Enter", onclick: send }, "Generate", time);
-  const cancel = h("button", { type: "button", id: "cancel", title: "Esc", onclick: () => app.jobs.cancel(current(app.store.state).id) }, "Cancel");
+  const cancel = h(
+    "button",
+    { type: "button", id: "cancel", title: "Esc", onclick: () => app.jobs.cancel(current(app.store.state).id) },
+    "Cancel",
+  );
   let pace = null;
-  app.store.on(({ ended }) => ended, (job) => (pace = paceOf(job) ?? pace));
+  app.store.on(
+    ({ ended }) => ended,
+    (job) => (pace = paceOf(job) ?? pace),
+  );
   app.store.on(
     ({ ended, frame, draft, choices }) => [ended, frame, draft.count, draft.settings, choices],
     () => (time.textContent = estimate(pace, app.store.state)),
   );
   // Not "disabled", which would take the focus away.
-  app.store.on(({ isSending }) => isSending, (isSending) => generate.setAttribute("aria-disabled", String(isSending)));
+  app.store.on(
+    ({ isSending }) => isSending,
+    (isSending) => generate.setAttribute("aria-disabled", String(isSending)),
+  );
   app.store.on(current, (job) => (cancel.hidden = !job));
   return h("div", { class: "go" }, generate, cancel);
 }
@@ -67,16 +77,20 @@ export function buildError(app) {
   const alert = h("div", { role: "alert" }, words);
   const dismiss = iconButton("cancel", "Dismiss", () => app.store.patch({ error: "" }));
   const element = h("div", { class: "error" }, alert, dismiss);
-  app.store.on(({ error }) => error, (error) => {
-    element.hidden = !error;
-    words.textContent = error;
-  });
+  app.store.on(
+    ({ error }) => error,
+    (error) => {
+      element.hidden = !error;
+      words.textContent = error;
+    },
+  );
   return element;
 }
 
 /** Notes; each goes by itself after a while, but not under the pointer. */
 export function buildNotes(app) {
-  const list = h("ul", { class: "notes", role: "status", "aria-label": "Notes" });
+  const list = h("ul", { class: "notes", "aria-label": "Notes" });
+  const element = h("div", { role: "status" }, list);
   let isHeld = false;
   const remove = (id) => app.store.patch({ messages: app.store.state.messages.filter((message) => message.id !== id) });
   const wait = (id) => setTimeout(() => (isHeld ? wait(id) : remove(id)), SHOWN_FOR);
@@ -87,27 +101,41 @@ export function buildNotes(app) {
   list.addEventListener("focusout", hold(false));
   const build = ({ id, text }) => {
     wait(id);
-    return h("li", {}, h("span", {}, text), iconButton("cancel", "Dismiss", () => remove(id)));
+    return h(
+      "li",
+      {},
+      h("span", {}, text),
+      iconButton("cancel", "Dismiss", () => remove(id)),
+    );
   };
-  app.store.on(({ messages }) => messages, (messages) => {
-    keyed(list, messages, ({ id }) => id, build);
-    list.hidden = !messages.length;
-    if (!messages.length) isHeld = false;
-  });
-  return list;
+  app.store.on(
+    ({ messages }) => messages,
+    (messages) => {
+      keyed(list, messages, ({ id }) => id, build);
+      element.hidden = !messages.length;
+      if (!messages.length) isHeld = false;
+    },
+  );
+  return element;
 }
 
 /** What a screen reader is told: that it begins, every finished picture, that it ends. */
 export function buildAnnouncer(app) {
   const region = h("div", { class: "unseen", role: "status" });
   const tell = (text) => fill(region, text);
-  app.store.on(({ running }) => running, (now, before) => {
-    if (!now) return;
-    if (now.id !== before?.id) tell(now.num_images > 1 ? `Making ${now.num_images} pictures.` : "Making a picture.");
-    else if (now.pictures.length > before.pictures.length) tell(`Picture ${now.pictures.length} of ${now.num_images} is finished.`);
-  });
-  app.store.on(({ ended }) => ended, (job) => {
-    if (job) tell({ done: "Finished.", cancelled: "Cancelled." }[job.status] ?? "");
-  });
+  app.store.on(
+    ({ running }) => running,
+    (now, before) => {
+      if (!now) return;
+      if (now.id !== before?.id) tell(now.num_images > 1 ? `Making ${now.num_images} pictures.` : "Making a picture.");
+      else if (now.pictures.length > before.pictures.length) tell(`Picture ${now.pictures.length} of ${now.num_images} is finished.`);
+    },
+  );
+  app.store.on(
+    ({ ended }) => ended,
+    (job) => {
+      if (job) tell({ done: "Finished.", cancelled: "Cancelled." }[job.status] ?? "");
+    },
+  );
   return region;
 }

@@ -15,7 +15,11 @@ const STEPS = [
 /** The short manual. */
 export function buildHelp(app) {
   return [
-    h("ol", { class: "help-steps" }, STEPS.map(([name, text]) => h("li", {}, h("strong", {}, name), ` ${text}`))),
+    h(
+      "ol",
+      { class: "help-steps" },
+      STEPS.map(([name, text]) => h("li", {}, h("strong", {}, name), ` ${text}`)),
+    ),
     h("p", {}, "Nothing is sent anywhere: photos, prompts and pictures stay on this computer and the server you opened."),
     h("h3", {}, "Keys"),
     buildKeys(app),
@@ -26,7 +30,11 @@ export function buildHelp(app) {
 export function buildKeys(app) {
   const fault = h("p", { class: "warning", role: "alert" });
   const body = h("tbody");
-  const show = () => fill(body, app.keys.list.map((row) => keyRow(app, row, fault, show)));
+  const show = () =>
+    fill(
+      body,
+      app.keys.list.map((row) => keyRow(app, row, fault, show)),
+    );
   const reset = () => {
     for (const { id } of app.keys.list) app.keys.assign(id, "");
     fault.textContent = "";
@@ -55,6 +63,10 @@ function keyRow(app, { id, title, keys }, fault, show) {
     show();
     document.getElementById(button.id)?.focus();
   };
-  const button = h("button", { type: "button", id: `key-${id}`, "aria-label": `${title}: ${keys}. Change the key`, onclick: listen }, h("kbd", {}, keys));
+  const button = h(
+    "button",
+    { type: "button", id: `key-${id}`, "aria-label": `${title}: ${keys}. Change the key`, onclick: listen },
+    h("kbd", {}, keys),
+  );
   return h("tr", {}, h("th", { scope: "row" }, title), h("td", {}, button));
 }

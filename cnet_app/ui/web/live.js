@@ -19,7 +19,10 @@ export function liveField(app, name, declared, read, write, label) {
       fill(host, element);
     },
   );
-  app.store.on((state) => read(state).value, (value) => element.show(value));
+  app.store.on(
+    (state) => read(state).value,
+    (value) => element.show(value),
+  );
   return host;
 }
 

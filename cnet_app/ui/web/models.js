@@ -27,7 +27,12 @@ export function openModels(app) {
 function show(app, body, { models, folders }, load) {
   const rows = models.map((model) => [model, modelRow(app, model, load)]);
   const words = body.querySelector("input[type=search]")?.value ?? "";
-  const search = h("input", { type: "search", "aria-label": "Filter the models", placeholder: "Filter: name, kind, family, licence", value: words });
+  const search = h("input", {
+    type: "search",
+    "aria-label": "Filter the models",
+    placeholder: "Filter: name, kind, family, licence",
+    value: words,
+  });
   const onlyHere = h("input", { type: "checkbox" });
   const count = h("p", { class: "quiet-text", role: "status" });
   const filter = () => {
@@ -44,7 +49,24 @@ function show(app, body, { models, folders }, load) {
     h(
       "div",
       { class: "models-table", tabindex: "0", role: "region", "aria-label": "Table of models" },
-      h("table", {}, h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name || h("span", { class: "unseen" }, "State"))))), h("tbody", {}, rows.map(([, row]) => row))),
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            COLUMNS.map((name) => h("th", { scope: "col" }, name || h("span", { class: "unseen" }, "State"))),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          rows.map(([, row]) => row),
+        ),
+      ),
     ),
     ownFiles(folders),
   );
@@ -63,12 +85,27 @@ function modelRow(app, model, load) {
       const { missing } = await app.server.call("question", { ids: [id] });
       app.askDownload(missing, load);
     });
-  const state = here ? "Here" : page ? h("button", { type: "button", "aria-label": `Download ${title}`, onclick: ask }, "Download …") : "Missing";
+  const state = here
+    ? "Here"
+    : page
+      ? h("button", { type: "button", "aria-label": `Download ${title}`, onclick: ask }, "Download …")
+      : "Missing";
   const cells = [kind_title, family_title, size, h("span", { title: use }, licence), state];
-  return h("tr", {}, h("th", { scope: "row" }, name), cells.map((cell) => h("td", {}, cell)));
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, name),
+    cells.map((cell) => h("td", {}, cell)),
+  );
 }
 
 function ownFiles(folders) {
   const line = ({ title, folder }) => h("li", {}, `${title[0].toUpperCase()}${title.slice(1)}: `, h("code", {}, folder));
-  return h("details", { class: "own-files" }, h("summary", {}, "Files of your own"), h("p", {}, "Put files into these folders; they are in the lists at once."), h("ul", {}, folders.map(line)));
+  return h(
+    "details",
+    { class: "own-files" },
+    h("summary", {}, "Files of your own"),
+    h("p", {}, "Put files into these folders; they are in the lists at once."),
+    h("ul", {}, folders.map(line)),
+  );
 }

@@ -7,7 +7,7 @@ const MARGIN = 8; // px to the edge of the window
 
 /** The button and its panel. `onopen` brings the panel up to date before it is placed. */
 export function withPopover(button, props, content, onopen) {
-  const panel = h("div", { ...props, class: `popover ${props.class ?? ""}`, popover: "auto" }, content);
+  const panel = h("div", { role: "group", ...props, class: `popover ${props.class ?? ""}`, popover: "auto" }, content);
   button.setAttribute("aria-expanded", "false");
   button.popoverTargetElement = panel;
   const close = (event) => {

@@ -18,7 +18,10 @@ export function buildPrompt(app) {
     placeholder: "What the picture shows",
     oninput: () => app.drafts.edit({ prompt: area.value }, "prompt"),
   });
-  app.store.on(({ draft }) => draft.prompt, (text) => show(area, text));
+  app.store.on(
+    ({ draft }) => draft.prompt,
+    (text) => show(area, text),
+  );
   return [h("label", { for: "prompt" }, "Prompt"), area];
 }
 
@@ -32,7 +35,10 @@ export function buildNegative(app) {
     oninput: () => changeSettings(app, { negative_prompt: area.value }, "negative"),
   });
   const row = h("div", { class: "negative" }, h("label", { for: "negative" }, "Negative prompt"), area);
-  app.store.on((state) => settingOf(state, "negative_prompt"), (text) => show(area, text));
+  app.store.on(
+    (state) => settingOf(state, "negative_prompt"),
+    (text) => show(area, text),
+  );
   app.store.on(
     (state) => settingOf(state, "guidance_scale"),
     (guidance) => {

@@ -17,7 +17,9 @@ export function buildSeed(app) {
     const isSeed = Number.isInteger(value) && value >= minimum && value <= maximum && !number.validity.badInput;
     number.setAttribute("aria-invalid", String(!isSeed));
     if (isSeed) return lock(value);
-    return app.store.patch({ error: `The seed is ${number.value || "no number"}, but it must be a whole number from ${minimum} to ${maximum}.` });
+    return app.store.patch({
+      error: `The seed is ${number.value || "no number"}, but it must be a whole number from ${minimum} to ${maximum}.`,
+    });
   };
   const number = h("input", { type: "number", id: "seed", "aria-label": "Seed", min: minimum, max: maximum, step: 1, onchange: take });
   app.store.on(

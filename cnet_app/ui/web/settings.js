@@ -16,7 +16,13 @@ export function buildSettings(app) {
       "div",
       { class: "more-body" },
       h("h3", {}, "Models"),
-      choice(app, "base", labels.base, (state) => state.choices.lists.base, (id) => chooseBase(app, id)),
+      choice(
+        app,
+        "base",
+        labels.base,
+        (state) => state.choices.lists.base,
+        (id) => chooseBase(app, id),
+      ),
       choice(app, "vae", labels.vae, (state) => state.choices.lists.vae),
       presetChoice(app),
       loras(app),
@@ -60,7 +66,10 @@ function choice(app, name, label, list, choose = (value) => changeSettings(app, 
 function showOptions(select, rows, value) {
   const known = rows.some(({ id }) => id === value);
   const all = known ? rows : [...rows, { id: value, title: `${value} (not here)` }];
-  fill(select, all.map(({ id, title }) => h("option", { value: id }, title)));
+  fill(
+    select,
+    all.map(({ id, title }) => h("option", { value: id }, title)),
+  );
   select.value = value;
   select.title = select.selectedOptions[0]?.textContent ?? "";
 }
@@ -98,7 +107,10 @@ function titled(name) {
 
 function toggle(app, name, label, help) {
   const box = h("input", { type: "checkbox", onchange: () => changeSettings(app, { [name]: box.checked }) });
-  app.store.on((state) => settingOf(state, name), (value) => (box.checked = value));
+  app.store.on(
+    (state) => settingOf(state, name),
+    (value) => (box.checked = value),
+  );
   return h("label", { class: "choice", title: help }, box, label);
 }
 
@@ -108,11 +120,20 @@ function loras(app) {
   const add = h("select", { id: "setting-lora", onchange: () => addLora(app, add.value) });
   const element = h("div", {}, row("LoRAs", add.id, add), list);
   app.store.on(
-    (state) => [state.choices.lists.lora, settingOf(state, "loras").map(({ name }) => name).join("\n"), state.choices.base],
+    (state) => [
+      state.choices.lists.lora,
+      settingOf(state, "loras")
+        .map(({ name }) => name)
+        .join("\n"),
+      state.choices.base,
+    ],
     ([rows]) => {
       const used = settingOf(app.store.state, "loras");
       showAdd(app, add, rows, used);
-      fill(list, used.map((lora) => loraRow(app, lora, titleIn(rows, lora.name))));
+      fill(
+        list,
+        used.map((lora) => loraRow(app, lora, titleIn(rows, lora.name))),
+      );
     },
   );
   return element;

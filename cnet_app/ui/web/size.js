@@ -3,7 +3,13 @@
 import { h } from "./dom.js";
 import { withPopover } from "./popover.js";
 
-const RATIOS = [[1, 1], [3, 2], [2, 3], [16, 9], [9, 16]];
+const RATIOS = [
+  [1, 1],
+  [3, 2],
+  [2, 3],
+  [16, 9],
+  [9, 16],
+];
 const FITS = [
   ["crop", "Crop", "Cut what is over at two sides of the photo"],
   ["pad", "Pad", "Keep the whole photo, with bars at two sides"],
@@ -38,7 +44,11 @@ export function buildSizeWarning(app) {
 /** The number of pictures: one of COUNTS. */
 export function buildCount(app) {
   const buttons = COUNTS.map((count) =>
-    h("button", { type: "button", "aria-label": count === 1 ? "1 picture" : `${count} pictures`, onclick: () => app.drafts.edit({ count }) }, String(count)),
+    h(
+      "button",
+      { type: "button", "aria-label": count === 1 ? "1 picture" : `${count} pictures`, onclick: () => app.drafts.edit({ count }) },
+      String(count),
+    ),
   );
   app.store.on(
     ({ draft }) => draft.count,
@@ -75,10 +85,24 @@ function buildPanel(app) {
     "div",
     { class: "size-body" },
     buildModes(app),
-    h("div", { class: "size-sides" }, buildSide(app, "width", "Width", fault), h("span", { "aria-hidden": "true" }, "×"), buildSide(app, "height", "Height", fault)),
+    h(
+      "div",
+      { class: "size-sides" },
+      buildSide(app, "width", "Width", fault),
+      h("span", { "aria-hidden": "true" }, "×"),
+      buildSide(app, "height", "Height", fault),
+    ),
     fault,
-    h("div", { class: "segments", role: "group", "aria-label": "Ratio" }, RATIOS.map((ratio) => ratioButton(app, ratio))),
-    h("div", { class: "segments", role: "group", "aria-label": "Fit" }, FITS.map((fit) => fitButton(app, fit))),
+    h(
+      "div",
+      { class: "segments", role: "group", "aria-label": "Ratio" },
+      RATIOS.map((ratio) => ratioButton(app, ratio)),
+    ),
+    h(
+      "div",
+      { class: "segments", role: "group", "aria-label": "Fit" },
+      FITS.map((fit) => fitButton(app, fit)),
+    ),
     both,
     large,
   );
@@ -151,7 +175,10 @@ function ratioButton(app, [width, height]) {
 
 function fitButton(app, [fit, label, title]) {
   const button = h("button", { type: "button", title, onclick: () => edit(app, { fit }) }, label);
-  app.store.on(({ draft }) => draft.size.fit, (chosen) => button.setAttribute("aria-pressed", String(chosen === fit)));
+  app.store.on(
+    ({ draft }) => draft.size.fit,
+    (chosen) => button.setAttribute("aria-pressed", String(chosen === fit)),
+  );
   return button;
 }
 

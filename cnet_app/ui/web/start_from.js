@@ -12,7 +12,13 @@ const NEW = { picture: null, mask: null, strength: 0.6, area: "picture", padding
 export function buildStart(app) {
   const element = h("section", { class: "start", "aria-label": "Start from" });
   app.store.on(
-    ({ draft, frame }) => [draft.start && JSON.stringify({ ...draft.start, strength: 0, padding: 0 }), draft.photo, draft.open === OPEN, hasInpaint(draft), frame],
+    ({ draft, frame }) => [
+      draft.start && JSON.stringify({ ...draft.start, strength: 0, padding: 0 }),
+      draft.photo,
+      draft.open === OPEN,
+      hasInpaint(draft),
+      frame,
+    ],
     () => fill(element, app.store.state.draft.start ? card(app) : offer(app)),
   );
   return element;
@@ -69,7 +75,14 @@ function body(app) {
     (value) => edit(app, { strength: value }, "strength"),
     tables.labels.strength,
   );
-  return h("div", { class: "start-body" }, pictureRow(app), strength, maskRow(app), draft.start.mask && [areaRow(app, declared), hint(app)]);
+  return h(
+    "div",
+    { class: "start-body" },
+    pictureRow(app),
+    strength,
+    maskRow(app),
+    draft.start.mask && [areaRow(app, declared), hint(app)],
+  );
 }
 
 function pictureRow(app) {
@@ -94,7 +107,11 @@ function maskRow(app) {
     "div",
     { class: "row", role: "group", "aria-label": "Mask" },
     h("span", { class: "row-label", title: "White is repainted; without a mask the whole picture is" }, "Mask"),
-    h("button", { type: "button", onclick: paint, title: picture ? "Paint on the stage, at the picture's place" : "Paint on the stage" }, "Paint"),
+    h(
+      "button",
+      { type: "button", onclick: paint, title: picture ? "Paint on the stage, at the picture's place" : "Paint on the stage" },
+      "Paint",
+    ),
     h("button", { type: "button", onclick: () => chosen(app, (held) => edit(app, { mask: held })) }, "Load …"),
     mask && thumbnail(app, mask, "The mask: white is repainted"),
     mask && iconButton("cancel", "Remove the mask", () => edit(app, { mask: null })),
@@ -122,7 +139,12 @@ function areaRow(app, declared) {
 function hint(app) {
   const { draft, choices } = app.store.state;
   if (hasInpaint(draft) || !choices.conditions.includes("inpaint")) return null;
-  return h("button", { type: "button", class: "quiet hint", onclick: () => addCondition(app, "inpaint") }, icon("add"), "Add Inpaint control, so that it fits in");
+  return h(
+    "button",
+    { type: "button", class: "quiet hint", onclick: () => addCondition(app, "inpaint") },
+    icon("add"),
+    "Add Inpaint control, so that it fits in",
+  );
 }
 
 function hasInpaint({ layers }) {

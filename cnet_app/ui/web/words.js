@@ -20,7 +20,10 @@ export function buildWords(app) {
   const groups = GROUPS.map(([name, title]) => buildGroup(app, words, name, title));
   const line = h("div", { class: "demo-line" }, h("span", {}, "Demo model: understands"), groups);
   const element = h("div", { class: "demo" }, line, unknown);
-  app.store.on(({ choices }) => choices.base.is_demo, (isDemo) => (element.hidden = !isDemo));
+  app.store.on(
+    ({ choices }) => choices.base.is_demo,
+    (isDemo) => (element.hidden = !isDemo),
+  );
   app.store.on(
     ({ draft, choices }) => (choices.base.is_demo ? draft.prompt : ""),
     (prompt) => showUnknown(unknown, unknownWords(prompt, words.known)),
@@ -33,7 +36,11 @@ function buildGroup(app, words, name, title) {
   const update = () => {
     const { prompt } = app.store.state.draft;
     const chip = (phrase) =>
-      h("button", { type: "button", class: "word", "aria-pressed": String(includes(prompt, phrase)), onclick: () => press(phrase) }, phrase);
+      h(
+        "button",
+        { type: "button", class: "word", "aria-pressed": String(includes(prompt, phrase)), onclick: () => press(phrase) },
+        phrase,
+      );
     fill(list, words[name].map(chip));
   };
   const press = (phrase) => {
@@ -56,7 +63,11 @@ function showUnknown(element, unknown) {
 /** Words of a prompt that are not among the known, each once. */
 export function unknownWords(prompt, known) {
   const all = new Set(known);
-  const words = prompt.toLowerCase().replace(/:\s*-?[\d.]+/g, " ").match(/[\p{L}\p{N}]+/gu) ?? [];
+  const words =
+    prompt
+      .toLowerCase()
+      .replace(/:\s*-?[\d.]+/g, " ")
+      .match(/[\p{L}\p{N}]+/gu) ?? [];
   return [...new Set(words)].filter((word) => !all.has(word));
 }
 
@@ -77,7 +88,10 @@ function toggled(list, phrase) {
 function toggleInPlace(prompt, name, phrase, words) {
   const old = name === "things" ? phrase : words[name].find((one) => includes(prompt, one));
   if (!old || !includes(prompt, old)) return `${prompt.trimEnd()} ${phrase}`;
-  return prompt.replace(patternOf(old), old === phrase ? "" : phrase).replace(/ {2,}/g, " ").trim();
+  return prompt
+    .replace(patternOf(old), old === phrase ? "" : phrase)
+    .replace(/ {2,}/g, " ")
+    .trim();
 }
 
 /** The phrases in a prompt by their kind, and in `own` all that is none of them. */
@@ -90,7 +104,11 @@ function partsOf(prompt, words) {
   };
   const [starts, palettes, things, skies] = GROUPS.map(([name]) => take(words[name]));
   const joints = things.length ? /^[\s,]*\bof\b|\band\b(?=\s*(,|$))|(^|,)\s*and\b/g : /^[\s,]*\bof\b|\band\b(?=\s*$)/g;
-  const own = rest.replace(joints, " ").replace(/(\s*,)+\s*(?=,|$)/g, "").replace(/\s+/g, " ").replace(/^[\s,]+|[\s,]+$/g, "");
+  const own = rest
+    .replace(joints, " ")
+    .replace(/(\s*,)+\s*(?=,|$)/g, "")
+    .replace(/\s+/g, " ")
+    .replace(/^[\s,]+|[\s,]+$/g, "");
   return { starts: starts[0] ?? "", palettes: palettes[0] ?? "", things, skies: skies[0] ?? "", own };
 }
 
