@@ -20,7 +20,6 @@ from cnet_app.ui.importing import without_garbage_collection
 from cnet_app.ui.studio import HEAD, ROUTE, WEB, build_studio
 from models.errors import InputError
 
-
 ASSET_BYTES = 2_000_000_000
 """Of photos and drawings that pages refer to."""
 
