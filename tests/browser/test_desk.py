@@ -33,6 +33,13 @@ ASK = """(missing) => {
     const { app } = document.querySelector(".studio");
     app.askDownload(missing, () => document.body.setAttribute("data-then", "yes"));
 }"""
+MASK = """async () => {
+    const { app } = document.querySelector(".studio");
+    const canvas = new OffscreenCanvas(64, 64);
+    canvas.getContext("2d").fillRect(0, 0, 64, 64);
+    const mask = { key: await app.blobs.put(await canvas.convertToBlob()), width: 64, height: 64 };
+    app.drafts.edit(({ start }) => ({ start: { ...start, mask } }));
+}"""
 WEIGH = """async (cases) => {
     const { weighed } = await import(new URL("studio/prompt.js", document.baseURI));
     return cases.map(([text, start, end, step]) => {
@@ -178,6 +185,14 @@ def test_every_setting_in_use_is_a_chip_and_a_preset_gives_back_what_was_before(
     page.locator("#setting-base").select_option("")
     expect(page.locator(".notes")).to_contain_text("Taken out, because they do not fit Embedded model: Hyper-SD")
     expect(page.locator(".chip")).to_have_count(3)
+    page.evaluate(MASK)
+    expect(page.locator(".chip-text").first).to_have_text("from a picture · masked")
+    page.get_by_role("button", name="Only masked, full size").click()
+    page.get_by_label("Padding", exact=True).fill("64")
+    start = state(page)["draft"]["start"]
+    assert (start["area"], start["padding"], start["mask"]["width"]) == ("mask", 64, 64)
+    page.get_by_role("button", name="Remove the mask").click()
+    assert state(page)["draft"]["start"]["area"] == "picture"
     page.get_by_role("button", name="Remove: from a picture").click()
     expect(page.get_by_role("button", name="Start from picture")).to_be_visible()
 

@@ -6,34 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from annotators.runtime import Runtime
-from cnet_app.jobs.assets import Assets
-from cnet_app.jobs.runner import Runner
-from cnet_app.maps.annotate import Maps, run_here
-from cnet_app.ui.calls.context import Context, Visitor
 from cnet_app.ui.calls.jobs import describe_job
-from cnet_app.ui.calls.models import catalogue, describe_rows, question
+from cnet_app.ui.calls.models import describe_rows
 from models.catalog import entry
 from tests.jobs.fake_engine import request
-
-VISITOR = Visitor("test")
-
-
-@pytest.fixture
-def context(runner: Runner, tmp_path: Path) -> Context:
-    return Context(
-        runner._settings, runner, Maps(run_here(Runtime())), Assets(tmp_path), lambda _: False, lambda *_: ""
-    )
+from tests.ui.conftest import Caller
 
 
-def test_the_question_names_files_folder_and_terms_of_every_row(context: Context) -> None:
-    missing = question(context, VISITOR, {"ids": ["sd15"]})["missing"]
+def test_the_question_names_files_folder_and_terms_of_every_row(caller: Caller) -> None:
+    missing = caller("question", ids=["sd15"])["missing"]
     (item,) = missing["items"]
     assert missing["ids"] == ["sd15"]
     assert item["title"] == "Stable Diffusion 1.5" and item["licence"] == "CreativeML OpenRAIL-M"
     assert item["terms"].startswith("https://") and item["page"].startswith("https://")
     assert item["folder"] == "models/checkpoints/sd15"
-    assert set(item["files"]) <= {file.name for file in entry("sd15").files} and item["files"]
+    assert item["files"] and set(item["files"]) <= {file.name for file in entry("sd15").files}
 
 
 def test_rows_may_come_from_a_generator_and_what_ships_is_left_out() -> None:
@@ -42,19 +29,20 @@ def test_rows_may_come_from_a_generator_and_what_ships_is_left_out() -> None:
     assert [item["title"] for item in described["items"]] == [entry("taesd").title]
 
 
-def test_the_catalogue_gives_every_model_a_kind_and_tells_where_own_files_go(
-    context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_catalogue_names_the_kind_of_every_model_and_where_own_files_go(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("CNET_MODELS_DIR", raising=False)
-    answer = catalogue(context, VISITOR, {})
+    answer = caller("catalogue")
     rows = {row["id"]: row for row in answer["models"]}
     assert rows["sd15"]["kind_title"] == "Base model" and rows["sd15"]["family_title"] == "SD 1.5"
     assert rows["embedded"]["here"] and all(row["kind_title"] for row in answer["models"])
     assert "models/loras" in [row["folder"] for row in answer["folders"]]
     monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
-    assert str(tmp_path / "loras") in [row["folder"] for row in catalogue(context, VISITOR, {})["folders"]]
+    assert str(tmp_path / "loras") in [row["folder"] for row in caller("catalogue")["folders"]]
 
 
-def test_a_job_tells_its_size(runner: Runner) -> None:
-    id = runner.submit(request("a job with a size"), "test")
-    assert [describe_job(runner.state(id))[side] for side in ("width", "height")] == [64, 64]
+def test_a_job_is_described_with_its_size(caller: Caller) -> None:
+    runner = caller.context.runner
+    described = describe_job(runner.state(runner.submit(request("a job with a size"), "someone")))
+    assert (described["width"], described["height"]) == (64, 64)

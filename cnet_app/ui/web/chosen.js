@@ -94,7 +94,9 @@ export function removeLora(app, name) {
 export async function chooseBase(app, id) {
   await app.attempt(async () => {
     const { choices } = app.store.state;
+    app.chosenBase = id; // of two choices in a row the later one counts, whichever answer is first
     const next = await app.server.call("choices", { base: id });
+    if (app.chosenBase !== id) return;
     app.store.patch({ choices: { ...next, chosen: id } });
     const removed = [];
     app.drafts.edit((draft) => fitted(draft, id, choices, app.store.state, removed));

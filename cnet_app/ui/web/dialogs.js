@@ -16,7 +16,7 @@ export function buildDialogs(app) {
     offer: () => offerStableDiffusion(app),
   };
   app.dialogs = element;
-  app.askDownload = (missing, then, introduction) => askDownload(app, missing, then, introduction);
+  app.askDownload = (missing, then, about) => askDownload(app, missing, then, about);
   app.openDialog = (name) => views[name]();
   return element;
 }
@@ -45,8 +45,10 @@ export function openDialog(app, title, content, props = {}) {
 function offerStableDiffusion(app) {
   const { offer } = app.store.state.choices;
   if (!offer) return app.openDialog("models");
-  return app.askDownload(offer, () => chooseBase(app, offer.ids[0]), [
+  const introduction = [
     "The demo model makes small pictures of a few simple things. Stable Diffusion makes pictures of whatever you describe.",
-    "With a graphics card a picture takes seconds; without one it takes minutes. Each control you use brings a model of its own, which is asked for when it is needed.",
-  ]);
+    "With a graphics card a picture takes seconds; without one it takes minutes.",
+    "Each control brings a model of its own, which is asked for when it is needed.",
+  ];
+  return app.askDownload(offer, () => chooseBase(app, offer.ids[0]), { title: "Get Stable Diffusion", introduction });
 }

@@ -8,17 +8,17 @@ import { isOver } from "./jobs.js";
 const RETRY = 1000; // ms
 
 /**
- * Ask for a download of {ids, items, total, place, offline}; once it is here `then` is called. `introduction` is paragraphs
- * above the list.
+ * Ask for a download of {ids, items, total, place, offline}; once it is here `then` is called. `about` may give another
+ * title, and paragraphs above the list: {title, introduction}.
  */
-export function askDownload(app, missing, then, introduction = []) {
+export function askDownload(app, missing, then, about = {}) {
   if (!missing.items.length) {
     app.store.patch({ error: "Files that ship with the project are not here; restore them, then try again." });
     return;
   }
   const foot = h("div", { class: "dialog-foot" });
   const ask = missing.offline ? byHand(missing) : question(missing);
-  const title = missing.offline ? "Files that are not here" : "Download first?";
+  const { title = missing.offline ? "Files that are not here" : "Download first?", introduction = [] } = about;
   const dialog = openDialog(app, title, [introduction.map((text) => h("p", {}, text)), ask, foot], { class: "download" });
   if (missing.offline) fill(foot, h("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close"));
   else new Download(app, dialog, foot, missing, then).offer();

@@ -71,6 +71,7 @@ function show(app, body, { models, folders }, load) {
     ownFiles(folders),
   );
   filter();
+  if (!words) search.focus();
 }
 
 function textOf({ id, title, kind_title, family_title, licence = "" }) {

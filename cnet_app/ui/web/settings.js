@@ -34,7 +34,7 @@ export function buildSettings(app) {
       number(app, "guidance_scale"),
       number(app, "eta", etaReason),
       h("h3", {}, "Control"),
-      number(app, "residual_interval"),
+      number(app, "residual_interval", undefined, { unit: "steps" }),
       toggle(app, "norm_preserving", labels.norm_preserving, "All layers together push no harder than the strongest of them."),
       toggle(app, "guess_mode", labels.guess_mode, "Every layer steers the prompt's side only; an empty prompt is fine."),
     ),
@@ -91,14 +91,14 @@ function presetRow({ id, title, num_inference_steps }) {
   return { id, title: `${title}, ${num_inference_steps} steps` };
 }
 
-function number(app, name, reasonOf = () => "") {
+function number(app, name, reasonOf = () => "", declared = {}) {
   const { tables } = app.store.state;
   const read = (state) => {
     const reason = reasonOf(state);
     return { value: settingOf(state, name), disabled: Boolean(reason), reason };
   };
   const write = (value) => changeSettings(app, { [name]: value }, name);
-  return liveField(app, name, tables.limits.request[name], read, write, tables.labels[name] ?? titled(name));
+  return liveField(app, name, { ...tables.limits.request[name], ...declared }, read, write, tables.labels[name] ?? titled(name));
 }
 
 function titled(name) {

@@ -6,7 +6,7 @@ import { chooseFile, keepPicture } from "./photo.js";
 import { addCondition } from "./rail.js";
 
 const OPEN = "start";
-const NEW = { picture: null, mask: null, strength: 0.6, area: "picture", padding: 32 };
+const NEW = { picture: null, mask: null, strength: 0.6, area: "picture", padding: null };
 
 /** A button while there is no start picture, else its card. */
 export function buildStart(app) {
@@ -114,13 +114,12 @@ function maskRow(app) {
     ),
     h("button", { type: "button", onclick: () => chosen(app, (held) => edit(app, { mask: held })) }, "Load …"),
     mask && thumbnail(app, mask, "The mask: white is repainted"),
-    mask && iconButton("cancel", "Remove the mask", () => edit(app, { mask: null })),
+    mask && iconButton("cancel", "Remove the mask", () => edit(app, { mask: null, area: "picture" })),
   );
 }
 
 /** Which part is painted: the whole picture at the frame's size, or the part around the mask at the picture's full size. */
 function areaRow(app, declared) {
-  if (!declared.inpaint_padding) return null;
   const { area } = app.store.state.draft.start;
   const choice = (id, label, title) =>
     h("button", { type: "button", title, "aria-pressed": String(area === id), onclick: () => edit(app, { area: id }) }, label);
@@ -130,7 +129,7 @@ function areaRow(app, declared) {
     choice("picture", "Whole picture", "The whole picture is made at the chosen size"),
     choice("mask", "Only masked, full size", "Only the part around the mask is made, and put back into the full-size picture"),
   );
-  const read = (state) => ({ value: state.draft.start?.padding ?? NEW.padding });
+  const read = (state) => ({ value: state.draft.start?.padding });
   const write = (padding) => edit(app, { padding }, "padding");
   return [buttons, area === "mask" && liveField(app, "inpaint_padding", declared.inpaint_padding, read, write, "Padding")];
 }
