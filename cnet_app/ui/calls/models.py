@@ -85,10 +85,10 @@ def _model(row: Object) -> Object:
 
 def question(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Describe the download of catalogue rows or of an annotator: {ids} or {annotator} → {missing}."""
-    ids = list(values.get("ids") or ())
+    ids = [str(id) for id in values.get("ids") or ()]
     if name := values.get("annotator"):
         ids += create(annotator(str(name))).needs()
-    return {"missing": describe_rows(entry(str(id)) for id in ids)}
+    return {"missing": describe_rows(entry(id) for id in ids)}
 
 
 def download(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
