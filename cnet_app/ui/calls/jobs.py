@@ -54,6 +54,8 @@ def describe_job(state: JobState, preview: bool = True) -> Object:
         "step": state.step,
         "steps": state.steps,
         "num_images": state.num_images,
+        "width": getattr(request, "width", None),
+        "height": getattr(request, "height", None),
         "prompt": getattr(request, "prompt", ""),
         "seed": getattr(request, "seed", None),
         "pictures": list(state.paths),
