@@ -20,7 +20,7 @@ from cnet_app.ui.calls.examples import example
 from cnet_app.ui.calls.frame import frame_of
 from cnet_app.ui.calls.jobs import cancel, generate
 from cnet_app.ui.calls.maps import map_of_layer
-from cnet_app.ui.calls.models import catalogue, choices, download, question, unload
+from cnet_app.ui.calls.models import catalogue, choices, download, question, start_engine, unload
 from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
 from cnet_app.ui.calls.watch import watch
@@ -39,6 +39,7 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "question": question,
         "download": download,
         "unload": unload,
+        "start_engine": start_engine,
         "example": example,
         "frame": frame_of,
         "put": put,
