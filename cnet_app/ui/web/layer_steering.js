@@ -65,7 +65,9 @@ function modeRow(scope) {
     about.textContent = mode.help;
     select.title = mode.help;
   });
-  return labelled(labelOf(app.store.state.tables, "control_mode"), select.id, about, select, drawn);
+  const row = labelled(labelOf(app.store.state.tables, "control_mode"), select.id, about, select, drawn);
+  row.classList.add("is-wide");
+  return row;
 }
 
 /** A mode whose needs the base lacks stays in the list, with the reason. */
