@@ -14,7 +14,9 @@ from cnet_app.ui.calls.pictures import data_url
 from cnet_app.ui.labels import in_form_words
 from models.errors import InputError
 
-LEGEND = "1 is one layer as trained. Red stripes: above {most:g}, too much. Violet stripes: below 0, away from the maps."
+LEGEND = (
+    "1 is one layer as trained. Red stripes: above {most:g}, too much. Violet stripes: below 0, away from the maps."
+)
 
 
 def coverage_of_draft(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
