@@ -11,6 +11,8 @@ from starlette.staticfiles import StaticFiles
 
 from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import HISTORY, Runner
+from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps
 from cnet_app.settings import Settings
 from cnet_app.ui.calls.context import Context
@@ -24,10 +26,10 @@ ASSET_BYTES = 2_000_000_000
 """Of photos and drawings that pages refer to."""
 
 
-def build_app(settings: Settings, runner: Runner, maps: Maps) -> gr.Blocks:
-    """Build the page and the endpoints. Starts nothing."""
+def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) -> gr.Blocks:
+    """Build the page and the endpoints. Starts nothing. Close the sweeps before the runner."""
     assets = Assets(Path(settings.cache_dir).expanduser() / "pictures", ASSET_BYTES)
-    context = Context(settings, runner, maps, assets, is_uploaded, cache_upload)
+    context = Context(settings, runner, maps, assets, is_uploaded, cache_upload, sweeps)
     with CheckedBlocks(
         title="ControlNet Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as app:
@@ -38,8 +40,9 @@ def build_app(settings: Settings, runner: Runner, maps: Maps) -> gr.Blocks:
 
 def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
     """Serve until interrupted. The page is there first; then the runner loads models. Raises InputError for a port in use."""
+    sweeps = Sweeps(settings.output_dir, runner, open_work(maps))
     with without_garbage_collection():
-        app = build_app(settings, runner, maps)
+        app = build_app(settings, runner, maps, sweeps)
     try:
         app.launch(server_name=settings.host, server_port=settings.port or None, **launch_options(settings))
     except OSError as error:
@@ -51,6 +54,7 @@ def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
     try:
         app.block_thread()
     finally:
+        sweeps.close()
         runner.close()
 
 

@@ -23,6 +23,17 @@ from cnet_app.ui.calls.maps import map_of_layer
 from cnet_app.ui.calls.models import catalogue, choices, download, question, start_engine, unload
 from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
+from cnet_app.ui.calls.sweeps import (
+    batch,
+    cancel_sweep,
+    grid,
+    resume_sweep,
+    sweep,
+    sweep_fields,
+    sweep_plan,
+    sweeps,
+    wildcards,
+)
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
 from models.errors import USER_ERRORS
@@ -49,6 +60,15 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "pose": read_pose,
         "generate": generate,
         "cancel": cancel,
+        "sweep_fields": sweep_fields,
+        "sweep_plan": sweep_plan,
+        "grid": grid,
+        "batch": batch,
+        "sweeps": sweeps,
+        "sweep": sweep,
+        "cancel_sweep": cancel_sweep,
+        "resume_sweep": resume_sweep,
+        "wildcards": wildcards,
         "watch": watch,
     }
 )
@@ -57,7 +77,7 @@ START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
-STYLES = ("studio", "stage", "desk", "settings", "layers", "paint", "pose", "dialogs", "phone")
+STYLES = ("studio", "stage", "desk", "settings", "layers", "paint", "pose", "dialogs", "sweeps", "phone")
 """Style sheets, in their order."""
 HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
 """What the document's head holds besides Gradio's own."""

@@ -22,7 +22,7 @@ from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.ui.bases import defaults_of
 from cnet_app.ui.calls.context import Context
 from cnet_app.ui.calls.frame import INVERSE, Frame, read_frame
-from cnet_app.ui.calls.maps import make_layer_map
+from cnet_app.ui.calls.maps import annotator_of, make_layer_map, source_of
 from cnet_app.ui.calls.pictures import picture
 from models.errors import InputError
 
@@ -87,12 +87,27 @@ def _units(
     """Return the units of the layers that are on, for a request without any, and the warnings of their maps."""
     units: list[ControlUnit] = []
     warnings: list[str] = []
-    for layer in _active(draft):
+    for layer in active_layers(draft):
         cut = _cutter(request, frame, condition(str(layer["condition"])).kind.nearest)
         made = make_layer_map(context, layer, draft.get("photo"), frame, cut)
         units.append(build_unit(str(layer["condition"]), made.made, **_unit_fields(context, layer, cut)))
         warnings += [f"{condition(str(layer['condition'])).title}: {text}" for text in made.made.warnings]
     return tuple(units), tuple(warnings)
+
+
+def layer_sources(
+    context: Context, draft: Mapping[str, Any], request: GenerationRequest
+) -> tuple[Image | Pose | None, ...]:
+    """Return what the map of each unit was made from; None for a map of the user's own."""
+    frame = read_frame(draft.get("frame"))
+
+    def source(layer: Mapping[str, Any]) -> Image | Pose | None:
+        if annotator_of(context, layer) is None:
+            return None
+        cut = _cutter(request, frame, condition(str(layer["condition"])).kind.nearest)
+        return cut(source_of(context, layer, draft.get("photo")))
+
+    return tuple(map(source, active_layers(draft)))
 
 
 def _cutter(request: GenerationRequest, frame: Frame, nearest: bool) -> Callable[[Image | Pose], Image | Pose]:
@@ -113,7 +128,8 @@ def _cutter(request: GenerationRequest, frame: Frame, nearest: bool) -> Callable
     return cut
 
 
-def _active(draft: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def active_layers(draft: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the layers that are on; they are the units of the draft's request, in this order."""
     return [layer for layer in draft.get("layers") or () if layer.get("enabled", True)]
 
 
