@@ -10,6 +10,8 @@ import { buildSeed } from "./seed.js";
 import { buildSettings } from "./settings.js";
 import { buildCount, buildSize, buildSizeWarning } from "./size.js";
 import { buildStart } from "./start_from.js";
+import { buildSweeps } from "./sweeps.js";
+import { buildWildcards } from "./wildcards.js";
 import { buildWords } from "./words.js";
 
 const SHEETS = { prompt: "Prompt", controls: "Controls", pictures: "Pictures" };
@@ -32,13 +34,14 @@ export function buildDesk(app) {
       buildError(app),
       buildChips(app),
       buildGenerate(app),
+      buildSweeps(app),
       buildProgress(app),
       buildAnnouncer(app),
     ),
     h(
       "div",
       { class: "desk-scroll" },
-      section("prompt", buildWords(app), buildNegative(app), buildMeasures(app)),
+      section("prompt", buildWildcards(app), buildWords(app), buildNegative(app), buildMeasures(app)),
       section("controls", buildLayers(app), buildStart(app), buildSettings(app)),
       section("pictures"),
     ),

@@ -1,6 +1,8 @@
 /** Generate and Cancel, what the running job does, and what a user is told about it. */
 
 import { duration, fill, h, iconButton, keyed } from "./dom.js";
+import { paceOf, secondsOfPicture } from "./pace.js";
+import { buildMoreWays } from "./sweeps.js";
 
 const SHOWN_FOR = 8000; // ms that a note is shown
 
@@ -14,14 +16,13 @@ export function buildGenerate(app) {
     { type: "button", id: "cancel", title: "Esc", onclick: () => app.jobs.cancel(current(app.store.state).id) },
     "Cancel",
   );
-  let pace = null;
   app.store.on(
     ({ ended }) => ended,
-    (job) => (pace = paceOf(job) ?? pace),
+    (job) => app.store.patch({ pace: paceOf(job) ?? app.store.state.pace }),
   );
   app.store.on(
-    ({ ended, frame, draft, choices }) => [ended, frame, draft.count, draft.settings, choices],
-    () => (time.textContent = estimate(pace, app.store.state)),
+    ({ pace, frame, draft, choices }) => [pace, frame, draft.count, draft.settings, choices],
+    () => (time.textContent = estimate(app.store.state)),
   );
   // Not "disabled", which would take the focus away.
   app.store.on(
@@ -29,7 +30,7 @@ export function buildGenerate(app) {
     (isSending) => generate.setAttribute("aria-disabled", String(isSending)),
   );
   app.store.on(current, (job) => (cancel.hidden = !job));
-  return h("div", { class: "go" }, generate, cancel);
+  return h("div", { class: "go" }, generate, buildMoreWays(app), cancel);
 }
 
 /** The job that Cancel is about: the running one, else the first that waits. */
@@ -37,16 +38,9 @@ function current({ running, jobs }) {
   return running ?? jobs.find(({ kind }) => kind !== "download") ?? null;
 }
 
-/** Seconds of one picture of a job that is done, and what they depend on. */
-function paceOf(job) {
-  if (job?.status !== "done" || !job.seconds || !job.pictures.length || !job.width) return null;
-  return { width: job.width, height: job.height, steps: job.steps, seconds: job.seconds / job.pictures.length };
-}
-
-function estimate(pace, { frame, draft, choices }) {
-  if (!pace || !frame || pace.width !== frame.width || pace.height !== frame.height) return "";
-  const steps = draft.settings.num_inference_steps ?? choices.base.defaults.num_inference_steps;
-  return `≈ ${duration(pace.seconds * draft.count * (pace.steps ? steps / pace.steps : 1))}`;
+function estimate(state) {
+  const seconds = secondsOfPicture(state);
+  return seconds === null ? "" : `≈ ${duration(seconds * state.draft.count)}`;
 }
 
 /** Bar and words of the job that runs or waits. */

@@ -51,6 +51,8 @@ export class App {
       shown: null, // the one on the stage
       isSending: false,
       lastSeed: null,
+      pace: null, // of the job that was done last: {width, height, steps, seconds} of a picture
+      sweeps: [], // grids and batches that this browser knows
       error: "", // beside Generate
       messages: [], // short notes: {id, text}
     });

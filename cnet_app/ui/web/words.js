@@ -10,7 +10,7 @@ const GROUPS = [
   ["skies", "sky"],
 ];
 const NAMED = 5; // unknown words that are named
-const SYNTAX = /[()[\]]/;
+const SYNTAX = /[()[\]{}]/;
 
 /** A line below the prompt, shown while the base is the demo model. */
 export function buildWords(app) {
@@ -66,7 +66,7 @@ export function unknownWords(prompt, known) {
   const words =
     prompt
       .toLowerCase()
-      .replace(/:\s*-?[\d.]+/g, " ")
+      .replace(/:\s*-?[\d.]+|__\S+?__|[\d.]+(?=::)/g, " ")
       .match(/[\p{L}\p{N}]+/gu) ?? [];
   return [...new Set(words)].filter((word) => !all.has(word));
 }
