@@ -78,17 +78,18 @@ class SweepCalls:
         session: str = "",
         wildcards: bool = True,
         fit: ResizeMode = "crop",
+        titles: Sequence[str] = (),
     ) -> Object:
         """Begin a grid of a request that is there already; `sources` are the photos of its units as arrays.
 
         `wildcards` is False for the request of a recipe, whose prompts are resolved. `fit` is how the photos were brought
-        to the request's size.
+        to the request's size. `titles` head the axes in the results.
         """
 
         def start() -> Object:
             remake = remake_from(self.maps, sources, fit)
             found = Wildcards() if wildcards else None
-            id, count = self._begin_grid(request, axes, remake, found, name, session)
+            id, count = self._begin_grid(request, axes, remake, found, name, session, titles)
             return {"sweep": id, "pictures": count, "warnings": []}
 
         return answer(start)
@@ -198,12 +199,13 @@ class SweepCalls:
         wildcards: Wildcards | None,
         name: str,
         session: str,
+        titles: Sequence[str] = (),
     ) -> tuple[str, int]:
         self._check_free(session)
         read = [axis_from_json(values, request) for values in axes]
         cells = grid_requests(request, read, remake, wildcards)
         self._check_public(len(cells), [cell.request for cell in cells])
-        manifest = create_grid(self.settings.output_dir, name, request, read, cells)
+        manifest = create_grid(self.settings.output_dir, name, request, read, cells, titles)
         return self.sweeps.start(manifest, session), len(cells)
 
     def _begin_batch(

@@ -52,6 +52,8 @@ VIEWS: dict[str, tuple[Callable[[StudioPage], Any], ...]] = {
     # library
     "help": (close, dialog("help")),
     "models": (close, dialog("models")),
+    "grid": (close, dialog("grid")),
+    "batch": (close, dialog("batch")),
     "closed": (close,),
 }
 

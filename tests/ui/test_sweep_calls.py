@@ -14,6 +14,7 @@ from PIL import Image
 from annotators.canny import Canny
 from annotators.images import load_image, resize
 from cnet_app.request.recipe import read_request
+from models.errors import EngineError
 from tests.ui.conftest import FRAME, Caller
 
 STEPS = {"num_inference_steps": 2}
@@ -185,9 +186,17 @@ def test_a_sweep_is_cancelled_seen_after_a_restart_and_resumed(caller: Caller) -
     assert caller("sweeps")["sweeps"] == []
     (known,) = caller("sweeps", ids=[started["sweep"], "gone"])["sweeps"]
     assert (known["status"], known["done"]) == ("interrupted", 0)
-    assert caller("resume_sweep", sweep=started["sweep"])["status"] == "running"
+    assert caller("resume_sweep", sweep=started["sweep"]) == {}
     assert finished(caller, started)["done"] == 3
     shutil.rmtree(known["folder"])
+
+
+def test_a_sweep_that_stopped_is_described_with_its_fault(caller: Caller) -> None:
+    caller.engine.faults["a broken ball"] = EngineError("The engine stopped; try again.")
+    broken = draft(layers=[], prompt="a broken ball")
+    described = finished(caller, caller("grid", draft=broken, axes=[{"name": "seed", "values": "1-5"}]))
+    assert (described["status"], described["done"], described["failed"]) == ("failed", 0, 3)
+    assert described["fault"] == "3 pictures in a row failed, so the rest was not tried. The engine stopped; try again."
 
 
 def test_a_visitor_of_a_public_app_has_only_their_own_sweeps(public: Caller) -> None:
@@ -209,8 +218,8 @@ def test_wildcards_are_counted_while_they_are_typed(
     (tmp_path / "wildcards").mkdir()
     (tmp_path / "wildcards" / "colour.txt").write_text("red\ngreen\n{light|dark} blue\n")
     monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
-    assert caller("wildcards", prompt="a ball") == {"factors": [], "count": 1, "names": [], "error": ""}
+    assert caller("wildcards", prompt="a ball") == {"factors": [], "count": 1, "names": [], "fault": ""}
     found = caller("wildcards", prompt="a __colour__ {ball|box|hat}")
     assert (found["factors"], found["count"], found["names"]) == ([4, 3], 12, ["colour"])
-    assert "is closed by no }" in caller("wildcards", prompt="a {ball")["error"]
-    assert "There is no wildcard __color__" in caller("wildcards", prompt="a __color__")["error"]
+    assert "is closed by no }" in caller("wildcards", prompt="a {ball")["fault"]
+    assert "There is no wildcard __color__" in caller("wildcards", prompt="a __color__")["fault"]

@@ -11,8 +11,9 @@ from annotators.base import Parameter, parameters
 from annotators.registry import annotator
 from cnet_app.registry.modes import MODES
 from cnet_app.registry.samplers import SAMPLERS, sampler
-from cnet_app.request.fields import ANNOTATOR, PROMPTS, Field, Value, known_fields
+from cnet_app.request.fields import ANNOTATOR, PROMPTS, Field, Value, find_field, known_fields
 from cnet_app.request.generation import MASK_AREA, GenerationRequest
+from cnet_app.request.grids import Axis
 from cnet_app.request.grids import label_of as text_of
 from cnet_app.ui.bases import OFFERS, Choices, controlnet_choices, family_of, model_choices
 from cnet_app.ui.calls.context import Object
@@ -60,6 +61,11 @@ class FieldWords:
         """Return the label with the layer it belongs to."""
         group = self.group(field)
         return self.label(field) if group == "Picture" else f"{group}: {self.label(field)}"
+
+    def title(self, axis: Axis) -> str:
+        """Return an axis as a heading names it."""
+        name = self.full(find_field(self.request, axis.name))
+        return f"{name}, {axis.search} becomes" if axis.search else name
 
     def refusal(self, error: InputError) -> InputError:
         """Return the error with fields and units under the names that the page gives them."""

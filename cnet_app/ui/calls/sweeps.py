@@ -73,6 +73,7 @@ def grid(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Objec
         str(values.get("name") or ""),
         visitor.session,
         fit=read_frame(draft.get("frame")).resize,
+        titles=[words.title(axis) for axis in axes],
     )
     return _begun(started, words) | {"warnings": list(warnings)}
 
@@ -129,29 +130,32 @@ def sweep(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Obje
 def cancel_sweep(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Stop a sweep, {sweep}; its finished pictures stay, and it can be resumed."""
     id = _own(context, visitor, str(values.get("sweep"))).manifest.id
-    return _checked(_calls(context).cancel_sweep(id))
+    context.sweeps.cancel(id)
+    return {}
 
 
 def resume_sweep(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Make the pictures of a sweep, {sweep}, that are missing."""
     id = _own(context, visitor, str(values.get("sweep"))).manifest.id
-    return _checked(_calls(context).resume_sweep(id, visitor.session))
+    _checked(_calls(context).resume_sweep(id, visitor.session))
+    return {}
 
 
 def wildcards(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Count what the wildcards of a prompt stand for: {prompt} → {factors, count, names, error}.
+    """Count what the wildcards of a prompt stand for: {prompt} → {factors, count, names, fault}.
 
-    `factors` are the texts of each wildcard; `names` are those that can stand between double underscores.
+    `factors` are the texts of each wildcard; `names` are those that can stand between double underscores, and
+    `fault` is why the prompt cannot be read.
     """
     prompt, known = str(values.get("prompt") or ""), Wildcards()
     names = list(known.names()) if "__" in prompt else []
     factors: tuple[int, ...] = ()
-    error = ""
+    fault = ""
     try:
         factors = known.factors(prompt) if has_wildcards(prompt) else ()
-    except InputError as fault:
-        error = str(fault)
-    return {"factors": list(factors), "count": math.prod(factors), "names": names, "error": error}
+    except InputError as error:
+        fault = str(error)
+    return {"factors": list(factors), "count": math.prod(factors), "names": names, "fault": fault}
 
 
 def _single(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -240,7 +244,7 @@ def _begun(started: Object, words: FieldWords) -> Object:
 
 def _checked(answer: Object) -> Object:
     """Raise the refusal of a call of programs."""
-    if "error" in answer and list(answer) == ["error"]:
+    if list(answer) == ["error"]:
         raise InputError(answer["error"])
     return answer
 
@@ -254,5 +258,7 @@ def _own(context: Context, visitor: Visitor, id: str) -> SweepState:
 
 
 def _describe(context: Context, state: SweepState, pictures: bool = False) -> Object:
+    """Return a sweep as the page shows it: `fault` is why it stopped, for `error` is a refusal of the call itself."""
     described = describe_sweep(state, pictures)
+    described["fault"] = described.pop("error")
     return described if context.settings.is_local else described | {"folder": "", "manifest": ""}

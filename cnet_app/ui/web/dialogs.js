@@ -1,8 +1,10 @@
 /** Questions and longer views over the page: native dialogs, closed by Esc, after which the focus is where it was. */
 
+import { openBatch } from "./batch_dialog.js";
 import { chooseBase } from "./chosen.js";
 import { h, iconButton } from "./dom.js";
 import { askDownload } from "./downloads.js";
+import { openGrid } from "./grid_dialog.js";
 import { buildHelp, buildKeys } from "./help.js";
 import { openModels } from "./models.js";
 
@@ -13,6 +15,8 @@ export function buildDialogs(app) {
     help: () => openDialog(app, "Help", buildHelp(app)),
     keys: () => openDialog(app, "Keys", buildKeys(app)),
     models: () => openModels(app),
+    grid: () => openGrid(app),
+    batch: () => openBatch(app),
     offer: () => offerStableDiffusion(app),
   };
   app.dialogs = element;

@@ -63,7 +63,7 @@ class GridDialog {
   }
 
   get #title() {
-    return this.#chosen.map(({ title }) => title).join(" × ");
+    return this.#chosen.map(({ title }) => title).join(", ");
   }
 
   #changed() {
@@ -76,6 +76,8 @@ class GridDialog {
   async #show() {
     const check = ++this.#check;
     if (!this.#chosen.length) return this.#say("", "");
+    const empty = this.#chosen.find(({ count }) => count === 0);
+    if (empty) return this.#say(`${empty.title} has no values yet.`, "");
     try {
       const { pictures, effort } = await this.#app.blobs.call("sweep_plan", { draft: this.#draft, axes: this.#values });
       if (check !== this.#check) return undefined;

@@ -1,8 +1,6 @@
 /** Grids and batches: followed while they run, found again after a reload, and a line for each above Generate's progress. */
 
-import { openBatch } from "./batch_dialog.js";
 import { duration, h, iconButton, keyed } from "./dom.js";
-import { openGrid } from "./grid_dialog.js";
 import { menuButton } from "./menu.js";
 import { showSweep } from "./sweep_result.js";
 
@@ -105,8 +103,8 @@ function endOf({ name, done, failed }) {
 /** The button beside Generate with the other ways to make pictures. */
 export function buildMoreWays(app) {
   return menuButton(iconButton("more", "More ways to generate", null, { id: "more-ways" }), "More ways to generate", () => [
-    { title: "Grid …", note: "Vary one to three settings and compare", act: () => openGrid(app) },
-    { title: "Batch …", note: "Many pictures through these settings", act: () => openBatch(app) },
+    { title: "Grid …", note: "Vary one to three settings and compare", act: () => app.openDialog("grid") },
+    { title: "Batch …", note: "Many pictures through these settings", act: () => app.openDialog("batch") },
   ]);
 }
 
@@ -156,9 +154,9 @@ function buildRow(app, id) {
 }
 
 /** How a sweep stands, as 3 of 12 · about 2 min left. */
-function wordsOf({ status, done, failed, total, left, error }) {
+function wordsOf({ status, done, failed, total, left, fault }) {
   const count = `${done} of ${total}`;
   const faults = failed ? ` · ${failed} failed` : "";
   const state = { running: left === null ? "" : ` · about ${duration(left)} left`, cancelled: " · cancelled", interrupted: " · interrupted" };
-  return `${count}${faults}${state[status] ?? ""}${error ? ` · ${error}` : ""}`;
+  return `${count}${faults}${state[status] ?? ""}${fault ? ` · ${fault}` : ""}`;
 }

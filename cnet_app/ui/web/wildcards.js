@@ -16,8 +16,8 @@ export function buildWildcards(app) {
   const look = async (prompt) => {
     const found = await app.server.call("wildcards", { prompt }).catch(() => null);
     if (!found || app.store.state.draft.prompt !== prompt) return;
-    words.textContent = found.error || wordsOf(found);
-    words.classList.toggle("warning", Boolean(found.error));
+    words.textContent = found.fault || wordsOf(found);
+    words.classList.toggle("warning", Boolean(found.fault));
     fill(names, namesOf(found.names, prompt).map(chip));
     names.hidden = !names.children.length;
     element.hidden = !words.textContent && names.hidden;
