@@ -21,6 +21,7 @@ export class Jobs {
     await this.#app.attempt(async () => {
       this.#app.store.patch({ isSending: true });
       try {
+        await this.#app.fitted();
         const { draft, frame } = this.#app.store.state;
         const sent = await this.#app.blobs.call(name, values ?? { draft: { ...draft, stash: null, frame } });
         if (sent.missing) {

@@ -30,6 +30,8 @@ export async function start(element, gradio) {
 
 /** What every part of the page is given. */
 export class App {
+  #fitting = null; // the newest question for the frame
+
   constructor(root, server) {
     this.root = root;
     this.server = server;
@@ -93,11 +95,19 @@ export class App {
   /** The picture's size follows the photo within the model's budget, or is the one that was typed. */
   async #fitFrame() {
     const { draft, choices } = this.store.state;
-    await this.attempt(async () => {
-      const { width, height } = draft.photo ?? {};
-      const frame = await this.server.call("frame", { size: draft.size, photo: width ? { width, height } : null, base: choices.base.id });
-      this.store.patch({ frame });
-    });
+    const { width, height } = draft.photo ?? {};
+    const values = { size: draft.size, photo: width ? { width, height } : null, base: choices.base.id };
+    const fitting = this.attempt(() => this.server.call("frame", values));
+    this.#fitting = fitting;
+    const frame = await fitting;
+    if (frame && this.#fitting === fitting) this.store.patch({ frame });
+  }
+
+  /** Resolves when the frame is that of the draft as it is now. */
+  async fitted() {
+    await null; // reactions to the last change run first
+    await this.#fitting;
+    await null;
   }
 
   /** Take a file that was dropped or pasted anywhere. */
@@ -109,19 +119,24 @@ export class App {
   async playExample(id) {
     await this.attempt(async () => {
       const example = await this.server.call("example", { condition: id });
-      const blob = await (await fetch(example.image)).blob();
-      const photo = await keepPicture(this, new File([blob], `${id}.png`, { type: "image/png" }));
-      const layer = newLayer(id, example.drawing ? { source: "drawing", drawing: photo } : {});
+      const picture = await this.#keepUrl(example.image, id);
+      const mask = example.mask && (await this.#keepUrl(example.mask, "mask"));
+      const layer = newLayer(id, example.drawing ? { source: "drawing", drawing: picture } : {});
       this.drafts.edit((draft) => ({
         condition: id,
         prompt: draft.prompt.trim() ? draft.prompt : example.prompt,
-        photo: example.drawing ? draft.photo : photo,
+        photo: example.drawing ? null : picture,
+        start: mask ? { picture: null, mask, strength: 1, area: "picture", padding: null } : null,
         layers: [layer],
         open: layer.id,
       }));
       this.show("map");
       if (this.store.state.choices.base.is_demo) await this.jobs.generate();
     });
+  }
+
+  async #keepUrl(url, name) {
+    return keepPicture(this, new File([await (await fetch(url)).blob()], `${name}.png`, { type: "image/png" }));
   }
 
   /** Lay out a sheet to draw on, in the scribble's tab. */
