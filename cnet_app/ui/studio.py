@@ -17,10 +17,24 @@ from cnet_app.ui.calls.context import Call, Context, Object, Visitor
 from cnet_app.ui.calls.describe import tables
 from cnet_app.ui.calls.examples import example
 from cnet_app.ui.calls.frame import frame_of
-from cnet_app.ui.calls.jobs import cancel, generate
+from cnet_app.ui.calls.jobs import cancel, cancel_all, generate, move, resume, unfinished
+from cnet_app.ui.calls.library import (
+    board,
+    delete,
+    details,
+    empty_trash,
+    favour,
+    library,
+    pack,
+    restore,
+    shelves,
+    thumbnails,
+)
 from cnet_app.ui.calls.maps import map_of_layer
 from cnet_app.ui.calls.models import catalogue, choices, download, question, unload
+from cnet_app.ui.calls.overlays import overlay_of
 from cnet_app.ui.calls.pictures import put
+from cnet_app.ui.calls.recipes import recipe_of, upscale, vary
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
 from models.errors import USER_ERRORS
@@ -43,6 +57,24 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "map": map_of_layer,
         "generate": generate,
         "cancel": cancel,
+        "cancel_all": cancel_all,
+        "move": move,
+        "resume": resume,
+        "unfinished": unfinished,
+        "vary": vary,
+        "upscale": upscale,
+        "read_recipe": recipe_of,
+        "overlay": overlay_of,
+        "library": library,
+        "shelves": shelves,
+        "thumbnails": thumbnails,
+        "details": details,
+        "favour": favour,
+        "board": board,
+        "delete": delete,
+        "restore": restore,
+        "empty_trash": empty_trash,
+        "zip": pack,
         "watch": watch,
     }
 )
@@ -51,7 +83,7 @@ START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
-STYLES = ("studio", "stage", "phone")
+STYLES = ("studio", "stage", "library", "phone")
 """Style sheets, in their order."""
 HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
 """What the document's head holds besides Gradio's own."""

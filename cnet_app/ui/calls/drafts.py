@@ -31,7 +31,8 @@ UNIT_SETTINGS = (
     "conditioning_scale", "control_guidance_start", "control_guidance_end", "control_mode", "mask_feather",
 )  # fmt: skip
 UNIT_LISTS = ("block_weights", "unconditional_block_weights")
-UNIT_CURVES = ("strength_curve",)
+UNIT_CURVES = ("strength_curve", "depth_curve")
+UNIT_PICTURES = ("mask", "weight_map")
 
 
 def read_draft(context: Context, draft: Mapping[str, Any]) -> tuple[GenerationRequest, tuple[str, ...]]:
@@ -92,9 +93,8 @@ def _unit_fields(context: Context, layer: Mapping[str, Any], frame: Frame) -> Fi
     fields: Fields = {name: layer[name] for name in UNIT_SETTINGS if layer.get(name) is not None}
     fields |= {name: tuple(layer[name]) for name in UNIT_LISTS if layer.get(name)}
     fields |= {name: tuple(map(tuple, layer[name])) for name in UNIT_CURVES if layer.get(name)}
-    if layer.get("mask"):
-        fields["mask"] = encode_png(picture(context, layer["mask"]["sha256"]))
-    return fields | {"controlnet": layer.get("controlnet") or None}
+    fields |= {name: encode_png(picture(context, layer[name]["sha256"])) for name in UNIT_PICTURES if layer.get(name)}
+    return fields | {name: layer.get(name) or None for name in ("controlnet", "prompt")}
 
 
 def _start(context: Context, draft: Mapping[str, Any], frame: Frame) -> Fields:
