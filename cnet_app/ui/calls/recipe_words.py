@@ -60,7 +60,7 @@ def unit_words(unit: ControlUnit) -> tuple[str, str]:
     parts = [f"strength {unit.conditioning_scale:g}"]
     start, end = unit.control_guidance_start, unit.control_guidance_end
     if (start, end) != (0, 1):
-        parts.append(f"from {start:.0%} to {end:.0%} of the steps")
+        parts.append(f"from {100 * start:.0f} % to {100 * end:.0f} % of the steps")
     if unit.control_mode != "balanced":
         parts.append(f"mode {mode(unit.control_mode).title}")
     if unit.strength_curve or unit.depth_curve:

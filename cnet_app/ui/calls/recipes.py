@@ -69,7 +69,7 @@ def upscale(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
     shared: dict[str, Any] = recipe.request.shared
     pixels = encode_png(load_image(picture.path))
     request = UpscaleRequest(picture=pixels, factor=values.get("factor", 2.0), **shared, **demo)
-    note = f"The demo model repaints {DEMO_STRENGTH:.0%} of the larger picture only, so that its shapes stay."
+    note = f"The demo model repaints {100 * DEMO_STRENGTH:.0f} % of the larger picture only, so that its shapes stay."
     warnings = [*recipe.changed_files, *([note] if demo else [])]
     width, height = request.size
     return _queue(context, visitor, request) | {
