@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,9 @@ from cnet_app.maps.annotate import Maps
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.known import check_known
 from cnet_app.request.sizes import size_of
+from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.settings import Settings
-from models.errors import USER_ERRORS, InputError
+from models.errors import USER_ERRORS, InputError, StudioError
 
 LOG = logging.getLogger(__name__)
 File = dict[str, Any]
@@ -90,7 +91,7 @@ class Endpoints:
         options: Object | None = None,
         session: str = "",
     ) -> Object:
-        """Queue a job and return its id, its seed and the warnings of its maps. /jobs follows it."""
+        """Queue a job and return its id, its seed and the warnings of its maps; of a prompt with wildcards `jobs`, one a picture. /jobs follows it."""
 
         def submit() -> Object:
             known = self.runner.base(BASE_WAIT)
@@ -98,11 +99,23 @@ class Endpoints:
             wanted, warnings = read_generation(prompt, controls or [], options or {}, base, self.maps)
             if not self.settings.is_local:
                 check_known(wanted)
-            job = self.runner.submit(wanted, session)
-            return {"job": job, "seed": wanted.seed, "width": wanted.width, "height": wanted.height,
+            jobs = self._submit(resolve_request(wanted, Wildcards()), session)
+            return {"job": jobs[0], "jobs": jobs, "seed": wanted.seed, "width": wanted.width, "height": wanted.height,
                     "warnings": list(warnings)}  # fmt: skip
 
         return answer(submit)
+
+    def _submit(self, requests: Sequence[GenerationRequest], session: str) -> list[str]:
+        """Queue all of them or none."""
+        jobs: list[str] = []
+        try:
+            for request in requests:
+                jobs = [*jobs, self.runner.submit(request, session)]
+        except StudioError:
+            for job in jobs:
+                self.runner.cancel(job)
+            raise
+        return jobs
 
     def jobs(self, job: str, wait: float = 0.0) -> Object:
         """Return how a job stands; with `wait`, at its end or after so many seconds, at most 60."""

@@ -20,6 +20,7 @@ from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.sizes import fit_budget, size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
+from cnet_app.request.wildcards import TEMPLATES
 from models.errors import InputError
 from models.names import did_you_mean
 from models.resolve import resolve
@@ -34,7 +35,9 @@ UNIT_FIELDS = tuple(
     not in ("condition", "control_image", "control_data", "annotator", "annotator_parameters", "source_sha256")
 )
 REQUEST_FIELDS = tuple(
-    field.name for field in dataclasses.fields(GenerationRequest) if field.name not in ("prompt", "units")
+    field.name
+    for field in dataclasses.fields(GenerationRequest)
+    if field.name not in ("prompt", "units", *TEMPLATES.values())
 )
 PICTURES = ("initial_image", "inpaint_mask", "mask", "weight_map", "image")
 """Fields that hold a file in a call, and PNG bytes in a request."""

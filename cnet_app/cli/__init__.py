@@ -29,6 +29,8 @@ class Command:
 COMMANDS = (
     Command("annotate", "Turn a picture into a control image.", "cnet_app.cli.annotate"),
     Command("generate", "Make pictures that follow control images, or remake one.", "cnet_app.cli.generate"),
+    Command("grid", "Make a grid of pictures over one to three settings.", "cnet_app.cli.grid"),
+    Command("batch", "Run a folder of pictures through one recipe.", "cnet_app.cli.batch"),
     Command("upscale", "Make a picture larger, with new detail.", "cnet_app.cli.upscale"),
     Command("score", "Measure how closely pictures follow their control images.", "cnet_app.cli.score"),
     Command("models", "List, show, download, add and verify weights.", "cnet_app.cli.models"),

@@ -100,9 +100,10 @@ def create_tools(endpoints: Endpoints) -> tuple[Tool, ...]:
         asked = endpoints.generate(prompt, controls, options)
         if "error" in asked:
             return asked
-        while (job := endpoints.jobs(asked["job"], wait=60.0)).get("status") in ("queued", "running"):
-            pass
-        return job | {"warnings": asked["warnings"]}
+        ends = [_end_of(endpoints, job) for job in asked["jobs"]]
+        lists = {name: [one for end in ends for one in end[name]] for name in ("pictures", "seeds", "notes")}
+        last = next((end for end in ends if end["error"]), ends[-1])
+        return last | lists | {"warnings": asked["warnings"]}
 
     return (
         Tool("list_conditions", "List the kinds of maps with their annotators and parameters.", {}, (), endpoints.conditions),
@@ -124,6 +125,13 @@ def create_tools(endpoints: Endpoints) -> tuple[Tool, ...]:
              ("picture",), endpoints.score),
         Tool("library", "List the newest jobs and their pictures.", {"limit": {"type": "integer"}}, (), endpoints.library),
     )  # fmt: skip
+
+
+def _end_of(endpoints: Endpoints, id: str) -> Object:
+    """Wait for the end of a job."""
+    while (job := endpoints.jobs(id, wait=60.0)).get("status") in ("queued", "running"):
+        pass
+    return job
 
 
 def serve(tools: Iterable[Tool], messages: TextIO, answers: TextIO) -> None:

@@ -118,6 +118,9 @@ class GenerationRequest(SharedFields):
     inpaint_padding: int = 32
     """Pixels of the initial picture around the mask that belong to this part."""
     num_images: int = 1
+    prompt_template: str = ""
+    """The prompt before its wildcards were resolved; empty where it had none. It has no effect on the picture."""
+    negative_prompt_template: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", checked_parts("units", self.units, ControlUnit, MAX_UNITS))
@@ -125,6 +128,8 @@ class GenerationRequest(SharedFields):
         check_total(self._sizes())
         check_numbers(self, REQUEST_LIMITS)
         check_switches(self, ("guess_mode", "norm_preserving"))
+        for name in ("prompt_template", "negative_prompt_template"):
+            check_text(self, name, MAX_PROMPT, empty=True)
         for name in ("initial_image", "inpaint_mask"):
             check_picture(name, getattr(self, name))
         if self.initial_image is None and (self.inpaint_mask is not None or self.strength < 1):

@@ -50,7 +50,9 @@ def _load(source: str) -> Image:
     if kind == "drawing":
         sheet = np.full((SHEET_SIZE, SHEET_SIZE, 3), 255, np.uint8)
         strokes = [np.array(stroke, np.int32) for stroke in DRAWINGS[name]]
-        return np.asarray(cv2.polylines(sheet, strokes, isClosed=False, color=(0, 0, 0), thickness=LINE, lineType=cv2.LINE_AA))
+        return np.asarray(
+            cv2.polylines(sheet, strokes, isClosed=False, color=(0, 0, 0), thickness=LINE, lineType=cv2.LINE_AA)
+        )
     from skimage import data
 
     photo = getattr(data, source)()

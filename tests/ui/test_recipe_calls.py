@@ -105,8 +105,8 @@ def generated_again(desk: Desk, answer: dict[str, Any]) -> GenerationRequest:
     frame = {name: size[name] for name in ("width", "height", "fit")}
     sent = desk.call("generate", draft=draft | {"frame": frame, "photo": None})
     assert "error" not in sent, sent
-    task = desk.runner.request(sent["job"])
-    desk.wait(sent["job"])
+    task = desk.runner.request(sent["jobs"][0])
+    desk.wait(sent["jobs"][0])
     assert isinstance(task, GenerationRequest)
     return task
 
@@ -121,9 +121,21 @@ def test_all_settings_of_a_picture_make_the_same_request(desk: Desk) -> None:
         and "low threshold 40" in answer["draft"]["layers"][0]["note"]
     )
     again = generated_again(desk, answer)
-    wanted = dataclasses.replace(read_request(Path(made.paths[0])))
-    assert comparable(again) == comparable(wanted)
+    assert comparable(again) == comparable(read_request(Path(made.paths[0])))
     assert again.units[1].pose is not None
+
+
+def test_the_repainted_part_of_a_large_picture_is_made_again(desk: Desk) -> None:
+    mask = np.zeros((256, 256, 3), np.uint8)
+    mask[60:120, 90:160] = 255
+    part = GenerationRequest(
+        prompt="rings", width=128, height=96, seed=4, num_inference_steps=3, initial_image=encode_png(PHOTO), strength=0.5,
+        units=(ControlUnit(condition="canny", control_image=rings(), mask=gradient()),),
+        inpaint_mask=encode_png(mask), inpaint_area="mask", inpaint_padding=16,
+    )  # fmt: skip
+    made = desk.make(part)
+    again = generated_again(desk, desk.call("read_recipe", id=desk.picture_ids()[0]))
+    assert comparable(again) == comparable(read_request(Path(made.paths[0])))
 
 
 def test_a_dropped_picture_and_its_sidecar_bring_the_same_recipe(desk: Desk, tmp_path: Path) -> None:
@@ -156,7 +168,7 @@ def test_a_picture_without_a_recipe_is_a_photo(desk: Desk, tmp_path: Path) -> No
 def test_vary_changes_the_seed_alone(desk: Desk) -> None:
     made = desk.make(request("a cat", seed=5))
     sent = desk.call("vary", id=desk.picture_ids()[0])
-    first, second = read_request(Path(made.paths[0])), read_request(Path(desk.wait(sent["job"]).paths[0]))
+    first, second = read_request(Path(made.paths[0])), read_request(Path(desk.wait(sent["jobs"][0]).paths[0]))
     assert second.seed == sent["seed"] != 5
     assert dataclasses.replace(second, seed=5) == first
 
@@ -164,10 +176,10 @@ def test_vary_changes_the_seed_alone(desk: Desk) -> None:
 def test_an_upscale_with_the_demo_model_is_gentle_and_says_so(desk: Desk) -> None:
     desk.make(request("a cat", seed=5))
     sent = desk.call("upscale", id=desk.picture_ids()[0])
-    task = desk.runner.request(sent["job"])
+    task = desk.runner.request(sent["jobs"][0])
     assert isinstance(task, UpscaleRequest) and task.strength == 0.25 and task.size == (128, 128)
     assert (sent["width"], sent["height"]) == (128, 128) and "25 %" in sent["warnings"][0]
-    assert desk.wait(sent["job"]).status == "done"
+    assert desk.wait(sent["jobs"][0]).status == "done"
     assert "from 1 to 4" in desk.call("upscale", id=desk.picture_ids()[0], factor=9)["error"]
 
 
@@ -195,6 +207,6 @@ def test_a_restored_picture_is_made_again_bit_for_bit(tmp_path: Path) -> None:
     answer = desk.call("read_recipe", id=desk.picture_ids()[0])
     draft = desk.fetched(answer["draft"])
     frame = {"width": 256, "height": 256, "fit": "crop"}
-    second = desk.wait(desk.call("generate", draft=draft | {"frame": frame, "photo": None})["job"])
+    second = desk.wait(desk.call("generate", draft=draft | {"frame": frame, "photo": None})["jobs"][0])
     runner.close()
     assert np.array_equal(load_image(Path(first.paths[0])), load_image(Path(second.paths[0])))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
-from annotators.images import load_image
+from annotators.base import Image
+from annotators.images import load_image, resize
+from annotators.poses import Pose
 from cnet_app.maps.annotate import build_unit
 from cnet_app.registry.conditions import condition
-from cnet_app.request.generation import MAX_SEED, GenerationRequest
+from cnet_app.request.generation import MAX_SEED, PICTURE_AREA, GenerationRequest
+from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.known import check_known
-from cnet_app.request.pictures import encode_png
+from cnet_app.request.pictures import encode_png, picture_size
+from cnet_app.request.sizes import size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.ui.bases import defaults_of
 from cnet_app.ui.calls.context import Context
-from cnet_app.ui.calls.frame import Frame, read_frame
+from cnet_app.ui.calls.frame import INVERSE, Frame, read_frame
 from cnet_app.ui.calls.maps import make_layer_map
 from cnet_app.ui.calls.pictures import picture
 from models.errors import InputError
@@ -43,14 +48,12 @@ def read_draft(context: Context, draft: Mapping[str, Any]) -> tuple[GenerationRe
     settings: Mapping[str, Any] = draft.get("settings") or {}
     base = str(settings.get("base") or "") or context.base()[0]
     frame = read_frame(draft.get("frame"))
-    units, warnings = _units(context, draft, frame)
     count = int(draft.get("count") or 1)
-    request = GenerationRequest(
+    bare = GenerationRequest(
         prompt=str(draft.get("prompt") or ""),
         base=base,
         width=frame.width,
         height=frame.height,
-        units=units,
         num_images=count,
         seed=_seed(draft.get("seed"), count),
         loras=tuple(Lora(name=one.get("name"), scale=one.get("scale", 1.0)) for one in settings.get("loras") or ()),
@@ -58,6 +61,10 @@ def read_draft(context: Context, draft: Mapping[str, Any]) -> tuple[GenerationRe
         **_sampling(settings, base),
         **_start(context, draft, frame),
     )
+    if not context.settings.is_local:
+        check_known(bare)
+    units, warnings = _units(context, draft, frame, bare)
+    request = dataclasses.replace(bare, units=units)
     if not context.settings.is_local:
         check_known(request)
     return request, warnings
@@ -75,41 +82,89 @@ def _seed(given: object, count: int) -> int:
     return seed.get("value") or 0 if seed.get("locked") else secrets.randbelow(MAX_SEED - count + 2)
 
 
-def _units(context: Context, draft: Mapping[str, Any], frame: Frame) -> tuple[tuple[ControlUnit, ...], tuple[str, ...]]:
+def _units(
+    context: Context, draft: Mapping[str, Any], frame: Frame, request: GenerationRequest
+) -> tuple[tuple[ControlUnit, ...], tuple[str, ...]]:
+    """Return the units of the layers that are on, for a request without any, and the warnings of their maps."""
     units: list[ControlUnit] = []
     warnings: list[str] = []
     for layer in _active(draft):
-        made = make_layer_map(context, layer, draft.get("photo"), frame)
-        units.append(build_unit(str(layer["condition"]), made.made, **_unit_fields(context, layer, frame)))
+        nearest = condition(str(layer["condition"])).kind.nearest
+        cut = _unchanged if _is_of_part(layer) else _cutter(request, frame, nearest)
+        made = make_layer_map(context, layer, draft.get("photo"), frame, cut)
+        units.append(build_unit(str(layer["condition"]), made.made, **_unit_fields(context, layer, cut)))
         warnings += [f"{condition(str(layer['condition'])).title}: {text}" for text in made.made.warnings]
     return tuple(units), tuple(warnings)
+
+
+def _cutter(request: GenerationRequest, frame: Frame, nearest: bool) -> Callable[[Image | Pose], Image | Pose]:
+    """Return what cuts the part that is repainted out of a photo, or out of a drawing, map or mask of the frame's size."""
+    if request.inpaint_area == PICTURE_AREA or request.initial_image is None:
+        return _unchanged
+    size = picture_size(request.initial_image)
+
+    def cut(source: Image | Pose) -> Image | Pose:
+        if size_of(source) != size:
+            inverse = INVERSE[frame.resize]
+            moved = (
+                source.resized(*size, inverse) if isinstance(source, Pose) else resize(source, *size, inverse, nearest)
+            )
+            source = moved
+        return crop_sources(request, [source])[0]
+
+    return cut
+
+
+def _unchanged(source: Image | Pose) -> Image | Pose:
+    return source
+
+
+def _is_of_part(layer: Mapping[str, Any]) -> bool:
+    """Return whether a layer holds a map of the part that is repainted, as a recipe brings it."""
+    return bool(layer.get("part")) and layer.get("source") not in ("photo", "own")
 
 
 def _active(draft: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return [layer for layer in draft.get("layers") or () if layer.get("enabled", True)]
 
 
-def _unit_fields(context: Context, layer: Mapping[str, Any], frame: Frame) -> Fields:
+def _unit_fields(context: Context, layer: Mapping[str, Any], cut: Callable[[Image | Pose], Image | Pose]) -> Fields:
     fields: Fields = {name: layer[name] for name in UNIT_SETTINGS if layer.get(name) is not None}
     fields |= {name: tuple(layer[name]) for name in UNIT_LISTS if layer.get(name)}
     fields |= {name: tuple(map(tuple, layer[name])) for name in UNIT_CURVES if layer.get(name)}
-    fields |= {name: encode_png(picture(context, layer[name]["sha256"])) for name in UNIT_PICTURES if layer.get(name)}
-    return fields | {name: layer.get(name) or None for name in ("controlnet", "prompt")}
+    for name in UNIT_PICTURES:
+        if layer.get(name):
+            fields[name] = encode_png(cast(Image, cut(picture(context, layer[name]["sha256"]))))
+    return fields | {"controlnet": layer.get("controlnet") or None, "prompt": layer.get("prompt") or None}
 
 
 def _start(context: Context, draft: Mapping[str, Any], frame: Frame) -> Fields:
-    """Return initial image, strength and mask of the draft's "Start from", where there is one."""
+    """Return initial image, strength, mask and area of the draft's "Start from", where there is one."""
     start: Mapping[str, Any] | None = draft.get("start")
     if not start:
         return {}
     held = start.get("picture") or draft.get("photo")
     if not held:
         raise InputError("There is no picture to start from yet; choose one, or remove “Start from”.")
-    fields: Fields = {"initial_image": frame.fit_png(picture(context, held["sha256"]))}
-    fields["strength"] = start.get("strength", 0.6)
-    if start.get("mask"):
-        fields["inpaint_mask"] = frame.fit_png(picture(context, start["mask"]["sha256"]), around=255)
-    return fields
+    initial = picture(context, held["sha256"])
+    fields: Fields = {"strength": start.get("strength", 0.6)}
+    mask = picture(context, start["mask"]["sha256"]) if start.get("mask") else None
+    if start.get("area", PICTURE_AREA) == PICTURE_AREA:
+        fields["initial_image"] = frame.fit_png(initial)
+        return fields if mask is None else fields | {"inpaint_mask": _fitted_mask(mask, frame)}
+    if mask is None:
+        raise InputError(
+            "Only the masked area is to be repainted, but nothing is masked; paint the area, or choose the whole picture."
+        )
+    # The file as it was given: a large photo as PNG would be larger than a request may be.
+    fields |= {"initial_image": context.assets.get(held["sha256"]), "inpaint_area": start["area"]}
+    fields["inpaint_mask"] = encode_png(frame.to_source(mask, *size_of(initial)))
+    return fields | ({"inpaint_padding": start["padding"]} if start.get("padding") is not None else {})
+
+
+def _fitted_mask(mask: Image, frame: Frame) -> bytes:
+    """Return the mask as the pipeline takes it; one that was painted has the frame's size already."""
+    return encode_png(mask) if size_of(mask) == (frame.width, frame.height) else frame.fit_png(mask, around=255)
 
 
 def _ip_adapter(context: Context, given: Mapping[str, Any] | None) -> IpAdapter | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, get_args
 
 from annotators.base import Image
@@ -14,6 +15,9 @@ from cnet_app.request.sizes import fit_budget
 from cnet_app.ui.bases import defaults_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from models.errors import InputError
+
+INVERSE: Mapping[ResizeMode, ResizeMode] = MappingProxyType({"crop": "pad", "pad": "crop", "stretch": "stretch"})
+"""What brings a picture of the frame back to the source."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,13 @@ class Frame:
         if self.resize == "pad" and around:
             return encode_png(255 - resize(255 - image, self.width, self.height, "pad"))
         return encode_png(resize(image, self.width, self.height, self.resize))
+
+    def to_source(self, image: Image, width: int, height: int, nearest: bool = False, around: int = 0) -> Image:
+        """Return an image of the frame, brought back to a source of width x height px: the inverse of the fit.
+
+        Where the source is beyond the frame, the result has the level `around`.
+        """
+        return resize(image, width, height, INVERSE[self.resize], nearest, (around, around, around))
 
 
 def read_frame(values: object) -> Frame:

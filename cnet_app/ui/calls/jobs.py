@@ -9,6 +9,7 @@ from cnet_app.engine.missing import rows_to_download
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record
 from cnet_app.maps.availability import missing_weights
+from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.ui.calls.access import seen_job
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.drafts import read_draft
@@ -23,7 +24,7 @@ UNFINISHED = ("interrupted", "failed", "cancelled")
 
 
 def generate(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Queue the job of a draft: {draft} → {job, seed, width, height, warnings}, or {missing: rows} to download first."""
+    """Queue the job of a draft: {draft} → {jobs, seed, width, height, warnings}, or {missing: rows} to download first."""
     draft: Mapping[str, Any] = values.get("draft") or {}
     wanted = [annotator_of(context, layer) for layer in draft.get("layers") or () if layer.get("enabled", True)]
     if missing := [row for id in wanted if id for row in missing_weights(id)]:
@@ -31,9 +32,10 @@ def generate(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
     request, warnings = read_draft(context, draft)
     if rows := rows_to_download(request):
         return {"missing": describe_rows(rows)}
-    job = context.runner.submit(request, visitor.session)
+    # With wildcards each picture has a prompt of its own, and is a job.
+    jobs = [context.runner.submit(one, visitor.session) for one in resolve_request(request, Wildcards())]
     size = {"width": request.width, "height": request.height}
-    return {"job": job, "seed": request.seed, "warnings": list(warnings), **size}
+    return {"jobs": jobs, "seed": request.seed, "warnings": list(warnings), **size}
 
 
 def cancel(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from PIL import Image as Pillow
@@ -58,14 +58,18 @@ def annotator_of(context: Context, layer: Mapping[str, Any]) -> str | None:
 
 
 def make_layer_map(
-    context: Context, layer: Mapping[str, Any], photo: Mapping[str, Any] | None, frame: Frame
+    context: Context,
+    layer: Mapping[str, Any],
+    photo: Mapping[str, Any] | None,
+    frame: Frame,
+    cut: Callable[[Image | Pose], Image | Pose] = lambda source: source,
 ) -> MadeMap:
-    """Return the map of a layer at the frame's size. Raises InputError and WeightsError."""
+    """Return the map of a layer at the frame's size; `cut` gives the part of its source that is shown. Raises InputError and WeightsError."""
     parameters = layer.get("parameters") or {}
     order = MapOrder(
         condition=str(layer.get("condition")),
         annotator=annotator_of(context, layer),
-        source=source_of(context, layer, photo),
+        source=cut(source_of(context, layer, photo)),
         frame=frame,
         parameters=cast("Mapping[str, object]", parameters),
         repairs=cast("Sequence[str]", layer.get("repairs") or ()),

@@ -8,8 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from annotators.base import Image
-from annotators.images import load_image
-from cnet_app.request.pictures import encode_png
+from annotators.images import load_image, load_noted
 from cnet_app.ui.calls.context import Context, Object, Visitor
 
 FRESH = 8
@@ -18,11 +17,10 @@ FRESH = 8
 
 def put(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Keep an uploaded picture: {path} → {sha256, width, height, notes}. The page refers to it by its sha256."""
-    from annotators.images import load_noted
-
-    image, notes = load_noted(context.uploaded(values.get("path")))
+    path = context.uploaded(values.get("path"))
+    image, notes = load_noted(path)
     height, width = image.shape[:2]
-    return {"sha256": context.assets.put(encode_png(image)), "width": width, "height": height, "notes": list(notes)}
+    return {"sha256": context.assets.put(path.read_bytes()), "width": width, "height": height, "notes": list(notes)}
 
 
 def picture(context: Context, sha256: object) -> Image:

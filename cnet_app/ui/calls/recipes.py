@@ -53,7 +53,7 @@ def recipe_of(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> 
 
 
 def vary(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Queue the picture of {id} again with another seed → {job, seed, width, height, warnings}, or {missing: rows}."""
+    """Queue the picture of {id} again with another seed → {jobs, seed, width, height, warnings}, or {missing: rows}."""
     recipe = read_recipe(seen_picture(context, visitor, values).path)
     seed = (recipe.request.seed + 1 + secrets.randbelow(MAX_SEED)) % (MAX_SEED + 1)
     request = dataclasses.replace(recipe.request, seed=seed, num_images=1)
@@ -62,7 +62,7 @@ def vary(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Objec
 
 
 def upscale(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Queue the picture of {id} at {factor} times its size → {job, seed, width, height, warnings}, or {missing: rows}."""
+    """Queue the picture of {id} at {factor} times its size → {jobs, seed, width, height, warnings}, or {missing: rows}."""
     picture = seen_picture(context, visitor, values)
     recipe = read_recipe(picture.path)
     demo = {"strength": DEMO_STRENGTH} if family_of(recipe.request.base) == EMBEDDED else {}
@@ -85,7 +85,7 @@ def _queue(context: Context, visitor: Visitor, request: GenerationRequest | Upsc
         check_known(request)
     if rows := rows_to_download(request):
         return {"missing": describe_rows(rows)}
-    return {"job": context.runner.submit(request, visitor.session)}
+    return {"jobs": [context.runner.submit(request, visitor.session)]}
 
 
 def _describe_ours(context: Context, recipe: Recipe) -> Object:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cnet_app.registry.conditions import condition
-from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.generation import MASK_AREA, GenerationRequest
 from cnet_app.request.pictures import picture_size
 from cnet_app.request.plain import plain_json
 from cnet_app.request.units import ControlUnit, IpAdapter
@@ -77,7 +77,8 @@ def _layer(context: Context, unit: ControlUnit, request: GenerationRequest) -> O
     own = [field.name for field in dataclasses.fields(ControlUnit) if field.name not in ORIGIN]
     values = {name: _value(context, name, getattr(unit, name)) for name in own}
     note = f"From a picture's recipe: {origin_words(unit)}."
-    return {"condition": unit.condition, "note": note, **values, **_source(context, unit, request)}
+    part = request.inpaint_area == MASK_AREA
+    return {"condition": unit.condition, "note": note, "part": part, **values, **_source(context, unit, request)}
 
 
 def _value(context: Context, name: str, value: Any) -> object:

@@ -27,9 +27,9 @@ export class Jobs {
           await this.#app.askDownload(sent.missing, () => this.generate(name, values));
           return;
         }
-        this.follow(sent.job);
+        sent.jobs.forEach((id) => this.follow(id));
         sent.warnings?.forEach((text) => this.#app.say(text));
-        this.#app.store.patch({ lastSeed: sent.seed, leading: sent.job, error: "" });
+        this.#app.store.patch({ lastSeed: sent.seed, error: "" });
       } finally {
         this.#app.store.patch({ isSending: false });
       }

@@ -1,0 +1,95 @@
+"""Grids as sweeps: their manifest, and the picture and the page that show all cells. Loads no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from cnet_app.jobs.grid_page import grid_page
+from cnet_app.jobs.grid_picture import draw_grid
+from cnet_app.jobs.grid_table import GridCell, GridTable
+from cnet_app.jobs.manifest import Manifest, Part, new_folder, put_request, take_request, write_manifest, write_whole
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.grids import Axis, Cell, axis_from_json, label_of
+from cnet_app.request.parameters import parameters_text
+from models.errors import InputError
+
+PICTURE = "grid.png"
+PAGE = "grid.html"
+
+
+def create_grid(
+    pictures: Path, name: str, request: GenerationRequest, axes: Sequence[Axis], cells: Sequence[Cell]
+) -> Manifest:
+    """Write the manifest of a new grid below the folder of pictures; SaveError.
+
+    `request` is the one that the axes vary, `cells` are those of `cnet_app.request.grids.grid_requests`.
+    """
+    folder = new_folder(pictures, "grid", name)
+    parts = [
+        Part(
+            what={
+                "indices": list(cell.indices),
+                "labels": list(cell.labels),
+                "request": put_request(folder, cell.request),
+            }
+        )
+        for cell in cells
+    ]
+    plan = {"axes": [axis.to_json() for axis in axes], "request": put_request(folder, request)}
+    manifest = Manifest(
+        folder=folder, kind="grid", name=name or "Grid", created=time.time(), plan=plan, parts=tuple(parts)
+    )
+    write_manifest(manifest)
+    return manifest
+
+
+class GridWork:
+    """The work of a grid: cells are pictures of the library, and stay where they are."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        """Raises InputError for a damaged manifest."""
+        grid_table(manifest)
+
+    def request(self, manifest: Manifest, index: int) -> GenerationRequest:
+        """Return the request of a cell; InputError."""
+        return take_request(manifest.folder, manifest.parts[index].what.get("request"))
+
+    def keep(self, manifest: Manifest, index: int, picture: Path) -> Path:
+        """Return the picture's path as it is."""
+        return picture
+
+    def finish(self, manifest: Manifest) -> tuple[str, ...]:
+        """Write `grid.png` and `grid.html` of the cells that are made; return a note where a picture is shown smaller."""
+        table = grid_table(manifest)
+        data, note = draw_grid(table)
+        write_whole(manifest.folder / PICTURE, data)
+        write_whole(manifest.folder / PAGE, grid_page(table).encode())
+        return (note,) if note else ()
+
+
+def grid_table(manifest: Manifest) -> GridTable:
+    """Return what a grid shows; InputError for a damaged manifest."""
+    request = take_request(manifest.folder, manifest.plan.get("request"))
+    axes = [axis_from_json(values, request) for values in manifest.plan.get("axes", ())]
+    cells: dict[tuple[int, ...], GridCell] = {}
+    for index, part in enumerate(manifest.parts):
+        indices = part.what.get("indices")
+        if not isinstance(indices, list) or len(cast("list[int]", indices)) != len(axes):
+            raise InputError(f"{manifest.path} is damaged (part {index} has no indices); begin the grid again.")
+        cells[tuple(cast("list[int]", indices))] = GridCell(manifest.picture(index), part.error)
+    return GridTable(
+        title=manifest.name,
+        made=time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.created)),
+        recipe=parameters_text(request),
+        axes=tuple((axis.title, tuple(map(label_of, axis.values))) for axis in axes),
+        cells=cells,
+    )
+
+
+def grid_results(manifest: Manifest) -> dict[str, Any]:
+    """Return the paths of the grid's picture and page, None before they are written."""
+    paths = {"png": manifest.folder / PICTURE, "html": manifest.folder / PAGE}
+    return {name: str(path) if path.is_file() else None for name, path in paths.items()}

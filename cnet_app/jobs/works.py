@@ -1,0 +1,18 @@
+"""The work of a sweep by its kind. Loads no torch."""
+
+from __future__ import annotations
+
+from cnet_app.jobs.batches import BatchWork
+from cnet_app.jobs.grids import GridWork
+from cnet_app.jobs.manifest import Manifest
+from cnet_app.jobs.sweeps import OpenWork, Work
+from cnet_app.maps.annotate import Maps
+
+
+def open_work(maps: Maps, move: bool = False) -> OpenWork:
+    """Return what opens the work of a manifest; with `move` the pictures of a batch are in its folder alone."""
+
+    def of(manifest: Manifest) -> Work:
+        return GridWork(manifest) if manifest.kind == "grid" else BatchWork(manifest, maps, move=move)
+
+    return of
