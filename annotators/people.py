@@ -46,16 +46,19 @@ class BodyAnnotator(DataAnnotator):
         raise NotImplementedError
 
     def detect(self, source_image: Image, runtime: Runtime) -> Pose:
-        """Return the people that the parameters choose."""
+        """Return the people that the parameters choose, from left to right."""
         height, width = source_image.shape[:2]
-        return self.choose(Pose(tuple(self.people(source_image, runtime)), height, width))
+        drawn = map(self.drawn_parts, self.people(source_image, runtime))
+        people = [person for person in drawn if len(person.found)]
+        return self.choose(Pose(tuple(_from_left(people)), height, width))
 
     def choose(self, pose: Pose) -> Pose:
-        """Return the people and parts to draw, from left to right. Raises InputError where there is no such person."""
+        """Return the people and parts to draw, in the order of the pose. Raises InputError where there is no such person."""
         people = [person for person in map(self.drawn_parts, pose.people) if len(person.found)]
-        people = sorted(people, key=_extent, reverse=True)[: self.most_people]
-        people = sorted(people, key=lambda person: float(person.found[:, 0].mean()))
+        largest = sorted(people, key=_extent, reverse=True)[: self.most_people]
+        people = [person for person in people if person in largest]
         if self.person and people:
+            people = _from_left(people)
             if self.person > len(people):
                 count = "1 person was" if len(people) == 1 else f"{len(people)} people were"
                 raise InputError(f"person is {self.person}, but {count} found; choose one of them, or 0 for all.")
@@ -94,6 +97,10 @@ class PoseAnnotator(BodyAnnotator):
             right_hand=person.right_hand if self.hands else None,
             face=person.face if self.faces else None,
         )
+
+
+def _from_left(people: Sequence[Person]) -> list[Person]:
+    return sorted(people, key=lambda person: float(person.found[:, 0].mean()))
 
 
 def _extent(person: Person) -> float:

@@ -27,8 +27,15 @@ MAX_PEOPLE = 200
 MAX_JSON_BYTES = 20_000_000
 REACH = 100
 """Limit of a point's distance from the picture, in long sides of the picture."""
+LARGEST_FRACTION = 4.0
+"""Largest coordinate that is read as a fraction of a side. People cut by the border reach beyond 1, but not that far."""
+ABSENT = -1.0
+"""Both coordinates of a point that some tools write for one that was not found, whatever its confidence."""
+UNIT, PIXELS = "coordinates", "pixels"
+"""Field of `Pose.to_json` that makes its coordinates certain; other tools ignore it."""
 EXAMPLE = '{"people": [{"pose_keypoints_2d": [x, y, confidence, …]}], "canvas_width": 512, "canvas_height": 768}'
 
+_SIDES = ("canvas_width", "canvas_height")
 _KEYS = {
     "body": "pose_keypoints_2d",
     "left_hand": "hand_left_keypoints_2d",
@@ -119,16 +126,17 @@ class Pose:
             {key: points.ravel().tolist() if points is not None else [] for key, points in _rows(person)}
             for person in self.people
         ]
-        return {"people": people, "canvas_height": self.height, "canvas_width": self.width}
+        return {"people": people, "canvas_height": self.height, "canvas_width": self.width, UNIT: PIXELS}
 
     @classmethod
-    def from_json(cls, value: object, name: str = "The pose") -> Pose:
+    def from_json(cls, value: object, name: str = "The pose", size: tuple[int, int] | None = None) -> Pose:
         """Return a pose from JSON of `to_json` or other tools: in pixels or fractions of the sides, or in a list of one pose.
 
-        Raises InputError, whose message calls the file `name`.
+        `size` is the width and height in pixels of the picture that is taken where the JSON names none, as OpenPose's own
+        program does. Raises InputError, whose message calls the file `name`.
         """
         frame = _frame(value, name)
-        width, height = (_side(frame, key, name) for key in ("canvas_width", "canvas_height"))
+        width, height = size if size and not has_size(frame) else (_side(frame, key, name) for key in _SIDES)
         check_size(width, height, name)
         entries = frame.get("people")
         if not isinstance(entries, list):
@@ -136,23 +144,29 @@ class Pose:
         if len(entries) > MAX_PEOPLE:
             raise InputError(f"{name} has {len(entries)} people; the limit is {MAX_PEOPLE}, leave some out.")
         people = [_person(entry, f"Person {number} of {name}") for number, entry in enumerate(entries, 1)]
+        if frame.get(UNIT) != PIXELS:
+            people = [_without_absent(person) for person in people]
         found = np.concatenate([np.zeros((0, 3)), *(person.found for person in people)])
-        # A median within 1.5 px of the corner means fractions, even where the border cuts people.
-        scale = (width, height, 1) if len(found) and np.median(found[:, :2]) < 1.5 else (1, 1, 1)
+        are_fractions = frame.get(UNIT) != PIXELS and np.abs(found[:, :2]).max(initial=0) <= LARGEST_FRACTION
+        scale = (width, height, 1) if are_fractions else (1, 1, 1)
         if np.abs(found[:, :2] * scale[:2]).max(initial=0) > REACH * max(width, height):
             raise InputError(f"{name} has points far outside its {width}x{height} pixels; check the canvas size.")
         scaled = [Person(**{part: points * scale for part, points in person.parts.items()}) for person in people]
         return cls(tuple(scaled), height, width)
 
 
-def parse_pose(text: str | bytes, name: str = "The pose") -> Pose:
-    """Return a JSON text as a pose. Raises InputError."""
+def parse_pose(text: str | bytes, name: str = "The pose", size: tuple[int, int] | None = None) -> Pose:
+    """Return a JSON text as a pose; `size` is as in `Pose.from_json`. Raises InputError."""
+    return Pose.from_json(read_json(text, name), name, size)
+
+
+def read_json(text: str | bytes, name: str = "The pose") -> object:
+    """Return the value of a JSON text that should be a pose. Raises InputError."""
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise InputError(f"{name} is not JSON{where}; a pose looks like {EXAMPLE}.") from None
-    return Pose.from_json(value, name)
 
 
 def load_pose(path: Path) -> Pose:
@@ -181,6 +195,21 @@ def _frame(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(frame, dict):
         raise InputError(f"{name} is {shown(frame)}, which is not a pose; a pose looks like {EXAMPLE}.")
     return frame
+
+
+def has_size(value: object) -> bool:
+    """Return whether JSON of a pose names the size of its picture, in full or in part."""
+    frame = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return isinstance(frame, dict) and any(key in frame for key in _SIDES)
+
+
+def _without_absent(person: Person) -> Person:
+    """Return the person with zeros for the points of tools that mark what was not found by its place."""
+    parts = {
+        name: np.where((points[:, :2] == ABSENT).all(axis=1, keepdims=True), 0.0, points)
+        for name, points in person.parts.items()
+    }
+    return Person(**parts)
 
 
 def _side(frame: Mapping[str, Any], key: str, name: str) -> int:

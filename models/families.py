@@ -84,6 +84,8 @@ class FamilyFacts:
     defaults: Defaults
     conditioning_scale: float = 1.0
     """Control strength that a unit starts with."""
+    control_blocks: int
+    """Blocks of a ControlNet of the family that have a weight each, the middle block included."""
 
     side_multiple: int = 8
     """Pictures are padded to sides that are multiples of it, in px."""
@@ -168,6 +170,7 @@ _ROWS = (
         id="embedded",
         title="the embedded model",
         defaults=Defaults(size=256, guidance_scale=1.5, num_inference_steps=20),
+        control_blocks=9,
         latent_channels=16,
         latent_scaling=None,
         preview=None,
@@ -183,6 +186,7 @@ _ROWS = (
         id="sd15",
         title="SD 1.5",
         defaults=Defaults(size=512, guidance_scale=9.0, num_inference_steps=20),
+        control_blocks=13,
         latent_channels=4,
         latent_scaling=0.18215,
         preview=_SD_PREVIEW,
@@ -203,6 +207,7 @@ _ROWS = (
         id="sd21",
         title="SD 2.1",
         defaults=Defaults(size=768, guidance_scale=9.0, num_inference_steps=20),
+        control_blocks=13,
         latent_channels=4,
         latent_scaling=0.18215,
         preview=_SD_PREVIEW,
@@ -222,6 +227,7 @@ _ROWS = (
         id="sdxl",
         title="SDXL",
         defaults=Defaults(size=1024, guidance_scale=5.0, num_inference_steps=30),
+        control_blocks=10,
         latent_channels=4,
         latent_scaling=0.13025,
         vae_overflows_half=True,

@@ -14,6 +14,7 @@ import anyio.to_thread
 import gradio as gr
 
 from cnet_app.ui.calls.context import Call, Context, Object, Visitor
+from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from cnet_app.ui.calls.describe import tables
 from cnet_app.ui.calls.examples import example
 from cnet_app.ui.calls.frame import frame_of
@@ -34,6 +35,7 @@ from cnet_app.ui.calls.maps import map_of_layer
 from cnet_app.ui.calls.models import catalogue, choices, download, question, unload
 from cnet_app.ui.calls.overlays import overlay_of
 from cnet_app.ui.calls.pictures import put
+from cnet_app.ui.calls.poses import read_pose
 from cnet_app.ui.calls.recipes import recipe_of, upscale, vary
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
@@ -55,6 +57,9 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "frame": frame_of,
         "put": put,
         "map": map_of_layer,
+        "coverage": coverage_of_draft,
+        "fighting": hint_of_norms,
+        "pose": read_pose,
         "generate": generate,
         "cancel": cancel,
         "cancel_all": cancel_all,
@@ -83,7 +88,7 @@ START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
-STYLES = ("studio", "stage", "library", "phone")
+STYLES = ("studio", "stage", "desk", "settings", "layers", "paint", "pose", "library", "dialogs", "phone")
 """Style sheets, in their order."""
 HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
 """What the document's head holds besides Gradio's own."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from annotators.base import create
+from annotators.base import Image, create
 from annotators.images import ResizeMode, resize
 from annotators.people import BodyAnnotator, PoseAnnotator
 from annotators.poses import Person, Points, Pose, load_pose, parse_pose
+from annotators.runtime import Runtime
 from models.errors import InputError
 
 
@@ -56,6 +58,7 @@ def test_there_and_back_exactly() -> None:
 
 def test_fractions_are_of_the_sides() -> None:
     value = POSE.to_json()
+    del value["coordinates"]  # which says that they are pixels
     for person in value["people"]:
         for row in person.values():
             row[::3] = [x / 600 for x in row[::3]]
@@ -63,6 +66,45 @@ def test_fractions_are_of_the_sides() -> None:
     for person, again in zip(POSE.people, Pose.from_json(value).people, strict=True):
         for part, points in person.parts.items():
             assert np.allclose(again.parts[part], points)
+
+
+def test_a_pose_near_the_corner_is_read_back_as_it_was_written() -> None:
+    body = np.zeros((18, 3))
+    body[0], body[1] = (1.0, 1.2, 0.9), (0.5, 0.25, 0.8)
+    alone = Pose((Person(body=body),), 400, 600)
+    assert _same(Pose.from_json(alone.to_json()), alone)
+    marked = Pose((Person(body=np.where(body > 0, -1.0, 0)),), 400, 600)
+    marked.people[0].body[:2, 2] = 1
+    assert _same(Pose.from_json(marked.to_json()), marked)
+
+
+def test_pixels_of_other_tools_are_pixels_though_half_of_them_are_in_the_corner() -> None:
+    body = np.ones((18, 3))
+    body[:8, :2] = 300, 200
+    (person,) = Pose.from_json(_value([{"pose_keypoints_2d": body.ravel().tolist()}])).people
+    assert np.array_equal(person.body, body)
+
+
+def test_a_file_without_a_size_takes_the_one_that_is_given() -> None:
+    text = json.dumps({"version": 1.3, "people": [{"pose_keypoints_2d": [float(n) for n in range(75)]}]})
+    pose = parse_pose(text, "people.json", (640, 480))
+    assert (pose.width, pose.height) == (640, 480)
+    assert pose.people[0].body[17, 0] == 54
+    half = json.dumps({"people": [{"pose_keypoints_2d": [0.5, 0.5, 1.0] * 18}]})
+    assert parse_pose(half, "people.json", (640, 480)).people[0].body[3].tolist() == [320, 240, 1]
+    assert _same(Pose.from_json(POSE.to_json(), size=(640, 480)), POSE)
+    with pytest.raises(InputError, match='no "canvas_height"'):
+        Pose.from_json({"people": [], "canvas_width": 512}, size=(640, 480))
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_points_at_minus_one_were_not_found(scale: float) -> None:
+    row = [0.5 * scale, 0.25 * scale, 1.0] * 17 + [-1.0, -1.0, 1.0]
+    parts = {"pose_keypoints_2d": row, "hand_left_keypoints_2d": None, "face_keypoints_2d": None}
+    (person,) = Pose.from_json(_value([parts])).people
+    assert person.body[17].tolist() == [0, 0, 0]
+    assert len(person.found) == 17
+    assert set(person.parts) == {"body"}
 
 
 def test_fractions_of_somebody_far_beyond_the_border_are_fractions() -> None:
@@ -183,7 +225,7 @@ def _crowd() -> Pose:
 def test_who_is_drawn() -> None:
     pose = _crowd()
     small, large, middle = (pose.people[i] for i in (1, 0, 2))
-    assert BodyAnnotator().choose(pose).people == (small, large, middle)
+    assert BodyAnnotator().choose(pose).people == (large, small, middle)
     assert BodyAnnotator(most_people=2).choose(pose).people == (large, middle)
     assert BodyAnnotator(person=1).choose(pose).people == (small,)
     assert BodyAnnotator(person=3).choose(pose).people == (middle,)
@@ -192,6 +234,17 @@ def test_who_is_drawn() -> None:
     with pytest.raises(InputError, match="person is 2, but 1 person was found"):
         BodyAnnotator(person=2, most_people=1).choose(pose)
     assert BodyAnnotator(person=2).choose(Pose((), 40, 40)).people == ()
+
+
+def test_detected_people_are_drawn_from_left_to_right() -> None:
+    class Finds(BodyAnnotator):
+        def people(self, source_image: Image, runtime: Runtime) -> Sequence[Person]:
+            return _crowd().people
+
+    pose = Finds(most_people=3).detect(np.zeros((400, 600, 3), np.uint8), Runtime())
+    lefts = [float(person.found[:, 0].mean()) for person in pose.people]
+    assert len(lefts) == 3
+    assert lefts == sorted(lefts)
 
 
 def test_which_parts_are_drawn() -> None:

@@ -131,7 +131,7 @@ def visitor(browser: Browser, url: str, width: int, height: int, phone: bool = F
 
 
 def open_page(page: Page, url: str) -> StudioPage:
-    """Open the page and wait until the base model is known."""
+    """Open the page and wait until it is built."""
     page.set_default_timeout(SHORT)
     page.goto(url)
     studio = StudioPage(page)

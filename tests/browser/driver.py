@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -10,127 +13,106 @@ from tests.source import ROOT
 
 REAL = (ROOT / "models" / "embedded" / "base" / "model_index.json").exists()
 """Whether the embedded model is there."""
-CREATE = "create"
 SHORT = 60_000
 LONG = 120_000
 """Milliseconds that the page, and a picture, may take on a busy machine."""
+READY = ".studio:not([aria-busy])"
+STATE = "document.querySelector('.studio').app.store.state"
+DROP = """([bytes, name, type]) => {
+    const file = new File([Uint8Array.from(atob(bytes), (sign) => sign.charCodeAt(0))], name, { type });
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(file);
+    document.querySelector(".studio").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+}"""
 
 
 class StudioPage:
-    """The open page. `name` is where the prompt and the pictures are: create, for all conditions, or history."""
+    """The open page."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
 
-    def at(self, elem_id: str) -> Locator:
-        return self.page.locator(f"#{elem_id}")
+    def at(self, id: str) -> Locator:
+        return self.page.locator(f"#{id}")
 
     def wait_ready(self) -> None:
-        expect(self.at("base")).to_contain_text("Base model:", timeout=LONG)
+        self.page.wait_for_selector(READY, timeout=LONG)
 
-    def open_tab(self, title: str) -> None:
-        if title not in ("All maps", "History") and not self.at("create-tab").is_visible():
-            self.page.get_by_role("tab", name="Create", exact=True).click()
-        self.page.get_by_role("tab", name=title, exact=True).click()
+    def state(self, path: str = "") -> Any:
+        """A value of the page's state that can be written as JSON, such as `draft.layers`."""
+        return self.page.evaluate(f"JSON.parse(JSON.stringify({STATE}{'.' + path if path else ''} ?? null))")
 
-    def upload(self, elem_id: str, path: Path) -> None:
-        self.at(elem_id).locator("input[type=file]").set_input_files(str(path))
+    def wait_state(self, condition: str, timeout: float = SHORT) -> None:
+        """Wait until an expression over `state` holds."""
+        self.page.wait_for_function(f"(() => {{ const state = {STATE}; return {condition}; }})()", timeout=timeout)
 
-    def clear_photo(self, elem_id: str) -> None:
-        self.at(elem_id).get_by_label("Remove Image").click()
-        expect(self.at(elem_id).locator("img")).to_have_count(0)
+    def drop(self, path: Path, kind: str = "image/png") -> None:
+        """Drop a file on the page."""
+        self.page.evaluate(DROP, [base64.b64encode(path.read_bytes()).decode(), path.name, kind])
 
-    def wait_brush(self, elem_id: str) -> None:
-        """Wait until the app has selected the brush."""
-        expect(self.at(elem_id).locator("button.highlight[aria-label=Brush]")).to_be_visible()
+    def choose_photo(self, path: Path) -> None:
+        """Choose a file as the photo of all tabs, and wait until it is taken."""
+        self.choosing(self.at("choose-photo").click, path)
+        self.wait_state("state.draft.photo && state.frame")
 
-    def stroke(self, elem_id: str, start: float, end: float) -> None:
-        """A level stroke through the middle of an editor's canvas, between fractions of its width."""
-        sheet = self.at(elem_id).locator("canvas").first
-        expect(sheet).to_be_visible()
-        box = sheet.bounding_box()
+    def choosing(self, act: Callable[[], Any], path: Path) -> None:
+        """Do what opens the browser's own choice of a file, and choose this one."""
+        with self.page.expect_file_chooser() as chooser:
+            act()
+        chooser.value.set_files(str(path))
+
+    def open_tab(self, id: str) -> None:
+        """Open a condition, and wait for its map where there is a photo."""
+        self.at(f"tab-{id}").click()
+        if self.state("draft.photo"):
+            self.wait_map()
+
+    def wait_map(self) -> None:
+        """Wait until the open layer's map is made."""
+        self.wait_state("(({ isBusy, image }) => image && !isBusy)(state.maps[state.draft.open] ?? {})", LONG)
+
+    def set_layer(self, **changes: Any) -> None:
+        """Change the open layer's settings without the form, to keep a journey short."""
+        app = "document.querySelector('.studio').app"
+        self.page.evaluate(f"(changes) => {app}.drafts.editLayer({app}.store.state.draft.open, changes)", changes)
+
+    def shorten(self, pictures: int = 1, steps: int = 4) -> None:
+        """Little work, so that journeys are quick."""
+        self.page.evaluate(
+            """([count, num_inference_steps]) => document.querySelector(".studio").app.drafts.edit(
+                (draft) => ({ count, settings: { ...draft.settings, num_inference_steps } }))""",
+            [pictures, steps],
+        )
+
+    def generate(self) -> None:
+        self.at("generate").click()
+
+    def wait_pictures(self, count: int) -> list[dict[str, Any]]:
+        """Wait until the filmstrip has this many pictures and nothing runs; the newest first."""
+        self.wait_state(f"state.pictures.length >= {count} && !state.jobs.length", LONG)
+        pictures: list[dict[str, Any]] = self.state("pictures")
+        return pictures
+
+    def make(self) -> Path:
+        """Press Generate, wait for the end, and return the newest picture's path."""
+        known = len(self.state("pictures"))
+        self.generate()
+        return Path(self.wait_pictures(known + 1)[0]["path"])
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """The point of the screen for a point of the frame in px."""
+        box = self.page.locator(".stage-canvas").bounding_box()
+        place = self.page.evaluate("document.querySelector('.studio').app.stage.place")
         assert box
-        middle = box["y"] + box["height"] / 2
-        self.page.mouse.move(box["x"] + box["width"] * start, middle)
+        return box["x"] + place["x"] + x * place["zoom"], box["y"] + place["y"] + y * place["zoom"]
+
+    def drag(self, *points: tuple[float, float], steps: int = 8) -> None:
+        """Drag the mouse over points of the frame."""
+        self.page.mouse.move(*self.place(*points[0]))
         self.page.mouse.down()
-        self.page.mouse.move(box["x"] + box["width"] * end, middle, steps=10)
+        for point in points[1:]:
+            self.page.mouse.move(*self.place(*point), steps=steps)
         self.page.mouse.up()
 
-    def choose(self, elem_id: str, title: str) -> None:
-        """From a dropdown."""
-        self.at(elem_id).locator("input").click()
-        self.page.get_by_role("option", name=title, exact=True).click()
-
-    def wait_map(self, elem_id: str) -> None:
-        expect(self.at(elem_id).locator("img")).to_be_visible()
-
-    def wait_map_width(self, elem_id: str, width: int) -> None:
-        """Wait until the map has this width in px."""
-        expect(self.at(elem_id).locator("img")).to_have_js_property("naturalWidth", width)
-
-    def unfold(self, name: str = CREATE) -> None:
-        """The settings that are folded away."""
-        if not self.at(f"{name}-size").is_visible():
-            self.at(f"{name}-more").locator("button").first.click()
-            expect(self.at(f"{name}-size")).to_be_visible()
-
-    def set_size(self, width: int, height: int, name: str = CREATE) -> None:
-        """A size that is not the photo's."""
-        self.unfold(name)
-        self.at(f"{name}-size").get_by_label("Custom").check()
-        expect(self.at(f"{name}-width")).to_be_visible()
-        self.fill_number(f"{name}-width", width)
-        self.fill_number(f"{name}-height", height)
-
-    def lock_seed(self, seed: int, name: str = CREATE) -> None:
-        """The same seed for every picture."""
-        self.fill_number(f"{name}-seed", seed)
-        expect(self.at(f"{name}-random").locator("input")).not_to_be_checked()
-
-    def wait_active(self, text: str, name: str = CREATE) -> None:
-        """Wait until the list near Generate contains a setting."""
-        expect(self.at(f"{name}-active")).to_contain_text(text)
-
-    def fill_number(self, elem_id: str, value: int) -> None:
-        field = self.at(elem_id).locator("input[type=number]")
-        slider = self.at(elem_id).locator("input[type=range]")
-        for _ in range(
-            10
-        ):  # a field that has just appeared may not listen yet; the slider beside it shows what arrived
-            field.fill(str(value))
-            field.blur()
-            self.page.wait_for_timeout(200)
-            if field.input_value() == str(value) and (not slider.count() or slider.input_value() == str(value)):
-                return
-        raise AssertionError(f"{elem_id} did not take {value}")
-
-    @property
-    def prompt(self) -> Locator:
-        return self.at(f"{CREATE}-prompt").locator("textarea")
-
-    def fill_prompt(self, text: str) -> None:
-        self.prompt.fill(text)
-
-    def generate(self, name: str = CREATE) -> None:
-        self.at(f"{name}-generate").click()
-
-    def cancel(self, name: str = CREATE) -> None:
-        self.at(f"{name}-cancel").click()
-
-    def wait_status(self, status: str, name: str = CREATE, timeout: int = LONG) -> None:
-        expect(self.at(f"{name}-progress").locator(".status")).to_have_attribute("data-status", status, timeout=timeout)
-
-    def wait_text(self, text: str, name: str = CREATE) -> None:
-        expect(self.at(f"{name}-progress")).to_contain_text(text, timeout=LONG)
-
-    def pictures(self, name: str = CREATE) -> Locator:
-        return self.at(f"{name}-pictures").locator("button.thumbnail-item")
-
-    def download(self, folder: Path, name: str = CREATE) -> Path:
-        """The first picture, by the gallery's own button."""
-        self.pictures(name).first.click()
-        with self.page.expect_download() as started:
-            self.at(f"{name}-pictures").get_by_label("Download", exact=True).first.click()
-        path = folder / started.value.suggested_filename
-        started.value.save_as(path)
-        return path
+    def expect_text(self, id: str, text: str) -> None:
+        expect(self.at(id)).to_contain_text(text)

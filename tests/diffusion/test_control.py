@@ -75,6 +75,8 @@ def test_reductions_of_the_real_layouts() -> None:
     assert controlnet_places(sd15) == even_places(SD15)
     assert controlnet_places(sdxl) == even_places((1, 1, 1, 2, 2, 2, 4, 4, 4, 4))
     assert [place.reduction for place in controlnet_places(sd15)] == list(SD15)
+    counted = {id: row.control_blocks for id, row in FAMILIES.items()}
+    assert counted == {"embedded": 9, "sd15": len(SD15), "sd21": len(SD15), "sdxl": len(controlnet_places(sdxl))}
 
 
 RANGES = ((0.0, 1.0), (0.0, 0.5), (0.25, 0.8), (0.1, 0.7), (0.3, 0.9), (0.0, 0.05), (0.95, 1.0))

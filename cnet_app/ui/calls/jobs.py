@@ -8,12 +8,11 @@ from typing import Any
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record
-from cnet_app.maps.availability import missing_weights
 from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.ui.calls.access import seen_job
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.drafts import read_draft
-from cnet_app.ui.calls.maps import annotator_of
+from cnet_app.ui.calls.maps import missing_for_maps
 from cnet_app.ui.calls.models import describe_rows
 from cnet_app.ui.calls.pictures import data_url
 from models.errors import InputError
@@ -26,8 +25,7 @@ UNFINISHED = ("interrupted", "failed", "cancelled")
 def generate(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Queue the job of a draft: {draft} → {jobs, seed, width, height, warnings}, or {missing: rows} to download first."""
     draft: Mapping[str, Any] = values.get("draft") or {}
-    wanted = [annotator_of(context, layer) for layer in draft.get("layers") or () if layer.get("enabled", True)]
-    if missing := [row for id in wanted if id for row in missing_weights(id)]:
+    if missing := missing_for_maps(context, draft):
         return {"missing": describe_rows(missing)}
     request, warnings = read_draft(context, draft)
     if rows := rows_to_download(request):

@@ -15,8 +15,10 @@ from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.frame import Frame, read_frame
 from cnet_app.ui.calls.models import describe_rows
 from cnet_app.ui.calls.pictures import data_url, picture
+from cnet_app.ui.calls.poses import drawing_parameters
 from cnet_app.ui.calls.repaired import MadeMap, MapOrder, make_map
 from models.errors import InputError
+from models.row import Weights
 
 OWN = ("map", "drawing", "classes")
 """Sources that are a map already."""
@@ -57,6 +59,12 @@ def annotator_of(context: Context, layer: Mapping[str, Any]) -> str | None:
     return layer.get("annotator") or default_annotator(str(layer.get("condition")), context.maps.faults)
 
 
+def missing_for_maps(context: Context, draft: Mapping[str, Any]) -> list[Weights]:
+    """Return the rows that the maps of a draft's active layers need and that are not on this disk."""
+    layers = [layer for layer in draft.get("layers") or () if layer.get("enabled", True)]
+    return [row for layer in layers if (id := annotator_of(context, layer)) for row in missing_weights(id)]
+
+
 def make_layer_map(
     context: Context,
     layer: Mapping[str, Any],
@@ -64,14 +72,20 @@ def make_layer_map(
     frame: Frame,
     cut: Callable[[Image | Pose], Image | Pose] = lambda source: source,
 ) -> MadeMap:
-    """Return the map of a layer at the frame's size; `cut` gives the part of its source that is shown. Raises InputError and WeightsError."""
-    parameters = layer.get("parameters") or {}
+    """Return the map of a layer at the frame's size; `cut` gives the part of its source that is shown.
+
+    The parameters of a preprocessor stay in a layer that is drawn since, and count again when it goes back to a photo.
+    Raises InputError and WeightsError.
+    """
+    source = cut(source_of(context, layer, photo))
+    given = {} if layer.get("source") in OWN else layer.get("parameters") or {}
+    parameters = cast("Mapping[str, object]", given)
     order = MapOrder(
         condition=str(layer.get("condition")),
         annotator=annotator_of(context, layer),
-        source=cut(source_of(context, layer, photo)),
+        source=source,
         frame=frame,
-        parameters=cast("Mapping[str, object]", parameters),
+        parameters=drawing_parameters(parameters) if isinstance(source, Pose) else parameters,
         repairs=cast("Sequence[str]", layer.get("repairs") or ()),
     )
     return make_map(context.maps, order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, get_args
 
 from annotators.base import create
@@ -13,12 +14,30 @@ from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.ui.bases import OFFERS, controlnet_choices, defaults_of, family_of, model_choices, title_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from models.catalog import entry, size_text
-from models.environment import is_offline
+from models.catalog import Kind, entry, size_text
+from models.environment import is_offline, models_folder
 from models.errors import InputError
 from models.families import FAMILIES, Capability
+from models.files import HERE, short
+from models.local import FOLDERS, KIND_TITLES, LocalKind
 from models.missing import describe_download, total_size
+from models.places import place_for
 from models.row import Weights
+
+KIND_NAMES: Mapping[Kind | LocalKind, str] = MappingProxyType(
+    {
+        "base": "Base model",
+        "controlnet": "ControlNet",
+        "adapter": "T2I-Adapter",
+        "ip_adapter": "IP-Adapter",
+        "lora": "LoRA",
+        "vae": "VAE",
+        "annotator": "Preprocessor",
+        "tokenizer": "Tokenizer",
+        "embedding": "Embedding",
+    }
+)
+"""By kind, as the table of all models names it."""
 
 
 def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
@@ -36,6 +55,7 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "is_demo": family == "embedded",
             "capabilities": [one for one in get_args(Capability) if FAMILIES[family].has(one)] if family else None,
             "conditioning_scale": FAMILIES[family].conditioning_scale if family else 1.0,
+            "blocks": FAMILIES[family].control_blocks if family else None,
             "defaults": asdict(defaults_of(base)),
         },
         "offer": describe_rows([entry(offer)]) if offer else None,
@@ -50,16 +70,26 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
 
 def catalogue(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """List all models with size, licence, use, and whether they are on this disk; and where files of one's own go."""
-    rows = [row | {"size": size_text(row["bytes"]) if row.get("bytes") else ""} for row in describe_models()]
-    return {"models": rows, "offline": is_offline()}
+    root = models_folder() or HERE
+    folders = [{"title": KIND_TITLES[kind], "folder": short(root / FOLDERS[kind])} for kind in get_args(LocalKind)]
+    return {"models": [_model(row) for row in describe_models()], "folders": folders, "offline": is_offline()}
+
+
+def _model(row: Object) -> Object:
+    size, family = row.get("bytes"), row.get("family")
+    return row | {
+        "size": size_text(size) if size else "",
+        "kind_title": KIND_NAMES[row["kind"]],
+        "family_title": FAMILIES[family].title if family else "",
+    }
 
 
 def question(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Describe the download of catalogue rows or of an annotator: {ids} or {annotator} → {missing}."""
-    ids = list(values.get("ids") or ())
+    ids = [str(id) for id in values.get("ids") or ()]
     if name := values.get("annotator"):
         ids += create(annotator(str(name))).needs()
-    return {"missing": describe_rows(entry(str(id)) for id in ids)}
+    return {"missing": describe_rows(entry(id) for id in ids)}
 
 
 def download(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
@@ -77,8 +107,12 @@ def unload(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Obj
 
 
 def describe_rows(rows: Iterable[Weights]) -> Object:
-    """Return what a download would bring: a line a model with size, licence, use and page; total and folder."""
-    items = describe_download(rows)
+    """Return what a download would bring: a line a model with size, licence, use and page; total and folder.
+
+    `files` and `folder` of an item are what a user without a network has to fetch by hand, and where it goes.
+    """
+    by_id = {row.id: row for row in rows}
+    items = describe_download(by_id.values())
     return {
         "ids": [item.id for item in items],
         "items": [
@@ -86,8 +120,11 @@ def describe_rows(rows: Iterable[Weights]) -> Object:
                 "title": item.title,
                 "size": size_text(item.size),
                 "licence": item.licence,
+                "terms": by_id[item.id].terms,
                 "use": item.use,
                 "page": item.page,
+                "files": list(item.files),
+                "folder": short(place_for(by_id[item.id])),
             }
             for item in items
         ],

@@ -44,6 +44,17 @@ export class Blobs {
     return key;
   }
 
+  /** Keep a blob that is still being made, a promise of it, under a key that counts at once. */
+  hold(promise) {
+    const key = randomId();
+    this.#memory.set(key, promise);
+    promise.then(
+      (blob) => this.#write(BLOBS, key, blob),
+      () => this.#memory.delete(key),
+    );
+    return key;
+  }
+
   /** The blob of a key; undefined where it is gone. */
   async get(key) {
     if (!this.#memory.has(key)) this.#memory.set(key, await this.#read(BLOBS, key));

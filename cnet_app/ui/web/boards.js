@@ -8,7 +8,7 @@ export async function askBoard(app, current = "") {
   const field = h("input", { type: "text", list: "known-boards", maxlength: "60", value: current, "aria-label": "Board", autofocus: true });
   const dialog = h(
     "dialog",
-    { class: "ask", "aria-labelledby": "ask-board" },
+    { class: "dialog ask", "aria-labelledby": "ask-board" },
     h(
       "form",
       { method: "dialog" },

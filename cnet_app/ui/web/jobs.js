@@ -33,7 +33,7 @@ export class Jobs {
         }
         sent.jobs.forEach((id) => this.follow(id));
         sent.warnings?.forEach((text) => this.#app.say(text));
-        this.#app.store.patch({ lastSeed: sent.seed, error: "" });
+        this.#app.store.patch({ lastSeed: sent.seed, sent: sent.jobs, error: "" });
       } finally {
         this.#app.store.patch({ isSending: false });
       }

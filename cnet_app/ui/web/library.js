@@ -124,9 +124,8 @@ class LibraryView {
   async #keepSelection(pages) {
     const { selection } = this.#grid;
     if (!selection.length) return;
-    const found = await pages.between(0, Math.min(pages.total, 2000) - 1);
-    const ids = new Set(found.map(({ id }) => id));
-    this.#grid.forget(selection.map(({ id }) => id).filter((id) => !ids.has(id)));
+    const found = new Map((await pages.between(0, pages.total - 1)).map((picture) => [picture.id, picture]));
+    this.#grid.select(selection.map(({ id }) => found.get(id)).filter(Boolean));
   }
 
   #toStage(picture) {
@@ -138,7 +137,7 @@ class LibraryView {
   async #emptyTrash() {
     const dialog = h(
       "dialog",
-      { class: "ask", "aria-labelledby": "ask-empty" },
+      { class: "dialog ask", "aria-labelledby": "ask-empty" },
       h(
         "form",
         { method: "dialog" },

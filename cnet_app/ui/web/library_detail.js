@@ -68,7 +68,7 @@ function several(app, grid, pictures) {
       "div",
       { class: "detail-actions", role: "group", "aria-label": "Actions" },
       isTrash ? restore : [actionsFor(pictures.length).map((action) => actionButton(app, action, pictures, () => {})), zip],
-      h("button", { type: "button", class: "quiet", onclick: () => grid.clear() }, "Choose none"),
+      h("button", { type: "button", class: "quiet", onclick: () => grid.select([]) }, "Choose none"),
     ),
   ];
 }

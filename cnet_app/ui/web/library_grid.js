@@ -65,16 +65,10 @@ export class PictureGrid {
     });
   }
 
-  clear() {
-    this.#selected.clear();
-    this.#changed([]);
-    this.render();
-  }
-
-  /** Leave out of the selection what is no longer there. */
-  forget(ids) {
-    ids.forEach((id) => this.#selected.delete(id));
-    this.#changed(this.selection);
+  /** Select these pictures and no others. */
+  select(pictures) {
+    this.#selected = new Map(pictures.map((picture) => [picture.id, picture]));
+    this.#changed(pictures);
     this.render();
   }
 

@@ -7,9 +7,8 @@ import { menuButton } from "./menu.js";
 import { keepPicture, takePhoto } from "./photo.js";
 import { restoreParts, restorePicture } from "./restore.js";
 import { dropPictures, returnPictures, showPicture, touchLibrary, updatePictures } from "./shelf.js";
+import { startFrom } from "./start_from.js";
 import { offerUndo } from "./undo.js";
-
-const START = { mask: null, strength: 0.6, area: "picture", padding: 32 };
 
 /** A row an action: `several` works on many pictures at once, `quick` has a button of its own in the caption. */
 const ACTIONS = [
@@ -95,8 +94,7 @@ async function asPhoto(app, picture) {
 }
 
 async function asStart(app, picture) {
-  const start = { ...START, picture: await keepPicture(app, await fileOf(picture)) };
-  app.drafts.edit({ start, open: "start" });
+  startFrom(app, await keepPicture(app, await fileOf(picture)));
 }
 
 async function asLayer(app, picture) {

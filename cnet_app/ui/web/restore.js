@@ -2,10 +2,11 @@
 
 import { open } from "./boards.js";
 import { h } from "./dom.js";
-import { newLayer, emptyDraft } from "./draft.js";
+import { emptyDraft, newLayer } from "./draft.js";
 import { addLayer } from "./layer_actions.js";
 import { keepPicture, takePhoto } from "./photo.js";
 import { Refusal } from "./server.js";
+import { startFrom } from "./start_from.js";
 
 const PARTS = [
   { part: "all", title: "Use all settings", note: "Generate makes the same picture again", takes: ["prompt", "count", "size", "seed", "settings", "layers", "start"] },
@@ -14,7 +15,6 @@ const PARTS = [
   { part: "prompt", title: "Use the prompt", takes: ["prompt"] },
   { part: "control", title: "Use the control layers", takes: ["layers"] },
 ];
-const START = { picture: null, mask: null, strength: 0.6, area: "picture", padding: 32 };
 
 /** What can be taken from a recipe. */
 export function restoreParts() {
@@ -103,7 +103,7 @@ async function readRecipe(app, file) {
 async function useAs(app, file, recipe) {
   const use = await ask(app, file, recipe);
   if (use === "photo") await takePhoto(app, file);
-  else if (use === "start") app.drafts.edit({ start: { ...START, picture: await keepPicture(app, file) }, open: "start" });
+  else if (use === "start") startFrom(app, await keepPicture(app, file));
   else if (use) await restore(app, recipe, use);
 }
 
@@ -113,7 +113,7 @@ async function ask(app, file, { program, draft, partial }) {
   const parts = PARTS.filter(({ takes }) => !partial || takes.some((name) => name !== "layers"));
   const dialog = h(
     "dialog",
-    { class: "ask", "aria-labelledby": "ask-recipe" },
+    { class: "dialog ask", "aria-labelledby": "ask-recipe" },
     h(
       "form",
       { method: "dialog" },

@@ -16,6 +16,7 @@ import { h } from "./dom.js";
 
 const MARGIN = 16; // px around a picture that fits
 const MAX_ZOOM = 16;
+const CLOSED_PANEL = 64; // px
 const PIXELS_FROM = 3; // screen px a picture px from which on pixels are shown as squares
 
 export class Stage {
@@ -68,6 +69,7 @@ export class Stage {
     const panel = tool?.panel?.();
     this.panel.replaceChildren(...(panel ? [panel] : []));
     this.panel.hidden = !panel;
+    if (this.isFitted !== false) this.fit();
     this.#app.store.patch({ tool: tool?.id ?? null });
     this.redraw();
   }
@@ -82,14 +84,24 @@ export class Stage {
     });
   }
 
-  /** Show the whole picture. */
+  /** Show the whole picture, in the room that a tool's panel leaves. */
   fit() {
-    const { width, height } = this.canvas.getBoundingClientRect();
+    const { left, width, height } = this.#room();
     const frame = this.frame;
     const zoom = Math.max(0.01, Math.min((width - 2 * MARGIN) / frame.width, (height - 2 * MARGIN) / frame.height));
-    this.place = { zoom, x: (width - frame.width * zoom) / 2, y: (height - frame.height * zoom) / 2 };
+    this.place = { zoom, x: left + (width - frame.width * zoom) / 2, y: (height - frame.height * zoom) / 2 };
     this.isFitted = true;
     this.redraw();
+  }
+
+  /** The canvas without the panel at its left; on a phone, where it is below, without the line that is there when it is closed. */
+  #room() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    const { offsetLeft, offsetWidth, offsetHeight } = this.panel;
+    if (this.panel.hidden) return { left: 0, width, height };
+    if (offsetWidth > width / 2) return { left: 0, width, height: height - Math.min(offsetHeight, CLOSED_PANEL) };
+    const left = Math.min(offsetLeft + offsetWidth, width / 2);
+    return { left, width: width - left, height };
   }
 
   /** Zoom by a factor around a point of the canvas, its middle where none is given. */
@@ -110,11 +122,12 @@ export class Stage {
   #follow() {
     const { store } = this.#app;
     new ResizeObserver(() => this.#resize()).observe(this.canvas);
+    new ResizeObserver(() => this.isFitted !== false && this.fit()).observe(this.panel);
     store.on(({ frame }) => [frame?.width, frame?.height], () => this.fit());
     store.on(({ draft }) => draft.photo?.key, (key) => this.#loadPhoto(key));
     store.on(({ shown }) => shown?.url, (url) => this.#loadResult(url));
     store.on(
-      ({ view, maps, draft, preview, frame, scoreOverlay }) => [view, maps, draft.open, preview, frame, scoreOverlay],
+      ({ view, maps, draft, preview, frame, coverage, scoreOverlay }) => [view, maps, draft.open, preview, frame, coverage, scoreOverlay],
       () => this.redraw(),
     );
   }
@@ -177,6 +190,7 @@ export class Stage {
     else if (view === "score") this.drawInside(context, this.#app.store.state.scoreOverlay?.bitmap);
     else if (view === "overlay") this.#drawOverlay(context);
     else if (view === "compare") this.#drawCompare(context);
+    else if (view === "coverage") this.drawWhole(context, this.#app.store.state.coverage);
     else this.drawPhoto(context);
   }
 

@@ -1,0 +1,48 @@
+"""The calls of the models view and of the question before a download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnet_app.ui.calls.jobs import describe_job
+from cnet_app.ui.calls.models import describe_rows
+from models.catalog import entry
+from tests.jobs.fake_engine import request
+from tests.ui.conftest import Caller
+
+
+def test_the_question_names_files_folder_and_terms_of_every_row(caller: Caller) -> None:
+    missing = caller("question", ids=["sd15"])["missing"]
+    (item,) = missing["items"]
+    assert missing["ids"] == ["sd15"]
+    assert item["title"] == "Stable Diffusion 1.5" and item["licence"] == "CreativeML OpenRAIL-M"
+    assert item["terms"].startswith("https://") and item["page"].startswith("https://")
+    assert item["folder"] == "models/checkpoints/sd15"
+    assert item["files"] and set(item["files"]) <= {file.name for file in entry("sd15").files}
+
+
+def test_rows_may_come_from_a_generator_and_what_ships_is_left_out() -> None:
+    described = describe_rows(entry(id) for id in ("embedded", "taesd"))
+    assert described["ids"] == ["taesd"]
+    assert [item["title"] for item in described["items"]] == [entry("taesd").title]
+
+
+def test_the_catalogue_names_the_kind_of_every_model_and_where_own_files_go(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CNET_MODELS_DIR", raising=False)
+    answer = caller("catalogue")
+    rows = {row["id"]: row for row in answer["models"]}
+    assert rows["sd15"]["kind_title"] == "Base model" and rows["sd15"]["family_title"] == "SD 1.5"
+    assert rows["embedded"]["here"] and all(row["kind_title"] for row in answer["models"])
+    assert "models/loras" in [row["folder"] for row in answer["folders"]]
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
+    assert str(tmp_path / "loras") in [row["folder"] for row in caller("catalogue")["folders"]]
+
+
+def test_a_job_is_described_with_its_size(caller: Caller) -> None:
+    runner = caller.context.runner
+    described = describe_job(runner.state(runner.submit(request("a job with a size"), "someone")))
+    assert (described["width"], described["height"]) == (64, 64)
