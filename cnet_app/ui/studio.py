@@ -32,7 +32,7 @@ from cnet_app.ui.calls.library import (
     thumbnails,
 )
 from cnet_app.ui.calls.maps import map_of_layer
-from cnet_app.ui.calls.models import catalogue, choices, download, question, unload
+from cnet_app.ui.calls.models import catalogue, choices, download, question, start_engine, unload
 from cnet_app.ui.calls.overlays import overlay_of
 from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
@@ -53,6 +53,7 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "question": question,
         "download": download,
         "unload": unload,
+        "start_engine": start_engine,
         "example": example,
         "frame": frame_of,
         "put": put,

@@ -197,11 +197,11 @@ def test_coverage_is_shown_and_shares_after_a_run(studio: Page) -> None:
     button = studio.get_by_role("button", name="Coverage")
     button.click()
     expect(button).to_have_attribute("aria-pressed", "true")
-    expect(studio.locator(".layers [role=status]", has_text="strongest 2.")).to_be_visible()
+    expect(studio.locator(".layers [role=status]", has_text="to 2. 1 is one layer")).to_be_visible()
     assert studio.evaluate(f"{APP}.store.state.view") == "coverage"
     assert studio.evaluate(f"{APP}.store.state.coverage.width") == studio.evaluate(f"{APP}.store.state.frame.width")
     card(studio, "Canny").get_by_role("button", name="Canny: switch off").click()
-    expect(studio.locator(".layers [role=status]", has_text="strongest 1.")).to_be_visible()
+    expect(studio.locator(".layers [role=status]", has_text="to 1. 1 is one layer")).to_be_visible()
     card(studio, "Canny").get_by_role("button", name="Canny: switch on").click()
     button.click()
     assert studio.evaluate(f"{APP}.store.state.view") == "map"

@@ -15,8 +15,7 @@ from cnet_app.ui.labels import in_form_words
 from models.errors import InputError
 
 LEGEND = (
-    "1 is one layer as it was trained. Red stripes, above {most:g}: the layers steer too much together. "
-    "Violet stripes, below 0: they push away from their maps."
+    "1 is one layer as trained. Red stripes: above {most:g}, too much. Violet stripes: below 0, away from the maps."
 )
 
 

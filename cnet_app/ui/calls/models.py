@@ -100,6 +100,12 @@ def download(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
     return {"job": context.runner.download([entry(id).id for id in ids], visitor.session)}
 
 
+def start_engine(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """Start the engine again after it went down."""
+    context.runner.start()
+    return {}
+
+
 def unload(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Release all loaded models."""
     context.runner.unload()

@@ -43,3 +43,19 @@ function buildBase(app) {
   );
   return [title, offer];
 }
+
+/** Why the engine does not work, while it does not, with a button that starts it again. */
+export function buildEngineLine(app) {
+  const words = h("span");
+  const again = h("button", { type: "button", id: "start-engine", onclick: () => app.attempt(() => app.server.call("start_engine")) }, "Start the engine again");
+  const line = h("div", { class: "engine-line", role: "alert" }, words, again);
+  app.store.on(
+    ({ engine }) => [engine.state, engine.message],
+    ([state, message]) => {
+      line.hidden = !message;
+      words.textContent = message ?? "";
+      again.hidden = state !== "down";
+    },
+  );
+  return line;
+}

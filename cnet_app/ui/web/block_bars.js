@@ -23,7 +23,8 @@ export function blockBars({ label, onchange }) {
   const set = (index, value) => take(now.map((weight, number) => (number === index ? rounded(value) : weight)));
   const bars = h("div", { class: "blocks-bars" });
   const text = h("input", { type: "text", "aria-label": `${label}, as numbers`, onchange: () => readTyped(text.value, take, say) });
-  const element = h("div", { class: "blocks", role: "group", "aria-label": label }, h("span", { class: "blocks-name" }, label), bars, text, fault);
+  const name = h("span", { class: "blocks-name" }, label);
+  const element = h("div", { class: "blocks", role: "group", "aria-label": label }, name, bars, text, fault);
   drawBars(bars, () => topOf(now), set);
   element.show = (weights) => {
     now = weights;
@@ -48,11 +49,8 @@ function buildBar(index, read, set) {
     event.preventDefault();
     set(index, clamp(to, 0, MOST));
   };
-  return h(
-    "span",
-    { class: "block", role: "slider", tabindex: "0", "aria-orientation": "vertical", "aria-valuemin": "0", "aria-valuemax": String(MOST), onkeydown },
-    h("span", { class: "block-fill" }),
-  );
+  const role = { role: "slider", tabindex: "0", "aria-orientation": "vertical", "aria-valuemin": "0", "aria-valuemax": MOST };
+  return h("span", { class: "block", ...role, onkeydown }, h("span", { class: "block-fill" }));
 }
 
 function showBar(bar, weight, index, weights) {
@@ -89,8 +87,9 @@ function readTyped(text, take, say) {
   const parts = text.trim().split(/[\s,;]+/).filter(Boolean);
   const wrong = parts.find((part) => !(Number(part) >= 0 && Number(part) <= MOST));
   if (wrong !== undefined) say(`“${wrong}” is no weight; write numbers from 0 to ${MOST}, one a block.`);
-  else if (!parts.length || parts.length > MOST_BLOCKS) say(`There are ${parts.length} weights; write one a block, from 1 to ${MOST_BLOCKS} of them.`);
-  else take(parts.map(Number));
+  else if (!parts.length || parts.length > MOST_BLOCKS) {
+    say(`There are ${parts.length} weights; write one a block, from 1 to ${MOST_BLOCKS} of them.`);
+  } else take(parts.map(Number));
 }
 
 function topOf(weights) {

@@ -33,7 +33,7 @@ export function buildCoverage(app) {
         return false;
       }
       store.patch({ coverage: await bitmapOf(made.image) });
-      note.textContent = [`Weakest ${made.least}, strongest ${made.most}.`, made.legend].filter(Boolean).join(" ");
+      note.textContent = `From ${made.least} to ${made.most}. ${made.legend}`;
       return true;
     });
   }

@@ -1,6 +1,8 @@
 /** The range bar over the steps, and the editor of a curve that is drawn by hand. */
 
-import { PRESETS, MOST_POINTS, TOP, addPoint, clamp, drawOver, movePoint, parsePoints, stepsWithin, valueAt, writePoints } from "./curve_points.js";
+import {
+  MOST_POINTS, PRESETS, TOP, addPoint, clamp, drawOver, movePoint, parsePoints, stepsWithin, valueAt, writePoints,
+} from "./curve_points.js";
 import { h, setProperty } from "./dom.js";
 
 const WIDTH = 300;
@@ -42,16 +44,19 @@ export function sampled(points, count = 24) {
 
 /**
  * One bar with two handles for the steps in which a layer steers. `onchange({begin, end})`; `element.show({begin, end, steps})`.
- * The handles push against each other and cannot cross.
+ * The handles stop at each other and cannot cross.
  */
 export function rangeBar({ label, names, onchange }) {
   let now = { begin: 0, end: 1, steps: 20 };
   const change = (which, value) => {
     const rounded = Number(value.toFixed(2));
-    const next = which === "begin" ? { begin: clamp(rounded, 0, now.end), end: now.end } : { begin: now.begin, end: clamp(rounded, now.begin, 1) };
-    if (next.begin !== now.begin || next.end !== now.end) onchange(next);
+    const { begin, end } = now;
+    const next = which === "begin" ? { begin: clamp(rounded, 0, end), end } : { begin, end: clamp(rounded, begin, 1) };
+    if (next.begin !== begin || next.end !== end) onchange(next);
   };
-  const handles = ["begin", "end"].map((which, index) => rangeHandle(names[index], (event) => rangeKey(event, now[which], (value) => change(which, value))));
+  const handles = ["begin", "end"].map((which, index) =>
+    rangeHandle(names[index], (event) => rangeKey(event, now[which], (value) => change(which, value))),
+  );
   const span = h("span", { class: "range-span" });
   const track = h("div", { class: "range-track" }, span, handles);
   const text = h("output", { class: "range-text" });
@@ -67,7 +72,8 @@ export function rangeBar({ label, names, onchange }) {
 }
 
 function rangeHandle(name, onkeydown) {
-  return h("span", { class: "range-handle", role: "slider", tabindex: "0", "aria-label": name, "aria-orientation": "horizontal", onkeydown });
+  const role = { role: "slider", tabindex: "0", "aria-label": name, "aria-orientation": "horizontal" };
+  return h("span", { class: "range-handle", ...role, onkeydown });
 }
 
 function showHandle(handle, value, { begin, end, steps }, index) {

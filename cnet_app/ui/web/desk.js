@@ -14,20 +14,17 @@ import { buildWords } from "./words.js";
 
 const SHEETS = { prompt: "Prompt", controls: "Controls", pictures: "Pictures" };
 
-/** Three sections, which are sheets with tabs on a phone, and the foot with Generate. */
+/**
+ * The prompt, three sections, which are sheets with tabs on a phone, and the foot with Generate. The foot is seen last, but
+ * follows the prompt for the keyboard.
+ */
 export function buildDesk(app) {
   followBase(app);
   return h(
     "aside",
     { class: "desk", "aria-label": "Desk" },
     buildTabs(app),
-    h(
-      "div",
-      { class: "desk-scroll" },
-      section("prompt", buildPrompt(app), buildWords(app), buildNegative(app), buildMeasures(app)),
-      section("controls", buildLayers(app), buildStart(app), buildSettings(app)),
-      section("pictures"),
-    ),
+    h("div", { class: "desk-prompt", dataset: { sheet: "prompt" } }, buildPrompt(app)),
     h(
       "div",
       { class: "desk-foot" },
@@ -37,6 +34,13 @@ export function buildDesk(app) {
       buildGenerate(app),
       buildProgress(app),
       buildAnnouncer(app),
+    ),
+    h(
+      "div",
+      { class: "desk-scroll" },
+      section("prompt", buildWords(app), buildNegative(app), buildMeasures(app)),
+      section("controls", buildLayers(app), buildStart(app), buildSettings(app)),
+      section("pictures"),
     ),
   );
 }

@@ -41,11 +41,9 @@ export function help(label, words) {
     text.hidden = !text.hidden;
     button.setAttribute("aria-expanded", String(!text.hidden));
   };
-  const button = h(
-    "button",
-    { type: "button", class: "help-button", title: typeof words === "string" ? words : null, "aria-label": `Help: ${label}`, "aria-expanded": "false", onclick: toggle },
-    "i",
-  );
+  const title = typeof words === "string" ? words : null;
+  const names = { title, "aria-label": `Help: ${label}`, "aria-expanded": "false" };
+  const button = h("button", { type: "button", class: "help-button", ...names, onclick: toggle }, "i");
   return { button, text };
 }
 
@@ -84,7 +82,8 @@ function selectField(parts) {
 
 function switchField(parts) {
   const { declared, onchange, id, options } = parts;
-  const input = h("input", { id, type: "checkbox", role: "switch", disabled: Boolean(options.disabled), onchange: () => onchange(input.checked) });
+  const disabled = Boolean(options.disabled);
+  const input = h("input", { id, type: "checkbox", role: "switch", disabled, onchange: () => onchange(input.checked) });
   const element = framed(parts, input);
   element.classList.add("is-switch");
   element.show = (value) => (input.checked = value ?? declared.default);

@@ -29,7 +29,8 @@ export function buildSteering(scope, opened) {
 function part(scope, opened, name, title, summarise, content) {
   const state = h("span", { class: "part-state" });
   const remember = () => (details.open ? opened.add(name) : opened.delete(name));
-  const details = h("details", { class: "layer-part", open: opened.has(name), ontoggle: remember }, h("summary", {}, title, state), content);
+  const summary = h("summary", {}, title, state);
+  const details = h("details", { class: "layer-part", open: opened.has(name), ontoggle: remember }, summary, content);
   scope.on((layer) => layer[name], (value) => fill(state, summarise(value)));
   return details;
 }
@@ -65,7 +66,9 @@ function modeRow(scope) {
     about.textContent = mode.help;
     select.title = mode.help;
   });
-  return labelled(labelOf(app.store.state.tables, "control_mode"), select.id, about, select, drawn);
+  const row = labelled(labelOf(app.store.state.tables, "control_mode"), select.id, about, select, drawn);
+  row.classList.add("is-wide");
+  return row;
 }
 
 /** A mode whose needs the base lacks stays in the list, with the reason. */
@@ -140,8 +143,11 @@ function depthCurve(scope) {
   const onchange = (points) => scope.edit({ depth_curve: points }, "depth_curve");
   const editor = curveEditor({ label: "Strength over depth", place: "of the depth", ends: ["details", "large shapes"], onchange });
   scope.on(
-    (layer, { tables }) => [layer.depth_curve, layer.conditioning_scale, layer.block_weights, tables.modes.find(({ id }) => id === layer.control_mode)],
-    ([points, scale, own, mode]) => editor.show({ points, scale, weights: own.length ? own : mode.curve }),
+    (layer, { tables }) => [layer.depth_curve, layer.conditioning_scale, layer.block_weights, layer.control_mode, tables.modes],
+    ([points, scale, own, mode, modes]) => {
+      const weights = own.length ? own : modes.find(({ id }) => id === mode).curve;
+      editor.show({ points, scale, weights });
+    },
   );
   return editor;
 }
@@ -163,7 +169,10 @@ function placeRow(scope) {
   const feather = field("mask_feather", limits, scope.layer.mask_feather, (value) => scope.edit({ mask_feather: value }, "mask_feather"), {
     label: labelOf(app.store.state.tables, "mask_feather"),
   });
-  const tools = [toolButton(scope, "mask", "Mask", "Paint where this layer steers"), toolButton(scope, "weights", "Weights", "Paint how strongly it steers, from -1 to 1")];
+  const tools = [
+    toolButton(scope, "mask", "Mask", "Paint where this layer steers"),
+    toolButton(scope, "weights", "Weights", "Paint how strongly it steers, from -1 to 1"),
+  ];
   const set = h("div", { class: "layer-set" });
   scope.on(({ mask, weight_map }) => [mask, weight_map], ([mask, weights]) => {
     feather.hidden = !mask;
@@ -175,7 +184,8 @@ function placeRow(scope) {
     );
   });
   scope.on(({ mask_feather }) => mask_feather, (value) => feather.show(value));
-  return h("div", { class: "layer-place", role: "group", "aria-label": "Where it steers" }, h("div", { class: "layer-tools" }, h("span", {}, "Where"), tools), set, feather);
+  const row = h("div", { class: "layer-tools" }, h("span", {}, "Where"), tools);
+  return h("div", { class: "layer-place", role: "group", "aria-label": "Where it steers" }, row, set, feather);
 }
 
 function toolButton(scope, id, title, words) {

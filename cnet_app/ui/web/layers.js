@@ -97,7 +97,7 @@ class LayerList {
         h("span", { class: "layer-share", hidden: true }, h("span", { class: "layer-share-bar" }), h("span", {})),
       ),
       strengthField(app, id),
-      iconButton("eye", "Switch the layer off", () => app.drafts.editLayer(id, ({ enabled }) => ({ enabled: !enabled })), { class: "icon-button layer-eye" }),
+      iconButton("eye", "Switch the layer off", () => this.#switch(id), { class: "icon-button layer-eye" }),
       menuButton(iconButton("more", "Layer menu", () => {}, { class: "icon-button layer-menu" }), "Layer menu", () => this.#menu(id)),
     );
     const card = h("li", { class: "layer", onkeydown: (event) => this.#key(event, id) }, head);
@@ -144,6 +144,10 @@ class LayerList {
 
   #toggle(id) {
     openLayer(this.#app, this.#app.drafts.now.open === id ? null : id);
+  }
+
+  #switch(id) {
+    this.#app.drafts.editLayer(id, ({ enabled }) => ({ enabled: !enabled }));
   }
 
   #key(event, id) {

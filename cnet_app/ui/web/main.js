@@ -3,7 +3,7 @@
 import { openBlobs } from "./blobs.js";
 import { Drafts, emptyDraft, newLayer } from "./draft.js";
 import { h } from "./dom.js";
-import { buildBar } from "./bar.js";
+import { buildBar, buildEngineLine } from "./bar.js";
 import { buildDesk } from "./desk.js";
 import { buildDialogs } from "./dialogs.js";
 import { buildFilmstrip } from "./filmstrip.js";
@@ -23,6 +23,8 @@ import { Store } from "./store.js";
 import { apply as applyTheme } from "./theme.js";
 import { Thumbnails } from "./thumbnails.js";
 import { Tools } from "./tools.js";
+
+const PHONE = matchMedia("(max-width: 699px)");
 
 export async function start(element, gradio) {
   const root = element.querySelector(".studio");
@@ -90,13 +92,14 @@ export class App {
     this.stage.views.append(...buildStageBar(this));
     this.stage.caption.append(...buildCaption(this), buildScore(this), buildPictureActions(this));
     fillEmpty(this, this.stage.empty);
-    this.root.replaceChildren(
-      buildBar(this),
-      buildRail(this),
-      h("main", { class: "center" }, this.stage.element, buildFilmstrip(this)),
-      buildDesk(this),
-      buildDialogs(this),
-    );
+    const strip = buildFilmstrip(this);
+    const center = h("main", { class: "center" }, buildEngineLine(this), this.stage.element);
+    const desk = buildDesk(this);
+    this.root.replaceChildren(buildBar(this), desk, buildRail(this), center, buildDialogs(this));
+    // On a phone the pictures are one of the desk's sheets.
+    const place = () => (PHONE.matches ? desk.querySelector("[data-sheet=pictures]") : center).append(strip);
+    PHONE.addEventListener("change", place);
+    place();
   }
 
   /** The picture's size follows the photo within the model's budget, or is the one that was typed. */

@@ -25,7 +25,13 @@ function openMenu(button, label, items) {
   button.closest(".studio").append(menu);
   menu.showPopover();
   place(menu, button.getBoundingClientRect());
-  menu.firstElementChild?.focus();
+  focusItem(menu.firstElementChild);
+}
+
+/** One item alone is in the order of the Tab key. */
+function focusItem(item) {
+  for (const other of item?.parentElement.children ?? []) other.tabIndex = other === item ? 0 : -1;
+  item?.focus();
 }
 
 function menuItem({ title, note, isDisabled, act }, menu, button) {
@@ -70,5 +76,5 @@ function step(event) {
   if (next === undefined) return;
   event.preventDefault();
   event.stopPropagation();
-  items[(next + items.length) % items.length].focus();
+  focusItem(items[(next + items.length) % items.length]);
 }

@@ -12,13 +12,13 @@ import { offerUndo } from "./undo.js";
 
 /** A row an action: `several` works on many pictures at once, `quick` has a button of its own in the caption. */
 const ACTIONS = [
-  { id: "vary", title: "Vary", note: "The same again with another seed", icon: "vary", quick: true, run: (app, [picture]) => app.jobs.generate("vary", { id: picture.id }) },
+  { id: "vary", title: "Vary", icon: "vary", quick: true, run: (app, [picture]) => app.jobs.generate("vary", { id: picture.id }) },
   { id: "upscale", title: "Upscale 2×", icon: "zoom", quick: true, run: (app, [picture]) => app.jobs.generate("upscale", { id: picture.id, factor: 2 }) },
   ...restoreParts().map(({ part, title, note }) => ({ id: `restore-${part}`, title, note, run: (app, [picture]) => restorePicture(app, picture, part) })),
   { id: "photo", title: "As photo", run: (app, [picture]) => asPhoto(app, picture) },
-  { id: "start", title: "As start", note: "Image to image from this picture", run: (app, [picture]) => asStart(app, picture) },
+  { id: "start", title: "As start", run: (app, [picture]) => asStart(app, picture) },
   { id: "layer", title: "As layer", note: "A layer of the open tab with this as its photo", run: (app, [picture]) => asLayer(app, picture) },
-  { id: "compare", title: "Compare", note: "With the map or the photo", run: (app, [picture]) => showPicture(app, picture, "compare") },
+  { id: "compare", title: "Compare", run: (app, [picture]) => showPicture(app, picture, "compare") },
   { id: "favourite", title: "Favourite", icon: "star", quick: true, several: true, isOn: ({ favourite }) => favourite, run: favour },
   { id: "board", title: "Board…", several: true, run: toBoard },
   { id: "download", title: "Download", icon: "download", quick: true, run: (app, [picture]) => download(picture.url, nameOf(picture)) },

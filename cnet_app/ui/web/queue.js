@@ -19,7 +19,7 @@ export function buildQueue(app) {
     ({ jobs, others: count, unfinished }) => [jobs, count, unfinished],
     ([jobs, count, unfinished]) => {
       const text = [buttonText(jobs), unfinished && `${unfinished} to continue`].filter(Boolean).join(" · ");
-      fill(button, icon("menu"), h("span", { class: jobs.length || unfinished ? "" : "unseen" }, text));
+      fill(button, icon("queue"), h("span", { class: jobs.length || unfinished ? "" : "unseen" }, text));
       button.setAttribute("aria-label", jobs.length ? `Queue: ${text}` : text);
       button.title = text;
       keyed(list, jobs, ({ id }) => id, (job) => buildJob(app, job), (item, job) => updateJob(app, item, job));

@@ -2,6 +2,7 @@
 
 import { h, iconButton, keyed } from "./dom.js";
 import { newLayer } from "./draft.js";
+import { addLayer } from "./layer_actions.js";
 
 export function buildRail(app) {
   const tabs = h("div", { class: "rail-tabs", role: "tablist", "aria-label": "Conditions", "aria-orientation": "vertical", onkeydown: step });
@@ -15,7 +16,7 @@ export function buildRail(app) {
         h("span", { class: "rail-picture" }),
         h("span", { class: "rail-title" }, title),
       ),
-      iconButton("add", `Add ${title} as another layer`, () => addCondition(app, id), { class: "icon-button rail-add", tabindex: "-1" }),
+      iconButton("add", `Add ${title} as another layer`, () => addLayer(app, id), { class: "icon-button rail-add", tabindex: "-1" }),
     );
   const update = (item, { id, title, help }) => {
     const { draft, thumbs, tables } = app.store.state;
@@ -61,14 +62,6 @@ export function openCondition(app, id) {
     return { condition: id, layers, open: layer.id, stash };
   });
   app.show(app.store.state.draft.photo ? "map" : app.store.state.view);
-}
-
-/** Add a condition as a further layer. */
-export function addCondition(app, id) {
-  app.drafts.edit((draft) => {
-    const layer = startLayer(app, id);
-    return { condition: id, layers: [...draft.layers, layer], open: layer.id };
-  });
 }
 
 function startLayer(app, id) {
