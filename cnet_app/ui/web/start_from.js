@@ -3,7 +3,7 @@
 import { fill, h, icon, iconButton } from "./dom.js";
 import { liveField, thumbnail } from "./live.js";
 import { chooseFile, keepPicture } from "./photo.js";
-import { addCondition } from "./rail.js";
+import { addLayer } from "./layer_actions.js";
 
 const OPEN = "start";
 const NEW = { picture: null, mask: null, strength: 0.6, area: "picture", padding: null };
@@ -140,7 +140,7 @@ function hint(app) {
   if (hasInpaint(draft) || !choices.conditions.includes("inpaint")) return null;
   return h(
     "button",
-    { type: "button", class: "quiet hint", onclick: () => addCondition(app, "inpaint") },
+    { type: "button", class: "quiet hint", onclick: () => addLayer(app, "inpaint") },
     icon("add"),
     "Add Inpaint control, so that it fits in",
   );
