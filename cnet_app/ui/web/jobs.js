@@ -81,7 +81,7 @@ export class Jobs {
   async #preview(job) {
     this.preview = job.preview;
     const bitmap = await bitmapOf(job.preview);
-    if (this.preview !== job.preview) return;
+    if (this.preview !== job.preview || this.#app.store.state.running?.id !== job.id) return;
     this.#app.store.patch({ preview: { job: job.id, bitmap } });
     if (this.#isAttaching) this.#app.show("result"); // the page was loaded while the job ran
     this.#isAttaching = false;
