@@ -32,16 +32,23 @@ function keyOf({ id, path }) {
 
 function buildPicture(app, { path }, seen) {
   const find = () => app.store.state.pictures.find((picture) => picture.path === path);
-  const image = h("img", { alt: "", height: "72", decoding: "async" });
-  const more = pictureMenu(app, iconButton("more", "Actions of this picture", null, { class: "icon-button strip-more", tabindex: "-1" }), find);
   const openMenu = (event) => {
     event.preventDefault();
-    more.click();
+    moreOf(app, item, find).click();
   };
-  const button = h("button", { type: "button", class: "strip-picture", onclick: () => showPicture(app, find()), oncontextmenu: openMenu }, image, h("span", { class: "strip-best", hidden: true, title: "Followed its control best of this run" }, icon("check")));
-  const item = h("li", {}, button, more);
+  const button = h("button", { type: "button", class: "strip-picture", onclick: () => showPicture(app, find()), oncontextmenu: openMenu }, h("img", { alt: "", height: "72", decoding: "async" }));
+  const item = h("li", { onpointerenter: () => moreOf(app, item, find) }, button);
   seen.observe(item);
   return item;
+}
+
+/** The button of a picture's menu, made when it is first wanted. */
+function moreOf(app, item, find) {
+  const known = item.querySelector(".strip-more");
+  if (known) return known;
+  const more = pictureMenu(app, iconButton("more", "Actions of this picture", null, { class: "icon-button strip-more", tabindex: "-1" }), find);
+  item.append(more);
+  return more;
 }
 
 function updatePicture(app, item, picture, isBest) {
@@ -51,8 +58,14 @@ function updatePicture(app, item, picture, isBest) {
   button.title = picture.prompt;
   if (app.store.state.shown?.path === picture.path) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
-  button.querySelector(".strip-best").hidden = !isBest;
+  markBest(button, isBest);
   if (picture.width) item.style.setProperty("--aspect", picture.width / picture.height);
+}
+
+function markBest(button, isBest) {
+  const mark = button.querySelector(".strip-best");
+  if (!isBest) mark?.remove();
+  else if (!mark) button.append(h("span", { class: "strip-best", title: "Followed its control best of this run" }, icon("check")));
 }
 
 /** A picture asks for its thumbnail when it comes near the visible part. */

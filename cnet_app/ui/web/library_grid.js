@@ -1,9 +1,9 @@
 /** The pictures of the library as a list of which only the visible rows are in the document; several can be selected. */
 
-import { h, icon, keyed } from "./dom.js";
+import { fill, h, icon, keyed } from "./dom.js";
 import { Layout } from "./library_layout.js";
 
-const SPARE = 300; // px above and below what is visible
+const SPARE = 200; // px above and below what is visible
 
 export class PictureGrid {
   #app;
@@ -108,7 +108,7 @@ export class PictureGrid {
   }
 
   #buildTile() {
-    return h("div", { class: "tile", role: "option" }, h("img", { alt: "", decoding: "async" }), h("span", { class: "tile-mark", "aria-hidden": "true" }, icon("star")), h("span", { class: "tile-score", "aria-hidden": "true" }));
+    return h("div", { class: "tile", role: "option" }, h("img", { alt: "", decoding: "async" }));
   }
 
   #updateTile(tile, index) {
@@ -120,10 +120,9 @@ export class PictureGrid {
     const picture = this.#pages.at(index);
     tile.setAttribute("aria-selected", String(this.#selected.has(picture?.id)));
     tile.setAttribute("aria-label", picture ? labelOf(picture) : "Loading");
-    const [image, mark, score] = tile.children;
-    mark.hidden = !picture?.favourite;
-    score.textContent = typeof picture?.score === "number" ? `${Math.round(100 * picture.score)} %` : "";
-    score.hidden = !score.textContent;
+    const [image] = tile.children;
+    const score = typeof picture?.score === "number" && `${Math.round(100 * picture.score)} %`;
+    fill(tile, image, picture?.favourite && h("span", { class: "tile-mark" }, icon("star")), score && h("span", { class: "tile-score" }, score));
     if (picture) this.#app.thumbnails.show(image, picture.id);
     else {
       delete image.dataset.picture;
