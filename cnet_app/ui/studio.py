@@ -89,7 +89,22 @@ START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
-STYLES = ("studio", "stage", "desk", "settings", "layers", "paint", "pose", "library", "dialogs", "phone")
+STYLES = (
+    "studio",
+    "stage",
+    "desk",
+    "settings",
+    "fields",
+    "layers",
+    "menus",
+    "curves",
+    "paint",
+    "pose",
+    "pictures",
+    "library",
+    "dialogs",
+    "phone",
+)
 """Style sheets, in their order."""
 HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
 """What the document's head holds besides Gradio's own."""

@@ -106,17 +106,25 @@ def studio(browser: Browser, url: str) -> Iterator[StudioPage]:
     yield from visit(browser, url, width=1280, height=900)
 
 
-def visit(browser: Browser, url: str, width: int, height: int, phone: bool = False) -> Iterator[StudioPage]:
+def visit(
+    browser: Browser, url: str, width: int, height: int, phone: bool = False, dark: bool = False
+) -> Iterator[StudioPage]:
     """The open page of a new visitor, checked at its end."""
-    with visitor(browser, url, width, height, phone) as context:
+    with visitor(browser, url, width, height, phone, dark) as context:
         yield open_page(context.new_page(), url)
 
 
 @contextmanager
-def visitor(browser: Browser, url: str, width: int, height: int, phone: bool = False) -> Iterator[BrowserContext]:
+def visitor(
+    browser: Browser, url: str, width: int, height: int, phone: bool = False, dark: bool = False
+) -> Iterator[BrowserContext]:
     """A visitor's pages; at the end nothing may have been asked of another host, and no script may have failed."""
     context = browser.new_context(
-        viewport={"width": width, "height": height}, is_mobile=phone, has_touch=phone, accept_downloads=True
+        viewport={"width": width, "height": height},
+        is_mobile=phone,
+        has_touch=phone,
+        color_scheme="dark" if dark else "light",
+        accept_downloads=True,
     )
     strange: list[str] = []
     faults: list[str] = []

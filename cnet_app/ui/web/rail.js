@@ -8,42 +8,55 @@ export function buildRail(app) {
   const tabs = h("div", { class: "rail-tabs", role: "tablist", "aria-label": "Conditions", "aria-orientation": "vertical", onkeydown: step });
   const build = ({ id, title }) =>
     h(
-      "div",
-      { class: "rail-item" },
-      h(
-        "button",
-        { type: "button", role: "tab", class: "rail-tab", id: `tab-${id}`, title, onclick: () => openCondition(app, id) },
-        h("span", { class: "rail-picture" }),
-        h("span", { class: "rail-title" }, title),
-      ),
-      iconButton("add", `Add ${title} as another layer`, () => addLayer(app, id), { class: "icon-button rail-add", tabindex: "-1" }),
+      "button",
+      { type: "button", role: "tab", class: "rail-tab", id: `tab-${id}`, onclick: () => openCondition(app, id) },
+      h("span", { class: "rail-picture" }),
+      h("span", { class: "rail-title" }, title),
     );
-  const update = (item, { id, title, help }) => {
+  const update = (tab, { id, title, help }) => {
     const { draft, thumbs, tables } = app.store.state;
-    const tab = item.firstChild;
     const isOpen = id === draft.condition;
     tab.setAttribute("aria-selected", String(isOpen));
     tab.tabIndex = isOpen ? 0 : -1;
     tab.title = `${title}: ${help}`;
-    item.classList.toggle("is-used", draft.layers.some((layer) => layer.condition === id && layer.enabled));
-    const { image } = thumbs[id] ?? {};
+    tab.classList.toggle("is-used", draft.layers.some((layer) => layer.condition === id && layer.enabled));
+    const { image, annotator } = thumbs[id] ?? {};
     tab.firstChild.style.backgroundImage = image ? `url(${image})` : "";
-    const annotator = tables.conditions.find((row) => row.id === id).annotators.find((one) => one.id === thumbs[id]?.annotator);
-    tab.firstChild.classList.toggle("is-demo", Boolean(image && annotator?.is_demo));
+    const row = tables.conditions.find((one) => one.id === id).annotators.find((one) => one.id === annotator);
+    tab.firstChild.classList.toggle("is-demo", Boolean(image && row?.is_demo));
   };
   app.store.on(
     ({ tables, draft, thumbs }) => [tables, draft.condition, draft.layers, thumbs],
     ([{ conditions }]) => keyed(tabs, conditions, ({ id }) => id, build, update),
   );
-  return h("nav", { class: "rail", "aria-label": "Conditions" }, tabs);
+  return h("nav", { class: "rail", "aria-label": "Conditions" }, tabs, buildAdd(app, tabs));
 }
 
-/** Arrow keys move between the tabs, Home and End to the ends. */
+/** The one button that adds a layer; it lies on the tab under the pointer, since a list of tabs holds nothing but tabs. */
+function buildAdd(app, tabs) {
+  let id = null;
+  const add = iconButton("add", "Add as another layer", () => addLayer(app, id), { class: "icon-button rail-add", tabindex: "-1", hidden: true });
+  const follow = ({ target }) => {
+    const tab = target.closest(".rail-tab");
+    if (!tab) return;
+    id = tab.dataset.key;
+    add.style.top = `${tab.offsetTop + 6}px`;
+    add.title = `Add ${tab.textContent} as another layer`;
+    add.setAttribute("aria-label", add.title);
+    add.hidden = false;
+  };
+  tabs.addEventListener("pointerover", follow);
+  tabs.addEventListener("focusin", follow);
+  return add;
+}
+
+/** Arrow keys move between the tabs, Home and End to the ends; + adds the tab's condition as another layer. */
 function step(event) {
   const tabs = [...event.currentTarget.querySelectorAll("[role=tab]")];
   const now = tabs.indexOf(document.activeElement);
   const last = tabs.length - 1;
   const next = { ArrowDown: now + 1, ArrowRight: now + 1, ArrowUp: now - 1, ArrowLeft: now - 1, Home: 0, End: last }[event.key];
+  if (event.key === "+") document.querySelector(".rail-add").click();
   if (next === undefined || now < 0) return;
   event.preventDefault();
   tabs[(next + tabs.length) % tabs.length].focus();

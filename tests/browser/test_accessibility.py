@@ -1,0 +1,89 @@
+"""Every view of the page under axe-core, in both themes and on a phone: nothing critical, nothing serious."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import visit
+from tests.browser.driver import StudioPage
+
+pytestmark = pytest.mark.browser
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
+RUN = """() => axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations
+    .filter(({ impact }) => ["critical", "serious"].includes(impact))
+    .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => [id, target.join(" "), failureSummary])))"""
+
+
+def take(tool: str) -> Callable[[StudioPage], Any]:
+    return lambda studio: studio.page.evaluate(f"document.querySelector('.studio').app.tools.take('{tool}')")
+
+
+def layer(id: str) -> Callable[[StudioPage], Any]:
+    return lambda studio: studio.page.evaluate(
+        f"""import(new URL("studio/rail.js", document.baseURI)).then(({{ openCondition }}) =>
+            openCondition(document.querySelector(".studio").app, "{id}"))"""
+    )
+
+
+def dialog(name: str) -> Callable[[StudioPage], Any]:
+    return lambda studio: studio.page.evaluate(f"document.querySelector('.studio').app.openDialog('{name}')")
+
+
+def close(studio: StudioPage) -> None:
+    studio.page.evaluate("document.querySelectorAll('dialog[open]').forEach((dialog) => dialog.close())")
+
+
+def sheet(name: str) -> Callable[[StudioPage], Any]:
+    return lambda studio: studio.page.evaluate(f"document.querySelector('[data-opens={name}]').click()")
+
+
+def open_library(studio: StudioPage) -> None:
+    studio.page.evaluate("document.querySelector('.studio').app.openLibrary()")
+    studio.page.locator(".tile").first.click()
+
+
+VIEWS: dict[str, tuple[Callable[[StudioPage], Any], ...]] = {
+    "layer": (layer("canny"), sheet("controls")),
+    "drawing": (layer("scribble"), take("draw")),
+    "pose": (layer("openpose"), take("pose")),
+    "classes": (layer("segmentation"), take("classes")),
+    "weights": (take("weights"),),
+    "queue": (lambda studio: studio.page.locator("#queue").click(),),
+    "library": (close, open_library),
+    "help": (close, dialog("help")),
+    "models": (close, dialog("models")),
+    "closed": (close,),
+}
+
+
+def faults(page: Page) -> list[Any]:
+    found: list[Any] = page.evaluate(RUN)
+    return found
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [(1366, 768), (390, 844)], ids=["desktop", "phone"])
+def test_no_view_has_a_serious_fault(
+    browser: Browser, url: str, photo: Path, size: tuple[int, int], dark: bool
+) -> None:
+    for studio in visit(browser, url, *size, phone=size[0] < 700, dark=dark):
+        page = studio.page
+        page.evaluate(AXE)
+        found = {"empty": faults(page)}
+        studio.choose_photo(photo)
+        studio.open_tab("canny")
+        studio.shorten()
+        studio.make()
+        found["result"] = faults(page)
+        for name, acts in VIEWS.items():
+            for act in acts:
+                act(studio)
+            page.wait_for_timeout(300)
+            found[name] = faults(page)
+        assert not {name: list for name, list in found.items() if list}
