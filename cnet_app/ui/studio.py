@@ -18,11 +18,25 @@ from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from cnet_app.ui.calls.describe import tables
 from cnet_app.ui.calls.examples import example
 from cnet_app.ui.calls.frame import frame_of
-from cnet_app.ui.calls.jobs import cancel, generate
+from cnet_app.ui.calls.jobs import cancel, cancel_all, generate, move, resume, unfinished
+from cnet_app.ui.calls.library import (
+    board,
+    delete,
+    details,
+    empty_trash,
+    favour,
+    library,
+    pack,
+    restore,
+    shelves,
+    thumbnails,
+)
 from cnet_app.ui.calls.maps import map_of_layer
 from cnet_app.ui.calls.models import catalogue, choices, download, question, start_engine, unload
+from cnet_app.ui.calls.overlays import overlay_of
 from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
+from cnet_app.ui.calls.recipes import recipe_of, upscale, vary
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
 from models.errors import USER_ERRORS
@@ -49,6 +63,24 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "pose": read_pose,
         "generate": generate,
         "cancel": cancel,
+        "cancel_all": cancel_all,
+        "move": move,
+        "resume": resume,
+        "unfinished": unfinished,
+        "vary": vary,
+        "upscale": upscale,
+        "read_recipe": recipe_of,
+        "overlay": overlay_of,
+        "library": library,
+        "shelves": shelves,
+        "thumbnails": thumbnails,
+        "details": details,
+        "favour": favour,
+        "board": board,
+        "delete": delete,
+        "restore": restore,
+        "empty_trash": empty_trash,
+        "zip": pack,
         "watch": watch,
     }
 )
@@ -68,6 +100,8 @@ STYLES = (
     "curves",
     "paint",
     "pose",
+    "pictures",
+    "library",
     "dialogs",
     "phone",
 )

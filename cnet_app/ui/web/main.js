@@ -10,13 +10,18 @@ import { buildFilmstrip } from "./filmstrip.js";
 import { Jobs } from "./jobs.js";
 import { listenForKeys } from "./keys.js";
 import { Maps } from "./maps.js";
-import { keepPicture, listenForFiles, takePhoto } from "./photo.js";
+import { keepPicture, listenForFiles } from "./photo.js";
+import { buildPictureActions } from "./pictures.js";
 import { buildRail, openCondition } from "./rail.js";
+import { takeAnyFile } from "./restore.js";
+import { buildScore } from "./score.js";
 import { Server } from "./server.js";
+import { followShown } from "./shelf.js";
 import { Stage } from "./stage.js";
 import { buildCaption, buildStageBar, fillEmpty } from "./stage_views.js";
 import { Store } from "./store.js";
 import { apply as applyTheme } from "./theme.js";
+import { Thumbnails } from "./thumbnails.js";
 import { Tools } from "./tools.js";
 
 const PHONE = matchMedia("(max-width: 699px)");
@@ -49,8 +54,13 @@ export class App {
       jobs: [], // waiting and running, in their order
       running: null,
       preview: null, // {job, bitmap}
-      pictures: [], // of the filmstrip, newest first: {path, url, job, prompt, seed}
+      others: 0, // jobs of other visitors
+      unfinished: 0, // jobs of this browser that could go on
+      pictures: [], // of the filmstrip, newest first: {id, path, url, job, prompt, seed, width, height, score, scores, words …}
       shown: null, // the one on the stage
+      scoreOverlay: null, // {id, index, bitmap, legend}: where the shown picture followed a layer
+      libraryVersion: 0, // rises when pictures are marked, deleted or brought back here
+      ended: null, // the job that ended last
       isSending: false,
       lastSeed: null,
       error: "", // beside Generate
@@ -61,12 +71,14 @@ export class App {
   async begin() {
     applyTheme();
     this.blobs = await openBlobs(this.server);
+    this.thumbnails = new Thumbnails(this.server);
     this.drafts = new Drafts(this.store, this.blobs);
     const [tables, choices] = await Promise.all([this.server.call("tables"), this.server.call("choices"), this.drafts.load()]);
     this.store.patch({ tables, choices });
     this.#build();
     this.maps = new Maps(this);
     this.jobs = new Jobs(this);
+    followShown(this);
     this.store.on(
       ({ draft, choices }) => [draft.size, draft.photo, choices.base],
       () => this.#fitFrame(),
@@ -80,7 +92,7 @@ export class App {
     this.stage = new Stage(this);
     this.tools = new Tools(this);
     this.stage.views.append(...buildStageBar(this));
-    this.stage.caption.append(...buildCaption(this));
+    this.stage.caption.append(...buildCaption(this), buildScore(this), buildPictureActions(this));
     fillEmpty(this, this.stage.empty);
     const strip = buildFilmstrip(this);
     const center = h("main", { class: "center" }, buildEngineLine(this), this.stage.element);
@@ -112,7 +124,13 @@ export class App {
 
   /** Take a file that was dropped or pasted anywhere. */
   takeFile(file) {
-    return takePhoto(this, file);
+    return takeAnyFile(this, file);
+  }
+
+  /** Show all finished pictures. */
+  async openLibrary() {
+    const { openLibrary } = await import("./library.js");
+    openLibrary(this);
   }
 
   /** Show a condition's example: its picture, and its words where there are none; the demo model makes the picture at once. */
