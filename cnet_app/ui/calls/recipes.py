@@ -17,7 +17,7 @@ from cnet_app.request.known import check_known
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import Recipe, read_recipe
 from cnet_app.request.tasks import task_from_json
-from cnet_app.request.upscale import UpscaleRequest
+from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
 from cnet_app.ui.bases import EMBEDDED, family_of
 from cnet_app.ui.calls.access import seen_picture
 from cnet_app.ui.calls.context import Context, Object, Visitor
@@ -65,12 +65,13 @@ def upscale(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
     """Queue the picture of {id} at {factor} times its size → {jobs, seed, width, height, warnings}, or {missing: rows}."""
     picture = seen_picture(context, visitor, values)
     recipe = read_recipe(picture.path)
-    demo = {"strength": DEMO_STRENGTH} if family_of(recipe.request.base) == EMBEDDED else {}
+    is_demo = family_of(recipe.request.base) == EMBEDDED
+    strength = DEMO_STRENGTH if is_demo else float(UPSCALE_LIMITS["strength"].default)
     shared: dict[str, Any] = recipe.request.shared
     pixels = encode_png(load_image(picture.path))
-    request = UpscaleRequest(picture=pixels, factor=values.get("factor", 2.0), **shared, **demo)
+    request = UpscaleRequest(picture=pixels, factor=values.get("factor", 2.0), strength=strength, **shared)
     note = f"The demo model repaints {100 * DEMO_STRENGTH:.0f} % of the larger picture only, so that its shapes stay."
-    warnings = [*recipe.changed_files, *([note] if demo else [])]
+    warnings = [*recipe.changed_files, *([note] if is_demo else [])]
     width, height = request.size
     return _queue(context, visitor, request) | {
         "width": width,

@@ -92,14 +92,18 @@ export class App {
     this.stage = new Stage(this);
     this.tools = new Tools(this);
     this.stage.views.append(...buildStageBar(this));
-    this.stage.caption.append(...buildCaption(this), buildScore(this), buildPictureActions(this));
+    this.stage.caption.append(...buildCaption(this));
     fillEmpty(this, this.stage.empty);
-    const strip = buildFilmstrip(this);
+    const [strip, ofPicture] = [buildFilmstrip(this), [buildScore(this), buildPictureActions(this)]];
     const center = h("main", { class: "center" }, buildEngineLine(this), this.stage.element);
     const desk = buildDesk(this);
     this.root.replaceChildren(buildBar(this), desk, buildRail(this), center, buildDialogs(this));
     // On a phone the pictures are one of the desk's sheets.
-    const place = () => (PHONE.matches ? desk.querySelector("[data-sheet=pictures]") : center).append(strip);
+    const place = () => {
+      const sheet = PHONE.matches && desk.querySelector("[data-sheet=pictures]");
+      (sheet || this.stage.caption).append(...ofPicture);
+      (sheet || center).append(strip);
+    };
     PHONE.addEventListener("change", place);
     place();
   }
