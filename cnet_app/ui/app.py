@@ -10,6 +10,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from cnet_app.jobs.assets import Assets
+from cnet_app.jobs.picture_files import TRASH
 from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.jobs.sweeps import Sweeps
 from cnet_app.jobs.works import open_work
@@ -67,7 +68,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "show_error": False,
         "max_file_size": f"{settings.max_upload_mb}mb",
         "allowed_paths": [str(pictures)],
-        "blocked_paths": [f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm")],
+        "blocked_paths": [str(pictures / TRASH), *(f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm"))],
         "strict_cors": True,
         "ssr_mode": False,
         "run_history": False,

@@ -35,6 +35,17 @@ def example_image(row: Condition) -> Image:
     return _load(row.example)
 
 
+def example_mask(row: Condition) -> Image | None:
+    """Return what a condition's example repaints, (H, W, 3), white on black; None where it repaints nothing."""
+    if not row.example_area:
+        return None
+    height, width = example_image(row).shape[:2]
+    across, down, wide, high = row.example_area
+    middle, radii = (round(across * width), round(down * height)), (round(wide * width), round(high * height))
+    mask = np.zeros((height, width, 3), np.uint8)
+    return np.asarray(cv2.ellipse(mask, middle, radii, 0, 0, 360, (255, 255, 255), -1))
+
+
 def is_drawing(row: Condition) -> bool:
     """Return whether a condition's example is a drawing."""
     return row.example.startswith("drawing:")

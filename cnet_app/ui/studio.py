@@ -18,11 +18,25 @@ from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from cnet_app.ui.calls.describe import tables
 from cnet_app.ui.calls.examples import example
 from cnet_app.ui.calls.frame import frame_of
-from cnet_app.ui.calls.jobs import cancel, generate
+from cnet_app.ui.calls.jobs import cancel, cancel_all, generate, move, resume, unfinished
+from cnet_app.ui.calls.library import (
+    board,
+    delete,
+    details,
+    empty_trash,
+    favour,
+    library,
+    pack,
+    restore,
+    shelves,
+    thumbnails,
+)
 from cnet_app.ui.calls.maps import map_of_layer
 from cnet_app.ui.calls.models import catalogue, choices, download, question, start_engine, unload
+from cnet_app.ui.calls.overlays import overlay_of
 from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
+from cnet_app.ui.calls.recipes import recipe_of, upscale, vary
 from cnet_app.ui.calls.sweeps import (
     batch,
     cancel_sweep,
@@ -60,6 +74,24 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "pose": read_pose,
         "generate": generate,
         "cancel": cancel,
+        "cancel_all": cancel_all,
+        "move": move,
+        "resume": resume,
+        "unfinished": unfinished,
+        "vary": vary,
+        "upscale": upscale,
+        "read_recipe": recipe_of,
+        "overlay": overlay_of,
+        "library": library,
+        "shelves": shelves,
+        "thumbnails": thumbnails,
+        "details": details,
+        "favour": favour,
+        "board": board,
+        "delete": delete,
+        "restore": restore,
+        "empty_trash": empty_trash,
+        "zip": pack,
         "sweep_fields": sweep_fields,
         "sweep_plan": sweep_plan,
         "grid": grid,
@@ -78,8 +110,22 @@ const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
 STYLES = (
-    "studio", "stage", "desk", "settings", "fields", "layers", "menus", "curves", "paint", "pose", "dialogs", "sweeps", "phone",
-)  # fmt: skip
+    "studio",
+    "stage",
+    "desk",
+    "settings",
+    "fields",
+    "layers",
+    "menus",
+    "curves",
+    "paint",
+    "pose",
+    "pictures",
+    "library",
+    "dialogs",
+    "sweeps",
+    "phone",
+)
 """Style sheets, in their order."""
 HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
 """What the document's head holds besides Gradio's own."""

@@ -37,6 +37,7 @@ UNIT_SETTINGS = (
 )  # fmt: skip
 UNIT_LISTS = ("block_weights", "unconditional_block_weights")
 UNIT_CURVES = ("strength_curve", "depth_curve")
+UNIT_PICTURES = ("mask", "weight_map")
 
 
 def read_draft(context: Context, draft: Mapping[str, Any]) -> tuple[GenerationRequest, tuple[str, ...]]:
@@ -88,7 +89,8 @@ def _units(
     units: list[ControlUnit] = []
     warnings: list[str] = []
     for layer in active_layers(draft):
-        cut = _cutter(request, frame, condition(str(layer["condition"])).kind.nearest)
+        nearest = condition(str(layer["condition"])).kind.nearest
+        cut = _unchanged if _is_of_part(layer) else _cutter(request, frame, nearest)
         made = make_layer_map(context, layer, draft.get("photo"), frame, cut)
         units.append(build_unit(str(layer["condition"]), made.made, **_unit_fields(context, layer, cut)))
         warnings += [f"{condition(str(layer['condition'])).title}: {text}" for text in made.made.warnings]
@@ -113,7 +115,7 @@ def layer_sources(
 def _cutter(request: GenerationRequest, frame: Frame, nearest: bool) -> Callable[[Image | Pose], Image | Pose]:
     """Return what cuts the part that is repainted out of a photo, or out of a drawing, map or mask of the frame's size."""
     if request.inpaint_area == PICTURE_AREA or request.initial_image is None:
-        return lambda source: source
+        return _unchanged
     size = picture_size(request.initial_image)
 
     def cut(source: Image | Pose) -> Image | Pose:
@@ -128,6 +130,15 @@ def _cutter(request: GenerationRequest, frame: Frame, nearest: bool) -> Callable
     return cut
 
 
+def _unchanged(source: Image | Pose) -> Image | Pose:
+    return source
+
+
+def _is_of_part(layer: Mapping[str, Any]) -> bool:
+    """Return whether a layer holds a map of the part that is repainted, as a recipe brings it."""
+    return bool(layer.get("part")) and layer.get("source") not in ("photo", "own")
+
+
 def active_layers(draft: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Return the layers that are on; they are the units of the draft's request, in this order."""
     return [layer for layer in draft.get("layers") or () if layer.get("enabled", True)]
@@ -137,7 +148,7 @@ def _unit_fields(context: Context, layer: Mapping[str, Any], cut: Callable[[Imag
     fields: Fields = {name: layer[name] for name in UNIT_SETTINGS if layer.get(name) is not None}
     fields |= {name: tuple(layer[name]) for name in UNIT_LISTS if layer.get(name)}
     fields |= {name: tuple(map(tuple, layer[name])) for name in UNIT_CURVES if layer.get(name)}
-    for name in ("mask", "weight_map"):
+    for name in UNIT_PICTURES:
         if layer.get(name):
             fields[name] = encode_png(cast(Image, cut(picture(context, layer[name]["sha256"]))))
     return fields | {"controlnet": layer.get("controlnet") or None, "prompt": layer.get("prompt") or None}

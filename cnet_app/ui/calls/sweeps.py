@@ -115,8 +115,9 @@ def batch(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Obje
 def sweeps(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Describe the sweeps that a browser knows by their ids, {ids}, and those of its own that run: {sweeps}."""
     ids = [str(id) for id in values.get("ids") or ()][:MAX_KNOWN]
+    running = context.sweeps.running(visitor.session) if visitor.session else ()
     described: list[Object] = []
-    for id in dict.fromkeys((*ids, *context.sweeps.running(visitor.session))):
+    for id in dict.fromkeys((*ids, *running)):
         with suppress(InputError):  # its folder was removed
             described.append(_describe(context, _own(context, visitor, id)))
     return {"sweeps": described}

@@ -21,7 +21,7 @@ export function buildBar(app) {
     buildBase(app),
     h("span", { class: "bar-space" }),
     buildQueue(app),
-    h("button", { type: "button", class: "quiet", id: "open-library", onclick: () => app.openLibrary() }, icon("grid"), "Library"),
+    h("button", { type: "button", class: "quiet", id: "open-library", "aria-label": "Library", onclick: () => app.openLibrary() }, icon("grid"), h("span", { class: "bar-label" }, "Library")),
     theme,
     iconButton("help", "Help and keys (?)", () => app.openDialog("help"), { id: "help" }),
   );

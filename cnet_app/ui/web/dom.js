@@ -77,6 +77,7 @@ const PATHS = {
   polygon: "M5 9l8-5 7 6-3 9H7z",
   pose: "M12 4a2 2 0 100 4 2 2 0 000-4M12 8v6M6 11h12M12 14l-4 6M12 14l4 6",
   rectangle: "M4 6h16v12H4z",
+  queue: "M4 6h16M4 12h16M4 18h9",
   redo: "M19 8H9a5 5 0 000 10h3M15 4l4 4-4 4",
   settings: "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
   star: "M12 4l2.5 5 5.5.8-4 4 1 5.5-5-2.6-5 2.6 1-5.5-4-4 5.5-.8z",

@@ -126,7 +126,10 @@ export class Stage {
     store.on(({ frame }) => [frame?.width, frame?.height], () => this.fit());
     store.on(({ draft }) => draft.photo?.key, (key) => this.#loadPhoto(key));
     store.on(({ shown }) => shown?.url, (url) => this.#loadResult(url));
-    store.on(({ view, maps, draft, preview, frame, coverage }) => [view, maps, draft.open, preview, frame, coverage], () => this.redraw());
+    store.on(
+      ({ view, maps, draft, preview, frame, coverage, scoreOverlay }) => [view, maps, draft.open, preview, frame, coverage, scoreOverlay],
+      () => this.redraw(),
+    );
   }
 
   #resize() {
@@ -183,7 +186,8 @@ export class Stage {
 
   #drawView(context, view) {
     if (view === "map") this.drawWhole(context, this.map);
-    else if (view === "result") this.drawWhole(context, this.result);
+    else if (view === "result") this.drawInside(context, this.result);
+    else if (view === "score") this.drawInside(context, this.#app.store.state.scoreOverlay?.bitmap);
     else if (view === "overlay") this.#drawOverlay(context);
     else if (view === "compare") this.#drawCompare(context);
     else if (view === "coverage") this.drawWhole(context, this.#app.store.state.coverage);
@@ -207,7 +211,7 @@ export class Stage {
     context.beginPath();
     context.rect(width * this.split, 0, width * (1 - this.split), height);
     context.clip();
-    this.drawWhole(context, this.result);
+    this.drawInside(context, this.result);
     context.restore();
     context.fillStyle = "#fff";
     context.fillRect(width * this.split - 1 / this.place.zoom, 0, 2 / this.place.zoom, height);
@@ -216,6 +220,16 @@ export class Stage {
   /** Draw a picture over the whole frame. */
   drawWhole(context, bitmap) {
     if (bitmap) context.drawImage(bitmap, 0, 0, this.frame.width, this.frame.height);
+  }
+
+  /** Draw a picture inside the frame: the whole of it where it has the frame's aspect, but for the rounding of small previews. */
+  drawInside(context, bitmap) {
+    if (!bitmap) return;
+    const { width, height } = this.frame;
+    const scale = Math.min(width / bitmap.width, height / bitmap.height);
+    const [wide, high] = [bitmap.width * scale, bitmap.height * scale];
+    if (wide > 0.98 * width && high > 0.98 * height) this.drawWhole(context, bitmap);
+    else context.drawImage(bitmap, (width - wide) / 2, (height - high) / 2, wide, high);
   }
 
   /** Draw the photo as the frame's fit brings it there: cropped, padded or stretched. */

@@ -66,6 +66,7 @@ function captionOf(state) {
   if (view === "photo" && draft.photo) return [`Photo ${draft.photo.width} × ${draft.photo.height} px → picture ${size}${fitWords(draft.photo, frame)}`];
   if (view === "map") return [maps[draft.open]?.isBusy ? "Making the map …" : `Map ${size}`];
   if ((view === "result" || view === "compare") && preview && running) return [`Step ${running.step} of ${running.steps}`];
+  if (view === "score" && shown) return [shown.words];
   if ((view === "result" || view === "compare") && shown) return [resultWords(shown)];
   return [`Picture ${size}`];
 }
