@@ -43,7 +43,7 @@ def example_mask(row: Condition) -> Image | None:
     across, down, wide, high = row.example_area
     middle, radii = (round(across * width), round(down * height)), (round(wide * width), round(high * height))
     mask = np.zeros((height, width, 3), np.uint8)
-    return np.asarray(cv2.ellipse(mask, middle, radii, 0, 0, 360, (255, 255, 255), -1))
+    return np.asarray(cv2.ellipse(mask, middle, radii, 0, 0, 360, (255, 255, 255), -1), np.uint8)
 
 
 def is_drawing(row: Condition) -> bool:
@@ -61,9 +61,8 @@ def _load(source: str) -> Image:
     if kind == "drawing":
         sheet = np.full((SHEET_SIZE, SHEET_SIZE, 3), 255, np.uint8)
         strokes = [np.array(stroke, np.int32) for stroke in DRAWINGS[name]]
-        return np.asarray(
-            cv2.polylines(sheet, strokes, isClosed=False, color=(0, 0, 0), thickness=LINE, lineType=cv2.LINE_AA)
-        )
+        drawn = cv2.polylines(sheet, strokes, isClosed=False, color=(0, 0, 0), thickness=LINE, lineType=cv2.LINE_AA)
+        return np.asarray(drawn, np.uint8)
     from skimage import data
 
     photo = getattr(data, source)()

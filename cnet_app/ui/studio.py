@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import anyio.to_thread
 import gradio as gr
 
-from cnet_app.ui.calls.context import Call, Context, Object, Visitor
+from cnet_app.ui.calls.context import Call, Context, Object, Visitor, WaitingCall
 from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from cnet_app.ui.calls.describe import tables
 from cnet_app.ui.calls.examples import example
@@ -56,7 +56,7 @@ LOG = logging.getLogger(__name__)
 WEB = Path(__file__).with_name("web")
 """Scripts and styles, served as they are under ROUTE."""
 ROUTE = "/studio"
-CALLS: Mapping[str, Call] = MappingProxyType(
+CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
     {
         "tables": tables,
         "choices": choices,
@@ -156,8 +156,8 @@ async def answer(context: Context, data: Mapping[str, Any]) -> Object:
         return {"error": f"There is no call {data.get('name')!r}; reload the page."}
     try:
         if iscoroutinefunction(call):
-            return await call(context, visitor, values)
-        return await anyio.to_thread.run_sync(call, context, visitor, values)
+            return await cast(WaitingCall, call)(context, visitor, values)
+        return await anyio.to_thread.run_sync(cast(Call, call), context, visitor, values)
     except USER_ERRORS as error:
         return {"error": in_form_words(str(error))}
     except Exception:

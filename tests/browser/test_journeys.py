@@ -61,7 +61,9 @@ def test_what_is_not_masked_stays_at_full_size(studio: StudioPage, tmp_path: Pat
     Image.fromarray(large).save(path)
     studio.choose_photo(path)
     studio.page.get_by_role("button", name="Start from picture").click()
-    studio.page.evaluate("document.querySelector('.studio').app.drafts.edit(({ start }) => ({ start: { ...start, area: 'mask' } }))")
+    studio.page.evaluate(
+        "document.querySelector('.studio').app.drafts.edit(({ start }) => ({ start: { ...start, area: 'mask' } }))"
+    )
     studio.page.evaluate("document.querySelector('.studio').app.tools.take('startmask')")
     studio.wait_state("state.tool === 'startmask'")
     frame = studio.state("frame")
@@ -121,7 +123,9 @@ def test_two_browsers_are_served_in_turn(studio: StudioPage, browser: Browser, u
         other.wait_pictures(1)
 
 
-def test_a_bad_file_shows_its_sentence_and_the_next_good_one_works(studio: StudioPage, photo: Path, tmp_path: Path) -> None:
+def test_a_bad_file_shows_its_sentence_and_the_next_good_one_works(
+    studio: StudioPage, photo: Path, tmp_path: Path
+) -> None:
     bad = tmp_path / "text.png"
     bad.write_text("this is no picture")
     studio.drop(bad)
@@ -171,5 +175,7 @@ def test_every_example_forwards_and_backwards_asks_for_the_same(browser: Browser
             studio.page.evaluate(f"document.querySelector('.studio').app.playExample('{row.id}')")
             request = read_request(Path(studio.wait_pictures(known + 1)[0]["path"]))
             told = (request.prompt, request.width, request.height, request.initial_image, request.inpaint_mask)
-            asked.setdefault(row.id, []).append((told, [(unit.condition, unit.control_image) for unit in request.units]))
+            asked.setdefault(row.id, []).append(
+                (told, [(unit.condition, unit.control_image) for unit in request.units])
+            )
     assert {id: first == second for id, (first, second) in asked.items()} == {row.id: True for row in EMBEDDED}

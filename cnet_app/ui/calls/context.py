@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -53,3 +53,5 @@ class Visitor:
 
 
 Call: TypeAlias = Callable[[Context, Visitor, Mapping[str, Any]], Object]
+WaitingCall: TypeAlias = Callable[[Context, Visitor, Mapping[str, Any]], Awaitable[Object]]
+"""A call that waits in the event loop, and takes no thread meanwhile."""

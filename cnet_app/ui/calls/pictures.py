@@ -25,7 +25,7 @@ def put(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object
 
 def picture(context: Context, sha256: object) -> Image:
     """Return a picture that was put, (H, W, 3) RGB. Raises InputError where it is no longer here."""
-    return _decoded(context.assets.get(sha256))
+    return _decoded(context.assets.get(str(sha256)))
 
 
 def data_url(data: bytes, kind: str = "image/png") -> str:

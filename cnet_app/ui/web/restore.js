@@ -142,6 +142,7 @@ async function takeJson(app, file) {
     await restore(app, await app.server.call("read_recipe", { text }), "all");
     return;
   }
+  await app.fitted();
   const { frame } = app.store.state;
   const { pose, notes } = await app.server.call("pose", { text, name: file.name, frame });
   notes.forEach((note) => app.say(note));
