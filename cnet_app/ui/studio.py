@@ -104,27 +104,27 @@ CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
         "watch": watch,
     }
 )
-"""Every call by its name in the scripts (web/server.js)."""
+"""Every call by its name in the scripts (web/core/server.js)."""
 START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
 STYLES = (
     "studio",
-    "stage",
-    "desk",
-    "settings",
-    "fields",
-    "layers",
-    "menus",
-    "curves",
-    "paint",
-    "pose",
-    "pictures",
-    "library",
-    "dialogs",
-    "sweeps",
-    "phone",
+    "stage/stage",
+    "desk/desk",
+    "desk/settings",
+    "layers/fields",
+    "layers/layers",
+    "layers/menus",
+    "layers/curves",
+    "paint/paint",
+    "pose/pose",
+    "library/pictures",
+    "library/library",
+    "dialogs/dialogs",
+    "sweeps/sweeps",
+    "page/phone",
 )
 """Style sheets, in their order."""
 HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)

@@ -64,7 +64,7 @@ VIEWS: Mapping[str, tuple[str, tuple[Act, ...]]] = {
         (
             photo,
             click("#tab-canny"),
-            app("import('./studio/layer_actions.js').then((all) => all.addLayer(app, 'depth'))"),
+            app("import('./studio/layers/layer_actions.js').then((all) => all.addLayer(app, 'depth'))"),
         ),
     ),
     "compare": ("Map and picture under a slider", (example("depth"), app("app.show('compare')"))),

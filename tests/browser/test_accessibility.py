@@ -26,7 +26,7 @@ def take(tool: str) -> Callable[[StudioPage], Any]:
 
 def layer(id: str) -> Callable[[StudioPage], Any]:
     return lambda studio: studio.page.evaluate(
-        f"""import(new URL("studio/rail.js", document.baseURI)).then(({{ openCondition }}) =>
+        f"""import(new URL("studio/page/rail.js", document.baseURI)).then(({{ openCondition }}) =>
             openCondition(document.querySelector(".studio").app, "{id}"))"""
     )
 

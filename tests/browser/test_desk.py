@@ -41,7 +41,7 @@ MASK = """async () => {
     app.drafts.edit(({ start }) => ({ start: { ...start, mask } }));
 }"""
 WEIGH = """async (cases) => {
-    const { weighed } = await import(new URL("studio/prompt.js", document.baseURI));
+    const { weighed } = await import(new URL("studio/desk/prompt.js", document.baseURI));
     return cases.map(([text, start, end, step]) => {
         const change = weighed(text, start, end, step);
         return change && text.slice(0, change.from) + change.text + text.slice(change.to);

@@ -98,7 +98,7 @@ class FieldWords:
 
 
 def _layer_title(layer: Mapping[str, Any], layers: Iterable[Mapping[str, Any]], titles: Mapping[str, str]) -> str:
-    """The title of a layer's card (web/layer_actions.js)."""
+    """The title of a layer's card (web/layers/layer_actions.js)."""
     alike = [one for one in layers if one["condition"] == layer["condition"]]
     title = titles[str(layer["condition"])]
     return f"{title} {alike.index(layer) + 1}" if len(alike) > 1 else title

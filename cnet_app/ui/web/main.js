@@ -1,28 +1,28 @@
 /** The page: builds its parts around one store and starts what follows the server. */
 
-import { openBlobs } from "./blobs.js";
-import { Drafts, emptyDraft, newLayer } from "./draft.js";
-import { h } from "./dom.js";
-import { buildBar, buildEngineLine } from "./bar.js";
-import { buildDesk } from "./desk.js";
-import { buildDialogs } from "./dialogs.js";
-import { buildFilmstrip } from "./filmstrip.js";
-import { Jobs } from "./jobs.js";
-import { listenForKeys } from "./keys.js";
-import { Maps } from "./maps.js";
-import { keepPicture, listenForFiles } from "./photo.js";
-import { buildPictureActions } from "./pictures.js";
-import { buildRail, openCondition } from "./rail.js";
-import { takeAnyFile } from "./restore.js";
-import { buildScore } from "./score.js";
-import { Server } from "./server.js";
-import { followShown } from "./shelf.js";
-import { Stage } from "./stage.js";
-import { buildCaption, buildStageBar, fillEmpty } from "./stage_views.js";
-import { Store } from "./store.js";
-import { apply as applyTheme } from "./theme.js";
-import { Thumbnails } from "./thumbnails.js";
-import { Tools } from "./tools.js";
+import { openBlobs } from "./core/blobs.js";
+import { Drafts, emptyDraft, newLayer } from "./core/draft.js";
+import { h } from "./core/dom.js";
+import { buildBar, buildEngineLine } from "./page/bar.js";
+import { buildDesk } from "./desk/desk.js";
+import { buildDialogs } from "./dialogs/dialogs.js";
+import { buildFilmstrip } from "./page/filmstrip.js";
+import { Jobs } from "./core/jobs.js";
+import { listenForKeys } from "./core/keys.js";
+import { Maps } from "./core/maps.js";
+import { keepPicture, listenForFiles } from "./core/photo.js";
+import { buildPictureActions } from "./library/pictures.js";
+import { buildRail, openCondition } from "./page/rail.js";
+import { takeAnyFile } from "./library/restore.js";
+import { buildScore } from "./library/score.js";
+import { Server } from "./core/server.js";
+import { followShown } from "./library/shelf.js";
+import { Stage } from "./stage/stage.js";
+import { buildCaption, buildStageBar, fillEmpty } from "./stage/stage_views.js";
+import { Store } from "./core/store.js";
+import { apply as applyTheme } from "./core/theme.js";
+import { Thumbnails } from "./library/thumbnails.js";
+import { Tools } from "./stage/tools.js";
 
 const PHONE = matchMedia("(max-width: 699px)");
 
@@ -135,7 +135,7 @@ export class App {
 
   /** Show all finished pictures. */
   async openLibrary() {
-    const { openLibrary } = await import("./library.js");
+    const { openLibrary } = await import("./library/library.js");
     openLibrary(this);
   }
 
