@@ -14,6 +14,7 @@ from cnet_app.api.endpoints import File, Object, answer, as_file
 from cnet_app.api.requests import file_path, read_generation
 from cnet_app.jobs.batches import BatchPlan, Size, create_batch, first_readable, list_pictures, natural_order
 from cnet_app.jobs.grids import create_grid, grid_results
+from cnet_app.jobs.job_size import check_size
 from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.jobs.sources import remake_from
 from cnet_app.jobs.sweeps import Sweeps, SweepState, failures
@@ -254,6 +255,7 @@ class SweepCalls:
             )
         for request in requests:
             check_known(request)
+            check_size(request, self.settings)
 
 
 def describe_sweep(state: SweepState, pictures: bool = False) -> Object:
