@@ -107,7 +107,7 @@ CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
 """Every call by its name in the scripts (web/core/server.js)."""
 START = """
 const page = new URL(".", document.baseURI);
-import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
+import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { page }));
 """
 STYLES = (
     "studio",
@@ -132,26 +132,22 @@ HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in S
 MAX_SESSION = 64
 
 
-def build_studio(context: Context) -> gr.HTML:
-    """Build the page inside the open gr.Blocks. Its one server function dispatches to CALLS."""
-
-    async def call(data: Object) -> Object:
-        return await answer(context, data)
-
+def build_studio() -> gr.HTML:
+    """Build the page inside the open gr.Blocks. Its scripts call the route of cnet_app.ui.calling."""
     return gr.HTML(
         "",
         html_template='<div class="studio" aria-busy="true"></div>',
         js_on_load=START,
-        server_functions=[call],
         elem_id="studio",
         apply_default_css=False,
     )
 
 
-async def answer(context: Context, data: Mapping[str, Any]) -> Object:
+async def answer(context: Context, data: Mapping[str, Any], address: str = "") -> Object:
     """Return what a call returns, {name, values, session}; for a fault {error: sentence}."""
     call = CALLS.get(str(data.get("name")))
-    visitor, values = Visitor(str(data.get("session") or "")[:MAX_SESSION]), data.get("values") or {}
+    visitor, values = Visitor(str(data.get("session") or "")[:MAX_SESSION], address), data.get("values") or {}
+    context = context.of(visitor)
     if call is None:
         return {"error": f"There is no call {data.get('name')!r}; reload the page."}
     try:

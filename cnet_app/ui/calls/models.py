@@ -107,7 +107,9 @@ def start_engine(context: Context, visitor: Visitor, values: Mapping[str, Any]) 
 
 
 def unload(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Release all loaded models."""
+    """Release all loaded models. Raises InputError for a visitor of a public app, who would slow down the others."""
+    if not context.settings.is_local:
+        raise InputError("Only the one who runs this app may release its models.")
     context.runner.unload()
     return {}
 

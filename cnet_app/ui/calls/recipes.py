@@ -86,6 +86,7 @@ def _queue(context: Context, visitor: Visitor, request: GenerationRequest | Upsc
         check_known(request)
     if rows := rows_to_download(request):
         return {"missing": describe_rows(rows)}
+    context.admit(visitor)
     return {"jobs": [context.runner.submit(request, visitor.session)]}
 
 
