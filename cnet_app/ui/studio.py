@@ -13,6 +13,7 @@ from typing import Any, cast
 import anyio.to_thread
 import gradio as gr
 
+from annotators.base import shown
 from cnet_app.ui.calls.context import Call, Context, Object, Visitor, WaitingCall
 from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from cnet_app.ui.calls.describe import tables
@@ -37,6 +38,7 @@ from cnet_app.ui.calls.overlays import overlay_of
 from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
 from cnet_app.ui.calls.recipes import recipe_of, upscale, vary
+from cnet_app.ui.calls.shapes import SHAPES
 from cnet_app.ui.calls.sweeps import (
     batch,
     cancel_sweep,
@@ -145,12 +147,14 @@ def build_studio() -> gr.HTML:
 
 async def answer(context: Context, data: Mapping[str, Any], address: str = "") -> Object:
     """Return what a call returns, {name, values, session}; for a fault {error: sentence}."""
-    call = CALLS.get(str(data.get("name")))
-    visitor, values = Visitor(str(data.get("session") or "")[:MAX_SESSION], address), data.get("values") or {}
+    name, session, values = data.get("name"), data.get("session"), data.get("values") or {}
+    call = CALLS.get(name) if isinstance(name, str) else None
+    if call is None or not isinstance(name, str):
+        return {"error": f"There is no call {shown(name)}; reload the page."}
+    visitor = Visitor(session[:MAX_SESSION] if isinstance(session, str) else "", address)
     context = context.of(visitor)
-    if call is None:
-        return {"error": f"There is no call {data.get('name')!r}; reload the page."}
     try:
+        SHAPES[name].check("", values)
         if iscoroutinefunction(call):
             return await cast(WaitingCall, call)(context, visitor, values)
         return await anyio.to_thread.run_sync(cast(Call, call), context, visitor, values)

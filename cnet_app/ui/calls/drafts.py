@@ -13,7 +13,7 @@ from annotators.images import load_image, resize
 from annotators.poses import Pose
 from cnet_app.maps.annotate import build_unit
 from cnet_app.registry.conditions import condition
-from cnet_app.request.generation import MAX_SEED, PICTURE_AREA, GenerationRequest
+from cnet_app.request.generation import MAX_SEED, MAX_UNITS, PICTURE_AREA, GenerationRequest
 from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.known import check_known
 from cnet_app.request.pictures import encode_png, picture_size
@@ -88,6 +88,8 @@ def _units(
     """Return the units of the layers that are on, for a request without any, and the warnings of their maps."""
     units: list[ControlUnit] = []
     warnings: list[str] = []
+    if (count := len(active_layers(draft))) > MAX_UNITS:
+        raise InputError(f"{count} layers are on, but at most {MAX_UNITS} work together; switch some off.")
     for layer in active_layers(draft):
         nearest = condition(str(layer["condition"])).kind.nearest
         cut = _unchanged if _is_of_part(layer) else _cutter(request, frame, nearest)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, get_args
 
-from annotators.base import create
+from annotators.base import create, shown
 from annotators.registry import annotator
 from cnet_app.api.describe import describe_models
 from cnet_app.registry.conditions import CONDITIONS
@@ -89,7 +89,7 @@ def question(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
     ids = [str(id) for id in values.get("ids") or ()]
     if name := values.get("annotator"):
         ids += create(annotator(str(name))).needs()
-    return {"missing": describe_rows(entry(id) for id in ids)}
+    return {"missing": describe_rows(map(_row, ids))}
 
 
 def download(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
@@ -97,7 +97,7 @@ def download(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
     ids = [str(id) for id in values.get("ids") or ()]
     if not ids:
         raise InputError("Nothing was chosen to be downloaded; choose a model.")
-    return {"job": context.runner.download([entry(id).id for id in ids], visitor.session)}
+    return {"job": context.runner.download([_row(id).id for id in ids], visitor.session)}
 
 
 def start_engine(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
@@ -112,6 +112,14 @@ def unload(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Obj
         raise InputError("Only the one who runs this app may release its models.")
     context.runner.unload()
     return {}
+
+
+def _row(id: str) -> Weights:
+    """Return the catalogue row of an id that the page sent."""
+    try:
+        return entry(id)
+    except LookupError:
+        raise InputError(f"There is no model {shown(id)} in the catalogue; reload the page.") from None
 
 
 def describe_rows(rows: Iterable[Weights]) -> Object:
