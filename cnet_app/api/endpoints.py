@@ -99,9 +99,9 @@ class Endpoints:
             base = known[0] if known else self.settings.base or GenerationRequest.base
             wanted, warnings = read_generation(prompt, controls or [], options or {}, base, self.maps)
             if not self.settings.is_local:
-                check_known(wanted)
+                check_known(wanted, base)
             admit()
-            jobs = self._submit(resolve_request(wanted, Wildcards()), session)
+            jobs = self._submit(resolve_request(wanted, Wildcards(follows_links=self.settings.is_local)), session)
             return {"job": jobs[0], "jobs": jobs, "seed": wanted.seed, "width": wanted.width, "height": wanted.height,
                     "warnings": list(warnings)}  # fmt: skip
 

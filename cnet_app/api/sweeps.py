@@ -64,7 +64,7 @@ class SweepCalls:
 
         def start() -> Object:
             request, warnings, known = self._read(prompt, controls, options, recipe, sources)
-            wildcards = None if recipe else Wildcards()
+            wildcards = None if recipe else Wildcards(follows_links=self.settings.is_local)
             id, count = self._begin_grid(request, axes, remake_from(self.maps, known), wildcards, name, session)
             return {"sweep": id, "pictures": count, "warnings": list(warnings)}
 
@@ -89,7 +89,7 @@ class SweepCalls:
 
         def start() -> Object:
             remake = remake_from(self.maps, sources, fit)
-            found = Wildcards() if wildcards else None
+            found = Wildcards(follows_links=self.settings.is_local) if wildcards else None
             id, count = self._begin_grid(request, axes, remake, found, name, session, titles)
             return {"sweep": id, "pictures": count, "warnings": []}
 
@@ -253,8 +253,10 @@ class SweepCalls:
             raise InputError(
                 f"There are {count} pictures to make, but this app makes at most {PUBLIC_PICTURES} at once."
             )
+        known = self.runner.base(BASE_WAIT)
+        base = known[0] if known else self.settings.base
         for request in requests:
-            check_known(request)
+            check_known(request, base)
             check_size(request, self.settings)
 
 

@@ -58,7 +58,7 @@ def valid(caller: Caller) -> dict[str, dict[str, Any]]:
     draft = draft_with(photo)
     axis = {"name": "guidance_scale", "values": [3, 5]}
     ids, on_job, on_sweep = {"ids": [id]}, {"job": job}, {"sweep": "2026-01-01_000000-a-000000000000"}
-    return dict.fromkeys(CALLS, {}) | {
+    return {key: {} for key in CALLS} | {
         "choices": {"base": "embedded"},
         "question": {"ids": ["sd15"], "annotator": "canny"},
         "download": {"ids": ["sd15"]},
@@ -80,10 +80,10 @@ def valid(caller: Caller) -> dict[str, dict[str, Any]]:
         "batch": {"draft": draft, "files": [upload], "into": ["a"], "size": "follow", "name": "a batch"},
         "wildcards": {"prompt": "a {red|blue} __thing__"},
         "watch": {"token": "x", "follow": [job]},
-        **{name: ids for name in ("thumbnails", "delete", "restore", "zip")},
+        **dict.fromkeys(("thumbnails", "delete", "restore", "zip"), ids),
         **{name: {"id": id} for name in ("vary", "details")},
-        **{name: on_job for name in ("cancel", "resume")},
-        **{name: on_sweep for name in ("sweep", "cancel_sweep", "resume_sweep")},
+        **dict.fromkeys(("cancel", "resume"), on_job),
+        **dict.fromkeys(("sweep", "cancel_sweep", "resume_sweep"), on_sweep),
         "sweeps": {"ids": [on_sweep["sweep"]]},
         **{name: {"draft": draft} for name in ("coverage", "generate", "sweep_fields")},
     }  # fmt: skip

@@ -11,6 +11,10 @@ from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.jobs.sweeps import Sweeps
 from cnet_app.maps.annotate import Maps
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.known import check_known
+from cnet_app.request.upscale import UpscaleRequest
+from cnet_app.request.wildcards import Wildcards
 from cnet_app.settings import Settings
 from cnet_app.ui.bases import first_base
 from cnet_app.ui.budgets import SWEEPS_AT_ONCE, Budgets
@@ -42,6 +46,16 @@ class Context:
         if self.settings.is_local:
             return self
         return replace(self, assets=self.assets.of(visitor.session, self.settings.max_visitor_mb * 1_000_000))
+
+    def check_known(self, request: GenerationRequest | UpscaleRequest) -> None:
+        """Raise InputError where a request of a public app names a model that the app does not offer."""
+        if not self.settings.is_local:
+            started = self.runner.base()
+            check_known(request, started[0] if started else self.settings.base)
+
+    def wildcards(self) -> Wildcards:
+        """Return the files of wildcards; in public mode none that a link leads to."""
+        return Wildcards(follows_links=self.settings.is_local)
 
     def admit(self, visitor: Visitor) -> None:
         """Raise StudioError where a visitor's address has as many jobs waiting as it may in public mode."""

@@ -15,7 +15,6 @@ from cnet_app.maps.annotate import build_unit
 from cnet_app.registry.conditions import condition
 from cnet_app.request.generation import MAX_SEED, MAX_UNITS, PICTURE_AREA, GenerationRequest
 from cnet_app.request.inpaint import crop_sources
-from cnet_app.request.known import check_known
 from cnet_app.request.pictures import encode_png, picture_size
 from cnet_app.request.sizes import size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
@@ -61,12 +60,10 @@ def read_draft(context: Context, draft: Mapping[str, Any]) -> tuple[GenerationRe
         **_sampling(settings, base),
         **_start(context, draft, frame),
     )
-    if not context.settings.is_local:
-        check_known(bare)
+    context.check_known(bare)
     units, warnings = _units(context, draft, frame, bare)
     request = dataclasses.replace(bare, units=units)
-    if not context.settings.is_local:
-        check_known(request)
+    context.check_known(request)
     return request, warnings
 
 

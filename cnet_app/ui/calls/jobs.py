@@ -8,7 +8,7 @@ from typing import Any
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record
-from cnet_app.request.wildcards import Wildcards, resolve_request
+from cnet_app.request.wildcards import resolve_request
 from cnet_app.ui.calls.access import seen_job
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.drafts import read_draft
@@ -32,7 +32,7 @@ def generate(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
         return {"missing": describe_rows(rows)}
     context.admit(visitor)
     # With wildcards each picture has a prompt of its own, and is a job.
-    jobs = [context.runner.submit(one, visitor.session) for one in resolve_request(request, Wildcards())]
+    jobs = [context.runner.submit(one, visitor.session) for one in resolve_request(request, context.wildcards())]
     size = {"width": request.width, "height": request.height}
     return {"jobs": jobs, "seed": request.seed, "warnings": list(warnings), **size}
 

@@ -12,6 +12,7 @@ from annotators.registry import annotator
 from cnet_app.api.describe import describe_models
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.registry.presets import FEW_STEPS
+from cnet_app.request.known import offered_models
 from cnet_app.ui.bases import OFFERS, controlnet_choices, defaults_of, family_of, model_choices, title_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from models.catalog import Kind, entry, size_text
@@ -46,6 +47,11 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
     base, reason = (chosen, "your choice") if chosen else context.base()
     family = family_of(base)
     offer = context.runner.engine_status().base_offer
+    offered = None if context.settings.is_local else offered_models() | {""}
+
+    def listed(pairs: Iterable[tuple[str, str]]) -> list[Object]:
+        return [{"title": title, "id": id} for title, id in pairs if offered is None or id in offered]
+
     return {
         "base": {
             "id": base,
@@ -60,9 +66,9 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
         },
         "offer": describe_rows([entry(offer)]) if offer else None,
         "lists": {
-            field: _listed(model_choices(row, None if field == "base" else family)) for field, row in OFFERS.items()
+            field: listed(model_choices(row, None if field == "base" else family)) for field, row in OFFERS.items()
         },
-        "controlnets": {row.id: _listed(controlnet_choices(row.id, family)) for row in CONDITIONS},
+        "controlnets": {row.id: listed(controlnet_choices(row.id, family)) for row in CONDITIONS},
         "conditions": [row.id for row in CONDITIONS if family is None or family in row.controlnets],
         "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],
     }
@@ -148,7 +154,3 @@ def describe_rows(rows: Iterable[Weights]) -> Object:
         "place": items[0].place if items else "",
         "offline": is_offline(),
     }
-
-
-def _listed(pairs: Iterable[tuple[str, str]]) -> list[Object]:
-    return [{"title": title, "id": id} for title, id in pairs]

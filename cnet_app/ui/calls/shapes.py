@@ -206,9 +206,10 @@ DRAFT = Fields(
     }
 )
 AXIS_VALUE = AnyOf("a number, a text, true, false or null", (NUMBER, LONG_TEXT, SWITCH, Null()))
+AXIS_VALUES = AnyOf("a list of values, or a text", (LONG_TEXT, ListOf(AXIS_VALUE, 1000)))
 AXIS = AnyOf(
     "a setting and its values",
-    (LONG_TEXT, Fields({"name": TEXT, "search": LONG_TEXT, "values": ListOf(AXIS_VALUE, 1000)})),
+    (LONG_TEXT, Fields({"name": TEXT, "search": LONG_TEXT, "values": AXIS_VALUES})),
 )
 AXES = ListOf(AXIS, 8)
 QUERY = Fields(

@@ -19,7 +19,7 @@ from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.fields import ANNOTATOR, find_field, with_values
 from cnet_app.request.generation import PICTURE_AREA, GenerationRequest
 from cnet_app.request.grids import Axis, axis_from_json
-from cnet_app.request.wildcards import Wildcards, has_wildcards
+from cnet_app.request.wildcards import has_wildcards
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.drafts import active_layers, layer_sources, read_draft
 from cnet_app.ui.calls.frame import read_frame
@@ -153,7 +153,7 @@ def wildcards(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> 
     `factors` are the texts of each wildcard; `names` are those that can stand between double underscores, and
     `fault` is why the prompt cannot be read.
     """
-    prompt, known = str(values.get("prompt") or ""), Wildcards()
+    prompt, known = str(values.get("prompt") or ""), context.wildcards()
     names = list(known.names()) if "__" in prompt else []
     factors: tuple[int, ...] = ()
     fault = ""
