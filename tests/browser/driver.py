@@ -93,11 +93,15 @@ class StudioPage:
         pictures: list[dict[str, Any]] = self.state("pictures")
         return pictures
 
+    def wait_pictures_after(self, act: Callable[[], Any]) -> list[dict[str, Any]]:
+        """Do what makes one picture, and wait for it; the newest first."""
+        known = len(self.state("pictures"))
+        act()
+        return self.wait_pictures(known + 1)
+
     def make(self) -> Path:
         """Press Generate, wait for the end, and return the newest picture's path."""
-        known = len(self.state("pictures"))
-        self.generate()
-        return Path(self.wait_pictures(known + 1)[0]["path"])
+        return Path(self.wait_pictures_after(self.generate)[0]["path"])
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """The point of the screen for a point of the frame in px."""
