@@ -29,7 +29,7 @@ Verify = Callable[[str, str], Awaitable[bool]]
 def hash_password(password: str, salt: bytes | None = None) -> str:
     """Return `scrypt$SALT$HASH`, both in hexadecimal."""
     salt = salt or secrets.token_bytes(SALT_BYTES)
-    digest = hashlib.scrypt(password.encode(), salt=salt, n=COST, r=BLOCK, p=PARALLEL)
+    digest = hashlib.scrypt(password.encode(errors="surrogatepass"), salt=salt, n=COST, r=BLOCK, p=PARALLEL)
     return f"{SCHEME}${salt.hex()}${digest.hex()}"
 
 
