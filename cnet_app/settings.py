@@ -135,6 +135,11 @@ class Settings:
         "MB of photos and drawings that are kept for one visitor in public mode; the oldest go first",
         _whole(1, 1_000_000),
     )
+    max_pictures_mb: int = _option(
+        1000,
+        "MB of finished pictures that are kept for one visitor in public mode; the oldest go first, favourites last",
+        _whole(1, 1_000_000),
+    )
     max_hourly_mb: int = _option(
         1000, "MB that one address may send within an hour, in public mode", _whole(1, 1_000_000)
     )

@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -167,6 +168,29 @@ class Library:
                 connection.execute("DELETE FROM pictures WHERE id = ?", (id,))
         self._changed()
         return len(rows)
+
+    def trim(self, session: str, max_bytes: int) -> int:
+        """Remove for good the oldest pictures of a session, favourites last, until the others have `max_bytes` at most.
+
+        Return how many were removed. Raises SaveError.
+        """
+        query = "SELECT id, path, deleted FROM pictures WHERE session = ? ORDER BY favourite DESC, created DESC"
+        with self._database.reading() as connection:
+            rows = connection.execute(query, (session,)).fetchall()
+        held, excess = 0, list[str]()
+        for id, name, deleted in rows:
+            with suppress(OSError):
+                held += self._files.path(id, name, deleted is not None).stat().st_size
+            if held > max_bytes:
+                self._files.remove(id, name)
+                excess.append(id)
+        if excess:
+            with self._database.writing() as connection:
+                connection.execute(
+                    "DELETE FROM pictures WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(excess),)
+                )
+            self._changed()
+        return len(excess)
 
     def zip_to(self, ids: Sequence[str], path: Path, session: str | None = None) -> None:
         """Write pictures and a JSON file with the recipe of each to a new ZIP file, whole or not at all.

@@ -346,6 +346,8 @@ class Runner:
             ids = FrozenMap({**ids, str(path): self.library.add(made)})
         finally:  # it is on the disk, even where the library cannot be written
             self._set(job, paths=paths, picture_ids=ids, image_index=picture.index, step=job.state.steps)
+        if not self._settings.is_local:
+            self.library.trim(state.session, self._settings.max_pictures_mb * 1_000_000)
         if self._scorer:
             on_gpu = self._engine.status().device not in ("", "cpu")
             self._scorer.submit(path, job.prepared, at_once=on_gpu)

@@ -32,6 +32,8 @@ from cnet_app.ui.users import read_users
 from models.errors import InputError
 
 LOG = logging.getLogger(__name__)
+KEPT_HERE, KEPT_OF_VISITORS = (3600, 86400), (600, 3600)
+"""Every so many seconds uploads that are older than so many seconds are removed; pages have what they need kept elsewhere."""
 ASSET_BYTES = 2_000_000_000
 """Of photos and drawings that pages refer to."""
 
@@ -65,7 +67,10 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         refer=refer,
     )
     with CheckedBlocks(
-        title="ControlNet Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
+        title="ControlNet Studio",
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=KEPT_HERE if settings.is_local else KEPT_OF_VISITORS,
     ) as blocks:
         build_endpoints(context)
         build_studio()

@@ -13,6 +13,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from cnet_app.jobs.search import Query
 from cnet_app.settings import Settings
 from cnet_app.ui.calling import WORKING, build_route
 from cnet_app.ui.calls.context import Context
@@ -85,6 +86,23 @@ def test_grids_of_one_address_are_few(public: Caller) -> None:
     assert "sweep" in call(public.context, "f" * 32, "10.0.0.2", "grid", **values)
     public.context.sweeps.close()
     public.engine.gate.set()
+
+
+def test_pictures_of_one_visitor_are_bounded_and_favourites_stay(public: Caller) -> None:
+    runner = public.context.runner
+    ids: list[str] = []
+    for number in range(4):
+        *_, state = runner.watch(runner.submit(request("made", seed=number), "someone"))
+        ids += state.picture_ids.values()
+    *_, other = runner.watch(runner.submit(request("made"), "other"))
+    runner.library.set_favourite(ids[:1], True)
+    size = sum(Path(picture.path).stat().st_size for picture in map(runner.library.get, ids))
+    assert runner.library.trim("someone", size) == 0
+    assert runner.library.trim("someone", int(size * 0.6)) == 2
+    kept = [picture.id for picture in runner.library.search(Query(session="someone")).pictures]
+    assert set(kept) == {ids[0], ids[3]}
+    assert runner.library.get(next(iter(other.picture_ids.values())))
+    assert len(list(public.context.settings.output_dir.glob("*.png"))) == 3
 
 
 def test_a_page_that_calls_too_often_is_told_to_wait(public: Caller) -> None:
