@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ IPV6_NETWORK = 64
 """Bits of an IPv6 address that one household has."""
 
 
-def address_of(scope: Mapping[str, Any], proxies: int) -> str:
+def address_of(scope: MutableMapping[str, Any], proxies: int) -> str:
     """Return the network address that a request comes from.
 
     Each of `proxies` reverse proxies adds the address it was called from to X-Forwarded-For; what stands before them

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cnet_app.jobs.assets import Assets
@@ -76,7 +76,7 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         build_studio()
     blocks.refer = refer
     blocks.queue(max_size=200, default_concurrency_limit=8, api_open=False)
-    routes = [
+    routes: list[BaseRoute] = [
         Route(f"{ROUTE}/call", build_route(context), methods=["POST"]),
         Mount(ROUTE, StaticFiles(directory=WEB)),
     ]

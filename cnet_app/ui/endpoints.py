@@ -28,7 +28,9 @@ def build_endpoints(context: Context) -> None:
         request: gr.Request | None = None,
     ) -> Object:  # fmt: skip
         session = (request and request.session_hash) or ""
-        visitor = Visitor(session, address_of(request.request.scope, settings.proxies) if request else "")
+        visitor = Visitor(
+            session, address_of(request.request.scope, settings.proxies) if request and request.request else ""
+        )
         context.budgets.meet(session, visitor.address)
         return endpoints.generate(prompt, controls, options, session, lambda: context.admit(visitor))
 

@@ -10,8 +10,9 @@ import hashlib
 import hmac
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 
@@ -23,7 +24,7 @@ COST, BLOCK, PARALLEL = 1 << 14, 8, 1
 SALT_BYTES = 16
 MAX_PASSWORD = 1000
 """Characters: hashing longer ones is work for nothing."""
-Verify = Callable[[str, str], Awaitable[bool]]
+Verify = Callable[[str, str], Coroutine[Any, Any, bool]]
 
 
 def hash_password(password: str, salt: bytes | None = None) -> str:

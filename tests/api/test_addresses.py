@@ -81,15 +81,16 @@ def test_the_routes_of_files_fetch_nothing(address: str, listener: Listener) -> 
 
 def test_calls_of_the_page_fetch_nothing(address: str, listener: Listener) -> None:
     url = listener.url
-    draft = {
+    layer = {"condition": "canny", "source": "own", "picture": {"sha256": url}, "controlnet": url}
+    draft: dict[str, Any] = {
         "frame": {"width": 64, "height": 64}, "photo": {"sha256": url}, "prompt": url,
         "settings": {"base": url, "vae": url, "loras": [{"name": url}]},
-        "layers": [{"condition": "canny", "source": "own", "picture": {"sha256": url}, "controlnet": url}],
+        "layers": [layer],
     }  # fmt: skip
     calls: list[tuple[str, dict[str, Any]]] = [
         ("put", {"path": url}), ("read_recipe", {"path": url}), ("pose", {"path": url}), ("pose", {"text": url}),
         ("generate", {"draft": draft}), ("generate", {"draft": draft | {"photo": None, "layers": []}}),
-        ("map", {"layer": draft["layers"][0]}), ("choices", {"base": url}), ("question", {"ids": [url]}),
+        ("map", {"layer": layer}), ("choices", {"base": url}), ("question", {"ids": [url]}),
         ("download", {"ids": [url]}), ("batch", {"draft": draft, "files": [url], "table": url}), ("thumbnails", {"ids": [url]}),
     ]  # fmt: skip
     for name, values in calls:

@@ -58,11 +58,11 @@ class Number:
     whole: bool = False
 
     def check(self, name: str, value: object) -> None:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not abs(value) <= MAX_WHOLE:  # NaN neither
-            raise refuse(name, value, "a whole number" if self.whole else "a number")
+        what = "a whole number" if self.whole else "a number"
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= MAX_WHOLE:  # NaN neither
+            raise refuse(name, value, what)
         if self.whole and value != int(value):
-            raise refuse(name, value, "a whole number")
+            raise refuse(name, value, what)
 
 
 @dataclass(frozen=True)
