@@ -6,6 +6,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -176,12 +177,31 @@ def _lora_family(shapes: Shapes) -> Family | None:
     def widths(pattern: str | re.Pattern[str]) -> Iterator[int]:
         return (shape[1] for name, shape in shapes.items() if len(shape) > 1 and re.search(pattern, name))
 
-    in_unet = next(widths(_LORA_READS_WORDS), 0)
+    in_unet = next(widths(_LORA_READS_WORDS), 0) or _kronecker_width(shapes)
     if in_unet:
         return FAMILY_BY_WIDTH.get(in_unet)
     if any(name.startswith(("lora_te1_", "lora_te2_", "text_encoder_2.")) for name in shapes):
         return FAMILY_OF_TWO_ENCODERS
     return FAMILY_BY_WIDTH.get(next(widths(r"^(lora_te_|text_encoder\.).*q_proj.*(lora[._]down|lora_A)"), 0))
+
+
+def _kronecker_width(shapes: Shapes) -> int:
+    """Return the numbers per word that a LoKr reads: the product of the widths of its two matrices; 0 where none shows it."""
+    layer = next((name.rpartition(".")[0] for name in shapes if re.search(r"attn2[._].*to_k.*\.lokr_w", name)), None)
+    if layer is None:
+        return 0
+    widths = (
+        next(
+            (
+                shapes[name][1]
+                for name in (f"{layer}.lokr_w{n}", f"{layer}.lokr_w{n}_b")
+                if len(shapes.get(name, ())) > 1
+            ),
+            0,
+        )
+        for n in (1, 2)
+    )
+    return prod(widths)
 
 
 def _embedding_family(shapes: Shapes) -> Family | None:

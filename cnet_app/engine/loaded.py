@@ -43,6 +43,8 @@ class Ready:
     base: loader.Base
     controlnets: Sequence[Network]
     ip_adapter: IpAdapter | None
+    notes: tuple[str, ...] = ()
+    """Sentences on what a file's reader left out, or had to choose."""
 
 
 class LoadedModels:
@@ -96,9 +98,9 @@ class LoadedModels:
             raise OutOfMemoryError(
                 "LoRAs need more memory than is free here; leave them out, or choose a smaller base."
             )
-        use_loras(base, [(lora.name, lora.scale) for lora in request.loras])
+        notes = use_loras(base, [(lora.name, lora.scale) for lora in request.loras])
         adapter = self._ip_adapter(request.ip_adapter.name, base, emit) if request.ip_adapter else None
-        return Ready(base, controlnets, adapter)
+        return Ready(base, controlnets, adapter, notes)
 
     def load_base(self, id: str, emit: Emit) -> loader.Base:
         """Load a base before any request names it."""
