@@ -37,6 +37,10 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 BASE_PREFIX = "model.diffusion_model."
 """Before the U-Net's tensors in a file that holds all of Stable Diffusion."""
 
+READS_WORDS = ("attn2.to_k.weight", "attn2.to_k.down")
+"""Ends of the name of a layer, or of its low-rank factor, whose input is the prompt's words."""
+READS_SIZES = ("label_emb.0.0.weight", "label_emb.0.0.down", "add_embedding.linear_1.weight")
+"""The same of the layer whose input is the picture's size and the pooled words."""
 LORA_FILES = (
     "adapter_model.safetensors",
     "adapter_model.bin",
@@ -169,8 +173,13 @@ def family_of_shapes(kind: LocalKind, shapes: Shapes) -> Family | None:
         return _embedding_family(shapes)
     if kind == "vae":
         return None
-    widths = (shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight") and len(shape) > 1)
-    return FAMILY_BY_WIDTH.get(next(widths, 0))
+    widths = (shape[1] for name, shape in shapes.items() if name.endswith(READS_WORDS) and len(shape) > 1)
+    return FAMILY_BY_WIDTH.get(next(widths, 0)) or (FAMILY_OF_TWO_ENCODERS if reads_sizes(shapes) else None)
+
+
+def reads_sizes(names: Iterable[str]) -> bool:
+    """Return whether a U-Net or ControlNet with tensors of these names reads the picture's size, as SDXL alone does."""
+    return any(name.endswith(READS_SIZES) for name in names)
 
 
 def _lora_family(shapes: Shapes) -> Family | None:
