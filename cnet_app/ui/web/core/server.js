@@ -19,7 +19,8 @@ export class Server {
     } catch {
       throw new Refusal(LOST);
     }
-    if (answer?.error) throw new Refusal(answer.error);
+    if (!answer) throw new Refusal(LOST); // Gradio's answer to a call that the server broke off
+    if (answer.error) throw new Refusal(answer.error);
     return answer;
   }
 
@@ -35,6 +36,15 @@ export class Server {
   /** The address of a file on the server, such as a finished picture. */
   fileUrl(path) {
     return new URL(`gradio_api/file=${encodeURI(path)}`, this.#gradio.page).href;
+  }
+}
+
+/** The content of an address of the server, or of a data URL. Raises a Refusal where the server does not answer. */
+export async function fetchBlob(url) {
+  try {
+    return await (await fetch(url)).blob();
+  } catch {
+    throw new Refusal(LOST);
   }
 }
 
