@@ -32,6 +32,7 @@ ASK = """(missing) => {
     const { app } = document.querySelector(".studio");
     app.askDownload(missing, () => document.body.setAttribute("data-then", "yes"));
 }"""
+pytestmark = pytest.mark.browser
 MASK = """async () => {
     const { app } = document.querySelector(".studio");
     const canvas = new OffscreenCanvas(64, 64);

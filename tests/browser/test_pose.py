@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Locator, Page
 from annotators.poses import Person, Pose
 from tests.browser.conftest import visitor
 
+pytestmark = pytest.mark.browser
 SIDE = 256
 BODY = [[40.0 + 9 * joint, 30.25 + (37 * joint) % 180, 1.0] for joint in range(18)]
 WRIST, NAMES = 4, ("body", "right_hand", "left_hand", "face")
