@@ -62,9 +62,8 @@ def test_from_nothing_to_a_drawn_picture_with_the_keyboard_alone(studio: StudioP
     page.keyboard.press("Space")
     studio.wait_map()
     studio.shorten()
-    page.keyboard.press("Control+Enter")
-    (picture,) = studio.wait_pictures(1)
-    (unit,) = read_request(Path(picture["path"])).units
+    (made,) = studio.pictures_of(lambda: page.keyboard.press("Control+Enter"))
+    (unit,) = read_request(made).units
     lit = np.flatnonzero(unit.pixels[..., 0].max(axis=0) > 128)
     assert lit[-1] - lit[0] >= 90
 
@@ -80,8 +79,7 @@ def test_a_phone_under_a_finger(browser: Browser, url: str, photo: Path) -> None
         studio.shorten()
         button = studio.at("generate").bounding_box()
         assert button and button["height"] >= 44 and button["y"] + button["height"] <= 844
-        studio.at("generate").tap()
-        studio.wait_pictures(1)
+        studio.pictures_of(studio.at("generate").tap)
         page.locator("[data-opens=pictures]").tap()
         expect(page.locator(".filmstrip")).to_be_visible()
         small = page.locator(".studio button:visible").evaluate_all(

@@ -284,7 +284,7 @@ def test_painted_classes_are_exact(easel: Easel, tmp_path: Path) -> None:
     easel.page.keyboard.down("Alt")
     easel.click(30, 40)
     easel.page.keyboard.up("Alt")
-    assert easel.page.get_by_label("sky").first.is_checked()
+    assert easel.page.locator(".paint-panel").get_by_label("sky").first.is_checked()
 
     Image.fromarray(pixels[::-1]).save(tmp_path / "upside_down.png")
     with easel.page.expect_file_chooser() as chooser:
