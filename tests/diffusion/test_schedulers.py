@@ -50,13 +50,13 @@ class PerfectBackbone(UNetBackbone):
 
 
 def run(scheduler: Any, on_step: Any = lambda step: None, steps: int = 20, eta: float = 0.0) -> Tensor:
-    set_steps(scheduler, steps)
+    timesteps = set_steps(scheduler, steps)
     noise = torch.randn(TARGET.shape, generator=torch.Generator().manual_seed(1))
     return denoise(
         PerfectBackbone(scheduler),
         scheduler,
-        Start(noise * scheduler.init_noise_sigma, scheduler.timesteps),
-        Text(torch.zeros(1, 1, 1)),
+        Start(noise * scheduler.init_noise_sigma, timesteps),
+        [Text(torch.zeros(1, 1, 1))] * len(timesteps),
         (),
         request_for(eta=eta, guidance_scale=1),
         generator=torch.Generator().manual_seed(2),
@@ -161,12 +161,13 @@ def test_samplers_declare_whether_they_have_an_eta() -> None:
     base, generator = SCHEDULES["sd15"](), torch.Generator()
     for row in SAMPLERS[1:]:
         scheduler = create_scheduler(row.id, base)
+        timesteps = set_steps(scheduler, 20)
         assert ("eta" in step_options(scheduler, generator, 0.5)) == row.has_eta, row.id
         expected = [] if row.has_eta else [
             "Eta is 0.5, which has no effect with this sampler; choose DDIM, DDIM trailing or TCD to use it."
         ]  # fmt: skip
-        assert list(sampler_notes(scheduler, request_for(eta=0.5))) == expected
-        assert not list(sampler_notes(scheduler, request_for()))
+        assert list(sampler_notes(scheduler, timesteps, request_for(eta=0.5))) == expected
+        assert not list(sampler_notes(scheduler, timesteps, request_for()))
 
 
 def test_trailing_steps_begin_at_the_noisiest(bases: dict[Family, Base]) -> None:
