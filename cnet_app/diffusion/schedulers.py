@@ -82,12 +82,28 @@ def set_steps(scheduler: Any, steps: int, device: Any = None, strength: float = 
         )
     total = _respaced(scheduler, steps, kept, strength) if kept < steps else steps
     scheduler.set_timesteps(total, device=device)
+    _drop_step_before_first(scheduler)
     first = (total - kept) * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
         # Else the first step looks its timestep up, and finds the second of two equal ones, as rounding makes of noise
         # levels that lie close together: the last step would then run past the end.
         scheduler.set_begin_index(first)
     return scheduler.timesteps[first:]
+
+
+def _drop_step_before_first(scheduler: Any) -> None:
+    """Remove a timestep of -1, which trailing spacing ends with where rounding adds a step (61, 103, 121 and 122 of 1000).
+
+    Some schedulers would look its noise level up at the other end of the table, in pure noise.
+    """
+    if float(scheduler.timesteps[-1]) >= 0:
+        return
+    extra = scheduler.order
+    scheduler.timesteps = scheduler.timesteps[:-extra]
+    if hasattr(scheduler, "sigmas"):
+        last = len(scheduler.sigmas) - 1
+        scheduler.sigmas = scheduler.sigmas[[*range(last - extra), last]]
+    scheduler.num_inference_steps -= 1
 
 
 def late_start_note(scheduler: Any, timesteps: Any) -> str:
@@ -106,7 +122,7 @@ def late_start_note(scheduler: Any, timesteps: Any) -> str:
 
 
 def _respaced(scheduler: Any, steps: int, kept: int, strength: float) -> int:
-    """Return of how many steps the last `kept` begin no noisier than `strength`; `steps` where these do, or by even spacing.
+    """Return of how many steps the last `kept` begin at the noise of `strength`; `steps` itself by even spacing.
 
     A part of a Karras or exponential spacing is itself one, so that taking it from a longer one is the same as spacing
     `kept` steps there.
@@ -120,5 +136,5 @@ def _respaced(scheduler: Any, steps: int, kept: int, strength: float) -> int:
         scheduler.set_timesteps(total)
         return float(scheduler.timesteps[total - kept]) <= strength * config.num_train_timesteps
 
-    totals = range(steps, MOST_SPACED * steps)
+    totals = range(kept + 1, MOST_SPACED * steps)
     return totals[min(bisect_left(totals, True, key=fits), len(totals) - 1)]

@@ -217,14 +217,15 @@ def prompt_notes(base: Base, request: GenerationRequest, steps: int = 1) -> tupl
         if unit.prompt is not None:
             prompts[f"prompt of unit {number}"] = unit.prompt
     several = any(len(split_parts(text)) > 1 for text in prompts_by_step(request.prompt, steps))
-    notes: list[str] = []
-    if request.guidance_scale > 1 or several:
+    is_read = request.guidance_scale > 1 or several
+    if is_read:
         prompts["negative_prompt"] = request.negative_prompt
-    elif request.negative_prompt:
-        notes.append("negative_prompt has no effect at guidance_scale 1; raise guidance_scale to use it.")
+    notes: list[str] = []
     for name, text in prompts.items():
         notes += syntax_notes(name, text, steps, parts=name == "prompt")
         notes.append(_length_note(base, name, _longest(base, text, steps, parts=name == "prompt")))
+    if request.negative_prompt and not is_read:
+        notes.append("negative_prompt has no effect at guidance_scale 1; raise guidance_scale to use it.")
     return tuple(note for note in notes if note)
 
 
