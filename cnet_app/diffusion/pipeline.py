@@ -14,7 +14,7 @@ from annotators.images import load_image
 from cnet_app.diffusion.backbones import create_backbone
 from cnet_app.diffusion.backbones.base import Backbone, Network
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.diffusion.control import has_effect, place_norms, with_own_texts
+from cnet_app.diffusion.control import effect_notes, has_effect, place_norms, with_own_texts
 from cnet_app.diffusion.denoise import FinishedStep, denoise, sampler_notes
 from cnet_app.diffusion.pixels import to_pixels
 from cnet_app.diffusion.previews import preview
@@ -95,11 +95,18 @@ def generate(
         for note in (control.note for control in controls if control.note):
             on_note(note)
 
-        # 3. Encode the prompts.
+        # 3. Encode the prompts, which may change from step to step.
+        scheduler, timesteps = _scheduler(base, request)
+        steps = len(timesteps)
         with on_base_device(base.text_encoders):
-            text = backbone.encode_text(request, controls, cache)
-            controls = with_own_texts(controls, partial(backbone.encode_text, request, controls, cache))
-        for note in backbone.text_notes(request):
+            texts = backbone.encode_texts(request, controls, cache, steps)
+            encode = partial(backbone.encode_texts, request, controls, cache, steps)
+            controls = with_own_texts(controls, encode)
+        for note in (
+            *effect_notes(request.units, steps),
+            *backbone.text_notes(request, steps),
+            *sampler_notes(scheduler, timesteps, request),
+        ):
             on_note(note)
         prompted = request.ip_adapter if ip_adapter else None
         image_prompt = (
@@ -110,12 +117,9 @@ def generate(
         for index in range(request.num_images):
             # 4. A new scheduler, and noise from the seed, alone or over the initial picture.
             generator = torch.Generator("cpu").manual_seed(request.seed + index)
-            scheduler = create_scheduler(request.scheduler, base.scheduler)
-            set_steps(scheduler, request.num_inference_steps, base.device)
-            for note in sampler_notes(scheduler, request) if index == 0 else ():
-                on_note(note)
+            scheduler, timesteps = _scheduler(base, request)
             with on_base_device([base.vae] if request.initial_image else []):
-                start = create_start(backbone, scheduler, request, generator, cache)
+                start = create_start(backbone, scheduler, timesteps, request, generator, cache)
 
             # 5. Denoise, and report every step.
             with (
@@ -126,7 +130,7 @@ def generate(
                     backbone,
                     scheduler,
                     start,
-                    text,
+                    texts,
                     controls,
                     request,
                     generator=generator,
@@ -145,6 +149,12 @@ def generate(
             pictures.append(part.put_back(made) if part else made)
             on_picture(index, pictures[-1])
         return pictures
+
+
+def _scheduler(base: Base, request: GenerationRequest) -> tuple[Any, torch.Tensor]:
+    """Return a new scheduler, and the timesteps that run."""
+    scheduler = create_scheduler(request.scheduler, base.scheduler)
+    return scheduler, set_steps(scheduler, request.num_inference_steps, base.device, request.strength)
 
 
 def _check_finite(image: torch.Tensor, dtype: torch.dtype, guidance_scale: float) -> None:

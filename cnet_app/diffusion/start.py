@@ -46,9 +46,14 @@ class Start:
 
 
 def create_start(
-    backbone: Backbone, scheduler: Any, request: GenerationRequest, generator: torch.Generator, cache: EncodingCache
+    backbone: Backbone,
+    scheduler: Any,
+    timesteps: Tensor,
+    request: GenerationRequest,
+    generator: torch.Generator,
+    cache: EncodingCache,
 ) -> Start:
-    """Return the start of a request, for a scheduler that has its timesteps set; as in diffusers' pipelines, from one seed."""
+    """Return the start of a request, for a scheduler set to these timesteps; as in diffusers' pipelines, from one seed."""
     inpaints = request.inpaint_mask is not None
     all_new = request.initial_image is None or (inpaints and request.strength == 1)
     # Where an inpainting base starts from noise, the known part is in what it reads.
@@ -58,7 +63,6 @@ def create_start(
     known = torch.empty(0) if initial is None else backbone.encode(initial, generator, cache)
     noise = backbone.create_noise(request.width, request.height, generator)
     read = _known_part(backbone, request, generator, cache) if backbone.inpaints else None
-    timesteps = scheduler.timesteps if request.initial_image is None else _remaining(scheduler, request)
     latents = noise * scheduler.init_noise_sigma if all_new else scheduler.add_noise(known, noise, timesteps[:1])
     if not inpaints or backbone.inpaints:
         return Start(latents, timesteps, known=read)
@@ -93,20 +97,6 @@ def _latent_mask(request: GenerationRequest, facts: FamilyFacts) -> Tensor:
 
 def _padded(request: GenerationRequest, facts: FamilyFacts) -> tuple[int, int]:
     return padded_side(request.height, facts.side_multiple), padded_side(request.width, facts.side_multiple)
-
-
-def _remaining(scheduler: Any, request: GenerationRequest) -> Tensor:
-    """Return the last `strength` of the timesteps."""
-    steps = request.num_inference_steps
-    skipped = steps - int(steps * request.strength)
-    if skipped == steps:
-        raise InputError(
-            f"strength is {request.strength:g}, which leaves none of {steps} steps; raise it, or num_inference_steps."
-        )
-    first = skipped * scheduler.order
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(first)
-    return scheduler.timesteps[first:]
 
 
 def initial_pixels(request: GenerationRequest) -> Image:

@@ -19,6 +19,18 @@ def runs_at(step: int, steps: int, start: float, end: float) -> bool:
     return step / steps >= start and (step + 1) / steps <= end
 
 
+def active_steps(steps: int, start: float, end: float) -> tuple[int, ...]:
+    """Return the steps of a range, counted from 0; of one that holds none, the step nearest to its middle.
+
+    A range that begins where it ends is off: it has no steps.
+    """
+    if start >= end:
+        return ()
+    held = tuple(step for step in range(steps) if runs_at(step, steps, start, end))
+    middle = (start + end) / 2
+    return held or (min(range(steps), key=lambda step: abs((step + 0.5) / steps - middle)),)
+
+
 def curve_at(curve: Sequence[tuple[float, float]], place: float) -> float:
     """Return the factor at a place: linear between the points, constant before the first and after the last; 1 without points."""
     places, factors = [place for place, _ in curve], [factor for _, factor in curve]
