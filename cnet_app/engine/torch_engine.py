@@ -176,6 +176,8 @@ class TorchEngine:
         ready = self._models.prepare(request, emit)
         if index == 0:
             emit(Prepared(request=request))
+        for note in ready.notes:
+            emit(Note(text=note))
         norms: list[list[float]] = []
         last = time.monotonic()
 

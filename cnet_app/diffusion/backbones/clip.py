@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +17,7 @@ from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts, syntax_notes, without_and
 from cnet_app.diffusion.prompt_syntax import Phrase, parse_prompt
 from cnet_app.request.generation import GenerationRequest
-from models.embeddings import embedding_files, read_embedding, split_words
+from models.embeddings import Embedding, bundled_notes, known_words, read_embedding, split_words
 from models.errors import InputError
 from models.families import FAMILIES
 from models.loras import lora_versions
@@ -93,7 +92,8 @@ def _encode_step(
     parts = split_parts(positive)
     words = [part if own is None else without_and(own) for part, _ in parts]
     both = both or len(parts) > 1
-    read = [[read_chunks(base, number, text) for number in range(len(base.text_encoders))]
+    known = known_words(base)
+    read = [[read_chunks(base, number, text, known) for number in range(len(base.text_encoders))]
             for text in ([without_and(negative)] if both else []) + words]  # fmt: skip
     longest = max(len(chunks) for encoders in read for chunks in encoders)
     versions = tuple(map(lora_versions, base.text_encoders))
@@ -147,14 +147,15 @@ class Chunk:
         return tuple(self.ids), tuple(self.weights), tuple(vectors)
 
 
-def read_chunks(base: Base, number: int, text: str) -> list[Chunk]:
+def read_chunks(base: Base, number: int, text: str, words: Mapping[str, Embedding] | None = None) -> list[Chunk]:
     """Return a prompt for a text encoder in chunks of 75 tokens (CLIP; 30 in the embedded model), at least one, filled up.
 
     A chunk ends at its last token, before an embedding that needs more room, or at a BREAK. The syntax is prompt_syntax's.
+    `words` are the embeddings, those of `known_words` where they are not given.
     """
     tokenizer, encoder = _pairs(base)[number]
     room = _length(tokenizer, encoder) - 2
-    sections = _read_pieces(base, number, text)
+    sections = _read_pieces(base, number, text, words)
     return [_chunk(tokenizer, room, tokens) for pieces in sections for tokens in _packed(pieces, room)]
 
 
@@ -162,18 +163,18 @@ Piece = Sequence[Token]
 """A token, or all vectors of an embedding, which the end of a chunk never splits."""
 
 
-def _read_pieces(base: Base, number: int, text: str) -> list[list[Piece]]:
+def _read_pieces(base: Base, number: int, text: str, words: Mapping[str, Embedding] | None = None) -> list[list[Piece]]:
     """Return the pieces of each section between BREAKs."""
-    files = embedding_files()
+    known = known_words(base) if words is None else words
     return [
-        [piece for phrase in section for piece in _phrase_pieces(base, number, phrase, files)]
+        [piece for phrase in section for piece in _phrase_pieces(base, number, phrase, known)]
         for section in parse_prompt(text)
     ]
 
 
-def _phrase_pieces(base: Base, number: int, phrase: Phrase, files: Mapping[str, Path]) -> Iterator[Piece]:
+def _phrase_pieces(base: Base, number: int, phrase: Phrase, words: Mapping[str, Embedding]) -> Iterator[Piece]:
     tokenizer, encoder = _pairs(base)[number]
-    for part in split_words(phrase.text, files):
+    for part in split_words(phrase.text, words):
         if isinstance(part, str):
             ids = tokenizer(part, add_special_tokens=False, verbose=False).input_ids
             yield from ([Token(id, phrase.weight)] for id in ids)
@@ -181,8 +182,8 @@ def _phrase_pieces(base: Base, number: int, phrase: Phrase, files: Mapping[str, 
         vectors, room = read_embedding(part, base)[number], _length(tokenizer, encoder) - 2
         if len(vectors) > room:
             raise InputError(
-                f"Embedding {part.name} has {len(vectors)} vectors, but the base reads at most {room} at once; "
-                f"leave {part.stem!r} out of the prompt."
+                f"Embedding {part.title} has {len(vectors)} vectors, but the base reads at most {room} at once; "
+                f"leave {part.word!r} out of the prompt."
             )
         # The encoder finds a text's end by its id, so the vectors stand where an ordinary one is.
         ordinary = next(id for id in count() if id not in tokenizer.all_special_ids)
@@ -226,6 +227,8 @@ def prompt_notes(base: Base, request: GenerationRequest, steps: int = 1) -> tupl
         notes.append(_length_note(base, name, _longest(base, text, steps, parts=name == "prompt")))
     if request.negative_prompt and not is_read:
         notes.append("negative_prompt has no effect at guidance_scale 1; raise guidance_scale to use it.")
+    own = (unit.prompt for unit in request.units if unit.prompt is not None)
+    notes += bundled_notes(base, [request.prompt, request.negative_prompt, *own])
     return tuple(note for note in notes if note)
 
 
