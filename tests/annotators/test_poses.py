@@ -13,7 +13,7 @@ import pytest
 from annotators.base import Image, create
 from annotators.images import ResizeMode, resize
 from annotators.people import BodyAnnotator, PoseAnnotator
-from annotators.poses import Person, Points, Pose, load_pose, parse_pose
+from annotators.poses import Person, Points, Pose, load_pose, parse_pose, read_pose
 from annotators.runtime import Runtime
 from models.errors import InputError
 
@@ -107,10 +107,13 @@ def test_points_at_minus_one_were_not_found(scale: float) -> None:
     assert set(person.parts) == {"body"}
 
 
-def test_fractions_of_somebody_far_beyond_the_border_are_fractions() -> None:
+def test_fractions_of_somebody_far_beyond_the_border_are_fractions_and_what_is_outside_was_not_found() -> None:
     body = np.column_stack([np.linspace(0.2, 0.6, 18), np.linspace(0.1, 2.4, 18), np.ones(18)])
-    (person,) = Pose.from_json(_value([{"pose_keypoints_2d": body.ravel().tolist()}])).people
-    assert person.body[17, :2] == pytest.approx((0.6 * 512, 2.4 * 512))
+    pose, notes = read_pose(_value([{"pose_keypoints_2d": body.ravel().tolist()}]), "people.json")
+    seen = body[:, 1] <= 1
+    assert pose.people[0].body[seen, :2] == pytest.approx(body[seen, :2] * 512)
+    assert not pose.people[0].body[~seen].any()
+    assert notes == (f"people.json has {(~seen).sum()} points outside its 512x512 pixels, which count as not found.",)
 
 
 def test_the_25_points_of_openposes_own_program() -> None:
