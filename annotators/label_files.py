@@ -34,7 +34,7 @@ def read_labels(picture: Pillow.Image, name: str, notes: Notes) -> Image | None:
     colours = np.array(picture.convert("RGB")) if not picture.mode.startswith("I") else None
     if colours is not None and _share(colours, ADE20K_COLOURS) >= KNOWN_SHARE:
         return None
-    if colours is not None and _share(colours, np.concatenate([COCO_PALETTE, ADE20K_COLOURS[:1]])) >= KNOWN_SHARE:
+    if colours is not None and _is_coco(colours):
         return _clear(_from_coco(colours, name, notes), picture)
     numbers = _numbers(picture, colours)
     return None if numbers is None else _clear(_from_numbers(numbers, name, notes), picture)
@@ -42,6 +42,12 @@ def read_labels(picture: Pillow.Image, name: str, notes: Notes) -> Image | None:
 
 def _share(colours: Image, palette: Image) -> float:
     return float(np.isin(colour_codes(colours), colour_codes(palette)).mean())
+
+
+def _is_coco(colours: Image) -> bool:
+    """Return whether a picture has the colours of two classes of COCO or more, and no others but black."""
+    is_known = _share(colours, np.concatenate([COCO_PALETTE, ADE20K_COLOURS[:1]])) >= KNOWN_SHARE
+    return is_known and len(np.intersect1d(colour_codes(colours), colour_codes(COCO_PALETTE))) > 1
 
 
 def _clear(labels: Image, picture: Pillow.Image) -> Image:

@@ -24,7 +24,7 @@ MAX_PIXELS = 48_000_000
 """Of a picture in memory; a file with more is reduced while it is read."""
 MAX_FILE_PIXELS = 200_000_000
 """Of a JPEG, or a PNG that is not interlaced, which are reduced before they are whole in memory."""
-MAX_WHOLE_PIXELS = 100_000_000
+MAX_WHOLE_PIXELS = 64_000_000
 """Of any other file, which is decoded whole: 4 bytes a pixel, for WebP three times."""
 REDUCED_PIXELS = 16_000_000
 """Largest size of a reduced picture: four times the largest picture that is made."""
