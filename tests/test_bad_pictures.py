@@ -64,7 +64,9 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><rect wid
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n(it ran) = quit\n"
 HEIC, JXL = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(64), b"\xff\x0a" + bytes(64)
 NO_PICTURE = "is not a picture that can be read; give one of PNG, JPEG, WEBP, AVIF, BMP, GIF, HEIC"
-HEIC_REFUSED = "is damaged or cut off" if find_spec("pi_heif") else "is a HEIC photo, which needs the Python package pi-heif"
+HEIC_REFUSED = (
+    "is damaged or cut off" if find_spec("pi_heif") else "is a HEIC photo, which needs the Python package pi-heif"
+)
 REFUSED: list[tuple[str, bytes, str]] = [
     ("I1 empty", b"", "is empty (0 bytes); choose another picture"),
     ("I2 text", b"just some text\n" * 20, NO_PICTURE),
