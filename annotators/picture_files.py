@@ -154,16 +154,16 @@ def _decode_heic(data: bytes, name: str, nearest: bool) -> _Decoded:
         ) from None
     try:
         file = pi_heif.open_heif(data)
-        size = file.size
-        check_size(*size, name, MAX_WHOLE_PIXELS)
+        width, height = file.size
+        check_size(width, height, name, MAX_WHOLE_PIXELS)
         picture = file.to_pillow()
     except _DECODING_ERRORS as error:
         if isinstance(error, InputError):
             raise
         raise _damaged(name) from error
-    factor = _reduction(*size)
+    factor = _reduction(width, height)
     notes = (f"{name} holds {len(file)} pictures; the main one is used.",) if len(file) > 1 else ()
-    return _Decoded(reduced(picture, factor, nearest) if factor > 1 else picture, size, notes)
+    return _Decoded(reduced(picture, factor, nearest) if factor > 1 else picture, (width, height), notes)
 
 
 def _is_heic(data: bytes) -> bool:

@@ -26,6 +26,8 @@ HALF = 127
 """Opacity up to which a pixel counts as transparent where it must be one or the other."""
 ONE_COLOUR = 48
 """Distance of colours, in each channel, that are one paint with its soft border."""
+SPACE = slice(16, 20)
+"""Bytes of an ICC profile that name the space of its pictures."""
 ROUNDING = 2
 """Largest change of a channel by a colour profile that is only rounding: the pixels stay as they are."""
 
@@ -145,7 +147,7 @@ def _managed(picture: Pillow.Image, profile: bytes, name: str, notes: Notes) -> 
     """Return a picture of a colour profile as sRGB, whatever its mode; None where the profile does not fit, which is noted."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = source.profile.xcolor_space.strip()
+        space = profile[SPACE].decode("ascii").strip()
         modes = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
         is_grey = picture.mode in ("L", "LA", "1")
         if space not in modes or (space == "CMYK") != (picture.mode == "CMYK") or (space == "GRAY") != is_grey:

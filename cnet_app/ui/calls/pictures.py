@@ -31,7 +31,7 @@ def picture(context: Context, sha256: object, role: Role = PHOTO) -> Image:
 
 def noted_picture(context: Context, sha256: object, role: Role) -> tuple[Image, tuple[str, ...]]:
     """Return `picture`, and a sentence for each part of its file that is not used as it is."""
-    return _decoded(context.assets.get(sha256), role)
+    return _decoded(context.assets.get(str(sha256)), role)
 
 
 def data_url(data: bytes, kind: str = "image/png") -> str:
