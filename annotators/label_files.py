@@ -31,13 +31,15 @@ def read_labels(picture: Pillow.Image, name: str, notes: Notes) -> Image | None:
     """
     if picture.mode == "CMYK":
         return None
-    colours = np.array(picture.convert("RGB")) if not picture.mode.startswith("I") else None
+    layer = None if picture.mode.startswith("I") else np.array(picture.convert("RGBA"))
+    colours = None if layer is None else layer[..., :3]
+    opacity = None if layer is None else layer[..., 3]
     if colours is not None and _share(colours, ADE20K_COLOURS) >= KNOWN_SHARE:
         return None
     if colours is not None and _is_coco(colours):
-        return _clear(_from_coco(colours, name, notes), picture)
+        return _clear(_from_coco(colours, name, notes), opacity)
     numbers = _numbers(picture, colours)
-    return None if numbers is None else _clear(_from_numbers(numbers, name, notes), picture)
+    return None if numbers is None else _clear(_from_numbers(numbers, name, notes), opacity)
 
 
 def _share(colours: Image, palette: Image) -> float:
@@ -50,11 +52,9 @@ def _is_coco(colours: Image) -> bool:
     return is_known and len(np.intersect1d(colour_codes(colours), colour_codes(COCO_PALETTE))) > 1
 
 
-def _clear(labels: Image, picture: Pillow.Image) -> Image:
+def _clear(labels: Image, opacity: NDArray[np.uint8] | None) -> Image:
     """Return a label map without a class where its picture is transparent."""
-    if picture.mode not in ("RGBA", "LA"):
-        return labels
-    return np.where((np.asarray(picture)[..., -1] > HALF)[..., None], labels, np.uint8(0))
+    return labels if opacity is None else np.where((opacity > HALF)[..., None], labels, np.uint8(0))
 
 
 def _from_coco(colours: Image, name: str, notes: Notes) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -129,6 +130,8 @@ def _decode(data: bytes, name: str, nearest: bool) -> _Decoded:
         else:
             picture = _loaded(opened, factor, nearest)
         return _Decoded(picture, size, tuple(_frame_notes(opened, name)))
+    except Pillow.DecompressionBombError as error:  # of a frame that is larger than its picture
+        raise _too_large(name, error) from error
     except _DECODING_ERRORS as error:
         raise _damaged(name) from error
 
@@ -217,9 +220,19 @@ def _open(data: bytes, name: str) -> Pillow.Image:
                 return factory(io.BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue  # another format may begin alike
+        except Pillow.DecompressionBombError as error:
+            raise _too_large(name, error) from error
         except _DECODING_ERRORS as error:
             raise _damaged(name) from error
     raise InputError(f"{name} is not a picture that can be read; give one of {', '.join(FORMATS)}, HEIC.")
+
+
+def _too_large(name: str, error: Exception) -> InputError:
+    """Return the error of a size that Pillow refuses by itself, from its text."""
+    found = re.search(r"\d+", str(error))
+    pixels = int(found[0]) if found else MAX_FILE_PIXELS
+    limit = MAX_WHOLE_PIXELS // 1_000_000
+    return InputError(f"{name} has {pixels / 1e6:.0f} megapixels; the limit is {limit}, make it smaller.")
 
 
 def _damaged(name: str) -> InputError:

@@ -63,6 +63,12 @@ WRONG_CRC = PNG[:60] + bytes([PNG[60] ^ 0xFF]) + PNG[61:]
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><rect width="64" height="64"/></svg>'
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n(it ran) = quit\n"
 HEIC, JXL = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(64), b"\xff\x0a" + bytes(64)
+LARGE_FRAME = (
+    b"GIF89a"
+    + struct.pack("<HHBBB", 64, 64, 0, 0, 0)
+    + struct.pack("<BHHHHB", 0x2C, 0, 0, 60_000, 60_000, 0)
+    + b"\2\0;"
+)
 NO_PICTURE = "is not a picture that can be read; give one of PNG, JPEG, WEBP, AVIF, BMP, GIF, HEIC"
 HEIC_REFUSED = (
     "is damaged or cut off" if find_spec("pi_heif") else "is a HEIC photo, which needs the Python package pi-heif"
@@ -77,6 +83,7 @@ REFUSED: list[tuple[str, bytes, str]] = [
     ("I4 checksum", WRONG_CRC, "is damaged or cut off; save or download it again"),
     ("I5 bomb", black_and_white(30_000, 30_000), "has 900 megapixels; the limit is 200, make it smaller"),
     ("I5 bomb within the limit", black_and_white(8_000, 8_000), "is damaged or cut off"),
+    ("I5 bomb in a frame", LARGE_FRAME, "has 3600 megapixels; the limit is 64, make it smaller"),
     ("I6 dot", encode(Pillow.new("RGB", (1, 1))), "is 1x1 pixels; each side must be at least 8"),
     ("I6 line", encode(Pillow.new("RGB", (1, 4000))), "is 1x4000 pixels; each side must be at least 8"),
     ("I6 strip", encode(Pillow.new("RGB", (16385, 16))), "is 16385x16 pixels, too narrow"),
