@@ -152,6 +152,11 @@ def looks_like(kind: MapKind, image: Image) -> bool:
     return False  # a depth map may be any grey photo
 
 
+def is_drawn(kind: MapKind, image: Image) -> bool:
+    """Return whether a picture is a map of lines in reverse: dark lines on white paper."""
+    return kind.id in ("lines", "soft_lines") and looks_like(kind, np.asarray(255 - image, np.uint8))
+
+
 def diagnose(kind: MapKind, control_image: Image, title: str) -> Finding | None:
     """Return the fault of a map for the condition with this title, or None."""
     if is_blank(control_image):

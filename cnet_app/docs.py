@@ -25,6 +25,7 @@ from cnet_app.registry.measures import MEASURES
 from cnet_app.registry.modes import CUSTOM, MODES, SD_PLACES, Mode
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.settings import Settings
+from cnet_app.ui.studio import WEB
 from models.catalog import CATALOG, TITLES, Weights, entry, size_text
 from models.licences import LICENCES
 from models.local import FOLDERS, SUFFIXES, LocalKind
@@ -67,6 +68,7 @@ def create_documents(root: Path = ROOT) -> dict[Path, str]:
     }
     parts = {
         Path("README.md"): {"conditions": conditions_table()},
+        Path("docs/studio.md"): {"keys": keys_table()},
         Path("docs/api.md"): {"endpoints": endpoints_table()},
         Path("docs/models.md"): {"folders": folders_table(), "presets": presets_table(), "memory": memory_part()},
         Path("THIRD_PARTY.md"): {"weights": weights_table(), "licences": licences_table()},
@@ -99,6 +101,16 @@ def conditions_table() -> str:
         for row in CONDITIONS
     ]
     return _table(head, rows)
+
+
+def keys_table() -> str:
+    """Return the table of the page's keys, read from its script."""
+    rows = re.findall(
+        r'title: "([^"]+)", keys: "([^"]+)"(?:, also: "([^"]+)")?', (WEB / "core" / "keys.js").read_text()
+    )
+    return _table(
+        ("Key", "What it does"), ((" or ".join(f"`{key}`" for key in keys if key), title) for title, *keys in rows)
+    )
 
 
 def conditions_page() -> str:

@@ -31,6 +31,8 @@ from models.names import did_you_mean
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif")
 """Endings of the files that count as pictures."""
 MAX_FILES = 10_000
+SOURCES = "sources"
+"""Below the folder of a batch: pictures that it keeps."""
 START = "start"
 """Among the places that a picture takes: the initial image."""
 Size = Literal["follow", "fixed"]
@@ -48,6 +50,8 @@ class BatchPlan:
     """follow: the picture's own aspect with as many pixels as the recipe has; fixed: the recipe's size."""
     wildcards: bool = False
     """Whether the recipe's prompts hold wildcards; those of captions and tables may always."""
+    keep: bool = False
+    """Whether the batch's folder keeps the pictures, for those that will not stay where they are, such as uploads."""
 
 
 def list_pictures(folder: Path) -> tuple[list[Path], list[str]]:
@@ -118,6 +122,8 @@ def create_batch(
         for variant in range(plan.recipe.num_images)
     ]
     folder = new_folder(pictures, "batch", name)
+    if plan.keep:
+        parts = _kept(parts, folder)
     shared: dict[str, Any] = {
         "recipe": put_request(folder, replace(plan.recipe, num_images=1)),
         "into": list(plan.into),
@@ -137,6 +143,23 @@ def create_batch(
     )
     write_manifest(manifest)
     return manifest
+
+
+def _kept(parts: Sequence[Part], folder: Path) -> list[Part]:
+    """The parts with their files under `sources/` of the sweep's folder; SaveError."""
+    place, kept = folder / SOURCES, dict[str, str]()
+    try:
+        place.mkdir()
+        for file in dict.fromkeys(str(part.what["file"]) for part in parts):
+            target = place / str(len(kept)) / Path(file).name
+            target.parent.mkdir()
+            _link(Path(file), target)
+            kept[file] = str(target.resolve())
+    except OSError as error:
+        raise SaveError(
+            f"{place} cannot be written ({error.strerror or error}); make room there or choose another folder."
+        ) from error
+    return [replace(part, what={**part.what, "file": kept[str(part.what["file"])]}) for part in parts]
 
 
 class BatchWork:

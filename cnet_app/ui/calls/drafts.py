@@ -23,7 +23,7 @@ from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.ui.bases import defaults_of
 from cnet_app.ui.calls.context import Context
 from cnet_app.ui.calls.frame import INVERSE, Frame, read_frame
-from cnet_app.ui.calls.maps import make_layer_map
+from cnet_app.ui.calls.maps import annotator_of, make_layer_map, source_of
 from cnet_app.ui.calls.pictures import picture
 from models.errors import InputError
 
@@ -38,6 +38,7 @@ UNIT_SETTINGS = (
 )  # fmt: skip
 UNIT_LISTS = ("block_weights", "unconditional_block_weights")
 UNIT_CURVES = ("strength_curve", "depth_curve")
+UNIT_PICTURES = ("mask", "weight_map")
 
 
 def read_draft(context: Context, draft: Mapping[str, Any]) -> tuple[GenerationRequest, tuple[str, ...]]:
@@ -89,18 +90,34 @@ def _units(
     """Return the units of the layers that are on, for a request without any, and the warnings of their maps."""
     units: list[ControlUnit] = []
     warnings: list[str] = []
-    for layer in _active(draft):
-        cut = _cutter(request, frame, condition(str(layer["condition"])).kind.nearest)
+    for layer in active_layers(draft):
+        nearest = condition(str(layer["condition"])).kind.nearest
+        cut = _unchanged if _is_of_part(layer) else _cutter(request, frame, nearest)
         made = make_layer_map(context, layer, draft.get("photo"), frame, cut)
         units.append(build_unit(str(layer["condition"]), made.made, **_unit_fields(context, layer, cut)))
         warnings += [f"{condition(str(layer['condition'])).title}: {text}" for text in made.made.warnings]
     return tuple(units), tuple(warnings)
 
 
+def layer_sources(
+    context: Context, draft: Mapping[str, Any], request: GenerationRequest
+) -> tuple[Image | Pose | None, ...]:
+    """Return what the map of each unit was made from; None for a map of the user's own."""
+    frame = read_frame(draft.get("frame"))
+
+    def source(layer: Mapping[str, Any]) -> Image | Pose | None:
+        if annotator_of(context, layer) is None:
+            return None
+        cut = _cutter(request, frame, condition(str(layer["condition"])).kind.nearest)
+        return cut(source_of(context, layer, draft.get("photo")))
+
+    return tuple(map(source, active_layers(draft)))
+
+
 def _cutter(request: GenerationRequest, frame: Frame, nearest: bool) -> Callable[[Image | Pose], Image | Pose]:
     """Return what cuts the part that is repainted out of a photo, or out of a drawing, map or mask of the frame's size."""
     if request.inpaint_area == PICTURE_AREA or request.initial_image is None:
-        return lambda source: source
+        return _unchanged
     size = picture_size(request.initial_image)
 
     def cut(source: Image | Pose) -> Image | Pose:
@@ -115,7 +132,17 @@ def _cutter(request: GenerationRequest, frame: Frame, nearest: bool) -> Callable
     return cut
 
 
-def _active(draft: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _unchanged(source: Image | Pose) -> Image | Pose:
+    return source
+
+
+def _is_of_part(layer: Mapping[str, Any]) -> bool:
+    """Return whether a layer holds a map of the part that is repainted, as a recipe brings it."""
+    return bool(layer.get("part")) and layer.get("source") not in ("photo", "own")
+
+
+def active_layers(draft: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the layers that are on; they are the units of the draft's request, in this order."""
     return [layer for layer in draft.get("layers") or () if layer.get("enabled", True)]
 
 
@@ -123,7 +150,7 @@ def _unit_fields(context: Context, layer: Mapping[str, Any], cut: Callable[[Imag
     fields: Fields = {name: layer[name] for name in UNIT_SETTINGS if layer.get(name) is not None}
     fields |= {name: tuple(layer[name]) for name in UNIT_LISTS if layer.get(name)}
     fields |= {name: tuple(map(tuple, layer[name])) for name in UNIT_CURVES if layer.get(name)}
-    for name in ("mask", "weight_map"):
+    for name in UNIT_PICTURES:
         if layer.get(name):
             read = picture(context, layer[name]["sha256"], PICTURE_ROLES[name])
             fields[name] = encode_png(cast(Image, cut(read)))
