@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from annotators.base import Image
 from annotators.images import load_image, resize
+from annotators.roles import MASK, WEIGHTS
 from cnet_app.diffusion.backbones.base import Backbone
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pixels import pad, padded_side, to_image
@@ -118,9 +119,9 @@ def mask_notes(request: GenerationRequest) -> Iterator[str]:
     With inpaint_area "mask" the inpaint mask's are in cnet_app.request.inpaint.Part.
     """
     for number, unit in enumerate(request.units, 1):
-        if unit.mask is not None and not load_image(unit.mask).any():
+        if unit.mask is not None and not load_image(unit.mask, role=MASK).any():
             yield f"The mask of unit {number} is black everywhere: the unit has no effect."
-        if unit.weight_map is not None and (load_image(unit.weight_map) == NEUTRAL).all():
+        if unit.weight_map is not None and (load_image(unit.weight_map, role=WEIGHTS) == NEUTRAL).all():
             yield f"The weight map of unit {number} is middle grey everywhere: the unit has no effect."
         if unit.mask_feather and unit.mask is None:
             yield f"mask_feather of unit {number} softens a mask, but there is none: it has no effect."
@@ -131,7 +132,7 @@ def mask_notes(request: GenerationRequest) -> Iterator[str]:
     share = inpainted(request).mean()
     if share == 0:
         raise InputError("inpaint_mask covers nothing: paint the part to change white, or leave inpaint_mask out.")
-    mask = load_image(request.inpaint_mask)
+    mask = load_image(request.inpaint_mask, role=MASK)
     yield from mask_fit_notes(mask, load_image(request.initial_image), covers_all=bool(share == 1))
     if ((mask > SOFT[0]) & (mask < SOFT[1])).mean() > SOFT_SHARE:
         yield "The mask is soft: where it is brighter than half the picture is new, elsewhere the initial picture stays."

@@ -18,7 +18,8 @@ from annotators.control_map import (
     run_annotator,
     sha256_of,
 )
-from annotators.images import ResizeMode, check_size
+from annotators.images import ResizeMode
+from annotators.picture_files import check_size
 from annotators.poses import Pose
 from annotators.recognise import REPAIRS, is_drawn, looks_like
 from annotators.registry import annotator as annotator_class
