@@ -53,6 +53,7 @@ FLOORS = {
     "cnet_app.map_pictures": 11,
     "cnet_app.example_pictures": 11,
     "cnet_app.docs_control": 11,
+    "cnet_app.docs_samplers": 11,
     "cnet_app.__main__": 11,
     "app": 11,
     "cnet_app.docs": 12,

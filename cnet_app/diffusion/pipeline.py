@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -80,8 +81,7 @@ def generate(
             )
 
         part = open_part(request)
-        for note in (*mask_notes(request), *(part.notes if part else ())):
-            on_note(note)
+        _tell(on_note, mask_notes(request), part.notes if part else ())
         request = part.request() if part else request
 
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
@@ -92,8 +92,7 @@ def generate(
                 for unit, controlnet in zip(request.units, controlnets, strict=True)
                 if has_effect(unit)
             ]
-        for note in (control.note for control in controls if control.note):
-            on_note(note)
+        _tell(on_note, (control.note for control in controls if control.note))
 
         # 3. Encode the prompts, which may change from step to step.
         scheduler, timesteps = _scheduler(base, request)
@@ -102,12 +101,8 @@ def generate(
             texts = backbone.encode_texts(request, controls, cache, steps)
             encode = partial(backbone.encode_texts, request, controls, cache, steps)
             controls = with_own_texts(controls, encode)
-        for note in (
-            *effect_notes(request.units, steps),
-            *backbone.text_notes(request, steps),
-            *sampler_notes(scheduler, timesteps, request),
-        ):
-            on_note(note)
+        _tell(on_note, effect_notes(request.units, steps), backbone.text_notes(request, steps))
+        _tell(on_note, sampler_notes(scheduler, timesteps, request))
         prompted = request.ip_adapter if ip_adapter else None
         image_prompt = (
             backbone.encode_image_prompt(ip_adapter, load_image(prompted.image)) if prompted and ip_adapter else None
@@ -155,6 +150,11 @@ def _scheduler(base: Base, request: GenerationRequest) -> tuple[Any, torch.Tenso
     """Return a new scheduler, and the timesteps that run."""
     scheduler = create_scheduler(request.scheduler, base.scheduler)
     return scheduler, set_steps(scheduler, request.num_inference_steps, base.device, request.strength)
+
+
+def _tell(on_note: Callable[[str], None], *notes: Iterable[str]) -> None:
+    for note in chain(*notes):
+        on_note(note)
 
 
 def _check_finite(image: torch.Tensor, dtype: torch.dtype, guidance_scale: float) -> None:
