@@ -1,31 +1,30 @@
-"""The running app as its users feel it: `python -m benchmarks.page` starts it and posts what a browser would post."""
+"""The running app as its users feel it: `python -m benchmarks.page` starts it and drives its page in Chromium."""
 
 from __future__ import annotations
 
 import argparse
+import base64
 import io
-import json
 import os
 import platform
-import secrets
+import shutil
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import psutil
 from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 from skimage import data
 
 from cnet_app.engine.messages import Close, Ended, Happened, Run, StatusChanged
@@ -38,6 +37,52 @@ ROOT = Path(__file__).parent.parent
 SIDE = 512
 PICTURE = 1024
 PATIENCE = 120.0
+FLAGS = (
+    "--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-gpu-compositing",
+)  # fmt: skip
+STATE = "document.querySelector('.studio').app.store.state"
+TAKE_PHOTO = """async ([bytes, side]) => {
+    const { app } = document.querySelector(".studio");
+    app.drafts.edit({ size: { mode: "custom", width: side, height: side, fit: "crop" } });
+    await app.takeFile(new File([Uint8Array.from(atob(bytes), (sign) => sign.charCodeAt(0))], "photo.png", { type: "image/png" }));
+}"""
+DRAWN = "requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - begun)))"
+MOVE_SLIDER = f"""(value) => new Promise((resolve) => {{
+    const {{ app }} = document.querySelector(".studio");
+    const slider = document.querySelector(".layer.is-open [id^=high_threshold]:is([type=range])");
+    const begun = performance.now();
+    const end = app.store.on(({{ maps, draft }}) => maps[draft.open], (map) => {{
+        if (!map || map.isBusy || !map.order.includes(`"high_threshold":${{value}}`)) return;
+        queueMicrotask(() => end());
+        {DRAWN};
+    }});
+    slider.value = value;
+    slider.dispatchEvent(new Event("input", {{ bubbles: true }}));
+    slider.dispatchEvent(new Event("change", {{ bubbles: true }}));
+}})"""
+OPEN_TAB = f"""(id) => new Promise((resolve) => {{
+    const begun = performance.now();
+    document.getElementById(`tab-${{id}}`).click();
+    {DRAWN};
+}})"""
+START_JOB = """() => {
+    const { app } = document.querySelector(".studio");
+    app.drafts.edit(({ settings }) => ({ count: 8, settings: { ...settings, num_inference_steps: 150 } }));
+    app.jobs.generate();
+}"""
+STROKE = """(count) => {
+    const { tool } = document.querySelector(".studio").app.stage;
+    const event = { pressure: 1, kind: "mouse", shift: false, alt: false, ctrl: false };
+    tool.pointer({ ...event, type: "down", x: 50, y: 50 });
+    const times = Array.from({ length: count }, (_, number) => {
+        const begun = performance.now();
+        tool.pointer({ ...event, type: "move", x: 250 + 190 * Math.cos(number), y: 250 + 190 * Math.sin(0.7 * number) });
+        return performance.now() - begun;
+    });
+    tool.pointer({ ...event, type: "up", x: 250, y: 250 });
+    return times;
+}"""
 
 
 @dataclass
@@ -48,48 +93,16 @@ class App:
     process: psutil.Process
     started: float
     """Seconds from the start of the process to the whole page."""
-    config: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    def __post_init__(self) -> None:
-        self.config = httpx.get(f"{self.url}config", timeout=PATIENCE).json()
-
-    def upload(self, pixels: np.ndarray[Any, Any]) -> dict[str, Any]:
-        """A picture as the page names it."""
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        files = {"files": (f"{secrets.token_hex(4)}.png", buffer.getvalue(), "image/png")}
-        (path,) = httpx.post(f"{self.url}gradio_api/upload", files=files, timeout=PATIENCE).json()
-        return {"path": path, "meta": {"_type": "gradio.FileData"}}
-
-    def send(self, elem_id: str, event: str, session: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Trigger an event of a component with the page's first values and these, by element id; its last output."""
-        ids = {c["id"]: c for c in self.config["components"]}
-        by_name = {c["props"].get("elem_id"): c["id"] for c in self.config["components"]}
-        dependencies = self.config["dependencies"]
-        triggered = [d["id"] for d in dependencies if [by_name[elem_id], event] in d["targets"]]
-        # A listener of a picture comes after a step in the browser.
-        dependency = next(
-            d for d in dependencies if d["backend_fn"] and (d["id"] in triggered or d["trigger_after"] in triggered)
-        )
-        named = {by_name[name]: value for name, value in values.items()}
-        inputs = [named.get(id, ids[id]["props"].get("value")) for id in dependency["inputs"]]
-        body = {"data": inputs, "fn_index": dependency["id"], "session_hash": session}
-        httpx.post(f"{self.url}gradio_api/queue/join", json=body, timeout=PATIENCE).raise_for_status()
-        output: dict[str, Any] = {}
-        parameters = {"session_hash": session}
-        with httpx.stream("GET", f"{self.url}gradio_api/queue/data", params=parameters, timeout=PATIENCE) as stream:
-            for line in stream.iter_lines():
-                message = json.loads(line.removeprefix("data:") or "{}")
-                if message.get("msg") in ("process_generating", "process_completed"):
-                    output |= {name: value for name, value in message["output"].items() if value}
-                if message.get("msg") == "process_completed":
-                    return output
-        raise SystemExit("The app closed the connection.")
 
     def megabytes(self) -> tuple[float, float]:
         """Resident memory of the page's process, and of its children."""
         children = sum(child.memory_info().rss for child in self.process.children(recursive=True))
         return self.process.memory_info().rss / 1e6, children / 1e6
+
+    def wire_bytes(self) -> int:
+        """Bytes of the document as a browser gets them."""
+        with httpx.stream("GET", self.url, headers={"Accept-Encoding": "br, gzip"}, timeout=PATIENCE) as answer:
+            return len(b"".join(answer.iter_raw()))
 
 
 @contextmanager
@@ -125,44 +138,72 @@ def _wait(url: str, started: float) -> None:
     raise SystemExit(f"The app gave no page within {PATIENCE:g} s.")
 
 
-def canny_times(app: App, count: int) -> list[float]:
-    """Milliseconds from a change of the photo to its map at SIDE px, each of another photo."""
-    photo = np.array(Image.fromarray(data.astronaut()).resize((SIDE, SIDE)))
-    session, times = secrets.token_hex(4), list[float]()
-    for number in range(count):
-        uploaded = app.upload(np.roll(photo, secrets.randbelow(SIDE) + number, axis=1))
-        started = time.perf_counter()
-        output = app.send(
-            "canny-photo", "change", session, {"canny-photo": uploaded, "create-width": SIDE, "create-height": SIDE}
-        )
-        times.append(1000 * (time.perf_counter() - started))
-        assert "error" not in output, output
+@contextmanager
+def opened(app: App, size: tuple[int, int] = (1366, 768)) -> Generator[Page]:
+    """The studio in Chromium, with the astronaut as its photo and a picture size of SIDE px."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        page = browser.new_context(viewport={"width": size[0], "height": size[1]}).new_page()
+        page.goto(app.url)
+        page.wait_for_selector(".studio:not([aria-busy])", timeout=1000 * PATIENCE)
+        yield page
+        browser.close()
+
+
+def take_photo(page: Page) -> None:
+    """Give the page its photo, and open canny."""
+    buffer = io.BytesIO()
+    Image.fromarray(data.astronaut()).resize((SIDE, SIDE)).save(buffer, "PNG")
+    page.evaluate(TAKE_PHOTO, [base64.b64encode(buffer.getvalue()).decode(), SIDE])
+    page.wait_for_function(
+        f"Object.keys({STATE}.thumbs).length === {STATE}.tables.conditions.length", timeout=1000 * PATIENCE
+    )
+    page.locator("#tab-canny").click()
+    page.wait_for_function(f"{STATE}.maps[{STATE}.draft.open]?.image", timeout=1000 * PATIENCE)
+
+
+def slider_times(page: Page, count: int) -> list[float]:
+    """Milliseconds from the release of a slider of canny to the drawn map at SIDE px, each at another value."""
+    return [page.evaluate(MOVE_SLIDER, 100 + number) for number in range(count)]
+
+
+def tab_times(page: Page, count: int) -> list[float]:
+    """Milliseconds from a click on a tab of the rail to the frame that shows it."""
+    tabs = ("canny", "tile", "lineart", "recolor")
+    return [page.evaluate(OPEN_TAB, tabs[number % len(tabs)]) for number in range(count)]
+
+
+def stroke_times(page: Page, count: int) -> list[float]:
+    """Milliseconds that one point of a stroke takes in the page."""
+    page.evaluate("document.querySelector('.studio').app.startDrawing()")
+    page.wait_for_function(f"{STATE}.tool === 'draw'")
+    times: list[float] = page.evaluate(STROKE, count)
     return times
 
 
 @contextmanager
-def busy(app: App, elem_id: str, values: Mapping[str, Any]) -> Generator[None]:
-    """Another user keeps an event running."""
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            photo = app.upload(np.roll(data.coffee(), secrets.randbelow(300), axis=0))
-            given = {name: photo if value == "photo" else value for name, value in values.items()}
-            app.send(elem_id, "click", secrets.token_hex(4), given)
-
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    time.sleep(1.0)
+def busy(page: Page) -> Generator[None]:
+    """A job runs all the while."""
+    page.evaluate(START_JOB)
+    page.wait_for_function(f"{STATE}.running?.step > 0", timeout=1000 * PATIENCE)
     yield
-    stop.set()
-    worker.join(PATIENCE)
+    assert page.evaluate(f"{STATE}.running !== null"), "the job ended too early"
+    page.evaluate("document.querySelector('#cancel').click()")
+    page.wait_for_function(f"!{STATE}.jobs.length", timeout=1000 * PATIENCE)
+
+
+def restart_time(app: App, page: Page) -> float:
+    """Seconds from the engine's death to the page's sentence about it."""
+    app.process.children()[-1].kill()
+    begun = time.perf_counter()
+    page.wait_for_function(f"{STATE}.engine.message || {STATE}.engine.starts > 1", timeout=1000 * PATIENCE)
+    return time.perf_counter() - begun
 
 
 def row(name: str, times: Sequence[float]) -> str:
     """As Markdown."""
     low, middle, high = min(times), statistics.median(times), sorted(times)[int(0.9 * (len(times) - 1))]
-    return f"| {name} | {middle:.0f} ms | {low:.0f} | {high:.0f} |"
+    return f"| {name} | {middle:.3g} ms | {low:.3g} | {high:.3g} |"
 
 
 def hand_over_times(count: int) -> list[float]:
@@ -196,7 +237,7 @@ def _send_pictures(connection: Connection, settings: Settings, parent: int) -> N
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
-    parser.add_argument("--count", type=int, default=20, help="maps of each measurement (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=50, help="times of each measurement (default: %(default)s)")
     parser.add_argument("--starts", type=int, default=5, help="starts of the app (default: %(default)s)")
     args = parser.parse_args(arguments)
     starts: list[float] = []
@@ -209,18 +250,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"A picture of {PICTURE} px from the engine: median {statistics.median(over):.1f} ms, at most {max(over):.1f}.\n"
     )
     print(f"Start to page: median {statistics.median(starts):.2f} s, {min(starts):.2f} to {max(starts):.2f} s.\n")
-    with running_app() as app:
+    with running_app() as app, opened(app) as page:
         before = app.megabytes()
-        canny_times(app, 3)
-        print(f"| canny at {SIDE} px | median | fastest | 90 % |\n|---|---|---|---|")
-        print(row("alone", canny_times(app, args.count)))
-        with busy(app, "canny-go", {"canny-photo": "photo", "create-num_images": 8}):
-            print(row("while a job of another user runs", canny_times(app, args.count)))
-        with busy(app, "all-make", {"all-photo": "photo", "all-every": True}):
-            print(row("while another user makes all maps", canny_times(app, args.count)))
-        page, engine = app.megabytes()
+        nodes = page.evaluate("document.querySelectorAll('*').length")
+        print(f"Document: {app.wire_bytes() / 1000:.0f} kB on the wire, {nodes} nodes at first.\n")
+        take_photo(page)
+        slider_times(page, 3)
+        print("| in the page | median | fastest | 90 % |\n|---|---|---|---|")
+        print(row(f"slider to map at {SIDE} px, alone", slider_times(page, args.count)))
+        print(row("tab to its frame", tab_times(page, args.count)))
+        page.locator("#tab-canny").click()
+        with busy(page):
+            print(row("slider to map while a job runs", slider_times(page, args.count)))
+            print(row("tab to its frame while a job runs", tab_times(page, args.count)))
+        print(row("a point of a stroke", stroke_times(page, args.count)))
+        print(f"\nThe engine's death is told after {restart_time(app, page):.2f} s.")
+        page_mb, engine = app.megabytes()
         print(
-            f"\nMemory at the start: page {before[0]:.0f} MB; at the end: page {page:.0f} MB, engine {engine:.0f} MB."
+            f"Memory at the start: page {before[0]:.0f} MB; at the end: page {page_mb:.0f} MB, engine {engine:.0f} MB."
         )
     return 0
 

@@ -45,7 +45,9 @@ def _pictures(id: str, engine: TorchEngine) -> Iterator[tuple[str, Image]]:
     row, maps = condition(id), Maps(maps_through(engine))
     photo = resize(example_image(row), SIDE, SIDE)
     drawing = is_drawing(row)
-    made = maps.annotate(id, None if drawing else default_annotator(id), 255 - photo if drawing else photo, None, SIDE, SIDE)
+    made = maps.annotate(
+        id, None if drawing else default_annotator(id), 255 - photo if drawing else photo, None, SIDE, SIDE
+    )
     yield "photo", photo
     yield "map", made.pixels
     defaults = {name: value for name, value in asdict(defaults_of(EMBEDDED)).items() if name != "size"}

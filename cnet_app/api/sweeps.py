@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Image
-from annotators.images import load_image
+from annotators.images import ResizeMode, load_image
 from annotators.poses import Pose
 from cnet_app.api.endpoints import File, Object, answer, as_file
-from cnet_app.api.requests import file_path, read_generation
+from cnet_app.api.requests import file_path, read_generation, read_map_call
 from cnet_app.jobs.batches import BatchPlan, Size, create_batch, first_readable, list_pictures, natural_order
 from cnet_app.jobs.grids import create_grid, grid_results
 from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.jobs.sources import remake_from
 from cnet_app.jobs.sweeps import Sweeps, SweepState, failures
 from cnet_app.maps.annotate import Maps
-from cnet_app.maps.own import load_source
 from cnet_app.request.fields import RemakeMap
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.grids import axis_from_json, grid_requests
@@ -77,16 +76,19 @@ class SweepCalls:
         name: str = "",
         session: str = "",
         wildcards: bool = True,
+        fit: ResizeMode = "crop",
+        titles: Sequence[str] = (),
     ) -> Object:
         """Begin a grid of a request that is there already; `sources` are the photos of its units as arrays.
 
-        `wildcards` is False for the request of a recipe, whose prompts are resolved.
+        `wildcards` is False for the request of a recipe, whose prompts are resolved. `fit` is how the photos were brought
+        to the request's size. `titles` head the axes in the results.
         """
 
         def start() -> Object:
-            remake = remake_from(self.maps, sources)
+            remake = remake_from(self.maps, sources, fit)
             found = Wildcards() if wildcards else None
-            id, count = self._begin_grid(request, axes, remake, found, name, session)
+            id, count = self._begin_grid(request, axes, remake, found, name, session, titles)
             return {"sweep": id, "pictures": count, "warnings": []}
 
         return answer(start)
@@ -117,7 +119,9 @@ class SweepCalls:
             first = first_readable(pictures)
             filled = [{"image": as_file(str(first)), **control} for control in controls]
             request, _, _ = self._read(prompt, filled, options, recipe, ())
-            plan = BatchPlan(recipe=request, into=tuple(into), size=_size(size), wildcards=recipe is None)
+            plan = BatchPlan(
+                recipe=request, into=tuple(into), size=_size(size), wildcards=recipe is None, keep=bool(files)
+            )
             id, count = self._begin_batch(plan, pictures, rows, table, name, session)
             return {"sweep": id, "pictures": count, "warnings": []}
 
@@ -139,7 +143,7 @@ class SweepCalls:
 
         def start() -> Object:
             pictures, rows = self._pictures(files, folder)
-            plan = BatchPlan(recipe=request, into=tuple(into), size=_size(size), wildcards=wildcards)
+            plan = BatchPlan(recipe=request, into=tuple(into), size=_size(size), wildcards=wildcards, keep=bool(files))
             id, count = self._begin_batch(plan, pictures, rows, table, name, session)
             return {"sweep": id, "pictures": count, "warnings": []}
 
@@ -180,7 +184,7 @@ class SweepCalls:
             known = self.runner.base(BASE_WAIT)
             base = known[0] if known else self.settings.base or GenerationRequest.base
             request, warnings = read_generation(prompt, controls, options or {}, base, self.maps)
-            return request, warnings, [load_source(file_path("image", control["image"]))[0] for control in controls]
+            return request, warnings, [read_map_call(control, self.maps).source for control in controls]
         if prompt or controls or options:
             raise InputError("A recipe has prompt, controls and options already; leave these out, or the recipe.")
         request, notes = read_request_file(file_path("recipe", recipe))
@@ -194,12 +198,13 @@ class SweepCalls:
         wildcards: Wildcards | None,
         name: str,
         session: str,
+        titles: Sequence[str] = (),
     ) -> tuple[str, int]:
         self._check_free(session)
         read = [axis_from_json(values, request) for values in axes]
         cells = grid_requests(request, read, remake, wildcards)
         self._check_public(len(cells), [cell.request for cell in cells])
-        manifest = create_grid(self.settings.output_dir, name, request, read, cells)
+        manifest = create_grid(self.settings.output_dir, name, request, read, cells, titles)
         return self.sweeps.start(manifest, session), len(cells)
 
     def _begin_batch(

@@ -9,7 +9,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from annotators.images import MAX_BYTES, load_image
+from annotators.images import load_image
+from annotators.picture_files import MAX_BYTES
 from annotators.poses import parse_pose
 from cnet_app.jobs.files import write_whole
 from cnet_app.request.recipe import UNFINISHED, sweep_unfinished

@@ -14,9 +14,11 @@ from typing import Any, Literal
 
 from annotators.base import Image, shown
 from annotators.images import load_image, resize
+from annotators.roles import PHOTO
 from cnet_app.jobs.manifest import Manifest, Part, new_folder, put_request, take_request, write_manifest
 from cnet_app.jobs.sources import map_of
 from cnet_app.maps.annotate import Maps
+from cnet_app.maps.own import source_role
 from cnet_app.request.fields import find_field, with_unit, with_values
 from cnet_app.request.generation import MAX_SEED, GenerationRequest
 from cnet_app.request.pictures import encode_png
@@ -29,6 +31,8 @@ from models.names import did_you_mean
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif")
 """Endings of the files that count as pictures."""
 MAX_FILES = 10_000
+SOURCES = "sources"
+"""Below the folder of a batch: pictures that it keeps."""
 START = "start"
 """Among the places that a picture takes: the initial image."""
 Size = Literal["follow", "fixed"]
@@ -46,6 +50,8 @@ class BatchPlan:
     """follow: the picture's own aspect with as many pixels as the recipe has; fixed: the recipe's size."""
     wildcards: bool = False
     """Whether the recipe's prompts hold wildcards; those of captions and tables may always."""
+    keep: bool = False
+    """Whether the batch's folder keeps the pictures, for those that will not stay where they are, such as uploads."""
 
 
 def list_pictures(folder: Path) -> tuple[list[Path], list[str]]:
@@ -116,6 +122,8 @@ def create_batch(
         for variant in range(plan.recipe.num_images)
     ]
     folder = new_folder(pictures, "batch", name)
+    if plan.keep:
+        parts = _kept(parts, folder)
     shared: dict[str, Any] = {
         "recipe": put_request(folder, replace(plan.recipe, num_images=1)),
         "into": list(plan.into),
@@ -135,6 +143,23 @@ def create_batch(
     )
     write_manifest(manifest)
     return manifest
+
+
+def _kept(parts: Sequence[Part], folder: Path) -> list[Part]:
+    """The parts with their files under `sources/` of the sweep's folder; SaveError."""
+    place, kept = folder / SOURCES, dict[str, str]()
+    try:
+        place.mkdir()
+        for file in dict.fromkeys(str(part.what["file"]) for part in parts):
+            target = place / str(len(kept)) / Path(file).name
+            target.parent.mkdir()
+            _link(Path(file), target)
+            kept[file] = str(target.resolve())
+    except OSError as error:
+        raise SaveError(
+            f"{place} cannot be written ({error.strerror or error}); make room there or choose another folder."
+        ) from error
+    return [replace(part, what={**part.what, "file": kept[str(part.what["file"])]}) for part in parts]
 
 
 class BatchWork:
@@ -159,7 +184,7 @@ class BatchWork:
             side = round(math.sqrt(request.width * request.height))
             width, height = fit_budget(*size_of(source), side)
             request = replace(request, width=width, height=height)
-        request = self._with_source(request, source)
+        request = self._with_source(request, file, source)
         values = dict(what["values"])
         caption = read_caption(file) if what["caption"] and "prompt" not in values else None
         if caption is not None:
@@ -187,7 +212,7 @@ class BatchWork:
         """Everything is in its place already."""
         return ()
 
-    def _with_source(self, request: GenerationRequest, source: Image) -> GenerationRequest:
+    def _with_source(self, request: GenerationRequest, file: Path, source: Image) -> GenerationRequest:
         for place in self._plan["into"]:
             if place == START:
                 started = resize(source, request.width, request.height, mode="crop")
@@ -195,7 +220,9 @@ class BatchWork:
             else:
                 index = int(place.removeprefix("unit")) - 1
                 unit = request.units[index]
-                made = map_of(self._maps, request, index, unit.annotator, unit.annotator_parameters, source)
+                role = source_role(unit.condition, unit.annotator)
+                read = source if role is PHOTO else load_image(file, role=role)
+                made = map_of(self._maps, request, index, unit.annotator, unit.annotator_parameters, read)
                 request = with_unit(request, index, made)
         return request
 

@@ -21,11 +21,17 @@ PAGE = "grid.html"
 
 
 def create_grid(
-    pictures: Path, name: str, request: GenerationRequest, axes: Sequence[Axis], cells: Sequence[Cell]
+    pictures: Path,
+    name: str,
+    request: GenerationRequest,
+    axes: Sequence[Axis],
+    cells: Sequence[Cell],
+    titles: Sequence[str] = (),
 ) -> Manifest:
     """Write the manifest of a new grid below the folder of pictures; SaveError.
 
-    `request` is the one that the axes vary, `cells` are those of `cnet_app.request.grids.grid_requests`.
+    `request` is the one that the axes vary, `cells` are those of `cnet_app.request.grids.grid_requests`. `titles` head the
+    axes in the results; without them their names do.
     """
     folder = new_folder(pictures, "grid", name)
     parts = [
@@ -38,7 +44,11 @@ def create_grid(
         )
         for cell in cells
     ]
-    plan = {"axes": [axis.to_json() for axis in axes], "request": put_request(folder, request)}
+    plan = {
+        "axes": [axis.to_json() for axis in axes],
+        "titles": list(titles or (axis.title for axis in axes)),
+        "request": put_request(folder, request),
+    }
     manifest = Manifest(
         folder=folder, kind="grid", name=name or "Grid", created=time.time(), plan=plan, parts=tuple(parts)
     )
@@ -74,6 +84,7 @@ def grid_table(manifest: Manifest) -> GridTable:
     """Return what a grid shows; InputError for a damaged manifest."""
     request = take_request(manifest.folder, manifest.plan.get("request"))
     axes = [axis_from_json(values, request) for values in manifest.plan.get("axes", ())]
+    titles = manifest.plan.get("titles") or [axis.title for axis in axes]
     cells: dict[tuple[int, ...], GridCell] = {}
     for index, part in enumerate(manifest.parts):
         indices = part.what.get("indices")
@@ -84,7 +95,7 @@ def grid_table(manifest: Manifest) -> GridTable:
         title=manifest.name,
         made=time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.created)),
         recipe=parameters_text(request),
-        axes=tuple((axis.title, tuple(map(label_of, axis.values))) for axis in axes),
+        axes=tuple((str(title), tuple(map(label_of, axis.values))) for title, axis in zip(titles, axes, strict=False)),
         cells=cells,
     )
 

@@ -30,8 +30,6 @@ class Job:
     prepared: GenerationRequest | None = None
     notes: dict[str, None] = field(default_factory=dict[str, None])
     residual_norms: tuple[tuple[float, ...], ...] = ()
-    picture_ids: dict[str, str] = field(default_factory=dict[str, str])
-    """Ids in the library, by path."""
     started: float = 0.0
     began: float = 0.0
     """When its models were loaded."""

@@ -11,13 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cnet_app.engine.protocol import (
-    Engine,
-    EngineStatus,
-    Event,
-    EventStream,
-    PictureMade,
-)
+from cnet_app.engine.protocol import Engine, EngineStatus, Event, EventStream, PictureMade
 from cnet_app.jobs.changes import Changes
 from cnet_app.jobs.job import LOADING, Job, standing
 from cnet_app.jobs.library import Library, Made
@@ -29,6 +23,7 @@ from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.plain import FrozenMap
 from cnet_app.request.recipe import save_picture, sweep_unfinished
 from cnet_app.request.scores import UnitScore
 from cnet_app.request.tasks import Task
@@ -344,10 +339,11 @@ class Runner:
             job.measure(self._pace, (picture.index + 1) * job.work.steps if job.work else 0)
         state, paths = job.state, (*job.state.paths, str(path))
         made = Made(job=state.id, session=state.session, kind=state.request.kind, request=job.prepared, paths=paths)
+        ids = state.picture_ids
         try:
-            job.picture_ids[str(path)] = self.library.add(made)
+            ids = FrozenMap({**ids, str(path): self.library.add(made)})
         finally:  # it is on the disk, even where the library cannot be written
-            self._set(job, paths=paths, image_index=picture.index, step=job.state.steps)
+            self._set(job, paths=paths, picture_ids=ids, image_index=picture.index, step=job.state.steps)
         if self._scorer:
             on_gpu = self._engine.status().device not in ("", "cpu")
             self._scorer.submit(path, job.prepared, at_once=on_gpu)
@@ -365,7 +361,7 @@ class Runner:
             job.take_scores(str(path), scores)
             self._changes.announce()
         self._store.set_scores(job.state.id, job.state.mean_scores)
-        if id := job.picture_ids.get(str(path)):
+        if id := job.state.picture_ids.get(str(path)):
             self.library.set_scores(id, {one.condition: one.agreement for one in scores if one.agreement is not None})
 
     def _download(self, job: Job) -> None:

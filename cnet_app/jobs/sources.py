@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from annotators.base import Image
 from annotators.control_map import sha256_of
+from annotators.images import ResizeMode
 from annotators.poses import Pose
 from cnet_app.maps.annotate import Maps, build_unit
 from cnet_app.request.fields import RemakeMap, with_map
@@ -22,17 +23,21 @@ def map_of(
     annotator: str | None,
     parameters: Mapping[str, Scalar],
     source: Image,
+    mode: ResizeMode = "crop",
 ) -> ControlUnit:
     """Return a unit of the request with the map of a picture, at the request's size. InputError, WeightsError."""
     unit = request.units[index]
     made = maps.annotate(
-        unit.condition, annotator, source, parameters if annotator else None, request.width, request.height
+        unit.condition, annotator, source, parameters if annotator else None, request.width, request.height, mode
     )
     return with_map(unit, build_unit(unit.condition, made))
 
 
-def remake_from(maps: Maps, sources: Sequence[Image | Pose | None]) -> RemakeMap:
-    """Return what makes the maps of a grid again; `sources` are the pictures of the request's units, None where not known."""
+def remake_from(maps: Maps, sources: Sequence[Image | Pose | None], mode: ResizeMode = "crop") -> RemakeMap:
+    """Return what makes the maps of a grid again; `sources` are the pictures of the request's units, None where not known.
+
+    `mode` is how they were brought to the request's size.
+    """
 
     def remake(request: GenerationRequest, index: int, id: str, values: Mapping[str, Scalar]) -> ControlUnit:
         source = sources[index] if index < len(sources) else None
@@ -46,6 +51,6 @@ def remake_from(maps: Maps, sources: Sequence[Image | Pose | None]) -> RemakeMap
             raise InputError(
                 f"The picture given for unit{index + 1} is not the one that its map was made of; give that one."
             )
-        return map_of(maps, request, index, id, values, source)
+        return map_of(maps, request, index, id, values, source, mode)
 
     return remake

@@ -37,6 +37,8 @@ class JobState:
     """JPEG of the running picture; empty until the first one."""
     paths: tuple[str, ...] = ()
     """Pictures that are on the disk, in order."""
+    picture_ids: Mapping[str, str] = field(default_factory=FrozenMap[str])
+    """Ids in the library, by path."""
     seconds_left: float | None = None
     """Until its end, from the seconds that earlier steps took, those of the jobs before it included; None where unknown."""
     scores: Mapping[str, tuple[UnitScore, ...]] = field(default_factory=FrozenMap[tuple[UnitScore, ...]])

@@ -28,6 +28,8 @@ class Condition:
     """scikit-image photo (skimage.data), `world:SEED`, a procedural scene, or `drawing:NAME` of cnet_app.ui.examples."""
     example_prompt: str
     """Prompt of the example, for the embedded model."""
+    example_area: tuple[float, ...]
+    """Middle and radii, as fractions of the sides, of the ellipse that a masked condition's example repaints."""
     measure: str | None
     """Id of the measure in cnet_app.registry.measures that compares a result with its map; None where a result is not
     meant to resemble its map."""
@@ -62,6 +64,7 @@ def _row(
     canvas: bool = False,
     masked: bool = False,
     names: str = "",
+    example_area: tuple[float, ...] = (),
     **controlnets: str,
 ) -> Condition:
     """Return a condition; without measures, `score_words` are the sentence why."""
@@ -74,6 +77,7 @@ def _row(
         controlnets=MappingProxyType(controlnets),
         example=example,
         example_prompt=example_prompt,
+        example_area=example_area,
         measure=measure,
         more_measures=tuple(filter(None, more)),
         score_words=score_words if measure else "",

@@ -106,7 +106,12 @@ class Wildcards:
 
     def count(self, text: str, field: str = "prompt") -> int:
         """Return the number of combinations that a text stands for, equal ones counted each; 1 without wildcards."""
-        return self._count(parse_template(text, field), ()) if has_wildcards(text) else 1
+        return math.prod(self.factors(text, field))
+
+    def factors(self, text: str, field: str = "prompt") -> tuple[int, ...]:
+        """Return the number of texts that each wildcard of a text, those inside others not counted, stands for."""
+        parts = parse_template(text, field) if has_wildcards(text) else ()
+        return tuple(self._count_part(part, ()) for part in parts if not isinstance(part, str))
 
     def _parts(self, template: Template, random: Random) -> Iterator[str]:
         for part in template:

@@ -10,7 +10,10 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from cnet_app.jobs.assets import Assets
+from cnet_app.jobs.picture_files import TRASH
 from cnet_app.jobs.runner import HISTORY, Runner
+from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps
 from cnet_app.settings import Settings
 from cnet_app.ui.calls.context import Context
@@ -24,10 +27,10 @@ ASSET_BYTES = 2_000_000_000
 """Of photos and drawings that pages refer to."""
 
 
-def build_app(settings: Settings, runner: Runner, maps: Maps) -> gr.Blocks:
-    """Build the page and the endpoints. Starts nothing."""
+def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) -> gr.Blocks:
+    """Build the page and the endpoints. Starts nothing. Close the sweeps before the runner."""
     assets = Assets(Path(settings.cache_dir).expanduser() / "pictures", ASSET_BYTES)
-    context = Context(settings, runner, maps, assets, is_uploaded, cache_upload)
+    context = Context(settings, runner, maps, assets, is_uploaded, cache_upload, sweeps)
     with CheckedBlocks(
         title="ControlNet Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as app:
@@ -38,8 +41,9 @@ def build_app(settings: Settings, runner: Runner, maps: Maps) -> gr.Blocks:
 
 def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
     """Serve until interrupted. The page is there first; then the runner loads models. Raises InputError for a port in use."""
+    sweeps = Sweeps(settings.output_dir, runner, open_work(maps))
     with without_garbage_collection():
-        app = build_app(settings, runner, maps)
+        app = build_app(settings, runner, maps, sweeps)
     try:
         app.launch(server_name=settings.host, server_port=settings.port or None, **launch_options(settings))
     except OSError as error:
@@ -51,6 +55,7 @@ def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
     try:
         app.block_thread()
     finally:
+        sweeps.close()
         runner.close()
 
 
@@ -63,7 +68,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "show_error": False,
         "max_file_size": f"{settings.max_upload_mb}mb",
         "allowed_paths": [str(pictures)],
-        "blocked_paths": [f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm")],
+        "blocked_paths": [str(pictures / TRASH), *(f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm"))],
         "strict_cors": True,
         "ssr_mode": False,
         "run_history": False,

@@ -35,6 +35,17 @@ def example_image(row: Condition) -> Image:
     return _load(row.example)
 
 
+def example_mask(row: Condition) -> Image | None:
+    """Return what a condition's example repaints, (H, W, 3), white on black; None where it repaints nothing."""
+    if not row.example_area:
+        return None
+    height, width = example_image(row).shape[:2]
+    across, down, wide, high = row.example_area
+    middle, radii = (round(across * width), round(down * height)), (round(wide * width), round(high * height))
+    mask = np.zeros((height, width, 3), np.uint8)
+    return np.asarray(cv2.ellipse(mask, middle, radii, 0, 0, 360, (255, 255, 255), -1), np.uint8)
+
+
 def is_drawing(row: Condition) -> bool:
     """Return whether a condition's example is a drawing."""
     return row.example.startswith("drawing:")
@@ -50,9 +61,8 @@ def _load(source: str) -> Image:
     if kind == "drawing":
         sheet = np.full((SHEET_SIZE, SHEET_SIZE, 3), 255, np.uint8)
         strokes = [np.array(stroke, np.int32) for stroke in DRAWINGS[name]]
-        return np.asarray(
-            cv2.polylines(sheet, strokes, isClosed=False, color=(0, 0, 0), thickness=LINE, lineType=cv2.LINE_AA)
-        )
+        drawn = cv2.polylines(sheet, strokes, isClosed=False, color=(0, 0, 0), thickness=LINE, lineType=cv2.LINE_AA)
+        return np.asarray(drawn, np.uint8)
     from skimage import data
 
     photo = getattr(data, source)()

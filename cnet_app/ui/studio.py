@@ -8,21 +8,46 @@ from collections.abc import Mapping
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import anyio.to_thread
 import gradio as gr
 
-from cnet_app.ui.calls.context import Call, Context, Object, Visitor
+from cnet_app.ui.calls.context import Call, Context, Object, Visitor, WaitingCall
 from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from cnet_app.ui.calls.describe import tables
 from cnet_app.ui.calls.examples import example
 from cnet_app.ui.calls.frame import frame_of
-from cnet_app.ui.calls.jobs import cancel, generate
+from cnet_app.ui.calls.jobs import cancel, cancel_all, generate, move, resume, unfinished
+from cnet_app.ui.calls.library import (
+    board,
+    delete,
+    details,
+    empty_trash,
+    favour,
+    library,
+    pack,
+    restore,
+    shelves,
+    thumbnails,
+)
 from cnet_app.ui.calls.maps import map_of_layer
 from cnet_app.ui.calls.models import catalogue, choices, download, question, start_engine, unload
+from cnet_app.ui.calls.overlays import overlay_of
 from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
+from cnet_app.ui.calls.recipes import recipe_of, upscale, vary
+from cnet_app.ui.calls.sweeps import (
+    batch,
+    cancel_sweep,
+    grid,
+    resume_sweep,
+    sweep,
+    sweep_fields,
+    sweep_plan,
+    sweeps,
+    wildcards,
+)
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
 from models.errors import USER_ERRORS
@@ -31,7 +56,7 @@ LOG = logging.getLogger(__name__)
 WEB = Path(__file__).with_name("web")
 """Scripts and styles, served as they are under ROUTE."""
 ROUTE = "/studio"
-CALLS: Mapping[str, Call] = MappingProxyType(
+CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
     {
         "tables": tables,
         "choices": choices,
@@ -49,15 +74,58 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "pose": read_pose,
         "generate": generate,
         "cancel": cancel,
+        "cancel_all": cancel_all,
+        "move": move,
+        "resume": resume,
+        "unfinished": unfinished,
+        "vary": vary,
+        "upscale": upscale,
+        "read_recipe": recipe_of,
+        "overlay": overlay_of,
+        "library": library,
+        "shelves": shelves,
+        "thumbnails": thumbnails,
+        "details": details,
+        "favour": favour,
+        "board": board,
+        "delete": delete,
+        "restore": restore,
+        "empty_trash": empty_trash,
+        "zip": pack,
+        "sweep_fields": sweep_fields,
+        "sweep_plan": sweep_plan,
+        "grid": grid,
+        "batch": batch,
+        "sweeps": sweeps,
+        "sweep": sweep,
+        "cancel_sweep": cancel_sweep,
+        "resume_sweep": resume_sweep,
+        "wildcards": wildcards,
         "watch": watch,
     }
 )
-"""Every call by its name in the scripts (web/server.js)."""
+"""Every call by its name in the scripts (web/core/server.js)."""
 START = """
 const page = new URL(".", document.baseURI);
 import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
 """
-STYLES = ("studio", "stage", "desk", "settings", "fields", "layers", "menus", "curves", "paint", "pose", "dialogs", "phone")
+STYLES = (
+    "studio",
+    "stage/stage",
+    "desk/desk",
+    "desk/settings",
+    "layers/fields",
+    "layers/layers",
+    "layers/menus",
+    "layers/curves",
+    "paint/paint",
+    "pose/pose",
+    "library/pictures",
+    "library/library",
+    "dialogs/dialogs",
+    "sweeps/sweeps",
+    "page/phone",
+)
 """Style sheets, in their order."""
 HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
 """What the document's head holds besides Gradio's own."""
@@ -88,8 +156,8 @@ async def answer(context: Context, data: Mapping[str, Any]) -> Object:
         return {"error": f"There is no call {data.get('name')!r}; reload the page."}
     try:
         if iscoroutinefunction(call):
-            return await call(context, visitor, values)
-        return await anyio.to_thread.run_sync(call, context, visitor, values)
+            return await cast(WaitingCall, call)(context, visitor, values)
+        return await anyio.to_thread.run_sync(cast(Call, call), context, visitor, values)
     except USER_ERRORS as error:
         return {"error": in_form_words(str(error))}
     except Exception:

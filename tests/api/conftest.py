@@ -15,6 +15,8 @@ from skimage import data
 from annotators.runtime import Runtime
 from cnet_app.api.endpoints import Endpoints
 from cnet_app.jobs.runner import Runner
+from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, launch_options
@@ -78,7 +80,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     runner = Runner(settings, FakeEngine())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
-        app = build_app(settings, runner, Maps(run_here(Runtime())))
+        maps = Maps(run_here(Runtime()))
+        app = build_app(settings, runner, maps, Sweeps(settings.output_dir, runner, open_work(maps)))
         _, url, _ = app.launch(server_name="127.0.0.1", quiet=True, **launch_options(settings))
         yield url.rstrip("/")
         app.close(verbose=False)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from annotators.runtime import Runtime
 from cnet_app.jobs.runner import Runner
+from cnet_app.jobs.scoring import Scorer
+from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.settings import read_settings
 from cnet_app.ui.app import serve
 from tests.jobs.fake_engine import FakeEngine
 
 if __name__ == "__main__":
-    chosen = read_settings()
-    serve(chosen, Runner(chosen, FakeEngine(seconds=0.01)), Maps(run_here(Runtime())))
+    chosen, maps = read_settings(), Maps(run_here(Runtime()))
+    serve(chosen, Runner(chosen, FakeEngine(seconds=0.01), Scorer(annotate_again(maps))), maps)

@@ -1,87 +1,144 @@
-"""The README's pictures, and every view of the page to look at: `python -m tests.browser.pictures --views FOLDER`."""
+"""The pictures of README and docs/studio.md: `python -m tests.browser.pictures`; `--views FOLDER` takes every view to look at."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
+from skimage import data
 
-from cnet_app.registry.conditions import CONDITIONS
 from tests.browser.conftest import APP, FLAGS, open_page, running
+from tests.browser.driver import LONG, StudioPage
 from tests.source import ROOT
 
-DESKTOP, PHONE = (1366, 768), (390, 844)
-PHONE_WIDTH = 500
+DESKTOP, LARGE, PHONE = (1366, 768), (1920, 1080), (390, 844)
+PHONE_WIDTH = 700
 IMAGES = ROOT / "docs" / "images"
+QUALITY = 82
+Act = Callable[[StudioPage], object]
+
+
+def app(script: str) -> Act:
+    """Run a script over `app` in the page."""
+    return lambda studio: studio.page.evaluate(
+        f"(() => {{ const {{ app }} = document.querySelector('.studio'); return {script}; }})()"
+    )
+
+
+def example(id: str) -> Act:
+    """Play an example to its picture."""
+
+    def act(studio: StudioPage) -> None:
+        app("app.drafts.edit({ prompt: '', seed: { locked: true, value: 7 } })")(studio)
+        studio.play_example(id)
+
+    return act
+
+
+def photo(studio: StudioPage) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "coffee.png"
+        Image.fromarray(np.ascontiguousarray(data.coffee())).save(path)
+        studio.choose_photo(path)
+    studio.wait_state("Object.keys(state.thumbs).length === state.tables.conditions.length", LONG)
+
+
+def click(selector: str) -> Act:
+    return lambda studio: studio.page.locator(selector).first.click()
+
+
+VIEWS: Mapping[str, tuple[str, tuple[Act, ...]]] = {
+    "first": ("The first visit", ()),
+    "result": ("A picture, with the maps of its photo at the left", (photo, example("canny"))),
+    "layers": (
+        "Two layers, one of them open",
+        (
+            photo,
+            click("#tab-canny"),
+            app("import('./studio/layers/layer_actions.js').then((all) => all.addLayer(app, 'depth'))"),
+        ),
+    ),
+    "compare": ("Map and picture under a slider", (example("depth"), app("app.show('compare')"))),
+    "drawing": ("Drawing a scribble", (example("scribble"), app("app.tools.take('draw')"))),
+    "pose": ("Editing a pose", (example("openpose"), app("app.tools.take('pose')"))),
+    "classes": ("Painting classes by their names", (example("segmentation"), app("app.tools.take('classes')"))),
+    "weights": ("Weights from -1 to 1", (example("softedge"), app("app.tools.take('weights')"))),
+    "inpaint": ("Repainting a part", (example("inpaint"), app("app.tools.take('startmask')"))),
+    "library": ("The library", (example("canny"), example("lineart"), app("app.openLibrary()"))),
+    "models": ("Models", (app("app.openDialog('models')"),)),
+    "help": ("Help and keys", (app("app.openDialog('help')"),)),
+}
+"""Title, and what brings a view about."""
 
 
 @dataclass(frozen=True)
-class View:
-    """A tab after its example was made."""
+class Shot:
+    """A view at a size and in a theme."""
 
-    tab: str
+    view: str
     size: tuple[int, int]
     dark: bool
-    pictures: int = 1
-    whole: bool = True
-    """Take the whole page rather than one screen."""
 
     @property
     def name(self) -> str:
-        """File name, such as `canny-1366-dark.png`."""
-        return f"{self.tab.lower().replace(' ', '-')}-{self.size[0]}-{'dark' if self.dark else 'light'}.png"
+        """File name without its ending, such as `pose-1366-dark`."""
+        return f"{self.view}-{self.size[0]}-{'dark' if self.dark else 'light'}"
 
 
-README = {
-    "app-desktop.png": View("Canny", (1366, 1160), dark=False, pictures=4, whole=False),
-    "app-phone.png": View("Canny", PHONE, dark=True, whole=False),
+README = {"app-desktop": Shot("result", DESKTOP, dark=True), "app-phone": Shot("result", PHONE, dark=False)}
+DOCS = {f"studio-{view}": Shot(view, DESKTOP, dark=number % 2 == 1) for number, view in enumerate(VIEWS)} | {
+    "studio-phone": Shot("drawing", PHONE, dark=True)
 }
 
 
-def all_views(tabs: Sequence[str]) -> Iterator[View]:
-    """Yield the views of tabs in both sizes and themes."""
-    for tab in tabs:
-        for size in (DESKTOP, PHONE):
+def all_shots(views: Sequence[str]) -> Iterator[Shot]:
+    """Yield views in all sizes and themes."""
+    for view in views:
+        for size in (DESKTOP, LARGE, PHONE):
             for dark in (False, True):
-                yield View(tab, size, dark)
+                yield Shot(view, size, dark)
 
 
-def take(browser: Browser, url: str, view: View, path: Path) -> None:
-    """Save a picture of a view."""
-    width, height = view.size
+def take(browser: Browser, url: str, shot: Shot, path: Path) -> None:
+    """Save a picture of a view as WebP."""
+    width, height = shot.size
     is_phone = width < PHONE_WIDTH
     context = browser.new_context(
         viewport={"width": width, "height": height},
-        color_scheme="dark" if view.dark else "light",
+        color_scheme="dark" if shot.dark else "light",
         is_mobile=is_phone,
         has_touch=is_phone,
     )
     studio = open_page(context.new_page(), url)
-    studio.lock_seed(7)
-    studio.fill_number("create-num_images", view.pictures)
-    studio.open_tab(view.tab)
-    ids = {row.title: row.id for row in CONDITIONS if "embedded" in row.controlnets} | {"Compose": "compose"}
-    if view.tab in ids:
-        studio.at(f"{ids[view.tab]}-example").click()
-        studio.wait_status("done")
-    studio.page.wait_for_timeout(500)  # images fade in
-    studio.page.screenshot(path=str(path), full_page=view.whole)
+    for act in VIEWS[shot.view][1]:
+        act(studio)
+    studio.wait_state("Object.values(state.maps).every((map) => !map?.isBusy)", LONG)
+    studio.page.wait_for_timeout(1000)  # images fade in
+    taken = path.with_suffix(".png")
+    studio.page.screenshot(path=str(taken))
+    Image.open(taken).convert("RGB").save(path.with_suffix(".webp"), quality=QUALITY, method=6)
+    taken.unlink()
     context.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Take the pictures."""
-    tabs = [*(row.title for row in CONDITIONS), "Compose", "All maps", "History"]
     parser = argparse.ArgumentParser(prog="python -m tests.browser.pictures", description=__doc__)
-    parser.add_argument("--views", type=Path, metavar="FOLDER", help="take every view in both themes and sizes")
-    parser.add_argument("--tabs", nargs="*", metavar="TITLE", default=tabs, help="with --views: of these tabs only")
+    parser.add_argument(
+        "--views", type=Path, metavar="FOLDER", help="take views in all sizes and both themes into a folder"
+    )
+    parser.add_argument(
+        "--only", nargs="*", metavar="VIEW", choices=VIEWS, default=list(VIEWS), help="with --views: these"
+    )
     args = parser.parse_args(arguments)
-    views = README if args.views is None else {view.name: view for view in all_views(args.tabs)}
+    shots = README | DOCS if args.views is None else {shot.name: shot for shot in all_shots(args.only)}
     folder: Path = args.views or IMAGES
     folder.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -91,8 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         running(APP, Path(made) / "outputs", Path(made)) as url,
     ):
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        for name, view in views.items():
-            take(browser, url, view, folder / name)
+        for name, shot in shots.items():
+            take(browser, url, shot, folder / name)
     return 0
 
 

@@ -26,7 +26,7 @@ def take(tool: str) -> Callable[[StudioPage], Any]:
 
 def layer(id: str) -> Callable[[StudioPage], Any]:
     return lambda studio: studio.page.evaluate(
-        f"""import(new URL("studio/rail.js", document.baseURI)).then(({{ openCondition }}) =>
+        f"""import(new URL("studio/page/rail.js", document.baseURI)).then(({{ openCondition }}) =>
             openCondition(document.querySelector(".studio").app, "{id}"))"""
     )
 
@@ -43,15 +43,23 @@ def sheet(name: str) -> Callable[[StudioPage], Any]:
     return lambda studio: studio.page.evaluate(f"document.querySelector('[data-opens={name}]').click()")
 
 
+def open_library(studio: StudioPage) -> None:
+    studio.page.evaluate("document.querySelector('.studio').app.openLibrary()")
+    studio.page.locator(".tile").first.click()
+
+
 VIEWS: dict[str, tuple[Callable[[StudioPage], Any], ...]] = {
     "layer": (layer("canny"), sheet("controls")),
     "drawing": (layer("scribble"), take("draw")),
     "pose": (layer("openpose"), take("pose")),
     "classes": (layer("segmentation"), take("classes")),
     "weights": (take("weights"),),
-    # library
+    "queue": (lambda studio: studio.page.locator("#queue").click(),),
+    "library": (close, open_library),
     "help": (close, dialog("help")),
     "models": (close, dialog("models")),
+    "grid": (close, dialog("grid")),
+    "batch": (close, dialog("batch")),
     "closed": (close,),
 }
 

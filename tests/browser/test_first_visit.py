@@ -17,9 +17,8 @@ MAX_NODES = 1200
 
 
 def test_an_example_makes_a_picture_with_one_click(studio: StudioPage) -> None:
-    studio.at("example-lineart").click()
-    (picture,) = studio.wait_pictures(1)
-    request = read_request(Path(picture["path"]))
+    (made,) = studio.pictures_of(studio.at("example-lineart").click)
+    request = read_request(made)
     assert [unit.condition for unit in request.units] == ["lineart"]
     assert request.prompt == next(row.example_prompt for row in CONDITIONS if row.id == "lineart")
     assert studio.state("view") == "result"
@@ -29,7 +28,10 @@ def test_one_photo_fills_every_tab(studio: StudioPage, photo: Path) -> None:
     studio.choose_photo(photo)
     studio.wait_state("Object.keys(state.thumbs).length === state.tables.conditions.length")
     thumbs = studio.state("thumbs")
-    assert all(thumbs[row.id].get("image") or thumbs[row.id].get("missing") or thumbs[row.id].get("error") for row in CONDITIONS)
+    assert all(
+        thumbs[row.id].get("image") or thumbs[row.id].get("missing") or thumbs[row.id].get("error")
+        for row in CONDITIONS
+    )
     assert sum(bool(thumb.get("image")) for thumb in thumbs.values()) >= (12 if REAL else 9)
     for id in ("canny", "depth" if REAL else "tile"):
         studio.open_tab(id)
@@ -47,7 +49,10 @@ def test_the_first_screen_is_small_and_whole(browser: Browser, url: str) -> None
     for studio in visit(browser, url, width=1366, height=768):
         page = studio.page
         assert page.evaluate("document.querySelectorAll('*').length") <= MAX_NODES
-        assert page.evaluate("[document.documentElement.scrollHeight, document.documentElement.scrollWidth]") == [768, 1366]
+        assert page.evaluate("[document.documentElement.scrollHeight, document.documentElement.scrollWidth]") == [
+            768,
+            1366,
+        ]
         canvas = page.locator(".stage-canvas").bounding_box()
         assert canvas and canvas["width"] >= 0.6 * 1366
         for id in ("prompt", "generate"):
@@ -67,13 +72,11 @@ def test_the_tabs_are_one_stop_and_answer_arrow_keys(studio: StudioPage) -> None
 
 def test_generate_is_within_twelve_tab_stops(studio: StudioPage) -> None:
     studio.page.evaluate("document.activeElement.blur()")
-    for stops in range(1, 13):
+    focused: list[str] = []
+    while "generate" not in focused and len(focused) < 12:
         studio.page.keyboard.press("Tab")
-        if studio.page.evaluate("document.activeElement.id") == "generate":
-            break
-    else:
-        stops = 99
-    assert stops <= 12
+        focused.append(studio.page.evaluate("document.activeElement.id"))
+    assert focused[-1] == "generate", focused
 
 
 def test_work_survives_a_reload(studio: StudioPage, photo: Path) -> None:

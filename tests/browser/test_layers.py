@@ -218,7 +218,7 @@ def test_coverage_is_shown_and_shares_after_a_run(studio: Page) -> None:
 def test_curves_are_read_and_simplified(studio: Page) -> None:
     found = studio.evaluate(
         """async () => {
-          const { simplify, drawOver, parsePoints, stepsWithin, valueAt } = await import("./studio/curve_points.js");
+          const { simplify, drawOver, parsePoints, stepsWithin, valueAt } = await import("./studio/layers/curve_points.js");
           const line = Array.from({ length: 101 }, (_, index) => [index / 100, index / 100]);
           const wave = line.map(([place]) => [place, 1 + Math.sin(place * 40)]);
           const peak = line.map(([place]) => [place, 1 - Math.abs(place - 0.3)]);
@@ -245,6 +245,7 @@ def test_curves_are_read_and_simplified(studio: Page) -> None:
 def test_everything_can_be_touched_on_a_phone(browser: Browser, served: str, photo: Path) -> None:
     with visitor(browser, served, 390, 844, phone=True) as context:
         page = opened(context.new_page(), served, photo)
+        page.locator("[data-opens=controls]").tap()
         page.get_by_role("button", name="Add control").tap()
         page.get_by_role("menuitem", name="Canny").tap()
         page.locator("summary", has_text="Strength over the steps").tap()

@@ -12,14 +12,15 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from annotators.poses import Person, Pose
-from tests.browser.conftest import FAKE, running, visitor
+from tests.browser.conftest import visitor
 
+pytestmark = pytest.mark.browser
 SIDE = 256
 BODY = [[40.0 + 9 * joint, 30.25 + (37 * joint) % 180, 1.0] for joint in range(18)]
 WRIST, NAMES = 4, ("body", "right_hand", "left_hand", "face")
 OPEN = """async (pose) => {
   const { app } = document.querySelector(".studio");
-  const { newLayer } = await import(new URL("studio/draft.js", document.baseURI));
+  const { newLayer } = await import(new URL("studio/core/draft.js", document.baseURI));
   const layer = newLayer("openpose", pose ? { source: "pose", pose } : {});
   app.drafts.edit({ layers: [layer], open: layer.id, condition: "openpose" });
   await new Promise((resolve) => setTimeout(resolve));
@@ -27,21 +28,14 @@ OPEN = """async (pose) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def pose_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("poses")
-    with running(FAKE, folder / "outputs", folder) as url:
-        yield url
+@pytest.fixture
+def page(browser: Browser, fake_site: str) -> Iterator[Page]:
+    yield from _visit(browser, fake_site, 1280, 900)
 
 
 @pytest.fixture
-def page(browser: Browser, pose_url: str) -> Iterator[Page]:
-    yield from _visit(browser, pose_url, 1280, 900)
-
-
-@pytest.fixture
-def phone(browser: Browser, pose_url: str) -> Iterator[Page]:
-    yield from _visit(browser, pose_url, 390, 844, phone=True)
+def phone(browser: Browser, fake_site: str) -> Iterator[Page]:
+    yield from _visit(browser, fake_site, 390, 844, phone=True)
 
 
 def _visit(browser: Browser, url: str, width: int, height: int, phone: bool = False) -> Iterator[Page]:
@@ -245,8 +239,8 @@ def test_functions_of_people_agree_with_the_server(page: Page) -> None:
     value, frames = pose.to_json(), [(320, 128, mode) for mode in ("crop", "pad", "stretch")]
     found = page.evaluate(
         """async ([pose, frames]) => {
-      const people = await import(new URL("studio/people.js", document.baseURI));
-      const figure = await import(new URL("studio/figure.js", document.baseURI));
+      const people = await import(new URL("studio/pose/people.js", document.baseURI));
+      const figure = await import(new URL("studio/pose/figure.js", document.baseURI));
       const same = { width: 192, height: 256, fit: "crop" };
       const [person] = people.peopleOf(pose, same);
       const face = figure.newFace(figure.newPerson([], same), same);
@@ -291,8 +285,8 @@ def test_what_is_drawn_while_editing_is_the_servers_map(page: Page) -> None:
         '(() => { const { maps, draft } = document.querySelector(".studio").app.store.state; return maps[draft.open]?.bitmap; })()'
     )
     differing, faint = page.evaluate("""async () => {
-      const { drawPeople } = await import(new URL("studio/skeleton.js", document.baseURI));
-      const { peopleOf } = await import(new URL("studio/people.js", document.baseURI));
+      const { drawPeople } = await import(new URL("studio/pose/skeleton.js", document.baseURI));
+      const { peopleOf } = await import(new URL("studio/pose/people.js", document.baseURI));
       const { maps, draft, tables, frame } = document.querySelector(".studio").app.store.state;
       const layer = draft.layers[0];
       const pixels = (draw) => {

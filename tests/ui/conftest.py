@@ -17,6 +17,8 @@ from skimage import data
 from annotators.runtime import Runtime
 from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import Runner
+from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
@@ -37,7 +39,7 @@ class Caller:
     session: str = "someone"
     files: list[Path] = field(default_factory=list[Path])
 
-    def __call__(self, name: str, **values: Any) -> Any:
+    def __call__(self, name: str, /, **values: Any) -> Any:
         """Return the answer of a call."""
         return asyncio.run(answer(self.context, {"name": name, "values": values, "session": self.session}))
 
@@ -74,8 +76,11 @@ def create_caller(folder: Path, **settings: Any) -> Iterator[Caller]:
         return isinstance(path, str) and Path(path).parent == uploads and Path(path).is_file()
 
     assets = Assets(folder / "cache" / "pictures", 100_000_000)
-    context = Context(chosen, runner, Maps(run_here(Runtime())), assets, is_uploaded, serve_file)
+    maps = Maps(run_here(Runtime()))
+    sweeps = Sweeps(chosen.output_dir, runner, open_work(maps))
+    context = Context(chosen, runner, maps, assets, is_uploaded, serve_file, sweeps)
     yield Caller(context, engine, uploads)
+    sweeps.close()
     runner.close()
 
 

@@ -17,6 +17,8 @@ from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
 from annotators.runtime import Runtime
 from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import Runner
+from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.pictures import encode_png
 from cnet_app.settings import Settings
@@ -33,13 +35,15 @@ FRAME = {"width": 128, "height": 64, "fit": "crop"}
 def context(tmp_path: Path) -> Iterator[Context]:
     settings = Settings(output_dir=tmp_path / "pictures")
     runner = Runner(settings, FakeEngine())
+    maps = Maps(run_here(Runtime()))
     yield Context(
         settings,
         runner,
-        Maps(run_here(Runtime())),
+        maps,
         Assets(tmp_path / "assets", 10**8),
         is_uploaded=lambda path: False,
         serve_file=lambda data, name: name,
+        sweeps=Sweeps(settings.output_dir, runner, open_work(maps)),
     )
     runner.close()
 

@@ -15,12 +15,14 @@ import sys, urllib.request
 from pathlib import Path
 from skimage import data
 from cnet_app.jobs.create import create_runner
+from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.works import open_work
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app, launch_options
 
 settings = Settings(output_dir=Path(sys.argv[1]), cache_dir=sys.argv[1])
 runner, maps = create_runner(settings)
-app = build_app(settings, runner, maps)
+app = build_app(settings, runner, maps, Sweeps(settings.output_dir, runner, open_work(maps)))
 _, url, _ = app.launch(server_name="127.0.0.1", quiet=True, **launch_options(settings))
 assert urllib.request.urlopen(url).status == 200
 assert maps.annotate("canny", "canny", data.astronaut()).pixels.any()

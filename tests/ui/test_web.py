@@ -26,7 +26,12 @@ def exports(path: Path) -> set[str]:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_every_import_has_its_export(script: Path) -> None:
     text = script.read_text()
-    wanted = [(name.split(" as ")[0].strip(), path) for names, path in IMPORT.findall(text) for name in names.split(",") if name.strip()]
+    wanted = [
+        (name.split(" as ")[0].strip(), path)
+        for names, path in IMPORT.findall(text)
+        for name in names.split(",")
+        if name.strip()
+    ]
     wanted += [(name, path) for path, name in LAZY.findall(text)]
     missing = [(name, path) for name, path in wanted if name not in exports(script.parent / path)]
     assert not missing

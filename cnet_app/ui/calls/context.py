@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import BASE_WAIT, Runner
+from cnet_app.jobs.sweeps import Sweeps
 from cnet_app.maps.annotate import Maps
 from cnet_app.settings import Settings
 from cnet_app.ui.bases import first_base
@@ -29,6 +30,8 @@ class Context:
     """Whether a path is that of a file which was uploaded to this server."""
     serve_file: Callable[[bytes, str], str]
     """Stores a file of this content and name where the page can fetch it, and returns its path."""
+    sweeps: Sweeps
+    """The grids and batches of the app."""
 
     def base(self) -> tuple[str, str]:
         """Return the id of the base model, and why it is this one. Waits until that is known."""
@@ -50,3 +53,5 @@ class Visitor:
 
 
 Call: TypeAlias = Callable[[Context, Visitor, Mapping[str, Any]], Object]
+WaitingCall: TypeAlias = Callable[[Context, Visitor, Mapping[str, Any]], Awaitable[Object]]
+"""A call that waits in the event loop, and takes no thread meanwhile."""

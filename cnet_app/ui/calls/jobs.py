@@ -7,17 +7,19 @@ from typing import Any
 
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.jobs.state import JobState
+from cnet_app.jobs.store import Record
 from cnet_app.request.wildcards import Wildcards, resolve_request
+from cnet_app.ui.calls.access import seen_job
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.drafts import read_draft
 from cnet_app.ui.calls.maps import missing_for_maps
 from cnet_app.ui.calls.models import describe_rows
 from cnet_app.ui.calls.pictures import data_url
+from models.errors import InputError
 
-PATIENCE = 10.0
-"""Seconds that a call of watch waits for a change."""
-LOOK = 0.05
-"""Seconds between two looks."""
+LOOKED_THROUGH = 30
+"""Newest jobs of the history in which unfinished ones are found."""
+UNFINISHED = ("interrupted", "failed", "cancelled")
 
 
 def generate(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
@@ -36,8 +38,44 @@ def generate(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
 
 def cancel(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Cancel a job, {job}; its finished pictures stay."""
-    context.runner.cancel(str(values.get("job")))
+    context.runner.cancel(seen_job(context, visitor, values.get("job")).id)
     return {}
+
+
+def cancel_all(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """Cancel all waiting and running jobs of the visitor → {cancelled}, their number."""
+    return {"cancelled": context.runner.cancel_all(visitor.session) if visitor.session else 0}
+
+
+def move(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """Give a waiting job another place among the visitor's own, {job, place}: 1 is the next."""
+    place = values.get("place")
+    if isinstance(place, bool) or not isinstance(place, int):
+        raise InputError(f"place is {place!r}, but it must be a whole number from 1.")
+    context.runner.move(seen_job(context, visitor, values.get("job")).id, place)
+    return {}
+
+
+def resume(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """Queue what an ended job did not make: {job} → {job}, the new one."""
+    return {"job": context.runner.resume(str(values.get("job")), visitor.session)}
+
+
+def unfinished(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """List the visitor's newest jobs that ended before all their pictures were made: {jobs}."""
+    records = context.runner.history(LOOKED_THROUGH, visitor.session) if visitor.session else []
+    return {"jobs": [_describe_rest(record) for record in records if record.status in UNFINISHED and _rest(record)]}
+
+
+def _rest(record: Record) -> int:
+    """Return how many pictures of a job are missing."""
+    return (record.num_images or 1) - len(record.paths)
+
+
+def _describe_rest(record: Record) -> Object:
+    names = ("id", "kind", "status", "created", "prompt", "error")
+    whole = {"left": _rest(record), "num_images": record.num_images or 1}
+    return {name: getattr(record, name) for name in names} | whole
 
 
 def describe_job(state: JobState, preview: bool = True) -> Object:
@@ -56,9 +94,11 @@ def describe_job(state: JobState, preview: bool = True) -> Object:
         "num_images": state.num_images,
         "width": getattr(request, "width", None),
         "height": getattr(request, "height", None),
+        "conditions": [unit.condition for unit in getattr(request, "units", ())],
         "prompt": getattr(request, "prompt", ""),
         "seed": getattr(request, "seed", None),
         "pictures": list(state.paths),
+        "ids": [state.picture_ids.get(path, "") for path in state.paths],
         "scores": {path: [one.to_json() for one in scores] for path, scores in state.scores.items()},
         "seconds_left": state.seconds_left,
         "notes": list(result.notes) if result else [],

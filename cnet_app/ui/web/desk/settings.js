@@ -1,0 +1,230 @@
+/** "More": models and sampling, which are touched seldom. What is off its default is a chip beside Generate. */
+
+import { changeSettings, chooseBase, choosePreset, presetOf, removeLora, settingOf, titleIn } from "./chosen.js";
+import { fill, h, iconButton } from "../core/dom.js";
+import { liveField, thumbnail } from "../core/live.js";
+import { chooseFile, keepPicture } from "../core/photo.js";
+
+/** The disclosure with all settings. */
+export function buildSettings(app) {
+  const { labels } = app.store.state.tables;
+  return h(
+    "details",
+    { class: "more" },
+    h("summary", {}, "More"),
+    h(
+      "div",
+      { class: "more-body" },
+      h("h3", {}, "Models"),
+      choice(
+        app,
+        "base",
+        labels.base,
+        (state) => state.choices.lists.base,
+        (id) => chooseBase(app, id),
+      ),
+      choice(app, "vae", labels.vae, (state) => state.choices.lists.vae),
+      presetChoice(app),
+      loras(app),
+      reference(app),
+      modelButtons(app),
+      h("h3", {}, "Sampling"),
+      choice(app, "scheduler", labels.scheduler, (state) => state.tables.samplers),
+      number(app, "num_inference_steps"),
+      number(app, "guidance_scale"),
+      number(app, "eta", etaReason),
+      h("h3", {}, "Control"),
+      number(app, "residual_interval", undefined, { unit: "steps" }),
+      toggle(app, "norm_preserving", labels.norm_preserving, "All layers together push no harder than the strongest of them."),
+      toggle(app, "guess_mode", labels.guess_mode, "Every layer steers the prompt's side only; an empty prompt is fine."),
+    ),
+  );
+}
+
+/** Why eta does nothing with the chosen sampler; empty where it acts. */
+export function etaReason(state) {
+  const scheduler = settingOf(state, "scheduler");
+  if (state.tables.samplers.find(({ id }) => id === scheduler)?.has_eta) return "";
+  const able = state.tables.samplers.filter(({ has_eta }) => has_eta).map(({ title }) => title.split(",")[0]);
+  return `Only for the samplers ${able.slice(0, -1).join(", ")} and ${able.at(-1)}.`;
+}
+
+function row(label, id, control, title) {
+  return h("div", { class: "setting", title }, h("label", { for: id }, label), control);
+}
+
+function choice(app, name, label, list, choose = (value) => changeSettings(app, { [name]: value })) {
+  const select = h("select", { id: `setting-${name}`, onchange: () => choose(select.value) });
+  app.store.on(
+    (state) => [list(state), settingOf(state, name)],
+    ([rows, value]) => showOptions(select, rows, value),
+  );
+  return row(label, select.id, select);
+}
+
+/** A value that is no longer in the list is kept and shown as what it is. */
+function showOptions(select, rows, value) {
+  const known = rows.some(({ id }) => id === value);
+  const all = known ? rows : [...rows, { id: value, title: `${value} (not here)` }];
+  fill(
+    select,
+    all.map(({ id, title }) => h("option", { value: id }, title)),
+  );
+  select.value = value;
+  select.title = select.selectedOptions[0]?.textContent ?? "";
+}
+
+function presetChoice(app) {
+  const select = h("select", { id: "setting-preset", onchange: () => choosePreset(app, select.value) });
+  app.store.on(
+    ({ choices, draft }) => [choices.presets, draft.settings.preset],
+    ([presets, chosen]) => {
+      showOptions(select, [{ id: "", title: "Off" }, ...presets.map(presetRow)], chosen ?? "");
+      select.disabled = !presets.length && !chosen;
+      select.title = select.disabled ? "There is no few-step preset for this base model." : (presetOf(app.store.state)?.help ?? "");
+    },
+  );
+  return row("Few steps", select.id, select);
+}
+
+function presetRow({ id, title, num_inference_steps }) {
+  return { id, title: `${title}, ${num_inference_steps} steps` };
+}
+
+function number(app, name, reasonOf = () => "", declared = {}) {
+  const { tables } = app.store.state;
+  const read = (state) => {
+    const reason = reasonOf(state);
+    return { value: settingOf(state, name), disabled: Boolean(reason), reason };
+  };
+  const write = (value) => changeSettings(app, { [name]: value }, name);
+  return liveField(app, name, { ...tables.limits.request[name], ...declared }, read, write, tables.labels[name] ?? titled(name));
+}
+
+function titled(name) {
+  return name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+}
+
+function toggle(app, name, label, help) {
+  const box = h("input", { type: "checkbox", onchange: () => changeSettings(app, { [name]: box.checked }) });
+  app.store.on(
+    (state) => settingOf(state, name),
+    (value) => (box.checked = value),
+  );
+  return h("label", { class: "choice", title: help }, box, label);
+}
+
+/** The LoRAs in use, each with its weight, and a list to add one. */
+function loras(app) {
+  const list = h("ul", { class: "loras", "aria-label": "LoRAs" });
+  const add = h("select", { id: "setting-lora", onchange: () => addLora(app, add.value) });
+  const element = h("div", {}, row("LoRAs", add.id, add), list);
+  app.store.on(
+    (state) => [
+      state.choices.lists.lora,
+      settingOf(state, "loras")
+        .map(({ name }) => name)
+        .join("\n"),
+      state.choices.base,
+    ],
+    ([rows]) => {
+      const used = settingOf(app.store.state, "loras");
+      showAdd(app, add, rows, used);
+      fill(
+        list,
+        used.map((lora) => loraRow(app, lora, titleIn(rows, lora.name))),
+      );
+    },
+  );
+  return element;
+}
+
+function showAdd(app, add, rows, used) {
+  const { limits } = app.store.state.tables;
+  const free = rows.filter(({ id }) => id && !used.some(({ name }) => name === id));
+  const reason = reasonNoLora(app.store.state, free, used.length >= limits.max_loras);
+  showOptions(add, [{ id: "", title: reason ? "None to add" : "Add a LoRA …" }, ...free], "");
+  add.disabled = Boolean(reason);
+  add.title = reason;
+}
+
+function reasonNoLora({ choices, tables }, free, isFull) {
+  const { capabilities, title } = choices.base;
+  if (capabilities && !capabilities.includes("loras")) return `${title} takes no LoRAs.`;
+  if (isFull) return `At most ${tables.limits.max_loras} LoRAs work together; remove one.`;
+  return free.length ? "" : "There is no LoRA for this base model; put files into models/loras.";
+}
+
+function addLora(app, name) {
+  if (name) changeSettings(app, { loras: [...settingOf(app.store.state, "loras"), { name, scale: 1 }] });
+}
+
+function loraRow(app, { name }, title) {
+  const declared = app.store.state.tables.limits.lora.scale;
+  const read = (state) => ({ value: settingOf(state, "loras").find((lora) => lora.name === name)?.scale ?? declared.default });
+  const write = (scale) => {
+    const changed = settingOf(app.store.state, "loras").map((lora) => (lora.name === name ? { ...lora, scale } : lora));
+    changeSettings(app, { loras: changed }, `lora ${name}`);
+  };
+  return h(
+    "li",
+    { title },
+    liveField(app, `lora-${name}`, declared, read, write, title),
+    iconButton("cancel", `Remove ${title}`, () => removeLora(app, name)),
+  );
+}
+
+/** IP-Adapter: a picture that is read like a part of the prompt. */
+function reference(app) {
+  const { limits, labels } = app.store.state.tables;
+  const select = h("select", { id: "setting-ip-adapter", onchange: () => changeReference(app, { name: select.value }) });
+  const details = h("div", { class: "reference" });
+  const scale = liveField(
+    app,
+    "ip_scale",
+    limits.ip_adapter.scale,
+    (state) => ({ value: settingOf(state, "ip_adapter")?.scale ?? limits.ip_adapter.scale.default }),
+    (value) => changeReference(app, { scale: value }, "ip_scale"),
+    labels.ip_scale,
+  );
+  app.store.on(
+    (state) => [state.choices.lists.ip_adapter, settingOf(state, "ip_adapter")?.name ?? "", settingOf(state, "ip_adapter")?.picture],
+    ([rows, name, picture]) => {
+      showOptions(select, rows, name);
+      select.disabled = rows.length < 2 && !name;
+      if (select.disabled) select.title = "There is no IP-Adapter for this base model.";
+      fill(details, name && [pictureRow(app, picture), scale]);
+    },
+  );
+  return h("div", {}, row("Reference image", select.id, select, labels.ip_adapter), details);
+}
+
+function changeReference(app, changes, key = null) {
+  const now = settingOf(app.store.state, "ip_adapter") ?? { picture: null, scale: app.store.state.tables.limits.ip_adapter.scale.default };
+  const next = { ...now, ...changes };
+  changeSettings(app, { ip_adapter: next.name ? next : null }, key);
+}
+
+function pictureRow(app, picture) {
+  const choose = () =>
+    app.attempt(async () => {
+      const file = await chooseFile();
+      if (file) changeReference(app, { picture: await keepPicture(app, file) });
+    });
+  const button = h("button", { type: "button", onclick: choose }, picture ? "Another picture …" : "Choose a picture …");
+  return h("div", { class: "row" }, picture && thumbnail(app, picture, "Reference image"), button);
+}
+
+function modelButtons(app) {
+  const unload = () =>
+    app.attempt(async () => {
+      await app.server.call("unload");
+      app.say("Models unloaded; they reload with the next image.");
+    });
+  return h(
+    "div",
+    { class: "row" },
+    h("button", { type: "button", onclick: () => app.openDialog("models") }, "All models …"),
+    h("button", { type: "button", onclick: unload }, "Unload models"),
+  );
+}

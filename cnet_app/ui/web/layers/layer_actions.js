@@ -1,0 +1,96 @@
+/** What is done with layers, from their cards and from anywhere else on the page. */
+
+import { newLayer } from "../core/draft.js";
+import { keepPicture } from "../core/photo.js";
+
+/** Fields of a layer that are its user's work; a reset keeps them. */
+const WORK = ["id", "condition", "enabled", "source", "picture", "drawing", "pose", "classes"];
+
+/** Add a layer of a condition behind the others and open it. Returns its id; null where there are as many as can be. */
+export function addLayer(app, condition, values = {}) {
+  if (isFull(app)) return null;
+  const layer = newLayer(condition, { conditioning_scale: app.store.state.choices.base.conditioning_scale, ...values });
+  app.drafts.edit(({ layers }) => ({ condition, layers: [...layers, layer], open: layer.id }));
+  if (app.drafts.now.photo) app.show("map");
+  return layer.id;
+}
+
+/** Add a copy of a layer behind it and open that. Returns its id; null where there are as many as can be. */
+export function duplicateLayer(app, id) {
+  if (isFull(app)) return null;
+  const layers = app.drafts.now.layers;
+  const place = layers.findIndex((layer) => layer.id === id);
+  if (place < 0) return null;
+  const { condition, id: _, ...values } = layers[place];
+  const copy = newLayer(condition, values);
+  app.drafts.edit({ condition, layers: layers.toSpliced(place + 1, 0, copy), open: copy.id });
+  return copy.id;
+}
+
+/** Remove a layer; undo brings it back. */
+export function removeLayer(app, id) {
+  app.drafts.edit(({ layers, open }) => ({ layers: layers.filter((layer) => layer.id !== id), open: open === id ? null : open }));
+}
+
+/** Move a layer to a place, counted from 0. Returns whether that changed anything. */
+export function moveLayer(app, id, place) {
+  const layers = app.drafts.now.layers;
+  const from = layers.findIndex((layer) => layer.id === id);
+  const to = Math.min(Math.max(place, 0), layers.length - 1);
+  if (from < 0 || from === to) return false;
+  app.drafts.edit({ layers: layers.toSpliced(from, 1).toSpliced(to, 0, layers[from]) });
+  return true;
+}
+
+/** Give a layer a photo of its own. */
+export function ownPhoto(app, id, file) {
+  return givePicture(app, id, file, "own");
+}
+
+/** Give a layer a picture that is a map already. */
+export function ownMap(app, id, file) {
+  return givePicture(app, id, file, "map");
+}
+
+async function givePicture(app, id, file, source) {
+  await app.attempt(async () => {
+    const picture = await keepPicture(app, file);
+    app.drafts.editLayer(id, { source, picture, repairs: [] });
+  });
+}
+
+/** Set all settings of a layer to their defaults; its picture, drawing, pose or classes stay. */
+export function resetLayer(app, id) {
+  const { conditioning_scale } = app.store.state.choices.base;
+  app.drafts.editLayer(id, (layer) => {
+    const kept = Object.fromEntries(WORK.map((name) => [name, layer[name]]));
+    return newLayer(layer.condition, { conditioning_scale, ...kept });
+  });
+}
+
+/** Open a layer's card, or with null close the open one. */
+export function openLayer(app, id) {
+  const layer = app.drafts.now.layers.find((one) => one.id === id);
+  app.drafts.view(layer ? { open: id, condition: layer.condition } : { open: null });
+}
+
+/** Whether there are as many layers as can be. */
+export function isFull(app) {
+  return app.drafts.now.layers.length >= app.store.state.tables.limits.max_units;
+}
+
+/** The title of a layer's card: its condition's, numbered where there are several of it. */
+export function titleOfLayer({ tables, draft }, layer) {
+  const same = draft.layers.filter(({ condition }) => condition === layer.condition);
+  const { title } = conditionOf(tables, layer);
+  return same.length > 1 ? `${title} ${same.findIndex(({ id }) => id === layer.id) + 1}` : title;
+}
+
+export function conditionOf(tables, layer) {
+  return tables.conditions.find(({ id }) => id === layer.condition);
+}
+
+/** Why a condition cannot be used with the base model, or "". */
+export function misfit({ choices }, { id, title }) {
+  return choices.conditions.includes(id) ? "" : `There is no ${title} ControlNet for ${choices.base.title}.`;
+}
