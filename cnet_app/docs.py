@@ -49,12 +49,15 @@ pictures can be sorted: 1 at the best value, 0 at the value of a blank map and b
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
 LOCAL_FILES: Mapping[LocalKind, tuple[str, str]] = {
-    "base": ("SD 1.5, SD 2.1, SDXL, their fine-tunes and inpainting models, whole in one file", "`--base NAME`"),
+    "base": ("SD 1.5, SD 2.1, SDXL, their fine-tunes and inpainting models in one file", "`--base NAME`"),
     "controlnet": (
-        "ControlNets and T2I-Adapters, in diffusers' layout or the original's",
+        "ControlNets, Control-LoRAs and T2I-Adapters, in diffusers' layout or the original's",
         "`--control canny=photo.jpg,controlnet=NAME`",
     ),
-    "lora": ("LoRAs, in kohya's layout, peft's or either of diffusers'", "`--lora NAME:0.8`"),
+    "lora": (
+        "LoRAs of every kind below, in kohya's layout, LyCORIS', peft's or diffusers'; a folder too",
+        "`--lora NAME:0.8`",
+    ),
     "embedding": ("textual inversions, in every layout", "its name without ending, in a prompt"),
     "vae": ("autoencoders, TAESD among them, in diffusers' layout or the original's", "`--vae NAME`"),
 }

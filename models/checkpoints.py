@@ -47,6 +47,12 @@ _SIZES: Mapping[str, str] = MappingProxyType(
 )
 """Layers that read the picture's size, in the original and in diffusers."""
 
+_SCALES = (".scale_weight", ".weight_scale")
+"""Ends of the names of scales next to weights in float8; a scale is one number."""
+_OTHER_SCALES = (".scale_input", ".input_scale", "scaled_fp8", ".comfy_quant")
+"""Ends of names of what else is stored with them, and is not needed."""
+_FOUR_BITS = (".absmax", ".quant_map", ".bitsandbytes__nf4", ".bitsandbytes__fp4")
+
 Tensors = Mapping[str, Callable[[], Tensor]]
 """Names to functions that read the tensor, so that only the used part of a large file is read."""
 
@@ -61,10 +67,26 @@ def open_tensors(path: Path, stack: ExitStack) -> Tensors:
             file: Any = stack.enter_context(safe_open(path, "pt"))
         except SafetensorError as error:
             raise _unreadable(path) from error
-        return {name: _reader(file, name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        return _unpacked(path, {name: _reader(file, name) for name in file.keys()})  # noqa: SIM118 - it is no mapping
     content = read_pickle(path)
     content = content.get("state_dict", content) if isinstance(content, dict) else {}
     return {name: lambda value=value: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _unpacked(path: Path, tensors: Tensors) -> Tensors:
+    """Return tensors that were stored in float8 with a scale of their own at their scale; InputError for 4 bits."""
+    if any(name.endswith(_FOUR_BITS) for name in tensors):
+        raise InputError(f"{path.name} is stored in 4 bits, which this app does not read; get it in 8 bits or more.")
+    found = {name: read for name, read in tensors.items() if not name.endswith((*_SCALES, *_OTHER_SCALES))}
+    for name, scale in tensors.items():
+        for weight in (f"{name.removesuffix(end)}.weight" for end in _SCALES if name.endswith(end)):
+            if weight in tensors:
+                found[weight] = _scaled(tensors[weight], scale)
+    return found
+
+
+def _scaled(read: Callable[[], Tensor], scale: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    return lambda: read().float() * scale().float()
 
 
 def read_pickle(path: Path) -> Any:

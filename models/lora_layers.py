@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.lora_files import LoraFile
-from models.lora_updates import Update, changed
+from models.lora_updates import Kind, Update, changed
 
 Plain = nn.Linear | nn.Conv2d
 Scaled = tuple[LoraFile, Update, float]
@@ -52,7 +52,9 @@ class Reweighted(Updated):
 
     def __init__(self, plain: Plain, added: Sequence[Scaled]) -> None:
         super().__init__(plain, added)
-        self._updates = [(update.kind, tuple(update.tensors), update.scale, weight) for _, update, weight in added]
+        self._updates: list[tuple[Kind, tuple[str, ...], float, float]] = [
+            (update.kind, tuple(update.tensors), update.scale, weight) for _, update, weight in added
+        ]
         for number, (_, update, _) in enumerate(added):
             for name, tensor in update.tensors.items():
                 kept = tensor.to(plain.weight.device, copy=True)

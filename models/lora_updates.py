@@ -34,7 +34,7 @@ class Update:
     @property
     def is_low_rank(self) -> bool:
         """Whether it is `scale x up @ down` and nothing else, which can run next to the layer."""
-        return self.kind == "low_rank" and self.tensors.keys() == {"down", "up"}
+        return self.kind == "low_rank" and set(self.tensors) == {"down", "up"}
 
     @property
     def down(self) -> Tensor:

@@ -290,7 +290,10 @@ def test_sdxl_with_fewer_transformer_blocks(own_folders: Path, kind: str, origin
 
 def test_one_that_reads_neither_words_nor_sizes_is_told(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    sizes = SIZES["sd15"] | {"down_block_types": ("DownBlock2D",) * 4, "mid_block_type": "UNetMidBlock2D"}
+    sizes: dict[str, Any] = SIZES["sd15"] | {
+        "down_block_types": ("DownBlock2D",) * 4,
+        "mid_block_type": "UNetMidBlock2D",
+    }
     made = ControlNetModel(**sizes)
     for weight in made.parameters():
         torch.nn.init.normal_(weight, std=0.1)
@@ -324,3 +327,27 @@ def test_float8_equals_the_same_numbers_in_full(state: dict[str, Tensor], tmp_pa
     save_file({name: tensor.float() for name, tensor in narrow.items()}, tmp_path / "wide.safetensors")
     one, other = (residuals(load(tmp_path / f"{name}.safetensors")[0], "sd15") for name in ("narrow", "wide"))
     assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("end", ["scale_weight", "weight_scale"])
+def test_float8_with_scales_of_their_own(state: dict[str, Tensor], tmp_path: Path, end: str) -> None:
+    narrow: dict[str, Tensor] = {"scaled_fp8": torch.empty(0, dtype=torch.float8_e4m3fn)}
+    wide: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        narrow[name] = wide[name] = tensor
+        if tensor.ndim == 2:
+            layer, scale = name.removesuffix(".weight"), tensor.abs().max() / 400
+            narrow[name] = (tensor / scale).to(torch.float8_e4m3fn)
+            narrow |= {f"{layer}.{end}": scale, f"{layer}.scale_input": torch.ones(1)}
+            wide[name] = narrow[name].float() * scale
+    save_file(narrow, tmp_path / "narrow.safetensors")
+    save_file(wide, tmp_path / "wide.safetensors")
+    one, other = (residuals(load(tmp_path / f"{name}.safetensors")[0], "sd15") for name in ("narrow", "wide"))
+    assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+
+
+def test_four_bits_are_refused_by_their_name(state: dict[str, Tensor], tmp_path: Path) -> None:
+    packed = {"time_embed.0.weight": torch.ones(8, 1).byte(), "time_embed.0.weight.absmax": torch.ones(2)}
+    save_file(state | packed, tmp_path / "small.safetensors")
+    with pytest.raises(InputError, match=r"small\.safetensors is stored in 4 bits, which this app does not read"):
+        load(tmp_path / "small.safetensors")
