@@ -136,7 +136,9 @@ def endpoints_table() -> str:
 
 
 def _arguments(function: Callable[..., Any]) -> str:
-    given = [one for name, one in inspect.signature(function).parameters.items() if name not in ("self", "session")]
+    given = [
+        one for name, one in inspect.signature(function).parameters.items() if name not in ("self", "session", "admit")
+    ]
     return ", ".join(f"`{one.name}`" if one.default is one.empty else f"[`{one.name}`]" for one in given)
 
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from models.names import DEVICE_NAMES, did_you_mean, is_device_name
 
 SPEEDS = ("exact", "near", "compiled")
+SPACE_FRAMES = "https://huggingface.co https://*.huggingface.co https://*.hf.space"
 ENGINES = ("process", "thread")
 
 
@@ -69,6 +70,33 @@ class Settings:
     """Chosen once at the start; nothing changes them later."""
 
     host: str = _option("127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in, as a Space needs")
+    public: bool | None = _option(
+        None,
+        "visitors are strangers: each has the own pictures and jobs alone, within budgets, and the models of this app; "
+        "on by itself on a Space and where other machines get in",
+        _switch,
+    )
+    hosts: str = _option(
+        "",
+        "names under which the app is reached, joined by commas; in local mode localhost and plain addresses always are",
+    )
+    frames: str = _option(
+        "", "sites whose pages may show the app in a frame, joined by spaces, such as https://example.org"
+    )
+    proxies: int = _option(
+        0, "reverse proxies in front of the app, which tell it the visitors' addresses", _whole(0, 10)
+    )
+    auth: str = _option(
+        "", "file of the users who may log in, a line NAME:HASH each, as `python -m cnet_app.ui.users` writes"
+    )
+    password: str = field(
+        default="",
+        repr=False,
+        metadata={
+            "help": "one password for all, any name; the variable keeps it out of lists of processes",
+            "parse": str,
+        },
+    )
     port: int = _option(7860, "port to listen on; 0 takes a free one", _whole(0, 65535))
     output_dir: Path = field(
         default=Path("outputs"), metadata={"help": "folder for pictures and history", "parse": Path}
@@ -96,6 +124,23 @@ class Settings:
         64, "jobs that may wait, over all users; a user's first job always may", _whole(1, 10_000)
     )
     max_waiting_per_user: int = _option(16, "jobs of one user that may wait", _whole(1, 10_000))
+    max_waiting_per_address: int = _option(32, "jobs of one address that may wait, in public mode", _whole(1, 10_000))
+    max_job_size: int = _option(
+        2000,
+        "largest job in public mode, in megapixel steps: megapixels × steps × pictures × (1 + control layers)",
+        _whole(1, 1_000_000),
+    )
+    max_visitor_mb: int = _option(
+        200,
+        "MB of photos and drawings that are kept for one visitor in public mode; the oldest go first",
+        _whole(1, 1_000_000),
+    )
+    max_hourly_mb: int = _option(
+        1000, "MB that one address may send within an hour, in public mode", _whole(1, 1_000_000)
+    )
+    max_requests: int = _option(
+        20, "requests a second from one visitor in public mode, twice as many from one address", _whole(1, 10_000)
+    )
     engine: str = _option(
         "process",
         "where models run: in a process that is started again when it dies, or in a thread of this one (ZeroGPU)",
@@ -104,9 +149,14 @@ class Settings:
 
     @property
     def is_local(self) -> bool:
-        """Only this machine can reach the app: whoever uses it may see what was made before."""
+        """The app is one person's: whoever uses it may see what was made before, and name any model."""
+        return self.is_on_loopback if self.public is None else not self.public
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Only this machine can reach the app."""
         try:
-            return ipaddress.ip_address(self.host).is_loopback
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return self.host == "localhost"
 
@@ -163,8 +213,8 @@ def read_settings(
         parse = option.metadata["parse"]
         source = environment_variable(option.name, environ)
         default = _parsed(parser, source, parse, environ[source]) if source else option.default
-        if not source and option.name == "host" and environ.get("SPACE_ID"):
-            default = "0.0.0.0"  # a Space's visitors come from outside
+        if not source and environ.get("SPACE_ID"):
+            default = _of_space(environ).get(option.name, default)
         extra: dict[str, Any] = {"nargs": "?", "const": True} if parse is _switch else {"metavar": "VALUE"}
         parser.add_argument(
             f"--{option.name.replace('_', '-')}",
@@ -174,6 +224,12 @@ def read_settings(
             **extra,
         )
     return Settings(**vars(parser.parse_args(argv)))
+
+
+def _of_space(environ: Mapping[str, str]) -> dict[str, Any]:
+    """A Space's visitors are strangers, and come from outside through its proxy."""
+    own = {"hosts": environ.get("SPACE_HOST", ""), "frames": SPACE_FRAMES}
+    return {"host": "0.0.0.0", "public": True, "proxies": 1} | own
 
 
 def _parsed(parser: Parser, variable: str, parse: Callable[[str], Any], text: str) -> Any:

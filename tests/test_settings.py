@@ -131,3 +131,34 @@ def test_a_space_behind_a_proxy_is_served(tmp_path: Path) -> None:
             assert not listening or f"0.0.0.0:{port}" in listening
         finally:
             app.terminate()
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "local"),
+    [
+        ([], {}, True),
+        (["--public"], {}, False),
+        (["--host", "0.0.0.0"], {}, False),
+        (["--host", "0.0.0.0", "--public", "off"], {}, True),
+        ([], {"CNET_PUBLIC": "1"}, False),
+        ([], {"CNET_PUBLIC": "0", "CNET_HOST": "0.0.0.0"}, True),
+        ([], {"SPACE_ID": "who/studio"}, False),
+        ([], {"SPACE_ID": "who/studio", "CNET_HOST": "127.0.0.1"}, False),
+        (["--public", "no"], {"SPACE_ID": "who/studio"}, True),
+    ],
+)
+def test_visitors_are_strangers_where_others_get_in_unless_said_otherwise(
+    argv: list[str], environ: dict[str, str], local: bool
+) -> None:
+    assert read_settings(argv, environ).is_local is local
+
+
+def test_a_space_knows_its_name_its_proxy_and_its_frame() -> None:
+    settings = read_settings([], {"SPACE_ID": "who/studio", "SPACE_HOST": "who-studio.hf.space"})
+    assert (settings.hosts, settings.proxies) == ("who-studio.hf.space", 1)
+    assert "https://huggingface.co" in settings.frames
+    assert read_settings(["--proxies", "2"], {"SPACE_ID": "who/studio"}).proxies == 2
+
+
+def test_a_password_is_in_no_text_of_the_settings() -> None:
+    assert "hidden words" not in repr(read_settings([], {"CNET_PASSWORD": "hidden words"}))

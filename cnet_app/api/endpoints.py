@@ -90,6 +90,7 @@ class Endpoints:
         controls: list[Object] | None = None,
         options: Object | None = None,
         session: str = "",
+        admit: Callable[[], None] = lambda: None,
     ) -> Object:
         """Queue a job and return its id, its seed and the warnings of its maps; of a prompt with wildcards `jobs`, one a picture. /jobs follows it."""
 
@@ -98,8 +99,9 @@ class Endpoints:
             base = known[0] if known else self.settings.base or GenerationRequest.base
             wanted, warnings = read_generation(prompt, controls or [], options or {}, base, self.maps)
             if not self.settings.is_local:
-                check_known(wanted)
-            jobs = self._submit(resolve_request(wanted, Wildcards()), session)
+                check_known(wanted, base)
+            admit()
+            jobs = self._submit(resolve_request(wanted, Wildcards(follows_links=self.settings.is_local)), session)
             return {"job": jobs[0], "jobs": jobs, "seed": wanted.seed, "width": wanted.width, "height": wanted.height,
                     "warnings": list(warnings)}  # fmt: skip
 

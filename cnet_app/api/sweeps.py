@@ -14,6 +14,7 @@ from cnet_app.api.endpoints import File, Object, answer, as_file
 from cnet_app.api.requests import file_path, read_generation, read_map_call
 from cnet_app.jobs.batches import BatchPlan, Size, create_batch, first_readable, list_pictures, natural_order
 from cnet_app.jobs.grids import create_grid, grid_results
+from cnet_app.jobs.job_size import check_size
 from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.jobs.sources import remake_from
 from cnet_app.jobs.sweeps import Sweeps, SweepState, failures
@@ -62,7 +63,7 @@ class SweepCalls:
 
         def start() -> Object:
             request, warnings, known = self._read(prompt, controls, options, recipe, sources)
-            wildcards = None if recipe else Wildcards()
+            wildcards = None if recipe else Wildcards(follows_links=self.settings.is_local)
             id, count = self._begin_grid(request, axes, remake_from(self.maps, known), wildcards, name, session)
             return {"sweep": id, "pictures": count, "warnings": list(warnings)}
 
@@ -87,7 +88,7 @@ class SweepCalls:
 
         def start() -> Object:
             remake = remake_from(self.maps, sources, fit)
-            found = Wildcards() if wildcards else None
+            found = Wildcards(follows_links=self.settings.is_local) if wildcards else None
             id, count = self._begin_grid(request, axes, remake, found, name, session, titles)
             return {"sweep": id, "pictures": count, "warnings": []}
 
@@ -251,8 +252,11 @@ class SweepCalls:
             raise InputError(
                 f"There are {count} pictures to make, but this app makes at most {PUBLIC_PICTURES} at once."
             )
+        known = self.runner.base(BASE_WAIT)
+        base = known[0] if known else self.settings.base
         for request in requests:
-            check_known(request)
+            check_known(request, base)
+            check_size(request, self.settings)
 
 
 def describe_sweep(state: SweepState, pictures: bool = False) -> Object:

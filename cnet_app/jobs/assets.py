@@ -8,6 +8,7 @@ import re
 import threading
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISDIR
 
 from annotators.images import load_image
 from annotators.picture_files import MAX_BYTES
@@ -17,6 +18,9 @@ from cnet_app.request.recipe import UNFINISHED, sweep_unfinished
 from models.errors import InputError, SaveError
 
 GONE = "This picture is no longer here; choose it again."
+OWNED = "owned"
+"""Folder of the assets of owners."""
+OWNER_DIGITS = 32
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -26,10 +30,25 @@ class Assets:
     Thread-safe. A file appears whole, also where the process is killed while it is written.
     """
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
-        """Touch nothing yet; the folder is made for the first file."""
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int,
+        around: tuple[tuple[Path, int], ...] = (),
+        lock: threading.Lock | None = None,
+    ) -> None:
+        """Touch nothing yet; the folder is made for the first file.
+
+        `around` are folders that this one is within, with their own `max_bytes`; `lock` is that of the others in them.
+        """
         self._folder, self._max_bytes = folder, max_bytes
-        self._lock = threading.Lock()
+        self._rooms = ((folder, max_bytes), *around)
+        self._lock = lock or threading.Lock()
+
+    def of(self, owner: str, max_bytes: int) -> Assets:
+        """Return the assets of an owner, which nobody else finds; they count among these, and alone up to `max_bytes`."""
+        name = hashlib.sha256(owner.encode(errors="replace")).hexdigest()[:OWNER_DIGITS]
+        return Assets(self._folder / OWNED / name, max_bytes, self._rooms, self._lock)
 
     def put(self, data: bytes) -> str:
         """Keep a picture file, or the JSON of a pose, and return the SHA-256 of its bytes in hex.
@@ -76,23 +95,25 @@ class Assets:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         sweep_unfinished(self._folder)
-        self._make_room(len(data))
+        for folder, max_bytes in self._rooms:
+            _make_room(folder, max_bytes - len(data))
         write_whole(path, data)
 
-    def _make_room(self, wanted: int) -> None:
-        """Remove the least recently used files until so many bytes more fit."""
-        found: list[tuple[int, int, Path]] = []
-        for path in self._folder.iterdir():
-            with suppress(FileNotFoundError):  # another process makes room too
-                stat = path.stat()
-                if path.suffix != UNFINISHED:
-                    found.append((stat.st_mtime_ns, stat.st_size, path))
-        excess = sum(size for _, size, _ in found) + wanted - self._max_bytes
-        for _, size, path in sorted(found):
-            if excess <= 0:
-                break
-            path.unlink(missing_ok=True)
-            excess -= size
+
+def _make_room(folder: Path, max_bytes: int) -> None:
+    """Remove the least recently used files, at any depth, until the others have `max_bytes` at most."""
+    found: list[tuple[int, int, Path]] = []
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # another process makes room too
+            stat = path.stat()
+            if path.suffix != UNFINISHED and not S_ISDIR(stat.st_mode):
+                found.append((stat.st_mtime_ns, stat.st_size, path))
+    excess = sum(size for _, size, _ in found) - max_bytes
+    for _, size, path in sorted(found):
+        if excess <= 0:
+            break
+        path.unlink(missing_ok=True)
+        excess -= size
 
 
 def _holds(path: Path, data: bytes) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from cnet_app.engine.protocol import Engine, EngineStatus, Event, EventStream, PictureMade
 from cnet_app.jobs.changes import Changes
 from cnet_app.jobs.job import LOADING, Job, standing
+from cnet_app.jobs.job_size import check_size
 from cnet_app.jobs.library import Library, Made
 from cnet_app.jobs.pace import Pace, work_of
 from cnet_app.jobs.queue import Queue
@@ -102,6 +103,7 @@ class Runner:
 
     def submit(self, request: GenerationRequest | UpscaleRequest, session: str) -> str:
         """Queue a request and return the job's id. Raises StudioError where the queue is full, or SaveError."""
+        check_size(request, self._settings)
         self._ensure_worker()
         job = Job(JobState(id=secrets.token_hex(8), session=session, request=request), work=work_of(request))
         with self._changed:

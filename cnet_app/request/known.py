@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+from annotators.base import shown
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.upscale import UpscaleRequest
+from models.environment import models_folder
 from models.errors import InputError
+from models.files import HERE
 from models.local import FOLDERS, local_files
 from models.own import known_rows
 
 
-def check_known(request: GenerationRequest | UpscaleRequest) -> None:
-    """Raise InputError for models that the app does not offer: no visitor makes it load or download another."""
-    local = {file.name for kind in FOLDERS for file in local_files(kind)}
-    known = local | {row.id for row in known_rows()}
-    units = request.units if isinstance(request, GenerationRequest) else ()
-    named = [request.base, *(unit.controlnet for unit in units if unit.controlnet)]
-    named += [lora.name for lora in request.loras] + ([request.vae] if request.vae else [])
-    named += [request.ip_adapter.name] if request.ip_adapter else []
-    strange = [id for id in named if id not in known]
-    if strange:
-        raise InputError(f"The request names {strange[0]}, which this app does not offer; use its own models.")
+def offered_models() -> frozenset[str]:
+    """Return the names of all models of this app: rows of its lists, and files in its folders, not what links lead to."""
+    roots = [root.resolve() for root in (models_folder(), HERE) if root]
+    files = (file for kind in FOLDERS for file in local_files(kind) if _is_within(file.path, roots))
+    return frozenset(file.name for file in files) | {row.id for row in known_rows()}
+
+
+def check_known(request: GenerationRequest | UpscaleRequest, base: str = "") -> None:
+    """Raise InputError for models that the app does not offer: no visitor makes it load or download another.
+
+    `base` is the one that the app was started with, whatever it is.
+    """
+    offered = offered_models() | {base}
+    strange = next((id for id in named_models(request) if id not in offered), None)
+    if strange is not None:
+        raise InputError(f"The request names {shown(strange)}, which this app does not offer; use its own models.")
+
+
+def named_models(request: GenerationRequest | UpscaleRequest) -> Iterator[str]:
+    """Yield the name of every model of a request."""
+    yield request.base
+    yield from (lora.name for lora in request.loras)
+    if request.vae:
+        yield request.vae
+    if request.ip_adapter:
+        yield request.ip_adapter.name
+    if isinstance(request, GenerationRequest):
+        yield from (unit.controlnet for unit in request.units if unit.controlnet)
+
+
+def _is_within(path: Path, roots: list[Path]) -> bool:
+    place = path.resolve()
+    return any(place.is_relative_to(root) for root in roots)

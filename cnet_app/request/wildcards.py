@@ -76,8 +76,9 @@ def has_wildcards(text: str) -> bool:
 class Wildcards:
     """The files of a folder, each read once. Every method raises InputError for a text that cannot be resolved."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """Without a `folder` it is `wildcards_folder()`."""
+    def __init__(self, folder: Path | None = None, follows_links: bool = True) -> None:
+        """Without a `folder` it is `wildcards_folder()`; `follows_links` also reads files that links in it lead to."""
+        self._follows_links = follows_links
         self._folder = folder or wildcards_folder()
         self._files: dict[str, Choice] = {}
         self._counts: dict[str, int] = {}
@@ -148,6 +149,8 @@ class Wildcards:
     def _read(self, name: str) -> Choice:
         path = self._folder / f"{name}{ENDING}"
         try:
+            if not self._follows_links and not path.resolve().is_relative_to(self._folder.resolve()):
+                raise FileNotFoundError(path)
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except (OSError, ValueError):

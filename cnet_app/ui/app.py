@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.routing import Mount
+from gradio.utils import get_upload_folder
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cnet_app.jobs.assets import Assets
@@ -16,27 +20,69 @@ from cnet_app.jobs.sweeps import Sweeps
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps
 from cnet_app.settings import Settings
+from cnet_app.ui.calling import build_route
 from cnet_app.ui.calls.context import Context
 from cnet_app.ui.endpoints import build_endpoints
-from cnet_app.ui.gradio_seams import CheckedBlocks, cache_upload, is_uploaded
+from cnet_app.ui.files import FileReferences, kept_secret
+from cnet_app.ui.gradio_seams import CheckedBlocks, GuardedApp, cache_upload, is_uploaded
+from cnet_app.ui.guard import Guard
 from cnet_app.ui.importing import without_garbage_collection
 from cnet_app.ui.studio import HEAD, ROUTE, WEB, build_studio
+from cnet_app.ui.users import read_users
 from models.errors import InputError
 
+LOG = logging.getLogger(__name__)
 ASSET_BYTES = 2_000_000_000
 """Of photos and drawings that pages refer to."""
 
 
-def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) -> gr.Blocks:
-    """Build the page and the endpoints. Starts nothing. Close the sweeps before the runner."""
-    assets = Assets(Path(settings.cache_dir).expanduser() / "pictures", ASSET_BYTES)
-    context = Context(settings, runner, maps, assets, is_uploaded, cache_upload, sweeps)
+@dataclass(frozen=True)
+class Served:
+    """The page and the endpoints, and how they are served."""
+
+    blocks: gr.Blocks
+    options: Mapping[str, Any]
+    """For `blocks.launch`."""
+
+    def launch(self, **options: Any) -> str:
+        """Serve, and return the address at once."""
+        _, url, _ = self.blocks.launch(**self.options, **options)
+        return str(url)
+
+
+def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) -> Served:
+    """Build the page and the endpoints. Starts nothing. Close the sweeps before the runner. Raises InputError."""
+    references = None if settings.is_local else file_references(settings)
+    refer = references.refer if references else str
+    context = Context(
+        settings=settings,
+        runner=runner,
+        maps=maps,
+        assets=Assets(Path(settings.cache_dir).expanduser() / "pictures", ASSET_BYTES),
+        is_uploaded=is_uploaded,
+        serve_file=lambda content, name: refer(cache_upload(content, name)),
+        sweeps=sweeps,
+        refer=refer,
+    )
     with CheckedBlocks(
         title="ControlNet Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
-    ) as app:
-        build_endpoints(settings, runner, maps)
-        build_studio(context)
-    return app.queue(max_size=200, default_concurrency_limit=8, api_open=False)
+    ) as blocks:
+        build_endpoints(context)
+        build_studio()
+    blocks.refer = refer
+    blocks.queue(max_size=200, default_concurrency_limit=8, api_open=False)
+    routes = [
+        Route(f"{ROUTE}/call", build_route(context), methods=["POST"]),
+        Mount(ROUTE, StaticFiles(directory=WEB)),
+    ]
+    guarded = GuardedApp(Guard(settings, references), routes)
+    return Served(blocks, launch_options(settings) | {"_app": guarded, "auth": read_users(settings)})
+
+
+def file_references(settings: Settings) -> FileReferences:
+    """Return the references of files that visitors may fetch: pictures, and what is made for one download."""
+    folders = {"pictures": settings.output_dir, "files": Path(get_upload_folder())}
+    return FileReferences(folders, kept_secret(Path(settings.cache_dir).expanduser() / "references.key"))
 
 
 def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
@@ -45,18 +91,31 @@ def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
     with without_garbage_collection():
         app = build_app(settings, runner, maps, sweeps)
     try:
-        app.launch(server_name=settings.host, server_port=settings.port or None, **launch_options(settings))
+        app.launch(server_name=settings.host, server_port=settings.port or None)
     except OSError as error:
         runner.close()
         raise InputError(
             f"{settings.host}:{settings.port} cannot be listened on; stop what uses it, or choose another --port or --host."
         ) from error
+    note_mode(settings)
     runner.start()
     try:
-        app.block_thread()
+        app.blocks.block_thread()
     finally:
         sweeps.close()
         runner.close()
+
+
+def note_mode(settings: Settings) -> None:
+    """Say on the console and in the log who gets in, and what visitors are to each other."""
+    if not settings.is_local:
+        text = "Public mode: visitors are strangers, and each has the own pictures and jobs alone."
+    elif settings.is_on_loopback:
+        text = "Local mode: only this machine gets in, and all pictures are shown."
+    else:
+        text = "Local mode on a network: whoever reaches this address sees all pictures; --public keeps visitors apart."
+    LOG.log(logging.WARNING if settings.is_local and not settings.is_on_loopback else logging.INFO, text)
+    print(f"* {text}")
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
@@ -77,7 +136,8 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "theme": gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         "head": HEAD,
         "pwa": True,
-        "app_kwargs": {"routes": [Mount(ROUTE, StaticFiles(directory=WEB))]},
+        "num_workers": 0,  # each would serve files on a port of its own, without the guard
+        "mcp_server": False,
         "state_session_capacity": 256,  # Gradio keeps those of closed pages too
         "_frontend": False,  # a self-test that takes a busy machine for a broken one
     }

@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 from gradio.blocks import BlockFunction
 from gradio.components.api_component import Api
 from gradio.processing_utils import save_bytes_to_cache
+from gradio.routes import App, ORJSONResponse
 from gradio.utils import get_upload_folder, is_in_or_equal
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from cnet_app.ui.guard import FILE, Guard
 
 NOT_UPLOADED = "A file must be one that was uploaded here, and this one was not or is no longer there; upload it again."
 
 
+class GuardedApp(App):
+    """Gradio's web app behind the guard: middleware that is given to Gradio comes after what it opens to other sites."""
+
+    def __init__(self, guard: Guard, routes: list[BaseRoute]) -> None:
+        """Serve these routes too."""
+        super().__init__(routes=routes, default_response_class=ORJSONResponse)
+        guard.is_logged_in = self._is_logged_in
+        self._guard = guard
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the app as the server calls it."""
+        return self._guard.around(super().build_middleware_stack())
+
+    def _is_logged_in(self, cookies: Mapping[str, str]) -> bool:
+        """Return whether no login is needed, or the cookies are those of one."""
+        names = (f"access-token-{self.cookie_id}", f"access-token-unsecure-{self.cookie_id}")
+        return self.auth is None or any(cookies.get(name) in self.tokens for name in names)
+
+
+def json_response(value: Any) -> Response:
+    """Return a response as Gradio makes it: NaN and infinities are null."""
+    return ORJSONResponse(value)
+
+
 class CheckedBlocks(gr.Blocks):
     """Checks every posted value before a function runs: Gradio's own check lets files pass that are not declared as files."""
+
+    refer: Callable[[str], str] = staticmethod(str)
+    """Returns what a program is given for the path of a file that it may fetch."""
 
     def validate_inputs(self, block_fn: BlockFunction, inputs: list[Any]) -> None:
         # A program may leave the last arguments out; only Gradio's own client fills them in.
@@ -24,6 +58,20 @@ class CheckedBlocks(gr.Blocks):
         super().validate_inputs(block_fn, inputs)
         if not all(map(is_uploaded, _paths(inputs))):
             raise gr.Error(NOT_UPLOADED, print_exception=False)
+
+    async def postprocess_data(self, block_fn: BlockFunction, predictions: Any, state: Any) -> list[Any]:
+        """Give out files by their references, in public mode."""
+        return [self._referred(value) for value in await super().postprocess_data(block_fn, predictions, state)]
+
+    def _referred(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._referred(part) for part in value]
+        if not isinstance(value, dict):
+            return value
+        if "path" in value and "meta" in value:
+            path = self.refer(value["path"])
+            return value | {"path": path, "url": f"{FILE}{quote(path)}"}
+        return {name: self._referred(part) for name, part in value.items()}
 
 
 def cache_upload(content: bytes, name: str) -> str:

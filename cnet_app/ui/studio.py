@@ -13,6 +13,7 @@ from typing import Any, cast
 import anyio.to_thread
 import gradio as gr
 
+from annotators.base import shown
 from cnet_app.ui.calls.context import Call, Context, Object, Visitor, WaitingCall
 from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from cnet_app.ui.calls.describe import tables
@@ -37,6 +38,7 @@ from cnet_app.ui.calls.overlays import overlay_of
 from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
 from cnet_app.ui.calls.recipes import recipe_of, upscale, vary
+from cnet_app.ui.calls.shapes import SHAPES
 from cnet_app.ui.calls.sweeps import (
     batch,
     cancel_sweep,
@@ -107,7 +109,7 @@ CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
 """Every call by its name in the scripts (web/core/server.js)."""
 START = """
 const page = new URL(".", document.baseURI);
-import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { server, upload, page }));
+import(new URL("studio/main.js", page)).then((studio) => studio.start(element, { page }));
 """
 STYLES = (
     "studio",
@@ -132,29 +134,27 @@ HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in S
 MAX_SESSION = 64
 
 
-def build_studio(context: Context) -> gr.HTML:
-    """Build the page inside the open gr.Blocks. Its one server function dispatches to CALLS."""
-
-    async def call(data: Object) -> Object:
-        return await answer(context, data)
-
+def build_studio() -> gr.HTML:
+    """Build the page inside the open gr.Blocks. Its scripts call the route of cnet_app.ui.calling."""
     return gr.HTML(
         "",
         html_template='<div class="studio" aria-busy="true"></div>',
         js_on_load=START,
-        server_functions=[call],
         elem_id="studio",
         apply_default_css=False,
     )
 
 
-async def answer(context: Context, data: Mapping[str, Any]) -> Object:
+async def answer(context: Context, data: Mapping[str, Any], address: str = "") -> Object:
     """Return what a call returns, {name, values, session}; for a fault {error: sentence}."""
-    call = CALLS.get(str(data.get("name")))
-    visitor, values = Visitor(str(data.get("session") or "")[:MAX_SESSION]), data.get("values") or {}
-    if call is None:
-        return {"error": f"There is no call {data.get('name')!r}; reload the page."}
+    name, session, values = data.get("name"), data.get("session"), data.get("values") or {}
+    call = CALLS.get(name) if isinstance(name, str) else None
+    if call is None or not isinstance(name, str):
+        return {"error": f"There is no call {shown(name)}; reload the page."}
+    visitor = Visitor(session[:MAX_SESSION] if isinstance(session, str) else "", address)
+    context = context.of(visitor)
     try:
+        SHAPES[name].check("", values)
         if iscoroutinefunction(call):
             return await cast(WaitingCall, call)(context, visitor, values)
         return await anyio.to_thread.run_sync(cast(Call, call), context, visitor, values)

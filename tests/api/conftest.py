@@ -19,7 +19,7 @@ from cnet_app.jobs.sweeps import Sweeps
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.settings import Settings
-from cnet_app.ui.app import build_app, launch_options
+from cnet_app.ui.app import build_app
 from tests.jobs.fake_engine import FakeEngine
 
 
@@ -82,7 +82,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         maps = Maps(run_here(Runtime()))
         app = build_app(settings, runner, maps, Sweeps(settings.output_dir, runner, open_work(maps)))
-        _, url, _ = app.launch(server_name="127.0.0.1", quiet=True, **launch_options(settings))
+        url = app.launch(server_name="127.0.0.1", quiet=True)
         yield url.rstrip("/")
-        app.close(verbose=False)
+        app.blocks.close(verbose=False)
         runner.close()

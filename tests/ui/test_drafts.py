@@ -124,7 +124,7 @@ def test_each_picture_of_a_wildcard_is_a_job_of_its_own(caller: Caller) -> None:
         ({"start": {"strength": 0.5}}, "There is no picture to start from yet"),
         ({"settings": {"num_inference_steps": 1000}}, "“Steps” is 1000, but it must be from 1 to 150"),
         ({"frame": {"width": 5, "height": 64}}, "“Width” is 5, but it must be"),
-        ({"photo": {"sha256": "../etc"}, "layers": [{"condition": "canny"}]}, "This picture is no longer here"),
+        ({"photo": {"sha256": "../etc"}, "layers": [{"condition": "canny"}]}, "but it must be the hash of a picture"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(caller: Caller, draft: dict[str, Any], sentence: str) -> None:

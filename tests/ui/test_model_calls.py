@@ -44,5 +44,5 @@ def test_the_catalogue_names_the_kind_of_every_model_and_where_own_files_go(
 
 def test_a_job_is_described_with_its_size(caller: Caller) -> None:
     runner = caller.context.runner
-    described = describe_job(runner.state(runner.submit(request("a job with a size"), "someone")))
+    described = describe_job(caller.context, runner.state(runner.submit(request("a job with a size"), "someone")))
     assert (described["width"], described["height"]) == (64, 64)

@@ -18,18 +18,18 @@ from cnet_app.jobs.create import create_runner
 from cnet_app.jobs.sweeps import Sweeps
 from cnet_app.jobs.works import open_work
 from cnet_app.settings import Settings
-from cnet_app.ui.app import build_app, launch_options
+from cnet_app.ui.app import build_app
 
 settings = Settings(output_dir=Path(sys.argv[1]), cache_dir=sys.argv[1])
 runner, maps = create_runner(settings)
 app = build_app(settings, runner, maps, Sweeps(settings.output_dir, runner, open_work(maps)))
-_, url, _ = app.launch(server_name="127.0.0.1", quiet=True, **launch_options(settings))
+url = app.launch(server_name="127.0.0.1", quiet=True)
 assert urllib.request.urlopen(url).status == 200
 assert maps.annotate("canny", "canny", data.astronaut()).pixels.any()
 depth = maps.annotate("depth", "depth_embedded", data.astronaut())
 assert depth.pixels.any()
 loaded = {"torch", "diffusers", "transformers", "controlnet_aux", "onnxruntime"} & set(sys.modules)
-app.close(verbose=False)
+app.blocks.close(verbose=False)
 runner.close()
 assert not loaded, loaded
 """

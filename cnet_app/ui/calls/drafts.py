@@ -14,9 +14,8 @@ from annotators.poses import Pose
 from annotators.roles import MASK
 from cnet_app.maps.annotate import build_unit
 from cnet_app.registry.conditions import condition
-from cnet_app.request.generation import MAX_SEED, PICTURE_AREA, GenerationRequest
+from cnet_app.request.generation import MAX_SEED, MAX_UNITS, PICTURE_AREA, GenerationRequest
 from cnet_app.request.inpaint import crop_sources
-from cnet_app.request.known import check_known
 from cnet_app.request.pictures import HOLE_IS_FILLED, HOLE_IS_MASK, PICTURE_ROLES, encode_png, picture_size
 from cnet_app.request.sizes import size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
@@ -63,12 +62,10 @@ def read_draft(context: Context, draft: Mapping[str, Any]) -> tuple[GenerationRe
         **_sampling(settings, base),
         **start,
     )
-    if not context.settings.is_local:
-        check_known(bare)
+    context.check_known(bare)
     units, warnings = _units(context, draft, frame, bare)
     request = dataclasses.replace(bare, units=units)
-    if not context.settings.is_local:
-        check_known(request)
+    context.check_known(request)
     return request, (*notes, *warnings)
 
 
@@ -90,6 +87,8 @@ def _units(
     """Return the units of the layers that are on, for a request without any, and the warnings of their maps."""
     units: list[ControlUnit] = []
     warnings: list[str] = []
+    if (count := len(active_layers(draft))) > MAX_UNITS:
+        raise InputError(f"{count} layers are on, but at most {MAX_UNITS} work together; switch some off.")
     for layer in active_layers(draft):
         nearest = condition(str(layer["condition"])).kind.nearest
         cut = _unchanged if _is_of_part(layer) else _cutter(request, frame, nearest)

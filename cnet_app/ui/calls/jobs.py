@@ -8,7 +8,7 @@ from typing import Any
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record
-from cnet_app.request.wildcards import Wildcards, resolve_request
+from cnet_app.request.wildcards import resolve_request
 from cnet_app.ui.calls.access import seen_job
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.drafts import read_draft
@@ -30,8 +30,9 @@ def generate(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
     request, warnings = read_draft(context, draft)
     if rows := rows_to_download(request):
         return {"missing": describe_rows(rows)}
+    context.admit(visitor)
     # With wildcards each picture has a prompt of its own, and is a job.
-    jobs = [context.runner.submit(one, visitor.session) for one in resolve_request(request, Wildcards())]
+    jobs = [context.runner.submit(one, visitor.session) for one in resolve_request(request, context.wildcards())]
     size = {"width": request.width, "height": request.height}
     return {"jobs": jobs, "seed": request.seed, "warnings": list(warnings), **size}
 
@@ -58,6 +59,7 @@ def move(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Objec
 
 def resume(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Queue what an ended job did not make: {job} → {job}, the new one."""
+    context.admit(visitor)
     return {"job": context.runner.resume(str(values.get("job")), visitor.session)}
 
 
@@ -78,8 +80,9 @@ def _describe_rest(record: Record) -> Object:
     return {name: getattr(record, name) for name in names} | whole
 
 
-def describe_job(state: JobState, preview: bool = True) -> Object:
+def describe_job(context: Context, state: JobState, preview: bool = True) -> Object:
     """Return a job as the page shows it."""
+    references = {path: context.refer(path) for path in state.paths}
     request, result = state.request, state.result
     return {
         "id": state.id,
@@ -97,9 +100,9 @@ def describe_job(state: JobState, preview: bool = True) -> Object:
         "conditions": [unit.condition for unit in getattr(request, "units", ())],
         "prompt": getattr(request, "prompt", ""),
         "seed": getattr(request, "seed", None),
-        "pictures": list(state.paths),
+        "pictures": list(references.values()),
         "ids": [state.picture_ids.get(path, "") for path in state.paths],
-        "scores": {path: [one.to_json() for one in scores] for path, scores in state.scores.items()},
+        "scores": {references[path]: [one.to_json() for one in scores] for path, scores in state.scores.items()},
         "seconds_left": state.seconds_left,
         "notes": list(result.notes) if result else [],
         "norms": [list(norms) for norms in result.residual_norms] if result else [],

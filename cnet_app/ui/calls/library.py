@@ -34,7 +34,7 @@ def library(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
     query = read_query(values.get("query") or {}, session)
     offset, limit = (_whole(name, values.get(name, default)) for name, default in (("offset", 0), ("limit", PAGE)))
     page = context.runner.library.search(query, offset, limit)
-    pictures = [describe_picture(picture) for picture in page.pictures]
+    pictures = [describe_picture(context, picture) for picture in page.pictures]
     return {"pictures": pictures, "total": page.total, "days": [list(day) for day in page.days]}
 
 
@@ -71,14 +71,14 @@ def thumbnails(context: Context, visitor: Visitor, values: Mapping[str, Any]) ->
     paths: dict[str, str] = {}
     for id in ids:
         with suppress(InputError):
-            paths[id] = str(context.runner.library.thumbnail(id, session))
+            paths[id] = context.refer(str(context.runner.library.thumbnail(id, session)))
     return {"paths": paths}
 
 
 def details(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Describe one picture, {id}: what `describe_picture` has, its scores a unit, and its recipe in words."""
     picture = seen_picture(context, visitor, values)
-    described = describe_picture(picture)
+    described = describe_picture(context, picture)
     try:
         recipe = read_recipe(picture.path)
     except InputError as error:
@@ -110,7 +110,7 @@ def restore(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
     """Bring pictures back from the trash: {ids} → {pictures}, whose files may have other names now."""
     ids, session, shelf = chosen_ids(values), reach(context, visitor), context.runner.library
     shelf.restore(ids, session)
-    return {"pictures": [describe_picture(shelf.get(id, session)) for id in ids]}
+    return {"pictures": [describe_picture(context, shelf.get(id, session)) for id in ids]}
 
 
 def empty_trash(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
@@ -133,12 +133,12 @@ def pack(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Objec
         return {"path": context.serve_file(path.read_bytes(), path.name), "name": path.name}
 
 
-def describe_picture(picture: Picture) -> Object:
+def describe_picture(context: Context, picture: Picture) -> Object:
     """Return a picture as the page lists it; `agreements` are the scores by condition, 0 to 1."""
     return {
         "id": picture.id,
         "job": picture.job,
-        "path": str(picture.path),
+        "path": context.refer(str(picture.path)),
         "created": picture.created,
         "day": picture.day,
         "kind": picture.kind,

@@ -7,11 +7,12 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, get_args
 
-from annotators.base import create
+from annotators.base import create, shown
 from annotators.registry import annotator
 from cnet_app.api.describe import describe_models
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.registry.presets import FEW_STEPS
+from cnet_app.request.known import offered_models
 from cnet_app.ui.bases import OFFERS, controlnet_choices, defaults_of, family_of, model_choices, title_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from models.catalog import Kind, entry, size_text
@@ -46,6 +47,11 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
     base, reason = (chosen, "your choice") if chosen else context.base()
     family = family_of(base)
     offer = context.runner.engine_status().base_offer
+    offered = None if context.settings.is_local else offered_models() | {""}
+
+    def listed(pairs: Iterable[tuple[str, str]]) -> list[Object]:
+        return [{"title": title, "id": id} for title, id in pairs if offered is None or id in offered]
+
     return {
         "base": {
             "id": base,
@@ -60,9 +66,9 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
         },
         "offer": describe_rows([entry(offer)]) if offer else None,
         "lists": {
-            field: _listed(model_choices(row, None if field == "base" else family)) for field, row in OFFERS.items()
+            field: listed(model_choices(row, None if field == "base" else family)) for field, row in OFFERS.items()
         },
-        "controlnets": {row.id: _listed(controlnet_choices(row.id, family)) for row in CONDITIONS},
+        "controlnets": {row.id: listed(controlnet_choices(row.id, family)) for row in CONDITIONS},
         "conditions": [row.id for row in CONDITIONS if family is None or family in row.controlnets],
         "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],
     }
@@ -89,7 +95,7 @@ def question(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
     ids = [str(id) for id in values.get("ids") or ()]
     if name := values.get("annotator"):
         ids += create(annotator(str(name))).needs()
-    return {"missing": describe_rows(entry(id) for id in ids)}
+    return {"missing": describe_rows(map(_row, ids))}
 
 
 def download(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
@@ -97,7 +103,7 @@ def download(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
     ids = [str(id) for id in values.get("ids") or ()]
     if not ids:
         raise InputError("Nothing was chosen to be downloaded; choose a model.")
-    return {"job": context.runner.download([entry(id).id for id in ids], visitor.session)}
+    return {"job": context.runner.download([_row(id).id for id in ids], visitor.session)}
 
 
 def start_engine(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
@@ -107,9 +113,19 @@ def start_engine(context: Context, visitor: Visitor, values: Mapping[str, Any]) 
 
 
 def unload(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Release all loaded models."""
+    """Release all loaded models. Raises InputError for a visitor of a public app, who would slow down the others."""
+    if not context.settings.is_local:
+        raise InputError("Only the one who runs this app may release its models.")
     context.runner.unload()
     return {}
+
+
+def _row(id: str) -> Weights:
+    """Return the catalogue row of an id that the page sent."""
+    try:
+        return entry(id)
+    except LookupError:
+        raise InputError(f"There is no model {shown(id)} in the catalogue; reload the page.") from None
 
 
 def describe_rows(rows: Iterable[Weights]) -> Object:
@@ -138,7 +154,3 @@ def describe_rows(rows: Iterable[Weights]) -> Object:
         "place": items[0].place if items else "",
         "offline": is_offline(),
     }
-
-
-def _listed(pairs: Iterable[tuple[str, str]]) -> list[Object]:
-    return [{"title": title, "id": id} for title, id in pairs]

@@ -13,7 +13,6 @@ from cnet_app.engine.missing import rows_to_download
 from cnet_app.request.foreign.imported import Imported
 from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import MAX_SEED, GenerationRequest
-from cnet_app.request.known import check_known
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import Recipe, read_recipe
 from cnet_app.request.tasks import task_from_json
@@ -82,10 +81,10 @@ def upscale(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
 
 
 def _queue(context: Context, visitor: Visitor, request: GenerationRequest | UpscaleRequest) -> Object:
-    if not context.settings.is_local:
-        check_known(request)
+    context.check_known(request)
     if rows := rows_to_download(request):
         return {"missing": describe_rows(rows)}
+    context.admit(visitor)
     return {"jobs": [context.runner.submit(request, visitor.session)]}
 
 

@@ -19,7 +19,7 @@ from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.fields import ANNOTATOR, find_field, with_values
 from cnet_app.request.generation import PICTURE_AREA, GenerationRequest
 from cnet_app.request.grids import Axis, axis_from_json
-from cnet_app.request.wildcards import Wildcards, has_wildcards
+from cnet_app.request.wildcards import has_wildcards
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.drafts import active_layers, layer_sources, read_draft
 from cnet_app.ui.calls.frame import read_frame
@@ -31,6 +31,8 @@ from models.row import Weights
 
 MAX_KNOWN = 50
 """Ids of sweeps that a browser may ask about at once."""
+FILES = ("last", "png", "html")
+"""Fields of a described sweep that are files."""
 MODELS = ("base", "vae", "controlnet", "name")
 """Fields whose values may have to be downloaded."""
 
@@ -66,6 +68,7 @@ def grid(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Objec
     axes = _axes(request, words, values.get("axes"))
     if rows := _to_download(request, axes):
         return {"missing": describe_rows(rows)}
+    context.admit_sweep(visitor)
     started = _calls(context).start_grid_of(
         request,
         [axis.to_json() for axis in axes],
@@ -100,6 +103,7 @@ def batch(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Obje
         )
     if rows := rows_to_download(request):
         return {"missing": describe_rows(rows)}
+    context.admit_sweep(visitor)
     started = _calls(context).start_batch_of(
         request,
         [as_file(str(path)) for path in files],
@@ -138,6 +142,7 @@ def cancel_sweep(context: Context, visitor: Visitor, values: Mapping[str, Any]) 
 def resume_sweep(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Make the pictures of a sweep, {sweep}, that are missing."""
     id = _own(context, visitor, str(values.get("sweep"))).manifest.id
+    context.admit_sweep(visitor)
     _checked(_calls(context).resume_sweep(id, visitor.session))
     return {}
 
@@ -148,7 +153,7 @@ def wildcards(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> 
     `factors` are the texts of each wildcard; `names` are those that can stand between double underscores, and
     `fault` is why the prompt cannot be read.
     """
-    prompt, known = str(values.get("prompt") or ""), Wildcards()
+    prompt, known = str(values.get("prompt") or ""), context.wildcards()
     names = list(known.names()) if "__" in prompt else []
     factors: tuple[int, ...] = ()
     fault = ""
@@ -262,4 +267,7 @@ def _describe(context: Context, state: SweepState, pictures: bool = False) -> Ob
     """Return a sweep as the page shows it: `fault` is why it stopped, for `error` is a refusal of the call itself."""
     described = describe_sweep(state, pictures)
     described["fault"] = described.pop("error")
+    files = [described[name] for name in FILES if described[name]] + described.get("pictures", [])
+    for file in files:
+        file["path"] = context.refer(file["path"])
     return described if context.settings.is_local else described | {"folder": "", "manifest": ""}

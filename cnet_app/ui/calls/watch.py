@@ -50,4 +50,4 @@ def _snapshot(context: Context, visitor: Visitor, follow: list[str]) -> Object:
     status = context.runner.engine_status()
     engine = {"state": status.state, "message": status.message, "device": status.device, "starts": status.starts}
     others = len(context.runner.active()) - len(own)
-    return {"engine": engine, "jobs": [describe_job(state) for state in jobs.values()], "others": others}
+    return {"engine": engine, "jobs": [describe_job(context, state) for state in jobs.values()], "others": others}

@@ -2,41 +2,50 @@
 
 export class Refusal extends Error {}
 
+const SESSION = "studio-session";
 const LOST = "The server does not answer; your work is kept here, and goes on when it is back.";
 
 export class Server {
-  #gradio;
+  #page;
 
-  constructor(gradio) {
-    this.#gradio = gradio;
+  constructor({ page }) {
+    this.#page = page;
     this.session = sessionId();
   }
 
-  async call(name, values = {}) {
-    let answer;
-    try {
-      answer = await this.#gradio.server.call({ name, values, session: this.session });
-    } catch {
-      throw new Refusal(LOST);
-    }
-    if (!answer) throw new Refusal(LOST); // Gradio's answer to a call that the server broke off
-    if (answer.error) throw new Refusal(answer.error);
-    return answer;
+  call(name, values = {}) {
+    const body = JSON.stringify({ name, values, session: this.session });
+    return this.#post("studio/call", body, { "Content-Type": "application/json" });
   }
 
   /** Bring a file to the server and return its path there. */
   async upload(blob, name = "picture.png") {
-    try {
-      return (await this.#gradio.upload(new File([blob], name, { type: blob.type }))).path;
-    } catch {
-      throw new Refusal(LOST);
-    }
+    const form = new FormData();
+    form.append("files", new File([blob], name, { type: blob.type }));
+    const [path] = await this.#post("gradio_api/upload", form);
+    return path;
   }
 
   /** The address of a file on the server, such as a finished picture. */
   fileUrl(path) {
-    return new URL(`gradio_api/file=${encodeURI(path)}`, this.#gradio.page).href;
+    return new URL(`gradio_api/file=${path.split("/").map(encodeURIComponent).join("/")}`, this.#page).href;
   }
+
+  /** The answer to a POST; what the server refuses, and why, is an {error}. */
+  async #post(place, body, headers = {}) {
+    let answer;
+    try {
+      answer = await (await fetch(new URL(place, this.#page), { method: "POST", body, headers })).json();
+    } catch {
+      throw new Refusal(LOST);
+    }
+    if (!answer || answer.error || answer.detail) throw new Refusal(sentenceOf(answer));
+    return answer;
+  }
+}
+
+function sentenceOf(answer) {
+  return typeof answer?.error === "string" ? answer.error : LOST;
 }
 
 /** The content of an address of the server, or of a data URL. Raises a Refusal where the server does not answer. */
@@ -50,12 +59,11 @@ export async function fetchBlob(url) {
 
 /** This browser, for as long as its storage lasts: its jobs and pictures are found by it. */
 function sessionId() {
-  const KEY = "studio-session";
   try {
-    const known = localStorage.getItem(KEY);
-    if (known) return known;
-    localStorage.setItem(KEY, randomId(16));
-    return localStorage.getItem(KEY);
+    const known = localStorage.getItem(SESSION);
+    if (/^[0-9a-f]{32}$/.test(known)) return known;
+    localStorage.setItem(SESSION, randomId(16));
+    return localStorage.getItem(SESSION);
   } catch {
     return randomId(16);
   }

@@ -225,6 +225,6 @@ function modelButtons(app) {
     "div",
     { class: "row" },
     h("button", { type: "button", onclick: () => app.openDialog("models") }, "All models …"),
-    h("button", { type: "button", onclick: unload }, "Unload models"),
+    app.store.state.tables.local && h("button", { type: "button", onclick: unload }, "Unload models"),
   );
 }

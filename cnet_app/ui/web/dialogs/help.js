@@ -1,6 +1,7 @@
 /** Help: how a picture is made, what is sent where, and the keys. */
 
 import { fill, h } from "../core/dom.js";
+import { PUBLIC } from "../page/bar.js";
 import { nameOf } from "../core/keys.js";
 
 const STEPS = [
@@ -21,6 +22,7 @@ export function buildHelp(app) {
       STEPS.map(([name, text]) => h("li", {}, h("strong", {}, name), ` ${text}`)),
     ),
     h("p", {}, "Nothing is sent anywhere: photos, prompts and pictures stay on this computer and the server you opened."),
+    app.store.state.tables.local ? null : h("p", {}, `${PUBLIC} The one who runs the server can see them.`),
     h("h3", {}, "Keys"),
     buildKeys(app),
   ];

@@ -4,6 +4,9 @@ import { h, icon, iconButton } from "../core/dom.js";
 import { buildQueue } from "./queue.js";
 import { currentTheme, setTheme } from "../core/theme.js";
 
+/** What public mode means for the one who reads it. */
+export const PUBLIC = "Public mode: others use this server too. Your pictures and jobs are shown to this browser alone.";
+
 export function buildBar(app) {
   const theme = h("button", { type: "button", class: "icon-button", id: "theme", onclick: () => setTheme(currentTheme() === "dark" ? "light" : "dark") });
   const showTheme = () => {
@@ -19,6 +22,7 @@ export function buildBar(app) {
     { class: "bar" },
     h("h1", {}, "ControlNet Studio"),
     buildBase(app),
+    app.store.state.tables.local ? null : h("span", { class: "bar-mode", id: "mode", title: PUBLIC }, "Public"),
     h("span", { class: "bar-space" }),
     buildQueue(app),
     h("button", { type: "button", class: "quiet", id: "open-library", "aria-label": "Library", onclick: () => app.openLibrary() }, icon("grid"), h("span", { class: "bar-label" }, "Library")),
