@@ -20,7 +20,7 @@ class JobState:
     """A snapshot: it never changes, a newer one takes its place."""
 
     id: str
-    session: str
+    session: str = field(repr=False)
     request: GenerationRequest | UpscaleRequest | DownloadRequest = field(repr=False)
     status: Status = "queued"
     place: int = 0
