@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from annotators.base import Annotator, Image, NetworkAnnotator, parameters
-from annotators.images import MIN_SIDE, ResizeMode, fit_inside, pad, resize
+from annotators.images import ResizeMode, fit_inside, pad, resize
 from annotators.kinds import KINDS, MapKind
 from annotators.maps import is_blank
+from annotators.picture_files import MIN_SIDE
 from annotators.recognise import Repair
 from annotators.runtime import Runtime
 

@@ -41,6 +41,8 @@ ADE20K_PALETTE: NDArray[np.uint8] = np.frombuffer(
     ),
     np.uint8,
 ).reshape(150, 3)
+ADE20K_COLOURS: Image = np.concatenate([np.zeros((1, 3), np.uint8), ADE20K_PALETTE])
+"""(151, 3): black for no class, then the colours of the classes."""
 
 
 def lines(mask: NDArray[Any]) -> Image:
@@ -80,6 +82,12 @@ def encode_segmentation(classes: NDArray[Any]) -> Image:
     index = np.asarray(classes).astype(np.int64)
     known = (index >= 0) & (index < len(ADE20K_PALETTE))
     return np.where(known[..., None], ADE20K_PALETTE[np.where(known, index, 0)], 0).astype(np.uint8)
+
+
+def colour_codes(colours: Image) -> NDArray[np.int32]:
+    """(…, 3) → (…): one number for each colour."""
+    red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
+    return red << 16 | green << 8 | blue
 
 
 def resize_map(image: Image, kind: MapKind, width: int, height: int, mode: ResizeMode = "crop") -> Image:

@@ -30,7 +30,8 @@ from annotators.mediapipe_networks import (
 )
 from annotators.networks import weights_folder
 from annotators.people import PoseAnnotator, score_threshold
-from annotators.poses import FACE_POINTS, HAND_POINTS, Person, Points
+from annotators.pose_json import FACE_POINTS, HAND_POINTS, Points
+from annotators.poses import Person
 from annotators.runtime import Runtime
 
 HEAD_LEAST, PALM_LEAST, FACE_LEAST = 0.3, 0.5, 0.5

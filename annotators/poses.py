@@ -3,51 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotators.base import Image, shown
-from annotators.images import ResizeMode, check_size, margins
+from annotators.base import Image
+from annotators.images import ResizeMode, margins
+from annotators.pose_json import EXAMPLE, KEYS, PIXELS, UNIT, Points, ReadPose, read_people
 from annotators.sticks import USUAL, Sticks, draw_body, draw_face, draw_hand
 from models.errors import InputError
 
-Points = NDArray[np.float64]
-"""(N, 3): x, y in pixels of the map (the centre of the first is 0.5, 0.5) and a score; 0 means not found."""
-
-BODY_POINTS, HAND_POINTS, FACE_POINTS = 18, 21, 70
-BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
-"""The 18 points among the 25 that OpenPose's own program writes, which adds the middle of the hips and the feet."""
-MAX_PEOPLE = 200
 MAX_JSON_BYTES = 20_000_000
-REACH = 100
-"""Limit of a point's distance from the picture, in long sides of the picture."""
-LARGEST_FRACTION = 4.0
-"""Largest coordinate that is read as a fraction of a side. People cut by the border reach beyond 1, but not that far."""
-ABSENT = -1.0
-"""Both coordinates of a point that some tools write for one that was not found, whatever its confidence."""
-UNIT, PIXELS = "coordinates", "pixels"
-"""Field of `Pose.to_json` that makes its coordinates certain; other tools ignore it."""
-EXAMPLE = '{"people": [{"pose_keypoints_2d": [x, y, confidence, …]}], "canvas_width": 512, "canvas_height": 768}'
-
-_SIDES = ("canvas_width", "canvas_height")
-_KEYS = {
-    "body": "pose_keypoints_2d",
-    "left_hand": "hand_left_keypoints_2d",
-    "right_hand": "hand_right_keypoints_2d",
-    "face": "face_keypoints_2d",
-}
-_COUNTS = {
-    "body": (BODY_POINTS, 25),
-    "left_hand": (HAND_POINTS,),
-    "right_hand": (HAND_POINTS,),
-    "face": (FACE_POINTS, 68),
-}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,7 +33,7 @@ class Person:
     @property
     def parts(self) -> dict[str, Points]:
         """Return the parts that are not None, by field."""
-        parts = {name: getattr(self, name) for name in _KEYS}
+        parts = {name: getattr(self, name) for name in KEYS}
         return {name: points for name, points in parts.items() if points is not None}
 
     @property
@@ -130,33 +98,36 @@ class Pose:
 
     @classmethod
     def from_json(cls, value: object, name: str = "The pose", size: tuple[int, int] | None = None) -> Pose:
-        """Return a pose from JSON of `to_json` or other tools: in pixels or fractions of the sides, or in a list of one pose.
+        """Return a pose from JSON of `to_json` or other tools, all of which must be understood; as `read_pose` otherwise."""
+        if isinstance(value, list) and len(value) > 1:
+            raise InputError(f"{name} is a list of {len(value)} poses; keep one of them.")
+        read = read_people(value, name, size)
+        if read.left_out:
+            raise InputError(read.left_out[0])
+        return pose_of(read)
 
-        `size` is the width and height in pixels of the picture that is taken where the JSON names none, as OpenPose's own
-        program does. Raises InputError, whose message calls the file `name`.
-        """
-        frame = _frame(value, name)
-        width, height = size if size and not has_size(frame) else (_side(frame, key, name) for key in _SIDES)
-        check_size(width, height, name)
-        entries = frame.get("people")
-        if not isinstance(entries, list):
-            raise InputError(f'{name} has no list "people"; a pose looks like {EXAMPLE}.')
-        if len(entries) > MAX_PEOPLE:
-            raise InputError(f"{name} has {len(entries)} people; the limit is {MAX_PEOPLE}, leave some out.")
-        people = [_person(entry, f"Person {number} of {name}") for number, entry in enumerate(entries, 1)]
-        if frame.get(UNIT) != PIXELS:
-            people = [_without_absent(person) for person in people]
-        found = np.concatenate([np.zeros((0, 3)), *(person.found for person in people)])
-        are_fractions = frame.get(UNIT) != PIXELS and np.abs(found[:, :2]).max(initial=0) <= LARGEST_FRACTION
-        scale = (width, height, 1) if are_fractions else (1, 1, 1)
-        if np.abs(found[:, :2] * scale[:2]).max(initial=0) > REACH * max(width, height):
-            raise InputError(f"{name} has points far outside its {width}x{height} pixels; check the canvas size.")
-        scaled = [Person(**{part: points * scale for part, points in person.parts.items()}) for person in people]
-        return cls(tuple(scaled), height, width)
+
+def pose_of(read: ReadPose) -> Pose:
+    """Return the pose of a file's people."""
+    return Pose(tuple(Person(**parts) for parts in read.people), read.height, read.width)
+
+
+def read_pose(
+    value: object, name: str = "The pose", size: tuple[int, int] | None = None, by_extent: bool = False
+) -> tuple[Pose, tuple[str, ...]]:
+    """Return a pose from JSON of any tool, and a sentence for each part that was left out or not taken as it is.
+
+    Coordinates are in pixels or fractions of the sides; of a list of poses the first counts. `size` is the width and
+    height in pixels that are taken where the JSON names none, as OpenPose's own program does; with `by_extent` they are
+    else the extent of its points. Raises InputError, whose message calls the file `name`.
+    """
+    read = read_people(value, name, size, by_extent)
+    left_out = tuple(f"{text.removesuffix('.')}; it was left out." for text in read.left_out)
+    return pose_of(read), (*left_out, *read.notes)
 
 
 def parse_pose(text: str | bytes, name: str = "The pose", size: tuple[int, int] | None = None) -> Pose:
-    """Return a JSON text as a pose; `size` is as in `Pose.from_json`. Raises InputError."""
+    """Return a JSON text as a pose; `size` is as in `read_pose`. Raises InputError."""
     return Pose.from_json(read_json(text, name), name, size)
 
 
@@ -171,81 +142,23 @@ def read_json(text: str | bytes, name: str = "The pose") -> object:
 
 def load_pose(path: Path) -> Pose:
     """Return a JSON file as a pose. Raises InputError."""
+    return load_noted_pose(path)[0]
+
+
+def load_noted_pose(path: Path, size: tuple[int, int] | None = None) -> tuple[Pose, tuple[str, ...]]:
+    """Return a JSON file as a pose, and notes, as `read_pose`; without any size it has the extent of its points."""
     try:
-        size = path.stat().st_size
-        if size > MAX_JSON_BYTES:
+        length = path.stat().st_size
+        if length > MAX_JSON_BYTES:
             limit = MAX_JSON_BYTES / 1e6
-            raise InputError(f"{path.name} has {size / 1e6:.0f} MB; the limit for a pose is {limit:.0f} MB.")
-        return parse_pose(path.read_bytes(), path.name)
+            raise InputError(f"{path.name} has {length / 1e6:.0f} MB; the limit for a pose is {limit:.0f} MB.")
+        data = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"There is no file {path.name}; check its name and folder.") from None
     except OSError as error:
         raise InputError(f"{path.name} cannot be read ({error.strerror}); choose a JSON file.") from error
+    return read_pose(read_json(data, path.name), path.name, size, by_extent=True)
 
 
 def _rows(person: Person) -> list[tuple[str, Points | None]]:
-    return [(key, getattr(person, part)) for part, key in _KEYS.items()]
-
-
-def _frame(value: object, name: str) -> Mapping[str, Any]:
-    """Return the one pose's object."""
-    if isinstance(value, list) and len(value) != 1:
-        raise InputError(f"{name} is a list of {len(value)} poses; keep one of them.")
-    frame = value[0] if isinstance(value, list) else value
-    if not isinstance(frame, dict):
-        raise InputError(f"{name} is {shown(frame)}, which is not a pose; a pose looks like {EXAMPLE}.")
-    return frame
-
-
-def has_size(value: object) -> bool:
-    """Return whether JSON of a pose names the size of its picture, in full or in part."""
-    frame = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return isinstance(frame, dict) and any(key in frame for key in _SIDES)
-
-
-def _without_absent(person: Person) -> Person:
-    """Return the person with zeros for the points of tools that mark what was not found by its place."""
-    parts = {
-        name: np.where((points[:, :2] == ABSENT).all(axis=1, keepdims=True), 0.0, points)
-        for name, points in person.parts.items()
-    }
-    return Person(**parts)
-
-
-def _side(frame: Mapping[str, Any], key: str, name: str) -> int:
-    side = frame.get(key)
-    if isinstance(side, bool) or not isinstance(side, int | float) or not 1 <= side < 1e6 or side != int(side):
-        given = f'"{key}" {shown(side)}' if key in frame else f'no "{key}"'
-        raise InputError(f"{name} has {given}; it must be the size in pixels of the picture that the points belong to.")
-    return int(side)
-
-
-def _person(entry: object, name: str) -> Person:
-    if not isinstance(entry, dict):
-        raise InputError(f"{name} is {shown(entry)}, but it must be an object with {', '.join(_KEYS.values())}.")
-    parts = {part: _points(entry.get(key), _COUNTS[part], f"{key} of {name}") for part, key in _KEYS.items()}
-    body = parts.pop("body")
-    body = np.zeros((BODY_POINTS, 3)) if body is None else body[list(BODY_25)] if len(body) == 25 else body
-    return Person(body=body, **parts)
-
-
-def _points(numbers: object, counts: Sequence[int], name: str) -> Points | None:
-    """Return a flat list as (N, 3); None where it is missing or empty."""
-    if numbers is None or numbers == []:
-        return None
-    allowed = " or ".join(str(3 * count) for count in counts)
-    if not isinstance(numbers, list):
-        raise InputError(f"{name} is {shown(numbers)}, but it must be a list of {allowed} numbers.")
-    if len(numbers) not in [3 * count for count in counts]:
-        raise InputError(
-            f"{name} has {len(numbers)} numbers, but it must have {allowed}: x, y, confidence of each point."
-        )
-    for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int | float) or not _is_small(number):
-            raise InputError(f"{name} contains {shown(number)}, but it must contain numbers only.")
-    return np.array(numbers, np.float64).reshape(-1, 3)
-
-
-def _is_small(number: float) -> bool:
-    """Return whether a number is finite, and an integer small enough for a float."""
-    return (isinstance(number, int) or math.isfinite(number)) and abs(number) < 1e12
+    return [(key, getattr(person, part)) for part, key in KEYS.items()]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from annotators.base import Image
 from annotators.kinds import KINDS, KindId, MapKind
-from annotators.maps import ADE20K_PALETTE, is_blank
+from annotators.maps import ADE20K_COLOURS, colour_codes, is_blank
 from annotators.sticks import LIMB_BRIGHTNESS, LIMBS, POSE_COLOURS
 from models.errors import InputError
 
@@ -83,6 +83,12 @@ def snap_palette(image: Image) -> Image:
     return ADE20K_COLOURS[of_place[places]]
 
 
+def _from_one(image: Image) -> Image:
+    """Return a label map with each class replaced by the one before it; the first becomes none."""
+    classes = np.maximum(_nearest(image, ADE20K_COLOURS, 0), 0)
+    return ADE20K_COLOURS[np.maximum(classes - 1, 0)]
+
+
 def _in_blocks(names: NDArray[np.int32], side: int) -> set[int]:
     """Return the names that fill a square of this side somewhere."""
     block = np.ones((side, side), np.uint8)
@@ -90,8 +96,6 @@ def _in_blocks(names: NDArray[np.int32], side: int) -> set[int]:
     return {name for name in found if cv2.erode((names == name).astype(np.uint8), block).any()}
 
 
-ADE20K_COLOURS: Image = np.concatenate([np.zeros((1, 3), np.uint8), ADE20K_PALETTE])
-"""(151, 3): black for no class, then the colours of the classes."""
 _GREY: tuple[KindId, ...] = ("lines", "soft_lines", "depth")
 REPAIRS: Mapping[str, Repair] = MappingProxyType(
     {
@@ -106,6 +110,10 @@ REPAIRS: Mapping[str, Repair] = MappingProxyType(
             ),
             Repair(
                 "snap_palette", "Unmix the colours", "Its colours were brought back to the palette.", snap_palette,
+                ("labels",),
+            ),
+            Repair(
+                "count_from_1", "Count classes from 1", "Its classes were counted from 1, not from 0.", _from_one,
                 ("labels",),
             ),
             Repair("as_it_is", "Use it as it is", "The picture is used as the map, unchanged.", np.copy, tuple(KINDS)),
@@ -142,6 +150,11 @@ def looks_like(kind: MapKind, image: Image) -> bool:
     if kind.id == "normal":
         return _unit_share(image) > 0.5
     return False  # a depth map may be any grey photo
+
+
+def is_drawn(kind: MapKind, image: Image) -> bool:
+    """Return whether a picture is a map of lines in reverse: dark lines on white paper."""
+    return kind.id in ("lines", "soft_lines") and looks_like(kind, np.asarray(255 - image, np.uint8))
 
 
 def diagnose(kind: MapKind, control_image: Image, title: str) -> Finding | None:
@@ -297,14 +310,14 @@ def _unit_share(image: Image) -> float:
 def _palette_share(image: Image, tolerance: int = 0) -> float:
     """Return the share of the pixels with a colour of ADE20K or black; with a tolerance, from a sample."""
     if not tolerance:
-        return float(np.isin(_codes(image), _codes(ADE20K_COLOURS)).mean())
+        return float(np.isin(colour_codes(image), colour_codes(ADE20K_COLOURS)).mean())
     step = max(1, round((image.shape[0] * image.shape[1] / SAMPLE) ** 0.5))
     return float((_nearest(image[::step, ::step], ADE20K_COLOURS, tolerance) >= 0).mean())
 
 
 def _nearest(image: Image, colours: NDArray[Any], tolerance: int) -> NDArray[np.int32]:
     """Return the number of the nearest colour, (H, W); -1 where none is within the tolerance in every channel."""
-    codes, places = np.unique(_codes(image), return_inverse=True)
+    codes, places = np.unique(colour_codes(image), return_inverse=True)
     distinct = _colours(codes)
     nearest, least = np.full(len(distinct), -1, np.int32), np.full(len(distinct), np.iinfo(np.int32).max)
     for number, colour in enumerate(colours.astype(np.int32)):
@@ -315,12 +328,6 @@ def _nearest(image: Image, colours: NDArray[Any], tolerance: int) -> NDArray[np.
     return nearest[places.ravel()].reshape(image.shape[:2])
 
 
-def _codes(colours: Image) -> NDArray[np.int32]:
-    """(…, 3) → (…): one number for each colour."""
-    red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
-    return red << 16 | green << 8 | blue
-
-
 def _colours(codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """(N) → (N, 3): the inverse of `_codes`."""
+    """(N) → (N, 3): the inverse of `colour_codes`."""
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)

@@ -1,4 +1,4 @@
-"""Writes what can be derived: pages on conditions, commands and control, and tables of README.md, THIRD_PARTY.md and docs/models.md.
+"""Writes what can be derived: pages on conditions, commands, control and samplers, and tables of README.md, THIRD_PARTY.md and docs/models.md.
 
 `python -m cnet_app.docs` rewrites them; a test fails when they are stale.
 """
@@ -19,13 +19,17 @@ from annotators.registry import annotator, typed
 from cnet_app.api.endpoints import NAMES, Endpoints
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.docs_control import CONTROL_ADVICE, CONTROL_INTRODUCTION
+from cnet_app.docs_samplers import SAMPLERS_ADVICE, SAMPLERS_INTRODUCTION
 from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
 from cnet_app.registry.conditions import CONDITIONS, Condition
 from cnet_app.registry.measures import MEASURES
 from cnet_app.registry.modes import CUSTOM, MODES, SD_PLACES, Mode
 from cnet_app.registry.presets import FEW_STEPS
+from cnet_app.registry.samplers import SAMPLERS, Sampler, works_with
 from cnet_app.settings import Settings
+from cnet_app.ui.studio import WEB
 from models.catalog import CATALOG, TITLES, Weights, entry, size_text
+from models.families import FAMILIES
 from models.licences import LICENCES
 from models.local import FOLDERS, SUFFIXES, LocalKind
 from models.memory import LADDER
@@ -45,12 +49,15 @@ pictures can be sorted: 1 at the best value, 0 at the value of a blank map and b
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
 LOCAL_FILES: Mapping[LocalKind, tuple[str, str]] = {
-    "base": ("SD 1.5, SD 2.1, SDXL, their fine-tunes and inpainting models, whole in one file", "`--base NAME`"),
+    "base": ("SD 1.5, SD 2.1, SDXL, their fine-tunes and inpainting models in one file", "`--base NAME`"),
     "controlnet": (
-        "ControlNets and T2I-Adapters, in diffusers' layout or the original's",
+        "ControlNets, Control-LoRAs and T2I-Adapters, in diffusers' layout or the original's",
         "`--control canny=photo.jpg,controlnet=NAME`",
     ),
-    "lora": ("LoRAs, in kohya's layout, peft's or either of diffusers'", "`--lora NAME:0.8`"),
+    "lora": (
+        "LoRAs of every kind below, in kohya's layout, LyCORIS', peft's or diffusers'; a folder too",
+        "`--lora NAME:0.8`",
+    ),
     "embedding": ("textual inversions, in every layout", "its name without ending, in a prompt"),
     "vae": ("autoencoders, TAESD among them, in diffusers' layout or the original's", "`--vae NAME`"),
 }
@@ -63,10 +70,12 @@ def create_documents(root: Path = ROOT) -> dict[Path, str]:
         Path("docs/conditions.md"): conditions_page(),
         Path("docs/cli.md"): cli_page(),
         Path("docs/control.md"): control_page(),
+        Path("docs/samplers.md"): samplers_page(),
         Path(f"docs/{WEIGHTS_DRAWING}"): weights_drawing(),
     }
     parts = {
         Path("README.md"): {"conditions": conditions_table()},
+        Path("docs/studio.md"): {"keys": keys_table()},
         Path("docs/api.md"): {"endpoints": endpoints_table()},
         Path("docs/models.md"): {"folders": folders_table(), "presets": presets_table(), "memory": memory_part()},
         Path("THIRD_PARTY.md"): {"weights": weights_table(), "licences": licences_table()},
@@ -99,6 +108,16 @@ def conditions_table() -> str:
         for row in CONDITIONS
     ]
     return _table(head, rows)
+
+
+def keys_table() -> str:
+    """Return the table of the page's keys, read from its script."""
+    rows = re.findall(
+        r'title: "([^"]+)", keys: "([^"]+)"(?:, also: "([^"]+)")?', (WEB / "core" / "keys.js").read_text()
+    )
+    return _table(
+        ("Key", "What it does"), ((" or ".join(f"`{key}`" for key in keys if key), title) for title, *keys in rows)
+    )
 
 
 def conditions_page() -> str:
@@ -150,6 +169,32 @@ def control_page() -> str:
         "![Pictures under every mode](sheets/modes.jpg)"
     )
     return "\n\n".join(["# Control", NOTE, CONTROL_INTRODUCTION, table.rstrip(), drawing, sheet, f"{CONTROL_ADVICE}\n"])
+
+
+def samplers_page() -> str:
+    """Return docs/samplers.md: each sampler and the families it works with."""
+    titles = [facts.title for facts in FAMILIES.values()]
+    rows = [
+        (
+            f"`{row.id}`",
+            row.title.partition(",")[0],
+            *("ok" if works_with(row, facts) else "not for" for facts in FAMILIES.values()),
+            _sampler_note(row),
+        )
+        for row in SAMPLERS
+    ]
+    table = _table(("Sampler", "Title", *titles, "Note"), rows)
+    return "\n\n".join(["# Samplers", NOTE, SAMPLERS_INTRODUCTION, table.rstrip(), f"{SAMPLERS_ADVICE}\n"])
+
+
+def _sampler_note(row: Sampler) -> str:
+    notes = {
+        row.title.partition(",")[2].strip(): "," in row.title,
+        "cannot start from pure noise": not row.from_pure_noise,
+        f"at most {row.most_steps} steps": row.most_steps > 0,
+        "has an `eta`": row.has_eta,
+    }
+    return "; ".join(note for note, holds in notes.items() if holds)
 
 
 def _other_side(row: Mode) -> str:

@@ -24,6 +24,8 @@ A mode belongs to a unit: several in one picture may have different ones. `guess
 ## Where and when
 
 - `control_guidance_start`, `control_guidance_end`: fractions of the steps. Outside them the ControlNet is not run at all.
+  A step runs where it lies whole inside. A range that holds no step, as few steps may leave it, runs the one nearest to its
+  middle, and a note names it; a range that ends where it begins is off, which a note says too.
 - `strength_curve`: points of fraction and factor, straight lines between them: `curve=0:1/0.5:0` lets go in the first half.
 - `depth_curve`: points of depth and factor, in any mode, times the mode's own factors. Depth 0 is the shallowest block, which
   holds the details, 1 the middle block: `depth_curve=0:0/1:1` keeps the map's large shapes and leaves the details to the

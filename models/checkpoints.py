@@ -1,4 +1,4 @@
-"""Files of tensors, and the ControlNets and T2I-Adapters in them. What they are is read from tensors, never from names."""
+"""Files of tensors: how they are opened, and the sizes of networks that their tensors show."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from pickle import UnpicklingError
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.adapters import is_adapter, read_adapter
 from models.errors import DamagedError, InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES, TWO_TEXT_STREAMS, Family
-from models.local import check_kind
+from models.families import FAMILIES, TWO_TEXT_STREAMS, Family
+from models.local import READS_WORDS
 from models.weights import check_file, short
 
-CONTROL_PREFIX = "control_model."
-"""Before the ControlNet's tensors in a file with all of Stable Diffusion, or extracted from one."""
 HEAD_WIDTH = 64
 """Channels of an attention head where a family does not fix the number of heads."""
 
@@ -42,31 +40,21 @@ PICKLE_FAULTS = (
 LAYERS = 2
 """Residual layers a level, in every family."""
 
+_FIRST = "time_embed.0.weight"
+"""A tensor by which diffusers knows the original's layout."""
+_SIZES: Mapping[str, str] = MappingProxyType(
+    {"label_emb.0.0.": "add_embedding.linear_1.", "label_emb.0.2.": "add_embedding.linear_2."}
+)
+"""Layers that read the picture's size, in the original and in diffusers."""
+
+_SCALES = (".scale_weight", ".weight_scale")
+"""Ends of the names of scales next to weights in float8; a scale is one number."""
+_OTHER_SCALES = (".scale_input", ".input_scale", "scaled_fp8", ".comfy_quant")
+"""Ends of names of what else is stored with them, and is not needed."""
+_FOUR_BITS = (".absmax", ".quant_map", ".bitsandbytes__nf4", ".bitsandbytes__fp4")
+
 Tensors = Mapping[str, Callable[[], Tensor]]
 """Names to functions that read the tensor, so that only the used part of a large file is read."""
-
-
-def load_controlnet_tensors(path: Path, expected: Family) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return config and state of the ControlNet or T2I-Adapter in a file, in diffusers' layout.
-
-    One of another family, or none at all, is refused with an InputError, a ControlNet before its tensors are read.
-    """
-    with ExitStack() as stack:
-        tensors = open_tensors(path, stack)
-        if is_adapter(tensors):
-            return read_adapter(path, tensors, expected)
-        tensors = _control_part(path, tensors)
-        family = _family(path, tensors)
-        if family != expected:
-            raise InputError(
-                f"{path.name} is a ControlNet for {TITLES[family]}, but the base is {TITLES[expected]}; choose one for that."
-            )
-        state = read_all(tensors)
-    if "time_embed.0.weight" in state:
-        from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
-
-        state = convert_controlnet_checkpoint(state, {"layers_per_block": LAYERS})
-    return _config(family, state), state
 
 
 def open_tensors(path: Path, stack: ExitStack) -> Tensors:
@@ -79,10 +67,26 @@ def open_tensors(path: Path, stack: ExitStack) -> Tensors:
             file: Any = stack.enter_context(safe_open(path, "pt"))
         except SafetensorError as error:
             raise _unreadable(path) from error
-        return {name: _reader(file, name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        return _unpacked(path, {name: _reader(file, name) for name in file.keys()})  # noqa: SIM118 - it is no mapping
     content = read_pickle(path)
     content = content.get("state_dict", content) if isinstance(content, dict) else {}
     return {name: lambda value=value: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _unpacked(path: Path, tensors: Tensors) -> Tensors:
+    """Return tensors that were stored in float8 with a scale of their own at their scale; InputError for 4 bits."""
+    if any(name.endswith(_FOUR_BITS) for name in tensors):
+        raise InputError(f"{path.name} is stored in 4 bits, which this app does not read; get it in 8 bits or more.")
+    found = {name: read for name, read in tensors.items() if not name.endswith((*_SCALES, *_OTHER_SCALES))}
+    for name, scale in tensors.items():
+        for weight in (f"{name.removesuffix(end)}.weight" for end in _SCALES if name.endswith(end)):
+            if weight in tensors:
+                found[weight] = _scaled(tensors[weight], scale)
+    return found
+
+
+def _scaled(read: Callable[[], Tensor], scale: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    return lambda: read().float() * scale().float()
 
 
 def read_pickle(path: Path) -> Any:
@@ -133,25 +137,9 @@ def read_all(tensors: Tensors, dtype: torch.dtype | None = None) -> dict[str, Te
     return {name: read().to(dtype, copy=True) if dtype else read().clone() for name, read in tensors.items()}
 
 
-def _control_part(path: Path, tensors: Tensors) -> Tensors:
-    """Return the ControlNet's tensors alone, without their prefix."""
-    check_kind(path, tensors, "controlnet")
-    tensors = part_of(tensors, CONTROL_PREFIX) or tensors
-    if not {"zero_convs.0.0.weight", "controlnet_down_blocks.0.weight"} & set(tensors):
-        raise InputError(f"{path.name} is no ControlNet: it has none of the layers that join one to its base.")
-    return tensors
-
-
-def _family(path: Path, tensors: Tensors) -> Family:
-    width = words_width(tensors)
-    if width not in FAMILY_BY_WIDTH:
-        raise InputError(f"{path.name} is a ControlNet for a base with {width} numbers a word, which none here has.")
-    return FAMILY_BY_WIDTH[width]
-
-
 def words_width(tensors: Tensors) -> int:
     """Return the numbers per word that a U-Net or ControlNet reads; 0 where it reads no words."""
-    name = next((name for name in tensors if name.endswith("attn2.to_k.weight")), None)
+    name = next((name for name in tensors if name.endswith(READS_WORDS)), None)
     return channels_in(tensors[name]) if name else 0
 
 
@@ -160,12 +148,23 @@ def channels_in(read: Callable[[], Tensor]) -> int:
     return sum(read().shape[1:2])
 
 
-def _config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the arguments of ControlNetModel."""
-    hints = [len(state["controlnet_cond_embedding.conv_in.weight"])]
-    blocks = count_parts(state, "controlnet_cond_embedding.blocks")
-    hints += [len(state[f"controlnet_cond_embedding.blocks.{block}.weight"]) for block in range(1, blocks, 2)]
-    return encoder_config(family, state) | {"conditioning_embedding_out_channels": tuple(hints)}
+def diffusers_names(names: Iterable[str], layers: int) -> dict[str, str]:
+    """Return diffusers' names of a ControlNet's tensors, each with the original's; `layers` are the residual ones a level.
+
+    diffusers' converter looks at names alone, so it maps them too. It leaves out the layers that read the picture's size.
+    """
+    from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+
+    given = {name: name for name in names}
+    found: dict[str, str | None] = convert_controlnet_checkpoint({_FIRST: "", **given}, {"layers_per_block": layers})
+    found |= {_renamed(name, _SIZES): name for name in given if name.startswith(tuple(_SIZES))}
+    return {new: own for new, own in found.items() if own}
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    for old, new in names.items():
+        name = name.replace(old, new)
+    return name
 
 
 def encoder_config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -173,12 +172,16 @@ def encoder_config(family: Family, state: Mapping[str, Tensor]) -> dict[str, Any
     levels = range(count_parts(state, "down_blocks"))
     widths = tuple(len(state[f"down_blocks.{level}.resnets.0.conv1.weight"]) for level in levels)
     depths = [count_parts(state, f"down_blocks.{level}.attentions.0.transformer_blocks") for level in levels]
+    kinds = tuple("CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths)
+    middle = count_parts(state, "mid_block.attentions.0.transformer_blocks")
+    depths[-1] = depths[-1] or middle  # its number counts for the middle block too
     facts = FAMILIES[family]
     heads = facts.one_file.heads if facts.one_file else None
     config: dict[str, Any] = {
         "in_channels": state["conv_in.weight"].shape[1],
         "block_out_channels": widths,
-        "down_block_types": tuple("CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths),
+        "down_block_types": kinds,
+        "mid_block_type": "UNetMidBlock2DCrossAttn" if middle else "UNetMidBlock2D",
         "transformer_layers_per_block": tuple(max(depth, 1) for depth in depths),
         "layers_per_block": LAYERS,
         "cross_attention_dim": facts.words_width,

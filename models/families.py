@@ -101,6 +101,8 @@ class FamilyFacts:
 
     predictions: tuple[Prediction, ...]
     """Targets that published bases of the family predict."""
+    zero_terminal_snr: bool = False
+    """Its bases start from pure noise: their last timestep holds no signal."""
     guidance: Guidance = "batched"
     resolutions: bool = True
     """Places of residuals differ in resolution, so that weights by resolution have a meaning."""
@@ -175,6 +177,7 @@ _ROWS = (
         latent_scaling=None,
         preview=None,
         predictions=("v_prediction",),
+        zero_terminal_snr=True,
         linear_projection=True,
         text_widths=(),
         words_width=None,

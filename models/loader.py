@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, T2IAdapte
 from models.adapters import ADAPTER
 from models.autoencoders import VAE_CLASSES, load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
 from models.configs import CONFIG, INDEX, class_name, read_base_family, read_controlnet_config, read_json
+from models.controlnet_files import needs_base
 from models.errors import InputError
 from models.families import FAMILIES, TITLES, Defaults, Family
+from models.files import stamp
 from models.memory import LADDER, Rung
 from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet
 from models.one_file import base_family, layout, load_parts
@@ -42,7 +45,7 @@ class Base:
     family: Family
     unet: Any
     vae: Any
-    """Its dtype may be wider than `dtype`: the one of SDXL overflows in float16."""
+    """Its dtype may be wider than `dtype`: the one of SDXL overflows in float16. None where the files have none."""
     text_encoders: tuple[Any, ...]
     tokenizers: tuple[Any, ...]
     scheduler: Any
@@ -53,6 +56,11 @@ class Base:
     defaults: Defaults
     rung: Rung = LADDER[0]
     """The rung of the memory ladder that it was loaded on."""
+
+    @property
+    def networks(self) -> tuple[Any, ...]:
+        """The U-Net, the autoencoder where there is one, and the text encoders."""
+        return tuple(part for part in (self.unet, self.vae, *self.text_encoders) if part is not None)
 
     @property
     def inpaints(self) -> bool:
@@ -82,9 +90,11 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
         raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
 
     unet = load_network(diffusers.UNet2DConditionModel, folder / "unet", dtype, device)
-    wide = vae_dtype(family, dtype, read_json(folder / "vae" / CONFIG))
-    vae = load_network(_listed(diffusers, VAE_CLASSES, index, "vae"), folder / "vae", wide, device)
-    factor = vae_scale_factor(vae)
+    vae = None
+    if class_name(index, "vae"):
+        wide = vae_dtype(family, dtype, read_json(folder / "vae" / CONFIG))
+        vae = load_network(_listed(diffusers, VAE_CLASSES, index, "vae"), folder / "vae", wide, device)
+    factor = FAMILIES[family].latent_reduction if vae is None else vae_scale_factor(vae)
     return Base(
         id=id,
         family=family,
@@ -106,7 +116,7 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
 def _base_of_file(id: str, file: Path, device: torch.device, dtype: torch.dtype) -> Base:
     tokenizers = _clip_tokenizers(base_family(file))
     parts = load_parts(file, dtype, device)
-    factor = vae_scale_factor(parts.vae)
+    factor = FAMILIES[parts.family].latent_reduction if parts.vae is None else vae_scale_factor(parts.vae)
     return Base(
         id=id,
         family=parts.family,
@@ -143,16 +153,23 @@ def load_vae(
 
 
 def load_controlnet(
-    id: str, family: Family, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    id: str,
+    family: Family,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    unet: Any = None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> ControlNetModel | T2IAdapter | UnionInput:
     """Load a ControlNet, T2I-Adapter or union input by catalogue id, name of a dropped file, path or hub id.
 
-    One of another family is refused before its weights are read. Raises InputError and WeightsError.
+    One of another family is refused before its weights are read. `unet` is the base's, whose weights complete those of a
+    Control-LoRA; `on_note` gets a sentence on what a file leaves open. Raises InputError and WeightsError.
     """
     resolved = resolve(id, "controlnet", family)
     path, row = resolved.require(), resolved.row
     if path.is_file():
-        return load_single_file(path, family, dtype, device)
+        return load_single_file(path, family, dtype, device, unet, on_note)
     config = read_controlnet_config(id, path / CONFIG, family)
     if config["_class_name"] == ADAPTER:
         return load_network(T2IAdapter, path, dtype, device)
@@ -164,6 +181,18 @@ def load_controlnet(
             f"{id} is a union ControlNet, which reads many kinds of maps; choose one that reads a single kind."
         )
     return load_union(row.title, path, row.control_type, dtype, device)
+
+
+def is_completed_by_base(id: str, family: Family) -> bool:
+    """Return whether a ControlNet holds a part of its weights only, so that it is loaded for one base; reads names alone."""
+    path = resolve(id, "controlnet", family).path
+    return path is not None and path.is_file() and _needs_base(path, stamp(path))
+
+
+@lru_cache(maxsize=1000)
+def _needs_base(path: Path, stamped: Hashable) -> bool:
+    """The stamp makes a replaced file another key."""
+    return needs_base(path)
 
 
 def _reading_rgb(network: Any) -> Any:

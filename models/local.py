@@ -6,6 +6,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -36,8 +37,26 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 BASE_PREFIX = "model.diffusion_model."
 """Before the U-Net's tensors in a file that holds all of Stable Diffusion."""
 
-_LORA_NAME = re.compile(r"(^|[._])(lora_(down|up|A|B|unet|te\d?)|lora\.(down|up)|hada_w\d|lokr_w\d)([._]|$)")
-_LORA_READS_WORDS = re.compile(r"attn2[._].*to_k.*(lora[._]down|lora_A|hada_w1_b)")
+READS_WORDS = ("attn2.to_k.weight", "attn2.to_k.down")
+"""Ends of the name of a layer, or of its low-rank factor, whose input is the prompt's words."""
+READS_SIZES = ("label_emb.0.0.weight", "label_emb.0.0.down", "add_embedding.linear_1.weight")
+"""The same of the layer whose input is the picture's size and the pooled words."""
+LORA_FILES = (
+    "adapter_model.safetensors",
+    "adapter_model.bin",
+    "pytorch_lora_weights.safetensors",
+    "pytorch_lora_weights.bin",
+)
+"""Names of the tensors in a folder that peft or diffusers has written for a LoRA."""
+ADAPTER_PARTS = ("unet", "text_encoder", "text_encoder_2")
+"""Folders inside of it, where peft has written one for each network."""
+BUNDLED = "bundle_emb."
+"""Before the tensors of an embedding inside a LoRA's file."""
+
+_LORA_NAME = re.compile(
+    r"(^|[._])(lora_(down|up|A|B|mid|unet|te\d?)|lora\.(down|up)|hada_w\d|lokr_w\d|oft_blocks|dora_scale)([._]|$)"
+)
+_LORA_READS_WORDS = re.compile(r"attn2[._].*to_k.*(lora[._]down|lora_A|hada_w1_b|[._]diff$)")
 """The half of a LoRA whose input is the text encoder's output; kohya's, peft's and diffusers' older names."""
 
 
@@ -53,28 +72,66 @@ class LocalFile:
         return self.path.name
 
     @property
+    def tensors(self) -> Path:
+        """The file with the tensors: itself, or the first one in the folder of a LoRA."""
+        return next(iter(adapter_files(self.path).values()), self.path)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its tensors."""
+        return sum(file.stat().st_size for file in adapter_files(self.path).values() or [self.path])
+
+    @property
     def family(self) -> Family | None:
         """From the shapes in a .safetensors file's header; None where they do not tell, and of a pickle."""
-        return _family(self.path, self.kind, stamp(self.path)) if self.path.suffix == ".safetensors" else None
+        file = self.tensors
+        return _family(file, self.kind, stamp(file)) if file.suffix == ".safetensors" else None
 
     @property
     def sha256(self) -> str:
         """Of the content: some seconds for a large file, until it changes once."""
-        return _sha256(self.path, stamp(self.path))
+        return _sha256(self.tensors, stamp(self.tensors))
 
     @property
     def tensors_sha256(self) -> str:
         """Of a .safetensors file without its header, by which some programs name LoRAs; of others as `sha256`."""
-        return _tensors_sha256(self.path, stamp(self.path)) if self.path.suffix == ".safetensors" else self.sha256
+        file = self.tensors
+        return _tensors_sha256(file, stamp(file)) if file.suffix == ".safetensors" else self.sha256
 
 
 def local_files(kind: LocalKind) -> list[LocalFile]:
-    """Return the files of a kind, by name: below `$CNET_MODELS_DIR`, then below models/; of two with one name the first."""
+    """Return the files of a kind, by name: below `$CNET_MODELS_DIR`, then below models/; of two with one name the first.
+
+    A folder with the files that peft or diffusers writes for a LoRA counts as one.
+    """
     given = models_folder()
     folders = [root / FOLDERS[kind] for root in ([given] if given else []) + [HERE]]
     files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
-    found = {path.name: path for path in reversed(files) if path.suffix in SUFFIXES and path.is_file()}
+    found = {path.name: path for path in reversed(files) if _holds(kind, path)}
     return [LocalFile(found[name], kind) for name in sorted(found)]
+
+
+def _holds(kind: LocalKind, path: Path) -> bool:
+    if path.is_dir():
+        return kind == "lora" and bool(adapter_files(path))
+    return path.suffix in SUFFIXES and path.is_file()
+
+
+def adapter_files(folder: Path) -> dict[str, Path]:
+    """Return the tensors in a folder that peft or diffusers has written for a LoRA, by the network in whose folder they are.
+
+    The network is empty for a file right in the folder. Nothing is returned for a file.
+    """
+    places = {"": folder} | {part: folder / part for part in ADAPTER_PARTS}
+    try:
+        found = {part: _first_file(place) for part, place in places.items() if place.is_dir()}
+    except (OSError, ValueError):  # a name that no folder can have
+        return {}
+    return {part: file for part, file in found.items() if file}
+
+
+def _first_file(folder: Path) -> Path | None:
+    return next((folder / name for name in LORA_FILES if (folder / name).is_file()), None)
 
 
 def find_local(kind: LocalKind, name: str) -> Path | None:
@@ -116,20 +173,44 @@ def family_of_shapes(kind: LocalKind, shapes: Shapes) -> Family | None:
         return _embedding_family(shapes)
     if kind == "vae":
         return None
-    widths = (shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight") and len(shape) > 1)
-    return FAMILY_BY_WIDTH.get(next(widths, 0))
+    widths = (shape[1] for name, shape in shapes.items() if name.endswith(READS_WORDS) and len(shape) > 1)
+    return FAMILY_BY_WIDTH.get(next(widths, 0)) or (FAMILY_OF_TWO_ENCODERS if reads_sizes(shapes) else None)
+
+
+def reads_sizes(names: Iterable[str]) -> bool:
+    """Return whether a U-Net or ControlNet with tensors of these names reads the picture's size, as SDXL alone does."""
+    return any(name.endswith(READS_SIZES) for name in names)
 
 
 def _lora_family(shapes: Shapes) -> Family | None:
     def widths(pattern: str | re.Pattern[str]) -> Iterator[int]:
         return (shape[1] for name, shape in shapes.items() if len(shape) > 1 and re.search(pattern, name))
 
-    in_unet = next(widths(_LORA_READS_WORDS), 0)
+    in_unet = next(widths(_LORA_READS_WORDS), 0) or _kronecker_width(shapes)
     if in_unet:
         return FAMILY_BY_WIDTH.get(in_unet)
     if any(name.startswith(("lora_te1_", "lora_te2_", "text_encoder_2.")) for name in shapes):
         return FAMILY_OF_TWO_ENCODERS
     return FAMILY_BY_WIDTH.get(next(widths(r"^(lora_te_|text_encoder\.).*q_proj.*(lora[._]down|lora_A)"), 0))
+
+
+def _kronecker_width(shapes: Shapes) -> int:
+    """Return the numbers per word that a LoKr reads: the product of the widths of its two matrices; 0 where none shows it."""
+    layer = next((name.rpartition(".")[0] for name in shapes if re.search(r"attn2[._].*to_k.*\.lokr_w", name)), None)
+    if layer is None:
+        return 0
+    widths = (
+        next(
+            (
+                shapes[name][1]
+                for name in (f"{layer}.lokr_w{n}", f"{layer}.lokr_w{n}_b")
+                if len(shapes.get(name, ())) > 1
+            ),
+            0,
+        )
+        for n in (1, 2)
+    )
+    return prod(widths)
 
 
 def _embedding_family(shapes: Shapes) -> Family | None:

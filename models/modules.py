@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from models.checkpoints import load_controlnet_tensors
 from models.configs import CONFIG, read_json
+from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError, MissingError
 from models.families import TITLES, Family
 from models.stopping import stopping_point
@@ -72,16 +72,29 @@ def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.devi
     return _ready(network, device, files[0])
 
 
-def load_single_file(path: Path, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
-    """Load a ControlNet or T2I-Adapter from a file without a config; InputError for another family's, and for anything else."""
+def load_single_file(
+    path: Path,
+    family: Family,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    unet: Any = None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Any:
+    """Load a ControlNet or T2I-Adapter from a file without a config; InputError for another family's, and for anything else.
+
+    `unet` is the base's, for a file that holds a part of the weights; `on_note` gets what the file leaves open.
+    """
     from diffusers import ControlNetModel, T2IAdapter
 
     with damage_reported(path, f"a ControlNet or T2I-Adapter for {TITLES[family]}"):
-        config, state = load_controlnet_tensors(path, family)
-        kind, title = (T2IAdapter, "T2I-Adapter") if "adapter_type" in config else (ControlNetModel, "ControlNet")
+        file = load_controlnet_tensors(path, family, unet)
+        kind, title = (T2IAdapter, "T2I-Adapter") if "adapter_type" in file.config else (ControlNetModel, "ControlNet")
         with torch.device("meta"):
-            network: Any = kind(**config)
-    return fill_network(network, state, path, f"a {title} for {TITLES[family]}", dtype, device)
+            network: Any = kind(**file.config)
+    network = fill_network(network, file.state, path, f"a {title} for {TITLES[family]}", dtype, device)
+    for note in file.notes:
+        on_note(note)
+    return network
 
 
 @contextmanager

@@ -39,6 +39,7 @@ from models.families import (
 )
 from models.local import BASE_PREFIX, check_kind
 from models.modules import damage_reported, fill_network
+from models.sidecars import base_prediction
 
 LAST_STEP = 999
 
@@ -50,6 +51,7 @@ class Parts:
     family: Family
     unet: Any
     vae: Any
+    """None where the file has none."""
     text_encoders: tuple[Any, ...]
     scheduler: Any
 
@@ -68,7 +70,8 @@ def load_parts(path: Path, dtype: torch.dtype, device: torch.device | str) -> Pa
         encoders = tuple(
             _text_encoder(path, family, tensors, encoder, dtype, device) for encoder in layout(family).text_encoders
         )
-        vae = read_vae(path, part_of(tensors, VAE_PREFIX), family, dtype, device)
+        own_vae = part_of(tensors, VAE_PREFIX)
+        vae = read_vae(path, own_vae, family, dtype, device) if own_vae else None
         unet = _unet(path, family, part_of(tensors, BASE_PREFIX), dtype, device)
         scheduler = _scheduler(_prediction_type(path, family, tensors, unet), zero_snr="ztsnr" in tensors)
     if scheduler.config["prediction_type"] == "v_prediction":
@@ -94,7 +97,7 @@ def _whole_family(path: Path, tensors: Tensors) -> Family:
             f"{path.name} is a model of another kind ({channels} channels in, {words_width(unet)} numbers a word); "
             f"choose one of: {known}, or their inpainting models."
         )
-    parts = {"U-Net": BASE_PREFIX, "autoencoder (VAE)": VAE_PREFIX}
+    parts = {"U-Net": BASE_PREFIX}  # without an autoencoder it works with another one
     encoders = layout(family).text_encoders
     parts |= {f"text encoder {number}": encoder.prefix for number, encoder in enumerate(encoders, 1)}
     missing = [title for title, prefix in parts.items() if not part_of(tensors, prefix)]
@@ -202,7 +205,7 @@ def _prediction_type(path: Path, family: Family, tensors: Tensors, unet: Any) ->
 
     Inpainting models were published for noise alone.
     """
-    said = read_metadata(path).get("modelspec.prediction_type", "").lower()
+    said = read_metadata(path).get("modelspec.prediction_type", "").lower() or base_prediction(path) or ""
     if "v_pred" in tensors or said.startswith("v"):
         return "v_prediction"
     facts = FAMILIES[family]

@@ -28,7 +28,7 @@ from models.configs import (
 from models.errors import InputError, MissingError, WeightsError
 from models.families import FAMILIES, TITLES, Defaults, Family
 from models.fitting import check_fit
-from models.local import LocalFile, find_local, local_files
+from models.local import LocalFile, adapter_files, find_local, local_files
 from models.names import did_you_mean
 from models.own import HUB_ID, known_rows, own_rows
 from models.places import present
@@ -153,7 +153,7 @@ def _own_file(id: str, kind: NamedKind) -> Path | None:
         return given if given.suffix == ".safetensors" and given.is_file() else None
     if kind == "lora":
         by_stem = {file.path.stem: file.path for file in local_files("lora")}
-        return find_local("lora", id) or by_stem.get(id) or (given if given.is_file() else None)
+        return find_local("lora", id) or by_stem.get(id) or (given if given.is_file() or adapter_files(given) else None)
     if any(id in (row.id, row.repo) for row in CATALOG):
         return None
     return find_local(kind, id) or (given if given.is_file() else None)

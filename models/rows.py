@@ -68,15 +68,16 @@ def _embedded(name: str, title: str, conditions: str = "") -> Weights:
     )  # fmt: skip
 
 
-def _sd15(id: str, title: str, condition: str, note: str = "") -> Weights:
+def _sd15(id: str, title: str, condition: str, note: str = "", **more: Any) -> Weights:
     """The 1.1 ControlNets of the original authors, fp16."""
-    return _controlnet(id, "sd15", title, condition, f"lllyasviel/{id}", "OpenRAIL", 723, note=note)
+    return _controlnet(id, "sd15", title, condition, f"lllyasviel/{id}", "OpenRAIL", 723, note=note, **more)
 
 
 def _sd15_first(name: str, title: str, condition: str, **more: Any) -> Weights:
     """The 1.0 ControlNets of the original authors, fp32."""
-    id, repo = f"sd_controlnet_{name}", f"lllyasviel/sd-controlnet-{name}"
-    return _controlnet(id, "sd15", f"{title}, first version,", condition, repo, "OpenRAIL", 1445, **more)
+    id, repo, aliases = f"sd_controlnet_{name}", f"lllyasviel/sd-controlnet-{name}", (f"control_sd15_{name}",)
+    title = f"{title}, first version,"
+    return _controlnet(id, "sd15", title, condition, repo, "OpenRAIL", 1445, aliases=aliases, **more)
 
 
 def _sd21(name: str, title: str, conditions: str) -> Weights:
@@ -210,7 +211,7 @@ _CONTROLNETS = (
     _sd15("control_v11p_sd15_lineart", "Line art", "lineart"),
     _sd15("control_v11p_sd15s2_lineart_anime", "Anime line art", "lineart_anime",
           "For anime bases that skip the text encoder's last layer (clip skip 2); not for guess mode."),
-    _sd15("control_v11e_sd15_shuffle", "Shuffle", "shuffle", "Takes colours and style, not places, from its map."),
+    _sd15("control_v11e_sd15_shuffle", "Shuffle", "shuffle", "Takes colours and style, not places, from its map.", pools=True),
     _sd15("control_v11f1e_sd15_tile", "Tile", "tile"),
     _sd15("control_v11p_sd15_inpaint", "Inpaint", "inpaint", "Its map is the picture, with -1 where the mask covers it."),
     _sd15("control_v11e_sd15_ip2p", "Instruct pix2pix", "ip2p", "Its map is the picture, its prompt what to change."),

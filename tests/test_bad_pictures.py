@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,16 @@ WRONG_CRC = PNG[:60] + bytes([PNG[60] ^ 0xFF]) + PNG[61:]
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><rect width="64" height="64"/></svg>'
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n(it ran) = quit\n"
 HEIC, JXL = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(64), b"\xff\x0a" + bytes(64)
-NO_PICTURE = "is not a picture that can be read; give one of PNG, JPEG, WEBP, AVIF, BMP, GIF"
+LARGE_FRAME = (
+    b"GIF89a"
+    + struct.pack("<HHBBB", 64, 64, 0, 0, 0)
+    + struct.pack("<BHHHHB", 0x2C, 0, 0, 60_000, 60_000, 0)
+    + b"\2\0;"
+)
+NO_PICTURE = "is not a picture that can be read; give one of PNG, JPEG, WEBP, AVIF, BMP, GIF, HEIC"
+HEIC_REFUSED = (
+    "is damaged or cut off" if find_spec("pi_heif") else "is a HEIC photo, which needs the Python package pi-heif"
+)
 REFUSED: list[tuple[str, bytes, str]] = [
     ("I1 empty", b"", "is empty (0 bytes); choose another picture"),
     ("I2 text", b"just some text\n" * 20, NO_PICTURE),
@@ -71,15 +81,16 @@ REFUSED: list[tuple[str, bytes, str]] = [
     ("I3 JPEG", JPEG[: len(JPEG) * 7 // 10], "is damaged or cut off; save or download it again"),
     ("I3 PNG", PNG[: len(PNG) * 7 // 10], "is damaged or cut off; save or download it again"),
     ("I4 checksum", WRONG_CRC, "is damaged or cut off; save or download it again"),
-    ("I5 bomb", black_and_white(30_000, 30_000), "has 900 megapixels; the limit is 48, make it smaller"),
-    ("I5 bomb below Pillow's own limit", black_and_white(8_000, 8_000), "has 64 megapixels; the limit is 48"),
+    ("I5 bomb", black_and_white(30_000, 30_000), "has 900 megapixels; the limit is 200, make it smaller"),
+    ("I5 bomb within the limit", black_and_white(8_000, 8_000), "is damaged or cut off"),
+    ("I5 bomb in a frame", LARGE_FRAME, "has 3600 megapixels; the limit is 64, make it smaller"),
     ("I6 dot", encode(Pillow.new("RGB", (1, 1))), "is 1x1 pixels; each side must be at least 8"),
     ("I6 line", encode(Pillow.new("RGB", (1, 4000))), "is 1x4000 pixels; each side must be at least 8"),
     ("I6 strip", encode(Pillow.new("RGB", (16385, 16))), "is 16385x16 pixels, too narrow"),
     ("I8 TIFF of two pages", encode(Pillow.fromarray(PHOTO), "TIFF", save_all=True), NO_PICTURE),
     ("I9 SVG", SVG, NO_PICTURE),
     ("I10 EPS", EPS, NO_PICTURE),
-    ("I11 HEIC", HEIC, NO_PICTURE),
+    ("I11 HEIC", HEIC, HEIC_REFUSED),
     ("I11 JPEG XL", JXL, NO_PICTURE),
     ("I13 float TIFF", encode(Pillow.fromarray(PHOTO[..., 0].astype(np.float32)), "TIFF"), NO_PICTURE),
     ("I15 transparent", encode(Pillow.new("RGBA", (64, 64), (9, 9, 9, 0))), "is transparent everywhere"),

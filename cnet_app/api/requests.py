@@ -10,14 +10,13 @@ from typing import Any, cast
 
 from annotators.base import Image
 from annotators.control_map import ControlMap
-from annotators.images import load_image
 from annotators.poses import Pose
 from cnet_app.maps.annotate import Maps, build_unit
 from cnet_app.maps.availability import default_annotator
-from cnet_app.maps.own import load_source
+from cnet_app.maps.own import is_data, load_source, source_role
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import crop_sources
-from cnet_app.request.pictures import encode_png
+from cnet_app.request.pictures import HOLE, PICTURE_ROLES, START, join_start, read_field
 from cnet_app.request.sizes import fit_budget, size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.request.wildcards import TEMPLATES
@@ -39,7 +38,7 @@ REQUEST_FIELDS = tuple(
     for field in dataclasses.fields(GenerationRequest)
     if field.name not in ("prompt", "units", *TEMPLATES.values())
 )
-PICTURES = ("initial_image", "inpaint_mask", "mask", "weight_map", "image")
+PICTURES = (START, *PICTURE_ROLES)
 """Fields that hold a file in a call, and PNG bytes in a request."""
 MAX_CONTROLS = 16
 
@@ -53,6 +52,8 @@ class MapCall:
     source: Image | Pose
     parameters: Mapping[str, object]
     repairs: Sequence[str]
+    notes: tuple[str, ...] = ()
+    """On what of the file is not used as it is."""
 
 
 def read_map_call(values: Mapping[str, Any], maps: Maps) -> MapCall:
@@ -61,27 +62,31 @@ def read_map_call(values: Mapping[str, Any], maps: Maps) -> MapCall:
     An empty annotator is the condition's best that can run, "none" takes the image as a map.
     """
     condition = str(values.get("condition") or "")
-    source, _ = load_source(file_path("image", values.get("image")))
+    path = file_path("image", values.get("image"))
     chosen = values.get("annotator") or ""
     if not chosen:
-        chosen = OWN_MAP if isinstance(source, Pose) else default_annotator(condition, maps.faults)
+        chosen = OWN_MAP if is_data(path) else default_annotator(condition, maps.faults)
+    made_by = None if chosen == OWN_MAP else str(chosen)
+    source, notes = load_source(path, source_role(condition, made_by))
     parameters, repairs = values.get("parameters") or {}, values.get("repairs") or ()
     if not isinstance(parameters, Mapping) or not isinstance(repairs, list | tuple):
         raise InputError("parameters must be an object with the annotator's parameters, and repairs a list of names.")
     return MapCall(
         condition,
-        None if chosen == OWN_MAP else str(chosen),
+        made_by,
         source,
         cast("Mapping[str, object]", parameters),
         cast("Sequence[str]", repairs),
+        notes,
     )
 
 
 def make_map(call: MapCall, maps: Maps, width: int, height: int) -> ControlMap:
     """Return the map of a call at a size in pixels."""
-    return maps.annotate(
+    made = maps.annotate(
         call.condition, call.annotator, call.source, call.parameters or None, width, height, repairs=call.repairs
     )
+    return dataclasses.replace(made, warnings=(*call.notes, *made.warnings))
 
 
 def read_generation(
@@ -99,17 +104,17 @@ def read_generation(
         _check_names("A control", control, (*SOURCE_FIELDS, *UNIT_FIELDS))
     _check_names("options", options, REQUEST_FIELDS)
     calls = [read_map_call(control, maps) for control in controls]
-    fields = _request_fields(options, base, calls[0].source if calls else None)
+    fields, notes = _request_fields(options, base, calls[0].source if calls else None)
     request = GenerationRequest(prompt=prompt, **fields)
     sources = crop_sources(request, [call.source for call in calls])
     calls = [dataclasses.replace(call, source=source) for call, source in zip(calls, sources, strict=True)]
     made = [make_map(call, maps, request.width, request.height) for call in calls]
+    read = [_values(control, UNIT_FIELDS) for control in controls]
     units = [
-        build_unit(call.condition, one, **_values(control, UNIT_FIELDS))
-        for call, one, control in zip(calls, made, controls, strict=True)
+        build_unit(call.condition, one, **values) for call, one, (values, _) in zip(calls, made, read, strict=True)
     ]
-    warnings = tuple(text for one in made for text in one.warnings)
-    return dataclasses.replace(request, units=tuple(units)), warnings
+    warnings = (text for one, (_, told) in zip(made, read, strict=True) for text in (*told, *one.warnings))
+    return dataclasses.replace(request, units=tuple(units)), (*notes, *warnings)
 
 
 def file_path(name: str, value: object) -> Path:
@@ -120,8 +125,10 @@ def file_path(name: str, value: object) -> Path:
     return Path(path)
 
 
-def _request_fields(options: Mapping[str, Any], base: str, source: Image | Pose | None) -> dict[str, Any]:
-    given = _values(options, REQUEST_FIELDS)
+def _request_fields(
+    options: Mapping[str, Any], base: str, source: Image | Pose | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    given, notes = _values(options, REQUEST_FIELDS)
     if loras := given.get("loras"):
         given["loras"] = tuple(Lora(**_fields("A LoRA", one, ("name", "scale"))) for one in loras)
     if adapter := given.get("ip_adapter"):
@@ -130,18 +137,17 @@ def _request_fields(options: Mapping[str, Any], base: str, source: Image | Pose 
     start = dataclasses.asdict(resolve(base, "base").defaults)
     side = start.pop("size")
     width, height = (side, side) if source is None else fit_budget(*size_of(source), side)
-    return {**start, "width": width, "height": height, "seed": secrets.randbelow(2**31), **given}
+    return {**start, "width": width, "height": height, "seed": secrets.randbelow(2**31), **given}, notes
 
 
-def _values(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The named fields that are given, pictures as PNG and lists as tuples."""
-    values: dict[str, Any] = {}
-    for name in names:
-        if given.get(name) is None:
-            continue
-        value = given[name]
-        values[name] = encode_png(load_image(file_path(name, value))) if name in PICTURES else _tupled(value)
-    return values
+def _values(given: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The named fields that are given, pictures as PNG and lists as tuples, and notes on the pictures."""
+    present = {name: given[name] for name in names if given.get(name) is not None}
+    read = {name: read_field(name, file_path(name, value)) for name, value in present.items() if name in PICTURES}
+    notes = tuple(note for _, told in read.values() for note in told)
+    values = {name: read[name][0][name] if name in read else _tupled(value) for name, value in present.items()}
+    start, told = join_start(read[START][0] if START in read else {}, values.get(HOLE))
+    return values | start, (*notes, *told)
 
 
 def _tupled(value: Any) -> Any:
@@ -153,7 +159,7 @@ def _fields(what: str, given: object, names: Sequence[str]) -> dict[str, Any]:
         raise InputError(f"{what} is an object with the fields {', '.join(names)}; give one.")
     fields = cast("Mapping[str, Any]", given)
     _check_names(what, fields, names)
-    return _values(fields, names)
+    return _values(fields, names)[0]
 
 
 def _check_names(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from annotators.base import Image
 from annotators.images import ResizeMode, load_image
 from annotators.poses import Pose
 from cnet_app.api.endpoints import File, Object, answer, as_file
-from cnet_app.api.requests import file_path, read_generation
+from cnet_app.api.requests import file_path, read_generation, read_map_call
 from cnet_app.jobs.batches import BatchPlan, Size, create_batch, first_readable, list_pictures, natural_order
 from cnet_app.jobs.grids import create_grid, grid_results
 from cnet_app.jobs.job_size import check_size
@@ -19,7 +19,6 @@ from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.jobs.sources import remake_from
 from cnet_app.jobs.sweeps import Sweeps, SweepState, failures
 from cnet_app.maps.annotate import Maps
-from cnet_app.maps.own import load_source
 from cnet_app.request.fields import RemakeMap
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.grids import axis_from_json, grid_requests
@@ -186,7 +185,7 @@ class SweepCalls:
             known = self.runner.base(BASE_WAIT)
             base = known[0] if known else self.settings.base or GenerationRequest.base
             request, warnings = read_generation(prompt, controls, options or {}, base, self.maps)
-            return request, warnings, [load_source(file_path("image", control["image"]))[0] for control in controls]
+            return request, warnings, [read_map_call(control, self.maps).source for control in controls]
         if prompt or controls or options:
             raise InputError("A recipe has prompt, controls and options already; leave these out, or the recipe.")
         request, notes = read_request_file(file_path("recipe", recipe))

@@ -14,7 +14,7 @@ from cnet_app.cli.engine import add_engine_arguments, command_settings, create_m
 from cnet_app.cli.output import make_folder, only_result, write_json, write_png
 from cnet_app.cli.texts import parse_size
 from cnet_app.maps.availability import default_annotator
-from cnet_app.maps.own import load_source
+from cnet_app.maps.own import is_data, load_source, source_role
 from cnet_app.registry.conditions import CONDITIONS
 from models.errors import InputError
 
@@ -94,13 +94,14 @@ def _run_all(args: argparse.Namespace) -> None:
 def _run_one(args: argparse.Namespace) -> None:
     started = time.perf_counter()
     values = parse_values(args.set)
-    source, notes = load_source(args.photo)
+    brought = is_data(args.photo)
+    chosen = args.annotator or ("none" if brought else default_annotator(args.condition))
+    annotator = None if chosen == "none" else chosen
+    size = parse_size(args.size) if args.size else None
+    source, notes = load_source(args.photo, source_role(args.condition, annotator), size)
     height, width = (source.height, source.width) if isinstance(source, Pose) else source.shape[:2]
-    if args.size:
-        width, height = parse_size(args.size)
+    width, height = size or (width, height)
     with only_result(args.json) as tell:
-        chosen = args.annotator or ("none" if isinstance(source, Pose) else default_annotator(args.condition))
-        annotator = None if chosen == "none" else chosen
         made = create_maps(command_settings(args), args.yes).annotate(
             args.condition, annotator, source, values, width, height, repairs=args.repair
         )

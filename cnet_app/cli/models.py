@@ -191,14 +191,14 @@ def _size(row: Weights) -> int | None:
 
 
 def _local_line(file: LocalFile, wide: int) -> str:
-    size = size_text(file.path.stat().st_size)
+    size = size_text(file.size)
     return f"{file.name:{wide}} {file.kind:10} {file.family or '':9} {size:>12}  here"
 
 
 def _local_values(file: LocalFile) -> dict[str, Any]:
     """With the checksum, which takes some seconds for a large file."""
     values = {name: getattr(file, name) for name in ("name", "kind", "family", "sha256")}
-    return values | {"size": file.path.stat().st_size, "path": str(file.path)}
+    return values | {"size": file.size, "path": str(file.path)}
 
 
 def _values(row: Weights) -> dict[str, Any]:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Image
-from annotators.images import load_image
 from annotators.poses import Pose
 from cnet_app.cli.engine import create_maps, download_missing
 from cnet_app.cli.texts import parse_control, parse_lora, parse_size, read_ip_adapter
 from cnet_app.engine.protocol import Engine
 from cnet_app.maps.annotate import build_unit
-from cnet_app.maps.own import load_source
+from cnet_app.maps.own import load_source, source_role
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.registry.modes import MODES
 from cnet_app.registry.presets import FEW_STEPS, preset
@@ -27,7 +26,7 @@ from cnet_app.request.foreign.imported import Imported
 from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import INPAINT_AREAS, REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.inpaint import crop_sources
-from cnet_app.request.pictures import encode_png
+from cnet_app.request.pictures import HOLE, START, join_start, read_field
 from cnet_app.request.recipe_files import JSON, read_request_file
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
 from cnet_app.request.wildcards import Wildcards, resolve_request
@@ -196,8 +195,11 @@ def _foreign_request(recipe: Imported, base: str | None) -> GenerationRequest:
 def request_of_flags(args: argparse.Namespace, engine: Callable[[], Engine], settings: Settings) -> Asked:
     """Return the request of the flags. All files are read first, so that a mistake is reported before anything large is loaded."""
     controls = [parse_control(text) for text in args.control or ()]
-    sources = [load_source(control.path) for control in controls]
-    chosen = _given(args)
+    size = parse_size(args.size) if args.size else None
+    sources = [
+        load_source(control.path, source_role(control.condition, control.annotator), size) for control in controls
+    ]
+    chosen, notes = _given(args)
     resolve_request(GenerationRequest(**chosen), Wildcards())  # refuses what is wrong whatever the base
 
     base = args.base or engine().status().base
@@ -220,28 +222,40 @@ def request_of_flags(args: argparse.Namespace, engine: Callable[[], Engine], set
         for control, source in zip(controls, pictures, strict=True)
     ]
     units = [build_unit(control.condition, map, **control.options) for map, control in zip(made, controls, strict=True)]
-    warnings = (text for map, (_, notes) in zip(made, sources, strict=True) for text in (*notes, *map.warnings))
+    warnings = (
+        text
+        for control, map, (_, told) in zip(controls, made, sources, strict=True)
+        for text in (*told, *control.notes, *map.warnings)
+    )
     return Asked(
-        dataclasses.replace(request, units=tuple(units)), tuple(source for source, _ in sources), tuple(warnings)
+        dataclasses.replace(request, units=tuple(units)), tuple(source for source, _ in sources), (*notes, *warnings)
     )
 
 
-def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """Fields of a request that flags name."""
+def _given(args: argparse.Namespace) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Fields of a request that flags name, and notes on their files."""
     given: dict[str, Any] = {name: getattr(args, name) for name in (*TEXTS, *SWITCHES)}
     given["loras"] = tuple(map(parse_lora, args.lora or ()))
     given["ip_adapter"] = read_ip_adapter(args.ip_adapter, args.ip_image, args.ip_scale)
     for flag, name in NUMBERS.items():
         value = getattr(args, flag)
         given[name] = value if value is None else REQUEST_LIMITS[name].check(name, value)
-    for flag, name in FILES.items():
-        if path := getattr(args, flag):
-            given[name] = encode_png(load_image(Path(path)))
+    pictures, notes = _pictures(args)
+    given |= pictures
     if args.size:
         given["width"], given["height"] = parse_size(args.size)
     if args.scheduler:
         sampler(args.scheduler)
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None}, notes
+
+
+def _pictures(args: argparse.Namespace) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Initial image and mask; a hole in the one is the other."""
+    read = {name: read_field(name, Path(getattr(args, flag))) for flag, name in FILES.items() if getattr(args, flag)}
+    notes = tuple(note for _, told in read.values() for note in told)
+    mask = read[HOLE][0][HOLE] if HOLE in read else None
+    fields, told = join_start(read[START][0] if START in read else {}, mask)
+    return fields, (*notes, *told)
 
 
 def _start_values(base: str, preset_id: str | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from cnet_app.maps.availability import default_annotator
 from cnet_app.maps.own import is_data
 from cnet_app.registry.conditions import condition
 from cnet_app.request.limits import parse_numbers, parse_points
-from cnet_app.request.pictures import encode_png
+from cnet_app.request.pictures import PICTURE_ROLES, encode_png, read_field
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, IpAdapter, Lora
 from models.errors import InputError
 from models.names import did_you_mean
@@ -51,6 +51,8 @@ class ControlText:
     """Fields of ControlUnit."""
     repairs: tuple[str, ...] = ()
     """Repairs of a map of the user's own."""
+    notes: tuple[str, ...] = ()
+    """On its mask or weight map."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -106,15 +108,23 @@ def parse_control(text: str) -> ControlText:
         raise InputError(
             f"--control {name} has no setting {unknown[0]!r}{hint}; its settings are: {', '.join(allowed)}."
         )
+    options: dict[str, object] = {}
+    notes: tuple[str, ...] = ()
+    for field, value in ((UNIT_WORDS[word], value) for word, value in pairs.items() if word in UNIT_WORDS):
+        if field in PICTURE_ROLES:
+            pixels, told = read_field(field, Path(str(value)))
+            options |= pixels
+            notes += told
+        else:
+            options[field] = _checked(field, value)
     return ControlText(
         condition=name,
         path=Path(path),
         annotator=None if chosen == "none" else chosen,
         parameters={word: value for word, value in pairs.items() if word in known},
-        options={
-            UNIT_WORDS[word]: _checked(UNIT_WORDS[word], value) for word, value in pairs.items() if word in UNIT_WORDS
-        },
+        options=options,
         repairs=repairs,
+        notes=notes,
     )
 
 
@@ -124,8 +134,6 @@ READERS: Mapping[str, Callable[[str, str], object]] = {
     "strength_curve": parse_points,
     "depth_curve": lambda name, text: parse_points(name, text, "depth"),
     "prompt": lambda _, text: text,
-    "mask": lambda _, path: encode_png(load_image(Path(path))),
-    "weight_map": lambda _, path: encode_png(load_image(Path(path))),
 }
 """Parsers of the fields that are no single number or word."""
 

@@ -6,7 +6,7 @@ enter, is in backbones/.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -15,22 +15,48 @@ import torch
 from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import Control, Features, Residuals, StaticControl, Text
+from cnet_app.request.factors import active_steps, curve_at, runs_at
 from cnet_app.request.units import ControlUnit
 
 
 def has_effect(unit: ControlUnit) -> bool:
     """Return False at strength 0, for an empty range or a curve of zeros: then nothing is encoded and nothing runs."""
-    curves = [curve for curve in (unit.strength_curve, unit.depth_curve) if curve]
-    any_factor = all(any(factor > 0 for _, factor in curve) for curve in curves)
-    return any_factor and unit.conditioning_scale > 0 and unit.control_guidance_start < unit.control_guidance_end
+    return not _idle_reason(unit)
+
+
+def _idle_reason(unit: ControlUnit) -> str:
+    """The setting that leaves a unit without effect at any number of steps, as a clause; empty where there is none."""
+    if unit.conditioning_scale == 0:
+        return "conditioning_scale is 0"
+    if unit.control_guidance_start >= unit.control_guidance_end:
+        return f"its range begins and ends at {unit.control_guidance_start:g}"
+    curves = {"strength_curve": unit.strength_curve, "depth_curve": unit.depth_curve}
+    idle = [name for name, curve in curves.items() if curve and not any(factor > 0 for _, factor in curve)]
+    return f"{idle[0]} is 0 everywhere" if idle else ""
+
+
+def effect_notes(units: Sequence[ControlUnit], steps: int) -> Iterator[str]:
+    """A sentence for each unit that acts at none of the steps that run, or at one outside of its range."""
+    for number, unit in enumerate(units, 1):
+        start, end = unit.control_guidance_start, unit.control_guidance_end
+        active = active_steps(steps, start, end)
+        if reason := _idle_reason(unit):
+            yield f"Unit {number} has no effect: {reason}."
+        elif not any(curve_at(unit.strength_curve, step / steps) for step in active):
+            yield f"Unit {number} has no effect: strength_curve is 0 at each of its {len(active)} steps."
+        elif not any(runs_at(step, steps, start, end) for step in active):
+            yield (
+                f"The range of unit {number}, {start:g} to {end:g}, holds none of {steps} steps whole; the unit runs at the "
+                f"nearest one, step {active[0] + 1}."
+            )
 
 
 def with_own_texts(
-    controls: Sequence[Control | StaticControl], encode: Callable[[str], Text]
+    controls: Sequence[Control | StaticControl], encode: Callable[[str], tuple[Text, ...]]
 ) -> list[Control | StaticControl]:
-    """Return the controls, each ControlNet that has a prompt of its own with that text."""
+    """Return the controls, each ControlNet that has a prompt of its own with that text at every step."""
     return [
-        replace(control, text=encode(control.steering.prompt))
+        replace(control, texts=encode(control.steering.prompt))
         if isinstance(control, Control) and control.steering.prompt is not None
         else control
         for control in controls
@@ -55,11 +81,16 @@ class ActiveControls:
             strength = control.steering.strength_at(step, steps)
             if not strength:
                 continue
-            if number not in self._last or step % self._interval == 0:
-                self._last[number] = unit_residuals(control, strength, batch, timestep, text), strength
+            if step % self._interval == 0 or not self._fits(number, batch):
+                read = control.texts[step] if control.texts else text
+                self._last[number] = unit_residuals(control, strength, batch, timestep, read), strength
             last, then = self._last[number]
             found.append(last if strength == then else [residual * (strength / then) for residual in last])
         return found
+
+    def _fits(self, number: int, batch: Tensor) -> bool:
+        """Return whether a unit has run, and for as many rows: a prompt that changes may have another number of parts."""
+        return number in self._last and len(self._last[number][0][0]) == len(batch)
 
 
 def join_controls(controls: Sequence[Control]) -> list[Control]:
@@ -77,30 +108,30 @@ def join_controls(controls: Sequence[Control]) -> list[Control]:
 
 
 def unit_residuals(control: Control, strength: float, batch: Tensor, timestep: Tensor, text: Text) -> Residuals:
-    """Return the residuals of one unit at its strength at this step, for a packed batch; `text` is the request's."""
-    guided = len(batch) == 2
-    text = control.text or text
+    """Return the residuals of one unit at its strength at this step, for a packed batch and the text that it reads."""
+    guided = text.guided
     one_side = control.steering.unconditional is None
     if one_side:
-        batch, text = batch[-1:], text.conditional()
+        batch, text = batch[-len(text.weights) :], text.conditional()
     found = control.network.residuals(batch, timestep, text)
     factors = _factors(control, strength, guided, found)
     residuals = [residual * factor for residual, factor in zip(found, factors, strict=True)]
     if control.masks:
         residuals = [residual * mask for residual, mask in zip(residuals, control.masks, strict=True)]
     if one_side and guided:
-        return [torch.cat([torch.zeros_like(residual), residual]) for residual in residuals]
+        return [torch.cat([torch.zeros_like(residual[:1]), residual]) for residual in residuals]
     return residuals
 
 
 def _factors(control: Control, strength: float, guided: bool, residuals: Residuals) -> list[Any]:
-    """A number a place, or a tensor with one for each side of guidance where they differ."""
+    """A number a place, or a tensor with one a row where the sides of guidance differ."""
     one, other = control.steering.conditional, control.steering.unconditional
     if not guided or other is None or one == other:
         return [weight * strength for weight in one]
     like = residuals[-1]
-    pairs = torch.tensor(list(zip(other, one, strict=True)), dtype=like.dtype, device=like.device) * strength
-    return [_by_row(pair, residual) for pair, residual in zip(pairs, residuals, strict=True)]
+    sides = [(free, *[given] * (len(like) - 1)) for free, given in zip(other, one, strict=True)]
+    rows = torch.tensor(sides, dtype=like.dtype, device=like.device) * strength
+    return [_by_row(row, residual) for row, residual in zip(rows, residuals, strict=True)]
 
 
 def sum_residuals(units: Sequence[Residuals], norm_preserving: bool) -> Residuals | None:
@@ -135,7 +166,7 @@ def _by_row(numbers: Tensor, like: Tensor) -> Tensor:
 
 
 def sum_features(controls: Sequence[StaticControl], step: int, steps: int, rows: int) -> Features | None:
-    """Return what all adapters add to a batch of 1 or 2 rows at this step; None where they add nothing."""
+    """Return what all adapters add to a batch of so many rows at this step; None where they add nothing."""
     strengths = [(control, control.steering.strength_at(step, steps)) for control in controls]
     parts = [weighted_features(control, strength, rows) for control, strength in strengths if strength]
     return [reduce(torch.add, level) for level in zip(*parts, strict=True)] if parts else None
@@ -149,5 +180,6 @@ def weighted_features(control: StaticControl, strength: float, rows: int) -> Fea
     one = control.steering.conditional
     other = control.steering.unconditional or (0.0,) * len(one)
     like = control.features[0]
-    weights = torch.tensor([other, one][-rows:], dtype=like.dtype, device=like.device) * strength
+    sides = [other, *[one] * max(1, rows - 1)][-rows:]
+    weights = torch.tensor(sides, dtype=like.dtype, device=like.device) * strength
     return [feature * weights[:, level, None, None, None] for level, feature in enumerate(control.features)]

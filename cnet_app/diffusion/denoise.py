@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import Backbone, Control, Extras, Residuals, StaticControl, Text
 from cnet_app.diffusion.control import ActiveControls, sum_features, sum_residuals
+from cnet_app.diffusion.schedulers import late_start_note
 from cnet_app.diffusion.start import Start
 from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import GenerationRequest
@@ -38,7 +39,7 @@ def denoise(
     backbone: Backbone,
     scheduler: Any,
     start: Start,
-    text: Text,
+    texts: Sequence[Text],
     controls: Sequence[Control | StaticControl],
     request: GenerationRequest,
     *,
@@ -49,7 +50,7 @@ def denoise(
 ) -> Tensor:
     """Return finished latents, (1, C, h, w) in float32, from a start.
 
-    The scheduler has its timesteps set. Latents stay in float32 while the networks may be in half precision. Guidance
+    The scheduler has its timesteps set, and there is a text for each. Latents stay in float32 while the networks may be in half precision. Guidance
     scale, eta, the interval between runs of ControlNets and the way their residuals are summed are the request's.
     `image_prompt` is encoded, for a backbone that reads it. Raises CancelledError before the next network runs.
     """
@@ -60,7 +61,7 @@ def denoise(
         [control for control in controls if isinstance(control, Control)], request.residual_interval
     )
     static = [control for control in controls if isinstance(control, StaticControl)]
-    for step, timestep in enumerate(start.timesteps):
+    for step, (timestep, text) in enumerate(zip(start.timesteps, texts, strict=True)):
         _stop_if(cancelled)
         model_input = scheduler.scale_model_input(latents, timestep)
         batch = backbone.pack(model_input, text)
@@ -86,8 +87,11 @@ def step_options(scheduler: Any, generator: torch.Generator, eta: float) -> Mapp
     return {name: value for name, value in (("generator", generator), ("eta", eta)) if name in known}
 
 
-def sampler_notes(scheduler: Any, request: GenerationRequest) -> Iterator[str]:
-    """A sentence for each setting of the request that its sampler does not have."""
+def sampler_notes(scheduler: Any, timesteps: Tensor, request: GenerationRequest) -> Iterator[str]:
+    """A sentence for each setting of the request that its sampler does not have, and for steps that begin too late."""
+    note = late_start_note(scheduler, timesteps) if request.initial_image is None else ""
+    if note:
+        yield note
     if request.eta and "eta" not in inspect.signature(scheduler.step).parameters:
         *others, last = (row.title.partition(",")[0] for row in SAMPLERS if row.has_eta)
         able = f"{', '.join(others)} or {last}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from annotators.images import load_image
 from cnet_app.diffusion.backbones import create_backbone
 from cnet_app.diffusion.backbones.base import Backbone, Network
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.diffusion.control import has_effect, place_norms, with_own_texts
+from cnet_app.diffusion.control import effect_notes, has_effect, place_norms, with_own_texts
 from cnet_app.diffusion.denoise import FinishedStep, denoise, sampler_notes
 from cnet_app.diffusion.pixels import to_pixels
 from cnet_app.diffusion.previews import preview
@@ -80,8 +81,7 @@ def generate(
             )
 
         part = open_part(request)
-        for note in (*mask_notes(request), *(part.notes if part else ())):
-            on_note(note)
+        _tell(on_note, mask_notes(request), part.notes if part else ())
         request = part.request() if part else request
 
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
@@ -92,15 +92,17 @@ def generate(
                 for unit, controlnet in zip(request.units, controlnets, strict=True)
                 if has_effect(unit)
             ]
-        for note in (control.note for control in controls if control.note):
-            on_note(note)
+        _tell(on_note, (control.note for control in controls if control.note))
 
-        # 3. Encode the prompts.
+        # 3. Encode the prompts, which may change from step to step.
+        scheduler, timesteps = _scheduler(base, request)
+        steps = len(timesteps)
         with on_base_device(base.text_encoders):
-            text = backbone.encode_text(request, controls, cache)
-            controls = with_own_texts(controls, partial(backbone.encode_text, request, controls, cache))
-        for note in backbone.text_notes(request):
-            on_note(note)
+            texts = backbone.encode_texts(request, controls, cache, steps)
+            encode = partial(backbone.encode_texts, request, controls, cache, steps)
+            controls = with_own_texts(controls, encode)
+        _tell(on_note, effect_notes(request.units, steps), backbone.text_notes(request, steps))
+        _tell(on_note, sampler_notes(scheduler, timesteps, request))
         prompted = request.ip_adapter if ip_adapter else None
         image_prompt = (
             backbone.encode_image_prompt(ip_adapter, load_image(prompted.image)) if prompted and ip_adapter else None
@@ -110,12 +112,9 @@ def generate(
         for index in range(request.num_images):
             # 4. A new scheduler, and noise from the seed, alone or over the initial picture.
             generator = torch.Generator("cpu").manual_seed(request.seed + index)
-            scheduler = create_scheduler(request.scheduler, base.scheduler)
-            set_steps(scheduler, request.num_inference_steps, base.device)
-            for note in sampler_notes(scheduler, request) if index == 0 else ():
-                on_note(note)
+            scheduler, timesteps = _scheduler(base, request)
             with on_base_device([base.vae] if request.initial_image else []):
-                start = create_start(backbone, scheduler, request, generator, cache)
+                start = create_start(backbone, scheduler, timesteps, request, generator, cache)
 
             # 5. Denoise, and report every step.
             with (
@@ -126,7 +125,7 @@ def generate(
                     backbone,
                     scheduler,
                     start,
-                    text,
+                    texts,
                     controls,
                     request,
                     generator=generator,
@@ -145,6 +144,17 @@ def generate(
             pictures.append(part.put_back(made) if part else made)
             on_picture(index, pictures[-1])
         return pictures
+
+
+def _scheduler(base: Base, request: GenerationRequest) -> tuple[Any, torch.Tensor]:
+    """Return a new scheduler, and the timesteps that run."""
+    scheduler = create_scheduler(request.scheduler, base.scheduler)
+    return scheduler, set_steps(scheduler, request.num_inference_steps, base.device, request.strength)
+
+
+def _tell(on_note: Callable[[str], None], *notes: Iterable[str]) -> None:
+    for note in chain(*notes):
+        on_note(note)
 
 
 def _check_finite(image: torch.Tensor, dtype: torch.dtype, guidance_scale: float) -> None:

@@ -1,6 +1,7 @@
 """The syntax of prompts: (more weight), (this weight:1.3), [less weight], \\( a bracket \\), and BREAK for a new chunk.
 
-Brackets multiply: by 1.1, by the number given, or by 1 / 1.1. One without its other half is text like any other.
+Brackets multiply: by 1.1, by the number given, which may be below 0, or by 1 / 1.1. One without its other half is text like
+any other. Prompts that change from step to step are resolved first, by prompt_schedule.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from operator import itemgetter
 
 MORE_WEIGHT = 1.1
 OTHER_HALF = {")": "(", "]": "["}
-NUMBER = re.compile(r":\s*(\d+\.?\d*|\.\d+)\s*$")
+NUMBER = re.compile(r":\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*$")
+MAX_WEIGHT = 100.0
+"""Of a phrase, with all brackets around it, in either direction."""
 BREAK = re.compile(r"\bBREAK\b")
 
 
@@ -39,9 +42,14 @@ def parse_prompt(prompt: str) -> tuple[Section, ...]:
     return tuple(tuple(phrase for phrase in section if phrase.text.strip()) for section in sections)
 
 
+def bounded(weight: float) -> float:
+    """Return a weight within MAX_WEIGHT."""
+    return min(max(weight, -MAX_WEIGHT), MAX_WEIGHT)
+
+
 def _weighed_letters(prompt: str) -> Iterator[tuple[str, float]]:
     """Yield every letter that is no bracket, with the product of the weights around it."""
-    closing = _matching_brackets(prompt)
+    closing = matching_brackets(prompt)
     closes = set(closing.values())
     numbers: dict[int, int] = {}
     weights, place = [1.0], 0
@@ -52,7 +60,7 @@ def _weighed_letters(prompt: str) -> Iterator[tuple[str, float]]:
             if number:
                 numbers[number.start()] = closing[place]
             factor = float(number[1]) if number else MORE_WEIGHT if letter == "(" else 1 / MORE_WEIGHT
-            weights.append(weights[-1] * factor)
+            weights.append(bounded(weights[-1] * factor))
         elif place in closes:
             weights.pop()
         elif place in numbers:
@@ -64,7 +72,7 @@ def _weighed_letters(prompt: str) -> Iterator[tuple[str, float]]:
         place += 1
 
 
-def _matching_brackets(prompt: str) -> dict[int, int]:
+def matching_brackets(prompt: str) -> dict[int, int]:
     """Return the places of opening brackets with those of their closing ones; a bracket without its other half is left out."""
     pairs: dict[int, int] = {}
     open_places: list[int] = []

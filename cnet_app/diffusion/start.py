@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from annotators.base import Image
 from annotators.images import load_image, resize
+from annotators.roles import MASK, WEIGHTS
 from cnet_app.diffusion.backbones.base import Backbone
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pixels import pad, padded_side, to_image
@@ -46,9 +47,14 @@ class Start:
 
 
 def create_start(
-    backbone: Backbone, scheduler: Any, request: GenerationRequest, generator: torch.Generator, cache: EncodingCache
+    backbone: Backbone,
+    scheduler: Any,
+    timesteps: Tensor,
+    request: GenerationRequest,
+    generator: torch.Generator,
+    cache: EncodingCache,
 ) -> Start:
-    """Return the start of a request, for a scheduler that has its timesteps set; as in diffusers' pipelines, from one seed."""
+    """Return the start of a request, for a scheduler set to these timesteps; as in diffusers' pipelines, from one seed."""
     inpaints = request.inpaint_mask is not None
     all_new = request.initial_image is None or (inpaints and request.strength == 1)
     # Where an inpainting base starts from noise, the known part is in what it reads.
@@ -58,7 +64,6 @@ def create_start(
     known = torch.empty(0) if initial is None else backbone.encode(initial, generator, cache)
     noise = backbone.create_noise(request.width, request.height, generator)
     read = _known_part(backbone, request, generator, cache) if backbone.inpaints else None
-    timesteps = scheduler.timesteps if request.initial_image is None else _remaining(scheduler, request)
     latents = noise * scheduler.init_noise_sigma if all_new else scheduler.add_noise(known, noise, timesteps[:1])
     if not inpaints or backbone.inpaints:
         return Start(latents, timesteps, known=read)
@@ -95,20 +100,6 @@ def _padded(request: GenerationRequest, facts: FamilyFacts) -> tuple[int, int]:
     return padded_side(request.height, facts.side_multiple), padded_side(request.width, facts.side_multiple)
 
 
-def _remaining(scheduler: Any, request: GenerationRequest) -> Tensor:
-    """Return the last `strength` of the timesteps."""
-    steps = request.num_inference_steps
-    skipped = steps - int(steps * request.strength)
-    if skipped == steps:
-        raise InputError(
-            f"strength is {request.strength:g}, which leaves none of {steps} steps; raise it, or num_inference_steps."
-        )
-    first = skipped * scheduler.order
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(first)
-    return scheduler.timesteps[first:]
-
-
 def initial_pixels(request: GenerationRequest) -> Image:
     """Return the initial picture at the request's size, (H, W, 3)."""
     assert request.initial_image is not None
@@ -128,9 +119,9 @@ def mask_notes(request: GenerationRequest) -> Iterator[str]:
     With inpaint_area "mask" the inpaint mask's are in cnet_app.request.inpaint.Part.
     """
     for number, unit in enumerate(request.units, 1):
-        if unit.mask is not None and not load_image(unit.mask).any():
+        if unit.mask is not None and not load_image(unit.mask, role=MASK).any():
             yield f"The mask of unit {number} is black everywhere: the unit has no effect."
-        if unit.weight_map is not None and (load_image(unit.weight_map) == NEUTRAL).all():
+        if unit.weight_map is not None and (load_image(unit.weight_map, role=WEIGHTS) == NEUTRAL).all():
             yield f"The weight map of unit {number} is middle grey everywhere: the unit has no effect."
         if unit.mask_feather and unit.mask is None:
             yield f"mask_feather of unit {number} softens a mask, but there is none: it has no effect."
@@ -141,7 +132,7 @@ def mask_notes(request: GenerationRequest) -> Iterator[str]:
     share = inpainted(request).mean()
     if share == 0:
         raise InputError("inpaint_mask covers nothing: paint the part to change white, or leave inpaint_mask out.")
-    mask = load_image(request.inpaint_mask)
+    mask = load_image(request.inpaint_mask, role=MASK)
     yield from mask_fit_notes(mask, load_image(request.initial_image), covers_all=bool(share == 1))
     if ((mask > SOFT[0]) & (mask < SOFT[1])).mean() > SOFT_SHARE:
         yield "The mask is soft: where it is brighter than half the picture is new, elsewhere the initial picture stays."

@@ -14,7 +14,7 @@ from annotators.maps import resize_map
 from cnet_app.diffusion.pixels import pad
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import CUSTOM, Mode, Place, Weights
-from cnet_app.request.factors import curve_at, place_weights, runs_at
+from cnet_app.request.factors import active_steps, curve_at, place_weights
 from cnet_app.request.pictures import white_pixels
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
@@ -39,8 +39,8 @@ class Steering:
     """Text that the network reads instead of the request's prompt."""
 
     def strength_at(self, step: int, steps: int) -> float:
-        """Return the curve factor at step 0 … steps - 1, for both sides; 0 outside of the range."""
-        if not runs_at(step, steps, self.start, self.end):
+        """Return the curve factor at step 0 … steps - 1, for both sides; 0 outside of the range, see `active_steps`."""
+        if step not in active_steps(steps, self.start, self.end):
             return 0.0
         return curve_at(self.curve, step / steps)
 

@@ -19,8 +19,10 @@ from cnet_app.registry.conditions import controlnet_id
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from models import loader, memory
-from models.errors import OutOfMemoryError
+from models.errors import InputError, OutOfMemoryError
+from models.families import TITLES, Family
 from models.files import stamp
+from models.fitting import fitting_rows
 from models.ip_adapter import IpAdapter, load_ip_adapter
 from models.loras import use_loras
 from models.memory import Rung
@@ -43,6 +45,17 @@ class Ready:
     base: loader.Base
     controlnets: Sequence[Network]
     ip_adapter: IpAdapter | None
+    notes: tuple[str, ...] = ()
+    """Sentences on what a file's reader left out, or had to choose."""
+
+
+@dataclass(frozen=True)
+class LoadedControl:
+    """A ControlNet, adapter or union input."""
+
+    network: Network
+    notes: tuple[str, ...]
+    """Sentences on what its file leaves open."""
 
 
 class LoadedModels:
@@ -88,7 +101,12 @@ class LoadedModels:
         base = self._base(request, emit)
         if request.vae:
             base = dataclasses.replace(base, vae=self._vae(request.vae, base, emit))
-        controlnets = [
+        elif base.vae is None:
+            raise InputError(
+                f"{request.base} is {TITLES[base.family]} without an autoencoder (VAE); choose one with vae (`--vae`), "
+                f"such as {_some_vae(base.family)}."
+            )
+        controls = [
             self._controlnet(unit.controlnet or controlnet_id(unit.condition, base.family), base, emit)
             for unit in request.units
         ]
@@ -96,9 +114,10 @@ class LoadedModels:
             raise OutOfMemoryError(
                 "LoRAs need more memory than is free here; leave them out, or choose a smaller base."
             )
-        use_loras(base, [(lora.name, lora.scale) for lora in request.loras])
+        notes = use_loras(base, [(lora.name, lora.scale) for lora in request.loras])
         adapter = self._ip_adapter(request.ip_adapter.name, base, emit) if request.ip_adapter else None
-        return Ready(base, controlnets, adapter)
+        notes = (*(note for control in controls for note in control.notes), *notes)
+        return Ready(base, [control.network for control in controls], adapter, tuple(dict.fromkeys(notes)))
 
     def load_base(self, id: str, emit: Emit) -> loader.Base:
         """Load a base before any request names it."""
@@ -139,7 +158,8 @@ class LoadedModels:
             self._release()  # its ControlNets are in the wrong place too
         base = self._pool.get(key, lambda: self._load_base(request, emit), expected_bytes(request.base))
         base = dataclasses.replace(base, rung=self._rung(base, request))
-        memory.set_tiling(base.vae, base.rung.tiles_vae)
+        if base.vae is not None:
+            memory.set_tiling(base.vae, base.rung.tiles_vae)
         return base
 
     def _load_base(self, request: GenerationRequest, emit: Emit) -> loader.Base:
@@ -152,7 +172,7 @@ class LoadedModels:
             memory.release(self._device)
             rung = self._rung(base, request, loaded=False)
         self._settle(tune(base.unet, self._speed), rung, by_layer=True)
-        for network in (base.vae, *base.text_encoders):
+        for network in base.networks[1:]:
             self._settle(network, rung)
         return dataclasses.replace(base, rung=rung)
 
@@ -162,10 +182,10 @@ class LoadedModels:
         weights = {
             "text": memory.module_bytes(base.text_encoders),
             "denoiser": int((1 + CONTROLNET_SHARE * max(1, len(request.units))) * unet),
-            "vae": memory.module_bytes([base.vae]),
+            "vae": memory.module_bytes([base.vae] if base.vae is not None else []),
         }
         free = memory.free_bytes(self._device)
-        itemsize: int = base.vae.dtype.itemsize
+        itemsize: int = (base.vae or base.unet).dtype.itemsize
         if self._device.type == "cpu" or (loaded and not base.rung.rests_on_cpu):
             free += sum(weights.values())  # they are in this memory already
         rung = memory.choose_rung(self._device, free, weights, request.width * request.height, itemsize)
@@ -188,16 +208,23 @@ class LoadedModels:
         memory.set_tiling(vae, base.rung.tiles_vae)
         return vae
 
-    def _controlnet(self, id: str, base: loader.Base, emit: Emit) -> Network:
-        def load() -> Any:
+    def _controlnet(self, id: str, base: loader.Base, emit: Emit) -> LoadedControl:
+        def load() -> LoadedControl:
             emit(Loading(name=id))
+            notes: list[str] = []
             with self._loading:
-                network = loader.load_controlnet(id, base.family, "cpu", base.dtype)
+                network = loader.load_controlnet(
+                    id, base.family, "cpu", base.dtype, unet=base.unet, on_note=notes.append
+                )
             self._settle(tune(module_of(network), self._speed), base.rung, by_layer=True)
-            return network
+            return LoadedControl(network, tuple(notes))
 
         key = (*self._key("controlnet", id), base.family, _place(base.rung))
-        return self._pool.get(key, load, expected_bytes(id))
+        expected = expected_bytes(id)
+        if loader.is_completed_by_base(id, base.family):
+            key = (*key, *self._key("base", base.id))
+            expected = int(CONTROLNET_SHARE * memory.module_bytes([base.unet]))
+        return self._pool.get(key, load, expected)
 
     def _ip_adapter(self, id: str, base: loader.Base, emit: Emit) -> IpAdapter:
         def load() -> IpAdapter:
@@ -225,6 +252,11 @@ def _place(rung: Rung) -> tuple[bool, bool]:
     return rung.rests_on_cpu, rung.layer_by_layer
 
 
+def _some_vae(family: Family) -> str:
+    """Return an id of the catalogue, to be named in a sentence."""
+    return next((row.id for row in fitting_rows("vae", family)), "a file in models/vae")
+
+
 def _cost(request: GenerationRequest) -> int:
     """Memory needed by a request, in units of a pixel through one network."""
     return request.width * request.height * (1 + len(request.units))
@@ -232,7 +264,9 @@ def _cost(request: GenerationRequest) -> int:
 
 def _bytes_of(model: Any) -> int:
     if isinstance(model, loader.Base):
-        return memory.module_bytes((model.unet, model.vae, *model.text_encoders))
+        return memory.module_bytes(model.networks)
+    if isinstance(model, LoadedControl):
+        return memory.module_bytes([module_of(model.network)])
     if isinstance(model, IpAdapter):
         return memory.module_bytes((model.projection, model.image_encoder, *model.attention.values()))
     return memory.module_bytes([module_of(model)])

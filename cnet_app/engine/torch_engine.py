@@ -42,6 +42,7 @@ from cnet_app.maps.upscale import to_generation
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
+from cnet_app.request.prompt_tags import take_tags
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
@@ -147,7 +148,9 @@ class TorchEngine:
 
     def _make_pictures(self, task: GenerationRequest | UpscaleRequest, emit: Emit, check: Callable[[], None]) -> None:
         """The loop over pictures: each is handed over before the next begins."""
-        request = to_generation(task) if isinstance(task, UpscaleRequest) else task
+        request, notes = take_tags(to_generation(task) if isinstance(task, UpscaleRequest) else task)
+        for note in notes:
+            emit(Note(text=note))
         for index in range(request.num_images):
             check()
             self._make_picture(request, index, emit, check)
@@ -173,6 +176,8 @@ class TorchEngine:
         ready = self._models.prepare(request, emit)
         if index == 0:
             emit(Prepared(request=request))
+        for note in ready.notes:
+            emit(Note(text=note))
         norms: list[list[float]] = []
         last = time.monotonic()
 

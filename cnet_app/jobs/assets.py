@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from stat import S_ISDIR
 
-from annotators.images import MAX_BYTES, load_image
+from annotators.images import load_image
+from annotators.picture_files import MAX_BYTES
 from annotators.poses import parse_pose
 from cnet_app.jobs.files import write_whole
 from cnet_app.request.recipe import UNFINISHED, sweep_unfinished

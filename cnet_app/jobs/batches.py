@@ -14,9 +14,11 @@ from typing import Any, Literal
 
 from annotators.base import Image, shown
 from annotators.images import load_image, resize
+from annotators.roles import PHOTO
 from cnet_app.jobs.manifest import Manifest, Part, new_folder, put_request, take_request, write_manifest
 from cnet_app.jobs.sources import map_of
 from cnet_app.maps.annotate import Maps
+from cnet_app.maps.own import source_role
 from cnet_app.request.fields import find_field, with_unit, with_values
 from cnet_app.request.generation import MAX_SEED, GenerationRequest
 from cnet_app.request.pictures import encode_png
@@ -182,7 +184,7 @@ class BatchWork:
             side = round(math.sqrt(request.width * request.height))
             width, height = fit_budget(*size_of(source), side)
             request = replace(request, width=width, height=height)
-        request = self._with_source(request, source)
+        request = self._with_source(request, file, source)
         values = dict(what["values"])
         caption = read_caption(file) if what["caption"] and "prompt" not in values else None
         if caption is not None:
@@ -210,7 +212,7 @@ class BatchWork:
         """Everything is in its place already."""
         return ()
 
-    def _with_source(self, request: GenerationRequest, source: Image) -> GenerationRequest:
+    def _with_source(self, request: GenerationRequest, file: Path, source: Image) -> GenerationRequest:
         for place in self._plan["into"]:
             if place == START:
                 started = resize(source, request.width, request.height, mode="crop")
@@ -218,7 +220,9 @@ class BatchWork:
             else:
                 index = int(place.removeprefix("unit")) - 1
                 unit = request.units[index]
-                made = map_of(self._maps, request, index, unit.annotator, unit.annotator_parameters, source)
+                role = source_role(unit.condition, unit.annotator)
+                read = source if role is PHOTO else load_image(file, role=role)
+                made = map_of(self._maps, request, index, unit.annotator, unit.annotator_parameters, read)
                 request = with_unit(request, index, made)
         return request
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from annotators.images import load_image, readable_name
+from annotators.images import load_image
+from annotators.picture_files import readable_name
 from cnet_app.jobs.files import write_whole
 from cnet_app.request.recipe import sweep_unfinished
 from models.errors import InputError, SaveError

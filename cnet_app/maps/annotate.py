@@ -18,9 +18,10 @@ from annotators.control_map import (
     run_annotator,
     sha256_of,
 )
-from annotators.images import ResizeMode, check_size
+from annotators.images import ResizeMode
+from annotators.picture_files import check_size
 from annotators.poses import Pose
-from annotators.recognise import REPAIRS, looks_like
+from annotators.recognise import REPAIRS, is_drawn, looks_like
 from annotators.registry import annotator as annotator_class
 from annotators.runtime import Runtime
 from cnet_app.maps.availability import default_annotator, instead_of, library_fault, missing_weights
@@ -102,9 +103,11 @@ class Maps:
         made_by = create(annotator_of(row, annotator_id), parameters)
         check_size(source_image.shape[1], source_image.shape[0])
         made = self._remembered(row, made_by, source_image, (width, height), mode)
-        if not looks_like(row.kind, source_image):
+        is_map = looks_like(row.kind, source_image)
+        if not is_map and (made_by.reads_drawings or not is_drawn(row.kind, source_image)):
             return made
-        message = f"This picture already looks like a map for {row.title}; to use it as it is, choose no annotator."
+        what = "a map" if is_map else "a drawing on paper, which can be the map"
+        message = f"This picture already looks like {what} for {row.title}; to use it as it is, choose no annotator."
         return replace(made, warnings=(*made.warnings, message), repairs=(REPAIRS["as_it_is"],))
 
     def annotate_all(

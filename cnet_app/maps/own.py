@@ -10,11 +10,14 @@ import numpy as np
 
 from annotators.base import Image, create
 from annotators.control_map import ControlMap
-from annotators.images import ResizeMode, check_size, load_noted
+from annotators.images import ResizeMode, load_noted
+from annotators.map_files import map_role
 from annotators.maps import is_blank, resize_map
 from annotators.people import PoseAnnotator
-from annotators.poses import Pose, load_pose
+from annotators.picture_files import check_size
+from annotators.poses import Pose, load_noted_pose
 from annotators.recognise import diagnose, repair
+from annotators.roles import PHOTO, Role
 from cnet_app.registry.conditions import condition
 from models.errors import InputError
 
@@ -70,6 +73,16 @@ def is_data(path: Path) -> bool:
     return path.suffix.lower() == ".json"
 
 
-def load_source(path: Path) -> tuple[Image | Pose, tuple[str, ...]]:
-    """A picture, or people as data, and what of the file is not used; InputError."""
-    return (load_pose(path), ()) if is_data(path) else load_noted(path)
+def source_role(condition_id: str, annotator_id: str | None) -> Role:
+    """Return the role of a source: a map of the condition's kind where no annotator makes one, else a photo."""
+    return PHOTO if annotator_id else map_role(condition(condition_id).kind)
+
+
+def load_source(
+    path: Path, role: Role = PHOTO, size: tuple[int, int] | None = None
+) -> tuple[Image | Pose, tuple[str, ...]]:
+    """Return a picture, or people as data, and notes on what of the file is not used as it is. Raises InputError.
+
+    `size` is the width and height of people whose file names none; without it they get the extent of their points.
+    """
+    return load_noted_pose(path, size) if is_data(path) else load_noted(path, role=role)

@@ -146,7 +146,8 @@ CONDITIONS: tuple[Condition, ...] = (
     ),
     _row(
         "inpaint", "Inpaint", "Repaints the area you mark so it blends in.",
-        "as_it_is", "astronaut", "an astronaut in front of a flag", "ms_ssim", "kept what was not masked: {percent} %", masked=True, names="repaint",
+        "as_it_is", "world:29", "a shaded picture of a yellow ball and a blue box under a day sky", "ms_ssim",
+        "kept what was not masked: {percent} %", masked=True, names="repaint", example_area=(0.72, 0.58, 0.3, 0.36),
         embedded="embedded_picture", sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
     ),
     _row(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from models.errors import InputError
+from models.families import FamilyFacts
 from models.names import did_you_mean
 
 
@@ -22,6 +23,8 @@ class Sampler:
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     from_pure_noise: bool = True
     """Can start from zero terminal SNR, which bases such as the embedded one were trained with."""
+    most_steps: int = 0
+    """Steps that it can run at most; 0 is any number."""
     has_eta: bool = False
     """Scales the noise of its steps by a request's eta."""
     name: str = ""
@@ -36,6 +39,8 @@ class Sampler:
 
 WITH_ETA = ("DDIMScheduler", "TCDScheduler")
 """Classes whose steps have an eta."""
+FEW_STEPS = {"LCMScheduler": 50, "TCDScheduler": 50}
+"""Steps that the weights made for a class were distilled from: it can run at most so many."""
 SPACINGS = {"": "", "karras": " Karras", "exponential": " exponential"}
 """Ways to space the noise levels, where a class has several: the end of a row's id and title."""
 UNIFORM, TRAILING = "Uniform", "SGM Uniform"
@@ -64,6 +69,7 @@ def _sampler(
         class_name,
         MappingProxyType(options),
         from_pure_noise,
+        most_steps=FEW_STEPS.get(class_name, 0),
         has_eta=class_name in WITH_ETA,
         name=name or title.partition(",")[0],
         schedule=schedule,
@@ -139,6 +145,11 @@ SAMPLERS: tuple[Sampler, ...] = (
     _sampler("lcm", "LCM, for weights made for it", "LCMScheduler", clip_sample=False),
     _sampler("tcd", "TCD, for weights made for it", "TCDScheduler", clip_sample=False),
 )  # fmt: skip
+
+
+def works_with(row: Sampler, facts: FamilyFacts) -> bool:
+    """Return whether a sampler runs on a family's own bases; a fine-tune with zero terminal SNR may rule out more."""
+    return row.from_pure_noise or not facts.zero_terminal_snr
 
 
 def sampler(id: str) -> Sampler:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from annotators.images import PNG, PNG_TEXTS
+from annotators.picture_files import PNG_TEXTS
+from annotators.png_bands import PNG
 from models.errors import InputError
 
 HEAD, TAIL = 8, 4

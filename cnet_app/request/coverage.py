@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from annotators.base import Image
 from cnet_app.registry.modes import CUSTOM, SD_PLACES, Place, even_places, mode
-from cnet_app.request.factors import curve_at, place_weights, runs_at
+from cnet_app.request.factors import active_steps, curve_at, place_weights
 from cnet_app.request.units import ControlUnit
 
 Coverage = NDArray[np.float32]
@@ -103,8 +103,8 @@ def fighting(norms: Sequence[Sequence[float]]) -> str | None:
 
 def _over_steps(unit: ControlUnit, steps: int) -> float:
     """Mean of the unit's factor over all steps, 0 outside of its range."""
-    start, end = unit.control_guidance_start, unit.control_guidance_end
-    factors = [curve_at(unit.strength_curve, step / steps) for step in range(steps) if runs_at(step, steps, start, end)]
+    active = active_steps(steps, unit.control_guidance_start, unit.control_guidance_end)
+    factors = [curve_at(unit.strength_curve, step / steps) for step in active]
     return sum(factors) / steps
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.images import load_image, resize
+from annotators.roles import MASK, WEIGHTS
 
 NEUTRAL, SPAN = 128, 127
 """Grey of weight 0 in a weight map, and greys from there to weight 1."""
@@ -17,6 +18,18 @@ NEUTRAL, SPAN = 128, 127
 def runs_at(step: int, steps: int, start: float, end: float) -> bool:
     """Return whether no time of the step is before `start` or after `end`, fractions of all steps; as in diffusers."""
     return step / steps >= start and (step + 1) / steps <= end
+
+
+def active_steps(steps: int, start: float, end: float) -> tuple[int, ...]:
+    """Return the steps of a range, counted from 0; of one that holds none, the step nearest to its middle.
+
+    A range that begins where it ends is off: it has no steps.
+    """
+    if start >= end:
+        return ()
+    held = tuple(step for step in range(steps) if runs_at(step, steps, start, end))
+    middle = (start + end) / 2
+    return held or (min(range(steps), key=lambda step: abs((step + 0.5) / steps - middle)),)
 
 
 def curve_at(curve: Sequence[tuple[float, float]], place: float) -> float:
@@ -34,13 +47,13 @@ def place_weights(
     cropped around their centre. A smaller weight map is enlarged without new values: smoothing would overshoot its zeros.
     """
     if weight_map is not None:
-        given = load_image(weight_map)
+        given = load_image(weight_map, role=WEIGHTS)
         enlarged = given.shape[0] * given.shape[1] <= width * height
         grey = _grey(resize(given, width, height, mode="crop", nearest=enlarged))
         return np.clip((grey.astype(np.float32) - np.float32(NEUTRAL)) / np.float32(SPAN), -1, 1)
     if mask is None:
         return None
-    grey = _grey(resize(load_image(mask), width, height, mode="crop"))
+    grey = _grey(resize(load_image(mask, role=MASK), width, height, mode="crop"))
     if mask_feather:
         grey = cv2.GaussianBlur(grey, (0, 0), mask_feather)
     return grey.astype(np.float32) / np.float32(255)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from cnet_app.request.generation import GenerationRequest
-from models.local import LocalFile, local_files
+from models.local import LocalFile, adapter_files, local_files
 
 Kind: TypeAlias = Literal["base", "vae", "controlnet", "lora", "ip_adapter"]
 TITLES: Mapping[Kind, str] = MappingProxyType(
@@ -60,7 +60,12 @@ def _local_file(kind: Kind, name: str) -> LocalFile | None:
                 return file
     path = Path(name)
     # The kind has no part in the hash.
-    return LocalFile(path, "lora" if kind == "ip_adapter" else kind) if _is_file(path) else None
+    return LocalFile(path, "lora" if kind == "ip_adapter" else kind) if _is_file(path) or _is_lora(kind, path) else None
+
+
+def _is_lora(kind: Kind, path: Path) -> bool:
+    """Return whether the path is the folder of a LoRA."""
+    return kind == "lora" and bool(adapter_files(path))
 
 
 def _is_file(path: Path) -> bool:

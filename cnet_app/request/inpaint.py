@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.images import MAX_PIXELS, MIN_SIDE, load_image, resize
+from annotators.images import load_image, resize
+from annotators.picture_files import MAX_PIXELS, MIN_SIDE
 from annotators.poses import Pose
+from annotators.roles import MASK
 from cnet_app.request.generation import PICTURE_AREA, REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.sizes import TOLERANCE, size_of
@@ -122,7 +124,7 @@ def open_part(request: GenerationRequest) -> Part | None:
     """Return the part that a request repaints; None where that is all of its picture. Raises InputError as inpaint_box."""
     if request.inpaint_area == PICTURE_AREA or request.initial_image is None or request.inpaint_mask is None:
         return None
-    initial, given = load_image(request.initial_image), load_image(request.inpaint_mask)
+    initial, given = load_image(request.initial_image), load_image(request.inpaint_mask, role=MASK)
     mask = _levels(resize(given, *size_of(initial), mode="crop"))
     box = inpaint_box(mask, request.width, request.height, request.inpaint_padding)
     return Part(request, initial, mask, box, tuple(mask_fit_notes(given, initial, covers_all=bool(mask.all()))))

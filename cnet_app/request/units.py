@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from annotators.base import Parameter
 from annotators.images import load_image
+from annotators.map_files import map_role
 from annotators.poses import Pose
 from annotators.registry import annotator as annotator_class
 from annotators.segments import Segments
@@ -127,7 +128,7 @@ class ControlUnit:
     @property
     def pixels(self) -> NDArray[np.uint8]:
         """The map, (H, W, 3) RGB."""
-        return load_image(self.control_image)
+        return load_image(self.control_image, role=map_role(condition(self.condition).kind))
 
     @property
     def pose(self) -> Pose | None:

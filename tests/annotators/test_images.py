@@ -15,18 +15,15 @@ from PIL.PngImagePlugin import PngInfo
 
 from annotators.base import Image
 from annotators.images import (
-    MAX_BYTES,
-    MAX_PIXELS,
-    check_size,
     fit_inside,
     fit_size,
     from_array,
     load_image,
     load_noted,
     pad,
-    readable_name,
     resize,
 )
+from annotators.picture_files import MAX_BYTES, MAX_PIXELS, check_size, readable_name
 from models.errors import InputError
 
 
@@ -72,9 +69,9 @@ def test_bad_files_have_their_own_sentences(photos: dict[str, Image]) -> None:
         png[: len(png) * 7 // 10]: "damaged or cut off",
         png[:20]: "(damaged or cut off|not a picture)",
         _wrong_checksum(photos["coffee"]): "damaged or cut off",
-        _bomb(): "has 900 megapixels; the limit is 48",
-        _bomb(10_000): "has 100 megapixels; the limit is 48",
-        _bomb(7_000): "has 49 megapixels; the limit is 48",
+        _bomb(): "has 900 megapixels; the limit is 200",
+        _bomb(14_200): "has 202 megapixels; the limit is 200",
+        _bomb(7_000): "damaged or cut off",
         _black(1, 1): "is 1x1 pixels; each side must be at least 8",
         _black(4000, 16): "is 4000x16 pixels, too narrow",
         _encode(Pillow.new("RGBA", (64, 64), (9, 9, 9, 0))): "transparent everywhere",

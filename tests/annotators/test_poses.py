@@ -13,7 +13,7 @@ import pytest
 from annotators.base import Image, create
 from annotators.images import ResizeMode, resize
 from annotators.people import BodyAnnotator, PoseAnnotator
-from annotators.poses import Person, Points, Pose, load_pose, parse_pose
+from annotators.poses import Person, Points, Pose, load_noted_pose, load_pose, parse_pose, read_pose
 from annotators.runtime import Runtime
 from models.errors import InputError
 
@@ -107,10 +107,13 @@ def test_points_at_minus_one_were_not_found(scale: float) -> None:
     assert set(person.parts) == {"body"}
 
 
-def test_fractions_of_somebody_far_beyond_the_border_are_fractions() -> None:
+def test_fractions_of_somebody_far_beyond_the_border_are_fractions_and_what_is_outside_was_not_found() -> None:
     body = np.column_stack([np.linspace(0.2, 0.6, 18), np.linspace(0.1, 2.4, 18), np.ones(18)])
-    (person,) = Pose.from_json(_value([{"pose_keypoints_2d": body.ravel().tolist()}])).people
-    assert person.body[17, :2] == pytest.approx((0.6 * 512, 2.4 * 512))
+    pose, notes = read_pose(_value([{"pose_keypoints_2d": body.ravel().tolist()}]), "people.json")
+    seen = body[:, 1] <= 1
+    assert pose.people[0].body[seen, :2] == pytest.approx(body[seen, :2] * 512)
+    assert not pose.people[0].body[~seen].any()
+    assert notes == (f"people.json has {(~seen).sum()} points outside its 512x512 pixels, which count as not found.",)
 
 
 def test_the_25_points_of_openposes_own_program() -> None:
@@ -264,3 +267,125 @@ def test_thick_sticks_are_chosen_by_name() -> None:
     assert thick.choose(POSE).draw().any(axis=2).mean() > 1.5 * usual
     with pytest.raises(InputError, match="sticks is 'fat', but it must be one of: usual, thick"):
         create(PoseAnnotator, {"sticks": "fat"})
+
+
+def _body_25() -> list[float]:
+    """A standing person with feet, as OpenPose's own program writes one: x, y, confidence."""
+    places = [
+        (200, 60), (200, 110), (160, 110), (140, 170), (130, 230), (240, 110), (260, 170), (270, 230), (200, 240),
+        (180, 240), (178, 330), (176, 420), (220, 240), (222, 330), (224, 420), (192, 50), (208, 50), (180, 58), (220, 58),
+        *[None] * 6,
+    ]  # fmt: skip
+    return [float(number) for place in places for number in ((*place, 0.87) if place else (0, 0, 0))]
+
+
+def _openpose_1_3(*bodies: list[float]) -> dict[str, Any]:
+    """A file of --write_json: version, empty lists for what was not asked for, no size."""
+    gaps = {f"{part}_keypoints_{side}": [] for part in ("face", "hand_left", "hand_right") for side in ("2d", "3d")}
+    people = [{"person_id": [-1], "pose_keypoints_2d": body, **gaps, "pose_keypoints_3d": []} for body in bodies]
+    return {"version": 1.3, "people": people}
+
+
+def test_openposes_own_files_have_the_given_size_or_the_extent_of_their_points(tmp_path: Path) -> None:
+    file = tmp_path / "video_000000000000_keypoints.json"
+    file.write_text(json.dumps(_openpose_1_3(_body_25())))
+    pose, notes = load_noted_pose(file, (400, 480))
+    assert (pose.width, pose.height, notes) == (400, 480, ())
+    assert pose.people[0].body[8].tolist() == [180, 240, 0.87]
+    assert set(pose.people[0].parts) == {"body"}
+    pose, notes = load_noted_pose(file)
+    assert (pose.width, pose.height) == (289, 439)
+    assert notes == (f"{file.name} does not name its picture's size: 289x439 pixels were taken, around its points.",)
+    assert (pose.people[0].found[:, :2] < (289, 439)).all()
+
+
+def test_openpose_with_its_coco_model_and_the_keys_of_older_versions() -> None:
+    row = _points(18, 3).ravel().tolist()
+    hand = _points(21, 4).ravel().tolist()
+    file = {"version": 1.0, "people": [{"pose_keypoints": row, "hand_left_keypoints": hand, "face_keypoints": []}]}
+    pose, notes = read_pose(file, size=(512, 512))
+    assert pose.people[0].body.ravel().tolist() == row
+    assert set(pose.people[0].parts) == {"body", "left_hand"}
+    assert notes == ()
+
+
+def test_cocos_17_points_get_a_neck_between_the_shoulders() -> None:
+    body = np.column_stack([np.arange(17) * 10 + 10.0, np.arange(17) * 20 + 5.0, np.linspace(0.5, 0.9, 17)])
+    pose, _ = read_pose(_value([{"pose_keypoints_2d": body.ravel().tolist()}]))
+    made = pose.people[0].body
+    assert np.array_equal(made[[0, 2, 5, 14, 15, 16, 17]], body[[0, 6, 5, 2, 1, 4, 3]])
+    assert made[1].tolist() == pytest.approx([(60 + 70) / 2, (105 + 125) / 2, body[5, 2]])
+    body[6] = 0
+    assert not read_pose(_value([{"pose_keypoints_2d": body.ravel().tolist()}]))[0].people[0].body[1].any()
+
+
+def test_points_outside_the_picture_were_not_found_and_it_is_told() -> None:
+    hand = np.column_stack([np.linspace(0.3, 0.5, 21), np.linspace(0.3, 0.5, 21), np.ones(21)])
+    hand[8, 1], hand[12, :2] = -1 / 512, (-1 / 512, -1 / 512)
+    hand[16, 0], hand[20, :2] = 1.02, 0
+    body = [0.5, 0.5, 1.0] * 18
+    pose, notes = read_pose(_value([{"pose_keypoints_2d": body, "hand_left_keypoints_2d": hand.ravel().tolist()}]), "p")
+    made = pose.people[0].left_hand
+    assert made is not None
+    assert [row for row in range(21) if not made[row].any()] == [8, 12, 16, 20]
+    assert notes == ("p has 4 points outside its 512x512 pixels, which count as not found.",)
+
+
+def test_lists_of_frames_give_the_first() -> None:
+    first, second = (_value([{"pose_keypoints_2d": _points(18, seed).ravel().tolist()}]) for seed in (1, 2))
+    pose, notes = read_pose([first, second], "batch.json")
+    assert _same(pose, Pose.from_json(first))
+    assert notes == ("batch.json is a list of 2 poses; the first is used.",)
+    assert read_pose([first], "batch.json")[1] == ()
+
+
+def test_null_parts_and_null_points() -> None:
+    row: list[Any] = _points(18, 1).ravel().tolist()
+    row[9:12] = [None, None, None]
+    row[12:15] = [None, None, 0]
+    entry = {"pose_keypoints_2d": row, "face_keypoints_2d": [None] * 210, "hand_left_keypoints_2d": None}
+    pose, notes = read_pose(_value([entry]))
+    assert not pose.people[0].body[3:5].any() and pose.people[0].body[5].any()
+    assert set(pose.people[0].parts) == {"body"}
+    assert notes == ()
+    triples = _points(18, 1).tolist()
+    nested = read_pose(_value([{"pose_keypoints_2d": [*triples[:4], None, *triples[5:]]}]))[0].people[0].body
+    assert np.array_equal(np.delete(nested, 4, axis=0), np.delete(_points(18, 1), 4, axis=0)) and not nested[4].any()
+
+
+@pytest.mark.parametrize("count", [56, 69])
+def test_a_face_of_other_points_is_left_out_and_the_rest_is_used(count: int) -> None:
+    entry = {
+        "pose_keypoints_2d": _points(18, 1).ravel().tolist(),
+        "hand_left_keypoints_2d": _points(21, 2).ravel().tolist(),
+        "face_keypoints_2d": _points(count, 3).ravel().tolist(),
+    }
+    pose, notes = read_pose(_value([entry]), "faces.json")
+    assert set(pose.people[0].parts) == {"body", "left_hand"}
+    assert notes == (
+        f"face_keypoints_2d of Person 1 of faces.json has {3 * count} numbers, but it must have 210 or 204: x, y, "
+        "confidence of each point; it was left out.",
+    )
+    with pytest.raises(InputError, match="must have 210 or 204"):
+        Pose.from_json(_value([entry]))
+
+
+def test_a_person_that_is_none_is_left_out_and_a_file_without_any_refused() -> None:
+    good = {"pose_keypoints_2d": _points(18, 1).ravel().tolist()}
+    pose, notes = read_pose(_value([None, good, {"pose_keypoints_2d": [1.0] * 99}]), "p.json")
+    assert len(pose.people) == 1
+    assert [note.split(",")[0] for note in notes] == [
+        "Person 1 of p.json is None",
+        "pose_keypoints_2d of Person 3 of p.json has 99 numbers",
+    ]
+    with pytest.raises(InputError, match="has 99 numbers, but it must have 54 or 75 or 51"):
+        read_pose(_value([{"pose_keypoints_2d": [1.0] * 99}]))
+
+
+def test_animals_are_called_by_their_name_and_fractions_need_a_size() -> None:
+    with pytest.raises(InputError, match="holds animals, whose points are others"):
+        read_pose([{"version": "ap10k", "animals": [[[1, 2, 1]] * 17], "canvas_height": 64, "canvas_width": 64}])
+    with pytest.raises(InputError, match=r"give the size \(--size\)"):
+        read_pose({"people": [{"pose_keypoints_2d": [0.5, 0.5, 1.0] * 18}]}, by_extent=True)
+    with pytest.raises(InputError, match=r"give the size \(--size\)"):
+        read_pose({"people": []}, by_extent=True)

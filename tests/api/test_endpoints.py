@@ -214,3 +214,23 @@ def test_where_others_can_reach_the_app_nothing_is_listed_and_no_other_model_nam
     answer = public.generate(base="someone/else")
     assert "someone/else" in answer["error"]
     assert not public.engine.prompts
+
+
+def test_files_are_read_by_what_they_are_for_and_the_caller_is_told(api: Api, photo: Path, tmp_path: Path) -> None:
+    cut = Image.open(photo).convert("RGBA")
+    cut.putalpha(Image.fromarray(np.pad(np.zeros((40, 40), np.uint8), 44, constant_values=255)).resize(cut.size))
+    cut.save(tmp_path / "cut.png")
+    answer = api.generate(initial_image=file(tmp_path / "cut.png"), strength=0.5)
+    assert any("transparent in parts, which are the mask" in text for text in answer["warnings"])
+    request = read_request(Path(api.finished(answer)["pictures"][0]["path"]))
+    assert request.inpaint_mask is not None
+    assert np.array_equal(load_image(request.inpaint_mask)[..., 0] == 255, np.asarray(cut)[..., 3] <= 127)
+    numbers = np.zeros((64, 64), np.uint8)
+    numbers[:, 32:] = 12
+    Image.fromarray(numbers).save(tmp_path / "ids.png")
+    made = api.endpoints.annotate("segmentation", file(tmp_path / "ids.png"), annotator="none")
+    assert "class numbers, read as ADE20K's from 0: wall and person" in made["warnings"][0]
+    assert set(map(tuple, load_image(Path(made["map"]["path"])).reshape(-1, 3).tolist())) == {
+        (120, 120, 120),
+        (150, 5, 61),
+    }

@@ -55,11 +55,25 @@ def fake_url(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-@contextmanager
-def running(entry: Sequence[str], output_dir: Path, folder: Path) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def fake_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same, shared by tests that do not look into its folders."""
+    with running(FAKE, tmp_path_factory.mktemp("outputs"), tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(entry: Sequence[str], output_dir: Path, folder: Path, port: int = 0) -> Iterator[str]:
+    """The app in a process of its own, at a free port where none is given."""
+    port = port or free_port()
+    folder.mkdir(parents=True, exist_ok=True)
     environ = {
         **os.environ,
         "CNET_BASE": "embedded",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,21 +88,23 @@ class StudioPage:
     def generate(self) -> None:
         self.at("generate").click()
 
-    def wait_pictures(self, count: int) -> list[dict[str, Any]]:
-        """Wait until the filmstrip has this many pictures and nothing runs; the newest first."""
-        self.wait_state(f"state.pictures.length >= {count} && !state.jobs.length", LONG)
-        pictures: list[dict[str, Any]] = self.state("pictures")
-        return pictures
-
-    def wait_pictures_after(self, act: Callable[[], Any]) -> list[dict[str, Any]]:
-        """Do what makes one picture, and wait for it; the newest first."""
-        known = len(self.state("pictures"))
+    def pictures_of(self, act: Callable[[], Any], count: int = 1) -> list[Path]:
+        """Do what makes pictures, wait for so many new ones and the end of all jobs; their paths, the newest first."""
+        known = [picture["path"] for picture in self.state("pictures")]
         act()
-        return self.wait_pictures(known + 1)
+        new = f"state.pictures.filter(({{ path }}) => !{json.dumps(known)}.includes(path))"
+        self.wait_state(f"{new}.length >= {count} && !state.jobs.length", LONG)
+        return [Path(picture["path"]) for picture in self.state("pictures") if picture["path"] not in known]
+
+    def play_example(self, id: str) -> Path:
+        """Play a condition's example to its picture."""
+        return self.pictures_of(
+            lambda: self.page.evaluate(f"document.querySelector('.studio').app.playExample('{id}')")
+        )[0]
 
     def make(self) -> Path:
-        """Press Generate, wait for the end, and return the newest picture's path."""
-        return Path(self.wait_pictures_after(self.generate)[0]["path"])
+        """Press Generate, wait for the end, and return the new picture's path."""
+        return self.pictures_of(self.generate)[0]
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """The point of the screen for a point of the frame in px."""

@@ -36,10 +36,8 @@ def example(id: str) -> Act:
     """Play an example to its picture."""
 
     def act(studio: StudioPage) -> None:
-        known = len(studio.state("pictures"))
         app("app.drafts.edit({ prompt: '', seed: { locked: true, value: 7 } })")(studio)
-        app(f"app.playExample('{id}')")(studio)
-        studio.wait_pictures(known + 1)
+        studio.play_example(id)
 
     return act
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import FAKE, running, visitor
+from tests.browser.conftest import visitor
 from tests.browser.driver import SHORT
 
 MISSING = {
@@ -33,6 +32,7 @@ ASK = """(missing) => {
     const { app } = document.querySelector(".studio");
     app.askDownload(missing, () => document.body.setAttribute("data-then", "yes"));
 }"""
+pytestmark = pytest.mark.browser
 MASK = """async () => {
     const { app } = document.querySelector(".studio");
     const canvas = new OffscreenCanvas(64, 64);
@@ -67,19 +67,12 @@ WEIGHTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def desk_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder: Path = tmp_path_factory.mktemp("desk")
-    with running(FAKE, folder / "outputs", folder) as url:
-        yield url
-
-
 @pytest.fixture
-def page(browser: Browser, desk_url: str) -> Iterator[Page]:
-    with visitor(browser, desk_url, width=1366, height=768) as context:
+def page(browser: Browser, fake_site: str) -> Iterator[Page]:
+    with visitor(browser, fake_site, width=1366, height=768) as context:
         page = context.new_page()
         page.set_default_timeout(SHORT)
-        page.goto(desk_url)
+        page.goto(fake_site)
         page.wait_for_selector(".studio:not([aria-busy])")
         yield page
 

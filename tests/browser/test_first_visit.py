@@ -17,9 +17,8 @@ MAX_NODES = 1200
 
 
 def test_an_example_makes_a_picture_with_one_click(studio: StudioPage) -> None:
-    studio.at("example-lineart").click()
-    (picture,) = studio.wait_pictures(1)
-    request = read_request(Path(picture["path"]))
+    (made,) = studio.pictures_of(studio.at("example-lineart").click)
+    request = read_request(made)
     assert [unit.condition for unit in request.units] == ["lineart"]
     assert request.prompt == next(row.example_prompt for row in CONDITIONS if row.id == "lineart")
     assert studio.state("view") == "result"

@@ -29,9 +29,7 @@ def test_a_photo_two_layers_and_a_picture(studio: StudioPage, photo: Path) -> No
     studio.wait_map()
     studio.at("prompt").fill("a poster in dusk colours")
     studio.shorten(pictures=2)
-    known = len(studio.state("pictures"))
-    studio.generate()
-    first, second = (read_request(Path(picture["path"])) for picture in studio.wait_pictures(known + 2)[:2])
+    first, second = map(read_request, studio.pictures_of(studio.generate, 2))
     assert [unit.condition for unit in first.units] == ["canny", "tile"]
     assert abs(first.seed - second.seed) == 1
 
@@ -81,8 +79,7 @@ def test_what_is_not_masked_stays_at_full_size(studio: StudioPage, tmp_path: Pat
 
 @pytest.mark.skipif(not REAL, reason="the embedded model is not here")
 def test_an_edited_pose_moves_the_person(studio: StudioPage) -> None:
-    studio.page.evaluate("document.querySelector('.studio').app.playExample('openpose')")
-    studio.wait_pictures(1)
+    studio.play_example("openpose")
     studio.page.evaluate("document.querySelector('.studio').app.tools.take('pose')")
     studio.wait_state("state.tool === 'pose'")
     before = studio.state("maps")[studio.state("draft.open")]["data"]["people"][0]["pose_keypoints_2d"]
@@ -103,10 +100,8 @@ def test_cancel_in_the_middle_then_generate_again(studio: StudioPage) -> None:
     studio.wait_state("state.running?.step > 0", LONG)
     studio.page.keyboard.press("Escape")
     studio.wait_state("!state.jobs.length", LONG)
-    known = len(studio.state("pictures"))
     studio.shorten(steps=3)
-    studio.generate()
-    studio.wait_pictures(known + 1)
+    studio.make()
 
 
 def test_two_browsers_are_served_in_turn(studio: StudioPage, browser: Browser, url: str) -> None:
@@ -117,10 +112,13 @@ def test_two_browsers_are_served_in_turn(studio: StudioPage, browser: Browser, u
     for other in visit(browser, url, width=1280, height=900):
         other.at("prompt").fill("a poster")
         other.shorten(steps=3)
-        other.generate()
-        other.wait_state("state.jobs.some(({ place }) => place === 1)")
-        studio.at("cancel").click()
-        other.wait_pictures(1)
+
+        def take_turns(other: StudioPage = other) -> None:
+            other.generate()
+            other.wait_state("state.jobs.some(({ place }) => place === 1)")
+            studio.at("cancel").click()
+
+        other.pictures_of(take_turns)
 
 
 def test_a_bad_file_shows_its_sentence_and_the_next_good_one_works(
@@ -156,8 +154,7 @@ def test_the_keys_of_the_page(studio: StudioPage) -> None:
     studio.page.keyboard.press("Control+ArrowUp")
     expect(studio.at("prompt")).to_have_value("(a red ball:1.1)")
     studio.shorten()
-    studio.page.keyboard.press("Control+Enter")
-    studio.wait_pictures(1)
+    studio.pictures_of(lambda: studio.page.keyboard.press("Control+Enter"))
     studio.page.evaluate("document.activeElement.blur()")
     studio.page.keyboard.press("?")
     expect(studio.page.locator("dialog[open]")).to_be_visible()
@@ -171,9 +168,7 @@ def test_every_example_forwards_and_backwards_asks_for_the_same(browser: Browser
     for studio in visit(browser, fake_url, width=1280, height=900):
         for row in [*EMBEDDED, *reversed(EMBEDDED)]:
             studio.at("prompt").fill("")
-            known = len(studio.state("pictures"))
-            studio.page.evaluate(f"document.querySelector('.studio').app.playExample('{row.id}')")
-            request = read_request(Path(studio.wait_pictures(known + 1)[0]["path"]))
+            request = read_request(studio.play_example(row.id))
             told = (request.prompt, request.width, request.height, request.initial_image, request.inpaint_mask)
             asked.setdefault(row.id, []).append(
                 (told, [(unit.condition, unit.control_image) for unit in request.units])

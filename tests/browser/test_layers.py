@@ -245,6 +245,7 @@ def test_curves_are_read_and_simplified(studio: Page) -> None:
 def test_everything_can_be_touched_on_a_phone(browser: Browser, served: str, photo: Path) -> None:
     with visitor(browser, served, 390, 844, phone=True) as context:
         page = opened(context.new_page(), served, photo)
+        page.locator("[data-opens=controls]").tap()
         page.get_by_role("button", name="Add control").tap()
         page.get_by_role("menuitem", name="Canny").tap()
         page.locator("summary", has_text="Strength over the steps").tap()

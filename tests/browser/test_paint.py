@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
-from tests.browser.conftest import FAKE, running, visitor
+from tests.browser.conftest import visitor
 
 pytestmark = pytest.mark.browser
 
@@ -129,23 +129,16 @@ class Easel:
         return np.array(levels, np.uint8).reshape(height, -1)
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("paint")
-    with running(FAKE, folder / "outputs", folder) as url:
-        yield url
-
-
 @pytest.fixture
-def easel(browser: Browser, address: str) -> Iterator[Easel]:
-    with visitor(browser, address, 1366, 768) as context:
+def easel(browser: Browser, fake_site: str) -> Iterator[Easel]:
+    with visitor(browser, fake_site, 1366, 768) as context:
         page = context.new_page()
-        open_studio(page, address)
+        open_studio(page, fake_site)
         yield Easel(page)
 
 
-def open_studio(page: Page, address: str) -> None:
-    page.goto(address)
+def open_studio(page: Page, fake_site: str) -> None:
+    page.goto(fake_site)
     page.wait_for_selector(".studio:not([aria-busy])")
 
 
@@ -154,7 +147,7 @@ def parts(levels: NDArray[np.uint8]) -> int:
     return cv2.connectedComponents((levels > 127).astype(np.uint8))[0] - 1
 
 
-def test_strokes_are_smooth_whole_undone_and_there_after_a_reload(easel: Easel, address: str) -> None:
+def test_strokes_are_smooth_whole_undone_and_there_after_a_reload(easel: Easel, fake_site: str) -> None:
     easel.take("scribble", "draw")
     easel.drag((20, 20), (230, 60), (40, 110))
     fast = easel.drawn()
@@ -182,7 +175,7 @@ def test_strokes_are_smooth_whole_undone_and_there_after_a_reload(easel: Easel, 
     assert np.array_equal(easel.shown(), both)
 
     easel.page.wait_for_timeout(600)  # the draft is written with a delay
-    open_studio(easel.page, address)
+    open_studio(easel.page, fake_site)
     easel.page.locator("#tool-draw").click()
     easel.page.wait_for_selector(".paint-panel")
     assert np.array_equal(easel.shown(), both)
@@ -291,7 +284,7 @@ def test_painted_classes_are_exact(easel: Easel, tmp_path: Path) -> None:
     easel.page.keyboard.down("Alt")
     easel.click(30, 40)
     easel.page.keyboard.up("Alt")
-    assert easel.page.get_by_label("sky").first.is_checked()
+    assert easel.page.locator(".paint-panel").get_by_label("sky").first.is_checked()
 
     Image.fromarray(pixels[::-1]).save(tmp_path / "upside_down.png")
     with easel.page.expect_file_chooser() as chooser:

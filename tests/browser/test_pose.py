@@ -12,8 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from annotators.poses import Person, Pose
-from tests.browser.conftest import FAKE, running, visitor
+from tests.browser.conftest import visitor
 
+pytestmark = pytest.mark.browser
 SIDE = 256
 BODY = [[40.0 + 9 * joint, 30.25 + (37 * joint) % 180, 1.0] for joint in range(18)]
 WRIST, NAMES = 4, ("body", "right_hand", "left_hand", "face")
@@ -27,21 +28,14 @@ OPEN = """async (pose) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def pose_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("poses")
-    with running(FAKE, folder / "outputs", folder) as url:
-        yield url
+@pytest.fixture
+def page(browser: Browser, fake_site: str) -> Iterator[Page]:
+    yield from _visit(browser, fake_site, 1280, 900)
 
 
 @pytest.fixture
-def page(browser: Browser, pose_url: str) -> Iterator[Page]:
-    yield from _visit(browser, pose_url, 1280, 900)
-
-
-@pytest.fixture
-def phone(browser: Browser, pose_url: str) -> Iterator[Page]:
-    yield from _visit(browser, pose_url, 390, 844, phone=True)
+def phone(browser: Browser, fake_site: str) -> Iterator[Page]:
+    yield from _visit(browser, fake_site, 390, 844, phone=True)
 
 
 def _visit(browser: Browser, url: str, width: int, height: int, phone: bool = False) -> Iterator[Page]:

@@ -72,7 +72,8 @@ def test_nothing_that_is_written_becomes_html(
         studio.generate()  # refused in a sentence that names the value
         studio.wait_state("state.error.includes('<img')")
         page.evaluate(edit, {"prompt": EVIL, "settings": {"negative_prompt": EVIL, "num_inference_steps": 2}})
-        (made, *_) = studio.wait_pictures_after(studio.generate)
+        studio.make()
+        made = studio.state("pictures[0]")
         call = "([name, values]) => document.querySelector('.studio').app.server.call(name, values)"
         page.evaluate(call, ["board", {"ids": [made["id"]], "board": NAME}])
         look_around(page)
@@ -100,7 +101,8 @@ def test_visitors_of_a_public_app_are_strangers(
         with watched(browser, url) as one:
             expect(one.at("mode")).to_have_text("Public")
             one.choose_photo(photo)
-            (made, *_) = one.wait_pictures_after(one.generate)
+            one.make()
+            made = one.state("pictures[0]")
             assert one.page.request.get(made["url"]).ok and str(tmp_path) not in made["url"]
             one.page.reload()
             one.wait_ready()

@@ -100,3 +100,32 @@ def test_what_an_annotator_finds_is_written(call: Call, tmp_path: Path) -> None:
     assert code == 0, err
     call("annotate", "openpose", data, "--output", tmp_path / "again.png")
     assert np.array_equal(pixels(str(tmp_path / "again.png")), pixels(str(tmp_path / "map.png")))
+
+
+def test_maps_of_ones_own_lie_on_their_nothing_and_depth_is_told(call: Call, tmp_path: Path) -> None:
+    sheet = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    sheet.paste((255, 255, 255, 255), (20, 0, 24, 64))
+    sheet.save(tmp_path / "lines.png")
+    code, out, _ = call("annotate", "canny", tmp_path / "lines.png", "--annotator", "none", "--output", tmp_path / "a.png", "--json")  # fmt: skip
+    assert (code, json.loads(out)["warnings"]) == (0, [])
+    assert (pixels(tmp_path / "a.png")[:, :20] == 0).all() and (pixels(tmp_path / "a.png")[:, 20:24] == 255).all()
+    call("annotate", "tile", tmp_path / "lines.png", "--annotator", "tile", "--output", tmp_path / "b.png")
+    assert pixels(tmp_path / "b.png")[32, 4].min() > 200  # a photo lies on paper
+    millimetres = np.linspace(4_000, 700, 64).astype(np.uint16)[:, None].repeat(64, axis=1)
+    Image.fromarray(millimetres).save(tmp_path / "depth.png")
+    code, out, _ = call("annotate", "depth", tmp_path / "depth.png", "--annotator", "none", "--output", tmp_path / "c.png", "--json")  # fmt: skip
+    assert code == 0 and "holds distances from 700 to 4,000" in json.loads(out)["warnings"][0]
+    made = pixels(tmp_path / "c.png")
+    assert made[-1].min() > 250 and made[0].max() < 5
+
+
+def test_people_without_a_size_take_that_of_the_command(call: Call, tmp_path: Path) -> None:
+    body = [100.0, 50.0, 1.0] * 9 + [150.0, 120.0, 0.9] * 9
+    (tmp_path / "keypoints.json").write_text(json.dumps({"version": 1.3, "people": [{"pose_keypoints_2d": body}]}))
+    where = ("--output", tmp_path / "pose.png", "--json")
+    code, out, _ = call("annotate", "openpose", tmp_path / "keypoints.json", "--size", "256x192", *where)
+    assert (code, json.loads(out)["warnings"]) == (0, [])
+    assert pixels(tmp_path / "pose.png")[46:54, 96:104].any()
+    code, out, _ = call("annotate", "openpose", tmp_path / "keypoints.json", *where)
+    assert code == 0 and "does not name its picture's size" in json.loads(out)["warnings"][0]
+    assert (json.loads(out)["width"], json.loads(out)["height"]) == Image.open(tmp_path / "pose.png").size

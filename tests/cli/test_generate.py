@@ -20,7 +20,7 @@ from cnet_app.cli import build_parser
 from cnet_app.cli.request import NOT_WITH_RECIPE
 from cnet_app.engine.torch_engine import REPRODUCIBLE
 from cnet_app.registry.presets import preset
-from cnet_app.request.recipe import MADE_CHUNK
+from cnet_app.request.recipe import MADE_CHUNK, read_request
 from models.catalog import entry
 from models.loader import save_network
 from models.resolve import resolve
@@ -153,7 +153,7 @@ def test_a_picture_holds_how_it_was_made(generate: Any) -> None:
 @pytest.mark.usefixtures("tiny_models")
 def test_a_remake_names_files_that_are_not_the_same_any_more(generate: Any, call: Call, tmp_path: Path) -> None:
     lora = save_lora(tmp_path / "style.safetensors")
-    (path,) = generate("--steps", 1, "--size", "64x64", "--lora", lora)["paths"]
+    (path,) = generate("--steps", 3, "--size", "64x64", "--lora", lora)["paths"]
     assert generate("--recipe", path)["notes"] == []
     save_lora(lora, number=-2.0)
     note = f"LoRA {lora} is not the file that this picture was made with (its content differs): the picture will be another one."
@@ -258,3 +258,36 @@ def test_a_picture_of_another_program_is_made_by_its_settings(call: Call, tmp_pa
     made = json.loads(out)["paths"][0]
     code, _, err = call("generate", "--recipe", made, "--base", "sd15", *words)
     assert code == 2 and "leave out --base" in err
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_a_hole_rubbed_into_the_initial_image_is_its_mask(call: Call, photo: Path, tmp_path: Path) -> None:
+    picture = Image.open(photo).convert("RGBA")
+    alpha = np.full((picture.height, picture.width), 255, np.uint8)
+    alpha[20:60, 30:70] = 0
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save(tmp_path / "cut.png")
+    words = (
+        "--image",
+        tmp_path / "cut.png",
+        "--strength",
+        0.6,
+        "--steps",
+        4,
+        "--seed",
+        1,
+        "--size",
+        "128x96",
+        "--json",
+    )
+    code, out, _ = call("generate", "--prompt", "a ball", *words, "--output", tmp_path / "made")
+    result = json.loads(out)
+    assert code == 0
+    mask = read_request(Path(result["paths"][0])).inpaint_mask
+    assert mask is not None and np.array_equal(load_image(mask)[..., 0] == 255, alpha == 0)
+    assert any("transparent in parts, which are the mask" in note for note in result["notes"])
+    made, plain = pixels(Path(result["paths"][0])), pixels(photo)
+    assert np.array_equal(made[alpha == 255], plain[alpha == 255])
+    Image.fromarray(np.full((96, 128), 255, np.uint8)).save(tmp_path / "mask.png")
+    code, out, _ = call("generate", "--prompt", "a", *words, "--inpaint-mask", tmp_path / "mask.png", "--output", tmp_path / "b")  # fmt: skip
+    assert any("the mask is the one given" in note for note in json.loads(out)["notes"])

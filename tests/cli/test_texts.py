@@ -71,3 +71,14 @@ def test_control_chooses_the_best_annotator_that_can_run() -> None:
 def test_size_says_how_it_is_written(text: str) -> None:
     with pytest.raises(InputError, match="WIDTHxHEIGHT"):
         parse_size(text)
+
+
+def test_the_mask_of_a_unit_is_what_was_painted_on_its_sheet(tmp_path: Path) -> None:
+    sheet = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    sheet.paste((0, 0, 0, 255), (0, 0, 16, 32))
+    sheet.save(tmp_path / "mask.png")
+    read = parse_control(f"canny=a.png,mask={tmp_path / 'mask.png'},feather=2")
+    mask = read.options["mask"]
+    assert isinstance(mask, bytes)
+    assert (load_image(mask)[:, :16] == 255).all() and not load_image(mask)[:, 16:].any()
+    assert read.notes == ("mask.png is transparent: what is painted in it, in any colour, is the mask.",)

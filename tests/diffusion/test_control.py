@@ -22,8 +22,9 @@ from cnet_app.diffusion.control import place_norms, sum_residuals, unit_residual
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.pixels import to_pixels
 from cnet_app.diffusion.schedulers import create_scheduler
-from cnet_app.diffusion.steering import control_tensor, create_steering, runs_at
+from cnet_app.diffusion.steering import control_tensor, create_steering
 from cnet_app.registry.modes import MODES, even_places
+from cnet_app.request.factors import active_steps, runs_at
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
@@ -458,4 +459,53 @@ def test_a_map_of_the_pictures_size_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize("limits", [(0.5, 0.5), (0.0, 0.0), (1.0, 1.0)])
 def test_an_empty_range_holds_no_step(limits: tuple[float, float]) -> None:
     """diffusers refuses it."""
-    assert not any(runs_at(step, steps, *limits) for steps in (1, 7, 20) for step in range(steps))
+    assert not any(active_steps(steps, *limits) for steps in (1, 7, 20))
+
+
+@pytest.mark.parametrize(
+    ("steps", "limits", "expected"),
+    [
+        (4, (0.0, 0.5), (0, 1)),
+        (4, (0.0, 0.2), (0,)),
+        (4, (0.3, 0.45), (1,)),
+        (4, (0.8, 1.0), (3,)),
+        (1, (0.0, 0.9), (0,)),
+        (150, (0.501, 0.502), (75,)),
+        (20, (0.5, 0.5), ()),
+    ],
+)
+def test_a_range_between_two_steps_runs_the_nearest(
+    steps: int, limits: tuple[float, float], expected: tuple[int, ...]
+) -> None:
+    assert active_steps(steps, *limits) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        ({}, ""),
+        ({"control_guidance_end": 0.2}, "The range of unit 1, 0 to 0.2, holds none of 4 steps whole; the unit runs at the nearest one, step 1."),
+        ({"control_guidance_start": 0.3, "control_guidance_end": 0.45}, "The range of unit 1, 0.3 to 0.45, holds none of 4 steps whole; the unit runs at the nearest one, step 2."),
+        ({"control_guidance_start": 0.5, "control_guidance_end": 0.5}, "Unit 1 has no effect: its range begins and ends at 0.5."),
+        ({"conditioning_scale": 0}, "Unit 1 has no effect: conditioning_scale is 0."),
+        ({"strength_curve": ((0, 0), (1, 0))}, "Unit 1 has no effect: strength_curve is 0 everywhere."),
+        ({"depth_curve": ((0, 0), (1, 0))}, "Unit 1 has no effect: depth_curve is 0 everywhere."),
+        ({"strength_curve": ((0, 1), (0.4, 0)), "control_guidance_start": 0.5}, "Unit 1 has no effect: strength_curve is 0 at each of its 2 steps."),
+    ],
+)  # fmt: skip
+def test_a_unit_acts_or_a_note_says_that_it_does_not(
+    bases: dict[Family, Base], nets: Nets, values: dict[str, Any], note: str
+) -> None:
+    notes: list[str] = []
+    picture = generate(bases["sd15"], nets["sd15"][:1], request_for(unit(**values)), on_note=notes.append)[0]
+    free = generate(bases["sd15"], [], request_for())[0]
+    assert notes == [note] * bool(note)
+    assert bool((picture != free).any()) == ("no effect" not in note)
+
+
+def test_a_range_is_one_of_the_steps_that_strength_leaves(bases: dict[Family, Base], nets: Nets) -> None:
+    photo = encode_png(control_map(3))
+    request = request_for(unit(control_guidance_end=0.3), initial_image=photo, strength=0.5)
+    notes: list[str] = []
+    generate(bases["sd15"], nets["sd15"][:1], request, on_note=notes.append)
+    assert "holds none of 2 steps whole" in notes[0]

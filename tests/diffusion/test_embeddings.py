@@ -18,6 +18,7 @@ from models import embeddings
 from models.catalog import Family
 from models.errors import DamagedError, InputError
 from models.loader import Base
+from models.loras import use_loras
 from tests.diffusion.conftest import request_for
 
 LAYOUTS = ["a1111", "original", "diffusers", "safetensors", "one vector"]
@@ -189,3 +190,56 @@ def test_an_unknown_name_damage_and_code_are_told(bases: dict[Family, Base], fol
     torch.save({"*": vectors(1), "more": Path()}, folder / "code.pt")
     with pytest.raises(InputError, match="might run code"):
         ours(bases["sd15"], "code")
+
+
+def bundle(folder: Path, words: Mapping[str, Tensor]) -> str:
+    """A LoRA that changes nothing, with embeddings inside; returns its path."""
+    layer = "unet.mid_block.attentions.0.proj_in"
+    update = {f"{layer}.lora_A.weight": torch.zeros(1, 16, 1, 1), f"{layer}.lora_B.weight": torch.zeros(16, 1, 1, 1)}
+    path = folder / "bundle.safetensors"
+    save_file(update | {f"bundle_emb.{name}": tensor for name, tensor in words.items()}, path)
+    return str(path)
+
+
+@pytest.mark.parametrize("key", ["emb_params", "string_to_param.*"])
+def test_a_word_inside_a_lora_equals_the_same_file(bases: dict[Family, Base], folder: Path, key: str) -> None:
+    base = copy.deepcopy(bases["sd15"])
+    before, _ = ours(base, "a Red night style, ball")
+    assert use_loras(base, [(bundle(folder, {f"night style.{key}": vectors(2)}), 1.0)]) == ()
+    found, _ = ours(base, "a Red night style, ball")
+    use_loras(base, [])
+    assert torch.equal(ours(base, "a Red night style, ball")[0], before)
+    write(folder, "night style", vectors(2))
+    assert torch.equal(ours(base, "a Red night style, ball")[0], found)
+    assert not torch.equal(found, before)
+
+
+def test_words_of_two_encoders_inside_a_lora(bases: dict[Family, Base], folder: Path) -> None:
+    base = copy.deepcopy(bases["sdxl"])
+    words = {"Style.clip_l": vectors(2, seed=1), "Style.clip_g": vectors(2, seed=2), "Style.clip_l_out": vectors(2)}
+    layer = "unet.time_embedding.linear_1"
+    width = base.unet.time_embedding.linear_1.weight.shape
+    update = {f"{layer}.lora_A.weight": torch.zeros(1, width[1]), f"{layer}.lora_B.weight": torch.zeros(width[0], 1)}
+    save_file(update | {f"bundle_emb.{name}": tensor for name, tensor in words.items()}, folder / "two.safetensors")
+    assert use_loras(base, [(str(folder / "two.safetensors"), 1.0)]) == ()
+    expected, _ = theirs(bases["sdxl"], "Style blue cone", [vectors(2, seed=1), vectors(2, seed=2)])
+    torch.testing.assert_close(ours(base, "Style blue cone")[0], expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("width", "own", "prompt", "note"),
+    [
+        (16, False, "a ball", "LoRA bundle.safetensors brings the word 'Style', which is in no prompt; write it there to use it."),
+        (24, False, "a style", "The embedding 'Style' in LoRA bundle.safetensors was left out: it is made for another base than SD 1.5."),
+        (16, True, "a style", "The embedding 'Style' in LoRA bundle.safetensors was left out: style.safetensors in models/embeddings has the same word."),
+        (16, False, "a style", None),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_a_word_inside_a_lora_is_told(
+    bases: dict[Family, Base], folder: Path, width: int, own: bool, prompt: str, note: str | None
+) -> None:
+    base = copy.deepcopy(bases["sd15"])
+    use_loras(base, [(bundle(folder, {"Style.emb_params": vectors(2, width)}), 1.0)])
+    if own:
+        write(folder, "style", vectors(1))
+    assert prompt_notes(base, request_for(prompt=prompt, guidance_scale=1)) == ((note,) if note else ())

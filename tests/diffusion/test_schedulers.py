@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, DEISMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import Extras, Text
@@ -22,9 +19,7 @@ from cnet_app.diffusion.start import Start
 from cnet_app.registry.samplers import SAMPLERS, sampler
 from models.catalog import Family
 from models.errors import InputError
-from models.files import HERE
 from models.loader import Base
-from models.modules import load_scheduler
 from tests.diffusion.conftest import request_for
 
 TARGET = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(5))
@@ -50,13 +45,13 @@ class PerfectBackbone(UNetBackbone):
 
 
 def run(scheduler: Any, on_step: Any = lambda step: None, steps: int = 20, eta: float = 0.0) -> Tensor:
-    set_steps(scheduler, steps)
+    timesteps = set_steps(scheduler, steps)
     noise = torch.randn(TARGET.shape, generator=torch.Generator().manual_seed(1))
     return denoise(
         PerfectBackbone(scheduler),
         scheduler,
-        Start(noise * scheduler.init_noise_sigma, scheduler.timesteps),
-        Text(torch.zeros(1, 1, 1)),
+        Start(noise * scheduler.init_noise_sigma, timesteps),
+        [Text(torch.zeros(1, 1, 1))] * len(timesteps),
         (),
         request_for(eta=eta, guidance_scale=1),
         generator=torch.Generator().manual_seed(2),
@@ -108,65 +103,17 @@ def test_the_bases_noise_levels_carry_over(bases: dict[Family, Base], id: str) -
     assert config.timestep_spacing == "trailing"
 
 
-PUBLISHED: dict[str, Any] = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "steps_offset": 1,
-}
-SCHEDULES: dict[str, Any] = {
-    "embedded": lambda: load_scheduler("DDIMScheduler", HERE / "embedded" / "base" / "scheduler"),
-    "sd15": lambda: PNDMScheduler(**PUBLISHED, skip_prk_steps=True, set_alpha_to_one=False),
-    "sd21": lambda: DDIMScheduler(
-        **PUBLISHED, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False
-    ),
-    "sdxl": lambda: EulerDiscreteScheduler(**PUBLISHED, timestep_spacing="leading"),
-}
-"""Of the base that ships, and of the families' own bases as published."""
-REFUSALS = r"cannot start from pure noise|num_inference_steps is \d+, but this scheduler runs at most 50"
-
-
-def check_run(family: str, id: str, steps: int) -> None:
-    """A run ends in the perfect model's latents, or in numbers of their size, or is refused in a sentence."""
-    refusal, latents = "", torch.zeros(1)
-    try:
-        latents = run(create_scheduler(id, SCHEDULES[family]()), steps=steps)
-    except InputError as error:
-        refusal = str(error)
-    assert not refusal or re.search(REFUSALS, refusal)
-    assert latents.isfinite().all()
-    assert latents.abs().max() < 10 * TARGET.abs().max()
-
-
-@pytest.mark.parametrize("family", SCHEDULES)
-@pytest.mark.parametrize("id", ANY)
-def test_every_sampler_runs_on_every_schedule(family: str, id: str) -> None:
-    """From 21 steps on rounding gives the embedded schedule equal timesteps, where noise levels lie close together."""
-    check_run(family, id, 22)
-
-
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(st.sampled_from(tuple(SCHEDULES)), st.sampled_from(ANY), st.integers(1, 150))
-@example("embedded", "dpmpp_2m_karras", 21)
-@example("embedded", "unipc_exponential", 150)
-@example("sd15", "lcm", 51)
-@example("sd21", "heun", 1)
-@example("sdxl", "pndm", 2)
-@example("sdxl", "dpmpp_sde", 3)
-def test_any_number_of_steps_runs_or_is_refused(family: str, id: str, steps: int) -> None:
-    check_run(family, id, steps)
-
-
 def test_samplers_declare_whether_they_have_an_eta() -> None:
-    base, generator = SCHEDULES["sd15"](), torch.Generator()
+    base, generator = PNDMScheduler(skip_prk_steps=True, steps_offset=1), torch.Generator()
     for row in SAMPLERS[1:]:
         scheduler = create_scheduler(row.id, base)
+        timesteps = set_steps(scheduler, 20)
         assert ("eta" in step_options(scheduler, generator, 0.5)) == row.has_eta, row.id
         expected = [] if row.has_eta else [
             "Eta is 0.5, which has no effect with this sampler; choose DDIM, DDIM trailing or TCD to use it."
         ]  # fmt: skip
-        assert list(sampler_notes(scheduler, request_for(eta=0.5))) == expected
-        assert not list(sampler_notes(scheduler, request_for()))
+        assert list(sampler_notes(scheduler, timesteps, request_for(eta=0.5))) == expected
+        assert not list(sampler_notes(scheduler, timesteps, request_for()))
 
 
 def test_trailing_steps_begin_at_the_noisiest(bases: dict[Family, Base]) -> None:

@@ -137,6 +137,29 @@ def test_a_request_takes_its_additions_and_leaves_none_behind(make: Make, tmp_pa
     np.testing.assert_array_equal(make(small()), plain)
 
 
+def test_a_lora_in_the_prompt_is_one_of_the_request(
+    engine: TorchEngine, make: Make, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    from tests.models.test_loras import kohya, write
+
+    own = tmp_path / "models"
+    shutil.copytree(files, own)
+    (own / "loras").mkdir()
+    monkeypatch.setenv("CNET_MODELS_DIR", str(own))
+    write(own / "loras" / "paint.safetensors", loader.load_base("sd15"), kohya)
+    named = make(small(prompt="a red ball", loras=(Lora(name="paint.safetensors", scale=0.7),)))
+    events = list(engine.run(small(prompt="a red ball <lora:paint:0.7><lora:gone:1>")))
+    (picture,) = (event.pixels for event in events if isinstance(event, PictureMade))
+    np.testing.assert_array_equal(picture, named)
+    (ran,) = (event.request for event in events if isinstance(event, Prepared))
+    assert (ran.prompt, ran.loras) == ("a red ball", (Lora(name="paint.safetensors", scale=0.7),))
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any(note.startswith("<lora:gone:1> in prompt does nothing: models/loras has no 'gone'") for note in notes)
+    assert (make(small(prompt="a red ball")) != picture).any()
+
+
 def test_a_model_file_replaced_under_its_name_is_read_again(
     make: Make, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -248,3 +248,13 @@ def test_who_asks_at_the_same_time_waits_for_the_one_map() -> None:
         made = list(pool.map(lambda _: cache.get("key", make), range(4)))
     assert len(runs) == 1
     assert all(map is made[0] for map in made)
+
+
+def test_dark_lines_on_paper_are_noticed_like_a_map(maps: Maps) -> None:
+    paper = np.full((64, 64, 3), 255, np.uint8)
+    paper[20:23, 8:56] = 0
+    for image, words in ((paper, "a drawing on paper"), (255 - paper, "a map")):
+        made = maps.annotate("canny", "canny", image, None, 64, 64)
+        assert any(words in text for text in made.warnings)
+        assert [repair.id for repair in made.repairs] == ["as_it_is"]
+    assert not maps.annotate("lineart", "invert", paper, None, 64, 64).warnings

@@ -60,12 +60,12 @@ def test_a_file_in_diffusers_layout(tmp_path: Path, family: Family) -> None:
     assert_same(load_controlnet(str(tmp_path / "any.safetensors"), family), made, family)
 
 
-@pytest.mark.parametrize("family", ["sd15", "sd21"])
+@pytest.mark.parametrize("family", SIZES)
 @pytest.mark.parametrize("kind", ["control_v11p.pth", "control.safetensors", "alone.pth"])
 def test_a_file_in_the_original_layout(tmp_path: Path, family: Family, kind: str) -> None:
     made = create(family)
     state = original_layout(made.state_dict())
-    assert "input_blocks.11.0.out_layers.3.weight" in state
+    assert f"input_blocks.{8 if family == 'sdxl' else 11}.0.out_layers.3.weight" in state
     assert "middle_block.1.transformer_blocks.0.attn2.to_k.weight" in state
     if kind != "alone.pth":
         state = {f"control_model.{name}": tensor.clone() for name, tensor in state.items()}

@@ -15,7 +15,7 @@ from diffusers.loaders import lora_conversion_utils
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models import lora_files
+from models import adapter_settings, lora_files
 from models.errors import DamagedError, InputError, MissingError
 from models.loader import Base
 from models.lora_names import original_name
@@ -187,7 +187,7 @@ def test_kohyas_alpha_and_pefts_settings_scale(base: Base, loras: Path) -> None:
     settings = {"unet.r": RANK, "unet.lora_alpha": 1, "unet.alpha_pattern": {"attn1.to_q": 6}}
     state = kohya("unet", ATTENTION, both)
     save_file(state | {name: torch.tensor(6.0) for name in state if name.endswith("alpha")}, loras / "a.safetensors")
-    save_file(peft("unet", ATTENTION, both), loras / "b.safetensors", {lora_files.SETTINGS: json.dumps(settings)})
+    save_file(peft("unet", ATTENTION, both), loras / "b.safetensors", {adapter_settings.SETTINGS: json.dumps(settings)})
     expected = outputs(merged(base_without(base), ([("unet", ATTENTION, both)], 2.0)))
     for name in ("a", "b"):
         use_loras(base, [(name, 1.0)])
@@ -263,9 +263,13 @@ WRONG: Mapping[str, tuple[Callable[[Base], dict[str, Tensor]], str]] = {
         lambda base: peft("unet", "down_blocks.0", (torch.ones(2, 8), torch.ones(8, 2))),
         "changes 1 layers that the base has not",
     ),
-    "a LoHa": (
+    "half a LoHa": (
         lambda base: {"lora_unet_x.hada_w1_a": torch.ones(2, 2), "lora_unet_x.hada_w1_b": torch.ones(2, 2)},
-        "holds 2 tensors that this app cannot apply, such as lora_unet_x.hada_w1_a",
+        "the parts of lora_unet_x do not belong together, of its parts there are only w1_a, w1_b",
+    ),
+    "of a kind that is not read": (
+        lambda base: {"lora_unet_x.glora_a1.weight": torch.ones(2, 2), "lora_unet_x.glora_b1.weight": torch.ones(2, 2)},
+        "holds 2 tensors that this app cannot apply, such as lora_unet_x.glora_a1.weight; it applies LoRA, LoCon, LoHa",
     ),
     "not finite": (
         lambda base: peft("unet", ATTENTION, (torch.full((2, 8), float("nan")), torch.ones(8, 2))),

@@ -272,7 +272,6 @@ def test_an_sd21_that_says_nothing_is_asked(made: dict[Family, Made], words: Pat
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
-        ("first_stage_model", r"part.safetensors is SDXL without autoencoder \(VAE\); choose a file that holds all"),
         ("conditioner", "is SDXL without text encoder 1 and text encoder 2;"),
         (
             "model.diffusion_model",
@@ -285,6 +284,25 @@ def test_what_is_missing_is_named(made: dict[Family, Made], tmp_path: Path, gone
     save_file(state, tmp_path / "part.safetensors")
     with pytest.raises(InputError, match=message):
         load_base(str(tmp_path / "part.safetensors"))
+
+
+def test_without_an_autoencoder_it_is_loaded_without_one(made: dict[Family, Made], words: Path, tmp_path: Path) -> None:
+    state = {name: t for name, t in made["sd15"].state.items() if not name.startswith("first_stage_model.")}
+    save_file(state, tmp_path / "part.safetensors")
+    base = load_base(str(tmp_path / "part.safetensors"))
+    assert (base.vae, base.vae_scale_factor, len(base.networks)) == (None, 8, 2)
+    assert torch.equal(answer(base.unet, "sd15"), answer(made["sd15"].unet, "sd15"))
+
+
+@pytest.mark.parametrize(("said", "expected"), [("v", "v_prediction"), ("eps", "epsilon"), ("odd", "epsilon")])
+def test_the_yaml_next_to_a_base_tells_what_it_foretells(tmp_path: Path, said: str, expected: str) -> None:
+    path = tmp_path / "any.safetensors"
+    save_file({"a": torch.ones(1)}, path)
+    (tmp_path / "any.yaml").write_text(f'model:\n  params:\n    parameterization: "{said}"  # how it was trained\n')
+    unet: Any = SimpleNamespace(config={"in_channels": 4})
+    assert _prediction_type(path, "sd15", {}, unet) == expected
+    save_file({"a": torch.ones(1)}, path, {"modelspec.prediction_type": "epsilon"})
+    assert _prediction_type(path, "sd15", {}, unet) == "epsilon"
 
 
 def test_another_kind_of_file_is_refused_with_its_place(tmp_path: Path) -> None:

@@ -85,3 +85,7 @@ def test_rows_cannot_be_changed() -> None:
         CONDITIONS[0].title = "Other"  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(TypeError):
         CONDITIONS[0].controlnets["sd15"] = "other"  # pyright: ignore[reportIndexIssue]
+
+
+def test_a_masked_conditions_example_has_an_area_and_no_other() -> None:
+    assert {row.id for row in CONDITIONS if row.example_area} == {row.id for row in CONDITIONS if row.masked}

@@ -10,7 +10,8 @@ import pytest
 from annotators.canny import Canny
 from annotators.images import load_image
 from cnet_app.registry.conditions import CONDITIONS
-from tests.ui.conftest import Caller
+from cnet_app.request.generation import GenerationRequest
+from tests.ui.conftest import FRAME, Caller
 
 Photo = dict[str, Any]
 
@@ -136,3 +137,31 @@ def test_every_conditions_example_makes_its_map(caller: Caller, row: Any) -> Non
     given = caller("example", condition=row.id)
     assert given["image"].startswith("data:image/png;base64,")
     assert given["prompt"] == row.example_prompt
+
+
+def test_a_hole_in_the_photo_to_start_from_is_its_mask(caller: Caller) -> None:
+    photo = np.full((128, 128, 4), 90, np.uint8)
+    photo[..., 3] = 255
+    photo[40:80, 40:80, 3] = 0
+    sent = caller(
+        "generate", draft={"frame": FRAME, "layers": [], "photo": caller.put(photo), "start": {"strength": 0.5}}
+    )
+    request = caller.context.runner.request(sent["jobs"][0])
+    assert isinstance(request, GenerationRequest) and request.inpaint_mask and request.initial_image
+    assert np.array_equal(load_image(request.inpaint_mask)[..., 0] == 255, photo[..., 3] == 0)
+    assert (load_image(request.initial_image) == 90).all()
+    part = caller.generate(photo=caller.put(photo), start={"area": "mask"})
+    assert part.inpaint_mask and np.array_equal(load_image(part.inpaint_mask)[..., 0] == 255, photo[..., 3] == 0)
+
+
+def test_a_map_of_ones_own_is_read_as_one_and_the_page_is_told(caller: Caller) -> None:
+    sheet = np.zeros((128, 128, 4), np.uint8)
+    sheet[40:44, 20:100] = 255
+    layer = {"condition": "canny", "source": "map", "picture": caller.put(sheet)}
+    (unit,) = caller.generate(layer).units
+    assert np.array_equal(unit.pixels, np.where(sheet[..., 3:] == 255, 255, 0).repeat(3, axis=2))
+    numbers = np.zeros((128, 128), np.uint8)
+    numbers[64:] = 9
+    layer = {"condition": "segmentation", "source": "map", "picture": caller.put(numbers)}
+    made = caller("map", layer=layer, frame=FRAME)
+    assert "holds class numbers, read as ADE20K's from 0: wall and grass" in made["warnings"][0]

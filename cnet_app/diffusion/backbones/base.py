@@ -35,17 +35,24 @@ Features = list[Tensor]
 
 @dataclass(frozen=True)
 class Text:
-    """Encoded prompts: B is 2, the negative one first, where guidance is on, else 1."""
+    """Encoded prompts of one step: a row for each part of the prompt, after one of the negative prompt where guidance is on."""
 
     states: Tensor
     """(B, tokens, channels)."""
     added: dict[str, Tensor] | None = None
     """Further conditions of the family, B rows each: `text_embeds` and `time_ids`, for example."""
+    weights: tuple[float, ...] = (1.0,)
+    """Of each part of the prompt, in guidance; parts are joined by AND, and most prompts have one."""
+
+    @property
+    def guided(self) -> bool:
+        return len(self.states) > len(self.weights)
 
     def conditional(self) -> Text:
         """Return the prompt alone, without the negative one."""
-        added = {name: tensor[-1:] for name, tensor in self.added.items()} if self.added else None
-        return Text(self.states[-1:], added)
+        rows = len(self.weights)
+        added = {name: tensor[-rows:] for name, tensor in self.added.items()} if self.added else None
+        return Text(self.states[-rows:], added, self.weights)
 
 
 class HintedNetwork(Protocol):
@@ -71,8 +78,8 @@ class Control:
     """(1, 1, h, w) in [-1, 1] a place; empty leaves the whole picture to the unit."""
     note: str = ""
     """Settings of the unit that have no effect, as a sentence."""
-    text: Text | None = None
-    """Text of its own, as many rows as the base's; None reads the base's."""
+    texts: tuple[Text, ...] = ()
+    """Text of its own at each step, as many rows as the base's; empty reads the base's."""
 
 
 @dataclass(frozen=True)
@@ -123,21 +130,22 @@ class Backbone(Protocol):
         """Encode the unit's map and set the factors of its places, once for the whole job."""
         ...
 
-    def encode_text(
+    def encode_texts(
         self,
         request: GenerationRequest,
         controls: Sequence[Control | StaticControl],
         cache: EncodingCache,
+        steps: int,
         prompt: str | None = None,
-    ) -> Text:
-        """Encode the prompts: both where guidance changes anything, else the prompt alone.
+    ) -> tuple[Text, ...]:
+        """Encode the prompts of every step: both where guidance changes anything, else the prompt alone.
 
         `prompt` stands in the place of the request's, for a unit that has its own.
         """
         ...
 
-    def text_notes(self, request: GenerationRequest) -> Sequence[str]:
-        """Return a sentence for each prompt that is read in several parts, or not at all."""
+    def text_notes(self, request: GenerationRequest, steps: int) -> Sequence[str]:
+        """Return a sentence for each prompt that is read in several parts, not as it may seem, or not at all."""
         ...
 
     def encode_image_prompt(self, adapter: IpAdapter, image: Image) -> Tensor:

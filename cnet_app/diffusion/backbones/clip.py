@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,9 +14,10 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import Control, StaticControl, Text
 from cnet_app.diffusion.cache import EncodingCache
+from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts, syntax_notes, without_and
 from cnet_app.diffusion.prompt_syntax import Phrase, parse_prompt
 from cnet_app.request.generation import GenerationRequest
-from models.embeddings import embedding_files, read_embedding, split_words
+from models.embeddings import Embedding, bundled_notes, known_words, read_embedding, split_words
 from models.errors import InputError
 from models.families import FAMILIES
 from models.loras import lora_versions
@@ -48,16 +48,53 @@ def encode_prompts(
     cache: EncodingCache | None = None,
     prompt: str | None = None,
 ) -> Text:
-    """Encode the request's prompts, of any length: see `read_chunks`. `added` is there in families with size conditions:
+    """Encode the request's prompts for a run of one step; see `encode_steps`."""
+    return encode_steps(base, request, controls, cache or EncodingCache(), 1, prompt)[0]
 
-    `text_embeds` (B, channels) and `time_ids` (B, 6). `prompt` stands in the place of the request's.
+
+def encode_steps(
+    base: Base,
+    request: GenerationRequest,
+    controls: Sequence[Control | StaticControl],
+    cache: EncodingCache,
+    steps: int,
+    prompt: str | None = None,
+) -> tuple[Text, ...]:
+    """Encode the request's prompts, of any length, for each step: see `read_chunks` and cnet_app.diffusion.prompt_schedule.
+
+    `Text.added` is there in families with size conditions: `text_embeds` (B, channels) and `time_ids` (B, 6). `prompt`
+    stands in the place of the request's, in as many rows. Steps with equal prompts share a Text.
     """
-    cache = cache or EncodingCache()
-    facts = FAMILIES[base.family]
     both = guided(base, request, controls)
-    positive = request.prompt if prompt is None else prompt
-    texts = [request.negative_prompt, positive] if both else [positive]
-    read = [[read_chunks(base, number, text) for number in range(len(base.text_encoders))] for text in texts]
+    own = None if prompt is None else prompts_by_step(prompt, steps)
+    texts: dict[Hashable, Text] = {}
+    found: list[Text] = []
+    negatives, positives = (prompts_by_step(text, steps) for text in (request.negative_prompt, request.prompt))
+    for step, pair in enumerate(zip(negatives, positives, strict=True)):
+        key = (*pair, own[step] if own else None)
+        if key not in texts:
+            texts[key] = _encode_step(base, request, both, cache, *key)
+        found.append(texts[key])
+    return tuple(found)
+
+
+def _encode_step(
+    base: Base,
+    request: GenerationRequest,
+    both: bool,
+    cache: EncodingCache,
+    negative: str,
+    positive: str,
+    own: str | None,
+) -> Text:
+    """Return the text of a step; several parts are always guided, since each pulls away from the negative prompt."""
+    facts = FAMILIES[base.family]
+    parts = split_parts(positive)
+    words = [part if own is None else without_and(own) for part, _ in parts]
+    both = both or len(parts) > 1
+    known = known_words(base)
+    read = [[read_chunks(base, number, text, known) for number in range(len(base.text_encoders))]
+            for text in ([without_and(negative)] if both else []) + words]  # fmt: skip
     longest = max(len(chunks) for encoders in read for chunks in encoders)
     versions = tuple(map(lora_versions, base.text_encoders))
     encoded: list[tuple[Tensor, Tensor]] = []
@@ -65,16 +102,18 @@ def encode_prompts(
         # The encoding depends on nothing else.
         key = (longest, versions, tuple(chunk.key for chunks in encoders for chunk in chunks))
         encoded.append(cache.get(base.text_encoders[0], key, partial(_encode, base, encoders, longest)))
-    if both and facts.zero_negative and not request.negative_prompt:
+    if both and facts.zero_negative and not negative:
         states, pooled = encoded[1]
         encoded[0] = torch.zeros_like(states), torch.zeros_like(pooled)
     states = torch.cat([one for one, _ in encoded])
+    weights = tuple(weight for _, weight in parts)
     if not facts.size_conditions:
-        return Text(states)
+        return Text(states, weights=weights)
     # Original size, crop corner and target size, as in training.
     sizes = [[request.height, request.width, 0, 0, request.height, request.width]] * len(states)
     time_ids = torch.tensor(sizes, device=base.device, dtype=base.dtype)
-    return Text(states, {"text_embeds": torch.cat([one for _, one in encoded]), "time_ids": time_ids})
+    added = {"text_embeds": torch.cat([one for _, one in encoded]), "time_ids": time_ids}
+    return Text(states, added, weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +147,15 @@ class Chunk:
         return tuple(self.ids), tuple(self.weights), tuple(vectors)
 
 
-def read_chunks(base: Base, number: int, text: str) -> list[Chunk]:
+def read_chunks(base: Base, number: int, text: str, words: Mapping[str, Embedding] | None = None) -> list[Chunk]:
     """Return a prompt for a text encoder in chunks of 75 tokens (CLIP; 30 in the embedded model), at least one, filled up.
 
     A chunk ends at its last token, before an embedding that needs more room, or at a BREAK. The syntax is prompt_syntax's.
+    `words` are the embeddings, those of `known_words` where they are not given.
     """
     tokenizer, encoder = _pairs(base)[number]
     room = _length(tokenizer, encoder) - 2
-    sections = _read_pieces(base, number, text)
+    sections = _read_pieces(base, number, text, words)
     return [_chunk(tokenizer, room, tokens) for pieces in sections for tokens in _packed(pieces, room)]
 
 
@@ -123,18 +163,18 @@ Piece = Sequence[Token]
 """A token, or all vectors of an embedding, which the end of a chunk never splits."""
 
 
-def _read_pieces(base: Base, number: int, text: str) -> list[list[Piece]]:
+def _read_pieces(base: Base, number: int, text: str, words: Mapping[str, Embedding] | None = None) -> list[list[Piece]]:
     """Return the pieces of each section between BREAKs."""
-    files = embedding_files()
+    known = known_words(base) if words is None else words
     return [
-        [piece for phrase in section for piece in _phrase_pieces(base, number, phrase, files)]
+        [piece for phrase in section for piece in _phrase_pieces(base, number, phrase, known)]
         for section in parse_prompt(text)
     ]
 
 
-def _phrase_pieces(base: Base, number: int, phrase: Phrase, files: Mapping[str, Path]) -> Iterator[Piece]:
+def _phrase_pieces(base: Base, number: int, phrase: Phrase, words: Mapping[str, Embedding]) -> Iterator[Piece]:
     tokenizer, encoder = _pairs(base)[number]
-    for part in split_words(phrase.text, files):
+    for part in split_words(phrase.text, words):
         if isinstance(part, str):
             ids = tokenizer(part, add_special_tokens=False, verbose=False).input_ids
             yield from ([Token(id, phrase.weight)] for id in ids)
@@ -142,8 +182,8 @@ def _phrase_pieces(base: Base, number: int, phrase: Phrase, files: Mapping[str, 
         vectors, room = read_embedding(part, base)[number], _length(tokenizer, encoder) - 2
         if len(vectors) > room:
             raise InputError(
-                f"Embedding {part.name} has {len(vectors)} vectors, but the base reads at most {room} at once; "
-                f"leave {part.stem!r} out of the prompt."
+                f"Embedding {part.title} has {len(vectors)} vectors, but the base reads at most {room} at once; "
+                f"leave {part.word!r} out of the prompt."
             )
         # The encoder finds a text's end by its id, so the vectors stand where an ordinary one is.
         ordinary = next(id for id in count() if id not in tokenizer.all_special_ids)
@@ -171,19 +211,32 @@ def token_count(base: Base, text: str) -> int:
     return sum(len(piece) for pieces in _read_pieces(base, 0, text) for piece in pieces)
 
 
-def prompt_notes(base: Base, request: GenerationRequest) -> tuple[str, ...]:
-    """Return a sentence for each prompt that is read in several parts, or not at all."""
-    notes = [_length_note(base, "prompt", request.prompt)]
-    notes += [
-        _length_note(base, f"prompt of unit {number}", unit.prompt)
-        for number, unit in enumerate(request.units, 1)
-        if unit.prompt is not None
-    ]
-    if request.guidance_scale > 1:
-        notes.append(_length_note(base, "negative_prompt", request.negative_prompt))
-    elif request.negative_prompt:
+def prompt_notes(base: Base, request: GenerationRequest, steps: int = 1) -> tuple[str, ...]:
+    """Return a sentence for each prompt that is read in several parts, not as it may seem, or not at all."""
+    prompts = {"prompt": request.prompt}
+    for number, unit in enumerate(request.units, 1):
+        if unit.prompt is not None:
+            prompts[f"prompt of unit {number}"] = unit.prompt
+    several = any(len(split_parts(text)) > 1 for text in prompts_by_step(request.prompt, steps))
+    is_read = request.guidance_scale > 1 or several
+    if is_read:
+        prompts["negative_prompt"] = request.negative_prompt
+    notes: list[str] = []
+    for name, text in prompts.items():
+        notes += syntax_notes(name, text, steps, parts=name == "prompt")
+        notes.append(_length_note(base, name, _longest(base, text, steps, parts=name == "prompt")))
+    if request.negative_prompt and not is_read:
         notes.append("negative_prompt has no effect at guidance_scale 1; raise guidance_scale to use it.")
+    own = (unit.prompt for unit in request.units if unit.prompt is not None)
+    notes += bundled_notes(base, [request.prompt, request.negative_prompt, *own])
     return tuple(note for note in notes if note)
+
+
+def _longest(base: Base, prompt: str, steps: int, parts: bool) -> str:
+    """Return the longest text that is read at once."""
+    texts = dict.fromkeys(prompts_by_step(prompt, steps))
+    read = [part for text in texts for part, _ in split_parts(text)] if parts else map(without_and, texts)
+    return max(read, key=lambda text: len(read_chunks(base, 0, text)))
 
 
 def _length_note(base: Base, name: str, text: str) -> str:

@@ -73,17 +73,18 @@ class UNetBackbone:
         prompt = None if unit.prompt == request.prompt else unit.prompt
         return prepare_controlnet(unit, network, image, row, size, self._facts, self.device, cache, prompt)
 
-    def encode_text(
+    def encode_texts(
         self,
         request: GenerationRequest,
         controls: Sequence[Control | StaticControl],
         cache: EncodingCache,
+        steps: int,
         prompt: str | None = None,
-    ) -> Text:
-        return clip.encode_prompts(self._base, request, controls, cache, prompt)
+    ) -> tuple[Text, ...]:
+        return clip.encode_steps(self._base, request, controls, cache, steps, prompt)
 
-    def text_notes(self, request: GenerationRequest) -> Sequence[str]:
-        return clip.prompt_notes(self._base, request)
+    def text_notes(self, request: GenerationRequest, steps: int) -> Sequence[str]:
+        return clip.prompt_notes(self._base, request, steps)
 
     def encode_image_prompt(self, adapter: IpAdapter, image: Image) -> Tensor:
         return image_embeds(adapter, image)
@@ -126,7 +127,8 @@ class UNetBackbone:
             batch = torch.cat([batch, extras.known.to(batch).expand(rows, -1, -1, -1)], 1)
         added: dict[str, Any] | None = text.added
         if extras.image_prompt is not None:
-            added = {**(added or {}), "image_embeds": [extras.image_prompt[-rows:]]}
+            sides = [0, *[1] * max(1, rows - 1)][-rows:]
+            added = {**(added or {}), "image_embeds": [extras.image_prompt[sides]]}
         residuals = extras.residuals
         prediction = self._base.unet(
             batch,
@@ -140,8 +142,10 @@ class UNetBackbone:
         )[0].float()
         if rows == 1:
             return prediction
-        unconditional, conditional = prediction.chunk(2)
-        return unconditional + guidance_scale * (conditional - unconditional)
+        unconditional, pulls = prediction[:1], prediction[1:] - prediction[:1]
+        if text.weights != (1.0,):
+            pulls = torch.einsum("bchw,b->chw", pulls, pulls.new_tensor(text.weights))[None]
+        return unconditional + guidance_scale * pulls
 
     def predict_original(self, scheduler: Any, model_input: Tensor, prediction: Tensor, timestep: Tensor) -> Tensor:
         """`model_input` has unit variance, whatever the scheduler's own scaling."""

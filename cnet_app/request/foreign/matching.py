@@ -50,7 +50,7 @@ def _affordable(named: list[LocalFile], files: list[LocalFile]) -> Iterator[Loca
     read = 0
     for file in files:
         with suppress(OSError):
-            read += file.path.stat().st_size
+            read += file.size
         if file not in named and read <= MAX_HASHED:
             yield file
 

@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from annotators.images import MAX_BYTES, PNG, PNG_TEXTS, readable_name
+from annotators.picture_files import MAX_BYTES, PNG_TEXTS, readable_name
+from annotators.png_bands import PNG
 from cnet_app.request.recipe import CHUNK
 from models.errors import InputError
 

@@ -9,13 +9,14 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from annotators.base import Image
-from annotators.images import load_image, resize
+from annotators.images import load_image, load_start, resize
 from annotators.poses import Pose
+from annotators.roles import MASK
 from cnet_app.maps.annotate import build_unit
 from cnet_app.registry.conditions import condition
 from cnet_app.request.generation import MAX_SEED, MAX_UNITS, PICTURE_AREA, GenerationRequest
 from cnet_app.request.inpaint import crop_sources
-from cnet_app.request.pictures import encode_png, picture_size
+from cnet_app.request.pictures import HOLE_IS_FILLED, HOLE_IS_MASK, PICTURE_ROLES, encode_png, picture_size
 from cnet_app.request.sizes import size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.ui.bases import defaults_of
@@ -48,6 +49,7 @@ def read_draft(context: Context, draft: Mapping[str, Any]) -> tuple[GenerationRe
     base = str(settings.get("base") or "") or context.base()[0]
     frame = read_frame(draft.get("frame"))
     count = int(draft.get("count") or 1)
+    start, notes = _start(context, draft, frame)
     bare = GenerationRequest(
         prompt=str(draft.get("prompt") or ""),
         base=base,
@@ -58,13 +60,13 @@ def read_draft(context: Context, draft: Mapping[str, Any]) -> tuple[GenerationRe
         loras=tuple(Lora(name=one.get("name"), scale=one.get("scale", 1.0)) for one in settings.get("loras") or ()),
         ip_adapter=_ip_adapter(context, settings.get("ip_adapter")),
         **_sampling(settings, base),
-        **_start(context, draft, frame),
+        **start,
     )
     context.check_known(bare)
     units, warnings = _units(context, draft, frame, bare)
     request = dataclasses.replace(bare, units=units)
     context.check_known(request)
-    return request, warnings
+    return request, (*notes, *warnings)
 
 
 def _sampling(settings: Mapping[str, Any], base: str) -> Fields:
@@ -149,32 +151,42 @@ def _unit_fields(context: Context, layer: Mapping[str, Any], cut: Callable[[Imag
     fields |= {name: tuple(map(tuple, layer[name])) for name in UNIT_CURVES if layer.get(name)}
     for name in UNIT_PICTURES:
         if layer.get(name):
-            fields[name] = encode_png(cast(Image, cut(picture(context, layer[name]["sha256"]))))
+            read = picture(context, layer[name]["sha256"], PICTURE_ROLES[name])
+            fields[name] = encode_png(cast(Image, cut(read)))
     return fields | {"controlnet": layer.get("controlnet") or None, "prompt": layer.get("prompt") or None}
 
 
-def _start(context: Context, draft: Mapping[str, Any], frame: Frame) -> Fields:
-    """Return initial image, strength, mask and area of the draft's "Start from", where there is one."""
+def _start(context: Context, draft: Mapping[str, Any], frame: Frame) -> tuple[Fields, tuple[str, ...]]:
+    """Return initial image, strength, mask and area of the draft's "Start from", where there is one, and notes.
+
+    A hole in the picture is the mask where none is given.
+    """
     start: Mapping[str, Any] | None = draft.get("start")
     if not start:
-        return {}
+        return {}, ()
     held = start.get("picture") or draft.get("photo")
     if not held:
         raise InputError("There is no picture to start from yet; choose one, or remove “Start from”.")
-    initial = picture(context, held["sha256"])
+    data = context.assets.get(held["sha256"])
+    read, notes = load_start(data)
+    initial = read.image
     fields: Fields = {"strength": start.get("strength", 0.6)}
-    mask = picture(context, start["mask"]["sha256"]) if start.get("mask") else None
+    mask = picture(context, start["mask"]["sha256"], MASK) if start.get("mask") else None
+    if read.hole is not None:
+        notes = (*notes, HOLE_IS_MASK if mask is None else HOLE_IS_FILLED)
     if start.get("area", PICTURE_AREA) == PICTURE_AREA:
         fields["initial_image"] = frame.fit_png(initial)
-        return fields if mask is None else fields | {"inpaint_mask": _fitted_mask(mask, frame)}
-    if mask is None:
+        own = read.hole if mask is None else mask
+        return fields if own is None else fields | {"inpaint_mask": _fitted_mask(own, frame)}, notes
+    if mask is None and read.hole is None:
         raise InputError(
             "Only the masked area is to be repainted, but nothing is masked; paint the area, or choose the whole picture."
         )
     # The file as it was given: a large photo as PNG would be larger than a request may be.
-    fields |= {"initial_image": context.assets.get(held["sha256"]), "inpaint_area": start["area"]}
-    fields["inpaint_mask"] = encode_png(frame.to_source(mask, *size_of(initial)))
-    return fields | ({"inpaint_padding": start["padding"]} if start.get("padding") is not None else {})
+    fields |= {"initial_image": data if read.hole is None else encode_png(initial), "inpaint_area": start["area"]}
+    masked = read.hole if mask is None else frame.to_source(mask, *size_of(initial))
+    fields |= {"inpaint_mask": encode_png(cast(Image, masked))}
+    return fields | ({"inpaint_padding": start["padding"]} if start.get("padding") is not None else {}), notes
 
 
 def _fitted_mask(mask: Image, frame: Frame) -> bytes:

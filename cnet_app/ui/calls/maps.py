@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from PIL import Image as Pillow
 
 from annotators.base import Image
 from annotators.poses import Pose
+from annotators.roles import PHOTO, Role
 from cnet_app.maps.availability import default_annotator, missing_weights
+from cnet_app.maps.own import source_role
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.frame import Frame, read_frame
 from cnet_app.ui.calls.models import describe_rows
-from cnet_app.ui.calls.pictures import data_url, picture
+from cnet_app.ui.calls.pictures import data_url, noted_picture, picture
 from cnet_app.ui.calls.poses import drawing_parameters
 from cnet_app.ui.calls.repaired import MadeMap, MapOrder, make_map
 from models.errors import InputError
@@ -88,7 +91,8 @@ def make_layer_map(
         parameters=drawing_parameters(parameters) if isinstance(source, Pose) else parameters,
         repairs=cast("Sequence[str]", layer.get("repairs") or ()),
     )
-    return make_map(context.maps, order)
+    made = make_map(context.maps, order)
+    return replace(made, made=replace(made.made, warnings=(*_file_notes(context, layer), *made.made.warnings)))
 
 
 def source_of(context: Context, layer: Mapping[str, Any], photo: Mapping[str, Any] | None) -> Image | Pose:
@@ -99,7 +103,18 @@ def source_of(context: Context, layer: Mapping[str, Any], photo: Mapping[str, An
     held = photo if source == "photo" else layer.get(source if source in ("drawing", "classes") else "picture")
     if not isinstance(held, Mapping) or not held.get("sha256"):
         raise InputError(MISSING.get(str(source), MISSING["photo"]))
-    return picture(context, held["sha256"])
+    return picture(context, held["sha256"], _role(layer))
+
+
+def _role(layer: Mapping[str, Any]) -> Role:
+    """Return the role of a layer's picture: a map where its source is one."""
+    return source_role(str(layer.get("condition")), None) if layer.get("source") in OWN else PHOTO
+
+
+def _file_notes(context: Context, layer: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the notes on the file of a layer that brings its map."""
+    held = layer.get("picture") if layer.get("source") == "map" else None
+    return noted_picture(context, held["sha256"], _role(layer))[1] if isinstance(held, Mapping) else ()
 
 
 MISSING: Mapping[str, str] = {

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from annotators.base import Image
-from annotators.images import load_image, load_noted
+from annotators.images import load_noted
+from annotators.roles import PHOTO, Role
 from cnet_app.ui.calls.context import Context, Object, Visitor
 
 FRESH = 8
@@ -23,9 +24,14 @@ def put(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object
     return {"sha256": context.assets.put(path.read_bytes()), "width": width, "height": height, "notes": list(notes)}
 
 
-def picture(context: Context, sha256: object) -> Image:
-    """Return a picture that was put, (H, W, 3) RGB. Raises InputError where it is no longer here."""
-    return _decoded(context.assets.get(str(sha256)))
+def picture(context: Context, sha256: object, role: Role = PHOTO) -> Image:
+    """Return a picture that was put, as its role reads it, (H, W, 3) RGB. Raises InputError where it is no longer here."""
+    return noted_picture(context, sha256, role)[0]
+
+
+def noted_picture(context: Context, sha256: object, role: Role) -> tuple[Image, tuple[str, ...]]:
+    """Return `picture`, and a sentence for each part of its file that is not used as it is."""
+    return _decoded(context.assets.get(str(sha256)), role)
 
 
 def data_url(data: bytes, kind: str = "image/png") -> str:
@@ -34,7 +40,7 @@ def data_url(data: bytes, kind: str = "image/png") -> str:
 
 
 @lru_cache(maxsize=FRESH)
-def _decoded(data: bytes) -> Image:
-    image = load_image(data)
+def _decoded(data: bytes, role: Role) -> tuple[Image, tuple[str, ...]]:
+    image, notes = load_noted(data, role=role)
     image.flags.writeable = False
-    return image
+    return image, notes

@@ -7,7 +7,9 @@ from typing import Any
 
 from annotators.base import parameters
 from annotators.people import PoseAnnotator
-from annotators.poses import MAX_JSON_BYTES, Pose, has_size, read_json
+from annotators.pose_json import has_size
+from annotators.poses import MAX_JSON_BYTES, read_json
+from annotators.poses import read_pose as read_people
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.frame import read_frame
 from models.errors import InputError
@@ -31,14 +33,14 @@ def read_pose(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> 
     frame = read_frame(values.get("frame"))
     name = str(values.get("name") or "The file")
     value = read_json(_content(context, values, name), name)
-    pose = Pose.from_json(value, name, (frame.width, frame.height))
+    pose, notes = read_people(value, name, (frame.width, frame.height))
     if len(pose.people) > MOST_DRAWN:
         raise InputError(f"{name} has {len(pose.people)} people; the limit is {MOST_DRAWN}, leave some out.")
     size = f"{frame.width}x{frame.height}"
     missing = (
         f"{name} does not name its picture's size, so that its points are taken as those of this one, {size} pixels."
     )
-    return {"pose": pose.to_json(), "notes": [] if has_size(value) else [missing]}
+    return {"pose": pose.to_json(), "notes": [*notes, *([] if has_size(value) else [missing])]}
 
 
 def _content(context: Context, values: Mapping[str, Any], name: str) -> bytes:

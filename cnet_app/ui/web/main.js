@@ -15,7 +15,7 @@ import { buildPictureActions } from "./library/pictures.js";
 import { buildRail, openCondition } from "./page/rail.js";
 import { takeAnyFile } from "./library/restore.js";
 import { buildScore } from "./library/score.js";
-import { Server } from "./core/server.js";
+import { Server, fetchBlob } from "./core/server.js";
 import { followShown } from "./library/shelf.js";
 import { Stage } from "./stage/stage.js";
 import { buildCaption, buildStageBar, fillEmpty } from "./stage/stage_views.js";
@@ -160,7 +160,7 @@ export class App {
   }
 
   async #keepUrl(url, name) {
-    return keepPicture(this, new File([await (await fetch(url)).blob()], `${name}.png`, { type: "image/png" }));
+    return keepPicture(this, new File([await fetchBlob(url)], `${name}.png`, { type: "image/png" }));
   }
 
   /** Lay out a sheet to draw on, in the scribble's tab. */

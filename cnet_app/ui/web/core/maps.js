@@ -1,6 +1,7 @@
 /** The maps: of every layer as it is set, and of every condition for the rail; each made again when what it depends on changes. */
 
 import { newLayer } from "./draft.js";
+import { fetchBlob } from "./server.js";
 
 export class Maps {
   #app;
@@ -99,7 +100,7 @@ function fieldOf(source) {
 }
 
 export async function bitmapOf(url) {
-  return createImageBitmap(await (await fetch(url)).blob());
+  return createImageBitmap(await fetchBlob(url));
 }
 
 function shrink(bitmap, side) {

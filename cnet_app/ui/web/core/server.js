@@ -48,6 +48,15 @@ function sentenceOf(answer) {
   return typeof answer?.error === "string" ? answer.error : LOST;
 }
 
+/** The content of an address of the server, or of a data URL. Raises a Refusal where the server does not answer. */
+export async function fetchBlob(url) {
+  try {
+    return await (await fetch(url)).blob();
+  } catch {
+    throw new Refusal(LOST);
+  }
+}
+
 /** This browser, for as long as its storage lasts: its jobs and pictures are found by it. */
 function sessionId() {
   try {

@@ -4,6 +4,7 @@ import { fill, h } from "../core/dom.js";
 import { field, labelled, numberFault } from "./fields.js";
 import { conditionOf, misfit, ownMap, ownPhoto } from "./layer_actions.js";
 import { chooseFile } from "../core/photo.js";
+import { fetchBlob } from "../core/server.js";
 
 const AS_IT_IS = "as_it_is"; // the repair that is a choice: no preprocessor
 const MOST_OPEN = 4; // parameters that are shown without unfolding
@@ -59,7 +60,7 @@ async function takeSource(scope, source) {
 }
 
 async function keepMap(app, { image, width, height }) {
-  const key = await app.blobs.put(await (await fetch(image)).blob());
+  const key = await app.blobs.put(await fetchBlob(image));
   return { key, width, height };
 }
 

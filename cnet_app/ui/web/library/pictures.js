@@ -2,6 +2,7 @@
 
 import { askBoard } from "../dialogs/boards.js";
 import { fill, h, iconButton } from "../core/dom.js";
+import { fetchBlob } from "../core/server.js";
 import { addLayer } from "../layers/layer_actions.js";
 import { menuButton } from "../layers/menu.js";
 import { keepPicture, takePhoto } from "../core/photo.js";
@@ -85,7 +86,7 @@ export function download(url, name) {
 
 /** The picture as a file. */
 async function fileOf(picture) {
-  const blob = await (await fetch(picture.url)).blob();
+  const blob = await fetchBlob(picture.url);
   return new File([blob], nameOf(picture), { type: blob.type || "image/png" });
 }
 

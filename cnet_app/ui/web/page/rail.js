@@ -1,4 +1,4 @@
-/** The rail: one vertical list of tabs, a condition each, with this photo's own map as its picture. */
+/** The rail: one vertical list of tabs, a condition each, with this photo's own map as its picture, or the one that was drawn. */
 
 import { h, iconButton, keyed } from "../core/dom.js";
 import { newLayer } from "../core/draft.js";
@@ -14,19 +14,20 @@ export function buildRail(app) {
       h("span", { class: "rail-title" }, title),
     );
   const update = (tab, { id, title, help }) => {
-    const { draft, thumbs, tables } = app.store.state;
+    const { draft, thumbs, tables, maps } = app.store.state;
     const isOpen = id === draft.condition;
     tab.setAttribute("aria-selected", String(isOpen));
     tab.tabIndex = isOpen ? 0 : -1;
     tab.title = `${title}: ${help}`;
     tab.classList.toggle("is-used", draft.layers.some((layer) => layer.condition === id && layer.enabled));
-    const { image, annotator } = thumbs[id] ?? {};
+    const own = draft.layers.find((layer) => layer.condition === id && layer.source !== "photo");
+    const { image, annotator } = (own && maps[own.id]) || thumbs[id] || {};
     tab.firstChild.style.backgroundImage = image ? `url(${image})` : "";
     const row = tables.conditions.find((one) => one.id === id).annotators.find((one) => one.id === annotator);
     tab.firstChild.classList.toggle("is-demo", Boolean(image && row?.is_demo));
   };
   app.store.on(
-    ({ tables, draft, thumbs }) => [tables, draft.condition, draft.layers, thumbs],
+    ({ tables, draft, thumbs, maps }) => [tables, draft.condition, draft.layers, thumbs, maps],
     ([{ conditions }]) => keyed(tabs, conditions, ({ id }) => id, build, update),
   );
   return h("nav", { class: "rail", "aria-label": "Conditions" }, tabs, buildAdd(app, tabs));
@@ -65,6 +66,7 @@ function step(event) {
 
 /** Make a condition the one that is worked on: its layer is opened, or takes the place of the open one, or is the first. */
 export function openCondition(app, id) {
+  app.store.patch({ error: "" }); // of what was worked on before
   app.drafts.edit((draft) => {
     const known = draft.layers.find((layer) => layer.condition === id);
     if (known) return { condition: id, open: known.id };

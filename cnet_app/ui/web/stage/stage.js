@@ -13,6 +13,7 @@
  */
 
 import { h } from "../core/dom.js";
+import { fetchBlob } from "../core/server.js";
 
 const MARGIN = 16; // px around a picture that fits
 const MAX_ZOOM = 16;
@@ -150,9 +151,9 @@ export class Stage {
   }
 
   async #loadResult(url) {
-    const bitmap = url ? await createImageBitmap(await (await fetch(url)).blob()) : null;
+    const bitmap = url ? await this.#app.attempt(async () => createImageBitmap(await fetchBlob(url))) : null;
     if (this.#app.store.state.shown?.url !== url) return;
-    this.#result = { url, bitmap };
+    this.#result = { url, bitmap: bitmap ?? null };
     this.redraw();
   }
 

@@ -12,6 +12,8 @@ const VIEWS = [
   { id: "compare", title: "Compare", needs: ({ shown, draft }) => shown && (draft.photo || draft.layers.length) },
 ];
 
+const PICTURES = ["result", "compare", "score"];
+
 export function buildStageBar(app) {
   const views = h("div", { class: "segments", role: "group", "aria-label": "View" });
   app.store.on(
@@ -55,7 +57,8 @@ export function buildCaption(app) {
     ({ view, frame, draft, shown, maps, preview, running }) => [view, frame, draft.photo, draft.open, shown, maps, preview, running],
     () => about.replaceChildren(...captionOf(app.store.state)),
   );
-  app.store.on(({ tool }) => tool, () => (hint.textContent = app.stage.tool?.hint ?? ""));
+  // A picture's own line has its actions, and no room for more.
+  app.store.on(({ tool, view }) => [tool, view], ([, view]) => (hint.textContent = PICTURES.includes(view) ? "" : app.stage.tool?.hint ?? ""));
   return [about, hint];
 }
 
