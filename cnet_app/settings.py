@@ -192,7 +192,8 @@ def environment_variable(name: str, environ: Mapping[str, str]) -> str | None:
 
 def process_variables(settings: Settings) -> dict[str, str]:
     """Return the variables that libraries, which read no settings, need to obey them."""
-    return loopback_without_proxy(settings.host) | ({"CNET_OFFLINE": "1"} if settings.offline else {})
+    offline = {"CNET_OFFLINE": "1"} if settings.offline else {}
+    return loopback_without_proxy(settings.host) | offline | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
 
 
 def loopback_without_proxy(host: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

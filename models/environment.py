@@ -19,6 +19,11 @@ def models_folder() -> Path | None:
     return Path(folder) if folder else None
 
 
+def is_public() -> bool:
+    """Return whether `CNET_PUBLIC` says that visitors are strangers: links then lead no further than the folders of models."""
+    return os.environ.get("CNET_PUBLIC", "").lower() in ON
+
+
 def is_offline() -> bool:
     """Return whether `CNET_OFFLINE` or `HF_HUB_OFFLINE` forbids the network."""
     return any(os.environ.get(name, "").lower() in ON for name in ("CNET_OFFLINE", "HF_HUB_OFFLINE"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from models.environment import models_folder
+from models.environment import is_public, models_folder
 from models.errors import DamagedError, InputError
 from models.families import FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, Family
 from models.files import HERE, check_file, read_shapes, sha256_of, sha256_of_tensors, stamp
@@ -108,7 +108,15 @@ def local_files(kind: LocalKind) -> list[LocalFile]:
     folders = [root / FOLDERS[kind] for root in ([given] if given else []) + [HERE]]
     files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
     found = {path.name: path for path in reversed(files) if _holds(kind, path)}
+    if is_public():
+        found = {name: path for name, path in found.items() if is_within_models(path)}
     return [LocalFile(found[name], kind) for name in sorted(found)]
+
+
+def is_within_models(path: Path) -> bool:
+    """Return whether a file is in a folder of models itself, and not what a link leads to from there."""
+    place = path.resolve()
+    return any(place.is_relative_to(root.resolve()) for root in (models_folder(), HERE) if root)
 
 
 def _holds(kind: LocalKind, path: Path) -> bool:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from annotators.base import shown
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.upscale import UpscaleRequest
-from models.environment import models_folder
 from models.errors import InputError
-from models.files import HERE
-from models.local import FOLDERS, local_files
+from models.local import FOLDERS, is_within_models, local_files
 from models.own import known_rows
 
 
 def offered_models() -> frozenset[str]:
     """Return the names of all models of this app: rows of its lists, and files in its folders, not what links lead to."""
-    roots = [root.resolve() for root in (models_folder(), HERE) if root]
-    files = (file for kind in FOLDERS for file in local_files(kind) if _is_within(file.path, roots))
+    files = (file for kind in FOLDERS for file in local_files(kind) if is_within_models(file.path))
     return frozenset(file.name for file in files) | {row.id for row in known_rows()}
 
 
@@ -43,8 +39,3 @@ def named_models(request: GenerationRequest | UpscaleRequest) -> Iterator[str]:
         yield request.ip_adapter.name
     if isinstance(request, GenerationRequest):
         yield from (unit.controlnet for unit in request.units if unit.controlnet)
-
-
-def _is_within(path: Path, roots: list[Path]) -> bool:
-    place = path.resolve()
-    return any(place.is_relative_to(root) for root in roots)

@@ -18,6 +18,7 @@ from random import Random
 from annotators.base import shown
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.limits import MAX_PROMPT
+from models.environment import is_public
 from models.errors import InputError
 from models.names import did_you_mean
 from models.places import own_folder
@@ -76,9 +77,11 @@ def has_wildcards(text: str) -> bool:
 class Wildcards:
     """The files of a folder, each read once. Every method raises InputError for a text that cannot be resolved."""
 
-    def __init__(self, folder: Path | None = None, follows_links: bool = True) -> None:
-        """Without a `folder` it is `wildcards_folder()`; `follows_links` also reads files that links in it lead to."""
-        self._follows_links = follows_links
+    def __init__(self, folder: Path | None = None, follows_links: bool | None = None) -> None:
+        """Without a `folder` it is `wildcards_folder()`; `follows_links` also reads files that links in it lead to, as
+        is usual where visitors are no strangers.
+        """
+        self._follows_links = not is_public() if follows_links is None else follows_links
         self._folder = folder or wildcards_folder()
         self._files: dict[str, Choice] = {}
         self._counts: dict[str, int] = {}

@@ -11,6 +11,7 @@ import pytest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.known import check_known, offered_models
 from cnet_app.request.pictures import encode_png
+from cnet_app.request.prompt_tags import available_names
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.request.wildcards import Wildcards
@@ -64,6 +65,12 @@ def test_links_out_of_the_folder_of_models_are_not_followed(models: Path) -> Non
     assert "linked.safetensors" not in offered_models() and "inner.safetensors" in offered_models()
     with pytest.raises(InputError, match=r"names 'linked\.safetensors', which this app does not offer"):
         check_known(naming("lora", "linked.safetensors"))
+
+
+def test_a_prompt_follows_no_links_either(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "linked" in available_names()
+    monkeypatch.setenv("CNET_PUBLIC", "1")
+    assert "linked" not in available_names() and "own" in available_names()
 
 
 def test_an_upscale_names_only_what_is_offered(models: Path) -> None:
