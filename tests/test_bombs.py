@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotators.images import PNG
+from annotators.png_bands import PNG
 from annotators.poses import parse_pose
 from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.recipe import CHUNK, Recipe, read_recipe

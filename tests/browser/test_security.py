@@ -17,6 +17,8 @@ from skimage import data
 from tests.browser.conftest import FAKE, open_page, running, visitor
 from tests.browser.driver import READY, StudioPage
 
+pytestmark = pytest.mark.browser
+
 EVIL = "<img src=x onerror=attacked=1><script>attacked=1</script>"
 NAME = "<img src=x onerror=attacked=1>"
 """Evil, and a file's name."""
