@@ -72,9 +72,9 @@ def faults(page: Page) -> list[Any]:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [(1366, 768), (390, 844)], ids=["desktop", "phone"])
 def test_no_view_has_a_serious_fault(
-    browser: Browser, url: str, photo: Path, size: tuple[int, int], dark: bool
+    browser: Browser, fake_site: str, photo: Path, size: tuple[int, int], dark: bool
 ) -> None:
-    for studio in visit(browser, url, *size, phone=size[0] < 700, dark=dark):
+    for studio in visit(browser, fake_site, *size, phone=size[0] < 700, dark=dark):
         page = studio.page
         page.evaluate(AXE)
         found = {"empty": faults(page)}

@@ -9,11 +9,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from cnet_app.request.recipe import read_request
-from tests.browser.conftest import APP, FAKE, free_port, open_page, running, visit, visitor
-from tests.browser.driver import LONG, REAL, StudioPage
+from tests.browser.conftest import FAKE, free_port, open_page, running, visit, visitor
+from tests.browser.driver import LONG, StudioPage
 
 pytestmark = pytest.mark.browser
-ENTRY = APP if REAL else FAKE
 
 
 def test_a_server_that_dies_and_comes_back_finds_the_work_as_it_was(
@@ -40,7 +39,12 @@ def test_a_server_that_dies_and_comes_back_finds_the_work_as_it_was(
             assert len(studio.state("pictures")) == 2
 
 
-def test_from_nothing_to_a_drawn_picture_with_the_keyboard_alone(studio: StudioPage) -> None:
+def test_from_nothing_to_a_drawn_picture_with_the_keyboard_alone(browser: Browser, fake_site: str) -> None:
+    for studio in visit(browser, fake_site, width=1280, height=900):
+        _draw_by_keyboard(studio)
+
+
+def _draw_by_keyboard(studio: StudioPage) -> None:
     page = studio.page
     for _ in range(6):
         page.keyboard.press("Tab")
@@ -68,8 +72,8 @@ def test_from_nothing_to_a_drawn_picture_with_the_keyboard_alone(studio: StudioP
     assert lit[-1] - lit[0] >= 90
 
 
-def test_a_phone_under_a_finger(browser: Browser, url: str, photo: Path) -> None:
-    for studio in visit(browser, url, width=390, height=844, phone=True):
+def test_a_phone_under_a_finger(browser: Browser, fake_site: str, photo: Path) -> None:
+    for studio in visit(browser, fake_site, width=390, height=844, phone=True):
         page = studio.page
         studio.choose_photo(photo)
         page.locator("[data-opens=controls]").tap()
