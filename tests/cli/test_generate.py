@@ -27,6 +27,8 @@ from models.resolve import resolve
 from models.tiny import save_tiny_ip_adapter, tiny_base
 from tests.cli.conftest import Call, pixels
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.usefixtures("tiny_models")
 def test_generate_makes_pictures_that_remake_themselves(call: Call, photo: Path, tmp_path: Path) -> None:

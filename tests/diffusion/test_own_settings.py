@@ -29,6 +29,8 @@ from models.tiny import tiny_adapter, tiny_union
 from models.union import UnionInput
 from tests.diffusion.conftest import prepare, request_for, unit
 
+pytestmark = pytest.mark.slow
+
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
 CountRuns = Callable[..., Counter[str]]
 Weights = np.ndarray[Any, np.dtype[np.float32]]

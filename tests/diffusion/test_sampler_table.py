@@ -23,6 +23,8 @@ from models.modules import load_scheduler
 from tests.diffusion.conftest import control_map, request_for
 from tests.diffusion.test_schedulers import TARGET, run
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED: Mapping[str, Any] = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -49,7 +51,7 @@ SCHEDULES: Mapping[str, Callable[[], Any]] = {
 """Of the base that ships, of the families' own bases as published, and of fine-tunes: for few steps, and from pure noise."""
 MOST = 150
 RUNS = (1, 2, 3, 21, 25)
-"""Steps of the runs. At 61 trailing spacing would have a step before the first timestep. From 21 on rounding gives the embedded schedule equal timesteps, where noise levels lie close together."""
+"""Steps of the runs. From 21 on rounding gives the embedded schedule equal timesteps, where noise levels lie close together."""
 CASES = [pytest.param(name, row, id=f"{name}-{row.id}") for name in SCHEDULES for row in SAMPLERS]
 
 

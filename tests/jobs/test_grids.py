@@ -17,6 +17,8 @@ from cnet_app.jobs.grid_page import MAX_PIXELS, MIN_SIDE, grid_page, page_side
 from cnet_app.jobs.grid_picture import ABSENT, FONT_SIZE, GAP, HEAD, LINE, MAX_SIDE, draw_grid, shorten, side_label
 from cnet_app.jobs.grid_table import GridCell, GridTable
 
+pytestmark = pytest.mark.slow
+
 
 def colour(*place: int) -> tuple[int, int, int]:
     return tuple(40 + 60 * (number % 4) for number in (*place, 0, 0)[:3])  # pyright: ignore[reportReturnType]

@@ -24,6 +24,8 @@ from tests.models.layouts import SIZES, original_layout
 from tests.models.test_checkpoints import assert_same, create, residuals
 from tests.models.test_one_file import create_unet
 
+pytestmark = pytest.mark.slow
+
 SHUFFLE = "control_v11e_sd15_shuffle"
 POOLED_YAML = "model:\n  target: cldm.cldm.ControlLDM\n  params:\n    global_average_pooling: True\n"
 

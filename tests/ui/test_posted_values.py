@@ -21,6 +21,8 @@ from models.errors import InputError
 from tests.jobs.fake_engine import request
 from tests.ui.conftest import FRAME, Caller, create_caller
 
+pytestmark = pytest.mark.slow
+
 SOON = 5.0
 """Seconds of one call."""
 EXAMPLES = int(os.environ.get("POSTED_EXAMPLES", "40"))
