@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from cnet_app.request.recipe import save_picture
 from tests.browser.conftest import FAKE, running, visitor
 from tests.browser.driver import LONG, SHORT
 from tests.jobs.fake_engine import fake_picture, request
-from tests.request.foreign.pictures import A1111, png
+from tests.request.foreign.pictures import A1111, COMFY_SIMPLE, png
 
 pytestmark = pytest.mark.browser
 
@@ -201,6 +202,14 @@ def test_a_picture_of_another_program_brings_its_settings(studio: Page, tmp_path
     studio.wait_for_selector(".ask")
     studio.keyboard.press("Enter")
     studio.wait_for_function(f"{APP}.store.state.draft.photo?.name === 'again.png'")
+
+
+def test_a_picture_of_comfyui_fills_in_what_its_graph_holds(studio: Page, tmp_path: Path) -> None:
+    paste(studio, png(tmp_path / "graph.png", prompt=json.dumps(COMFY_SIMPLE)))
+    expect(studio.locator(".ask")).to_contain_text("ComfyUI")
+    studio.get_by_role("button", name="Use all settings").click()
+    expect(studio.locator("#prompt")).to_have_value("a lighthouse,\nstorm")
+    expect(studio.locator("#seed")).to_have_value("42")
 
 
 @pytest.fixture(scope="module")

@@ -6,18 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, expect
 from skimage import data
 
 from annotators.canny import Canny
 from annotators.images import load_image
+from annotators.poses import Pose
+from annotators.runtime import Runtime
+from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.recipe import read_request
 from tests.browser.conftest import visit
 from tests.browser.driver import LONG, REAL, StudioPage
 
 pytestmark = pytest.mark.browser
+SIDE = 256
 EMBEDDED = [row for row in CONDITIONS if "embedded" in row.controlnets]
 
 
@@ -86,11 +91,24 @@ def test_an_edited_pose_moves_the_person(studio: StudioPage) -> None:
     wrist = tuple(before[4 * 3 : 4 * 3 + 2])
     studio.drag(wrist, (wrist[0], wrist[1] - 60))
     studio.wait_map()
-    (unit,) = read_request(studio.make()).units
+    made = studio.make()
+    (unit,) = read_request(made).units
     assert unit.pose is not None
     moved = unit.pose.people[0].body
     assert moved[4][1] == pytest.approx(wrist[1] - 60, abs=1)
     assert moved[7][:2] == pytest.approx(before[7 * 3 : 7 * 3 + 2], abs=1)
+    found = detected_body(made)
+    apart = [float(np.hypot(*(found[4][:2] - place))) for place in (moved[4][:2], wrist)]
+    assert apart[0] < 0.2 * SIDE and apart[0] < apart[1]  # the hand is where it was put, no longer where it was
+    assert np.hypot(*(found[7][:2] - moved[7][:2])) < 0.2 * SIDE
+
+
+def detected_body(path: Path) -> NDArray[np.float64]:
+    """The joints that the embedded annotator finds in a picture, (18, 3)."""
+    image = load_image(path)
+    made = Maps(run_here(Runtime())).annotate("openpose", "openpose_embedded", image, None, *image.shape[1::-1])
+    assert isinstance(made.data, Pose)
+    return made.data.people[0].body
 
 
 def test_cancel_in_the_middle_then_generate_again(studio: StudioPage) -> None:
