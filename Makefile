@@ -14,7 +14,7 @@ run: $(VENV)/.app
 
 test: check chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not browser" --ignore tests/test_layers.py $(ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m browser tests/browser $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/browser $(ARGS)
 
 fast: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not browser and not slow" $(ARGS)
