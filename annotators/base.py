@@ -114,7 +114,7 @@ class Annotator:
     ordered: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Pairs of parameters of which the first must not be above the second."""
     reads_drawings: ClassVar[bool] = False
-    """Whether it takes a drawing for the map, so that it finds no lines in a photo or a painting."""
+    """Whether it expects a drawing on paper, not a photo."""
     needs_network: ClassVar[bool]
     """Whether it runs a network; without one it never imports torch, transformers or onnxruntime."""
 

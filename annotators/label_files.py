@@ -27,7 +27,7 @@ MOST_NAMED = 5
 def read_labels(picture: Pillow.Image, name: str, notes: Notes) -> Image | None:
     """Return a label map of other tools in ADE20K's colours, with a note; None for one that has them, or for no label map.
 
-    Class numbers 0 to 149 count from 0; where 150 is among them, they count from 1, and 0 is no class.
+    Class numbers are 0 to 149. If 150 occurs, they are 1 to 150 instead, and 0 means no class.
     """
     if picture.mode == "CMYK":
         return None

@@ -21,7 +21,7 @@ Colour = tuple[int, int, int]
 Notes = list[str]
 """Sentences about what was done with a file; a reader adds to it."""
 Decode = Callable[[Pillow.Image, str, Notes], Image | None]
-"""Reads a decoded file whose pixels are no colours; None leaves it to the usual way."""
+"""Converts a decoded file whose pixels are data, not colours; returns None for an ordinary picture."""
 HALF = 127
 """Opacity up to which a pixel counts as transparent where it must be one or the other."""
 ONE_COLOUR = 48
@@ -34,16 +34,16 @@ ROUNDING = 2
 
 @dataclass(frozen=True)
 class Role:
-    """What a picture is for."""
+    """How a picture file is read: as a photo, a map of some kind, a mask or weights."""
 
     paper: Colour = (255, 255, 255)
     """Colour that shows where it is transparent."""
     nearest: bool = False
-    """Whether its colours have a meaning and are not mixed, neither with the paper nor with each other."""
+    """Whether colours are codes, which must not be blended with the paper or interpolated."""
     numbers: bool = False
-    """Whether its pixels are numbers and no colours, so that a colour profile has no meaning."""
+    """Whether pixels are numbers, so that colour profiles are ignored."""
     ink: bool = False
-    """Whether it has bright lines: dark ones on a transparent sheet lie on white."""
+    """Whether lines are expected to be bright; dark lines on a transparent sheet are put on white."""
     decode: Decode | None = None
 
 

@@ -264,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(row("slider to map while a job runs", slider_times(page, args.count)))
             print(row("tab to its frame while a job runs", tab_times(page, args.count)))
         print(row("a point of a stroke", stroke_times(page, args.count)))
-        print(f"\nThe engine's death is told after {restart_time(app, page):.2f} s.")
+        print(f"\nThe page reports the engine's death after {restart_time(app, page):.2f} s.")
         page_mb, engine = app.megabytes()
         print(
             f"Memory at the start: page {before[0]:.0f} MB; at the end: page {page_mb:.0f} MB, engine {engine:.0f} MB."

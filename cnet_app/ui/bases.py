@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cnet_app.registry.conditions import condition
-from cnet_app.registry.presets import FEW_STEPS, presets_for
 from cnet_app.settings import Settings
 from models.catalog import TITLES, Defaults, Family, Kind, size_text
 from models.fitting import fits
@@ -75,25 +74,6 @@ def controlnet_choices(condition_id: str, family: Family | None) -> Choices:
     fitting = [row for row in rows if condition_id in row.conditions or not row.conditions]
     listed += [(row.title, row.id) for row in fitting if _fits(row, family)]
     return [("The condition's own", ""), *listed]
-
-
-def preset_choices(family: Family | None) -> Choices:
-    """Return Off, named by an empty id, then the few-step settings for a family."""
-    rows = FEW_STEPS if family is None else presets_for(family)
-    return [
-        ("Off", ""),
-        *((f"{row.title} for {TITLES[row.family]}, {row.num_inference_steps} steps", row.id) for row in rows),
-    ]
-
-
-def is_offered(id: str, choices: Choices) -> bool:
-    """Return whether an id is among the choices."""
-    return id in (known for _, known in choices)
-
-
-def still_offered(value: str, choices: Choices) -> str:
-    """Return the chosen id, or the empty one where it is no longer among the choices."""
-    return value if is_offered(value, choices) else ""
 
 
 def _fits(thing: Weights | LocalFile, family: Family | None) -> bool:

@@ -1,8 +1,8 @@
-"""Where the page makes maps: the one place that calls cnet_app.maps, and the repairs of a map of the user's own."""
+"""Makes the page's maps, and repairs maps of the user's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from annotators.base import Image
@@ -52,11 +52,6 @@ def make_map(maps: Maps, order: MapOrder) -> MadeMap:
         made = maps.annotate(order.condition, order.annotator, order.source, None, *size, repairs=done)
         offered += [one for one in made.repairs if one not in offered]
     return MadeMap(made, tuple(offered), tuple(done))
-
-
-def make_all_maps(maps: Maps, source: Image, frame: Frame, every: bool) -> Iterator[tuple[str, str, ControlMap | str]]:
-    """Yield condition, annotator, and the map or why there is none, as they are made."""
-    return maps.annotate_all(source, frame.width, frame.height, frame.resize, every=every)
 
 
 def _next(offered: Sequence[Repair], asked: Sequence[str], done: Sequence[str]) -> Repair | None:
