@@ -44,6 +44,8 @@ FLOORS = {
     "cnet_app.maps": 5,
     "cnet_app.diffusion": 5,
     "cnet_app.fidelity": 5,
+    "cnet_app.training": 6,
+    "cnet_app.evaluation": 6,
     "cnet_app.embedded": 6,
     "cnet_app.engine": 7,
     "cnet_app.jobs": 8,

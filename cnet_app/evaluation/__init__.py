@@ -1,0 +1,1 @@
+"""Evaluation of any folder of pictures: adherence, distances, tables, ranking statistics."""

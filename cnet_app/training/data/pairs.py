@@ -1,0 +1,93 @@
+"""What every form of a data set is read to: pairs of a picture and its map, with a prompt. Loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotators.base import Image
+from annotators.images import load_image
+from annotators.kinds import MapKind
+from annotators.map_files import map_role
+from models.errors import InputError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Bytes of a picture: a file, or a part of one, as in a tar shard."""
+
+    path: Path
+    offset: int = 0
+    size: int | None = None
+    """Bytes from `offset` on; None reads to the end."""
+    member: str = ""
+    """Name inside the file at `path`; empty for the file itself."""
+
+    @property
+    def title(self) -> str:
+        """Return the name that a message shows."""
+        return f"{self.path.name}:{self.member}" if self.member else self.path.name
+
+    def read(self) -> bytes:
+        """Return the bytes; InputError where the file is gone or cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                return file.read(-1 if self.size is None else self.size)
+        except OSError as error:
+            raise InputError(
+                f"{self.path} cannot be read ({error.strerror}); put it back, or check the data set again."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture with its map."""
+
+    name: str
+    """Unique within the data set."""
+    image: Source
+    control: Source | None
+    """None where the data set has pictures alone, or this one lacks its map."""
+    caption: str = ""
+    where: str = ""
+    """Where the data set names it, as a message shows it: 'metadata.jsonl, line 3'."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A fault of a data set."""
+
+    kind: str
+    """Id of a row in cnet_app.training.data.doctor.CHECKS, or `unreadable`."""
+    where: str
+    """File and line."""
+    message: str
+    """One sentence: what is wrong, and what to do."""
+    pair: str = ""
+    """Name of the pair; empty where it is the whole data set's."""
+    severity: float = 1.0
+    """From 0 to 1; the contact sheet begins with the worst."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as its files name it; pictures are read when they are needed."""
+
+    folder: Path
+    form: str
+    """Id of the reader that read it."""
+    pairs: tuple[Pair, ...]
+    problems: tuple[Problem, ...] = ()
+    """What the reader could not take, a pair or line each."""
+
+
+def read_image(pair: Pair) -> Image:
+    """Return the picture of a pair, (H, W, 3) RGB; InputError, which names its file, where it cannot be read."""
+    return load_image(pair.image.read(), pair.image.title)
+
+
+def read_control(pair: Pair, kind: MapKind) -> Image:
+    """Return the map of a pair that has one, (H, W, 3) RGB, read as maps of a kind are; InputError as of `read_image`."""
+    assert pair.control is not None, f"{pair.name} has no map"
+    return load_image(pair.control.read(), pair.control.title, map_role(kind))

@@ -1,0 +1,122 @@
+"""The folder of a run: its plan, what happened so far, checkpoints and samples. A page or a program follows it by reading.
+
+plan.json                       the TrainingPlan
+log.jsonl                       a Record a line, in the order in which they happened; of a resumed run, later lines win
+checkpoints/step-000500/        one folder a checkpoint, written whole or not at all
+samples/step-000500-2.png       the picture of the third probe (counted from 0)
+probes/2.png                    the map of the third probe
+tensorboard/                    the same curves as event files
+stop, pause, give-way           files that somebody else makes: see `Wish`
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from cnet_app.request.training import TrainingPlan, plan_from_text
+from models.errors import InputError
+
+PLAN, LOG, CHECKPOINTS, SAMPLES, PROBES, TENSORBOARD = (
+    "plan.json", "log.jsonl", "checkpoints", "samples", "probes", "tensorboard",
+)  # fmt: skip
+RecordKind = Literal["state", "step", "probe", "converged", "checkpoint", "estimate", "note", "exported"]
+State = Literal["preparing", "running", "waiting", "paused", "stopped", "done", "failed"]
+"""Of a run. Paused, stopped and failed ones go on from their last checkpoint; a run whose process died is `interrupted`,
+which nobody writes: its last state is one of a process that is no more."""
+Wish = Literal["stop", "pause", "give-way"]
+"""A file of this name in the run's folder: end after this step with a checkpoint; the same, to go on later; wait between
+two steps for as long as the file is renewed, because a picture is to be made."""
+GIVE_WAY_SECONDS = 30.0
+"""Age from which a `give-way` file no longer counts: who made it has died."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One line of the log. Values by kind:
+
+    state: state, message, process_id · step: loss, learning_rate, seconds (of the step), memory_mb ·
+    probe: scores (a list, by probe; null without), score (their mean), pictures (paths below the run's folder) ·
+    converged: score, before · checkpoint: path, best · estimate: memory_mb and seconds, each an object of parts ·
+    note: message · exported: path, file
+    """
+
+    kind: RecordKind
+    step: int
+    """Updates that are done."""
+    time: float
+    """Seconds since 1970."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run, and what its files say."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Return the run's name."""
+        return self.path.name
+
+    @property
+    def log(self) -> Path:
+        """Return the path of the log."""
+        return self.path / LOG
+
+    @property
+    def checkpoints(self) -> Path:
+        """Return the folder of the checkpoints."""
+        return self.path / CHECKPOINTS
+
+    @property
+    def samples(self) -> Path:
+        """Return the folder of the probes' pictures."""
+        return self.path / SAMPLES
+
+    def plan(self) -> TrainingPlan:
+        """Return the plan; InputError where the folder holds none that can be read."""
+        try:
+            text = (self.path / PLAN).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{self.path} holds no plan.json that can be read; choose the folder of a training."
+            ) from error
+        return plan_from_text(text)
+
+    def records(self, start: int = 0) -> tuple[list[Record], int]:
+        """Return the records from a byte of the log on, and the byte to read on from next time."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(start)
+                data = file.read()
+        except FileNotFoundError:
+            return [], start
+        whole = data[: data.rfind(b"\n") + 1]
+        return list(_records(whole)), start + len(whole)
+
+    def wish(self, wish: Wish) -> Path:
+        """Return the path of the file that stands for a wish."""
+        return self.path / wish
+
+
+def _records(data: bytes) -> Iterator[Record]:
+    """Yield the records of whole lines; a line that a kill has torn is left out."""
+    for line in data.splitlines():
+        try:
+            values = json.loads(line)
+            kind, step, time = values.pop("kind"), int(values.pop("step")), float(values.pop("time"))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
+        if kind in get_args(RecordKind):
+            yield Record(kind=kind, step=step, time=time, values=values)
+
+
+def line(record: Record) -> str:
+    """Return a record as a line of the log."""
+    head = {"kind": record.kind, "step": record.step, "time": round(record.time, 3)}
+    return json.dumps(head | dict(record.values)) + "\n"

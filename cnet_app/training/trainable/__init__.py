@@ -1,0 +1,1 @@
+"""What a family trains: one file a kind of base."""
