@@ -110,6 +110,13 @@ def total_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().total
 
 
+def used_bytes(device: torch.device) -> int:
+    """Return the bytes of a GPU that tensors take now; elsewhere those of this process."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
 def release(device: torch.device) -> None:
     """Return unused memory to the device."""
     gc.collect()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from annotators.base import Image
 from annotators.images import load_image
 from annotators.kinds import MapKind
 from annotators.map_files import map_role
+from cnet_app.request.plain import Json, Scalar
 from models.errors import InputError
 
 
@@ -52,6 +56,8 @@ class Pair:
     caption: str = ""
     where: str = ""
     """Where the data set names it, as a message shows it: 'metadata.jsonl, line 3'."""
+    control_data: Source | None = None
+    """JSON of people or classes that the map was drawn from, where `data build` wrote it; a pose is scored by it alone."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +86,27 @@ class DataSet:
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...] = ()
     """What the reader could not take, a pair or line each."""
+    annotator: str | None = None
+    """Id of the annotator that made the maps, where `data build` made them."""
+    annotator_parameters: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def read_image(pair: Pair) -> Image:
     """Return the picture of a pair, (H, W, 3) RGB; InputError, which names its file, where it cannot be read."""
     return load_image(pair.image.read(), pair.image.title)
+
+
+def read_control_data(pair: Pair) -> Mapping[str, Json] | None:
+    """Return the people or classes that the map of a pair was drawn from; None where they are not known. InputError."""
+    if pair.control_data is None:
+        return None
+    try:
+        values: object = json.loads(pair.control_data.read())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{pair.control_data.title} is not JSON ({error}); build the data again.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{pair.control_data.title} holds no JSON object; build the data again.")
+    return cast("Mapping[str, Json]", values)
 
 
 def read_control(pair: Pair, kind: MapKind) -> Image:

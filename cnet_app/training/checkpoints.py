@@ -1,0 +1,160 @@
+"""Checkpoints of a run: each a folder that is there whole or not at all, with the sums that show it.
+
+network.safetensors   trained tensors     average.safetensors   averaged ones, where the plan has them
+state.pt              optimiser, learning rates and scores      manifest.json   step, plan, key of the data, sha256 a file
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.errors import DamagedError, InputError, SaveError
+from models.files import sha256_of
+
+NETWORK, AVERAGE, STATE, MANIFEST = "network.safetensors", "average.safetensors", "state.pt", "manifest.json"
+PREFIX, UNFINISHED = "step-", ".unfinished-"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint, as it is on the disk or goes there."""
+
+    step: int
+    network: Mapping[str, Tensor]
+    average: Mapping[str, Tensor] | None
+    state: Mapping[str, Any]
+    """Tensors and plain values."""
+
+
+def folder_of(folder: Path, step: int) -> Path:
+    """Return the folder of the checkpoint at a step."""
+    return folder / f"{PREFIX}{step:06d}"
+
+
+def save(folder: Path, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Path:
+    """Write a checkpoint below `folder`, to the disk itself; `facts` go into its manifest. Raises SaveError.
+
+    No older one is touched.
+    """
+    target = folder_of(folder, checkpoint.step)
+    part = folder / f"{UNFINISHED}{target.name}"
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        save_file(_detached(checkpoint.network), part / NETWORK)
+        if checkpoint.average is not None:
+            save_file(_detached(checkpoint.average), part / AVERAGE)
+        torch.save(dict(checkpoint.state), part / STATE)
+        sums = {path.name: sha256_of(path) for path in sorted(part.iterdir())}
+        manifest = {"step": checkpoint.step, **facts, "sha256": sums}
+        (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        for path in part.iterdir():
+            _flush(path)
+        if target.exists():
+            shutil.rmtree(target)
+        part.rename(target)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise SaveError(
+            f"The checkpoint of step {checkpoint.step} could not be written to {folder} ({reason}); make room there, "
+            "and resume the run: its earlier checkpoints are untouched."
+        ) from error
+    return target
+
+
+def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def steps(folder: Path) -> list[int]:
+    """Return the steps of the checkpoints, the newest last; those that are not whole do not count."""
+    names = (path.parent.name.removeprefix(PREFIX) for path in folder.glob(f"{PREFIX}*/{MANIFEST}"))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """Return the newest checkpoint whose files are as they were written; None where there is none.
+
+    Raises DamagedError where there are some, but none is whole.
+    """
+    found = steps(folder)
+    for step in reversed(found):
+        try:
+            return load(folder_of(folder, step))
+        except DamagedError:
+            continue
+    if found:
+        raise DamagedError(f"No checkpoint in {folder} is whole; delete them to train from the start.")
+    return None
+
+
+def load(folder: Path) -> Checkpoint:
+    """Return a checkpoint, on the CPU. Raises DamagedError where a file is not as it was written."""
+    manifest = read_manifest(folder)
+    try:
+        for name, sum in manifest["sha256"].items():
+            if sha256_of(folder / name) != sum:
+                raise DamagedError(f"{folder / name} is not as it was written; use an earlier checkpoint.")
+        average = load_file(folder / AVERAGE) if (folder / AVERAGE).is_file() else None
+        state: dict[str, Any] = torch.load(folder / STATE, weights_only=True, map_location="cpu")
+        return Checkpoint(int(manifest["step"]), load_file(folder / NETWORK), average, state)
+    except (OSError, LookupError, TypeError, ValueError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile) as error:  # fmt: skip
+        raise DamagedError(f"The checkpoint {folder} cannot be read ({error}); use an earlier one.") from error
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a checkpoint; DamagedError."""
+    try:
+        return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DamagedError(f"The checkpoint {folder} has no manifest that can be read; use another one.") from error
+
+
+def remove_old(folder: Path, keep: int, best: int | None) -> None:
+    """Delete all checkpoints but the newest `keep` and the best, and what a kill has left half written."""
+    kept = {*steps(folder)[-keep:], best}
+    for step in steps(folder):
+        if step not in kept:
+            shutil.rmtree(folder_of(folder, step), ignore_errors=True)
+    for part in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def check_same(folder: Path, plan: Mapping[str, Any], data: str, may_differ: Sequence[str]) -> None:
+    """Raise InputError where the newest checkpoint was made by another plan or on other data; some fields may differ."""
+    found = steps(folder)
+    if not found:
+        return
+    manifest = read_manifest(folder_of(folder, found[-1]))
+    if manifest.get("data") != data:
+        raise InputError(
+            f"The data of the run in {folder.parent} have changed since its last checkpoint; put them back, or give the "
+            "training another name to start over."
+        )
+    old = dict(manifest.get("plan", {}))
+    names = sorted(name for name in {*old, *plan} if name not in may_differ and old.get(name) != plan.get(name))
+    if names:
+        changes = "; ".join(f"{name} was {old.get(name)!r} and is {plan.get(name)!r}" for name in names)
+        raise InputError(
+            f"The run in {folder.parent} was begun by another plan ({changes}); give it the old values, or give the "
+            "training another name."
+        )

@@ -1,0 +1,24 @@
+"""Optimisers of a run."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+
+from cnet_app.request.training import TrainingPlan
+from models.errors import InputError
+
+
+def create_optimizer(plan: TrainingPlan, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Return AdamW over parameter groups, or its 8-bit form; InputError where that needs a package that is not here."""
+    if plan.optimizer == "adamw":
+        return torch.optim.AdamW(groups, weight_decay=plan.weight_decay)
+    try:
+        library: Any = importlib.import_module("bitsandbytes")
+    except ImportError as error:
+        raise InputError(
+            "optimizer is adamw_8bit, which needs the package bitsandbytes; run pip install bitsandbytes, or choose adamw."
+        ) from error
+    return library.optim.AdamW8bit(groups, weight_decay=plan.weight_decay)

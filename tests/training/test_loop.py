@@ -1,0 +1,204 @@
+"""The loop: exact resuming, the wishes of others, numbers that are not finite, and several processes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from cnet_app.request.training import TrainingPlan
+from cnet_app.training import checkpoints
+from cnet_app.training.loop import Loop
+from cnet_app.training.run import Record, RunFolder
+from cnet_app.training.trainable import create_trainable
+from models.errors import InputError, SaveError, TrainingError
+from models.families import Family
+from models.tiny import tiny_base
+from tests.source import ROOT
+from tests.training.examples import MemoryExamples
+
+PLAN = TrainingPlan(
+    name="run", condition="canny", data="unused", size=64, steps=6, batch_size=2, learning_rate=1e-3, probe_every=0
+)
+
+
+def create_loop(folder: Path, plan: TrainingPlan = PLAN, family: Family = "sd15", report: Any = None) -> Loop:
+    trainable = create_trainable(tiny_base(family), plan)
+    records: list[Record] = []
+    loop = Loop(
+        RunFolder(folder),
+        plan,
+        trainable,
+        MemoryExamples(trainable),
+        None,
+        Accelerator(cpu=True),
+        report or records.append,
+    )
+    loop.__dict__["records"] = records
+    return loop
+
+
+def weights(folder: Path, step: int) -> dict[str, torch.Tensor]:
+    return dict(checkpoints.load(checkpoints.folder_of(folder / "checkpoints", step)).network)
+
+
+def stop_at(step: int) -> Callable[[Record], None]:
+    """Raise like a kill: in the middle of the record of a step."""
+
+    def report(record: Record) -> None:
+        if record.kind == "step" and record.step == step:
+            raise KeyboardInterrupt
+
+    return report
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"network": "light", "rank": 2},
+        {"network": "lite", "lr_scheduler": "cosine", "ema_decay": 0.9},
+        {"unlock_after": 4, "gradient_accumulation": 2},
+        {"only_mid_control": True, "min_snr_gamma": 5.0},
+        {"gradient_checkpointing": True, "initial": "fresh", "joint": "gaussian"},
+    ],
+    ids=lambda changes: "-".join(changes) or "plain",
+)
+def test_a_run_killed_at_a_step_and_resumed_equals_one_in_one_go(tmp_path: Path, changes: dict[str, Any]) -> None:
+    plan = replace(PLAN, checkpoint_every=2, keep_checkpoints=9, **changes)
+    assert create_loop(tmp_path / "whole", plan).train() == "done"
+    with pytest.raises(KeyboardInterrupt):
+        create_loop(tmp_path / "killed", plan, report=stop_at(5)).train()
+    resumed = create_loop(tmp_path / "killed", plan)
+    assert resumed.progress.step == 4
+    assert resumed.train() == "done"
+    one, two = weights(tmp_path / "whole", 6), weights(tmp_path / "killed", 6)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    first = weights(tmp_path / "whole", 2)
+    assert any(not torch.equal(first[name], one[name]) for name in first)
+
+
+@pytest.mark.parametrize("family", ["embedded", "sd21", "sdxl"])
+def test_every_family_learns(tmp_path: Path, family: Family) -> None:
+    loop = create_loop(tmp_path, replace(PLAN, steps=2), family)
+    loop.train()
+    assert [record.kind for record in loop.__dict__["records"]] == ["step", "step", "checkpoint"]
+
+
+def test_a_wish_to_stop_or_pause_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+
+    def ask(record: Record) -> None:
+        if record.kind == "step" and record.step == 3:
+            run.wish("pause").touch()
+
+    assert create_loop(tmp_path, report=ask).train() == "paused"
+    assert checkpoints.steps(run.checkpoints) == [3]
+    run.wish("pause").unlink()
+    assert create_loop(tmp_path).train() == "done"
+
+
+def test_a_run_waits_while_a_picture_is_made(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.wish("give-way").touch()
+    states: list[Any] = []
+
+    def follow(record: Record) -> None:
+        if record.kind == "state":
+            states.append(record.values["state"])
+            old = time.time() - 1000
+            os.utime(run.wish("give-way"), (old, old))  # as if its maker had died
+
+    create_loop(tmp_path, replace(PLAN, steps=1), report=follow).train()
+    assert states == ["waiting", "running"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_step_and_advice(tmp_path: Path) -> None:
+    loop = create_loop(tmp_path, replace(PLAN, checkpoint_every=2))
+    examples: Any = vars(loop)["_examples"]
+    read = examples.read
+
+    def poisoned(*args: Any) -> Any:
+        encoded = read(*args)
+        return replace(encoded, moments=encoded.moments * (float("nan") if loop.progress.step == 3 else 1))
+
+    examples.read = poisoned
+    with pytest.raises(
+        TrainingError, match=r"stopped at step 4, .* checkpoint of step 2 is whole.*Lower learning_rate"
+    ):
+        loop.train()
+
+
+def test_another_plan_or_other_data_are_refused_and_a_longer_run_is_not(tmp_path: Path) -> None:
+    create_loop(tmp_path, replace(PLAN, steps=1)).train()
+    with pytest.raises(InputError, match=r"another plan \(learning_rate was 0.001 and is 0.002\)"):
+        create_loop(tmp_path, replace(PLAN, learning_rate=2e-3))
+    manifest = checkpoints.folder_of(tmp_path / "checkpoints", 1) / "manifest.json"
+    assert create_loop(tmp_path, replace(PLAN, steps=2)).train() == "done"
+    newest = checkpoints.folder_of(tmp_path / "checkpoints", 2) / "manifest.json"
+    newest.write_text(newest.read_text().replace('"random"', '"other"'))
+    assert manifest.exists()
+    with pytest.raises(InputError, match="data of the run in .* have changed"):
+        create_loop(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    plan = replace(PLAN, checkpoint_every=2)
+    create_loop(tmp_path, plan).train()
+    folder = tmp_path / "checkpoints"
+    assert checkpoints.steps(folder) == [4, 6]
+    damaged = checkpoints.folder_of(folder, 6) / checkpoints.NETWORK
+    damaged.write_bytes(damaged.read_bytes()[:-5])
+    loop = create_loop(tmp_path, plan)
+    assert loop.progress.step == 4
+    assert "step 6 is damaged" in loop.__dict__["records"][0].values["message"]
+
+
+def test_a_checkpoint_without_room_leaves_the_earlier_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = replace(PLAN, checkpoint_every=2)
+    create_loop(tmp_path, replace(plan, steps=2)).train()
+
+    def no_room(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", no_room)
+    with pytest.raises(SaveError, match=r"checkpoint of step 4 could not be written .*No space left.* untouched"):
+        create_loop(tmp_path, plan).train()
+    folder = tmp_path / "checkpoints"
+    assert [path.name for path in folder.iterdir()] == ["step-000002"]
+    assert checkpoints.newest(folder)
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.training.two_processes", str(tmp_path / "two")]
+    both = [
+        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, **common, "RANK": rank, "LOCAL_RANK": rank})
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    for process in both:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors[-2000:]
+    loop = create_loop(tmp_path / "one", replace(PLAN, batch_size=4, steps=3))
+    loop.train()
+    losses = [record.values["loss"] for record in loop.__dict__["records"] if record.kind == "step"]
+    two = [record.values["loss"] for record in RunFolder(tmp_path / "two").records()[0] if record.kind == "step"]
+    assert two == pytest.approx(losses, abs=1e-5)
+    one_weights, two_weights = weights(tmp_path / "one", 3), weights(tmp_path / "two", 3)
+    for name, value in one_weights.items():
+        torch.testing.assert_close(two_weights[name], value, atol=1e-5, rtol=0)

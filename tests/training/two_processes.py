@@ -1,0 +1,32 @@
+"""One of the processes of an accelerate launch: the run of test_loop.py, its log written by the main process."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from cnet_app.training.loop import Loop
+from cnet_app.training.run import Record, RunFolder, line
+from cnet_app.training.trainable import create_trainable
+from models.tiny import tiny_base
+from tests.training.examples import MemoryExamples
+from tests.training.test_loop import PLAN
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    plan, run = replace(PLAN, batch_size=2, steps=3), RunFolder(folder)
+
+    def report(record: Record) -> None:
+        with run.log.open("a") as file:
+            file.write(line(record))
+
+    trainable = create_trainable(tiny_base("sd15"), plan)
+    assert Loop(run, plan, trainable, MemoryExamples(trainable), None, Accelerator(cpu=True), report).train() == "done"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
