@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -121,13 +121,15 @@ class Loop:
                 loss = self._loss(self.progress.step * plan.gradient_accumulation + turn)
                 self._accelerator.backward(loss / plan.gradient_accumulation)
             losses.append(loss.detach())
-        mean = float(torch.as_tensor(self._accelerator.reduce(torch.stack(losses).mean(), "mean")))
+        reduced: Any = self._accelerator.reduce(torch.stack(losses).mean(), "mean")
+        mean = float(reduced)
         self._require_finite("the loss", mean)
         if self._accelerator.sync_gradients and plan.max_grad_norm:
             values = [
                 value for group in self._trainable.groups() for value in group["params"] if value.grad is not None
             ]
-            self._require_finite("the gradient", float(self._accelerator.clip_grad_norm_(values, plan.max_grad_norm)))
+            norm: Any = self._accelerator.clip_grad_norm_(values, plan.max_grad_norm)
+            self._require_finite("the gradient", float(norm))
         if self.progress.step + 1 < plan.unlock_after:
             self._drop_gradients("decoder")
         rate = self._rates.get_last_lr()[0]
@@ -244,7 +246,7 @@ class Loop:
             average.optimization_step = checkpoint.step
         return average
 
-    def _averaged_values(self) -> Sequence[Tensor]:
+    def _averaged_values(self) -> list[Any]:
         return [value for group in self._trainable.groups() for value in group["params"]]
 
     def _restore(self, checkpoint: Checkpoint) -> None:

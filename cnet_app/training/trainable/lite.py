@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, cast
 
 from diffusers import ModelMixin
@@ -19,7 +20,7 @@ class LiteLevel(nn.Module):
     def __init__(self, channels_in: int, channels: int, layers: int, downsamples: bool) -> None:
         super().__init__()
         widths = [channels_in, *[channels] * layers]
-        self.resnets = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.resnets = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.downsamplers = nn.ModuleList([nn.Conv2d(channels, channels, 3, stride=2, padding=1)] * downsamples)
 
     def forward(self, hidden: Tensor) -> list[Tensor]:
