@@ -16,6 +16,13 @@ from annotators.sticks import USUAL, Sticks, draw_body, draw_face, draw_hand
 from models.errors import InputError
 
 MAX_JSON_BYTES = 20_000_000
+MIRRORED_BODY = (0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16)
+"""For each of OpenPose's joints the one on the other side."""
+MIRRORED_FACE = (
+    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65, 69, 68,
+)  # fmt: skip
+"""The same of the face's points: jaw, brows, nose, eyes, mouth, pupils."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,6 +89,21 @@ class Pose:
     def cropped(self, left: int, top: int, right: int, bottom: int) -> Pose:
         """Return the pose in a box of the picture, which may stick out; points beyond the border stay."""
         return self._moved((1, 1), (-left, -top), right - left, bottom - top)
+
+    def mirrored(self) -> Pose:
+        """Return the pose of the mirrored picture, in which a left hand is a right one."""
+
+        def mirror(points: Points, order: tuple[int, ...] | None = None) -> Points:
+            seen = points[:, 2:] > 0
+            turned = np.where(seen, points * (-1, 1, 1) + (self.width - 1, 0, 0), points)
+            return turned if order is None else turned[[place for place in order if place < len(points)]]
+
+        def mirror_person(person: Person) -> Person:
+            left, right = (hand if hand is None else mirror(hand) for hand in (person.left_hand, person.right_hand))
+            face = None if person.face is None else mirror(person.face, MIRRORED_FACE)
+            return Person(body=mirror(person.body, MIRRORED_BODY), left_hand=right, right_hand=left, face=face)
+
+        return replace(self, people=tuple(map(mirror_person, self.people)))
 
     def padded(self, width: int, height: int) -> Pose:
         """Return the pose in the middle of a larger picture, moved by whole pixels."""

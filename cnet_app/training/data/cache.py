@@ -1,0 +1,264 @@
+"""Encoded pairs on the disk: each is read and encoded once, and memory-mapped while training.
+
+cache/KEY/index.json             names, buckets and captions, and the sha256 of every shard: written last
+cache/KEY/pairs-00000.safetensors    SHARD pairs: `moments.INDEX.VARIANT`, `hint.INDEX.VARIANT` (uint8)
+cache/KEY/prompts-00000.safetensors  prompts: `NAME.INDEX`; the empty one is the first
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from annotators.base import Image
+from annotators.kinds import MapKind
+from annotators.poses import Pose
+from cnet_app.registry.conditions import condition
+from cnet_app.request.training import TrainingPlan
+from cnet_app.training.data.framing import Framing, bucket_of, can_mirror, frame_control, frame_image
+from cnet_app.training.data.pairs import Pair, read_control, read_control_data, read_image
+from cnet_app.training.examples import Encoded
+from cnet_app.training.trainable.base import Trainable
+from models.errors import DamagedError, SaveError, TrainingError
+from models.files import sha256_of
+
+INDEX = "index.json"
+SHARD = 64
+"""Pairs or prompts in one file."""
+CROPS = 4
+"""Random crops of a pair; more are not cached."""
+Done = Callable[[int, int], None]
+"""Gets the pairs that are encoded, and how many there are."""
+
+
+def nothing(done: int, total: int) -> None:
+    """Take no notice of the progress."""
+
+
+@dataclass(frozen=True)
+class StoredExamples:
+    """Examples, from the files of a cache."""
+
+    key: str
+    buckets: tuple[tuple[int, int], ...]
+    variants: int
+    folder: Path
+    prompts: tuple[int, ...]
+    """Of each pair the number of its prompt."""
+
+    def read(self, indices: Sequence[int], variants: Sequence[int], emptied: Sequence[bool]) -> Encoded:
+        """Return pairs of one bucket; DamagedError where a file of the cache is gone."""
+        moments = [
+            self._tensor("pairs", index, f"moments.{index}.{kind}")
+            for index, kind in zip(indices, variants, strict=True)
+        ]
+        hints = [
+            self._tensor("pairs", index, f"hint.{index}.{kind}") for index, kind in zip(indices, variants, strict=True)
+        ]
+        chosen = [0 if empty else self.prompts[index] for index, empty in zip(indices, emptied, strict=True)]
+        names = self._names(chosen[0])
+        prompts = {
+            name: torch.stack([self._tensor("prompts", one, f"{name}.{one}") for one in chosen]).float()
+            for name in names
+        }
+        return Encoded(torch.stack(moments).float(), torch.stack([_whole(hint) for hint in hints]), prompts)
+
+    def _tensor(self, kind: str, index: int, name: str) -> Tensor:
+        try:
+            with safe_open(self._shard(kind, index), "pt") as file:
+                return file.get_tensor(name)
+        except (OSError, SafetensorError) as error:
+            raise DamagedError(
+                f"{self.folder} has lost a part ({error}); delete the folder, and resume the training."
+            ) from error
+
+    def _names(self, prompt: int) -> list[str]:
+        with safe_open(self._shard("prompts", prompt), "pt") as file:
+            return sorted(name.partition(".")[0] for name in file.keys() if name.endswith(f".{prompt}"))  # noqa: SIM118 - no dict
+
+    def _shard(self, kind: str, index: int) -> str:
+        return str(shard_path(self.folder, kind, index // SHARD))
+
+
+def shard_path(folder: Path, kind: str, number: int) -> Path:
+    """Return the path of a shard."""
+    return folder / f"{kind}-{number:05d}.safetensors"
+
+
+def _whole(hint: Tensor) -> Tensor:
+    """uint8 of one or three channels to (3, H, W) float32 in [0, 1]."""
+    return hint.expand(3, -1, -1).float() / 255
+
+
+def encode_examples(
+    pairs: Sequence[Pair], plan: TrainingPlan, trainable: Trainable, folder: Path, done: Done = nothing
+) -> StoredExamples:
+    """Encode the pairs that the cache below `folder` lacks, and return all of them.
+
+    Raises InputError for a pair that cannot be read, TrainingError where the autoencoder overflows, and SaveError.
+    """
+    work = _Work(pairs, plan, trainable)
+    place = folder / work.key
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        sums = _sums_of_whole_shards(place)
+        for number, tensors in work.shards(sums):
+            path = place / number
+            sums[number] = _write(path, tensors)
+            (place / "shards.json").write_text(json.dumps(sums), encoding="utf-8")
+            done(min(len(sums) * SHARD, len(pairs)), len(pairs))
+        index = {"buckets": work.buckets, "prompts": work.prompt_numbers, "sha256": sums}
+        _replace(place / INDEX, json.dumps(index).encode())
+    except OSError as error:
+        raise SaveError(
+            f"The encoded pictures could not be written to {place} ({error.strerror}); make room, and resume the training."
+        ) from error
+    return StoredExamples(work.key, work.buckets, work.variants, place, work.prompt_numbers)
+
+
+def _sums_of_whole_shards(folder: Path) -> dict[str, str]:
+    """Return the shards that are as they were written; the others are encoded again."""
+    try:
+        noted = dict(json.loads((folder / "shards.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+    return {name: sum for name, sum in noted.items() if (folder / name).is_file() and sha256_of(folder / name) == sum}
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    part = path.with_suffix(".part")
+    try:
+        save_file(dict(tensors), part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        sum = sha256_of(part)
+        part.replace(path)
+    except SafetensorError as error:
+        raise OSError(28, str(error)) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return sum
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_suffix(".part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+class _Work:
+    """What is to be encoded, and how."""
+
+    def __init__(self, pairs: Sequence[Pair], plan: TrainingPlan, trainable: Trainable) -> None:
+        self._pairs, self._plan, self._trainable = pairs, plan, trainable
+        self._kind: MapKind = condition(plan.condition).kind
+        self._poses = [_pose_of(pair, self._kind) for pair in pairs]
+        self._flips = plan.flip and all(can_mirror(self._kind, pose) for pose in self._poses)
+        self._crops = CROPS if plan.crop else 1
+        self.variants = self._crops * (2 if self._flips else 1)
+        self.buckets = tuple(self._bucket(pair) for pair in pairs)
+        texts = [pair.caption or plan.caption for pair in pairs]
+        self._texts = list(dict.fromkeys(["", *texts]))
+        places = {text: number for number, text in enumerate(self._texts)}
+        self.prompt_numbers = tuple(places[text] for text in texts)
+        self.key = self._key()
+
+    def _bucket(self, pair: Pair) -> tuple[int, int]:
+        height, width = read_image(pair).shape[:2]
+        return bucket_of(width, height, self._plan.size, self._plan.buckets)
+
+    def _key(self) -> str:
+        """By all that the encoded tensors depend on."""
+        plan, digest = self._plan, hashlib.sha256()
+        settings = (plan.condition, plan.size, plan.buckets, self._crops, self._flips, plan.seed if plan.crop else 0)
+        digest.update(repr((settings, self._trainable.base.dtype)).encode())
+        for network in (self._trainable.base.vae, *self._trainable.base.text_encoders):
+            _digest_weights(digest, network)
+        for pair, number in zip(self._pairs, self.prompt_numbers, strict=True):
+            digest.update(repr((pair.name, self._texts[number], *_stamps(pair))).encode())
+        return digest.hexdigest()[:16]
+
+    def shards(self, known: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Yield name and tensors of each shard that is not known."""
+        for start in range(0, len(self._texts), SHARD):
+            name = shard_path(Path(), "prompts", start // SHARD).name
+            if name not in known:
+                yield name, self._encoded_prompts(start)
+        for start in range(0, len(self._pairs), SHARD):
+            name = shard_path(Path(), "pairs", start // SHARD).name
+            if name not in known:
+                yield name, self._encoded_pairs(start)
+
+    def _encoded_prompts(self, start: int) -> dict[str, Tensor]:
+        texts = self._texts[start : start + SHARD]
+        dtype = self._trainable.base.dtype
+        return {
+            f"{name}.{start + row}": tensor[row].to(dtype).contiguous()
+            for name, tensor in self._trainable.encode_prompts(texts).items()
+            for row in range(len(texts))
+        }
+
+    def _encoded_pairs(self, start: int) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for index in range(start, min(start + SHARD, len(self._pairs))):
+            image, control = read_image(self._pairs[index]), read_control(self._pairs[index], self._kind)
+            for number, framing in enumerate(self._framings(index)):
+                found[f"moments.{index}.{number}"] = self._moments(frame_image(image, framing), index)
+                found[f"hint.{index}.{number}"] = _compact(
+                    frame_control(control, framing, self._kind, self._poses[index])
+                )
+        return found
+
+    def _framings(self, index: int) -> Iterator[Framing]:
+        width, height = self.buckets[index]
+        rng = np.random.default_rng((self._plan.seed, index))
+        for _ in range(self._crops):
+            left, top = rng.random(2) if self._plan.crop else (0.5, 0.5)
+            for mirrored in (False, True)[: 2 if self._flips else 1]:
+                yield Framing(width, height, float(left), float(top), mirrored)
+
+    def _moments(self, image: Image, index: int) -> Tensor:
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+        found = self._trainable.encode_moments(pixels)[0]
+        if not bool(found.isfinite().all()):
+            raise TrainingError(
+                f"The autoencoder gave no valid numbers for {self._pairs[index].image.title} in {self._trainable.base.vae.dtype}; "
+                "choose float32 as precision, or another vae that works in half precision."
+            )
+        return found.contiguous()
+
+
+def _pose_of(pair: Pair, kind: MapKind) -> Pose | None:
+    data: Any = read_control_data(pair) if kind.id == "pose" else None
+    return Pose.from_json(data, pair.name) if data is not None else None
+
+
+def _compact(control: Image) -> Tensor:
+    """(H, W, 3) to (1, H, W) where it is grey, else (3, H, W); uint8."""
+    tensor = torch.from_numpy(control).permute(2, 0, 1)
+    grey = bool((tensor[0] == tensor[1]).all() and (tensor[1] == tensor[2]).all())
+    return (tensor[:1] if grey else tensor).contiguous()
+
+
+def _digest_weights(digest: Any, network: nn.Module) -> None:
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(str(float(value.double().sum())).encode())
+
+
+def _stamps(pair: Pair) -> Iterator[tuple[str, int, int, int]]:
+    for source in (pair.image, pair.control, pair.control_data):
+        if source is not None:
+            stat = source.path.stat()
+            yield source.path.name, source.offset, source.size or stat.st_size, stat.st_mtime_ns
