@@ -153,6 +153,11 @@ class Settings:
     )
 
     @property
+    def trainings_dir(self) -> Path:
+        """The folder of all trainings, a folder each."""
+        return self.output_dir / "trainings"
+
+    @property
     def is_local(self) -> bool:
         """The app is one person's: whoever uses it may see what was made before, and name any model."""
         return self.is_on_loopback if self.public is None else not self.public

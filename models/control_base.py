@@ -1,7 +1,7 @@
 """ControlNets in files that hold a part of their weights only: the rest is the base's.
 
 A Control-LoRA has low-rank factors `NAME.up` and `NAME.down` of what is added to a copy of the base's encoder and middle
-block. A difference ControlNet has the whole difference from them. Both are marked by a tensor of a name of its own.
+block; those of a zero convolution, which no base has, are the whole of it. A difference ControlNet has the whole difference from them. Both are marked by a tensor of a name of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from models.checkpoints import diffusers_names
@@ -67,8 +68,10 @@ def _low_rank(path: Path, state: Mapping[str, Tensor], base: Mapping[str, Tensor
 def _added(path: Path, layer: str, state: Mapping[str, Tensor], weight: Tensor | None) -> Tensor:
     """Return the base's weight with the product of a layer's factors, in the base's number format."""
     up, down = state[f"{layer}.up"], state.get(f"{layer}.down")
-    if weight is None or down is None or min(up.ndim, down.ndim) < 2 or up.flatten(1).shape[1] != len(down):
+    if down is None or min(up.ndim, down.ndim) < 2 or up.flatten(1).shape[1] != len(down):
         raise _misfit(path, layer)
+    if weight is None:
+        weight = torch.zeros((len(up), *down.shape[1:]), dtype=up.dtype)
     if (len(up), down.shape[1], down[0].numel()) != (*weight.shape[:2], weight[0].numel()):
         raise _misfit(path, layer)
     product = up.float().flatten(1) @ down.float().flatten(1)

@@ -31,7 +31,7 @@ from models.checkpoints import (
 from models.control_base import MARKS, complete, completion
 from models.errors import InputError
 from models.families import FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, Family
-from models.local import check_kind, reads_sizes
+from models.local import check_kind, family_of_metadata, reads_sizes
 from models.sidecars import ControlFacts, control_facts
 
 CONTROL_PREFIX = "control_model."
@@ -76,12 +76,13 @@ def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> C
             return ControlFile(*read_adapter(path, tensors, expected))
         kind = completion(tensors)
         tensors = _control_part(path, tensors)
-        family = _family(path, tensors)
+        metadata = read_metadata(path)
+        family = family_of_metadata(metadata) or _family(path, tensors)
         if family not in (None, expected):
             raise InputError(
                 f"{path.name} is a ControlNet for {TITLES[family]}, but the base is {TITLES[expected]}; choose one for that."
             )
-        facts = control_facts(path, read_metadata(path))
+        facts = control_facts(path, metadata)
         state = read_all({name: read for name, read in tensors.items() if name not in MARKS})
     if kind is None:
         state = _in_diffusers_layout(state)
@@ -119,7 +120,7 @@ def _control_part(path: Path, tensors: Tensors) -> Tensors:
     check_kind(path, tensors, "controlnet")
     tensors = part_of(tensors, CONTROL_PREFIX) or tensors
     _check_known(path, tensors)
-    if not {"zero_convs.0.0.weight", "controlnet_down_blocks.0.weight"} & set(tensors):
+    if not {"zero_convs.0.0.weight", "zero_convs.0.0.up", "controlnet_down_blocks.0.weight"} & set(tensors):
         raise InputError(f"{path.name} is no ControlNet: it has none of the layers that join one to its base.")
     return tensors
 

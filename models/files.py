@@ -92,6 +92,16 @@ def read_shapes(path: Path) -> dict[str, list[int]]:
     return {name: tensor["shape"] for name, tensor in _read_header(path)[0].items()}
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file that `check_file` has found whole; empty for another kind of file."""
+    if path.suffix != ".safetensors":
+        return {}
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        found = json.loads(stream.read(length)).get("__metadata__") or {}
+    return {str(name): str(value) for name, value in found.items()}
+
+
 def damaged(path: Path, why: str) -> DamagedError:
     return DamagedError(f"{path.name} in {short(path.parent)} is damaged: {why}; delete it and download it again.")
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 from models.environment import is_public, models_folder
 from models.errors import DamagedError, InputError
-from models.families import FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, Family
-from models.files import HERE, check_file, read_shapes, sha256_of, sha256_of_tensors, stamp
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, Family
+from models.files import HERE, check_file, read_metadata, read_shapes, sha256_of, sha256_of_tensors, stamp
 
 LocalKind = Literal["base", "controlnet", "lora", "embedding", "vae"]
 Shapes = Mapping[str, Sequence[int]]
@@ -50,6 +50,8 @@ LORA_FILES = (
 """Names of the tensors in a folder that peft or diffusers has written for a LoRA."""
 ADAPTER_PARTS = ("unet", "text_encoder", "text_encoder_2")
 """Folders inside of it, where peft has written one for each network."""
+FAMILY_KEY = "controlnet_studio.family"
+"""In the metadata of a ControlNet that was trained here."""
 BUNDLED = "bundle_emb."
 """Before the tensors of an embedding inside a LoRA's file."""
 
@@ -73,13 +75,20 @@ class LocalFile:
 
     @property
     def tensors(self) -> Path:
-        """The file with the tensors: itself, or the first one in the folder of a LoRA."""
-        return next(iter(adapter_files(self.path).values()), self.path)
+        """The file with the tensors: itself, or the first one in the folder of a LoRA or of a ControlNet."""
+        return next(iter(self._files), self.path)
 
     @property
     def size(self) -> int:
         """Bytes of all its tensors."""
-        return sum(file.stat().st_size for file in adapter_files(self.path).values() or [self.path])
+        return sum(file.stat().st_size for file in self._files or [self.path])
+
+    @property
+    def _files(self) -> list[Path]:
+        """Files of tensors, where `path` is a folder."""
+        if not self.path.is_dir():
+            return []
+        return list(adapter_files(self.path).values()) if self.kind == "lora" else network_files(self.path)[:1]
 
     @property
     def family(self) -> Family | None:
@@ -121,7 +130,7 @@ def is_within_models(path: Path) -> bool:
 
 def _holds(kind: LocalKind, path: Path) -> bool:
     if path.is_dir():
-        return kind == "lora" and bool(adapter_files(path))
+        return bool(adapter_files(path)) if kind == "lora" else kind == "controlnet" and bool(network_files(path))
     return path.suffix in SUFFIXES and path.is_file()
 
 
@@ -136,6 +145,12 @@ def adapter_files(folder: Path) -> dict[str, Path]:
     except (OSError, ValueError):  # a name that no folder can have
         return {}
     return {part: file for part, file in found.items() if file}
+
+
+def network_files(folder: Path) -> list[Path]:
+    """Return the tensors of a ControlNet in a folder as a training writes it: NAME.safetensors first."""
+    names = (f"{folder.name}.safetensors", "diffusion_pytorch_model.safetensors")
+    return [folder / name for name in names if (folder / name).is_file()]
 
 
 def _first_file(folder: Path) -> Path | None:
@@ -246,4 +261,10 @@ def _family(path: Path, kind: LocalKind, stamped: Hashable) -> Family | None:
         check_file(path)
     except DamagedError:
         return None
-    return family_of_shapes(kind, read_shapes(path))
+    return family_of_metadata(read_metadata(path)) or family_of_shapes(kind, read_shapes(path))
+
+
+def family_of_metadata(metadata: Mapping[str, str]) -> Family | None:
+    """Return the family that a file made here names; None for all others."""
+    named = metadata.get(FAMILY_KEY)
+    return next((id for id in FAMILIES if id == named), None)

@@ -28,7 +28,7 @@ from models.configs import (
 from models.errors import InputError, MissingError, WeightsError
 from models.families import FAMILIES, TITLES, Defaults, Family
 from models.fitting import check_fit
-from models.local import LocalFile, adapter_files, find_local, local_files
+from models.local import LocalFile, adapter_files, find_local, local_files, network_files
 from models.names import did_you_mean
 from models.own import HUB_ID, known_rows, own_rows
 from models.places import present
@@ -96,6 +96,8 @@ def resolve(id: str, kind: NamedKind, family: Family | None = None) -> Resolved:
     Raises InputError for an unknown name, and for what shows without its weights that it does not fit `family`.
     """
     if file := _own_file(id, kind):
+        if kind == "controlnet" and (file / CONFIG).is_file():
+            return _of_folder(Resolved(id, kind, path=file), family)
         return _of_file(id, kind, file)
     if row := _catalogue_row(id, kind):
         return _of_row(id, kind, row, family)
@@ -156,7 +158,10 @@ def _own_file(id: str, kind: NamedKind) -> Path | None:
         return find_local("lora", id) or by_stem.get(id) or (given if given.is_file() or adapter_files(given) else None)
     if any(id in (row.id, row.repo) for row in CATALOG):
         return None
-    return find_local(kind, id) or (given if given.is_file() else None)
+    found = find_local(kind, id) or (given if given.is_file() else None)
+    if found is not None and found.is_dir() and not (found / CONFIG).is_file():
+        return network_files(found)[0]
+    return found
 
 
 def _catalogue_row(id: str, kind: NamedKind) -> Weights | None:

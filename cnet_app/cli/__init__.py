@@ -41,7 +41,7 @@ COMMANDS = (
         "Measure the embedded model, or the annotators on scenes of known depth and pose.",
         "cnet_app.embedded.evaluate.command",
     ),
-    Command("train", "Train the embedded model.", "cnet_app.embedded.train.command"),
+    Command("train", "Train a ControlNet on your pairs, or the embedded model.", "cnet_app.cli.train"),
 )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -109,6 +109,11 @@ class Loop:
 
     # One update
 
+    def try_step(self) -> None:
+        """Run one pass there and back, and forget its gradients: for an estimate of memory and time."""
+        self._accelerator.backward(self._loss(self.progress.step * self._plan.gradient_accumulation))
+        self._optimizer.zero_grad(set_to_none=True)
+
     def _update(self) -> None:
         """All passes of one step, and the update."""
         plan, started = self._plan, time.monotonic()
@@ -201,7 +206,9 @@ class Loop:
         """Make the probes' pictures, note their scores, and look for the sudden convergence."""
         probes = self._probes
         if probes is not None and self._is_main:
-            self._keep(self._with_average(lambda: probes.look(self._trainable)))
+            with self.averaged(), self._accelerator.autocast():
+                look = probes.look(self._trainable)
+            self._keep(look)
         self._accelerator.wait_for_everyone()
 
     def _keep(self, look: Look) -> None:
@@ -217,20 +224,20 @@ class Loop:
         if jump := self.progress.add_look(look.score):
             self._record("converged", at=jump.step, before=jump.before, score=jump.after)
 
-    def _with_average(self, make: Callable[[], Look]) -> Look:
-        """Look with the averaged weights, where there are any."""
-        module = self._trainable.module
+    @contextmanager
+    def averaged(self) -> Generator[None]:
+        """Put the averaged weights into the network inside the block, where there are any, and stop training in it."""
+        module, average = self._trainable.module, self._average
         was_training = module.training
         module.eval()
-        if self._average:
-            self._average.store(self._averaged_values())
-            self._average.copy_to(self._averaged_values())
+        if average:
+            average.store(self._averaged_values())
+            average.copy_to(self._averaged_values())
         try:
-            with self._accelerator.autocast():
-                return make()
+            yield
         finally:
-            if self._average:
-                self._average.restore(self._averaged_values())
+            if average:
+                average.restore(self._averaged_values())
             module.train(was_training)
 
     # Checkpoints

@@ -17,16 +17,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from cnet_app.request.training import TrainingPlan, plan_from_text
-from models.errors import InputError
+import psutil
+
+from cnet_app.request.training import TrainingPlan, plan_from_text, plan_to_json
+from models.errors import InputError, SaveError
+from models.names import did_you_mean
 
 PLAN, LOG, CHECKPOINTS, SAMPLES, PROBES, TENSORBOARD = (
     "plan.json", "log.jsonl", "checkpoints", "samples", "probes", "tensorboard",
 )  # fmt: skip
 RecordKind = Literal["state", "step", "probe", "converged", "checkpoint", "estimate", "note", "exported"]
 State = Literal["preparing", "running", "waiting", "paused", "stopped", "done", "failed"]
-"""Of a run. Paused, stopped and failed ones go on from their last checkpoint; a run whose process died is `interrupted`,
-which nobody writes: its last state is one of a process that is no more."""
+"""Of a run, as its process writes it. All but the done ones go on from their last checkpoint."""
+Standing = State | Literal["new", "interrupted"]
+"""Of a run, as others see it: interrupted is one whose process died before it wrote how it ended."""
+BUSY = ("preparing", "running", "waiting")
 Wish = Literal["stop", "pause", "give-way"]
 """A file of this name in the run's folder: end after this step with a checkpoint; the same, to go on later; wait between
 two steps for as long as the file is renewed, because a picture is to be made."""
@@ -99,9 +104,58 @@ class RunFolder:
         whole = data[: data.rfind(b"\n") + 1]
         return list(_records(whole)), start + len(whole)
 
+    def standing(self) -> Standing:
+        """Return how the run stands."""
+        states = [record for record in self.records()[0] if record.kind == "state"]
+        if not states:
+            return "new"
+        last = states[-1]
+        state: State = last.values["state"]
+        if state in BUSY and not _lives(int(last.values.get("process_id", 0)), last.time):
+            return "interrupted"
+        return state
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its process is at work, or waits."""
+        return self.standing() in BUSY
+
+    def write_plan(self, plan: TrainingPlan) -> None:
+        """Write the plan, whole; SaveError."""
+        part = self.path / f".{PLAN}.part"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(plan_to_json(plan), indent=2) + "\n", encoding="utf-8")
+            part.replace(self.path / PLAN)
+        except OSError as error:
+            raise SaveError(f"{self.path} cannot be written ({error.strerror}); choose another folder.") from error
+
     def wish(self, wish: Wish) -> Path:
         """Return the path of the file that stands for a wish."""
         return self.path / wish
+
+
+def all_runs(folder: Path) -> list[RunFolder]:
+    """Return the runs below the folder of all runs, the last changed first."""
+    found = [path.parent for path in folder.glob(f"*/{PLAN}")]
+    return [RunFolder(path) for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)]
+
+
+def find_run(folder: Path, name: str) -> RunFolder:
+    """Return a run by its name; InputError where there is none."""
+    names = [run.name for run in all_runs(folder)]
+    if name not in names:
+        known = f"choose one of: {', '.join(names)}" if names else "none has been begun yet"
+        raise InputError(f"There is no training {name!r}{did_you_mean(name, names)}; {known}.")
+    return RunFolder(folder / name)
+
+
+def _lives(process_id: int, since: float) -> bool:
+    """Return whether the process that wrote at a time is still there, and no later one of the same number."""
+    try:
+        return process_id > 0 and psutil.Process(process_id).create_time() <= since + 1
+    except psutil.Error:
+        return False
 
 
 def _records(data: bytes) -> Iterator[Record]:

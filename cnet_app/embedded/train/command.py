@@ -11,7 +11,6 @@ from cnet_app.embedded.train.model_plan import SHIPPED, STAGES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("what", choices=("embedded",), help="the model to train")
     parser.add_argument(
         "--stage", action="append", metavar="NAME", help=f"only this stage; may be repeated: {', '.join(STAGES)}"
     )

@@ -1,0 +1,64 @@
+"""The log of a run: JSON lines, and the same curves as TensorBoard event files where its writer is installed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from cnet_app.training.run import Record, RunFolder, line
+from models.errors import SaveError
+
+CURVES = {"step": ("loss", "learning_rate", "seconds", "memory_mb"), "probe": ("score",)}
+"""Values of each kind of record that are drawn."""
+
+
+class Log:
+    """Writes records; close it at the end."""
+
+    def __init__(self, run: RunFolder, show: Callable[[Record], None] = lambda record: None) -> None:
+        """`show` gets every record too."""
+        self._run, self._show = run, show
+        self._curves = _event_writer(run)
+
+    def __call__(self, record: Record) -> None:
+        """Append a record; SaveError where the disk takes no more."""
+        data = line(record).encode()
+        try:
+            with self._run.log.open("ab") as file:
+                file.write(data)
+        except OSError as error:
+            raise SaveError(
+                f"The log {self._run.log} cannot be written ({error.strerror}); make room, and resume the training."
+            ) from error
+        for name in CURVES.get(record.kind, ()):
+            value = record.values.get(name)
+            if self._curves is not None and value is not None:
+                self._curves.add_scalar(f"training/{name}", value, record.step)
+        self._show(record)
+
+    def close(self) -> None:
+        """Write what is buffered."""
+        if self._curves is not None:
+            self._curves.close()
+
+
+def repair_log(run: RunFolder) -> None:
+    """Cut off a line that a kill has torn, so that the next one begins on a line of its own."""
+    try:
+        with run.log.open("rb+") as file:
+            data = file.read()
+            file.truncate(data.rfind(b"\n") + 1)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SaveError(f"The log {run.log} cannot be written ({error.strerror}); choose another folder.") from error
+
+
+def _event_writer(run: RunFolder) -> Any:
+    try:
+        library: Any = importlib.import_module("tensorboardX")
+    except ImportError:
+        return None
+    return library.SummaryWriter(os.fspath(run.path / "tensorboard"))
