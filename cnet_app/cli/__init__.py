@@ -41,6 +41,7 @@ COMMANDS = (
         "Measure the embedded model, or the annotators on scenes of known depth and pose.",
         "cnet_app.embedded.evaluate.command",
     ),
+    Command("data", "Build pairs of pictures and maps for a training, or check them.", "cnet_app.cli.data"),
     Command("train", "Train a ControlNet on your pairs, or the embedded model.", "cnet_app.cli.train"),
 )
 

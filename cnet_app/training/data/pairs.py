@@ -65,7 +65,7 @@ class Problem:
     """A fault of a data set."""
 
     kind: str
-    """Id of a row in cnet_app.training.data.doctor.CHECKS, or `unreadable`."""
+    """Id of a row in cnet_app.training.data.doctor.TITLES."""
     where: str
     """File and line."""
     message: str
