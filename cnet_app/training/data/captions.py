@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cnet_app.training.data.pairs import Pair
-from cnet_app.training.data.readers import CAPTION_SUFFIXES, IMAGE_KEYS, TEXT_KEYS
+from cnet_app.training.data.readers import CAPTION_SUFFIXES, IMAGE_KEYS, TEXT_KEYS, csv_rows
 from models.errors import InputError
 
 MAX_BYTES = 200_000_000
@@ -44,22 +43,29 @@ def read_captions(path: Path) -> Captions:
     text = _text(path)
     if path.suffix == ".txt":
         return _some(path, {}, tuple(line.strip() for line in text.splitlines() if line.strip()))
-    rows: list[Any] = list(csv.DictReader(text.splitlines())) if path.suffix == ".csv" else _objects(path, text)
+    rows = list(_table(path, text) if path.suffix == ".csv" else _objects(path, text))
     named: dict[str, str] = {}
     unnamed: list[str] = []
     for row in rows:
         words = next((row[key] for key in TEXT_KEYS if isinstance(row.get(key), str)), "").strip()
         name = next((row[key] for key in IMAGE_KEYS if isinstance(row.get(key), str)), "")
-        if name:
-            named[PurePosixPath(name.replace("\\", "/")).with_suffix("").as_posix()] = words
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.name:
+            named[path.with_suffix("").as_posix()] = words
         elif words:
             unnamed.append(words)
     return _some(path, named, tuple(unnamed))
 
 
-def _objects(path: Path, text: str) -> list[Any]:
-    found: list[Any] = []
-    for number, line in enumerate(text.splitlines(), 1):
+def _table(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
+    for number, row in csv_rows(text):
+        if isinstance(row, str):
+            raise InputError(f"{path.name}, line {number} {row}; mend the line.")
+        yield row
+
+
+def _objects(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -68,8 +74,7 @@ def _objects(path: Path, text: str) -> list[Any]:
             raise InputError(f"{path.name}, line {number} is no JSON ({error}); mend the line.") from error
         if not isinstance(row, dict):
             raise InputError(f"{path.name}, line {number} is no JSON object; mend the line.")
-        found.append(row)
-    return found
+        yield row
 
 
 def _text(path: Path) -> str:

@@ -13,34 +13,32 @@ from multiprocessing import get_context
 from statistics import median
 from types import MappingProxyType
 
-import numpy as np
+import cv2
 
-from annotators.kinds import KindId, MapKind
+from annotators.kinds import KINDS, KindId, MapKind
 from cnet_app.registry.conditions import condition
-from cnet_app.training.data.features import SIDE, Edges, Features, Half, Looks, features_of
+from cnet_app.training.data.features import SIDE, Features, Half, Looks, features_of
+from cnet_app.training.data.likeness import misplaced, same_pictures
 from cnet_app.training.data.pairs import DataSet, Pair, Problem
 
 WORKERS = 2
 CHUNK = 32
 """Pairs that a process takes at once."""
-BELONGS = 0.15
-"""Correlation of a picture's and a map's edges from which they may belong together."""
-CLEARER = 0.25
-"""By how much another map must fit better than the own one."""
-FARTHEST = 12
-"""Largest shift that is looked for, in pixels of SIDE."""
-LEAST_SHIFT = 2
-BRIGHT = 0.6
-"""Mean of a map of white lines above which its paper is white."""
-FRONT = 0.1
-"""Red minus blue of a normal map from which its channels are exchanged: surfaces face the viewer, which is blue."""
+BRIGHT = 0.55
+"""Mean of a map of white lines above which its paper may be white."""
+PAPER = 0.95
+"""Mean of a map whose dark strokes are filled, above which its paper is white."""
+AREA = 0.2
+"""Mean of a map whose dark strokes are widened, above which white is its paper and no stroke."""
 STEADY = 0.5
-"""Correlation of depth and height from which a map counts as growing up- or downwards."""
+"""Share of columns by which a depth map counts as growing up- or downwards."""
+ENOUGH = 8
+"""Steady depth maps from which their usual direction is known."""
+SWAPPED: Mapping[KindId, float] = MappingProxyType(dict.fromkeys(KINDS, 1.0) | {"normal": 0.0, "pose": 0.5})
+"""For each kind the `Looks.swapped_channels` above which they are."""
 OFF_PALETTE = 0.002
 ASPECT = 0.03
 """Relative difference of the proportions of picture and map that is no rounding."""
-SAME = 1.0
-"""Mean difference of two thumbnails, in grey levels, up to which pictures are the same."""
 EMPTY_SHARE = 0.5
 """Of pairs without a prompt above which it is said once."""
 
@@ -104,7 +102,7 @@ def read_features(
     read = partial(features_of, kind=kind)
     if len(pairs) < 4 * CHUNK or workers < 2:
         return tuple(_counted(map(read, pairs), len(pairs), report))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
         return tuple(_counted(pool.map(read, pairs, chunksize=CHUNK), len(pairs), report))
 
 
@@ -127,75 +125,67 @@ def _unreadable(examined: Examined) -> Found:
 def _blank(examined: Examined) -> Found:
     for pair, _, _, looks in examined.pairs:
         if looks.blank:
-            yield _problem(
-                "blank", pair, "has a map of one colour, which teaches nothing; build it again, or remove the pair"
-            )
+            text = "has a map of one colour, which teaches nothing; build it again, or remove the pair"
+            yield _problem("blank", pair, text, 1.0)
 
 
 def _inverted(examined: Examined) -> Found:
     kind = examined.kind
     if kind.polarity == "white on black":
         for pair, _, _, looks in examined.pairs:
-            if looks.brightness > BRIGHT and not looks.blank:
-                yield _problem(
-                    "inverted", pair, "has black lines on white, but a map has white lines on black; invert it"
-                )
+            bright = looks.brightness > BRIGHT and looks.brightness_without_strokes > PAPER
+            if bright and looks.brightness_off_strokes > AREA and not looks.blank:
+                text = "has black lines on white, but a map has white lines on black; invert it"
+                yield _problem("inverted", pair, text, looks.brightness)
     elif kind.polarity == "near is white":
         yield from _inverted_depth(examined)
 
 
 def _inverted_depth(examined: Examined) -> Found:
-    """Near is at the bottom of most pictures: a map that grows the other way than all others is inverted."""
+    """Near is at the bottom of most pictures: a map that grows the other way than the others is inverted."""
     steady = [looks.downwards for _, _, _, looks in examined.pairs if abs(looks.downwards) >= STEADY]
-    if len(steady) < 8 or abs(median(steady)) < STEADY:
+    if len(steady) < ENOUGH:
         return
+    usual = median(steady)
+    if usual <= -STEADY:
+        text = "Most depth maps are brighter at the top, where pictures are far; if near is black in them, invert all."
+        yield Problem("inverted", str(examined.data.folder), text, severity=0.9)
     for pair, _, _, looks in examined.pairs:
-        if looks.downwards * median(steady) < -STEADY * abs(median(steady)):
-            yield _problem(
-                "inverted",
-                pair,
-                "has a depth map that grows the other way than the others; near must be white: invert it",
-            )
+        if looks.downwards * usual < -STEADY * abs(usual):
+            text = "has a depth map that grows the other way than the others; near must be white: invert it"
+            yield _problem("inverted", pair, text, abs(looks.downwards))
 
 
 def _channels(examined: Examined) -> Found:
     for pair, _, _, looks in examined.pairs:
-        wrong = examined.kind.id == "normal" and looks.red_over_blue > FRONT
-        wrong = wrong or (looks.off_palette > OFF_PALETTE and looks.off_palette_as_bgr < OFF_PALETTE)
-        if wrong:
-            yield _problem("bgr", pair, "has a map with red and blue exchanged; write it as RGB")
+        labels = looks.off_palette > OFF_PALETTE >= looks.off_palette_as_bgr and not looks.is_jpeg
+        if labels or looks.swapped_channels > SWAPPED[examined.kind.id]:
+            yield _problem("bgr", pair, "has a map with red and blue exchanged; write it as RGB", 0.9)
 
 
 def _palette(examined: Examined) -> Found:
     for pair, _, _, looks in examined.pairs:
         if looks.is_jpeg and examined.kind.nearest:
-            yield _problem(
-                "jpeg_labels", pair, "has a map as JPEG, which mixes its colours; store it as PNG from its source"
-            )
+            text = "has a map as JPEG, which mixes its colours; store it as PNG from its source"
+            yield _problem("jpeg_labels", pair, text, 0.4 + looks.off_palette / 2)
         elif min(looks.off_palette, looks.off_palette_as_bgr) > OFF_PALETTE:
-            share = f"{looks.off_palette:.1%}"
-            yield _problem(
-                "off_palette",
-                pair,
-                f"has {share} of its map in colours of no class; draw it in the exact palette of {examined.kind.palette}",
+            text = (
+                f"has {looks.off_palette:.1%} of its map in colours of no class; draw it in the exact palette of "
+                f"{examined.kind.palette}"
             )
+            yield _problem("off_palette", pair, text, 0.4 + looks.off_palette / 2)
 
 
 def _sizes(examined: Examined) -> Found:
+    least = (examined.size / 2) ** 2
     for pair, image, control, _ in examined.pairs:
         ratio = (image.width / image.height) / (control.width / control.height)
+        sizes = f"a picture of {image.width}x{image.height} and a map of {control.width}x{control.height}"
         if abs(ratio - 1) > ASPECT:
-            yield _problem(
-                "size",
-                pair,
-                f"has a picture of {image.width}x{image.height} and a map of {control.width}x{control.height}; both must have the same proportions",
-            )
-        elif image.width * image.height < (examined.size / 2) ** 2:
-            yield _problem(
-                "size",
-                pair,
-                f"has a picture of {image.width}x{image.height}, far below the {examined.size} px that are trained at; use a larger one, or lower size",
-            )
+            yield _problem("size", pair, f"has {sizes}; both must have the same proportions", 0.8)
+        elif min(image.width * image.height, control.width * control.height) < least:
+            text = f"has {sizes}, far below the {examined.size} px that are trained at; use larger ones, or lower size"
+            yield _problem("size", pair, text, 0.3)
 
 
 def _captions(examined: Examined) -> Found:
@@ -207,102 +197,49 @@ def _captions(examined: Examined) -> Found:
             "caption",
             str(examined.data.folder),
             f"{len(empty)} of {len(examined.data.pairs)} pairs have no prompt; add captions, or give one caption for all.",
+            severity=0.2,
         )
         return
     for pair in empty:
-        yield _problem("caption", pair, "has no prompt; add one, or give one caption for all")
+        yield _problem("caption", pair, "has no prompt; add one, or give one caption for all", 0.1)
 
 
 # Faults between pairs
 
 
 def _duplicates(examined: Examined) -> Found:
-    for pair, other in _same(_images(examined), _images(examined)):
-        yield _problem("duplicate", pair, f"has the same picture as {other.where}; remove one of the two")
+    for pair, other in same_pictures(_images(examined)):
+        yield _problem("duplicate", pair, f"has the same picture as {other.where}; remove one of the two", 0.3)
 
 
 def _leaks(examined: Examined) -> Found:
     held_out = [(pair, found.image) for pair, found in examined.validation if found.image is not None]
-    for pair, other in _same(_images(examined), held_out, apart=True):
-        yield _problem(
-            "leak", pair, f"has the same picture as {other.where} of the validation data; remove one of the two"
-        )
+    for pair, other in same_pictures(_images(examined), held_out):
+        text = f"has the same picture as {other.where} of the validation data; remove one of the two"
+        yield _problem("leak", pair, text, 0.7)
 
 
 def _images(examined: Examined) -> list[tuple[Pair, Half]]:
-    return [
-        (pair, found.image) for pair, found in zip(examined.data.pairs, examined.features, strict=True) if found.image
-    ]
-
-
-def _same(
-    ones: Sequence[tuple[Pair, Half]], others: Sequence[tuple[Pair, Half]], apart: bool = False
-) -> Iterator[tuple[Pair, Pair]]:
-    """Yield pairs with an earlier one, or with one of another set, of the same picture: by file, else by thumbnail."""
-    if not ones or not others:
-        return
-    thumbnails = np.stack([half.thumbnail.ravel() for _, half in others]).astype(np.float32)
-    order = np.argsort(thumbnails.mean(axis=1), kind="stable")
-    means = thumbnails.mean(axis=1)[order]
-    for place, (pair, half) in enumerate(ones):
-        own = half.thumbnail.ravel().astype(np.float32)
-        low, high = np.searchsorted(means, (own.mean() - SAME, own.mean() + SAME))
-        near = order[low:high]
-        near = near if apart else near[near < place]
-        if not len(near):
-            continue
-        distances = np.abs(thumbnails[near] - own).mean(axis=1)
-        best = int(near[int(np.argmin(distances))])
-        if distances.min() <= SAME and (own.std() > 2 or others[best][1].sha256 == half.sha256):
-            yield pair, others[best][0]
+    both = zip(examined.data.pairs, examined.features, strict=True)
+    return [(pair, found.image) for pair, found in both if found.image]
 
 
 def _misplaced(examined: Examined) -> Found:
     """Maps of another picture, and maps that lie beside their own."""
     rows = [(pair, image.edges, control.edges) for pair, image, control, looks in examined.pairs if not looks.blank]
-    if not rows:
-        return
-    images, controls = (np.stack([row[part].ravel() for row in rows]) for part in (1, 2))
-    own = (images * controls).sum(axis=1)
-    usual = float(np.median(own))
-    if usual < BELONGS:  # edges of this condition's maps lie elsewhere than the pictures'
-        return
-    for place in np.flatnonzero(own < usual / 2):
-        pair, image, control = rows[place]
-        score, shift = best_shift(image, control)
-        others = images @ controls[place]
-        others[place] = -1
-        other = int(np.argmax(others))
-        if (
-            score - own[place] > CLEARER
-            and score >= max(usual / 2, float(others[other]))
-            and max(map(abs, shift)) >= LEAST_SHIFT
-        ):
-            across, down = (round(100 * one / SIDE) for one in shift)
-            yield _problem(
-                "shifted",
-                pair,
-                f"has a map that lies {across} % across and {down} % down from its picture; cut both alike",
-            )
-        elif others[other] - own[place] > CLEARER and own[other] < usual:
-            yield _problem(
-                "swapped", pair, f"has a map that fits the picture of {rows[other][0].where}; exchange the maps"
-            )
+    for found in misplaced([row[1] for row in rows], [row[2] for row in rows]):
+        pair = rows[found.place][0]
+        if found.other is None:
+            across, down = (round(100 * one / SIDE) for one in found.shift)
+            text = f"has a map that lies {across} % across and {down} % down from its picture; cut both alike"
+            yield _problem("shifted", pair, text, found.severity)
+        else:
+            text = f"has a map that fits the picture of {rows[found.other][0].where}; exchange the maps"
+            yield _problem("swapped", pair, text, found.severity)
 
 
-def best_shift(image: Edges, control: Edges) -> tuple[float, tuple[int, int]]:
-    """Return the best correlation over shifts of a map against its picture, and how far the map lies right and down."""
-    spectrum = np.fft.rfft2(control) * np.conj(np.fft.rfft2(image))
-    scores = np.fft.irfft2(spectrum, s=image.shape)
-    near = np.minimum(np.arange(SIDE), SIDE - np.arange(SIDE)) <= FARTHEST
-    scores[~(near[:, None] & near[None, :])] = -1
-    down, across = np.unravel_index(int(np.argmax(scores)), scores.shape)
-    signed = [int(one) if one <= SIDE // 2 else int(one) - SIDE for one in (across, down)]
-    return float(scores.max()), (signed[0], signed[1])
-
-
-def _problem(kind: str, pair: Pair, text: str) -> Problem:
-    return Problem(kind, pair.where, f"{pair.where} {text}.", pair.name)
+def _problem(kind: str, pair: Pair, text: str, severity: float) -> Problem:
+    return Problem(kind, pair.where, f"{pair.where} {text}.", pair.name, severity)
 
 
 CHECKS = (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
+
+from PIL import Image as Pillow
 
 from annotators.base import Image
 from annotators.images import load_image
@@ -14,6 +17,13 @@ from annotators.kinds import MapKind
 from annotators.map_files import map_role
 from cnet_app.request.plain import Json, Scalar
 from models.errors import InputError
+
+HEAD = 1 << 18
+"""Bytes in which the size of a picture is named, and which way up it is."""
+ORIENTATION = 0x0112
+"""EXIF's tag for which way up a picture is."""
+TURNED = (5, 6, 7, 8)
+"""Its values for a picture that lies on its side."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,36 @@ class DataSet:
 def read_image(pair: Pair) -> Image:
     """Return the picture of a pair, (H, W, 3) RGB; InputError, which names its file, where it cannot be read."""
     return load_image(pair.image.read(), pair.image.title)
+
+
+def image_size(pair: Pair) -> tuple[int, int]:
+    """Return width and height of a pair's picture as `read_image` returns it, from its header alone; InputError."""
+    try:
+        with pair.image.path.open("rb") as file:
+            file.seek(pair.image.offset)
+            head = file.read(pair.image.size if pair.image.size is not None else HEAD)
+        return size_of(head, pair.image.title)
+    except (OSError, InputError):  # all of it is needed, or there is an error to name
+        height, width = read_image(pair).shape[:2]
+        return width, height
+
+
+def size_of(data: bytes, title: str) -> tuple[int, int]:
+    """Return width and height of a picture's file when it is upright; InputError."""
+    try:
+        with Pillow.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+            turned = _orientation(picture) in TURNED
+            return (height, width) if turned else (width, height)
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+        raise InputError(f"{title} cannot be read as a picture; replace it, or remove the pair.") from error
+
+
+def _orientation(picture: Pillow.Image) -> int:
+    """Of a PNG only what stands before its pixels counts: Pillow would decode it to look further."""
+    if picture.format == "PNG" and "exif" not in picture.info:
+        return 1
+    return picture.getexif().get(ORIENTATION, 1)
 
 
 def read_control_data(pair: Pair) -> Mapping[str, Json] | None:

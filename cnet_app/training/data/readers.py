@@ -1,6 +1,6 @@
 """Forms of data sets: one reader each, the first whose files are there reads the folder. Loads no torch.
 
-Paths in a data set's own files are relative to its folder, and none may lead out of it.
+Paths in a data set's own files are relative to the file's folder, and none may lead out of it, but by the user's own links.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -58,13 +60,27 @@ def read_data(folder: Path) -> DataSet:
     """
     if not folder.is_dir():
         raise InputError(f"There is no data folder {folder}; give the folder of the pairs.")
-    reader = next((reader for reader in READERS if reader.fits(folder)), None)
+    reader = _reader_of(folder)
     if reader is None:
         forms = "; ".join(reader.title for reader in READERS)
         raise InputError(f"{folder} is none of the forms of a data set; it must be one of: {forms}.")
-    pairs, problems = reader.read(folder)
+    try:
+        pairs, problems = reader.read(folder)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror or error}); put it back, and try again.") from error
+    if not pairs and not problems:
+        raise InputError(
+            f"{folder} holds no pairs, though it has the form: {reader.title}; put pictures and maps there."
+        )
     data = DataSet(folder, reader.id, _named_apart(pairs), tuple(problems))
     return _with_facts(data)
+
+
+def _reader_of(folder: Path) -> Reader | None:
+    try:
+        return next((reader for reader in READERS if reader.fits(folder)), None)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}); give a folder that may be read.") from error
 
 
 def _with_facts(data: DataSet) -> DataSet:
@@ -79,11 +95,17 @@ def _with_facts(data: DataSet) -> DataSet:
 
 def _named_apart(pairs: list[Pair]) -> tuple[Pair, ...]:
     """Give a second pair of one name another one."""
-    seen: dict[str, int] = {}
+    taken = {pair.name for pair in pairs}
+    seen: set[str] = set()
     found: list[Pair] = []
     for pair in pairs:
-        number = seen[pair.name] = seen.get(pair.name, 0) + 1
-        found.append(pair if number == 1 else replace(pair, name=f"{pair.name}-{number}"))
+        name = pair.name
+        if name in seen:
+            numbered = (f"{pair.name}-{number}" for number in count(2))
+            name = next(one for one in numbered if one not in taken)
+            taken.add(name)
+        seen.add(name)
+        found.append(replace(pair, name=name))
     return tuple(found)
 
 
@@ -115,29 +137,35 @@ def _read_folders(folder: Path) -> tuple[list[Pair], list[Problem]]:
     found = _two_folders(folder)
     assert found is not None
     images, controls = found
-    maps = {_stem(path, controls): path for path in pictures_of(controls)}
+    maps: dict[str, Path] = {}
     pairs: list[Pair] = []
     problems: list[Problem] = []
+    for path in pictures_of(controls):
+        if maps.setdefault(_stem(path, controls), path) != path:
+            problems.append(_second_map(path.relative_to(folder).as_posix(), maps[_stem(path, controls)].name))
     for path in pictures_of(images):
         stem = _stem(path, images)
         control = maps.pop(stem, None)
         where = path.relative_to(folder).as_posix()
         if control is None:
             problems.append(missing(where, stem, f"{controls.name}/{stem}.png"))
-        data = control.with_suffix(".json") if control else None
-        pairs.append(
-            Pair(
-                stem,
-                Source(path),
-                Source(control) if control else None,
-                _caption(folder, path, stem),
-                where,
-                Source(data) if data and data.is_file() else None,
-            )
-        )
+        text = _caption(folder, path, stem)
+        pairs.append(Pair(stem, Source(path), Source(control) if control else None, text, where, _data_of(control)))
     for stem, path in maps.items():
         problems.append(missing(path.relative_to(folder).as_posix(), stem, f"{images.name}/{stem}.png", "picture"))
     return pairs, problems
+
+
+def _second_map(where: str, other: str) -> Problem:
+    return Problem(
+        "missing", where, f"{where} has no picture of its own, as {other} has its name; remove one of the two."
+    )
+
+
+def _data_of(control: Path | None) -> Source | None:
+    """Return the JSON beside a map that it was drawn from."""
+    beside = control.with_suffix(".json") if control else None
+    return Source(beside) if beside and beside.is_file() else None
 
 
 def _stem(path: Path, folder: Path) -> str:
@@ -155,7 +183,7 @@ def _caption(folder: Path, image: Path, stem: str) -> str:
     apart = [folder / name / f"{stem}{suffix}" for name in CAPTION_FOLDERS for suffix in CAPTION_SUFFIXES]
     for path in (*beside, *apart):
         if path.is_file():
-            return path.read_text(encoding="utf-8", errors="replace").strip()
+            return path.read_text(encoding="utf-8-sig", errors="replace").strip()
     return ""
 
 
@@ -163,7 +191,15 @@ def _caption(folder: Path, image: Path, stem: str) -> str:
 
 
 def _tables(folder: Path) -> list[Path]:
-    return [path for name in METADATA for path in (folder / name, folder / "train" / name) if path.is_file()]
+    paths = [path for name in METADATA for path in (folder / name, folder / "train" / name)]
+    return [path for path in paths if path.is_file() and (path.suffix != ".json" or _is_table(path))]
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a .json file is a list, or an object a line: many tools write a metadata.json of their own."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first = file.readline(MAX_LINE).strip()
+    return first.startswith("[") or isinstance(_json(first), dict)
 
 
 def _read_tables(folder: Path) -> tuple[list[Pair], list[Problem]]:
@@ -183,8 +219,7 @@ def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
     """Yield number and values of each line; a text where it cannot be read."""
     text = table.read_text(encoding="utf-8-sig", errors="replace")
     if table.suffix == ".csv":
-        for number, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
-            yield number, row
+        yield from csv_rows(text)
         return
     if table.suffix == ".json" and text.lstrip().startswith("["):
         values: Any = _json(text)
@@ -194,10 +229,20 @@ def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
         for number, row in enumerate(cast("list[Any]", values), 1):
             yield number, row if isinstance(row, dict) else "holds no object"
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             row = _json(line) if len(line) <= MAX_LINE else None
             yield number, row if isinstance(row, dict) else "is no JSON object"
+
+
+def csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    """Yield the number of the last line and the values of each row; a text where the table cannot be read on."""
+    reader = csv.DictReader(io.StringIO(text))
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        yield reader.line_num + 1, f"is no line of a table ({error})"
 
 
 def _json(text: str) -> Any:
@@ -215,26 +260,20 @@ def _add_row(root: Path, row: Mapping[str, Any], where: str, pairs: list[Pair], 
             Problem("unreadable", where, f"{where} names no picture; its column is one of: {', '.join(IMAGE_KEYS)}.")
         )
         return
-    sources: list[Source | None] = []
-    for name in (image, control):
-        path = _inside(root, name) if name else None
-        if name and path is None:
-            problems.append(
-                Problem(
-                    "unreadable", where, f"{where} names {name}, which is not in the folder; put the file there.", image
-                )
-            )
-        sources.append(Source(path) if path else None)
-    picture, control_map = sources
+    paths = {name: _inside(root, name) for name in (image, control) if name}
+    for name, path in paths.items():
+        if path is None:
+            text = f"{where} names {name}, which is not in the folder; put the file there."
+            problems.append(Problem("unreadable", where, text, image))
+    picture, map_path = paths[image], paths.get(control)
     if picture is None:
         return
-    if control_map is None and not control:
-        problems.append(
-            Problem("missing", where, f"{where} names no map; its column is one of: {', '.join(CONTROL_KEYS)}.", image)
-        )
-    pairs.append(
-        Pair(PurePosixPath(image).with_suffix("").as_posix(), picture, control_map, _value(row, TEXT_KEYS), where)
-    )
+    if not control:
+        text = f"{where} names no map; its column is one of: {', '.join(CONTROL_KEYS)}."
+        problems.append(Problem("missing", where, text, image))
+    name = PurePosixPath(image.replace("\\", "/")).with_suffix("").as_posix()
+    map_source = Source(map_path) if map_path else None
+    pairs.append(Pair(name, Source(picture), map_source, _value(row, TEXT_KEYS), where, _data_of(map_path)))
 
 
 def _value(row: Mapping[str, Any], keys: tuple[str, ...]) -> str:
@@ -250,10 +289,9 @@ def _value(row: Mapping[str, Any], keys: tuple[str, ...]) -> str:
 
 def _inside(root: Path, name: str) -> Path | None:
     """Return the file of a name below a folder; None for a missing one, and for one outside."""
-    path = root / name.replace("\\", "/")
+    path = Path(os.path.normpath(root / name.replace("\\", "/")))
     try:
-        within = path.resolve().is_relative_to(root.resolve())
-        return path if within and path.is_file() else None
+        return path if path.is_relative_to(os.path.normpath(root)) and path.is_file() else None
     except (OSError, ValueError):  # a name that no file can have
         return None
 
@@ -285,14 +323,16 @@ def _read_shards(folder: Path) -> tuple[list[Pair], list[Problem]]:
     pairs: list[Pair] = []
     problems: list[Problem] = []
     for shard in sorted(folder.glob("*.tar")):
+        groups: dict[str, dict[str, Source]] = {}
         try:
-            with tarfile.open(shard) as tar:
-                groups = _groups(tar, shard)
+            with tarfile.open(shard, "r:") as tar:
+                _group(tar, shard, groups)
         except (tarfile.TarError, OSError, EOFError) as error:
-            problems.append(
-                Problem("unreadable", shard.name, f"{shard.name} cannot be read ({error}); get the shard again.")
-            )
-            continue
+            text = f"{shard.name} cannot be read to its end ({error}); get the shard again."
+            problems.append(Problem("unreadable", shard.name, text))
+        if not groups and not problems:
+            text = f"{shard.name} holds no members NAME.jpg; write pictures, maps and texts by their endings."
+            problems.append(Problem("unreadable", shard.name, text))
         for name, parts in groups.items():
             image = parts.get("image")
             where = f"{shard.name}, {name}"
@@ -307,11 +347,10 @@ def _read_shards(folder: Path) -> tuple[list[Pair], list[Problem]]:
     return pairs, problems
 
 
-def _groups(tar: tarfile.TarFile, shard: Path) -> dict[str, dict[str, Source]]:
-    """Return the members by name and part: image, control, text, json, data."""
-    groups: dict[str, dict[str, Source]] = {}
+def _group(tar: tarfile.TarFile, shard: Path, groups: dict[str, dict[str, Source]]) -> None:
+    """Add the members by name and part: image, control, text, json, data."""
     for member in tar:
-        if not member.isfile():
+        if not member.isfile() or member.issparse():
             continue
         path = PurePosixPath(member.name)
         stem, _, ending = path.name.partition(".")
@@ -319,7 +358,6 @@ def _groups(tar: tarfile.TarFile, shard: Path) -> dict[str, dict[str, Source]]:
         if part:
             source = Source(shard, member.offset_data, member.size, member.name)
             groups.setdefault((path.parent / stem).as_posix(), {}).setdefault(part, source)
-    return groups
 
 
 def _part(ending: str) -> str | None:
