@@ -95,7 +95,7 @@ class Pose:
 
         def mirror(points: Points, order: tuple[int, ...] | None = None) -> Points:
             seen = points[:, 2:] > 0
-            turned = np.where(seen, points * (-1, 1, 1) + (self.width - 1, 0, 0), points)
+            turned = np.where(seen, points * (-1, 1, 1) + (self.width, 0, 0), points)
             return turned if order is None else turned[[place for place in order if place < len(points)]]
 
         def mirror_person(person: Person) -> Person:

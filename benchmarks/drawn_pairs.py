@@ -117,7 +117,7 @@ def _shape(rng: Generator, side: int) -> np.ndarray[tuple[int, int], np.dtype[np
     elif kind == 1:
         cv2.rectangle(mask, (across - radius, down - radius // 2), (across + radius, down + radius // 2), 1, -1)
     else:
-        corners = rng.integers(-radius, radius, (int(rng.integers(3, 7)), 2)) + (across, down)
+        corners = rng.integers(-radius, radius, (int(rng.integers(3, 7)), 2)) + np.array([across, down])
         cv2.fillPoly(mask, [corners.astype(np.int32)], 1)
     return mask > 0
 

@@ -56,6 +56,43 @@ def test_there_and_back_exactly() -> None:
     assert not empty.draw().any()
 
 
+def test_mirrored_people_have_left_and_right_exchanged() -> None:
+    mirrored = POSE.mirrored()
+    person, turned = POSE.people[0], mirrored.people[0]
+    assert person.left_hand is not None and turned.right_hand is not None
+    seen = person.left_hand[:, 2] > 0
+    assert np.allclose(turned.right_hand[seen, 0], POSE.width - person.left_hand[seen, 0])
+    assert np.array_equal(turned.right_hand[:, 1:], person.left_hand[:, 1:])
+    left_shoulder, right_shoulder = 5, 2
+    assert np.array_equal(turned.body[left_shoulder, 1:], person.body[right_shoulder, 1:])
+    again = mirrored.mirrored()
+    for one, two in zip(POSE.people, again.people, strict=True):
+        assert all(np.allclose(points, two.parts[part]) for part, points in one.parts.items())
+
+
+@pytest.mark.parametrize("count", [68, 70])
+def test_a_mirrored_face_keeps_the_order_of_its_points(count: int) -> None:
+    """Jaw from one ear to the other, brows, nose, eyes and mouth: in a symmetrical face every point finds its like."""
+    eyes = [(-7, -6), (-5, -8), (-4, -8), (-2, -6), (-4, -5), (-5, -5)]
+    mouth = [(-5, 8), (-3, 7), (-1, 6), (0, 6), (1, 6), (3, 7), (5, 8), (3, 10), (1, 11), (0, 11), (-1, 11), (-3, 10)]
+    inner = [(-4, 8), (-1, 7), (0, 7), (1, 7), (4, 8), (1, 9), (0, 9), (-1, 9)]
+    points = [
+        *((step - 8, 12 - (step - 8) ** 2 / 4) for step in range(17)),
+        *((across, -10) for across in (-8, -7, -6, -5, -4, 4, 5, 6, 7, 8)),
+        *((0, down) for down in (-6, -4, -2, 0)),
+        *((across, 2) for across in (-2, -1, 0, 1, 2)),
+        *eyes,
+        *((-across, down) for across, down in (eyes[3], eyes[2], eyes[1], eyes[0], eyes[5], eyes[4])),
+        *mouth,
+        *inner,
+        *((-4, -6), (4, -6)),
+    ][:count]
+    face = np.column_stack([np.array(points, float) + 50, np.ones(count)])
+    pose = Pose((Person(body=np.zeros((18, 3)), face=face),), 100, 100)
+    turned = pose.mirrored().people[0].face
+    assert turned is not None and np.allclose(turned, face)
+
+
 def test_fractions_are_of_the_sides() -> None:
     value = POSE.to_json()
     del value["coordinates"]  # which says that they are pixels

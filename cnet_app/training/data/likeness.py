@@ -13,7 +13,7 @@ from cnet_app.training.data.pairs import Pair
 
 BELONGS = 0.3
 """Median correlation of the edges of pictures and maps, below which such maps do not follow a picture's edges."""
-RECOGNISED = 0.6
+RECOGNISED = 0.8
 """Share of maps that fit their own picture best of a sample's, below which fitting means nothing."""
 SAMPLE = 64
 """Pairs by which this is known."""

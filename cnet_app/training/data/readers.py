@@ -139,10 +139,11 @@ def _read_folders(folder: Path) -> tuple[list[Pair], list[Problem]]:
     images, controls = found
     maps: dict[str, Path] = {}
     pairs: list[Pair] = []
-    problems: list[Problem] = []
-    for path in pictures_of(controls):
-        if maps.setdefault(_stem(path, controls), path) != path:
-            problems.append(_second_map(path.relative_to(folder).as_posix(), maps[_stem(path, controls)].name))
+    problems = [
+        _second_map(path.relative_to(folder).as_posix(), maps[_stem(path, controls)].name)
+        for path in pictures_of(controls)
+        if maps.setdefault(_stem(path, controls), path) != path
+    ]
     for path in pictures_of(images):
         stem = _stem(path, images)
         control = maps.pop(stem, None)
