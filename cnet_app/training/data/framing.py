@@ -54,8 +54,7 @@ def frame_control(control: Image, framing: Framing, kind: MapKind, pose: Pose | 
     right joints change places.
     """
     if framing.mirrored and pose is not None:
-        control = pose.resized(control.shape[1], control.shape[0], "stretch").mirrored().draw()
-        framing = Framing(framing.width, framing.height, 1 - framing.left, framing.top)
+        return _mirrored_pose(pose, control.shape[1], control.shape[0], framing)
     made = resize_map(_cut(control, framing), kind, framing.width, framing.height, "stretch")
     made = _mirrored(made, framing)
     if framing.mirrored and kind.id == "normal":
@@ -64,18 +63,28 @@ def frame_control(control: Image, framing: Framing, kind: MapKind, pose: Pose | 
     return made
 
 
+def _mirrored_pose(pose: Pose, width: int, height: int, framing: Framing) -> Image:
+    left, top, right, bottom = _box(width, height, framing)
+    turned = pose.resized(width, height, "stretch").cropped(left, top, right, bottom).mirrored()
+    return turned.resized(framing.width, framing.height, "stretch").draw()
+
+
 def can_mirror(kind: MapKind, pose: Pose | None) -> bool:
     """Return whether a map may be mirrored: a drawn pose alone does not show which side is which."""
     return kind.id != "pose" or pose is not None
 
 
 def _cut(image: Image, framing: Framing) -> Image:
-    """Return the largest part of the frame's aspect, at the framing's place."""
-    height, width = image.shape[:2]
+    left, top, right, bottom = _box(image.shape[1], image.shape[0], framing)
+    return image[top:bottom, left:right]
+
+
+def _box(width: int, height: int, framing: Framing) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the largest part of the frame's aspect, at the framing's place."""
     scale = max(framing.width / width, framing.height / height)
     wide, high = min(width, max(1, round(framing.width / scale))), min(height, max(1, round(framing.height / scale)))
     left, top = round((width - wide) * framing.left), round((height - high) * framing.top)
-    return image[top : top + high, left : left + wide]
+    return left, top, left + wide, top + high
 
 
 def _mirrored(image: Image, framing: Framing) -> Image:
