@@ -56,8 +56,7 @@ def _drawn(condition: str, seed: int, side: int, rng: Generator) -> tuple[Image,
     if condition == "openpose":
         return _people(rng, side)
     if condition in FROM_PICTURE:
-        source = (_shapes_image, _photo, _texture, _shapes_image, _dense, _photo, _faint)[seed % 7]
-        image = source(rng, side)
+        image = _SOURCES[seed % len(_SOURCES)](rng, side)
         names = FROM_PICTURE[condition]
         return image, create(annotator(names[seed % len(names)]), {})(image)
     if seed % 4 == 3:
@@ -84,7 +83,7 @@ def write_pairs(folder: Path, condition: str, count: int, side: int = 256, first
 
 def write_image(path: Path, image: Image) -> None:
     """Write a picture, as PNG or JPEG by its ending."""
-    data = cv2.imencode(path.suffix, image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4])[1]
+    data = cv2.imencode(path.suffix, image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4] if path.suffix == ".png" else [])[1]
     path.write_bytes(data.tobytes())
 
 
@@ -165,6 +164,14 @@ def _faint(rng: Generator, side: int) -> Image:
     darker = cv2.circle(np.zeros((side, side), np.uint8), centre, int(rng.integers(side // 25, side // 8)), 1, -1)
     image[darker > 0] -= rng.uniform(60, 110)
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+_SOURCES = (_shapes_image, _photo, _texture, _shapes_image, _dense, _photo, _faint)
+
+
+def is_ordinary(seed: int) -> bool:
+    """Return whether a picture whose map is made from it is neither a texture nor nearly empty."""
+    return _SOURCES[seed % len(_SOURCES)] in (_shapes_image, _photo)
 
 
 def _scene(condition: str, seed: int, side: int) -> tuple[Image, Image]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing import get_context
 from statistics import median
 from types import MappingProxyType
@@ -18,7 +18,7 @@ import cv2
 from annotators.kinds import KINDS, KindId, MapKind
 from cnet_app.registry.conditions import condition
 from cnet_app.training.data.features import SIDE, Features, Half, Looks, features_of
-from cnet_app.training.data.likeness import misplaced, same_pictures
+from cnet_app.training.data.likeness import WORSE, Fits, misplaced, same_pictures
 from cnet_app.training.data.pairs import DataSet, Pair, Problem
 
 WORKERS = 2
@@ -66,14 +66,28 @@ class Examined:
             if found.image is not None and found.control is not None and found.looks is not None:
                 yield pair, found.image, found.control, found.looks
 
+    @cached_property
+    def drawn(self) -> Sequence[tuple[Pair, Half, Half, Looks]]:
+        """The pairs whose map shows anything, in its picture's proportions."""
+        return [row for row in self.pairs if not row[3].blank and _same_proportions(row[1], row[2])]
+
+    @cached_property
+    def fits(self) -> Fits:
+        """How well their maps lie on their pictures."""
+        return Fits([row[1].edges for row in self.drawn], [row[2].edges for row in self.drawn])
+
+    def fits_inversely(self, place: int) -> bool:
+        """Return whether the map there is dark where maps of this kind are bright."""
+        return self.fits.mean_something and float(self.fits.own[place]) < -WORSE * self.fits.usual
+
 
 @dataclass(frozen=True)
 class Check:
-    """One kind of fault."""
+    """A search for one or more kinds of faults."""
 
-    id: str
-    title: str
     find: Callable[[Examined], Found]
+    titles: Mapping[str, str]
+    """Of the kinds."""
 
 
 def check_data(
@@ -132,10 +146,10 @@ def _blank(examined: Examined) -> Found:
 def _inverted(examined: Examined) -> Found:
     kind = examined.kind
     if kind.polarity == "white on black":
-        for pair, _, _, looks in examined.pairs:
+        text = "has black lines on white, but a map has white lines on black; invert it"
+        for place, (pair, _, _, looks) in enumerate(examined.drawn):
             bright = looks.brightness > BRIGHT and looks.brightness_without_strokes > PAPER
-            if bright and looks.brightness_off_strokes > AREA and not looks.blank:
-                text = "has black lines on white, but a map has white lines on black; invert it"
+            if bright and (looks.brightness_off_strokes > AREA or examined.fits_inversely(place)):
                 yield _problem("inverted", pair, text, looks.brightness)
     elif kind.polarity == "near is white":
         yield from _inverted_depth(examined)
@@ -179,13 +193,16 @@ def _palette(examined: Examined) -> Found:
 def _sizes(examined: Examined) -> Found:
     least = (examined.size / 2) ** 2
     for pair, image, control, _ in examined.pairs:
-        ratio = (image.width / image.height) / (control.width / control.height)
         sizes = f"a picture of {image.width}x{image.height} and a map of {control.width}x{control.height}"
-        if abs(ratio - 1) > ASPECT:
+        if not _same_proportions(image, control):
             yield _problem("size", pair, f"has {sizes}; both must have the same proportions", 0.8)
         elif min(image.width * image.height, control.width * control.height) < least:
             text = f"has {sizes}, far below the {examined.size} px that are trained at; use larger ones, or lower size"
             yield _problem("size", pair, text, 0.3)
+
+
+def _same_proportions(image: Half, control: Half) -> bool:
+    return abs(image.width * control.height / (image.height * control.width) - 1) <= ASPECT
 
 
 def _captions(examined: Examined) -> Found:
@@ -226,15 +243,15 @@ def _images(examined: Examined) -> list[tuple[Pair, Half]]:
 
 def _misplaced(examined: Examined) -> Found:
     """Maps of another picture, and maps that lie beside their own."""
-    rows = [(pair, image.edges, control.edges) for pair, image, control, looks in examined.pairs if not looks.blank]
-    for found in misplaced([row[1] for row in rows], [row[2] for row in rows]):
-        pair = rows[found.place][0]
+    pairs = [row[0] for row in examined.drawn]
+    for found in misplaced(examined.fits):
+        pair = pairs[found.place]
         if found.other is None:
             across, down = (round(100 * one / SIDE) for one in found.shift)
             text = f"has a map that lies {across} % across and {down} % down from its picture; cut both alike"
             yield _problem("shifted", pair, text, found.severity)
         else:
-            text = f"has a map that fits the picture of {rows[found.other][0].where}; exchange the maps"
+            text = f"has a map that fits the picture of {pairs[found.other].where}; exchange the maps"
             yield _problem("swapped", pair, text, found.severity)
 
 
@@ -243,17 +260,18 @@ def _problem(kind: str, pair: Pair, text: str, severity: float) -> Problem:
 
 
 CHECKS = (
-    Check("unreadable", "files that cannot be read", _unreadable),
-    Check("blank", "maps of one colour", _blank),
-    Check("inverted", "maps with the wrong polarity", _inverted),
-    Check("bgr", "maps with red and blue exchanged", _channels),
-    Check("off_palette", "label maps in other colours, or as JPEG", _palette),
-    Check("size", "sizes that do not fit", _sizes),
-    Check("caption", "pairs without a prompt", _captions),
-    Check("duplicate", "pictures that are there twice", _duplicates),
-    Check("leak", "pictures in training and validation", _leaks),
-    Check("misplaced", "maps of another picture, or beside their own", _misplaced),
+    Check(_unreadable, {"unreadable": "files that cannot be read"}),
+    Check(_blank, {"blank": "maps of one colour"}),
+    Check(_inverted, {"inverted": "maps with the wrong polarity"}),
+    Check(_channels, {"bgr": "maps with red and blue exchanged"}),
+    Check(_palette, {"off_palette": "label maps in other colours", "jpeg_labels": "maps of exact colours as JPEG"}),
+    Check(_sizes, {"size": "sizes that do not fit"}),
+    Check(_captions, {"caption": "pairs without a prompt"}),
+    Check(_duplicates, {"duplicate": "pictures that are there twice"}),
+    Check(_leaks, {"leak": "pictures in training and validation"}),
+    Check(_misplaced, {"swapped": "maps of another picture", "shifted": "maps that lie beside their picture"}),
 )
 TITLES: Mapping[str, str] = MappingProxyType(
-    {"missing": "pairs of which a half is missing", **{check.id: check.title for check in CHECKS}}
+    {"missing": "pairs of which a half is missing"} | {id: title for row in CHECKS for id, title in row.titles.items()}
 )
+"""Of every kind of problem, the readers' too."""

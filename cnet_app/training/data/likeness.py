@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +14,22 @@ from cnet_app.training.data.pairs import Pair
 
 BELONGS = 0.3
 """Median correlation of the edges of pictures and maps, below which such maps do not follow a picture's edges."""
-RECOGNISED = 0.8
-"""Share of maps that fit their own picture best of a sample's, below which fitting means nothing."""
+RECOGNISED, CERTAIN = 0.6, 0.8
+"""Shares of maps that fit their own picture best of a sample's: below the first, fitting means nothing; from the second, it
+means something of one map, and not only of two that fit each other's picture."""
 SAMPLE = 64
-"""Pairs by which this is known."""
+"""Pairs by which these are known."""
 WORSE = 0.5
 """Of the median correlation: a map that fits no worse is not looked at; one that fits inversely belongs there too."""
-FITS = 0.7
-"""Of the median correlation, that a map must have at another place, or with another picture."""
+FITS, FITS_BOTH = 0.6, 0.45
+"""Of the median correlation, that a map must have at another place or with another picture; the latter, where two maps fit
+each other's picture."""
 CLEARER = 0.25
 """By how much it must fit better there."""
-ONCE = 0.75
+ONCE = 0.8
 """Of the best correlation, the most at any other shift; in a repeated pattern nothing is known."""
+BORDER = 3
+"""Width of the map's border that does not count there, in pixels of SIDE."""
 APART = 4
 """Distance of another shift, in pixels of SIDE."""
 FARTHEST = 12
@@ -93,44 +98,74 @@ def _is_same(pair: Pair, half: Half, other: Pair, other_half: Half) -> bool:
     return float((one * two).sum()) >= ALIKE * float(np.linalg.norm(one) * np.linalg.norm(two))
 
 
-def misplaced(images: Sequence[Edges], controls: Sequence[Edges]) -> Iterator[Misplaced]:
-    """Yield the maps that clearly fit their picture elsewhere, or another picture whose own map does not fit or is the same.
+@dataclass(frozen=True)
+class Fits:
+    """How well maps lie on the edges of their pictures, pair by pair."""
 
-    Of maps that do not follow the edges of their pictures, such as shuffled ones, nothing is known, and none is yielded.
-    """
-    if not images:
+    images: Sequence[Edges]
+    controls: Sequence[Edges]
+
+    @cached_property
+    def own(self) -> Vector:
+        """Correlation of each map with its picture."""
+        both = zip(self.images, self.controls, strict=True)
+        return np.array([float((_unit(one) * _unit(two)).sum()) for one, two in both], np.float32)
+
+    @cached_property
+    def usual(self) -> float:
+        """Return their median."""
+        return float(np.median(self.own)) if len(self.own) else 0.0
+
+    @cached_property
+    def recognised(self) -> float:
+        """Return the share of maps that fit their own picture best, of a sample."""
+        places = np.unique(np.linspace(0, len(self.images) - 1, SAMPLE).astype(int))
+        one, two = (np.stack([_halved(halves[place]) for place in places]) for halves in (self.images, self.controls))
+        return float(np.mean(np.argmax(two @ one.T, axis=1) == np.arange(len(places))))
+
+    @property
+    def mean_something(self) -> bool:
+        """Return whether maps of this kind follow the edges of their pictures at all, which shuffled ones do not."""
+        return self.usual >= BELONGS and self.recognised >= RECOGNISED
+
+    def of(self, control: int, image: int) -> float:
+        """Return the correlation of a map with any picture."""
+        return float((_unit(self.controls[control]) * _unit(self.images[image])).sum())
+
+
+def misplaced(fits: Fits) -> Iterator[Misplaced]:
+    """Yield the maps that clearly fit their picture elsewhere, or clearly another picture."""
+    if not fits.mean_something:
         return
-    own = np.array([float((_unit(one) * _unit(two)).sum()) for one, two in zip(images, controls, strict=True)])
-    usual = float(np.median(own))
-    if usual < BELONGS or _recognised(images, controls) < RECOGNISED:
-        return
-    suspects = np.flatnonzero(np.abs(own) < WORSE * usual)
-    for place, other in zip(suspects, _best_others(images, controls, suspects), strict=True):
-        unit = _unit(controls[place])
-        elsewhere = float((_unit(images[other]) * unit).sum())
-        least = max(FITS * usual, own[place] + CLEARER)
-        score, shift = best_shift(_unit(images[place]), unit)
-        if score >= max(least, elsewhere) and max(map(abs, shift)) >= LEAST_SHIFT:
-            yield Misplaced(int(place), shift, severity=0.8)
-        elif elsewhere >= least and (other in suspects or float((_unit(controls[other]) * unit).sum()) > ALIKE):
-            yield Misplaced(int(place), other=other)
+    suspects = np.flatnonzero(np.abs(fits.own) < WORSE * fits.usual)
+    best = {int(place): other for place, other in zip(suspects, _best_others(fits, suspects), strict=True)}
+    for place, other in best.items():
+        elsewhere, clearer = fits.of(place, other), float(fits.own[place]) + CLEARER
+        score, shift = best_shift(_unit(fits.images[place]), _unit(fits.controls[place]))
+        is_shifted = score >= max(FITS * fits.usual, clearer, elsewhere) and max(map(abs, shift)) >= LEAST_SHIFT
+        if is_shifted and fits.recognised >= CERTAIN:
+            yield Misplaced(place, shift, severity=0.8)
+        elif elsewhere >= clearer and _belongs_to(fits, best, place, elsewhere):
+            yield Misplaced(place, other=other)
 
 
-def _recognised(images: Sequence[Edges], controls: Sequence[Edges]) -> float:
-    """Return the share of maps that fit their own picture best, of a sample."""
-    places = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int))
-    one, two = (np.stack([_halved(halves[place]) for place in places]) for halves in (images, controls))
-    return float(np.mean(np.argmax(two @ one.T, axis=1) == np.arange(len(places))))
+def _belongs_to(fits: Fits, best: Mapping[int, int], place: int, elsewhere: float) -> bool:
+    """Return whether a map is that of the picture that it fits best."""
+    other = best[place]
+    if best.get(other) == place:
+        return min(elsewhere, fits.of(other, place)) >= FITS_BOTH * fits.usual
+    same_map = float((_unit(fits.controls[other]) * _unit(fits.controls[place])).sum()) > ALIKE
+    return fits.recognised >= CERTAIN and elsewhere >= FITS * fits.usual and (other in best or same_map)
 
 
-def _best_others(images: Sequence[Edges], controls: Sequence[Edges], places: NDArray[np.intp]) -> Iterator[int]:
+def _best_others(fits: Fits, places: NDArray[np.intp]) -> Iterator[int]:
     """Yield, for the map at each place, the other picture that it fits best, at half the resolution."""
     if not len(places):
         return
-    all_images = np.stack([_halved(one) for one in images])
+    images = np.stack([_halved(one) for one in fits.images])
     for start in range(0, len(places), BLOCK):
         block = places[start : start + BLOCK]
-        scores = np.stack([_halved(controls[place]) for place in block]) @ all_images.T
+        scores = np.stack([_halved(fits.controls[place]) for place in block]) @ images.T
         scores[np.arange(len(block)), block] = -1
         yield from map(int, np.argmax(scores, axis=1))
 
@@ -147,7 +182,7 @@ def _halved(edges: Edges) -> Vector:
 
 
 def best_shift(image: Vector, control: Vector) -> tuple[float, tuple[int, int]]:
-    """Return the best correlation over shifts of a map against its picture, and how far the map lies right and down.
+    """Return how far a map lies right and down of its picture, and the correlation of what overlaps then.
 
     It is -1 where another shift is nearly as good.
     """
@@ -158,6 +193,18 @@ def best_shift(image: Vector, control: Vector) -> tuple[float, tuple[int, int]]:
     best = float(scores.max())
     down, across = (int(one) for one in np.unravel_index(int(np.argmax(scores)), scores.shape))
     near = np.maximum.outer(np.roll(distances, down), np.roll(distances, across)) < APART
-    signed = [one if one <= SIDE // 2 else one - SIDE for one in (across, down)]
-    unique = float(scores[~near].max()) <= ONCE * best
-    return best if unique else -1.0, (signed[0], signed[1])
+    shift = (_signed(across), _signed(down))
+    if float(scores[~near].max()) > ONCE * best:
+        return -1.0, shift
+    return _overlap(image, control, shift), shift
+
+
+def _signed(shift: int) -> int:
+    return shift if shift <= SIDE // 2 else shift - SIDE
+
+
+def _overlap(image: Vector, control: Vector, shift: tuple[int, int]) -> float:
+    """Without the border of the map, which may be an edge itself."""
+    rows, columns = (slice(max(one, 0) + BORDER, SIDE + min(one, 0) - BORDER) for one in (shift[1], shift[0]))
+    same = tuple(slice(part.start - one, part.stop - one) for part, one in ((rows, shift[1]), (columns, shift[0])))
+    return float((_unit(control[rows, columns]) * _unit(image[same])).sum())
