@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from annotators.maps import encode_depth, encode_normal, encode_segmentation, is
 from annotators.registry import annotator
 from annotators.sticks import draw_pose
 from cnet_app.embedded.world import control_images, create_scene
-from cnet_app.embedded.world.photos import HELD_OUT_PHOTOS, TRAIN_PHOTOS, load_photo
+from cnet_app.embedded.world.photos import HELD_OUT_PHOTOS, load_photo
 
 FROM_PICTURE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -31,7 +31,9 @@ FROM_PICTURE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Conditions whose maps are made from the picture alone, with the annotators that take turns."""
-PHOTOS = tuple(name for name in (*TRAIN_PHOTOS, *HELD_OUT_PHOTOS) if name not in ("horse", "page", "text"))
+PHOTOS = ("camera", "chelsea", "coins", "stereo_motorcycle", *HELD_OUT_PHOTOS)
+GRAINS = ("brick", "gravel", "immunohistochemistry", "hubble_deep_field", "retina")
+"""Photos of textures."""
 STANDING = ((0, -46), (0, -30), (-12, -30), (-16, -12), (-18, 6), (12, -30), (16, -12), (18, 6), (-7, 8), (-8, 28), (-8, 48), (7, 8), (8, 28), (8, 48), (-3, -49), (3, -49), (-6, -47), (6, -47))  # fmt: skip
 """OpenPose's joints of a standing person, right and down from the middle, in hundredths of its height."""
 
@@ -83,7 +85,9 @@ def write_pairs(folder: Path, condition: str, count: int, side: int = 256, first
 
 def write_image(path: Path, image: Image) -> None:
     """Write a picture, as PNG or JPEG by its ending."""
-    data = cv2.imencode(path.suffix, image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4] if path.suffix == ".png" else [])[1]
+    data = cv2.imencode(
+        path.suffix, image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4] if path.suffix == ".png" else []
+    )[1]
     path.write_bytes(data.tobytes())
 
 
@@ -126,8 +130,12 @@ def _shapes_image(rng: Generator, side: int) -> Image:
 
 
 def _photo(rng: Generator, side: int) -> Image:
+    return _part_of_photo(rng, side, PHOTOS)
+
+
+def _part_of_photo(rng: Generator, side: int, names: Sequence[str]) -> Image:
     """Return a part of a photo, brightened or darkened."""
-    photo = load_photo(str(rng.choice(PHOTOS)))
+    photo = load_photo(str(rng.choice(names)))
     height, width = photo.shape[:2]
     part = int(min(height, width) * rng.uniform(0.4, 0.95))
     left, top = int(rng.integers(width - part + 1)), int(rng.integers(height - part + 1))
@@ -136,7 +144,9 @@ def _photo(rng: Generator, side: int) -> Image:
 
 
 def _texture(rng: Generator, side: int) -> Image:
-    """Return stripes, tiles or grain, in one direction or several."""
+    """Return stripes, tiles or grain, in one direction or several, or a photo of such."""
+    if rng.random() < 0.3:
+        return _part_of_photo(rng, side, GRAINS)
     across, down = np.meshgrid(np.arange(side), np.arange(side))
     wave = np.zeros((side, side), np.float32)
     for _ in range(int(rng.integers(1, 4))):

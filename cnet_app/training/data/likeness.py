@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,10 +38,16 @@ FARTHEST = 12
 LEAST_SHIFT = 2
 BLOCK = 256
 """Maps that are compared with all pictures at once."""
-SAME = 1.5
-"""Mean difference of two thumbnails, in grey levels, up to which pictures may be the same."""
-ALIKE = 0.98
+SAME, MOST = 5.0, 24
+"""Differences of two thumbnails, in grey levels, up to which pictures may be the same: the mean, and the largest of any spot."""
+ALIKE = 0.985
 """Least correlation of the thumbnails of one picture in two files."""
+FLAT = 3.0
+"""Deviation of a thumbnail, in grey levels, below which a picture is nearly one colour."""
+NEARLY = 1.5
+"""The mean difference of coarse thumbnails, up to which two are compared."""
+SAME_MAP = 0.98
+"""Least correlation of the edges of one map in two files."""
 COARSE = 8
 """Side of the grey thumbnails by which most pictures are ruled out."""
 
@@ -73,10 +80,10 @@ def same_pictures(
     sorted_means = means[order]
     for place, (pair, half) in enumerate(ones):
         own = _coarse(half)
-        low, high = np.searchsorted(sorted_means, (own.mean() - SAME, own.mean() + SAME))
+        low, high = np.searchsorted(sorted_means, (own.mean() - NEARLY, own.mean() + NEARLY))
         near = np.sort(order[low:high])
         near = near if others is not None else near[near < place]
-        near = near[np.abs(rows[near] - own).mean(axis=1) <= 2 * SAME]
+        near = near[np.abs(rows[near] - own).mean(axis=1) <= 2 * NEARLY]
         found = next((among[int(one)] for one in near if _is_same(pair, half, *among[int(one)])), None)
         if found is not None:
             yield pair, found[0]
@@ -89,10 +96,11 @@ def _coarse(half: Half) -> Vector:
 
 def _is_same(pair: Pair, half: Half, other: Pair, other_half: Half) -> bool:
     """A picture of nearly one colour is the same only as the same file."""
+    smooth = cv2.absdiff(*(cv2.blur(each.thumbnail, (3, 3)) for each in (half, other_half)))
     one, two = (np.asarray(each.thumbnail, np.float32) for each in (half, other_half))
-    if float(np.abs(one - two).mean()) > SAME:
+    if int(smooth.max()) > MOST or float(np.abs(one - two).mean()) > SAME:
         return False
-    if min(float(one.std(axis=(0, 1)).max()), float(two.std(axis=(0, 1)).max())) < 2 * SAME:
+    if min(float(each.std(axis=(0, 1)).max()) for each in (one, two)) < FLAT:
         return pair.image.read() == other.image.read()
     one, two = (each - each.mean(axis=(0, 1)) for each in (one, two))
     return float((one * two).sum()) >= ALIKE * float(np.linalg.norm(one) * np.linalg.norm(two))
@@ -154,7 +162,7 @@ def _belongs_to(fits: Fits, best: Mapping[int, int], place: int, elsewhere: floa
     other = best[place]
     if best.get(other) == place:
         return min(elsewhere, fits.of(other, place)) >= FITS_BOTH * fits.usual
-    same_map = float((_unit(fits.controls[other]) * _unit(fits.controls[place])).sum()) > ALIKE
+    same_map = float((_unit(fits.controls[other]) * _unit(fits.controls[place])).sum()) > SAME_MAP
     return fits.recognised >= CERTAIN and elsewhere >= FITS * fits.usual and (other in best or same_map)
 
 

@@ -1,0 +1,92 @@
+"""`python -m benchmarks.doctor`: how long the dataset doctor takes for 10,000 pairs, whom it accuses, and what it finds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.drawn_pairs import write_pairs
+from benchmarks.seeded_faults import ALL, VALIDATION, seed_faults
+from cnet_app.training.data.doctor import WORKERS, check_data
+from cnet_app.training.data.readers import read_data
+
+PAIRS = 10_000
+MOST_SECONDS = 60
+"""On two cores, so twice as many of one core's time."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of one condition's data."""
+
+    condition: str
+    pairs: int
+    seconds: float
+    """Wall time of a clean data set."""
+    cpu_seconds: float
+    """The same of all processes' own time."""
+    accused: tuple[str, ...]
+    """Messages about clean pairs."""
+    seeded: int
+    found: int
+    wrong: int
+    """Pairs that were accused of what was not seeded."""
+
+
+def measure(folder: Path, condition: str, count: int, side: int, workers: int = WORKERS) -> Figures:
+    """Write a clean data set, check it, spoil some of its pairs, and check it again."""
+    write_pairs(folder, condition, count, side)
+    wall, own = time.perf_counter(), _cpu_seconds()
+    accused = check_data(read_data(folder), condition, size=side, workers=workers)
+    wall, own = time.perf_counter() - wall, _cpu_seconds() - own
+    expected = seed_faults(folder, condition)
+    validation = read_data(folder.with_name(f"{folder.name}-{VALIDATION}"))
+    problems = check_data(read_data(folder), condition, validation=validation, size=side, workers=workers)
+    named = {(problem.kind, problem.pair) for problem in problems}
+    messages = tuple(problem.message for problem in accused)
+    return Figures(condition, count, wall, own, messages, len(expected), len(expected & named), len(named - expected))
+
+
+def _cpu_seconds() -> float:
+    """Return the time of this process and its finished children."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 where a pair is accused, a fault missed, or the time too long."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.doctor", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=300, help="of each condition (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=512, help="side of picture and map in px (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=ALL, default=ALL, help="some of the conditions")
+    args = parser.parse_args(arguments)
+    rows: list[Figures] = []
+    print(f"{args.pairs} pairs of each condition, {args.size} px PNG; load of the machine {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as folder:
+        for condition in args.only:
+            row = measure(Path(folder) / condition, condition, args.pairs, args.size)
+            rows.append(row)
+            scale = PAIRS / row.pairs
+            print(
+                f"{condition}: {row.seconds * scale:.0f} s and {row.cpu_seconds * scale:.0f} CPU s for {PAIRS:,} pairs; "
+                f"{len(row.accused)} clean pairs accused; {row.found} of {row.seeded} faults found, {row.wrong} wrongly",
+                *row.accused,
+                sep="\n  ",
+                flush=True,
+            )
+    pairs = sum(row.pairs for row in rows)
+    cpu = sum(row.cpu_seconds for row in rows) * PAIRS / pairs
+    print(f"All: {cpu:.0f} CPU s for {PAIRS:,} pairs; at most {WORKERS * MOST_SECONDS} is the aim.")
+    right = all(not row.accused and row.found == row.seeded and not row.wrong for row in rows)
+    return 0 if right and cpu <= WORKERS * MOST_SECONDS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
