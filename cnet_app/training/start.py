@@ -20,7 +20,7 @@ from cnet_app.request.training import TrainingPlan
 from cnet_app.training.advice import out_of_memory
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.framing import Framing, bucket_of, frame_control
-from cnet_app.training.data.pairs import DataSet, Pair, read_image
+from cnet_app.training.data.pairs import DataSet, Pair, image_size
 from cnet_app.training.data.readers import read_data
 from cnet_app.training.estimate import measure
 from cnet_app.training.export import export, export_folder
@@ -85,7 +85,9 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, log: Lo
     pairs, held_out = split(data, validation, plan)
     report(_state("preparing", f"{len(pairs)} pairs are read and encoded."))
     with accelerator.main_process_first():
-        examples = encode_examples(pairs, plan, trainable, run.path / "cache", partial(_encoded, report))
+        examples = encode_examples(
+            pairs, plan, trainable, run.path / "cache", partial(_encoded, report), partial(_note, report)
+        )
     probes = _probes(held_out, validation or data, plan) if held_out else None
     loop = Loop(run, plan, trainable, examples, probes, accelerator, report)
     report(measure(loop, plan, trainable))
@@ -116,6 +118,10 @@ def _encoded(report: Callable[[Record], None], done: int, total: int) -> None:
     report(_state("preparing", f"{done} of {total} pairs are encoded."))
 
 
+def _note(report: Callable[[Record], None], message: str) -> None:
+    report(Record(kind="note", step=0, time=time.time(), values={"message": message}))
+
+
 def _load_base(plan: TrainingPlan, device: torch.device) -> Base:
     """A decoder that is trained needs float32."""
     dtype = torch.float32 if plan.unlock_after else DTYPES[plan.precision]
@@ -125,8 +131,7 @@ def _load_base(plan: TrainingPlan, device: torch.device) -> Base:
 
 def _probes(pairs: Sequence[Pair], data: DataSet, plan: TrainingPlan) -> Probes:
     kind = condition(plan.condition).kind
-    shapes = [read_image(pair).shape[:2] for pair in pairs]
-    sizes = [bucket_of(width, height, plan.size, plan.buckets) for height, width in shapes]
+    sizes = [bucket_of(*image_size(pair), plan.size, plan.buckets) for pair in pairs]
 
     def frame(control: Any, width: int, height: int) -> Any:
         return frame_control(control, Framing(width, height), kind)

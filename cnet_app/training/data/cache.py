@@ -1,6 +1,7 @@
 """Encoded pairs on the disk: each is read and encoded once, and memory-mapped while training.
 
-cache/KEY/index.json             names, buckets and captions, and the sha256 of every shard: written last
+cache/KEY/index.json             buckets, prompts, and the sha256 of every shard: written last
+cache/KEY/shards.json            the sha256 of the shards that are whole: what is not in it is encoded again
 cache/KEY/pairs-00000.safetensors    SHARD pairs: `moments.INDEX.VARIANT`, `hint.INDEX.VARIANT` (uint8)
 cache/KEY/prompts-00000.safetensors  prompts: `NAME.INDEX`; the empty one is the first
 """
@@ -10,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,23 +29,65 @@ from annotators.poses import Pose
 from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.data.framing import Framing, bucket_of, can_mirror, frame_control, frame_image
-from cnet_app.training.data.pairs import Pair, read_control, read_control_data, read_image
+from cnet_app.training.data.pairs import Pair, image_size, read_control, read_control_data, read_image
 from cnet_app.training.examples import Encoded
 from cnet_app.training.trainable.base import Trainable
 from models.errors import DamagedError, SaveError, TrainingError
 from models.files import sha256_of
 
-INDEX = "index.json"
+INDEX, SUMS = "index.json", "shards.json"
+PAIRS, PROMPTS = "pairs", "prompts"
+"""Kinds of shards."""
 SHARD = 64
 """Pairs or prompts in one file."""
 CROPS = 4
 """Random crops of a pair; more are not cached."""
+MOST_OPEN = 256
+"""Shards that are memory-mapped at once."""
+Value = TypeVar("Value")
+Note = Callable[[str], None]
 Done = Callable[[int, int], None]
 """Gets the pairs that are encoded, and how many there are."""
 
 
-def nothing(done: int, total: int) -> None:
+def nothing(*_: object) -> None:
     """Take no notice of the progress."""
+
+
+class OpenShards:
+    """The shards that this process reads, memory-mapped; the one that was not read for longest is closed."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[Path, tuple[Any, Mapping[int, list[str]]]] = OrderedDict()
+
+    def tensor(self, path: Path, name: str) -> Tensor:
+        """Return a tensor of a shard; DamagedError where the file or the tensor is gone."""
+        return _guarded(path, lambda: self._open(path)[0].get_tensor(name))
+
+    def names(self, path: Path, prompt: int) -> list[str]:
+        """Return the names of a prompt's tensors in a shard; DamagedError as of `tensor`."""
+        return _guarded(path, lambda: self._open(path)[1][prompt])
+
+    def _open(self, path: Path) -> tuple[Any, Mapping[int, list[str]]]:
+        if path not in self._files:
+            file: Any = safe_open(path, "pt")
+            names: dict[int, list[str]] = {}
+            for key in sorted(file.keys()):
+                name, _, number = key.partition(".")
+                names.setdefault(int(number.partition(".")[0]), []).append(name)
+            self._files[path] = (file, names)
+            if len(self._files) > MOST_OPEN:
+                self._files.popitem(last=False)
+        self._files.move_to_end(path)
+        return self._files[path]
+
+
+def _guarded(path: Path, read: Callable[[], Value]) -> Value:
+    try:
+        return read()
+    except (OSError, SafetensorError, LookupError, ValueError) as error:
+        text = f"{path.parent} has lost a part ({error}); delete the folder, and resume the training."
+        raise DamagedError(text) from error
 
 
 @dataclass(frozen=True)
@@ -56,39 +100,26 @@ class StoredExamples:
     folder: Path
     prompts: tuple[int, ...]
     """Of each pair the number of its prompt."""
+    shards: OpenShards = field(default_factory=OpenShards, repr=False, compare=False)
 
     def read(self, indices: Sequence[int], variants: Sequence[int], emptied: Sequence[bool]) -> Encoded:
         """Return pairs of one bucket; DamagedError where a file of the cache is gone."""
-        moments = [
-            self._tensor("pairs", index, f"moments.{index}.{kind}")
-            for index, kind in zip(indices, variants, strict=True)
-        ]
-        hints = [
-            self._tensor("pairs", index, f"hint.{index}.{kind}") for index, kind in zip(indices, variants, strict=True)
-        ]
+        moments, hints = (
+            [self._of_pair(part, *both) for both in zip(indices, variants, strict=True)] for part in ("moments", "hint")
+        )
         chosen = [0 if empty else self.prompts[index] for index, empty in zip(indices, emptied, strict=True)]
-        names = self._names(chosen[0])
-        prompts = {
-            name: torch.stack([self._tensor("prompts", one, f"{name}.{one}") for one in chosen]).float()
-            for name in names
-        }
+        names = self.shards.names(self._shard(PROMPTS, chosen[0]), chosen[0])
+        prompts = {name: torch.stack([self._of_prompt(name, one) for one in chosen]).float() for name in names}
         return Encoded(torch.stack(moments).float(), torch.stack([_whole(hint) for hint in hints]), prompts)
 
-    def _tensor(self, kind: str, index: int, name: str) -> Tensor:
-        try:
-            with safe_open(self._shard(kind, index), "pt") as file:
-                return file.get_tensor(name)
-        except (OSError, SafetensorError) as error:
-            raise DamagedError(
-                f"{self.folder} has lost a part ({error}); delete the folder, and resume the training."
-            ) from error
+    def _of_pair(self, part: str, index: int, variant: int) -> Tensor:
+        return self.shards.tensor(self._shard(PAIRS, index), f"{part}.{index}.{variant}")
 
-    def _names(self, prompt: int) -> list[str]:
-        with safe_open(self._shard("prompts", prompt), "pt") as file:
-            return sorted(name.partition(".")[0] for name in file.keys() if name.endswith(f".{prompt}"))  # noqa: SIM118 - no dict
+    def _of_prompt(self, name: str, number: int) -> Tensor:
+        return self.shards.tensor(self._shard(PROMPTS, number), f"{name}.{number}")
 
-    def _shard(self, kind: str, index: int) -> str:
-        return str(shard_path(self.folder, kind, index // SHARD))
+    def _shard(self, kind: str, index: int) -> Path:
+        return shard_path(self.folder, kind, index // SHARD)
 
 
 def shard_path(folder: Path, kind: str, number: int) -> Path:
@@ -102,22 +133,29 @@ def _whole(hint: Tensor) -> Tensor:
 
 
 def encode_examples(
-    pairs: Sequence[Pair], plan: TrainingPlan, trainable: Trainable, folder: Path, done: Done = nothing
+    pairs: Sequence[Pair],
+    plan: TrainingPlan,
+    trainable: Trainable,
+    folder: Path,
+    done: Done = nothing,
+    note: Note = nothing,
 ) -> StoredExamples:
     """Encode the pairs that the cache below `folder` lacks, and return all of them.
 
-    Raises InputError for a pair that cannot be read, TrainingError where the autoencoder overflows, and SaveError.
+    `note` gets a sentence about what of the data is not used. Raises InputError for a pair that cannot be read,
+    TrainingError where the autoencoder overflows, and SaveError.
     """
     work = _Work(pairs, plan, trainable)
     place = folder / work.key
+    if text := work.too_long():
+        note(text)
     try:
         place.mkdir(parents=True, exist_ok=True)
         sums = _sums_of_whole_shards(place)
-        for number, tensors in work.shards(sums):
-            path = place / number
-            sums[number] = _write(path, tensors)
-            (place / "shards.json").write_text(json.dumps(sums), encoding="utf-8")
-            done(min(len(sums) * SHARD, len(pairs)), len(pairs))
+        for name, tensors in work.shards(sums):
+            sums[name] = _write(place / name, tensors)
+            _replace(place / SUMS, json.dumps(sums).encode())
+            done(min(sum(one.startswith(PAIRS) for one in sums) * SHARD, len(pairs)), len(pairs))
         index = {"buckets": work.buckets, "prompts": work.prompt_numbers, "sha256": sums}
         _replace(place / INDEX, json.dumps(index).encode())
     except OSError as error:
@@ -130,7 +168,7 @@ def encode_examples(
 def _sums_of_whole_shards(folder: Path) -> dict[str, str]:
     """Return the shards that are as they were written; the others are encoded again."""
     try:
-        noted = dict(json.loads((folder / "shards.json").read_text(encoding="utf-8")))
+        noted = dict(json.loads((folder / SUMS).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
     return {name: sum for name, sum in noted.items() if (folder / name).is_file() and sha256_of(folder / name) == sum}
@@ -175,8 +213,23 @@ class _Work:
         self.key = self._key()
 
     def _bucket(self, pair: Pair) -> tuple[int, int]:
-        height, width = read_image(pair).shape[:2]
-        return bucket_of(width, height, self._plan.size, self._plan.buckets)
+        return bucket_of(*image_size(pair), self._plan.size, self._plan.buckets)
+
+    def too_long(self) -> str:
+        """Return a sentence about prompts of which a text encoder does not read the end; empty where all are read."""
+        base, found = self._trainable.base, dict[str, int]()
+        for tokenizer, encoder in zip(base.tokenizers, base.text_encoders, strict=True):
+            most = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+            candidates = [text for text in self._texts if len(text) > most - 2]  # a token has a character at least
+            ids: list[list[int]] = tokenizer(candidates, verbose=False).input_ids if candidates else []
+            found |= {text: most for text, tokens in zip(candidates, ids, strict=True) if len(tokens) > most}
+        if not found:
+            return ""
+        most, first = min(found.values()), next(iter(found))
+        return (
+            f"{len(found)} of {len(self._texts)} prompts are longer than the {most} tokens that the text encoder reads; their ends are not used, "
+            f"as in '{first[:60]}…'."
+        )
 
     def _key(self) -> str:
         """By all that the encoded tensors depend on."""
@@ -192,11 +245,11 @@ class _Work:
     def shards(self, known: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yield name and tensors of each shard that is not known."""
         for start in range(0, len(self._texts), SHARD):
-            name = shard_path(Path(), "prompts", start // SHARD).name
+            name = shard_path(Path(), PROMPTS, start // SHARD).name
             if name not in known:
                 yield name, self._encoded_prompts(start)
         for start in range(0, len(self._pairs), SHARD):
-            name = shard_path(Path(), "pairs", start // SHARD).name
+            name = shard_path(Path(), PAIRS, start // SHARD).name
             if name not in known:
                 yield name, self._encoded_pairs(start)
 
@@ -260,5 +313,5 @@ def _digest_weights(digest: Any, network: nn.Module) -> None:
 def _stamps(pair: Pair) -> Iterator[tuple[str, int, int, int]]:
     for source in (pair.image, pair.control, pair.control_data):
         if source is not None:
-            stat = source.path.stat()
+            stat = source.stat()
             yield source.path.name, source.offset, source.size or stat.st_size, stat.st_mtime_ns

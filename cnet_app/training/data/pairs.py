@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,9 +50,17 @@ class Source:
                 file.seek(self.offset)
                 return file.read(-1 if self.size is None else self.size)
         except OSError as error:
-            raise InputError(
-                f"{self.path} cannot be read ({error.strerror}); put it back, or check the data set again."
-            ) from error
+            raise self._gone(error) from error
+
+    def stat(self) -> os.stat_result:
+        """Return size and time of the file; InputError where it is gone."""
+        try:
+            return self.path.stat()
+        except OSError as error:
+            raise self._gone(error) from error
+
+    def _gone(self, error: OSError) -> InputError:
+        return InputError(f"{self.path} cannot be read ({error.strerror}); put it back, or check the data set again.")
 
 
 @dataclass(frozen=True)
