@@ -8,10 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from annotators.registry import parse_values
+from annotators.runtime import Runtime
+from cnet_app.cli.base_pictures import make_base_pictures
 from cnet_app.cli.engine import add_engine_arguments, command_settings, download_missing
 from cnet_app.cli.output import end_progress, only_result, show_progress, write_png
 from cnet_app.maps.availability import default_annotator, missing_weights
 from cnet_app.registry.conditions import CONDITIONS, condition
+from cnet_app.request.training import TRAINING_LIMITS
+from cnet_app.settings import Settings
 from cnet_app.training.data.build import BuildPlan, Built, build_data
 from cnet_app.training.data.captions import Captions, read_captions
 from cnet_app.training.data.contact_sheet import contact_sheet
@@ -106,15 +110,20 @@ def _build(args: argparse.Namespace) -> None:
         def report(built: Built) -> None:
             show_progress(f"{built.done} of {built.total} pictures")
             if built.left_out:
-                left_out.append(built.message)
+                left_out.append(built.left_out)
 
-        from annotators.runtime import Runtime
-        from models.devices import parse_device
-
-        count = build_data(pairs, plan, args.output, Runtime(str(parse_device(settings.device))), report)
+        count = build_data(pairs, plan, args.output, _runtime(plan, settings), report)
         end_progress()
         lines = [f"{count} pairs are in {args.output}.", *(f"Left out: {message}" for message in left_out)]
         tell({"pairs": count, "output": str(args.output), "left_out": left_out}, "\n".join(lines))
+
+
+def _runtime(plan: BuildPlan, settings: Settings) -> Runtime:
+    if not plan.create().needs_network:
+        return Runtime()
+    from models.devices import parse_device
+
+    return Runtime(str(parse_device(settings.device)))
 
 
 def _pictures(args: argparse.Namespace, captions: Captions) -> list[Pair]:
@@ -124,14 +133,12 @@ def _pictures(args: argparse.Namespace, captions: Captions) -> list[Pair]:
             "A data set is built from pictures or by the base model; give one of --images and --from-base."
         )
     if args.from_base is not None:
-        from cnet_app.cli.base_pictures import make_pictures
-
-        folder = make_pictures(args, captions)
-        return list(read_data(folder).pairs)
+        return list(read_data(make_base_pictures(args, captions)).pairs)
     return [replace(pair, caption=captions.of(pair) or pair.caption) for pair in read_data(args.images).pairs]
 
 
 def _check(args: argparse.Namespace) -> int:
+    TRAINING_LIMITS["size"].check("size", args.size)
     data = read_data(args.data)
     validation = read_data(args.validation) if args.validation else None
     with only_result(args.json) as tell:

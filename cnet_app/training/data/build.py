@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotators.base import Annotator, create
+from annotators.base import Annotator, create, parameters
 from annotators.control_map import complete_map, run_annotator
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from cnet_app.registry.conditions import condition
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.plain import Scalar
+from cnet_app.request.training import TRAINING_LIMITS
 from cnet_app.training.data.framing import Framing, bucket_of, frame_image
 from cnet_app.training.data.pairs import Pair, read_image
 from cnet_app.training.data.readers import FACTS
@@ -33,7 +33,8 @@ class BuildPlan:
 
     condition: str
     annotator: str
-    parameters: Mapping[str, Scalar]
+    parameters: Mapping[str, object]
+    """Of the annotator; those left out take their defaults."""
     size: int = 512
     """Side of the square whose area the pictures are brought to, in px."""
     keeps_aspect: bool = True
@@ -42,6 +43,7 @@ class BuildPlan:
 
     def create(self) -> Annotator:
         """Return the annotator. Raises InputError."""
+        TRAINING_LIMITS["size"].check("size", self.size)
         row = condition(self.condition)
         if self.annotator not in row.annotators:
             raise InputError(
@@ -57,9 +59,8 @@ class Built:
     name: str
     done: int
     total: int
-    message: str = ""
-    """Why it was left out, or what its map lacks; empty where all is well."""
-    left_out: bool = False
+    left_out: str = ""
+    """Why it was left out; empty where all is well."""
 
 
 def build_data(
@@ -75,21 +76,21 @@ def build_data(
     folder was built in another way, and SaveError.
     """
     made_by, pictures = plan.create(), list(pairs)
-    _check_same(plan, output)
+    _check_same(plan, made_by, output)
     written: list[dict[str, str]] = []
     try:
         for name in (IMAGES, CONTROLS):
             (output / name).mkdir(parents=True, exist_ok=True)
-        (output / FACTS).write_text(json.dumps(_facts(plan), indent=2) + "\n", encoding="utf-8")
+        _write(output / FACTS, (json.dumps(_facts(plan, made_by), indent=2) + "\n").encode())
         for number, (name, pair) in enumerate(_plain_names(pictures), 1):
-            message, left_out = "", False
-            if not _is_built(output, name):
-                message, left_out = _build_pair(pair, name, made_by, plan, output, runtime)
-            if not left_out:
-                written.append(_row(name, pair.caption or plan.caption))
-            report(Built(pair.name, number, len(pictures), message, left_out))
+            fault = "" if _is_built(output, name) else _build_pair(pair, name, made_by, plan, output, runtime)
+            if not fault:
+                caption = pair.caption or plan.caption
+                _write_caption(output / IMAGES / f"{name}.txt", caption)
+                written.append(_row(name, caption))
+            report(Built(pair.name, number, len(pictures), fault))
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in written)
-        (output / METADATA).write_text(lines, encoding="utf-8")
+        _write(output / METADATA, lines.encode())
     except OSError as error:
         raise SaveError(
             f"The data could not be written to {output} ({error.strerror}); make room, and run the command again: what is "
@@ -98,30 +99,36 @@ def build_data(
     return len(written)
 
 
-def _facts(plan: BuildPlan) -> dict[str, Any]:
+def _facts(plan: BuildPlan, made_by: Annotator) -> dict[str, Any]:
     return {
         "condition": plan.condition,
         "annotator": plan.annotator,
-        "annotator_parameters": dict(plan.parameters),
+        "annotator_parameters": {name: getattr(made_by, name) for name in parameters(type(made_by))},
         "size": plan.size,
         "keeps_aspect": plan.keeps_aspect,
     }
 
 
-def _check_same(plan: BuildPlan, output: Path) -> None:
+def _check_same(plan: BuildPlan, made_by: Annotator, output: Path) -> None:
     """Refuse to mix maps of two kinds in one folder."""
     try:
         known = json.loads((output / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    if known != _facts(plan):
+    if known != _facts(plan, made_by):
         raise InputError(f"{output} holds maps that were built with other settings ({known}); give another --output.")
 
 
 def _plain_names(pairs: list[Pair]) -> Iterator[tuple[str, Pair]]:
     """Yield each pair with a name for its files: pictures of one name in two folders stay apart."""
+    taken: set[str] = set()
     for pair in pairs:
-        yield pair.name.replace("/", "__"), pair
+        plain = pair.name.replace("/", "__")
+        name = next(
+            one for one in (plain, *(f"{plain}-{number}" for number in range(2, len(pairs) + 2))) if one not in taken
+        )
+        taken.add(name)
+        yield name, pair
 
 
 def _is_built(output: Path, name: str) -> bool:
@@ -129,27 +136,30 @@ def _is_built(output: Path, name: str) -> bool:
     return (output / CONTROLS / f"{name}.png").is_file()
 
 
-def _build_pair(
-    pair: Pair, name: str, made_by: Annotator, plan: BuildPlan, output: Path, runtime: Runtime
-) -> tuple[str, bool]:
-    """Write picture, caption, data and map; return what is to be reported, and whether the pair was left out."""
+def _build_pair(pair: Pair, name: str, made_by: Annotator, plan: BuildPlan, output: Path, runtime: Runtime) -> str:
+    """Write picture, data and map, the map last; return why it was left out instead, or nothing."""
     try:
         image = read_image(pair)
     except USER_ERRORS as error:
-        return str(error), True
+        return str(error)
     height, width = image.shape[:2]
     framed = frame_image(image, Framing(*bucket_of(width, height, plan.size, plan.keeps_aspect)))
     made = complete_map(made_by, framed, *run_annotator(made_by, framed, runtime))
     if made.warnings:
-        return f"{pair.image.title}: {made.warnings[0]}", True
+        return f"{pair.image.title}: {made.warnings[0]}"
     _write(output / IMAGES / f"{name}.png", encode_png(framed))
-    caption = pair.caption or plan.caption
-    if caption:
-        _write(output / IMAGES / f"{name}.txt", caption.encode())
     if made.data is not None:
         _write(output / CONTROLS / f"{name}.json", json.dumps(made.data.to_json()).encode())
     _write(output / CONTROLS / f"{name}.png", encode_png(made.pixels))
-    return "", False
+    return ""
+
+
+def _write_caption(path: Path, caption: str) -> None:
+    """Also of a pair that was built before: captions may be others now."""
+    if caption:
+        _write(path, caption.encode())
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes) -> None:
