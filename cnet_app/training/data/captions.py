@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cnet_app.training.data.naming import CAPTION_SUFFIXES, IMAGE_KEYS, TEXT_KEYS
 from cnet_app.training.data.pairs import Pair
-from cnet_app.training.data.readers import CAPTION_SUFFIXES, IMAGE_KEYS, TEXT_KEYS, csv_rows
+from cnet_app.training.data.readers import csv_rows
 from models.errors import InputError
 
 MAX_BYTES = 200_000_000

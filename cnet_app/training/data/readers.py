@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import os
-import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -17,28 +16,29 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from cnet_app.request.plain import Scalar
+from cnet_app.training.data.hub_tables import is_table, read_table
+from cnet_app.training.data.naming import (
+    CAPTION_FOLDERS,
+    CAPTION_SUFFIXES,
+    CONTROL_FOLDERS,
+    CONTROL_KEYS,
+    IMAGE_FOLDERS,
+    IMAGE_KEYS,
+    METADATA,
+    PROMPT_JSON,
+    SUFFIXES,
+    TEXT_KEYS,
+    missing,
+    parse_json,
+    value_of,
+)
 from cnet_app.training.data.pairs import DataSet, Pair, Problem, Source
+from cnet_app.training.data.shards import read_shards
 from models.errors import InputError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic")
-"""Of pictures."""
-IMAGE_FOLDERS = ("images", "image", "img", "target", "targets")
-CONTROL_FOLDERS = ("conditioning_images", "conditioning_image", "conditioning", "conditionings", "control", "controls", "cond", "source", "maps", "hints")  # fmt: skip
-CAPTION_FOLDERS = ("captions", "caption", "prompts", "texts")
-CAPTION_SUFFIXES = (".txt", ".caption")
-METADATA = ("metadata.jsonl", "metadata.csv", "metadata.json")
-IMAGE_KEYS, CONTROL_KEYS, TEXT_KEYS = (
-    ("image", "file_name", "file_path", "target"),
-    ("conditioning_image", "conditioning_image_file_name", "control_file_path", "control_image", "source"),
-    ("text", "caption", "prompt"),
-)
-"""Names that columns have in diffusers' examples, in imagefolders, in VideoX-Fun's and in the original's data."""
-PROMPT_JSON = "prompt.json"
 FACTS = "data.json"
 """Written by `data build`: which annotator made the maps, and how."""
 MAX_LINE = 1_000_000
-CONTROL_MEMBERS = ("control", "conditioning", "conditioning_image", "cond", "source", "map", "hint")
-"""Second ending of a map in a tar shard: 0001.jpg, 0001.control.png, 0001.txt."""
 
 
 @dataclass(frozen=True)
@@ -173,11 +173,6 @@ def _stem(path: Path, folder: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix()
 
 
-def missing(where: str, pair: str, wanted: str, what: str = "map") -> Problem:
-    """Return the problem of a pair of which a half is not there."""
-    return Problem("missing", where, f"{where} has no {what}; add {wanted}, or remove it.", pair)
-
-
 def _caption(folder: Path, image: Path, stem: str) -> str:
     """Return the text beside a picture, or in the folder of captions; empty where there is none."""
     beside = [image.with_suffix(suffix) for suffix in CAPTION_SUFFIXES]
@@ -200,7 +195,7 @@ def _is_table(path: Path) -> bool:
     """Return whether a .json file is a list, or an object a line: many tools write a metadata.json of their own."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         first = file.readline(MAX_LINE).strip()
-    return first.startswith("[") or isinstance(_json(first), dict)
+    return first.startswith("[") or isinstance(parse_json(first), dict)
 
 
 def _read_tables(folder: Path) -> tuple[list[Pair], list[Problem]]:
@@ -223,7 +218,7 @@ def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
         yield from csv_rows(text)
         return
     if table.suffix == ".json" and text.lstrip().startswith("["):
-        values: Any = _json(text)
+        values: Any = parse_json(text)
         if not isinstance(values, list):
             yield 1, "is no list of objects"
             return
@@ -232,7 +227,7 @@ def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            row = _json(line) if len(line) <= MAX_LINE else None
+            row = parse_json(line) if len(line) <= MAX_LINE else None
             yield number, row if isinstance(row, dict) else "is no JSON object"
 
 
@@ -246,16 +241,9 @@ def csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
         yield reader.line_num + 1, f"is no line of a table ({error})"
 
 
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _add_row(root: Path, row: Mapping[str, Any], where: str, pairs: list[Pair], problems: list[Problem]) -> None:
     """Add the pair of a line, or what is wrong with it."""
-    image, control = (_value(row, keys) for keys in (IMAGE_KEYS, CONTROL_KEYS))
+    image, control = (value_of(row, keys) for keys in (IMAGE_KEYS, CONTROL_KEYS))
     if not image:
         problems.append(
             Problem("unreadable", where, f"{where} names no picture; its column is one of: {', '.join(IMAGE_KEYS)}.")
@@ -274,18 +262,7 @@ def _add_row(root: Path, row: Mapping[str, Any], where: str, pairs: list[Pair], 
         problems.append(Problem("missing", where, text, image))
     name = PurePosixPath(image.replace("\\", "/")).with_suffix("").as_posix()
     map_source = Source(map_path) if map_path else None
-    pairs.append(Pair(name, Source(picture), map_source, _value(row, TEXT_KEYS), where, _data_of(map_path)))
-
-
-def _value(row: Mapping[str, Any], keys: tuple[str, ...]) -> str:
-    """Return the text of the first key that a row has; an object as the hub's viewer writes it counts by its path."""
-    for key in keys:
-        value = row.get(key)
-        if isinstance(value, dict):
-            value = cast("dict[str, Any]", value).get("path")
-        if isinstance(value, str):
-            return value.strip()
-    return ""
+    pairs.append(Pair(name, Source(picture), map_source, value_of(row, TEXT_KEYS), where, _data_of(map_path)))
 
 
 def _inside(root: Path, name: str) -> Path | None:
@@ -316,68 +293,6 @@ def _read_prompts(folder: Path) -> tuple[list[Pair], list[Problem]]:
     return pairs, problems
 
 
-# Shards
-
-
-def _read_shards(folder: Path) -> tuple[list[Pair], list[Problem]]:
-    """WebDataset: members of a tar with one name and several endings are one pair; nothing is unpacked."""
-    pairs: list[Pair] = []
-    problems: list[Problem] = []
-    for shard in sorted(folder.glob("*.tar")):
-        groups: dict[str, dict[str, Source]] = {}
-        try:
-            with tarfile.open(shard, "r:") as tar:
-                _group(tar, shard, groups)
-        except (tarfile.TarError, OSError, EOFError) as error:
-            text = f"{shard.name} cannot be read to its end ({error}); get the shard again."
-            problems.append(Problem("unreadable", shard.name, text))
-        if not groups and not problems:
-            text = f"{shard.name} holds no members NAME.jpg; write pictures, maps and texts by their endings."
-            problems.append(Problem("unreadable", shard.name, text))
-        for name, parts in groups.items():
-            image = parts.get("image")
-            where = f"{shard.name}, {name}"
-            if image is None:
-                problems.append(missing(where, name, f"{name}.jpg to the shard", "picture"))
-                continue
-            if "control" not in parts:
-                problems.append(missing(where, name, f"{name}.control.png to the shard"))
-            pairs.append(
-                Pair(f"{shard.stem}/{name}", image, parts.get("control"), _words(parts), where, parts.get("data"))
-            )
-    return pairs, problems
-
-
-def _group(tar: tarfile.TarFile, shard: Path, groups: dict[str, dict[str, Source]]) -> None:
-    """Add the members by name and part: image, control, text, json, data."""
-    for member in tar:
-        if not member.isfile() or member.issparse():
-            continue
-        path = PurePosixPath(member.name)
-        stem, _, ending = path.name.partition(".")
-        part = _part(ending.lower())
-        if part:
-            source = Source(shard, member.offset_data, member.size, member.name)
-            groups.setdefault((path.parent / stem).as_posix(), {}).setdefault(part, source)
-
-
-def _part(ending: str) -> str | None:
-    """Return which part of a pair a member of a shard is, by its ending: 'control.png', 'jpg', 'txt'."""
-    kind, _, suffix = ending.rpartition(".")
-    if f".{suffix}" in SUFFIXES:
-        return "control" if kind in CONTROL_MEMBERS else "image" if kind in ("", *IMAGE_FOLDERS) else None
-    if suffix == "json":
-        return "data" if kind in CONTROL_MEMBERS else "json"
-    return "text" if f".{suffix}" in CAPTION_SUFFIXES else None
-
-
-def _words(parts: Mapping[str, Source]) -> str:
-    if text := parts.get("text"):
-        return text.read().decode("utf-8", "replace").strip()
-    values = _json(parts["json"].read().decode("utf-8", "replace")) if "json" in parts else None
-    return _value(cast("dict[str, Any]", values), TEXT_KEYS) if isinstance(values, dict) else ""
-
-
 # Pictures alone
 
 
@@ -392,6 +307,7 @@ READERS = (
     Reader("metadata", "metadata.jsonl or .csv with columns image, conditioning_image and text", lambda folder: bool(_tables(folder)), _read_tables),
     Reader("prompt_json", "prompt.json with source, target and prompt a line", lambda folder: (folder / PROMPT_JSON).is_file(), _read_prompts),
     Reader("folders", "folders images and conditioning_images with equal names, captions in .txt files", lambda folder: _two_folders(folder) is not None, _read_folders),
-    Reader("webdataset", "WebDataset shards (.tar) with members NAME.jpg, NAME.control.png, NAME.txt", lambda folder: any(folder.glob("*.tar")), _read_shards),
+    Reader("webdataset", "WebDataset shards (.tar) with members NAME.jpg, NAME.control.png, NAME.txt", lambda folder: any(folder.glob("*.tar")), read_shards),
+    Reader("hub", "a folder of datasets.save_to_disk, or .parquet files with the same columns", is_table, lambda folder: read_table(folder, IMAGE_KEYS, CONTROL_KEYS, TEXT_KEYS)),
     Reader("pictures", "a folder of pictures, to build maps for", lambda folder: bool(pictures_of(folder)), _read_pictures),
 )  # fmt: skip

@@ -13,9 +13,11 @@ import pytest
 
 from annotators.images import load_image
 from annotators.kinds import KINDS
+from cnet_app.training.data import hub_tables
 from cnet_app.training.data.captions import read_captions
+from cnet_app.training.data.naming import CAPTION_FOLDERS, CONTROL_FOLDERS, IMAGE_FOLDERS
 from cnet_app.training.data.pairs import DataSet, image_size, read_control, read_control_data, read_image
-from cnet_app.training.data.readers import CAPTION_FOLDERS, CONTROL_FOLDERS, IMAGE_FOLDERS, READERS, read_data
+from cnet_app.training.data.readers import READERS, read_data
 from models.errors import InputError
 from tests.training.data.folders import SIDE, picture_bytes, write, write_shard
 
@@ -191,6 +193,44 @@ def test_people_beside_a_map(tmp_path: Path) -> None:
     write(tmp_path, {"maps/a.json": "[]"})
     with pytest.raises(InputError, match=r"a.json holds no JSON object"):
         read_control_data(pair)
+
+
+@pytest.mark.parametrize("name", ["state.json", "dataset_dict.json", "part.parquet", "data/train-00000.parquet"])
+def test_tables_of_the_hub_need_their_package(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_tables, "LIBRARY", "no_such_package")
+    with pytest.raises(InputError, match="needs the package datasets; run `pip install datasets`"):
+        read_data(write(tmp_path, {name: ""}))
+
+
+@pytest.mark.parametrize("form", ["saved", "splits", "parquet"])
+def test_tables_of_the_hub(tmp_path: Path, form: str) -> None:
+    """The files of the package datasets are Arrow streams and parquet files, with pictures as bytes and path."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    pictures = {name: [{"bytes": picture_bytes(seed + row), "path": None} for row in range(3)] for seed, name in ((1, "image"), (5, "conditioning_image"))}  # fmt: skip
+    table = pyarrow.table(pictures | {"text": ["a ball ", None, "a box"]})
+    folder = tmp_path / ("data/train" if form == "splits" else "data")
+    folder.mkdir(parents=True)
+    if form == "parquet":
+        parquet.write_table(table, folder / "part.parquet", row_group_size=2)
+    else:
+        with pyarrow.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as file, pyarrow.ipc.new_stream(file, table.schema) as writer:  # fmt: skip
+            writer.write_table(table)
+        write(folder, {"state.json": "{}"})
+        write(tmp_path / "data", {"dataset_dict.json": '{"splits": ["test", "train"]}'} if form == "splits" else {})
+    data = read_data(tmp_path / "data")
+    assert (data.form, [pair.caption for pair in data.pairs], data.problems) == ("hub", ["a ball", "", "a box"], ())
+    for row, pair in enumerate(data.pairs):
+        assert (read_image(pair) == load_image(picture_bytes(1 + row))).all()
+        assert (read_control(pair, KINDS["picture"]) == load_image(picture_bytes(5 + row))).all()
+        assert image_size(pair) == (SIDE, SIDE)
+    if form == "parquet":
+        write(folder, {"part.parquet": "no table"})
+        hub_tables.read_part.cache_clear()
+        assert told(read_data(tmp_path / "data")) == [("unreadable", "part.parquet")]
+        with pytest.raises(InputError, match="get the data set again"):
+            read_image(data.pairs[0])
 
 
 def test_folders_that_hold_nothing(tmp_path: Path) -> None:
