@@ -47,14 +47,17 @@ def measure(folder: Path, condition: str, count: int, side: int, workers: int = 
     write_pairs(folder, condition, count, side)
     clean = read_data(folder)
     few = replace(clean, pairs=clean.pairs[:FEW])
-    (_, *start), (accused, *whole) = (_timed(data, condition, side, workers) for data in (few, clean))
-    for_all = [one + (PAIRS - FEW) * max(0.0, two - one) / (count - FEW) for one, two in zip(start, whole, strict=True)]
+    _, *start = _timed(few, condition, side, workers)
+    accused, *whole = _timed(clean, condition, side, workers)
+    seconds, own = (
+        one + (PAIRS - FEW) * max(0.0, two - one) / (count - FEW) for one, two in zip(start, whole, strict=True)
+    )
     expected = seed_faults(folder, condition)
     validation = read_data(folder.with_name(f"{folder.name}-{VALIDATION}"))
     problems = check_data(read_data(folder), condition, validation=validation, size=side, workers=workers)
     named = {(problem.kind, problem.pair) for problem in problems}
     messages = tuple(problem.message for problem in accused)
-    return Figures(condition, *for_all, messages, len(expected), len(expected & named), len(named - expected))
+    return Figures(condition, seconds, own, messages, len(expected), len(expected & named), len(named - expected))
 
 
 def _timed(data: DataSet, condition: str, side: int, workers: int) -> tuple[tuple[Problem, ...], float, float]:

@@ -85,6 +85,10 @@ def _leak(place: Place) -> None:
         shutil.copy(path, held_out)
 
 
+def _empty_caption(place: Place) -> None:
+    place.image.with_suffix(".txt").write_text(" \n")
+
+
 def _cut_off(place: Place) -> None:
     place.image.write_bytes(place.image.read_bytes()[:-200])
 
@@ -114,7 +118,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "off_palette": Fault(("segmentation",), _mix),
         "shifted": Fault(FOLLOWING, _shift),
         "duplicate": Fault(ALL, _copy, "{name}_copy"),
-        "caption": Fault(ALL, lambda place: place.image.with_suffix(".txt").write_text(" \n") and None),
+        "caption": Fault(ALL, _empty_caption),
         "leak": Fault(ALL, _leak),
         "size": Fault(ALL, _stretch),
         "jpeg_labels": Fault(("segmentation", "openpose"), _as_jpeg),

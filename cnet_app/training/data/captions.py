@@ -50,9 +50,9 @@ def read_captions(path: Path) -> Captions:
     for row in rows:
         words = next((row[key] for key in TEXT_KEYS if isinstance(row.get(key), str)), "").strip()
         name = next((row[key] for key in IMAGE_KEYS if isinstance(row.get(key), str)), "")
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.name:
-            named[path.with_suffix("").as_posix()] = words
+        place = PurePosixPath(name.replace("\\", "/"))
+        if place.name:
+            named[place.with_suffix("").as_posix()] = words
         elif words:
             unnamed.append(words)
     return _some(path, named, tuple(unnamed))

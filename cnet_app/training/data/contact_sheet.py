@@ -46,14 +46,21 @@ def contact_sheet(data: DataSet, problems: Sequence[Problem], kind: MapKind) -> 
 
 
 def _halves(pair: Pair, kind: MapKind) -> list[Image]:
-    """Return picture and map at the size of a cell, grey where one cannot be read."""
+    """Return picture and map at the size of a cell, crossed out where one cannot be read."""
     found: list[Image] = []
     for read in (lambda: read_image(pair), lambda: read_control(pair, kind)):
         try:
             found.append(_cell(read()))
         except (*USER_ERRORS, AssertionError):
-            found.append(np.full((CELL, CELL, 3), GREY, np.uint8))
+            found.append(_crossed_out())
     return found
+
+
+def _crossed_out() -> Image:
+    cell = Pillow.new("RGB", (CELL, CELL), GREY)
+    for line in ((0, 0, CELL, CELL), (0, CELL, CELL, 0)):
+        ImageDraw.Draw(cell).line(line, fill=(190, 60, 60), width=3)
+    return np.asarray(cell, np.uint8)
 
 
 def _cell(image: Image) -> Image:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import cv2
 
-from annotators.kinds import KINDS, KindId, MapKind
+from annotators.kinds import KindId, MapKind
 from cnet_app.registry.conditions import condition
 from cnet_app.training.data.features import SIDE, Features, Half, Looks, features_of
 from cnet_app.training.data.likeness import WORSE, Fits, misplaced, same_pictures
@@ -34,8 +34,8 @@ STEADY = 0.5
 """Share of columns by which a depth map counts as growing up- or downwards."""
 ENOUGH = 8
 """Steady depth maps from which their usual direction is known."""
-SWAPPED: Mapping[KindId, float] = MappingProxyType(dict.fromkeys(KINDS, 1.0) | {"normal": 0.0, "pose": 0.5})
-"""For each kind the `Looks.swapped_channels` above which they are."""
+SWAPPED: Mapping[KindId, float] = MappingProxyType({"normal": 0.0, "pose": 0.5})
+"""For kinds that show it, the `Looks.swapped_channels` above which they are."""
 OFF_PALETTE = 0.002
 ASPECT = 0.03
 """Relative difference of the proportions of picture and map that is no rounding."""
@@ -173,7 +173,7 @@ def _inverted_depth(examined: Examined) -> Found:
 def _channels(examined: Examined) -> Found:
     for pair, _, _, looks in examined.pairs:
         labels = looks.off_palette > OFF_PALETTE >= looks.off_palette_as_bgr and not looks.is_jpeg
-        if labels or looks.swapped_channels > SWAPPED[examined.kind.id]:
+        if labels or looks.swapped_channels > SWAPPED.get(examined.kind.id, 1.0):
             yield _problem("bgr", pair, "has a map with red and blue exchanged; write it as RGB", 0.9)
 
 

@@ -151,7 +151,7 @@ def _differences(pixels: Image) -> NDArray[np.uint8]:
     across[:, :-1] = cv2.absdiff(pixels[:, :-1], pixels[:, 1:])
     down[:-1] = cv2.absdiff(pixels[:-1], pixels[1:])
     channels = cv2.split(cv2.max(across, down))
-    strongest = cv2.min(cv2.max(cv2.max(channels[0], channels[1]), channels[2]), EDGE)
+    strongest = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
     return np.asarray(cv2.convertScaleAbs(strongest, alpha=255 / EDGE), np.uint8)
 
 
@@ -200,7 +200,7 @@ def _swapped_normals(pixels: Image) -> float:
 def _swapped_sticks(pixels: Image) -> float:
     """The limb from the neck to the right shoulder is red and meets orange joints; a red limb that meets blue ones is not it."""
     orange, limb = POSE_COLOURS[1], [int(channel * LIMB_BRIGHTNESS) for channel in POSE_COLOURS[0]]
-    shoulder = cv2.dilate(_near(pixels, limb), np.ones((9, 9), np.uint8))
+    shoulder = np.asarray(cv2.dilate(_near(pixels, limb), np.ones((9, 9), np.uint8)), np.uint8)
     right, wrong = (int(np.count_nonzero(_near(pixels, colour) & shoulder)) for colour in (orange, orange[::-1]))
     return (wrong - right) / max(1, wrong + right)
 

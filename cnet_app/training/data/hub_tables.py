@@ -6,9 +6,10 @@ They are read by pyarrow, which the package datasets brings: Arrow files memory-
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,10 @@ class Cell(Source):
         """Return the picture's file; InputError where the table is gone or the cell is empty."""
         try:
             value: Any = read_part(self.path, self.group)[self.column][self.offset].as_py()
-            data = value if isinstance(value, bytes) else value["bytes"]
-            return data if data is not None else Path(value["path"]).read_bytes()
+            if isinstance(value, bytes):
+                return value
+            held: Mapping[str, Any] = value
+            return held["bytes"] if held["bytes"] is not None else Path(held["path"]).read_bytes()
         except (OSError, LookupError, TypeError, ValueError) as error:
             raise InputError(f"{self.title} cannot be read ({error}); get the data set again.") from error
 
@@ -90,20 +93,18 @@ def _pairs_of(path: Path, where: str, names: Sequence[Sequence[str]]) -> Iterato
 
 
 def _groups(path: Path) -> int:
-    from pyarrow import parquet
-
+    parquet: Any = import_module("pyarrow.parquet")
     return parquet.ParquetFile(path).num_row_groups if path.suffix == ".parquet" else 1
 
 
 @lru_cache(maxsize=PARTS)
 def read_part(path: Path, group: int) -> Any:
     """Return a row group of a parquet file, or an Arrow file, as pyarrow's table. Raises OSError and ValueError."""
-    import pyarrow
-    from pyarrow import ipc, parquet
-
+    pyarrow: Any = import_module("pyarrow")
     if path.suffix == ".parquet":
+        parquet: Any = import_module("pyarrow.parquet")
         return parquet.ParquetFile(path).read_row_group(group)
-    return ipc.open_stream(pyarrow.memory_map(str(path))).read_all()
+    return pyarrow.ipc.open_stream(pyarrow.memory_map(str(path))).read_all()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ from tests.training.data.folders import picture_bytes, write
 PLAN = BuildPlan(condition="canny", annotator="canny", parameters={}, size=64)
 
 
+def changed(changes: dict[str, Any]) -> BuildPlan:
+    return replace(PLAN, **changes)
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     files = {"a.png": picture_bytes(1, 96), "sub/b.jpg": picture_bytes(2, 128, "JPEG"), "sub__b.png": picture_bytes(3, 64), "a.txt": "a ball"}  # fmt: skip
@@ -43,7 +48,7 @@ def run(pictures: Path, output: Path, plan: BuildPlan = PLAN) -> list[Built]:
 
 
 def test_pairs_are_built_at_their_size_and_read_back(pictures: Path, tmp_path: Path) -> None:
-    told = run(pictures, tmp_path / "data", BuildPlan(**vars(PLAN) | {"caption": "else", "parameters": {"low_threshold": 80}}))  # fmt: skip
+    told = run(pictures, tmp_path / "data", changed({"caption": "else", "parameters": {"low_threshold": 80}}))  # fmt: skip
     assert [(one.name, one.done, one.total, one.left_out) for one in told] == [("a", 1, 3, ""), ("sub/b", 2, 3, ""), ("sub__b", 3, 3, "")]  # fmt: skip
     data = read_data(tmp_path / "data")
     assert (data.form, data.annotator, data.annotator_parameters["low_threshold"]) == ("metadata", "canny", 80)
@@ -87,7 +92,7 @@ def test_maps_of_two_kinds_are_never_mixed(pictures: Path, tmp_path: Path) -> No
     run(pictures, tmp_path / "data")
     for changes in ({"size": 128}, {"parameters": {"low_threshold": 99}}, {"keeps_aspect": False}):
         with pytest.raises(InputError, match="holds maps that were built with other settings .* give another --output"):
-            run(pictures, tmp_path / "data", BuildPlan(**vars(PLAN) | changes))
+            run(pictures, tmp_path / "data", changed(changes))
 
 
 def test_what_teaches_nothing_is_left_out_and_told(tmp_path: Path) -> None:
@@ -102,7 +107,7 @@ def test_what_teaches_nothing_is_left_out_and_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("changes", "message"), [({"annotator": "midas"}, "'midas', which makes no maps for Canny; choose one of: canny"), ({"condition": "cany"}, "no condition 'cany'"), ({"parameters": {"blur": 1}}, "blur"), ({"size": 0}, "size")])  # fmt: skip
 def test_plans_that_make_no_sense(tmp_path: Path, pictures: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        run(pictures, tmp_path / "data", BuildPlan(**vars(PLAN) | changes))
+        run(pictures, tmp_path / "data", changed(changes))
     assert not (tmp_path / "data").exists()
 
 

@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,9 +206,8 @@ def test_tables_of_the_hub_need_their_package(tmp_path: Path, name: str, monkeyp
 @pytest.mark.parametrize("form", ["saved", "splits", "parquet"])
 def test_tables_of_the_hub(tmp_path: Path, form: str) -> None:
     """The files of the package datasets are Arrow streams and parquet files, with pictures as bytes and path."""
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
+    pyarrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = pytest.importorskip("pyarrow.parquet")
     pictures = {name: [{"bytes": picture_bytes(seed + row), "path": None} for row in range(3)] for seed, name in ((1, "image"), (5, "conditioning_image"))}  # fmt: skip
     table = pyarrow.table(pictures | {"text": ["a ball ", None, "a box"]})
     folder = tmp_path / ("data/train" if form == "splits" else "data")
