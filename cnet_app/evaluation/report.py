@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -175,7 +175,7 @@ def _means(scores: Sequence[PictureScore], names: Sequence[str], id: str) -> Mea
         value = score.values.get(id)
         if value is not None and score.name in by_name:
             by_name[score.name].append(value)
-    return Means(np.array([np.mean(values) for values in by_name.values()]))
+    return Means(np.array([np.mean(values) for values in by_name.values()], np.float64))
 
 
 def _overlaps(scores: Sequence[PictureScore], names: Sequence[str], colours: Sequence[str] | None) -> Overlaps:
@@ -204,7 +204,7 @@ def build_contrasts(
     for id in measures:
         rows = [_contrast(scores, id, one, other, settings) for one, other in combinations(methods, 2)]
         corrected = holm([row.p for row in rows])
-        found += [Contrast(**asdict(row) | {"corrected": p}) for row, p in zip(rows, corrected, strict=True)]
+        found += [replace(row, corrected=p) for row, p in zip(rows, corrected, strict=True)]
     return tuple(found)
 
 

@@ -188,7 +188,8 @@ class ScoreFile:
 
 def _score(path: Path, line: Mapping[str, Any]) -> PictureScore:
     try:
-        return PictureScore(**dict(line) | {"overlaps": {key: tuple(pair) for key, pair in line["overlaps"].items()}})
+        overlaps: Any = {key: tuple(pair) for key, pair in line["overlaps"].items()}
+        return PictureScore(**dict(line) | {"overlaps": overlaps})
     except (TypeError, LookupError, AttributeError) as error:
         raise InputError(f"{path} holds a line that is no score; remove the file, or give another --output.") from error
 
