@@ -17,6 +17,7 @@ from cnet_app.evaluation.pairing import Item
 from cnet_app.evaluation.report import Report
 from cnet_app.evaluation.scores import PictureScore
 from cnet_app.evaluation.tables import (
+    COMPARABLE,
     Table,
     contrast_table,
     distance_table,
@@ -55,7 +56,7 @@ def to_html(report: Report, items: Sequence[Item]) -> str:
         _table("", main_table(report)),
         _table("Differences between methods", contrast_table(report.contrasts)),
         _table("Numbers of whole folders", distance_table(report.distances)),
-        _table("Published numbers", reference_table(report)),
+        _table("Published numbers", reference_table(report), COMPARABLE),
         _list("Notes", report.notes),
         *(_extremes(report, method, by_name) for method in report.methods),
         _list("Without a partner", report.unpaired),
@@ -64,13 +65,14 @@ def to_html(report: Report, items: Sequence[Item]) -> str:
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
 
-def _table(title: str, table: Table) -> str:
+def _table(title: str, table: Table, remark: str = "") -> str:
     head, rows = table
     if not rows:
         return ""
     top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     heading = f"<h2>{html.escape(title)}</h2>" if title else ""
+    heading += f"<p>{html.escape(remark)}</p>" if remark else ""
     return f"{heading}<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 

@@ -84,7 +84,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
         id="seg-ade20k", title="ADE20K labels", condition="segmentation", annotator="oneformer_ade20k",
         detector="OneFormer (Swin-L)", data="ADE20K's validation set", measure="class_iou",
         references=(*paper.LABELS, *paper.QUALITY, *paper.GAINS["seg-ade20k"]),
-        standing=("ControlNet++ read the labels again with Mask2Former, the paper with OneFormer, as here.",),
+        standing=("ControlNet++ read the labels again with Mask2Former, the paper with OneFormer.",),
     ),
 )  # fmt: skip
 

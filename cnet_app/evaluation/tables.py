@@ -12,6 +12,10 @@ from cnet_app.registry.measures import measure
 
 Table = tuple[Sequence[str], list[Sequence[str]]]
 """Head and rows."""
+COMPARABLE = (
+    "A number here compares with a published one only as far as base, detector, data and settings are the same; the notes "
+    "name what differs."
+)
 
 
 def number(value: float | None) -> str:
@@ -110,7 +114,7 @@ def to_markdown(report: Report) -> str:
     if report.distances:
         parts += ["## Numbers of whole folders", "", *_markdown(distance_table(report.distances))]
     if report.references:
-        parts += ["## Published numbers", "", *_markdown(reference_table(report))]
+        parts += ["## Published numbers", "", COMPARABLE, "", *_markdown(reference_table(report))]
     if report.notes:
         parts += ["## Notes", "", *(f"- {note}" for note in report.notes), ""]
     if report.unpaired:

@@ -22,6 +22,7 @@ from cnet_app.evaluation.pictures import Evaluation
 from cnet_app.evaluation.protocols import PROTOCOLS, Protocol, Run, judging_of, protocol, run_protocol
 from cnet_app.evaluation.report import Report
 from cnet_app.evaluation.statistics import Settings
+from cnet_app.evaluation.tables import COMPARABLE
 from cnet_app.fidelity.compare import annotate_here
 from cnet_app.registry.conditions import condition
 from cnet_app.request.generation import GenerationRequest
@@ -139,6 +140,8 @@ def test_the_smoke_mode_prints_the_paper_beside_ours(
     ours = next(cell for cell in values["cells"] if cell["measure"] == "mean_iou")
     assert f"| ControlNet | IoU | 0.35 ± 0.14 | {ours['value']:.4f} ± {ours['deviation']:.4f} | Zhang" in markdown
     assert "- The base is embedded, theirs sd15." in markdown
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(COMPARABLE in text for text in (markdown, page))
     assert len(list((tmp_path / "out" / "images" / "group_0").iterdir())) == 2
 
 
