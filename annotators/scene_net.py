@@ -79,12 +79,7 @@ class SceneNet(nn.Module):
 
     def forward(self, image: Tensor) -> SceneMaps:
         """(B, 3, H, W) in [0, 1], with sides that are multiples of 32 → all maps."""
-        h = self.first(self.stem(image * 2 - 1))
-        skips: list[Tensor] = []
-        for down, encode in zip(self.down, self.encode, strict=True):
-            skips.append(h)
-            h = encode(down(h))
-        h = self.middle(h)
+        h, skips = self._encode(image)
         quarter = h
         for level in reversed(range(len(self.decode))):
             h = functional.interpolate(h, scale_factor=2.0, mode="nearest")
@@ -94,6 +89,19 @@ class SceneNet(nn.Module):
         return SceneMaps(
             depth.sigmoid(), functional.normalize(normal, dim=1), segmentation, self.pose(quarter), softedge
         )
+
+    def features(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] → (B, channels[-1]): the deepest features, averaged over the picture."""
+        return self._encode(image)[0].mean(dim=(2, 3))
+
+    def _encode(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the deepest features, and those of each level above."""
+        h = self.first(self.stem(image * 2 - 1))
+        skips: list[Tensor] = []
+        for down, encode in zip(self.down, self.encode, strict=True):
+            skips.append(h)
+            h = encode(down(h))
+        return self.middle(h), skips
 
 
 def save_scene_net(network: SceneNet, folder: Path) -> None:

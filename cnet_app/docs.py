@@ -152,7 +152,8 @@ def measures_table() -> str:
             f"{row.range[0]:g} to {row.range[1]:g}",
             "higher" if row.higher_is_better else "lower",
             f"{row.blank_value:g}",
-            ", ".join(f"`{one.id}`" for one in CONDITIONS if row.id in (one.measure, *one.more_measures)),
+            ", ".join(f"`{one.id}`" for one in CONDITIONS if row.id in (one.measure, *one.more_measures))
+            or "in `evaluate` alone",
         )
         for row in MEASURES
     ]

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from annotators.kinds import KINDS, MapKind
 from annotators.registry import annotator
+from cnet_app.registry.measures import MEASURES
 from models.errors import InputError
 from models.families import TITLES, Family
 from models.names import did_you_mean
@@ -50,6 +51,14 @@ class Condition:
     def kind(self) -> MapKind:
         """The kind of its maps, the same for all its annotators."""
         return KINDS[annotator(self.annotators[0]).kind]
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """Ids of the measures that an evaluation gives, the condition's own first; none where it has none."""
+        if self.measure is None:
+            return ()
+        of_kind = (row.id for row in MEASURES if self.kind.id in row.kinds)
+        return tuple(dict.fromkeys((self.measure, *self.more_measures, *of_kind)))
 
 
 def _row(
