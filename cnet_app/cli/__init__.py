@@ -38,8 +38,8 @@ COMMANDS = (
     Command("world", "Draw procedural scenes with their exact maps.", "cnet_app.cli.world"),
     Command(
         "evaluate",
-        "Measure the embedded model, or the annotators on scenes of known depth and pose.",
-        "cnet_app.embedded.evaluate.command",
+        "Measure pictures of any method, run published protocols, or measure the embedded model and the annotators.",
+        "cnet_app.cli.evaluate",
     ),
     Command("data", "Build pairs of pictures and maps for a training, or check them.", "cnet_app.cli.data"),
     Command("study", "Let people judge pictures: average ranking, or which model made it.", "cnet_app.cli.study"),

@@ -55,7 +55,7 @@ def to_html(report: Report, items: Sequence[Item]) -> str:
         _table("", main_table(report)),
         _table("Differences between methods", contrast_table(report.contrasts)),
         _table("Numbers of whole folders", distance_table(report.distances)),
-        _table("Published numbers", reference_table(report.references)),
+        _table("Published numbers", reference_table(report)),
         _list("Notes", report.notes),
         *(_extremes(report, method, by_name) for method in report.methods),
         _list("Without a partner", report.unpaired),

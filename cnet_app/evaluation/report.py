@@ -90,8 +90,10 @@ class Reference:
     method: str
     metric: str
     value: float
-    deviation: float | None
+    deviation: float | None = None
     source: str
+    measure: str = ""
+    """Id of the measure or distance here that is the same; empty where none is."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,12 +69,30 @@ def distance_table(distances: Iterable[Distance]) -> Table:
     ]
 
 
-def reference_table(references: Iterable[Reference]) -> Table:
-    """Return a row for each published number."""
-    return ("Method", "Number", "Value", "Source"), [
-        (row.method, row.metric, f"{row.value:g}" + (f" ± {row.deviation:g}" if row.deviation else ""), row.source)
-        for row in references
+def reference_table(report: Report) -> Table:
+    """Return a row for each published number, with ours beside it where the measure is the same."""
+    return ("Method", "Number", "Published", f"{', '.join(report.methods)} here", "Source"), [
+        (
+            row.method,
+            row.metric,
+            f"{row.value:g}" + (f" ± {row.deviation:g}" if row.deviation else ""),
+            _ours(report, row),
+            row.source,
+        )
+        for row in report.references
     ]
+
+
+def _ours(report: Report, reference: Reference) -> str:
+    """Return our numbers of the same measure, one for each method."""
+    known = {row.id for row in report.measures}
+    if reference.measure in known:
+        cells = [report.cell(method, reference.measure) for method in report.methods]
+        return ", ".join(
+            number(cell.value) + (f" ± {number(cell.deviation)}" if reference.deviation and cell.deviation else "")
+            for cell in cells
+        )
+    return ", ".join(number(row.value) for row in report.distances if row.id == reference.measure) or number(None)
 
 
 def to_markdown(report: Report) -> str:
@@ -85,14 +103,14 @@ def to_markdown(report: Report) -> str:
         f"Means over control images, with intervals of {100 * settings.level:g} % ({settings.interval} bootstrap, "
         f"{settings.resamples:,} resamples, seed {settings.seed}).",
         "",
-        *_markdown(main_table(report)),
+        *markdown_rows(main_table(report)),
     ]
     if report.contrasts:
-        parts += ["## Differences between methods", "", *_markdown(contrast_table(report.contrasts))]
+        parts += ["## Differences between methods", "", *markdown_rows(contrast_table(report.contrasts))]
     if report.distances:
-        parts += ["## Numbers of whole folders", "", *_markdown(distance_table(report.distances))]
+        parts += ["## Numbers of whole folders", "", *markdown_rows(distance_table(report.distances))]
     if report.references:
-        parts += ["## Published numbers", "", *_markdown(reference_table(report.references))]
+        parts += ["## Published numbers", "", *markdown_rows(reference_table(report))]
     if report.notes:
         parts += ["## Notes", "", *(f"- {note}" for note in report.notes), ""]
     if report.unpaired:
@@ -100,7 +118,8 @@ def to_markdown(report: Report) -> str:
     return "\n".join(parts)
 
 
-def _markdown(table: Table) -> list[str]:
+def markdown_rows(table: Table) -> list[str]:
+    """Return the lines of a Markdown table, and an empty one."""
     head, rows = table
     lines = [head, ["---"] * len(head), *rows]
     return [

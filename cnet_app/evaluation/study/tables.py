@@ -11,6 +11,7 @@ from dataclasses import astuple
 from cnet_app.evaluation.report import Reference
 from cnet_app.evaluation.study.answers import Row
 from cnet_app.evaluation.study.results import Results, Spread
+from cnet_app.evaluation.tables import markdown_rows
 
 OURS = "this study"
 HEADS = {
@@ -28,7 +29,9 @@ def to_markdown(found: Results) -> str:
     lines = [f"# Study: {found.study}", "", facts(found), "", *_table(head, own_rows(found))]
     if found.references:
         published = published_rows(found.references)
-        rows = [(name, *(number(row.value, row.deviation) for row in own)) for name, own in published]
+        rows: list[Sequence[str]] = [
+            (name, *(number(row.value, row.deviation) for row in own)) for name, own in published
+        ]
         lines += ["## Published", "", f"{found.references[0].source}.", "", *_table(head, rows)]
     return "\n".join(lines)
 
@@ -70,11 +73,10 @@ def _spread(spread: Spread | None) -> str:
     return number(spread.mean, spread.deviation) if spread else "–"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _table(head: Sequence[str], rows: list[Sequence[str]]) -> list[str]:
     if not rows:
         return ["No participant has answered all questions yet.", ""]
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines] + [""]
+    return markdown_rows((head, rows))
 
 
 def to_csv(found: Results) -> str:
