@@ -98,8 +98,7 @@ def test_no_view_has_a_serious_fault(
         assert not {name: list for name, list in found.items() if list}
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [(1366, 768), (390, 844)], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("size", "dark"), [((1366, 768), False), ((390, 844), True)], ids=["desktop", "phone"])
 def test_no_view_of_a_study_has_a_serious_fault(
     browser: Browser, fake_site: str, fake_folder: Path, size: tuple[int, int], dark: bool
 ) -> None:

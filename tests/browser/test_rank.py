@@ -60,7 +60,7 @@ def test_a_ranking_by_keyboard_alone_goes_on_after_a_reload(browser: Browser, si
         expect(page.get_by_text("3 of 6 given")).to_be_visible()
         page.get_by_role("button", name="Next").focus()
         page.keyboard.press("Enter")
-        expect(page.get_by_role("alert")).to_have_text("Picture 1 has no number for Fidelity yet; give it one.")
+        expect(page.get_by_role("alert")).to_have_text("Picture 1 has no number for fidelity yet; give it one.")
         for key in ("3", "2", "1", "Enter"):
             page.keyboard.press(key)
         expect_count(page, "2 of 3")

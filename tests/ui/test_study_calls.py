@@ -127,7 +127,7 @@ def test_answers_that_cannot_be_are_refused(anyone: Caller) -> None:
 
 def test_the_owner_makes_a_study_and_reads_it(caller: Caller, tmp_path: Path) -> None:
     methods = make_folders(tmp_path, 2, 3)
-    given = {
+    given: dict[str, Any] = {
         "name": "second", "kind": "ranking", "scale": "ratings", "controls": str(tmp_path / "controls"), "groups": None,
         "methods": [{"name": "", "folder": f" {methods[0].folder} "}, {"name": "theirs", "folder": str(methods[1].folder)}],
     }  # fmt: skip
