@@ -158,6 +158,11 @@ class Settings:
         return self.output_dir / "trainings"
 
     @property
+    def studies_dir(self) -> Path:
+        """The folder of all studies, a folder each."""
+        return self.output_dir / "studies"
+
+    @property
     def is_local(self) -> bool:
         """The app is one person's: whoever uses it may see what was made before, and name any model."""
         return self.is_on_loopback if self.public is None else not self.public

@@ -42,6 +42,7 @@ COMMANDS = (
         "cnet_app.cli.evaluate",
     ),
     Command("data", "Build pairs of pictures and maps for a training, or check them.", "cnet_app.cli.data"),
+    Command("study", "Let people judge pictures: average ranking, or which model made it.", "cnet_app.cli.study"),
     Command("train", "Train a ControlNet on your pairs, or the embedded model.", "cnet_app.cli.train"),
 )
 

@@ -107,14 +107,14 @@ def to_markdown(report: Report) -> str:
         f"Means over control images, with intervals of {100 * settings.level:g} % ({settings.interval} bootstrap, "
         f"{settings.resamples:,} resamples, seed {settings.seed}).",
         "",
-        *_markdown(main_table(report)),
+        *markdown_rows(main_table(report)),
     ]
     if report.contrasts:
-        parts += ["## Differences between methods", "", *_markdown(contrast_table(report.contrasts))]
+        parts += ["## Differences between methods", "", *markdown_rows(contrast_table(report.contrasts))]
     if report.distances:
-        parts += ["## Numbers of whole folders", "", *_markdown(distance_table(report.distances))]
+        parts += ["## Numbers of whole folders", "", *markdown_rows(distance_table(report.distances))]
     if report.references:
-        parts += ["## Published numbers", "", COMPARABLE, "", *_markdown(reference_table(report))]
+        parts += ["## Published numbers", "", COMPARABLE, "", *markdown_rows(reference_table(report))]
     if report.notes:
         parts += ["## Notes", "", *(f"- {note}" for note in report.notes), ""]
     if report.unpaired:
@@ -122,7 +122,8 @@ def to_markdown(report: Report) -> str:
     return "\n".join(parts)
 
 
-def _markdown(table: Table) -> list[str]:
+def markdown_rows(table: Table) -> list[str]:
+    """Return the lines of a Markdown table, and an empty one."""
     head, rows = table
     lines = [head, ["---"] * len(head), *rows]
     return [

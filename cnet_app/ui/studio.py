@@ -39,6 +39,15 @@ from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
 from cnet_app.ui.calls.recipes import recipe_of, upscale, vary
 from cnet_app.ui.calls.shapes import SHAPES
+from cnet_app.ui.calls.studies import (
+    create_study,
+    studies,
+    study,
+    study_answer,
+    study_picture,
+    study_question,
+    study_results,
+)
 from cnet_app.ui.calls.sweeps import (
     batch,
     cancel_sweep,
@@ -103,6 +112,13 @@ CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
         "cancel_sweep": cancel_sweep,
         "resume_sweep": resume_sweep,
         "wildcards": wildcards,
+        "study": study,
+        "study_question": study_question,
+        "study_answer": study_answer,
+        "study_picture": study_picture,
+        "studies": studies,
+        "create_study": create_study,
+        "study_results": study_results,
         "watch": watch,
     }
 )
@@ -126,6 +142,8 @@ STYLES = (
     "library/library",
     "dialogs/dialogs",
     "sweeps/sweeps",
+    "rank/rank",
+    "rank/studies",
     "page/phone",
 )
 """Style sheets, in their order."""

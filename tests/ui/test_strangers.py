@@ -10,6 +10,7 @@ import pytest
 from skimage import data
 
 from cnet_app.jobs.assets import GONE
+from cnet_app.ui.calls import studies
 from cnet_app.ui.calls.context import Visitor
 from cnet_app.ui.studio import CALLS
 from tests.jobs.fake_engine import request
@@ -34,6 +35,16 @@ ON_DRAFT = ("map", "coverage", "generate", "sweep_fields", "sweep_plan", "grid",
 """Calls with a draft, whose pictures are named by their hash."""
 LISTS = ("cancel_all", "unfinished", "library", "shelves", "thumbnails", "empty_trash", "sweeps", "watch")
 
+ON_STUDY: dict[str, dict[str, Any]] = {
+    "study": {"study": "a"},
+    "study_question": {"study": "a", "participant": "b"},
+    "study_answer": {"study": "a", "participant": "b", "question": 0},
+    "study_picture": {"study": "a", "participant": "b", "question": 0},
+}
+"""Values of calls that whoever has a study's link may make."""
+OF_STUDIES: dict[str, dict[str, Any]] = {"studies": {}, "create_study": {"name": "a"}, "study_results": {"study": "a"}}
+"""Values of calls on studies that no visitor may make."""
+
 
 @pytest.fixture
 def owner(tmp_path: Path) -> Iterator[Caller]:
@@ -54,8 +65,18 @@ def make(caller: Caller, prompt: str = "mine") -> tuple[str, str]:
 
 
 def test_every_call_is_tried() -> None:
-    tried = {*ON_JOBS, *ON_PICTURE, *ON_PICTURES, *ON_SWEEP, *OF_ALL, *ON_DRAFT, *LISTS}
+    tried = {*ON_JOBS, *ON_PICTURE, *ON_PICTURES, *ON_SWEEP, *OF_ALL, *ON_DRAFT, *LISTS, *ON_STUDY, *OF_STUDIES}
     assert tried == set(CALLS)
+
+
+@pytest.mark.parametrize("name", OF_STUDIES)
+def test_no_visitor_may_make_a_study_or_read_its_results(owner: Caller, name: str) -> None:
+    assert owner(name, **OF_STUDIES[name]) == {"error": studies.ONLY_OWNER}
+
+
+@pytest.mark.parametrize("name", ON_STUDY)
+def test_a_study_is_found_by_its_own_name_alone(owner: Caller, name: str) -> None:
+    assert owner(name, **ON_STUDY[name]) == {"error": studies.NO_STUDY}
 
 
 @pytest.mark.parametrize("name", ON_JOBS)

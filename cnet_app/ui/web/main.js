@@ -28,7 +28,10 @@ const PHONE = matchMedia("(max-width: 699px)");
 
 export async function start(element, gradio) {
   const root = element.querySelector(".studio");
-  const app = new App(root, new Server(gradio));
+  const server = new Server(gradio);
+  const study = new URL(location.href).searchParams.get("study");
+  if (study) return (await import("./rank/rank.js")).openStudy(root, server, study);
+  const app = new App(root, server);
   root.app = app; // for tests and the curious
   await app.begin();
 }
@@ -137,6 +140,12 @@ export class App {
   async openLibrary() {
     const { openLibrary } = await import("./library/library.js");
     openLibrary(this);
+  }
+
+  /** Show the user studies of this machine. */
+  async openStudies() {
+    const { openStudies } = await import("./rank/studies.js");
+    openStudies(this);
   }
 
   /** Show a condition's example: its picture, and its words where there are none; the demo model makes the picture at once. */
