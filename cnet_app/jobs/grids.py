@@ -10,7 +10,7 @@ from typing import Any, cast
 from cnet_app.jobs.grid_page import grid_page
 from cnet_app.jobs.grid_picture import draw_grid
 from cnet_app.jobs.grid_table import GridCell, GridTable
-from cnet_app.jobs.manifest import Manifest, Part, new_folder, put_request, take_request, write_manifest, write_whole
+from cnet_app.jobs.manifest import Manifest, Part, begun_sweep, put_request, take_request, write_manifest, write_whole
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.grids import Axis, Cell, axis_from_json, label_of
 from cnet_app.request.parameters import parameters_text
@@ -33,27 +33,27 @@ def create_grid(
     `request` is the one that the axes vary, `cells` are those of `cnet_app.request.grids.grid_requests`. `titles` head the
     axes in the results; without them their names do.
     """
-    folder = new_folder(pictures, "grid", name)
-    parts = [
-        Part(
-            what={
-                "indices": list(cell.indices),
-                "labels": list(cell.labels),
-                "request": put_request(folder, cell.request),
-            }
+    with begun_sweep(pictures, "grid", name) as folder:
+        parts = [
+            Part(
+                what={
+                    "indices": list(cell.indices),
+                    "labels": list(cell.labels),
+                    "request": put_request(folder, cell.request),
+                }
+            )
+            for cell in cells
+        ]
+        plan = {
+            "axes": [axis.to_json() for axis in axes],
+            "titles": list(titles or (axis.title for axis in axes)),
+            "request": put_request(folder, request),
+        }
+        manifest = Manifest(
+            folder=folder, kind="grid", name=name or "Grid", created=time.time(), plan=plan, parts=tuple(parts)
         )
-        for cell in cells
-    ]
-    plan = {
-        "axes": [axis.to_json() for axis in axes],
-        "titles": list(titles or (axis.title for axis in axes)),
-        "request": put_request(folder, request),
-    }
-    manifest = Manifest(
-        folder=folder, kind="grid", name=name or "Grid", created=time.time(), plan=plan, parts=tuple(parts)
-    )
-    write_manifest(manifest)
-    return manifest
+        write_manifest(manifest)
+        return manifest
 
 
 class GridWork:

@@ -7,6 +7,8 @@ machine, to whom all belong.
 from __future__ import annotations
 
 import json
+import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +23,11 @@ from cnet_app.jobs.adopt import find_pictures, request_columns
 from cnet_app.jobs.archive import write_zip
 from cnet_app.jobs.database import Database
 from cnet_app.jobs.picture_files import PictureFiles
-from cnet_app.jobs.picture_rows import insert_picture, parsed
+from cnet_app.jobs.picture_rows import after_newest, insert_picture, parsed
 from cnet_app.jobs.search import ORDERS, Board, Page, Picture, Query, check_page, of_session, where
 from cnet_app.jobs.tables import take_over
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.recipe import sweep_unfinished
 from models.errors import InputError, SaveError
 
 COLUMNS = (
@@ -57,26 +60,38 @@ class Made:
         columns = request_columns(self.request.only_picture(index))
         if self.kind != GenerationRequest.kind:  # its units are not the user's
             columns |= {"kind": self.kind, "conditions": ""}
-        own = {"job": self.job, "session": self.session, "image_index": index, "created": time.time()}
-        return columns | own
+        return columns | {"job": self.job, "session": self.session, "image_index": index}
 
 
 class Library:
     """Finished pictures: search, favourites, boards, trash, scores. Thread-safe."""
 
     def __init__(self, database: Database, folder: Path, changed: Callable[[], None] = lambda: None) -> None:
-        """`folder` is that of the pictures; `changed` is called after every change."""
+        """`folder` is that of the pictures, where what killed processes left is removed.
+
+        `changed` is called after every change.
+        """
+        sweep_unfinished(folder)
         self._database, self._changed = database, changed
         self._files = PictureFiles(folder)
         self._completing = threading.Lock()
         self._is_complete = False
+        self._beginnings = 0
 
     def add(self, made: Made) -> str:
-        """Add a picture and return its id; the job's own row lists it in the same moment. Raises SaveError."""
+        """Add a picture and return its id; the job's own row lists it in the same moment.
+
+        Raises SaveError; it is added with the next write that succeeds, then.
+        """
         path = Path(made.paths[-1]).relative_to(self._files.folder).as_posix()
-        with self._database.writing() as connection:
-            id = insert_picture(connection, made.columns | {"path": path})
+        id, now = secrets.token_hex(8), time.time()
+        columns = made.columns | {"path": path, "id": id}
+
+        def write(connection: sqlite3.Connection) -> None:
+            insert_picture(connection, columns | after_newest(connection, now))
             connection.execute("UPDATE jobs SET paths = ? WHERE id = ?", (json.dumps(made.paths), made.job))
+
+        self._database.write_surely(write)
         self._changed()
         return id
 
@@ -96,8 +111,11 @@ class Library:
             gone = [picture.id for picture in pictures if not picture.path.is_file()]
             if not gone:
                 return Page(pictures=pictures, total=sum(count for _, count in days), days=days)
-            # Those that were deleted or restored in the meantime only moved.
-            self._set(gone, {"missing": 1}, f"AND deleted IS {'NOT ' if query.deleted else ''}NULL")
+            try:  # those that were deleted or restored in the meantime only moved
+                self._set(gone, {"missing": 1}, f"AND deleted IS {'NOT ' if query.deleted else ''}NULL")
+            except SaveError:  # a disk without room still shows what is there
+                there = tuple(picture for picture in pictures if picture.id not in gone)
+                return Page(pictures=there, total=sum(count for _, count in days), days=days)
 
     def get(self, id: str, session: str | None = None) -> Picture:
         """Return a picture, a deleted one too; InputError where there is none of this id."""
@@ -205,13 +223,15 @@ class Library:
         return self._files.thumbnail(picture.id, picture.path)
 
     def _complete(self) -> None:
-        """Once in a process: take over what version 1 has left, find files that came back, and those without a row."""
+        """Once for a file: take over what version 1 has left, find pictures that came back, and those without a row."""
         with self._completing:
-            if not self._is_complete:
-                self._take_over()
-                self._find_again()
-                self._adopt()
-                self._is_complete = True
+            if self._is_complete and self._beginnings == self._database.beginnings:
+                return
+            self._beginnings = self._database.beginnings
+            self._take_over()
+            self._find_again()
+            self._adopt()
+            self._is_complete = True
 
     def _take_over(self) -> None:
         listed = -1

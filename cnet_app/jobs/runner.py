@@ -25,11 +25,12 @@ from cnet_app.jobs.store import Record, Store
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import FrozenMap
-from cnet_app.request.recipe import save_picture, sweep_unfinished
+from cnet_app.request.recipe import save_picture
 from cnet_app.request.scores import UnitScore
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
+from models.disk import disk_explained
 from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
 
 LOG = logging.getLogger(__name__)
@@ -55,7 +56,6 @@ class Runner:
         self._changes = Changes(engine.status)
         self._changed = self._changes.condition
         self.library = Library(self._store.database, settings.output_dir, self._changes.announce)
-        sweep_unfinished(settings.output_dir)
         self._pace = Pace()
         self._jobs: dict[str, Job] = {}
         self._queue: Queue[Job] = Queue()
@@ -135,8 +135,8 @@ class Runner:
         """
         with self._changed:
             known = self._jobs.get(id)
-        if known and isinstance(known.state.request, DownloadRequest):  # the history has none
-            owner, status, done = known.state.session, known.state.status, 0
+        if known:  # of downloads the history has nothing, and where it could not be written it misses the end of others
+            owner, status, done = known.state.session, known.state.status, len(known.state.paths)
         else:
             record = self._store.get(id)
             owner, status, done = record.session, record.status, len(record.paths)
@@ -305,9 +305,10 @@ class Runner:
         if unwanted:
             stream.close()
         try:
-            self._store.update(job.state.id, "running")
-            for event in stream:
-                self._take(job, event)
+            with disk_explained():
+                self._store.update(job.state.id, "running")
+                for event in stream:
+                    self._take(job, event)
             return {"status": "done"}
         except CancelledError:
             return {"status": "interrupted" if self._closing else "cancelled"}
@@ -325,8 +326,7 @@ class Runner:
 
     def _take(self, job: Job, event: Event) -> None:
         if isinstance(event, PictureMade):
-            self._save(job, event)
-            return
+            return self._save(job, event)
         with self._changed:
             job.take(event, self._pace)
             self._changes.announce()

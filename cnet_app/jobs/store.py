@@ -87,7 +87,10 @@ class Store:
         seconds: float | None = None,
         scores: Mapping[str, float] | None = None,
     ) -> None:
-        """Write down how a job stands; None leaves a column as it is. Raises SaveError."""
+        """Write down how a job stands; None leaves a column as it is.
+
+        Raises SaveError; it is written with the next write that succeeds, then.
+        """
         values = {
             "status": status,
             "paths": None if paths is None else json.dumps(list(paths)),
@@ -97,8 +100,8 @@ class Store:
         }
         given = {name: value for name, value in values.items() if value is not None}
         changes = ", ".join(f"{name} = ?" for name in given)
-        with self.database.writing() as connection:
-            connection.execute(f"UPDATE jobs SET {changes} WHERE id = ?", (*given.values(), id))
+        statement = f"UPDATE jobs SET {changes} WHERE id = ?"
+        self.database.write_surely(lambda connection: connection.execute(statement, (*given.values(), id)))
 
     def set_scores(self, id: str, scores: Mapping[str, float]) -> None:
         """Write down the scores of a job, in whatever state it is. Raises SaveError."""

@@ -14,6 +14,7 @@ from cnet_app.jobs.manifest import Manifest, find_sweep, read_manifest, write_ma
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
 from cnet_app.request.generation import GenerationRequest
+from models.disk import disk_explained
 from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
 
 LOG = logging.getLogger(__name__)
@@ -196,7 +197,8 @@ class Sweeps:
     def _run(self, sweep: _Sweep, work: Work) -> None:
         status, error = "done", ""
         try:
-            run_sweep(sweep.state.manifest, work, lambda request: self._make(sweep, request), self._follow(sweep))
+            with disk_explained():
+                run_sweep(sweep.state.manifest, work, lambda request: self._make(sweep, request), self._follow(sweep))
         except CancelledError:
             status = "interrupted" if self._closing else "cancelled"
         except USER_ERRORS as fault:

@@ -37,6 +37,8 @@ CREATE = (
     "CREATE INDEX IF NOT EXISTS job_blobs_by_content ON job_blobs (sha256)",
     *picture_rows.CREATE,
 )
+COLUMNS_EVER = frozenset({"id", "created", "status", "request", "paths", "error"})
+"""Of `jobs`, in every version."""
 OLD = "jobs_of_version_1"
 OLD_COLUMNS = "rowid, id, created, status, paths, error, request"
 NOT_TAKEN_OVER = "rowid < (SELECT coalesce(min(number), 9223372036854775807) FROM jobs)"
@@ -49,14 +51,21 @@ class NewerVersionError(Exception):
     """The file is of a later version of the tables."""
 
 
-def open_tables(connection: sqlite3.Connection) -> None:
-    """Create the tables or bring them to this version, and mark as interrupted what another process did not finish."""
+class ForeignFileError(Exception):
+    """The file is a database of another program."""
+
+
+def open_tables(connection: sqlite3.Connection, is_alone: bool = True) -> None:
+    """Create the tables or bring them to this version.
+
+    Where this process `is_alone`, jobs that are not over are of one that was killed, and become interrupted. Raises
+    NewerVersionError and ForeignFileError before anything is changed.
+    """
+    _check_origin(connection)
     connection.execute("PRAGMA journal_mode = WAL")
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise NewerVersionError
+        version = _check_origin(connection)
         if version < 2 and _exists(connection, "jobs"):
             connection.execute(f"ALTER TABLE jobs RENAME TO {OLD}")
         for statement in CREATE:
@@ -69,9 +78,21 @@ def open_tables(connection: sqlite3.Connection) -> None:
         if version == 2:
             picture_rows.add_pictures_of_jobs(connection)
         connection.execute(f"PRAGMA user_version = {VERSION}")
-        for table in ("jobs", OLD):
+        for table in ("jobs", OLD) if is_alone else ():
             if _exists(connection, table):
                 connection.execute(f"UPDATE {table} SET status = 'interrupted' WHERE status IN ('queued', 'running')")
+
+
+def _check_origin(connection: sqlite3.Connection) -> int:
+    """Return the version of the tables. Raises NewerVersionError and ForeignFileError."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(jobs)")}
+    (others,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
+    if version > VERSION:
+        raise NewerVersionError
+    if others and not COLUMNS_EVER <= columns:
+        raise ForeignFileError
+    return version
 
 
 def _exists(connection: sqlite3.Connection, table: str) -> bool:

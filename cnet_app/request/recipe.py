@@ -124,7 +124,7 @@ def write_scores(path: Path, scores: Sequence[UnitScore]) -> None:
 def sweep_unfinished(directory: Path) -> None:
     """Remove what killed writers left behind: files of a process that is gone, and those that are too old."""
     for entry in directory.glob(f".*{UNFINISHED}"):
-        with suppress(FileNotFoundError):  # another process may sweep too
+        with suppress(OSError):  # another process may sweep too, or it is not ours to remove
             age = time.time() - entry.stat().st_mtime
             if age > UNFINISHED_AGE or (age > DEAD_AGE and _is_of_dead_process(entry)):
                 entry.unlink()
@@ -224,11 +224,12 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Write the names in the directory to the disk, where the system needs to be asked for that."""
+    """Write the names in the directory to the disk, where the system needs to be asked for that and can do it."""
     if os.name != "posix":
         return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with suppress(OSError):  # the file is there already
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,17 @@ from gradio.components.api_component import Api
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.routes import App, ORJSONResponse
 from gradio.utils import get_upload_folder, is_in_or_equal
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from cnet_app.ui.guard import FILE, Guard
+from models.disk import disk_error
 
+LOG = logging.getLogger(__name__)
+NO_ROOM = 507
+"""Status of HTTP: insufficient storage."""
 NOT_UPLOADED = "A file must be one that was uploaded here, and this one was not or is no longer there; upload it again."
 
 
@@ -27,7 +33,9 @@ class GuardedApp(App):
 
     def __init__(self, guard: Guard, routes: list[BaseRoute]) -> None:
         """Serve these routes too."""
-        super().__init__(routes=routes, default_response_class=ORJSONResponse)
+        super().__init__(
+            routes=routes, default_response_class=ORJSONResponse, exception_handlers={OSError: _refuse_disk}
+        )
         guard.is_logged_in = self._is_logged_in
         self._guard = guard
 
@@ -39,6 +47,15 @@ class GuardedApp(App):
         """Return whether no login is needed, or the cookies are those of one."""
         names = (f"access-token-{self.cookie_id}", f"access-token-unsecure-{self.cookie_id}")
         return self.auth is None or any(cookies.get(name) in self.tokens for name in names)
+
+
+def _refuse_disk(_: Request, error: Exception) -> Response:
+    """Answer where an upload found no room, which Gradio does not catch; any other error goes on."""
+    fault = disk_error(error) if isinstance(error, OSError) else None
+    if fault is None:
+        raise error
+    LOG.warning("Nothing could be saved: %s", error)
+    return ORJSONResponse({"error": str(fault)}, NO_ROOM)
 
 
 def json_response(value: Any) -> Response:

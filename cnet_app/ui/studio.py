@@ -52,6 +52,7 @@ from cnet_app.ui.calls.sweeps import (
 )
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
+from models.disk import disk_explained
 from models.errors import USER_ERRORS
 
 LOG = logging.getLogger(__name__)
@@ -155,9 +156,10 @@ async def answer(context: Context, data: Mapping[str, Any], address: str = "") -
     context = context.of(visitor)
     try:
         SHAPES[name].check("", values)
-        if iscoroutinefunction(call):
-            return await cast(WaitingCall, call)(context, visitor, values)
-        return await anyio.to_thread.run_sync(cast(Call, call), context, visitor, values)
+        with disk_explained():
+            if iscoroutinefunction(call):
+                return await cast(WaitingCall, call)(context, visitor, values)
+            return await anyio.to_thread.run_sync(cast(Call, call), context, visitor, values)
     except USER_ERRORS as error:
         return {"error": in_form_words(str(error))}
     except Exception:
