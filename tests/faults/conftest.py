@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError, StudioError, WeightsError
+from tests.models.conftest import hub as hub
+from tests.models.conftest import row as row
 
 MEGABYTES = 4
 
