@@ -7,12 +7,12 @@ import os
 import sys
 
 from cnet_app.settings import process_variables, read_settings
+from cnet_app.ui.stopping import Stop, until_stopped
 from models.console import replace_unprintable
-from models.errors import USER_ERRORS, exit_code
 
 
-def main() -> int:
-    """Serve until interrupted; return the exit code."""
+def run(stop: Stop) -> None:
+    """Serve until the stop."""
     replace_unprintable()
     settings = read_settings()
     os.environ |= process_variables(settings)  # before gradio, which sends a request to its own address, is imported
@@ -23,12 +23,12 @@ def main() -> int:
         from cnet_app.jobs.create import create_runner
         from cnet_app.ui.app import serve
 
-    try:
-        serve(settings, *create_runner(settings))
-    except USER_ERRORS as error:
-        print(error, file=sys.stderr)
-        return exit_code(error)
-    return 0
+    serve(settings, *create_runner(settings), stop.wait)
+
+
+def main() -> int:
+    """Serve until a signal comes; return the exit code."""
+    return until_stopped(run)
 
 
 if __name__ == "__main__":

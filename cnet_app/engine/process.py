@@ -21,7 +21,7 @@ from cnet_app.engine.protocol import EngineStatus
 from cnet_app.engine.stream import Stream
 from cnet_app.request.tasks import Task
 from cnet_app.settings import Settings
-from models.errors import EngineError
+from models.errors import CancelledError, EngineError
 
 LOG = logging.getLogger(__name__)
 MAX_DEATHS, WINDOW = 3, 60.0
@@ -29,6 +29,8 @@ MAX_DEATHS, WINDOW = 3, 60.0
 BACKOFF = (0.0, 0.5, 2.0)
 """Seconds before the next start, by the number of deaths in the window."""
 GRACE = 5.0
+"""Seconds in which a child that closed its connection ends by itself."""
+CLOSING = 1.0
 """Seconds in which the child ends by itself when it is closed."""
 
 
@@ -44,6 +46,7 @@ class ProcessEngine:
         self._sending = threading.Lock()
         self._streams: dict[int, Stream] = {}
         self._connection: Connection | None = None
+        self._process: BaseProcess | None = None
         self._status = EngineStatus(state="new")
         self._deaths: deque[float] = deque(maxlen=MAX_DEATHS)
         self._starts = 0
@@ -94,7 +97,10 @@ class ProcessEngine:
             self._changed.notify_all()
         self._send(Close())
         if self._watcher.is_alive():
-            self._watcher.join(GRACE * 2)
+            self._watcher.join(CLOSING)
+        if self._watcher.is_alive() and self._process:  # it is still importing, and reads no messages
+            self._process.kill()
+            self._watcher.join(GRACE)
 
     def _send(self, message: Run | Cancel | Unload | Close) -> None:
         """A message to a child that has died is lost: its streams end with an error all the same."""
@@ -116,6 +122,8 @@ class ProcessEngine:
         with self._changed:
             self._status = replace(self._status, state="down", message="The engine is closed.")
             self._changed.notify_all()
+        for stream in self._streams.values():  # their followers would wait for ever
+            stream.end(CancelledError("The engine is closed."))
 
     def _live(self) -> str:
         """One life of the child, from its start to its end; why it ended."""
@@ -125,6 +133,7 @@ class ProcessEngine:
             target=self._target, args=(theirs, self._settings, os.getpid()), name="engine", daemon=True
         )
         process.start()
+        self._process = process
         theirs.close()  # else the end of the child would not close the pipe
         with self._changed:
             self._starts += 1

@@ -31,7 +31,7 @@ from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
 from models.disk import disk_explained
-from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
+from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError, logged_fault
 
 LOG = logging.getLogger(__name__)
 HISTORY = "history.sqlite3"
@@ -238,7 +238,7 @@ class Runner:
         """Return the request of a job of the history; InputError where it cannot be read here."""
         return self._store.request(id)
 
-    def close(self, timeout: float = 10.0) -> None:
+    def close(self, timeout: float = 4.0) -> None:
         """Stop the running job, leave the waiting ones as interrupted, and end worker and engine."""
         with self._changed:
             self._closing = True
@@ -253,9 +253,9 @@ class Runner:
             self._end(job, status="interrupted")
         if self._scorer:
             self._scorer.close()
+        self._engine.close()  # first, for a step may take long
         if self._worker.is_alive():
             self._worker.join(timeout)
-        self._engine.close()
         if not self._worker.is_alive():
             self._store.close()
 
@@ -315,10 +315,7 @@ class Runner:
         except USER_ERRORS as error:
             return {"status": "failed", "error": str(error)}
         except Exception:
-            number = secrets.token_hex(3)
-            LOG.exception("Job %s failed (error %s).", job.state.id, number)
-            text = f"Something went wrong in the app itself (error {number}); its log has the details."
-            return {"status": "failed", "error": text}
+            return {"status": "failed", "error": logged_fault(LOG, "Job %s failed", job.state.id)}
         finally:
             stream.close()
             with self._changed:

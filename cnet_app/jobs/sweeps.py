@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
 from cnet_app.request.generation import GenerationRequest
 from models.disk import disk_explained
-from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
+from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError, logged_fault
 
 LOG = logging.getLogger(__name__)
 MakePicture = Callable[[GenerationRequest], Path]
@@ -183,8 +183,9 @@ class Sweeps:
             states = [sweep.state for sweep in self._sweeps.values()]
         return tuple(s.manifest.id for s in states if s.session == session and s.status == "running")
 
-    def close(self, timeout: float = 10.0) -> None:
-        """Stop all sweeps; they can be resumed after the next start."""
+    def close(self, timeout: float = 3.0) -> None:
+        """Stop all sweeps, and wait for them `timeout` seconds in all; they can be resumed after the next start."""
+        ends = time.monotonic() + timeout
         with self._lock:
             self._closing = True
             sweeps = list(self._sweeps.values())
@@ -192,7 +193,7 @@ class Sweeps:
             sweep.cancelled.set()
         for sweep in sweeps:
             if sweep.thread:
-                sweep.thread.join(timeout)
+                sweep.thread.join(max(ends - time.monotonic(), 0.0))
 
     def _run(self, sweep: _Sweep, work: Work) -> None:
         status, error = "done", ""
@@ -204,10 +205,7 @@ class Sweeps:
         except USER_ERRORS as fault:
             status, error = "failed", str(fault)
         except Exception:
-            number = secrets.token_hex(3)
-            LOG.exception("The sweep %s failed (error %s).", sweep.state.manifest.id, number)
-            status = "failed"
-            error = f"Something went wrong in the app itself (error {number}); its log has the details."
+            status, error = "failed", logged_fault(LOG, "The sweep %s failed", sweep.state.manifest.id)
         self._set(sweep, status=status, error=error, job=None)
 
     def _follow(self, sweep: _Sweep) -> Changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,11 @@ def file_references(settings: Settings) -> FileReferences:
     return FileReferences(folders, kept_secret(Path(settings.cache_dir).expanduser() / "references.key"))
 
 
-def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
-    """Serve until interrupted. The page is there first; then the runner loads models. Raises InputError for a port in use."""
+def serve(settings: Settings, runner: Runner, maps: Maps, wait: Callable[[], object]) -> None:
+    """Serve until `wait` returns or is interrupted. The page is there first; then the runner loads models.
+
+    At the end what runs is interrupted and can be continued after the next start. Raises InputError for a port in use.
+    """
     sweeps = Sweeps(settings.output_dir, runner, open_work(maps))
     with without_garbage_collection():
         app = build_app(settings, runner, maps, sweeps)
@@ -102,13 +105,15 @@ def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
         raise InputError(
             f"{settings.host}:{settings.port} cannot be listened on; stop what uses it, or choose another --port or --host."
         ) from error
-    note_mode(settings)
-    runner.start()
     try:
-        app.blocks.block_thread()
+        note_mode(settings)
+        runner.start()
+        wait()
     finally:
+        print("* The app closes.", flush=True)
         sweeps.close()
-        runner.close()
+        runner.close()  # before the server, whose pages wait for news of it
+        app.blocks.close(verbose=False)
 
 
 def note_mode(settings: Settings) -> None:

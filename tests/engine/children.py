@@ -44,6 +44,11 @@ def die_at_once(connection: Connection, settings: Settings, parent: int) -> None
     os._exit(1)
 
 
+def never_up(connection: Connection, settings: Settings, parent: int) -> None:
+    """A child that still imports its libraries, and reads no message."""
+    time.sleep(600)
+
+
 def _run(connection: Connection, message: Run, cancelled: threading.Event) -> None:
     assert isinstance(message.task, GenerationRequest)
     prompt, number = message.task.prompt, message.number

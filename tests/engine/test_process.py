@@ -134,6 +134,18 @@ def test_a_child_that_cannot_start_is_named_with_its_reason(tmp_path: Path, monk
         assert "no torch here" in wait_for(engine, "down").message
 
 
+def test_a_child_that_reads_no_message_yet_is_closed_soon_and_its_tasks_end(tmp_path: Path) -> None:
+    for engine in _engine(tmp_path, children.never_up):
+        waiting = engine.run(prompt("wait"))
+        pid = engine.status().process_id
+        began = time.monotonic()
+        engine.close()
+        assert time.monotonic() - began < process_module.GRACE
+        assert not psutil.pid_exists(pid)
+        with pytest.raises(CancelledError):
+            next(waiting)
+
+
 def test_no_zombie_is_left_after_deaths(engine: ProcessEngine) -> None:
     for _ in range(2):
         with pytest.raises(EngineError):
