@@ -24,7 +24,7 @@ from cnet_app.ui.calling import build_route
 from cnet_app.ui.calls.context import Context
 from cnet_app.ui.endpoints import build_endpoints
 from cnet_app.ui.files import FileReferences, kept_secret
-from cnet_app.ui.gradio_seams import CheckedBlocks, GuardedApp, cache_upload, is_uploaded
+from cnet_app.ui.gradio_seams import CheckedBlocks, GuardedApp, cache_upload, is_uploaded, tidy_uploads
 from cnet_app.ui.guard import Guard
 from cnet_app.ui.importing import without_garbage_collection
 from cnet_app.ui.studio import HEAD, ROUTE, WEB, build_studio
@@ -80,6 +80,7 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         Route(f"{ROUTE}/call", build_route(context), methods=["POST"]),
         Mount(ROUTE, StaticFiles(directory=WEB)),
     ]
+    tidy_uploads()
     guarded = GuardedApp(Guard(settings, references), routes)
     return Served(blocks, launch_options(settings) | {"_app": guarded, "auth": read_users(settings)})
 

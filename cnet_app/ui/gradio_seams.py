@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
+from gradio import route_utils
 from gradio.blocks import BlockFunction
 from gradio.components.api_component import Api
 from gradio.processing_utils import save_bytes_to_cache
+from gradio.route_utils import GradioMultiPartParser
 from gradio.routes import App, ORJSONResponse
 from gradio.utils import get_upload_folder, is_in_or_equal
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -61,6 +65,27 @@ def _refuse_disk(_: Request, error: Exception) -> Response:
 def json_response(value: Any) -> Response:
     """Return a response as Gradio makes it: NaN and infinities are null."""
     return ORJSONResponse(value)
+
+
+class TidyParser(GradioMultiPartParser):
+    """Removes the files of an upload that breaks off, for lack of room or of its sender: Gradio leaves them for ever."""
+
+    async def parse(self) -> FormData:
+        """Return the form as Gradio does."""
+        try:
+            return await super().parse()
+        except BaseException:
+            for file in self._files_to_close_on_error:
+                with suppress(OSError):  # what it still holds may find no room either
+                    file.close()
+                with suppress(OSError):
+                    Path(file.name).unlink()
+            raise
+
+
+def tidy_uploads() -> None:
+    """Let Gradio read uploads by TidyParser. It has no other way to choose one."""
+    route_utils.GradioMultiPartParser = TidyParser
 
 
 class CheckedBlocks(gr.Blocks):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -23,6 +25,7 @@ from tests.jobs.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.slow
 PHOTO = encode_png(np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8))
+HEAD = b'--line\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
 
 
 @pytest.fixture
@@ -56,3 +59,22 @@ def test_an_upload_that_finds_no_room_is_a_sentence_and_the_next_one_works(addre
     shutil.rmtree(disk.folder / "uploads")  # as programs that tidy temporary folders do
     path = upload(address).json()[0]
     assert Path(path).read_bytes() == PHOTO
+
+
+def test_an_upload_whose_sender_goes_leaves_nothing(address: str, disk: Disk) -> None:
+    host, _, port = address.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as sender:
+        sender.sendall(
+            f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(HEAD) + len(PHOTO)}\r\n"
+            "Content-Type: multipart/form-data; boundary=line\r\n\r\n".encode() + HEAD + PHOTO[:100_000]
+        )
+        wait_until(lambda: bool(disk.files()))
+    wait_until(lambda: not disk.files())
+    assert upload(address).status_code == 200
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
