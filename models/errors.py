@@ -19,9 +19,7 @@ Any other exception is a fault of this project: exit 1, with a traceback in the 
 
 from __future__ import annotations
 
-import logging
 import re
-import secrets
 
 
 class InputError(ValueError):
@@ -95,16 +93,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 USER_ERRORS = (InputError, WeightsError, StudioError)
 """Errors whose message is shown word for word."""
-
-
-def logged_fault(log: logging.Logger, what: str, *values: object) -> str:
-    """Log the exception in hand, which is a fault of this project, and return the sentence to show in its place.
-
-    `what` happened, with %s for the values.
-    """
-    number = secrets.token_hex(3)
-    log.exception(f"{what} (error %s).", *values, number)
-    return f"Something went wrong in the app itself (error {number}); its log has the details."
 
 
 def exit_code(error: BaseException) -> int:

@@ -51,14 +51,13 @@ class Database:
         self._postponed = deque[Write](maxlen=MAX_POSTPONED)
         self.beginnings = 0
         """How often an empty file was begun while this was open; what is remembered of the earlier one is void then."""
-        self._try_again = 0.0
+        self._tried = 0.0
         self._enter()
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
         """Lend the connection; raises SaveError where the file cannot be read."""
-        if self._postponed and time.monotonic() >= self._try_again:
-            self._catch_up()
+        self._catch_up(PAUSE)
         with self._lock, self._explained("read"):
             self._follow_file()
             yield self.connection
@@ -66,36 +65,39 @@ class Database:
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
         """Lend the connection for one transaction, all or nothing of which is written; raises SaveError."""
+        self._catch_up(PAUSE)
         with self._lock, self._explained("written"):
             self._follow_file()
             with self.connection:
-                for write in self._postponed:
-                    write(self.connection)
                 yield self.connection
-            self._postponed.clear()
 
     def write_surely(self, write: Write) -> None:
-        """Write in one transaction; where that fails, with the next one that succeeds. Raises SaveError then too."""
-        try:
-            with self.writing() as connection:
-                write(connection)
-        except SaveError:
-            self._postponed.append(write)
-            self._try_again = time.monotonic() + PAUSE
-            raise
+        """Write in one transaction; where that fails, as soon as it can be done, in order. Raises SaveError then too."""
+        self._postponed.append(write)
+        self._write_postponed()
 
     def close(self) -> None:
         """No call may follow."""
-        if self._postponed:
-            self._catch_up()
+        self._catch_up(0.0)
         with self._lock:
             self._leave()
 
-    def _catch_up(self) -> None:
-        """Write what was postponed, where that can be done now."""
-        self._try_again = time.monotonic() + PAUSE
-        with suppress(SaveError), self.writing():
-            pass
+    def _catch_up(self, pause: float) -> None:
+        """Write what was postponed, where that can be done now and was not tried within `pause` seconds."""
+        if self._postponed and time.monotonic() >= self._tried + pause:
+            with suppress(SaveError):
+                self._write_postponed()
+
+    def _write_postponed(self) -> None:
+        with self._lock, self._explained("written"):
+            self._tried = time.monotonic()
+            self._follow_file()
+            writes = tuple(self._postponed)
+            with self.connection:
+                for write in writes:
+                    write(self.connection)
+            for _ in writes:
+                self._postponed.popleft()
 
     @contextmanager
     def _explained(self, what: str) -> Generator[None]:

@@ -67,9 +67,13 @@ def insert_picture(connection: sqlite3.Connection, values: Mapping[str, object])
     """Add a picture by its columns; `words`, and where they are missing `id` and `day`, are made here. Return its id."""
     made = {"id": secrets.token_hex(8), "day": day_of(float(cast("float", values["created"])))}
     given = {name: _text(value) if isinstance(value, str) else value for name, value in values.items()}
-    row = made | given | {
-        "words": "".join(f" {word}" for word in prompt_words(_text(str(values["prompt"])))),
-    }
+    row = (
+        made
+        | given
+        | {
+            "words": "".join(f" {word}" for word in prompt_words(_text(str(values["prompt"])))),
+        }
+    )
     names, places = ", ".join(row), ", ".join("?" * len(row))
     connection.execute(f"INSERT INTO pictures ({names}) VALUES ({places})", tuple(row.values()))
     return str(row["id"])

@@ -31,7 +31,7 @@ from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
 from models.disk import disk_explained
-from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError, logged_fault
+from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
 
 LOG = logging.getLogger(__name__)
 HISTORY = "history.sqlite3"
@@ -315,7 +315,10 @@ class Runner:
         except USER_ERRORS as error:
             return {"status": "failed", "error": str(error)}
         except Exception:
-            return {"status": "failed", "error": logged_fault(LOG, "Job %s failed", job.state.id)}
+            number = secrets.token_hex(3)
+            LOG.exception("Job %s failed (error %s).", job.state.id, number)
+            text = f"Something went wrong in the app itself (error {number}); its log has the details."
+            return {"status": "failed", "error": text}
         finally:
             stream.close()
             with self._changed:
@@ -323,7 +326,8 @@ class Runner:
 
     def _take(self, job: Job, event: Event) -> None:
         if isinstance(event, PictureMade):
-            return self._save(job, event)
+            self._save(job, event)
+            return
         with self._changed:
             job.take(event, self._pace)
             self._changes.announce()
@@ -346,8 +350,7 @@ class Runner:
         if not self._settings.is_local:
             self.library.trim(state.session, self._settings.max_pictures_mb * 1_000_000)
         if self._scorer:
-            on_gpu = self._engine.status().device not in ("", "cpu")
-            self._scorer.submit(path, job.prepared, at_once=on_gpu)
+            self._scorer.submit(path, job.prepared, at_once=self._engine.status().device not in ("", "cpu"))
 
     def _wants_pictures(self) -> bool:
         with self._changed:

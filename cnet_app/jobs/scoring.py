@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import described_part
 from cnet_app.request.recipe import write_scores
 from cnet_app.request.scores import UnitScore
-from models.errors import USER_ERRORS, logged_fault
+from models.errors import USER_ERRORS
 
 LOG = logging.getLogger(__name__)
 MAX_WAITING = 64
@@ -119,7 +120,11 @@ class Scorer:
             LOG.warning("%s was not scored: %s", wanted.path, error)
             return _without_values(wanted.request, str(error))
         except Exception:
-            return _without_values(wanted.request, logged_fault(LOG, "%s was not scored", wanted.path))
+            number = secrets.token_hex(3)
+            LOG.exception("%s was not scored (error %s).", wanted.path, number)
+            return _without_values(
+                wanted.request, f"Something went wrong in the app itself (error {number}); its log has the details."
+            )
         return () if self._closing else tuple(scores)
 
     def _may_go_on(self, wanted: _Wanted, is_busy: Callable[[], bool]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from cnet_app.jobs.manifest import Manifest, find_sweep, read_manifest, write_manifest
+from cnet_app.jobs.presence import Presence
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
 from cnet_app.request.generation import GenerationRequest
 from models.disk import disk_explained
-from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError, logged_fault
+from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
 
 LOG = logging.getLogger(__name__)
 MakePicture = Callable[[GenerationRequest], Path]
@@ -58,8 +60,20 @@ def run_sweep(manifest: Manifest, work: Work, make: MakePicture, changed: Change
 
     A part that fails is noted, and the next one is made. The sweep stops where the engine ends, nothing can be saved, a
     user cancels, or REPEATED parts in a row fail alike; what is made so far is kept and written then, too, and the
-    error raised.
+    error raised. Raises InputError where another process makes them.
     """
+    presence = Presence(manifest.folder)
+    try:
+        if not presence.is_alone:
+            raise InputError(
+                f"{manifest.name} is running in another app or command; wait for its end, or stop it first."
+            )
+        return _run_alone(manifest, work, make, changed)
+    finally:
+        presence.leave()
+
+
+def _run_alone(manifest: Manifest, work: Work, make: MakePicture, changed: Changed) -> Manifest:
     notes = manifest.notes
     manifest = manifest.without_errors()
     write_manifest(manifest)
@@ -205,7 +219,10 @@ class Sweeps:
         except USER_ERRORS as fault:
             status, error = "failed", str(fault)
         except Exception:
-            status, error = "failed", logged_fault(LOG, "The sweep %s failed", sweep.state.manifest.id)
+            number = secrets.token_hex(3)
+            LOG.exception("The sweep %s failed (error %s).", sweep.state.manifest.id, number)
+            status = "failed"
+            error = f"Something went wrong in the app itself (error {number}); its log has the details."
         self._set(sweep, status=status, error=error, job=None)
 
     def _follow(self, sweep: _Sweep) -> Changed:

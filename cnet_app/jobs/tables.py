@@ -90,7 +90,7 @@ def _check_origin(connection: sqlite3.Connection) -> int:
     (others,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
     if version > VERSION:
         raise NewerVersionError
-    if others and not COLUMNS_EVER <= columns:
+    if others and COLUMNS_EVER - columns:
         raise ForeignFileError
     return version
 

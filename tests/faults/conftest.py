@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError, StudioError, WeightsError
-from tests.models.conftest import hub as hub
-from tests.models.conftest import row as row
+from tests.models.conftest import hub, row
+
+__all__ = ["hub", "row"]
 
 MEGABYTES = 4
 

@@ -47,7 +47,9 @@ def test_pictures_of_one_second_and_seed_have_names_of_their_own(clock: Clock, t
     assert len({path.name.rpartition("_")[0] for path in paths}) == 1
 
 
-@pytest.mark.parametrize("step", [-3600.0, -1.0, 0.0, 86_400.0], ids=["hour back", "second back", "stands", "day ahead"])
+@pytest.mark.parametrize(
+    "step", [-3600.0, -1.0, 0.0, 86_400.0], ids=["hour back", "second back", "stands", "day ahead"]
+)
 def test_the_newest_picture_is_first_whatever_the_clock_does(shelf: Shelf, clock: Clock, step: float) -> None:
     names = [f"number {n}" for n in range(4)]
     for number, name in enumerate(names):

@@ -24,6 +24,7 @@ from tests.faults.conftest import IS_POSIX, sentence
 from tests.jobs.fake_engine import FakeEngine, request
 from tests.jobs.test_runner import finish
 from tests.jobs.test_store import sql
+from tests.jobs.test_sweeps import bench_in
 from tests.source import ROOT
 
 
@@ -46,6 +47,8 @@ def test_a_history_that_another_program_locks_is_named_and_the_app_goes_on_after
     engine.entered.clear()
     running = runner.submit(request("during"), "me")
     assert engine.entered.wait(10)
+    while runner.history()[0].status != "running":
+        time.sleep(0.01)
     with closing(sqlite3.connect(tmp_path / HISTORY)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(SaveError) as caught:
@@ -55,6 +58,7 @@ def test_a_history_that_another_program_locks_is_named_and_the_app_goes_on_after
         engine.gate.set()
         end = finish(runner, running)
         assert "another program holds it" in end.error and len(end.paths) == 1
+        assert runner.library.search().total == 1  # with writes that wait, too
         other.rollback()
     assert runner.library.search().total == 2
     assert {record.prompt: record.status for record in runner.history()} == {"before": "done", "during": "failed"}
@@ -70,6 +74,15 @@ def test_a_start_on_a_locked_history_is_refused_in_a_sentence(tmp_path: Path) ->
             runner_in(tmp_path)
         assert "another program holds it" in sentence(caught.value)
     runner_in(tmp_path).close()
+
+
+def made_or_refused(runner: Runner, prompt: str) -> str:
+    """Search, then make a picture: how the job ended, or the sentence of what was refused."""
+    try:
+        runner.library.search()
+        return finish(runner, runner.submit(request(prompt), "me")).status
+    except SaveError as error:
+        return sentence(error)
 
 
 @pytest.mark.parametrize("damage", ["noise", "cut", "header", "page"])
@@ -94,16 +107,12 @@ def test_a_damaged_history_is_kept_aside_and_its_pictures_are_found_again(
         content[4096:] = os.urandom(len(content) - 4096)
     path.write_bytes(content)
     again = runner_in(tmp_path)
-    for _ in range(3):  # the fault may come to light with any of the calls, and no later
-        try:
-            again.library.search()
-            end = finish(again, again.submit(request("a dog"), "me"))
-        except SaveError as error:
-            assert "kept aside" in sentence(error)
-        else:
-            break
-    assert end.status == "done"
-    assert sorted(picture.prompt for picture in again.library.search().pictures) == ["a dog", "cat 0", "cat 1", "cat 2"]
+    ends = [made_or_refused(again, "a dog") for _ in range(3)]
+    assert ends.count("done") >= 1 and ends[-1] == "done"
+    assert all(end == "done" or "kept aside" in end for end in ends)
+    assert sorted(picture.prompt for picture in again.library.search().pictures) == [
+        *["a dog"] * ends.count("done"), "cat 0", "cat 1", "cat 2"
+    ]  # fmt: skip
     (aside,) = tmp_path.glob(f"{HISTORY}.broken-*")
     assert aside.stat().st_size >= len(content) // 2
     assert "damaged" in caplog.text
@@ -118,12 +127,9 @@ def test_a_history_that_is_damaged_while_the_app_runs_begins_again(tmp_path: Pat
     runner._store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with (tmp_path / HISTORY).open("rb+") as file:
         file.write(os.urandom(20_000))
-    with pytest.raises(SaveError) as caught:
-        for _ in range(3):
-            runner._store.database.connection.execute("PRAGMA shrink_memory")
-            runner.submit(request("a dog"), "me")
-    assert "kept aside" in sentence(caught.value)
-    assert finish(runner, runner.submit(request("a dog"), "me")).status == "done"
+    runner._store.database.connection.execute("PRAGMA shrink_memory")  # else it goes on with what it has read
+    assert "kept aside" in made_or_refused(runner, "a dog")
+    assert made_or_refused(runner, "a dog") == "done"
     assert len(runner.library.search().pictures) >= 2
     assert len(list(tmp_path.glob(f"{HISTORY}.broken-*"))) == 1
     runner.close()
@@ -191,7 +197,9 @@ def test_a_second_app_in_the_same_folder_leaves_the_jobs_of_the_first_alone(tmp_
     engine.gate.set()
     assert finish(first, id).status == "done"
     for runner in (first, second):
-        assert [picture.prompt for picture in runner.library.search().pictures] == ["of the first"] * 2 + ["of the second"]
+        assert [picture.prompt for picture in runner.library.search().pictures] == ["of the first"] * 2 + [
+            "of the second"
+        ]
     second.close()
     first.close()
     assert {record.status for record in Store(tmp_path / HISTORY).recent()} == {"done"}
@@ -228,8 +236,21 @@ def test_presence_ends_with_the_last_who_leaves(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_nothing_can_be_locked_an_app_is_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_locked_an_app_is_alone(tmp_path: Path) -> None:
     assert Presence(tmp_path / "missing").is_alone
+
+
+@pytest.mark.skipif(not IS_POSIX, reason="Windows locks no folder")
+def test_a_sweep_that_another_process_runs_is_not_made_twice(tmp_path: Path) -> None:
+    bench = bench_in(tmp_path)
+    manifest = bench.grid("seed: 3, 4")
+    other = Presence(manifest.folder)
+    state = bench.finish(bench.sweeps.start(manifest, "me"))
+    assert state.status == "failed" and "running in another app" in state.error
+    assert bench.engine.prompts == []
+    other.leave()
+    assert bench.finish(bench.sweeps.resume(manifest.id, "me")).done == 2
+    bench.close()
 
 
 def test_a_write_that_waits_is_made_as_the_app_closes(tmp_path: Path) -> None:
@@ -244,7 +265,9 @@ def test_a_write_that_waits_is_made_as_the_app_closes(tmp_path: Path) -> None:
     assert (record.status, record.error) == ("failed", "why")
 
 
-def test_a_library_of_a_history_that_is_gone_is_that_of_its_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_library_of_a_history_that_is_gone_is_that_of_its_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.WARNING)
     store = Store(tmp_path / HISTORY)
     library = Library(store.database, tmp_path)

@@ -198,9 +198,7 @@ def test_a_zip_without_room_is_not_there(disk: Disk, tmp_path: Path) -> None:
     runner.close()
 
 
-def test_the_pages_zip_without_room_is_a_sentence(
-    caller: Caller, disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_pages_zip_without_room_is_a_sentence(caller: Caller, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     make(caller.context.runner)
     ids = [picture.id for picture in caller.context.runner.library.search().pictures]
     monkeypatch.setattr("tempfile.tempdir", str(disk.folder))
@@ -213,9 +211,7 @@ def test_the_pages_zip_without_room_is_a_sentence(
 
 def test_the_trash_can_be_emptied_to_make_room(runner: Runner, disk: Disk) -> None:
     path = save_picture(disk.folder / "pictures", noise(), request(), 0)
-    id = runner.library.add(
-        Made(job="one", session="me", kind="generation", request=request(), paths=(str(path),))
-    )
+    id = runner.library.add(Made(job="one", session="me", kind="generation", request=request(), paths=(str(path),)))
     runner.library.delete([id])
     disk.fill()
     assert runner.library.empty_trash() == 1

@@ -66,7 +66,9 @@ def test_an_upload_whose_sender_goes_leaves_nothing(address: str, disk: Disk) ->
     with socket.create_connection((host, int(port))) as sender:
         sender.sendall(
             f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(HEAD) + len(PHOTO)}\r\n"
-            "Content-Type: multipart/form-data; boundary=line\r\n\r\n".encode() + HEAD + PHOTO[:100_000]
+            "Content-Type: multipart/form-data; boundary=line\r\n\r\n".encode()
+            + HEAD
+            + PHOTO[:100_000]
         )
         wait_until(lambda: bool(disk.files()))
     wait_until(lambda: not disk.files())
