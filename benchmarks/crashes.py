@@ -260,8 +260,9 @@ def _is_whole(history: Path) -> bool:
 def _missed(folder: Path) -> int:
     """Return how many pictures the library does not list once no job can still be writing them."""
     paths = list(folder.glob("*.png"))
+    long_ago = time.time() - 2 * SETTLED
     for path in paths:
-        os.utime(path, (time.time() - 2 * SETTLED,) * 2)
+        os.utime(path, (long_ago, long_ago))
     store = Store(folder / HISTORY)
     listed = Library(store.database, folder).search(limit=1).total
     store.close()

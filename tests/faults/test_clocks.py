@@ -94,7 +94,7 @@ def zone() -> Iterator[None]:
 def test_a_picture_of_the_future_is_found_by_its_recipe_too(shelf: Shelf, clock: Clock) -> None:
     wanted = request("from a wrong clock")
     path = save_picture(shelf.folder, fake_picture(wanted, 3), wanted, 0)
-    os.utime(path, (NOON + 7200,) * 2)
+    os.utime(path, (NOON + 7200, NOON + 7200))
     assert shelf.found() == ["from a wrong clock"]
 
 
@@ -109,6 +109,6 @@ def test_the_trash_is_not_emptied_early_by_a_clock_that_was_set_back(shelf: Shel
 def test_a_file_in_the_making_outlives_a_clock_that_was_set_back(tmp_path: Path, clock: Clock) -> None:
     part = tmp_path / f".picture.png.{os.getpid()}.part"
     part.touch()
-    os.utime(part, (NOON + 3600,) * 2)
+    os.utime(part, (NOON + 3600, NOON + 3600))
     sweep_unfinished(tmp_path)
     assert part.exists()

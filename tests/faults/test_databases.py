@@ -76,6 +76,12 @@ def test_a_start_on_a_locked_history_is_refused_in_a_sentence(tmp_path: Path) ->
     runner_in(tmp_path).close()
 
 
+def make_old(path: Path) -> None:
+    """Date a picture to when no job can still be writing it."""
+    moment = time.time() - 1000
+    os.utime(path, (moment, moment))
+
+
 def made_or_refused(runner: Runner, prompt: str) -> str:
     """Search, then make a picture: how the job ended, or the sentence of what was refused."""
     try:
@@ -94,7 +100,7 @@ def test_a_damaged_history_is_kept_aside_and_its_pictures_are_found_again(
         finish(runner, runner.submit(request(f"cat {number}"), "me"))
     runner.close()
     for path in tmp_path.glob("*.png"):
-        os.utime(path, (time.time() - 1000,) * 2)
+        make_old(path)
     path = tmp_path / HISTORY
     content = bytearray(path.read_bytes())
     if damage == "noise":
@@ -123,7 +129,7 @@ def test_a_history_that_is_damaged_while_the_app_runs_begins_again(tmp_path: Pat
     runner = runner_in(tmp_path)
     finish(runner, runner.submit(request("a cat"), "me"))
     (path,) = tmp_path.glob("*.png")
-    os.utime(path, (time.time() - 1000,) * 2)
+    make_old(path)
     runner._store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with (tmp_path / HISTORY).open("rb+") as file:
         file.write(os.urandom(20_000))
