@@ -123,7 +123,7 @@ def _find(row: Weights, file: File, revision: str) -> Remote:
 def _bring(row: Weights, file: File, remote: Remote, watch: _Watch) -> str:
     """Have a file in the cache, under its name, and return its checksum."""
     cache = RepoCache(row.repo)
-    blob, shared = cache.blob(remote), cache.part(remote, is_shared=True)
+    blob, shared = cache.blob(remote), cache.shared_part(remote)
     blob.parent.mkdir(parents=True, exist_ok=True)
 
     def report(done: int) -> None:
@@ -132,9 +132,9 @@ def _bring(row: Weights, file: File, remote: Remote, watch: _Watch) -> str:
     with cache.locked(remote, lambda: report(shared.stat().st_size if shared.is_file() else 0)) as is_alone:
         sha256 = _held(row, file, remote, report)
         if sha256 is None:
-            part = shared if is_alone else cache.part(remote, is_shared=False)
-            sha256 = _fetch(row, file, remote, part, report)
-            part.replace(blob)
+            with cache.part(remote, is_alone and remote.has_checksum) as part:
+                sha256 = _fetch(row, file, remote, part, report)
+                part.replace(blob)
         if not cache.file(remote).is_file():
             cache.name_file(remote)
     return sha256

@@ -42,6 +42,11 @@ class Remote:
         return self.etag if _SHA256.fullmatch(self.etag) else None
 
     @property
+    def has_checksum(self) -> bool:
+        """Whether a content that was put together from two transfers can be checked."""
+        return bool(self.sha256 or self.sha1)
+
+    @property
     def sha1(self) -> str | None:
         """The checksum of git, or of the content alone as some mirrors have it; None for a large file."""
         return self.etag if _COMMIT.fullmatch(self.etag) else None
@@ -49,9 +54,9 @@ class Remote:
 
 def look_up(repo: str, name: str, revision: str) -> Remote:
     """Ask the hub for a file, once; raises what `failure` understands."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
-    found = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision), timeout=patience())
+    found = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision), timeout=constants.HF_HUB_ETAG_TIMEOUT)
     if not _COMMIT.fullmatch(found.commit_hash or "") or not _ETAG.fullmatch(found.etag or ""):
         raise TransferError(another_answers())
     if _COMMIT.fullmatch(revision) and found.commit_hash != revision:
@@ -150,7 +155,7 @@ def _unreachable(error: Exception) -> str:
     import httpx2
 
     if isinstance(error, httpx2.TimeoutException):
-        return f"no answer within {patience():g} s"
+        return "it does not answer"
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return "its name is not known here"

@@ -50,10 +50,21 @@ class RepoCache:
         """Return the place of a file under its own name."""
         return self.snapshot(remote.commit) / remote.name
 
-    def part(self, remote: Remote, is_shared: bool) -> Path:
-        """Return the place of an unfinished content; without a lock on it the name is this process's own."""
-        own = "" if is_shared else f".{uuid4().hex[:8]}"
-        return self.folder / "blobs" / f"{remote.etag}{own}{UNFINISHED}"
+    def shared_part(self, remote: Remote) -> Path:
+        """Return the place of an unfinished content that any process may continue."""
+        return self.folder / "blobs" / f"{remote.etag}{UNFINISHED}"
+
+    @contextmanager
+    def part(self, remote: Remote, is_shared: bool) -> Generator[Path]:
+        """Yield the place of an unfinished content; one that is not shared has a name of its own, and does not stay."""
+        if is_shared:
+            yield self.shared_part(remote)
+            return
+        own = self.folder / "blobs" / f"{remote.etag}.{uuid4().hex[:8]}{UNFINISHED}"
+        try:
+            yield own
+        finally:
+            own.unlink(missing_ok=True)
 
     def unfinished_bytes(self) -> int:
         """Return the size of what an interrupted download left, and the next one continues."""

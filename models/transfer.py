@@ -7,15 +7,17 @@ becomes the file only when it has the size and the checksum that the hub announc
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
-from models.files import file_fault, sha256_of
+from models.files import file_fault
 from models.hub import Remote, TransferError, another_answers, hub_name, patience
 from models.row import size_text
 
@@ -27,6 +29,8 @@ LOOK = 0.2
 """Seconds between two reports while no data comes: within them a caller can stop."""
 RETRIED = (408, 500, 502, 503, 504)
 POINTER = b"version https://git-lfs.github.com/spec/"
+BLOCK = 1 << 24
+"""Bytes that are read at a time."""
 SMALL = 1024
 """Bytes below which a file may be a pointer to another."""
 
@@ -87,9 +91,12 @@ def check_arrived(part: Path, remote: Remote, sha256: str) -> None:
 
 
 def checksum(path: Path, report: Report) -> str:
-    """Return the SHA-256 of what arrived; nothing is reported, but `report` may stop before it begins."""
-    report(_size(path))
-    return sha256_of(path)
+    """Return the SHA-256 of a file, some seconds for a large one; `report` may stop it at every block."""
+    size, digest = _size(path), hashlib.sha256()
+    for block in _blocks(path):
+        report(size)
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _fetch(part: Path, remote: Remote, report: Report) -> None:
@@ -110,8 +117,9 @@ def _fetch(part: Path, remote: Remote, report: Report) -> None:
                 done += len(chunk)
                 if remote.size is not None and done > remote.size:
                     raise TransferError(f"more than the announced {size_text(remote.size)} came; try again")
-                stream.write(chunk)
+                _write(stream, chunk)
                 report(done)
+            os.fsync(stream.fileno())  # before it gets its name, so that a power failure leaves no zeros under that
     finally:
         answer.stop()
     if remote.size is not None and done < remote.size:
@@ -231,9 +239,25 @@ def _size(path: Path) -> int:
 
 
 def _sha1s(path: Path, remote: Remote) -> tuple[str, ...]:
-    """Return the SHA-1 of git and of the content alone; nothing for a large file, which has another checksum."""
+    """Return the SHA-1 of git and of the content alone; nothing where the hub announces none."""
     if not remote.sha1:
         return ()
-    content = path.read_bytes()
-    framed = b"blob %d\0" % len(content) + content
-    return tuple(hashlib.sha1(data, usedforsecurity=False).hexdigest() for data in (framed, content))
+    framed = hashlib.sha1(b"blob %d\0" % _size(path), usedforsecurity=False)
+    plain = hashlib.sha1(usedforsecurity=False)
+    for block in _blocks(path):
+        framed.update(block)
+        plain.update(block)
+    return framed.hexdigest(), plain.hexdigest()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            yield block
+
+
+def _write(stream: io.RawIOBase | BinaryIO, chunk: bytes) -> None:
+    """Write all of it: a disk takes what it has room for, and refuses the rest with the next try."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[stream.write(rest) or 0 :]

@@ -89,7 +89,8 @@ def test_what_a_killed_process_left_is_removed(row: Weights, filled: Hub, tmp_pa
     for name, age in hours.items():
         path = blobs / f"{name}.incomplete"
         path.write_bytes(b"half")
-        os.utime(path, (time.time() - 3600 * age,) * 2)
+        then = time.time() - 3600 * age
+        os.utime(path, (then, then))
     fetch_row(row)
     left = {path.name.removesuffix(".incomplete") for path in blobs.glob("*.incomplete")}
     assert left == {"abc.2", "abc"}  # another process may be writing the one; the other can be continued
