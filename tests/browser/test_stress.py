@@ -68,8 +68,11 @@ def test_strokes_stay_whatever_is_done_between_them(browser: Browser, fake_site:
         studio.wait_state("state.draft.photo?.name === 'pasted.png'")
         page.mouse.move(*easel.screen(150, 150))
         page.mouse.up()
-        both = easel.drawn()
-        assert (both > drawn).any() and (both[drawn == 255] == 255).all()
+        studio.wait_state("state.frame.width === 256")
+        kept = easel.shown()  # fitted into the frame of the new photo
+        assert (kept > 127).sum() > 0.5 * (drawn > 127).sum()
+        easel.drag((30, 200), (150, 200))
+        assert (easel.drawn()[200, 40:140] > 127).all()
 
         _undo_and_clear(easel)
 
