@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from annotators.base import Image, NetworkAnnotator
 from annotators.depth import DepthAnnotator
 from annotators.maps import encode_normal, lines
-from annotators.networks import check_memory, resize_for_network, resize_to, to_batch, weights_folder
+from annotators.networks import check_finite, check_memory, resize_for_network, resize_to, to_batch, weights_folder
 from annotators.people import BodyAnnotator, score_threshold
 from annotators.poses import Person
 from annotators.runtime import Runtime
@@ -173,4 +173,5 @@ def _load(device: str, folder: Path) -> SceneNet:
         raise DamagedError(
             f"The embedded annotator in {folder} is damaged ({type(error).__name__}); get the project again."
         ) from error
+    check_finite(network, folder)
     return network.to(device)

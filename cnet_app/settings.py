@@ -76,6 +76,9 @@ class Settings:
         "on by itself on a Space and where other machines get in",
         _switch,
     )
+    allow_downloads: bool = _option(
+        False, "in public mode visitors too may download models of the catalogue onto this server", _switch
+    )
     hosts: str = _option(
         "",
         "names under which the app is reached, joined by commas; in local mode localhost and plain addresses always are",
@@ -156,6 +159,11 @@ class Settings:
     def is_local(self) -> bool:
         """The app is one person's: whoever uses it may see what was made before, and name any model."""
         return self.is_on_loopback if self.public is None else not self.public
+
+    @property
+    def lets_download(self) -> bool:
+        """Whoever uses the app may download models onto the server."""
+        return self.is_local or self.allow_downloads
 
     @property
     def is_on_loopback(self) -> bool:

@@ -89,10 +89,10 @@ class Easel:
         client = self.page.context.new_cdp_session(self.page)
         for index, (x, y, force) in enumerate(places):
             kind = "mousePressed" if index == 0 else "mouseMoved"
-            self._send_pen(client, kind, x, y, force)
-        self._send_pen(client, "mouseReleased", *places[-1][:2], 0.0)
+            self.send_pen(client, kind, x, y, force)
+        self.send_pen(client, "mouseReleased", *places[-1][:2], 0.0)
 
-    def _send_pen(self, client: Any, kind: str, x: float, y: float, force: float) -> None:
+    def send_pen(self, client: Any, kind: str, x: float, y: float, force: float) -> None:
         left, top = self.screen(x, y)
         values = {"type": kind, "x": left, "y": top, "force": force, "pointerType": "pen"}
         client.send("Input.dispatchMouseEvent", values | {"button": "left", "buttons": 1, "clickCount": 1})

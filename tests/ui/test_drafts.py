@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage import data
 
 from annotators.canny import Canny
 from annotators.images import load_image
@@ -165,3 +167,18 @@ def test_a_map_of_ones_own_is_read_as_one_and_the_page_is_told(caller: Caller) -
     layer = {"condition": "segmentation", "source": "map", "picture": caller.put(numbers)}
     made = caller("map", layer=layer, frame=FRAME)
     assert "holds class numbers, read as ADE20K's from 0: wall and grass" in made["warnings"][0]
+
+
+def test_a_repainted_photo_tells_nothing_of_its_place(caller: Caller) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # as a phone stores a photo that is taken upright
+    exif.get_ifd(0x8825)[29] = "51.5 north"
+    pixels = np.asarray(data.astronaut())[::4, ::2]
+    path = caller.folder / "photo.jpg"
+    Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    photo, mask = caller("put", path=str(path)), np.zeros((128, 128, 3), np.uint8)
+    assert (photo["width"], photo["height"]) == (128, 256)
+    mask[60:70, 60:70] = 255
+    request = caller.generate(photo=photo, start={"area": "mask", "mask": caller.put(mask)})
+    assert request.initial_image and b"51.5" not in request.initial_image
+    assert np.array_equal(load_image(request.initial_image), load_image(path))

@@ -151,6 +151,20 @@ def test_a_strangers_grid_does_not_exist(owner: Caller) -> None:
     owner.engine.gate.set()
 
 
+def test_strangers_download_no_models_unless_the_owner_lets_them(tmp_path: Path) -> None:
+    for caller in create_caller(tmp_path / "closed", host="0.0.0.0"):
+        refusal = caller("download", ids=["taesd"])["error"]
+        assert refusal.startswith("Only the one who runs this app may download models onto its server; ")
+        assert caller("tables")["no_downloads"] == refusal
+        assert caller.context.runner.active() == [] and caller.engine.downloads == []
+    for caller in create_caller(tmp_path / "open", host="0.0.0.0", allow_downloads=True):
+        assert caller("tables")["no_downloads"] == ""
+        assert "job" in caller("download", ids=["taesd"])
+    for caller in create_caller(tmp_path / "local"):
+        assert caller("tables")["no_downloads"] == ""
+        assert "job" in caller("download", ids=["taesd"])
+
+
 def test_one_visitors_photos_never_push_out_anothers(tmp_path: Path) -> None:
     for caller in create_caller(tmp_path, host="0.0.0.0", max_visitor_mb=1):
         one, other = as_visitor(caller, OWNER), as_visitor(caller, STRANGER)

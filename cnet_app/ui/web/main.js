@@ -87,6 +87,7 @@ export class App {
     );
     listenForFiles(this.root, (file, event) => this.takeFile(file, event));
     listenForKeys(this);
+    this.drafts.onOtherTab(() => this.say("This work is open in another tab too; the one that is changed last is kept."));
     this.root.removeAttribute("aria-busy");
   }
 

@@ -177,8 +177,10 @@ function mapLines(scope) {
 
 function missingLine({ app, id }, missing) {
   const names = missing.items.map(({ title, size }) => `${title} (${size})`).join(", ");
+  const { no_downloads: refusal } = app.store.state.tables;
   const ask = () => app.askDownload(missing, () => app.maps.remake(id));
-  return h("p", { class: "note layer-missing" }, `Needs ${names}.`, h("button", { type: "button", onclick: ask }, "Download…"));
+  const answer = refusal ? ` ${refusal}` : h("button", { type: "button", onclick: ask }, "Download…");
+  return h("p", { class: "note layer-missing" }, `Needs ${names}.`, answer);
 }
 
 function repairRow(scope, repairs) {

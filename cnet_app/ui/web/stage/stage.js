@@ -26,6 +26,7 @@ export class Stage {
   #tool = null;
   #moving = null; // the pan that a pointer drags
   #touches = new Map();
+  #hasPen = false; // whether a pen is on the stage, where a hand may rest
   #isDirty = false;
   #photo = { key: null, bitmap: null };
   #result = { url: null, bitmap: null };
@@ -269,7 +270,9 @@ export class Stage {
 
   /** The middle and right buttons, and two fingers, move the stage whatever is in the hand. */
   #down(event) {
+    if (this.#isPalm(event)) return;
     this.canvas.setPointerCapture(event.pointerId);
+    if (event.pointerType === "pen") this.#hasPen = true;
     if (event.pointerType === "touch") this.#touches.set(event.pointerId, event);
     if (this.#touches.size === 2) {
       this.#send("cancel", event);
@@ -280,7 +283,12 @@ export class Stage {
     } else this.#send("down", event);
   }
 
+  #isPalm({ pointerType, pointerId }) {
+    return this.#hasPen && pointerType === "touch" && !this.#touches.has(pointerId);
+  }
+
   #move(event) {
+    if (this.#isPalm(event)) return;
     if (this.#touches.has(event.pointerId)) {
       const before = [...this.#touches.values()];
       this.#touches.set(event.pointerId, event);
@@ -297,6 +305,8 @@ export class Stage {
   }
 
   #up(event) {
+    if (this.#isPalm(event)) return;
+    if (event.pointerType === "pen") this.#hasPen = false;
     this.#touches.delete(event.pointerId);
     if (this.#moving) this.#moving = null;
     else this.#send(event.type === "pointerup" ? "up" : "cancel", event);
