@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 from models.checksums import check_sha256, record
 from models.errors import DamagedError, DownloadError, MissingError, WeightsError
@@ -203,6 +204,21 @@ def _check_hub(row: Weights) -> None:
         return  # reachable, and the file may have another name
     except (httpx2.HTTPError, OSError) as error:
         raise _failure(error, row, missing_files(row)[0]) from error
+    except (httpx2.InvalidURL, ImportError, ValueError) as error:
+        raise DownloadError(f"{needs(row, missing_files(row)[0])}, but {_unusable_proxy(error)}.") from error
+
+
+def _unusable_proxy(error: Exception) -> str:
+    """Return why no connection could be prepared, as a clause: only the variables of proxies can be at fault."""
+    if isinstance(error, ImportError):
+        return (
+            "the proxy in ALL_PROXY or HTTPS_PROXY is a SOCKS proxy, which needs one more package; run `pip install socksio`, "
+            "or name a proxy that begins with http://"
+        )
+    return (
+        f"the variables of proxies cannot be used ({error}); HTTPS_PROXY must be like http://host:port or "
+        "socks5://host:port, and NO_PROXY names joined by commas"
+    )
 
 
 def _is_damaged(repo: str, name: str, revision: str) -> bool:
@@ -269,8 +285,14 @@ def _failure(error: Exception, row: Weights, file: File) -> WeightsError:
     status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else 0
     number = cause.errno if isinstance(cause, OSError) else None
     if isinstance(cause, httpx2.ConnectError | httpx2.TimeoutException | errors.OfflineModeIsEnabled):
-        return MissingError(f"{what} {_hub()} cannot be reached; {remedy(row)}.")
-    if isinstance(cause, errors.GatedRepoError):
+        return MissingError(f"{what} {_hub()} cannot be reached{_through_proxy()}; {remedy(row)}.")
+    if isinstance(cause, httpx2.ProxyError):
+        why = f"the proxy refuses to connect to {_hub()} ({cause}); check HTTPS_PROXY, and the name and password in it"
+    elif isinstance(cause, httpx2.UnsupportedProtocol):
+        why = f"{_hub()} is no address to download from; HF_ENDPOINT must begin with https://"
+    elif isinstance(cause, FileNotFoundError) and cause.filename is None:  # as ssl raises it
+        why = "SSL_CERT_FILE or SSL_CERT_DIR points to certificates that are not there; correct it or leave it out"
+    elif isinstance(cause, errors.GatedRepoError):
         why = f"its authors ask you to accept their terms first: do so at {row.page} and set HF_TOKEN"
     elif isinstance(cause, errors.RevisionNotFoundError):
         why = f"{row.repo} no longer has revision {row.revision}; {remedy(row)}"
@@ -299,6 +321,14 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _through_proxy() -> str:
+    """Return ' through the proxy NAME' where requests to the hub go through one; its user and password are not named."""
+    proxies = {} if proxy_bypass(_hub()) else getproxies()
+    address = proxies.get("https") or proxies.get("all") or ""
+    host = address.split("://")[-1].rsplit("@")[-1].rstrip("/")
+    return f" through the proxy {host}" if host else ""
 
 
 def _hub() -> str:
