@@ -7,12 +7,13 @@ import os
 import sys
 
 from cnet_app.settings import process_variables, read_settings, without_surroundings
-from models.console import replace_unprintable
+from models.console import replace_unprintable, restart_in_utf8
 from models.errors import USER_ERRORS, exit_code
 
 
 def main() -> int:
     """Serve until interrupted; return the exit code."""
+    restart_in_utf8()
     replace_unprintable()
     settings = read_settings()
     os.environ |= process_variables(settings)

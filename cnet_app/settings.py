@@ -20,6 +20,8 @@ from models.names import DEVICE_NAMES, did_you_mean, is_device_name
 SPEEDS = ("exact", "near", "compiled")
 SPACE_FRAMES = "https://huggingface.co https://*.huggingface.co https://*.hf.space"
 ENGINES = ("process", "thread")
+HOMELESS = ".cache"
+"""In the folder of pictures, what users without a home would have in theirs."""
 ROOT_PATH = re.compile(r"(https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?)?(/[\w.~-]+)*", re.ASCII)
 
 
@@ -181,7 +183,7 @@ class Settings:
         try:
             return Path(self.cache_dir).expanduser()
         except RuntimeError:  # no HOME, and no entry in the system's list of users
-            return self.output_dir / ".cache"
+            return self.output_dir / HOMELESS
 
     @property
     def prefix(self) -> str:

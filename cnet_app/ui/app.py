@@ -19,7 +19,7 @@ from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.jobs.sweeps import Sweeps
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps
-from cnet_app.settings import Settings, without_surroundings
+from cnet_app.settings import HOMELESS, Settings, without_surroundings
 from cnet_app.ui.calling import build_route
 from cnet_app.ui.calls.context import Context
 from cnet_app.ui.endpoints import build_endpoints
@@ -140,6 +140,8 @@ def note_mode(settings: Settings) -> None:
         text = "Local mode on a network: whoever reaches this address sees all pictures; --public keeps visitors apart."
     LOG.log(logging.WARNING if settings.is_local and not settings.is_on_loopback else logging.INFO, text)
     print(f"* {text}")
+    if settings.cache_folder == settings.output_dir / HOMELESS:
+        LOG.warning("There is no home folder: maps and uploads are kept in %s; --cache-dir moves them.", settings.cache_folder)
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
@@ -152,7 +154,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "show_error": False,
         "max_file_size": f"{settings.max_upload_mb}mb",
         "allowed_paths": [str(pictures)],
-        "blocked_paths": [str(pictures / TRASH), *(f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm"))],
+        "blocked_paths": [str(pictures / TRASH), str(pictures / HOMELESS), *(f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm"))],
         "strict_cors": True,
         "ssr_mode": False,
         "run_history": False,
