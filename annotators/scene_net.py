@@ -101,7 +101,9 @@ def save_scene_net(network: SceneNet, folder: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({"channels": list(network.channels)}, indent=2) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps({"channels": list(network.channels)}, indent=2) + "\n", encoding="utf-8"
+    )
     save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS_NAME)
 
 

@@ -69,7 +69,9 @@ def _root_path(text: str) -> str:
     """Return the path without a slash at its end, or the whole address."""
     path = text.rstrip("/")
     if not ROOT_PATH.fullmatch(path):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a path as /studio, nor an address as https://example.org/studio")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a path as /studio, nor an address as https://example.org/studio"
+        )
     return path
 
 

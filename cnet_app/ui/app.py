@@ -141,7 +141,9 @@ def note_mode(settings: Settings) -> None:
     LOG.log(logging.WARNING if settings.is_local and not settings.is_on_loopback else logging.INFO, text)
     print(f"* {text}")
     if settings.cache_folder == settings.output_dir / HOMELESS:
-        LOG.warning("There is no home folder: maps and uploads are kept in %s; --cache-dir moves them.", settings.cache_folder)
+        LOG.warning(
+            "There is no home folder: maps and uploads are kept in %s; --cache-dir moves them.", settings.cache_folder
+        )
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
@@ -154,7 +156,11 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "show_error": False,
         "max_file_size": f"{settings.max_upload_mb}mb",
         "allowed_paths": [str(pictures)],
-        "blocked_paths": [str(pictures / TRASH), str(pictures / HOMELESS), *(f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm"))],
+        "blocked_paths": [
+            str(pictures / TRASH),
+            str(pictures / HOMELESS),
+            *(f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm")),
+        ],
         "strict_cors": True,
         "ssr_mode": False,
         "run_history": False,

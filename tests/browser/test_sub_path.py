@@ -19,7 +19,7 @@ def test_a_picture_is_made_below_a_path(
     monkeypatch.setenv("CNET_ROOT_PATH", PREFIX)
     with running(FAKE, tmp_path / "outputs", tmp_path) as app, shown_below(PREFIX, app.rstrip("/")) as shown:
         wrong: list[str] = []
-        for studio in visit(browser, f"{shown}/", width=1280, height=900):  # it asks for nothing outside of this address
+        for studio in visit(browser, f"{shown}/", width=1280, height=900):  # nothing outside of it may be asked for
             studio.page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
             studio.choose_photo(photo)
             studio.open_tab("canny")

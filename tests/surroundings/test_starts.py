@@ -99,7 +99,9 @@ def makes_a_picture(app: Running) -> None:
     assert '"status": "done"' in ended or '"status":"done"' in ended, ended
 
 
-def test_socks_proxies_a_read_only_home_and_a_console_of_ascii(tmp_path: Path, proxy: DeadProxy, read_only: Path) -> None:
+def test_socks_proxies_a_read_only_home_and_a_console_of_ascii(
+    tmp_path: Path, proxy: DeadProxy, read_only: Path
+) -> None:
     models = tmp_path / "模型"
     environ = environment(
         tmp_path,

@@ -30,7 +30,9 @@ PUBLIC_NAME = "https://studio.example.org"
 
 @contextmanager
 def served(folder: Path, *flags: str) -> Iterator[str]:
-    settings = read_settings([*flags, "--output-dir", str(folder / "pictures"), "--cache-dir", str(folder / "cache")], {})
+    settings = read_settings(
+        [*flags, "--output-dir", str(folder / "pictures"), "--cache-dir", str(folder / "cache")], {}
+    )
     runner, maps = Runner(settings, FakeEngine()), Maps(run_here(Runtime()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
@@ -49,7 +51,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module", params=["without its prefix", "with its prefix", "with the host alone"])
 def shown(app: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """Address of the app in front of the proxy, whatever the proxy hands on."""
-    with shown_below(PREFIX, app, strips=request.param != "with its prefix", told="host" not in request.param) as address:
+    with shown_below(
+        PREFIX, app, strips=request.param != "with its prefix", told="host" not in request.param
+    ) as address:
         yield address
 
 
@@ -82,7 +86,9 @@ def test_calls_uploads_queue_and_files_work_there(browser: httpx.Client, shown: 
     photo = Path("cnet_app/ui/web/examples/scribble-photo.webp").read_bytes()
     (path,) = browser.post("gradio_api/upload", files={"files": ("photo.webp", photo)}).json()
     assert call("put", path=path)["sha256"]
-    begun = browser.post("gradio_api/call/annotate", json={"data": ["canny", {"path": path, "meta": {"_type": "gradio.FileData"}}]})
+    begun = browser.post(
+        "gradio_api/call/annotate", json={"data": ["canny", {"path": path, "meta": {"_type": "gradio.FileData"}}]}
+    )
     told = browser.get(f"gradio_api/call/annotate/{begun.json()['event_id']}").text
     assert "event: complete" in told, told
     made = json.loads(told.split("data: ")[-1])
@@ -101,6 +107,8 @@ def test_a_whole_address_is_a_name_of_the_app(tmp_path: Path) -> None:
         headers = {"Host": "studio.example.org", "Origin": PUBLIC_NAME}
         page = httpx.get(f"{app}/", headers=headers, trust_env=False)
         assert f'"root":"{PUBLIC_NAME}{PREFIX}"' in page.text.replace(": ", ":")
-        asked = httpx.post(f"{app}/studio/call", json={"name": "tables", "values": {}}, headers=headers, trust_env=False)
+        asked = httpx.post(
+            f"{app}/studio/call", json={"name": "tables", "values": {}}, headers=headers, trust_env=False
+        )
         assert "conditions" in asked.json()
         assert httpx.get(f"{app}/studio/main.js", headers=headers, trust_env=False).status_code == 200

@@ -13,7 +13,7 @@ from models.local import find_local
 from models.resolve import NamedKind, resolve
 from tests.source import imports, modules, tree
 
-POSIX_MODULES = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "posix", "syslog", "crypt", "spwd", "readline"}
+POSIX_MODULES = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "posix", "syslog", "readline"}
 POSIX_NAMES = {
     "os": {
         "fork", "forkpty", "geteuid", "getuid", "getgid", "getpgid", "killpg", "setsid", "setuid", "setpgrp", "wait", "nice",
@@ -26,7 +26,7 @@ POSIX_NAMES = {
     "socket": {"AF_UNIX", "SO_REUSEPORT", "socketpair"},
     "asyncio": {"DefaultEventLoopPolicy"},
 }  # fmt: skip
-PATHS = [r"C:\models\net.safetensors", r"..\..\secret.safetensors", r"\\host\share\net.safetensors", "C:net", "a|b", "CON", "NUL"]
+PATHS = [r"C:\models\net.safetensors", r"..\..\net.pth", r"\\host\share\net.safetensors", "C:net", "a|b", "CON", "NUL"]
 
 
 def test_no_module_needs_what_windows_lacks() -> None:
