@@ -250,13 +250,13 @@ def without_surroundings(environ: MutableMapping[str, str] = os.environ) -> Gene
     """
     hidden = [name for name in environ if name.upper() in HIDDEN or name.startswith("GRADIO_")]
     kept = {name: environ.pop(name) for name in hidden if name not in GRADIO_KEPT}
-    environ |= dict.fromkeys(NO_PROXY, "*")  # also against the proxies in the settings of Windows and macOS
+    environ.update(dict.fromkeys(NO_PROXY, "*"))  # also against the proxies in the settings of Windows and macOS
     try:
         yield
     finally:
         for name in NO_PROXY:
             environ.pop(name, None)
-        environ |= kept
+        environ.update(kept)
 
 
 def settings_for_command(**given: Any) -> Settings:

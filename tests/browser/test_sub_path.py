@@ -28,5 +28,5 @@ def test_a_picture_is_made_below_a_path(
             assert studio.page.evaluate(f"fetch('gradio_api/file={made}').then((answer) => answer.status)") == 200
             studio.page.goto(shown)  # without the slash at the end
             studio.wait_ready()
-            assert studio.state("pictures")
+            studio.wait_state("state.pictures.length")
         assert not wrong

@@ -12,6 +12,13 @@ import httpx
 PREFIX = "/tools/studio"
 
 
+class Server(ThreadingHTTPServer):
+    """Answers that are under way when a test ends are cut off without a word."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Silent: what a test needs and did not get fails there."""
+
+
 @contextmanager
 def shown_below(prefix: str, app: str, strips: bool = True, told: bool = True) -> Generator[str]:
     """Yield the address of a proxy that passes what is below `prefix` on to `app`, without the prefix where it `strips`.
@@ -50,7 +57,7 @@ def shown_below(prefix: str, app: str, strips: bool = True, told: bool = True) -
         def log_message(self, format: str, *args: object) -> None:
             """Silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}{prefix}"
