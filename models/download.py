@@ -96,7 +96,7 @@ def download(row: Weights, progress: Progress | None = None) -> Path:
             remote = _find(row, file, revision)
             sums[remote.name] = _bring(row, file, remote, watch)
             cache.note_commit(row.revision, remote.commit)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, TransferError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, OSError, TransferError, ValueError) as error:
             if error is watch.stopped:
                 raise
             raise failure(error, row, file) from error

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.request import getproxies, proxy_bypass
 
 from models.errors import DownloadError, MissingError, WeightsError
 from models.places import needs, remedy
@@ -75,9 +76,13 @@ def patience() -> float:
 
 def hub_name() -> str:
     """Return the host of the hub or of the mirror that HF_ENDPOINT names."""
+    return _endpoint().split("//")[-1]
+
+
+def _endpoint() -> str:
     from huggingface_hub import constants
 
-    return constants.ENDPOINT.split("//")[-1]
+    return constants.ENDPOINT
 
 
 def another_answers() -> str:
@@ -95,11 +100,46 @@ def failure(error: Exception, row: Weights, file: File) -> WeightsError:
     if tls := next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None):
         return DownloadError(f"{what} {_insecure(tls)}.")
     if isinstance(error, httpx2.ProxyError):
-        return DownloadError(f"{what} the proxy refuses the way to {hub_name()}; check HTTPS_PROXY.")
+        return DownloadError(
+            f"{what} the proxy refuses to connect to {hub_name()} ({error}); check HTTPS_PROXY, and the name and password in it."
+        )
+    if unusable := _unusable(error):
+        return DownloadError(f"{what} {unusable}.")
     if isinstance(error, httpx2.ConnectError | httpx2.TimeoutException | errors.OfflineModeIsEnabled):
-        return MissingError(f"{what} {hub_name()} cannot be reached: {_unreachable(error)}; {remedy(row)}.")
+        return MissingError(
+            f"{what} {hub_name()} cannot be reached{_through_proxy()}: {_unreachable(error)}; {remedy(row)}."
+        )
     why = _refusal(error, row) if isinstance(error, errors.HfHubHTTPError) else _fault(error)
     return DownloadError(f"{what} {why}.")
+
+
+def _unusable(error: Exception) -> str:
+    """Return which variable keeps a connection from being prepared, as a clause; empty where none does."""
+    import httpx2
+
+    if isinstance(error, ImportError):
+        return (
+            "the proxy in ALL_PROXY or HTTPS_PROXY is a SOCKS proxy, which needs one more package; run `pip install socksio`, "
+            "or name a proxy that begins with http://"
+        )
+    if isinstance(error, httpx2.UnsupportedProtocol) and "://" not in _endpoint():
+        return f"{hub_name()} is no address to download from; HF_ENDPOINT must begin with https://"
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # as ssl raises it
+        return "SSL_CERT_FILE or SSL_CERT_DIR points to certificates that are not there; correct it or leave it out"
+    if isinstance(error, httpx2.InvalidURL | ValueError):
+        return (
+            f"the variables of proxies cannot be used ({error}); HTTPS_PROXY must be like http://host:port or "
+            "socks5://host:port, and NO_PROXY names joined by commas"
+        )
+    return ""
+
+
+def _through_proxy() -> str:
+    """Return ' through the proxy NAME' where requests to the hub go through one; its user and password are not named."""
+    proxies = {} if proxy_bypass(hub_name()) else getproxies()
+    address = proxies.get("https") or proxies.get("all") or ""
+    host = address.split("://")[-1].rsplit("@")[-1].rstrip("/")
+    return f" through the proxy {host}" if host else ""
 
 
 def _refusal(error: Exception, row: Weights) -> str:

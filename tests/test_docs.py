@@ -97,3 +97,12 @@ def test_map_pictures_of_one_condition_are_written_alone(tmp_path: Path) -> None
     written = {path.name for path in write_map_pictures(tmp_path, [condition("canny")])}
     assert {"canny-photo.webp", "canny-canny.webp"} <= written == {path.name for path in tmp_path.iterdir()}
     assert all(name.startswith("canny-") for name in written)
+
+
+def test_every_test_that_the_page_of_surroundings_names_exists() -> None:
+    text = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    names, paths = re.findall(r"`(test_\w+)`", text), re.findall(r"`(tests/[\w/.]+)`", text)
+    assert names and paths
+    assert not [name for name in names if f"def {name}(" not in sources]
+    assert not [path for path in paths if not (ROOT / path).is_file()]

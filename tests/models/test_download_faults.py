@@ -305,17 +305,6 @@ def test_an_unknown_host_is_one_sentence(row: Weights, filled: Hub, monkeypatch:
     refused(row, r"hub\.invalid cannot be reached: its name is not known here; go online")
 
 
-def test_a_proxy_that_refuses_is_one_sentence(row: Weights, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub itself as proxy: it knows no CONNECT."""
-    from huggingface_hub.utils import close_session
-
-    _point(monkeypatch, "https://hub.invalid")
-    monkeypatch.setenv("https_proxy", hub.url)
-    close_session()  # the client reads the variables when it is made
-    refused(row, r"the proxy refuses the way to hub\.invalid; check HTTPS_PROXY")
-    close_session()
-
-
 def test_no_answer_at_all_is_one_sentence(row: Weights, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.15)
