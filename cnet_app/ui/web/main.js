@@ -34,7 +34,7 @@ export async function start(element, gradio) {
 }
 
 /** What every part of the page is given. */
-export class App {
+class App {
   #fitting = null; // the newest question for the frame
 
   constructor(root, server) {

@@ -25,7 +25,7 @@ export function buildSource(scope) {
 }
 
 /** The sources that fit a condition. */
-export function sourcesOf(condition) {
+function sourcesOf(condition) {
   return Object.keys(SOURCES).filter((id) => !KINDS[id] || KINDS[id].includes(condition.kind));
 }
 

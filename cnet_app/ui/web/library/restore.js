@@ -27,7 +27,7 @@ export async function restorePicture(app, picture, part) {
 }
 
 /** Take a part of a recipe, as the call read_recipe answers it, into the draft: one step of undo. */
-export async function restore(app, recipe, part) {
+async function restore(app, recipe, part) {
   const { takes } = PARTS.find((row) => row.part === part);
   const found = Object.fromEntries(Object.entries(recipe.draft).filter(([name]) => takes.includes(name)));
   if (recipe.partial) {

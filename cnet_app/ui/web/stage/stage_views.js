@@ -45,7 +45,7 @@ export function buildStageBar(app) {
 }
 
 /** Let the user choose a photo for all tabs. */
-export async function choosePhoto(app, capture) {
+async function choosePhoto(app, capture) {
   const file = await chooseFile("image/*", capture);
   if (file) await takePhoto(app, file);
 }
@@ -112,6 +112,6 @@ export function fillEmpty(app, element) {
 }
 
 /** Whether a layer brings what its map is made from. */
-export function hasOwn(layer) {
+function hasOwn(layer) {
   return Boolean(layer.picture || layer.drawing || layer.pose || layer.classes);
 }
