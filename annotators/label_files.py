@@ -111,7 +111,9 @@ def _from_numbers(numbers: NDArray[np.int64], name: str, notes: Notes) -> Image:
     classes = np.where(np.isin(numbers, UNLABELLED), -1, numbers - from_one)
     names = _listed([ADE20K_CLASSES[one] for one in _by_size(classes)], "and")
     text = f"{name} holds class numbers, read as ADE20K's from {int(from_one)}: {names}"
-    notes.append(f"{text}." if from_one else f"{text}; if they count from 1, choose the repair “{FROM_1.title}” ({FROM_1.id}).")
+    notes.append(
+        f"{text}." if from_one else f"{text}; if they count from 1, choose the repair “{FROM_1.title}” ({FROM_1.id})."
+    )
     return encode_segmentation(classes)
 
 

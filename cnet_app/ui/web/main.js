@@ -153,6 +153,7 @@ class App {
         start: mask ? { picture: null, mask, strength: 1, area: "picture", padding: null } : null,
         layers: [layer],
         open: layer.id,
+        restored: null,
       }));
       this.show("map");
       if (this.store.state.choices.base.is_demo) await this.jobs.generate();

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../core/dom.js";
 import { field, labelled, numberFault } from "./fields.js";
-import { conditionOf, misfit, ownMap, ownPhoto } from "./layer_actions.js";
+import { NOT_RESTORED, conditionOf, misfit, ownMap, ownPhoto } from "./layer_actions.js";
 import { chooseFile } from "../core/photo.js";
 import { fetchBlob } from "../core/server.js";
 
@@ -51,7 +51,7 @@ function sourceRow(scope) {
 async function takeSource(scope, source) {
   const { layer, app } = scope;
   const map = app.store.state.maps[scope.id];
-  const changes = { source, repairs: [] };
+  const changes = { source, repairs: [], ...NOT_RESTORED };
   if (source === "pose" && !layer.pose && map?.data) changes.pose = map.data;
   if (source === "classes" && !layer.classes && map?.image) changes.classes = await keepMap(app, map);
   scope.edit(changes);
@@ -159,12 +159,13 @@ function setParameter(scope, { parameters: declared, ordered }, name, value) {
 /** What is wrong with the map, a line each, and the buttons that mend it. */
 function mapLines(scope) {
   const place = h("div", { class: "layer-lines", role: "status" });
-  scope.on((layer, { maps, choices, draft }) => [maps[layer.id], choices, layer.source, layer.repairs, Boolean(draft.photo)], ([map]) => {
+  scope.on((layer, { maps, choices, draft }) => [maps[layer.id], choices, layer.source, layer.repairs, layer.note, Boolean(draft.photo)], ([map]) => {
     const { layer, app } = scope;
     const misfitting = misfit(app.store.state, conditionOf(app.store.state.tables, layer));
     fill(
       place,
       misfitting && h("p", { class: "fault" }, misfitting),
+      layer.source === "map" && layer.note && h("p", { class: "note" }, layer.note),
       !map?.order && h("p", { class: "note" }, SOURCES[layer.source].empty),
       map?.error && h("p", { class: "fault" }, map.error),
       (map?.warnings ?? []).map((text) => h("p", { class: "warning" }, text)),

@@ -9,7 +9,7 @@ const VIEWS = [
   { id: "map", title: "Map", needs: ({ draft, maps }) => maps[draft.open]?.bitmap },
   { id: "overlay", title: "Overlay", needs: ({ draft, maps }) => draft.photo && maps[draft.open]?.bitmap },
   { id: "result", title: "Result", needs: ({ shown, preview }) => shown || preview },
-  { id: "compare", title: "Compare", needs: ({ shown, draft }) => shown && (draft.photo || draft.layers.length) },
+  { id: "compare", title: "Compare", needs: ({ shown, draft }) => shown && (shown.kind === "upscale" || draft.photo || draft.start || draft.layers.length) },
 ];
 
 const PICTURES = ["result", "compare", "score"];
