@@ -13,7 +13,7 @@ export class Jobs {
   #follow = new Map();
   #seen = new Set();
   #scored = new Set();
-  #isAttaching = true;
+  #shown = null; // the job that was brought to the stage last
 
   constructor(app) {
     this.#app = app;
@@ -76,7 +76,6 @@ export class Jobs {
     store.patch({ engine, others, jobs: jobs.filter((job) => !isOver(job)), running });
     document.title = titleOf(running);
     if (running?.preview && running.preview !== this.preview) this.#preview(running);
-    if (!running) this.#isAttaching = false;
   }
 
   async #preview(job) {
@@ -84,8 +83,16 @@ export class Jobs {
     const bitmap = await bitmapOf(job.preview);
     if (this.preview !== job.preview || this.#app.store.state.running?.id !== job.id) return;
     this.#app.store.patch({ preview: { job: job.id, bitmap } });
-    if (this.#isAttaching) this.#app.show("result"); // the page was loaded while the job ran
-    this.#isAttaching = false;
+    this.#showOnce(job.id);
+  }
+
+  /** Bring a job to the stage once: at its first preview, unless a tool is in the hand. */
+  #showOnce(id) {
+    if (this.#shown === id) return;
+    this.#shown = id;
+    if (this.#app.stage.tool) return;
+    this.#app.show("result");
+    this.#app.stage.canvas.scrollIntoView({ block: "nearest" }); // on a low screen
   }
 
   #add(job, path, index) {

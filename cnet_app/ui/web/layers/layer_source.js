@@ -21,7 +21,7 @@ const KINDS = { drawing: ["lines", "soft_lines"], pose: ["pose"], classes: ["lab
 
 /** Build the part of a layer's form about its map. */
 export function buildSource(scope) {
-  return [sourceRow(scope), preprocessorRow(scope), parameterRows(scope), mapLines(scope)];
+  return [sourceRow(scope), preprocessorRow(scope), missingRow(scope), parameterRows(scope), mapLines(scope)];
 }
 
 /** The sources that fit a condition. */
@@ -169,10 +169,16 @@ function mapLines(scope) {
       !map?.order && h("p", { class: "note" }, SOURCES[layer.source].empty),
       map?.error && h("p", { class: "fault" }, map.error),
       (map?.warnings ?? []).map((text) => h("p", { class: "warning" }, text)),
-      map?.missing && missingLine(scope, map.missing),
       repairRow(scope, map?.repairs ?? []),
     );
   });
+  return place;
+}
+
+/** What the preprocessor needs that is not here, below it; it comes and goes with the preprocessor alone. */
+function missingRow(scope) {
+  const place = h("div", { role: "status" });
+  scope.on((layer, { maps }) => maps[layer.id]?.missing, (missing) => fill(place, missing && missingLine(scope, missing)));
   return place;
 }
 

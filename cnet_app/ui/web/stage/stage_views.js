@@ -67,11 +67,17 @@ function captionOf(state) {
   if (!frame) return [];
   const size = `${frame.width} × ${frame.height} px`;
   if (view === "photo" && draft.photo) return [`Photo ${draft.photo.width} × ${draft.photo.height} px → picture ${size}${fitWords(draft.photo, frame)}`];
-  if (view === "map") return [maps[draft.open]?.isBusy ? "Making the map …" : `Map ${size}`];
+  if (view === "map") return [mapWords(maps[draft.open], size)];
   if ((view === "result" || view === "compare") && preview && running) return [`Step ${running.step} of ${running.steps}`];
   if (view === "score" && shown) return [shown.words];
   if ((view === "result" || view === "compare") && shown) return [resultWords(shown)];
   return [`Picture ${size}`];
+}
+
+function mapWords(map, size) {
+  if (map?.isBusy) return "Making the map …";
+  if (map?.missing) return "No map: its preprocessor needs a download";
+  return map?.error ? `No map: ${map.error}` : `Map ${size}`;
 }
 
 function resultWords({ width, height, seed, words }) {
