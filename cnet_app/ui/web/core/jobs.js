@@ -11,6 +11,7 @@ export class Jobs {
   #token = null;
   /** By id: when the job ended, null while it waits or runs. */
   #follow = new Map();
+  #over = new Set();
   #seen = new Set();
   #scored = new Set();
   #shown = null; // the job that was brought to the stage last
@@ -43,7 +44,7 @@ export class Jobs {
 
   /** Show a job until its end, also one of a download, and its scores for a while after that. */
   follow(id) {
-    this.#follow.set(id, null);
+    if (!this.#over.has(id)) this.#follow.set(id, null); // it may end before the answer that names it is here
   }
 
   async cancel(id) {
@@ -119,6 +120,7 @@ export class Jobs {
     const ended = this.#follow.get(job.id);
     if (ended === null) {
       this.#follow.set(job.id, performance.now());
+      this.#over.add(job.id);
       this.#end(job);
     }
     const isWaiting = job.kind === "upscale" || job.conditions.length > 0;
