@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,6 +174,13 @@ def test_a_preprocessor_that_is_not_here_asks_before_anything_is_downloaded(stud
     expect(page.get_by_role("dialog")).to_contain_text("models/checkpoints/dwpose")
 
 
+def run_to_end(studio: StudioPage) -> None:
+    """Send the draft and wait until its job has ended."""
+    before = studio.state("ended?.id")
+    studio.page.evaluate(f"{APP}.jobs.generate()")
+    studio.wait_state(f"state.ended && state.ended.id !== {json.dumps(before)} && !state.isSending")
+
+
 def test_a_tone_and_a_notification_tell_that_a_job_ended(browser: Browser, fake_site: str) -> None:
     with visitor(browser, fake_site, 1366, 768) as context:
         context.add_init_script(f"({ALERTS})()")
@@ -180,18 +188,18 @@ def test_a_tone_and_a_notification_tell_that_a_job_ended(browser: Browser, fake_
         page = studio.page
         studio.at("prompt").fill("a poster")
         studio.shorten()
-        studio.make()
+        run_to_end(studio)
         assert page.evaluate("heard") == {"tones": 0, "notifications": []}  # both are off at first
         studio.at("queue").click()
         page.get_by_label("Sound when a job ends").check()
         assert page.evaluate("heard.tones") == 1  # how it sounds
         page.get_by_label("Notification when a job ends").check()
         page.keyboard.press("Escape")
-        studio.make()
+        run_to_end(studio)
         assert page.evaluate("heard") == {"tones": 2, "notifications": []}  # the page is in sight
         page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
         studio.shorten(pictures=2)
-        studio.pictures_of(lambda: page.evaluate(f"{APP}.jobs.generate()"), 2)
+        run_to_end(studio)
         page.wait_for_function("heard.notifications.length === 1")
         assert page.evaluate("heard") == {"tones": 3, "notifications": [["2 pictures are finished", "a poster"]]}
         studio.shorten(pictures=8, steps=150)
