@@ -164,6 +164,14 @@ def test_strokes_are_smooth_whole_undone_and_there_after_a_reload(easel: Easel, 
     assert 4 <= widths[40] < widths[120] < widths[220] <= 41
     assert widths[220] > 3 * widths[40]
 
+    sizes: list[float] = []
+    for key in ("e", "]", "b", "["):
+        easel.page.keyboard.press(key)
+        sizes.append(easel.page.evaluate(f"{APP}.stage.tool.options.state.size"))
+        mode = "erase" if key in "e]" else "brush"
+        assert easel.page.evaluate(f"{APP}.stage.tool.options.state.mode") == mode
+    assert sizes == [40, 50, 50, 40]
+
     easel.page.keyboard.press("Control+z")
     assert np.array_equal(easel.shown(), fast)
     easel.page.keyboard.press("Control+y")

@@ -11,6 +11,7 @@ from skimage import data
 
 from annotators.canny import Canny
 from annotators.images import load_image
+from annotators.maps import encode_segmentation
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.generation import GenerationRequest
 from tests.ui.conftest import FRAME, Caller
@@ -182,3 +183,18 @@ def test_a_repainted_photo_tells_nothing_of_its_place(caller: Caller) -> None:
     request = caller.generate(photo=photo, start={"area": "mask", "mask": caller.put(mask)})
     assert request.initial_image and b"51.5" not in request.initial_image
     assert np.array_equal(load_image(request.initial_image), load_image(path))
+
+
+def test_class_numbers_that_count_from_1_are_put_right_by_a_repair(caller: Caller) -> None:
+    numbers = np.full((128, 128), 3, np.uint8)
+    numbers[64:] = 10
+    layer = {"condition": "segmentation", "source": "map", "picture": caller.put(numbers)}
+    offer = {"id": "count_from_1", "title": "Count classes from 1", "done": False}
+    assert caller("map", layer=layer, frame=FRAME)["repairs"] == [offer]
+    repaired = layer | {"repairs": ["count_from_1"]}
+    made = caller("map", layer=repaired, frame=FRAME)
+    assert made["repairs"] == [offer | {"done": True}]
+    (unit,) = caller.generate(repaired).units
+    assert np.array_equal(unit.pixels, encode_segmentation(numbers.astype(np.int64) - 1))
+    coloured = layer | {"picture": caller.put(unit.pixels)}
+    assert caller("map", layer=coloured, frame=FRAME)["repairs"] == []

@@ -20,7 +20,14 @@ NOTHING = {"cancelled": 0}
 UNKNOWN = "0" * 16
 ON_JOBS = {"cancel": {}, "move": {"place": 1}, "resume": {}}
 """Values of calls on {job}."""
-ON_PICTURE = {"details": {}, "read_recipe": {}, "vary": {}, "upscale": {"factor": 2.0}, "overlay": {"index": 0}}
+ON_PICTURE = {
+    "details": {},
+    "read_recipe": {},
+    "before": {},
+    "vary": {},
+    "upscale": {"factor": 2.0},
+    "overlay": {"index": 0},
+}
 """Values of calls on {id}."""
 ON_PICTURES = {"favour": {"favourite": True}, "board": {"board": "mine"}, "delete": {}, "restore": {}, "zip": {}}
 """Values of calls on {ids}."""

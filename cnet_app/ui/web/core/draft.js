@@ -22,6 +22,7 @@ export function emptyDraft() {
     stash: {}, // the last layer of each condition, so that a tab that is opened again is as it was left
     start: null, // {picture: null for the photo, mask, strength, area, padding}
     settings: {}, // fields of the request that are not at their defaults
+    restored: null, // {program, partial, notes}: what could not be taken from the recipe that was restored last
   };
 }
 
@@ -52,6 +53,8 @@ export function newLayer(condition, values = {}) {
     mask_feather: 0,
     weight_map: null,
     prompt: "",
+    note: "", // how the map was made, where a recipe brought it
+    part: false, // whether the map is one of the part that is repainted, as a recipe brings it
     ...values,
   };
 }

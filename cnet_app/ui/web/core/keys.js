@@ -21,7 +21,7 @@ const KEYS = [
   { id: "help", title: "Help and keys", keys: "?", run: (app) => app.openDialog("help") },
 ];
 
-export class Keys {
+class Keys {
   #app;
   #own;
 

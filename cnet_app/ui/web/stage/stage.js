@@ -14,6 +14,7 @@
 
 import { h } from "../core/dom.js";
 import { fetchBlob } from "../core/server.js";
+import { Before } from "./before.js";
 
 const MARGIN = 16; // px around a picture that fits
 const MAX_ZOOM = 16;
@@ -30,6 +31,7 @@ export class Stage {
   #isDirty = false;
   #photo = { key: null, bitmap: null };
   #result = { url: null, bitmap: null };
+  #before;
 
   constructor(app) {
     this.#app = app;
@@ -123,6 +125,7 @@ export class Stage {
 
   #follow() {
     const { store } = this.#app;
+    this.#before = new Before(this.#app, () => this.redraw());
     new ResizeObserver(() => this.#resize()).observe(this.canvas);
     new ResizeObserver(() => this.isFitted !== false && this.fit()).observe(this.panel);
     store.on(({ frame }) => [frame?.width, frame?.height], () => this.fit());
@@ -207,7 +210,8 @@ export class Stage {
 
   #drawCompare(context) {
     const { width, height } = this.frame;
-    if (this.map) this.drawWhole(context, this.map);
+    if (this.#before.bitmap) this.drawInside(context, this.#before.bitmap);
+    else if (this.map) this.drawWhole(context, this.map);
     else this.drawPhoto(context);
     context.save();
     context.beginPath();
