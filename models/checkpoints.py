@@ -113,14 +113,17 @@ def _unreadable(path: Path) -> DamagedError:
 
 
 def read_metadata(path: Path) -> Mapping[str, str]:
-    """Return the metadata of a .safetensors file; a pickle has none."""
+    """Return the metadata of a .safetensors file; a pickle has none. Raises DamagedError."""
     if path.suffix != ".safetensors":
         return {}
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, "pt") as file:
-        content: Any = file
-        return content.metadata() or {}
+    try:
+        with safe_open(path, "pt") as file:
+            content: Any = file
+            return content.metadata() or {}
+    except SafetensorError as error:
+        raise _unreadable(path) from error
 
 
 def _reader(file: Any, name: str) -> Callable[[], Tensor]:

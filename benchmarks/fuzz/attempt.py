@@ -99,7 +99,7 @@ def attempt(kind: Kind, number: int, read: Read, folder: Path) -> Outcome:
             end, what = "refused", str(error)
             if fault := _fault_of(what):
                 end, what = "finding", f"{fault}\n{traceback.format_exc()}"
-        except (SlowError, Exception, SystemExit):
+        except (SlowError, Exception, SystemExit):  # noqa: BLE001 - whatever it is, it is a finding
             end, what = "finding", traceback.format_exc()
     seconds, peak = time.monotonic() - began, _peak_bytes()
     if heard:

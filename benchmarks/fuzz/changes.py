@@ -103,6 +103,11 @@ def any_text(random: Random, words: Sequence[str] = ()) -> str:
     return "".join(parts)
 
 
+def plain_text(random: Random) -> str:
+    """Return `any_text` that can be written as UTF-8."""
+    return any_text(random).encode("utf-8", "replace").decode()
+
+
 def changed_text(random: Random, text: str, words: Sequence[str] = ()) -> str:
     """Return a text in which a few parts are gone, repeated or other ones."""
     for _ in range(few(random)):

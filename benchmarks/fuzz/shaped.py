@@ -8,7 +8,7 @@ from random import Random
 from types import MappingProxyType
 
 from annotators.registry import ANNOTATORS
-from benchmarks.fuzz.changes import Json, any_text, few
+from benchmarks.fuzz.changes import Json, few, plain_text
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.registry.modes import MODES
 from cnet_app.registry.samplers import SAMPLERS
@@ -92,4 +92,4 @@ def _plain_value(random: Random, shape: Shape, name: str, known: Known) -> Json:
         return None
     assert isinstance(shape, Text), f"{type(shape).__name__} has no values here; add them"
     words = known.words.get(name) or WORDS.get(name)
-    return random.choice(words) if words and random.random() < 0.9 else any_text(random).replace("\ud800", "")
+    return random.choice(words) if words and random.random() < 0.9 else plain_text(random)

@@ -22,11 +22,11 @@ from benchmarks.fuzz.changes import (
     Files,
     Json,
     any_json,
-    any_text,
     changed_bytes,
     changed_json,
     few,
     json_bytes,
+    plain_text,
 )
 from models.adapter_settings import ADAPTER_CONFIG, PEFT_STEM, SETTINGS, read_settings
 from models.autoencoders import load_vae_file
@@ -136,10 +136,7 @@ def make_safetensors(random: Random) -> Files:
         name: tensor.contiguous()
         for name, tensor in _mixed(random, random.choice((kind, random.choice(KINDS)))).items()
     }
-    metadata = {
-        any_text(random).replace("\ud800", ""): any_text(random).encode("utf-8", "replace").decode()
-        for _ in range(random.randrange(3))
-    }
+    metadata = {plain_text(random): plain_text(random) for _ in range(random.randrange(3))}
     data = save({name: tensor.clone() for name, tensor in content.items()}, metadata or None)
     if random.random() < 0.6:
         data = _changed_header(random, data)
@@ -213,7 +210,7 @@ def _changed_zip(random: Random, data: bytes) -> bytes:
                 continue
             content = changed_bytes(random, content) if way in (1, 2) else content
             new.writestr(
-                random.choice((f"../{name}", name.upper(), any_text(random)[:50] or "a")) if way == 3 else name,
+                random.choice((f"../{name}", name.upper(), plain_text(random)[:50] or "a")) if way == 3 else name,
                 content,
                 packing,
             )
@@ -322,7 +319,7 @@ def make_sidecars(random: Random) -> Files:
     yaml = "model:\n  params:\n    parameterization: v\n    global_average_pooling: True # pooled\n    only_mid_control: no\n"
     metadata = {
         SETTINGS: _damaged(random, adapter).decode("utf-8", "replace"),
-        "ss_network_alpha": any_text(random).encode("utf-8", "replace").decode(),
+        "ss_network_alpha": plain_text(random),
     }
     return {
         f"{PEFT_STEM}.safetensors": save(
