@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from models.checkpoints import open_tensors, read_pickle
+from models.checkpoints import open_tensors
 from models.errors import InputError
 from models.families import FAMILIES, TITLES
 from models.files import stamp
@@ -21,6 +21,7 @@ from models.local import SUFFIXES, local_files
 from models.lora_files import read_lora
 from models.loras import acting_files
 from models.names import did_you_mean
+from models.pickles import read_pickle
 
 if TYPE_CHECKING:
     from models.loader import Base

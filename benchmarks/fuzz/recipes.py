@@ -23,7 +23,7 @@ from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipe import CHUNK, MADE_CHUNK, SCORES_CHUNK, read_recipe
+from cnet_app.request.recipe import CHUNK, MADE_CHUNK, SCORES_CHUNK, Recipe, read_recipe
 from cnet_app.request.recipe_files import read_request_file
 from cnet_app.request.tasks import task_from_text, task_to_json
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
@@ -57,7 +57,7 @@ def make_recipe(random: Random) -> Files:
 def read_recipes(folder: Path) -> None:
     """Read the recipe of a picture, whoever wrote it."""
     for path in folder.iterdir():
-        if read_picture(path) and path.suffix == ".png":
+        if isinstance(read_picture(path), Recipe):
             read_recipe(path)
 
 

@@ -17,7 +17,8 @@ def table(kinds: Iterable[Kind], outcomes: Sequence[Outcome]) -> str:
 
 def _row(title: str, outcomes: Sequence[Outcome]) -> str:
     ends = [sum(one.end == end for one in outcomes) for end in ("answered", "refused", "finding")]
-    slowest = max((one.seconds for one in outcomes), default=0.0) * 1000
+    slowest = max(outcomes, key=lambda one: one.seconds, default=None)
+    slow = f"{slowest.seconds * 1000:,.0f} ({slowest.kind} {slowest.number})" if slowest else "0"
     peak = max((one.megabytes for one in outcomes), default=0.0)
     cells = (len(outcomes), *ends)
-    return f"| {title} | {' | '.join(f'{cell:,}' for cell in cells)} | {slowest:,.0f} | {peak:,.0f} |"
+    return f"| {title} | {' | '.join(f'{cell:,}' for cell in cells)} | {slow} | {peak:,.0f} |"

@@ -18,11 +18,11 @@ PROMPTS = ("a cat", "a {red|blue} ball", "__a__", "[a:b:0.5]", "")
 LIGHT = tuple(kind.id for kind in ANNOTATORS if not kind.weights)
 WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "condition": tuple(CONDITIONS),
-        "conditions": tuple(CONDITIONS),
+        "condition": tuple(row.id for row in CONDITIONS),
+        "conditions": tuple(row.id for row in CONDITIONS),
         "annotator": (*LIGHT, "none", ""),
         "control_mode": tuple(MODES),
-        "scheduler": (*SAMPLERS, ""),
+        "scheduler": (*(row.id for row in SAMPLERS), ""),
         "base": ("embedded", "sd15", ""),
         "fit": ("crop", "pad", "stretch"),
         "mode": ("photo", "own", "square"),

@@ -20,6 +20,7 @@ from cnet_app.request.units import ControlUnit
 from cnet_app.request.wildcards import Wildcards
 from cnet_app.settings import Settings, read_settings
 from cnet_app.ui.users import hash_password, read_file
+from models.errors import InputError
 
 SIGNS = (
     "(", ")", "[", "]", "{", "}", "|", ":", "::", "\\", "BREAK", " AND ", "(a:1.3)", "[a:b:0.5]", "[a|b]", ":1e9", ":-2", ":nan", "<lora:x:1>",
@@ -178,7 +179,7 @@ def read_all_settings(folder: Path) -> None:
     except SystemExit as end:
         if end.code != 2 or "Traceback" in told.getvalue() or not told.getvalue().strip():
             raise
-        return
+        raise InputError(told.getvalue()) from None
     assert settings.is_local or settings.host, settings
 
 

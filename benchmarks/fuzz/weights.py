@@ -115,6 +115,16 @@ def _mixed(random: Random, kind: LocalKind) -> dict[str, Tensor]:
 
 
 def _odd_tensor(random: Random) -> Tensor:
+    if random.random() < 0.2:
+        plain = torch.ones(2, 3)
+        return random.choice(
+            (
+                plain.to_sparse(),
+                plain.to("meta"),
+                plain.expand(4, 2, 3),
+                torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8),
+            )
+        )
     shape = random.choice([shape for shape in SHAPES if all(side < 10_000 for side in shape)])
     formats = (
         torch.float32,
