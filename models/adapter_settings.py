@@ -20,6 +20,7 @@ SETTINGS = "lora_adapter_metadata"
 PEFT_STEM = "adapter_model"
 """Name of peft's files, without ending; a config next to a file of another name may be another adapter's."""
 
+MAX_RANK = 1_000_000
 MAX_PATTERN, MAX_LAYER = 200, 150
 """Characters of a pattern for layers' names, and of a name that is held against more than a plain one."""
 REPEATS, REPEATED_GROUP = re.compile(r"(?<!\\)[*+?{]"), re.compile(r"\)[*+?{]")
@@ -42,7 +43,7 @@ class AdapterSettings:
     def rank(self) -> int | None:
         """The rank of updates that do not show it."""
         found = self.peft.get("r")
-        return found if isinstance(found, int) and found > 0 else None
+        return found if isinstance(found, int) and 0 < found <= MAX_RANK else None
 
     def alpha(self, layer: str) -> float | None:
         """Return the alpha of a layer by the settings, a pattern's before all layers'."""

@@ -253,7 +253,7 @@ def _check_answer(answer: httpx.Response) -> None:
 def _check_object(answer: Json) -> None:
     if not isinstance(answer, dict):
         raise FaultError(f"The answer is {answer!r}.")
-    if "error" not in answer:
+    if not answer.get("error"):  # a job without a fault has an empty one
         return
     if "Something went wrong in the app itself" in answer["error"]:
         raise FaultError(answer["error"])

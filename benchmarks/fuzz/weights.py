@@ -14,6 +14,7 @@ from random import Random
 from types import MappingProxyType
 
 import torch
+from diffusers import AutoencoderKL, ControlNetModel
 from safetensors.torch import save
 from torch import Tensor
 
@@ -41,7 +42,8 @@ from models.one_file import base_family, load_parts
 from models.own import refuse_file
 from models.resolve import resolve
 from models.sidecars import base_prediction, control_facts
-from models.tiny import tiny_base, tiny_controlnet
+from models.tiny import tiny_base
+from tests.models.layouts import SIZES
 
 NAMES = (
     "zero_convs.0.0.weight", "input_hint_block.0.weight", "time_embed.0.weight", "control_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
@@ -90,8 +92,11 @@ def _samples() -> Mapping[LocalKind, Mapping[str, Tensor]]:
         f"{layer}.lora_up.weight": torch.ones(4, 2),
         f"{layer}.alpha": torch.tensor(1.0),
     }
-    network = {name: tensor.clone() for name, tensor in tiny_controlnet(_base()).state_dict().items()}
-    vae = {name: tensor.clone() for name, tensor in _base().vae.state_dict().items()}
+    network = dict(ControlNetModel(**SIZES["sd15"]).half().state_dict())
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    vae = dict(
+        AutoencoderKL(**blocks, block_out_channels=(32,) * 4, layers_per_block=2, latent_channels=4).half().state_dict()
+    )
     names = [name for name in NAMES if name.startswith(("model.", "first_stage", "cond_stage"))]
     base = {name: torch.ones(4, 4, *(3, 3)[: 2 * ("input_blocks.0" in name)]) for name in names}
     return {"base": base, "controlnet": network, "lora": low, "embedding": {"emb_params": words}, "vae": vae}
