@@ -150,7 +150,7 @@ def _changed_part(random: Random, part: Json, whole: Json) -> Json:
     if way == 4:  # something that belongs elsewhere
         return part_at(whole, random.choice([(), *places(whole)]))
     if way == 5 and isinstance(part, int | float) and not isinstance(part, bool):
-        return random.choice((-part, part * 1e6, part + 0.5, str(part)))
+        return random.choice((-part, part * 1_000_000, part + 1, str(part)[:400]))
     if way == 6 and isinstance(part, str):
         return changed_text(random, part[:5_000])
     return any_json(random, 2) if random.random() < 0.3 else random.choice(ODD)

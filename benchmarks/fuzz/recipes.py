@@ -93,9 +93,9 @@ def _with_comment(random: Random, text: str, format: str) -> bytes:
     exif = Image.Exif()
     code = random.choice(("utf-16-be", "utf-16-le", "utf-8"))
     head = random.choice((b"UNICODE\0", b"ASCII\0\0\0", bytes(8), b""))
-    exif.get_ifd(EXIF_IFD)[USER_COMMENT] = (head + text.encode(code, "replace"))[:60_000]
+    exif.get_ifd(EXIF_IFD)[USER_COMMENT] = (head + text.encode(code, "replace"))[:30_000]
     if random.random() < 0.3:
-        exif[0x0110] = "prompt:" + text.encode("ascii", "replace").decode()[:50_000]
+        exif[0x0110] = "prompt:" + text.encode("ascii", "replace").decode()[:20_000]
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64)).save(buffer, format, exif=exif)
     return buffer.getvalue()

@@ -114,8 +114,8 @@ def _mixed(random: Random, kind: LocalKind) -> dict[str, Tensor]:
             tensors[random.choice(NAMES)] = tensors.get(name, torch.ones(2, 3))
         elif way == 2:
             tensors[name] = _odd_tensor(random)
-        elif name in tensors and tensors[name].is_floating_point():
-            tensors[name] = torch.full_like(tensors[name], random.choice((float("nan"), float("inf"), 1e30, 0.0)))
+        elif name in tensors and _is_plain(tensors[name]) and tensors[name].dtype in (torch.float32, torch.float16):
+            tensors[name] = torch.full_like(tensors[name], random.choice((float("nan"), float("inf"), 6e4, 0.0)))
     return tensors
 
 
@@ -144,13 +144,16 @@ def _odd_tensor(random: Random) -> Tensor:
     return torch.ones(shape).to(random.choice(formats))
 
 
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether safetensors can hold a tensor."""
+    return tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
+
+
 def make_safetensors(random: Random) -> Files:
     """Return a safetensors file, named like the kind it is read as, with another content, header or bytes."""
     kind = random.choice(KINDS)
-    content = {
-        name: tensor.contiguous()
-        for name, tensor in _mixed(random, random.choice((kind, random.choice(KINDS)))).items()
-    }
+    mixed = _mixed(random, random.choice((kind, random.choice(KINDS))))
+    content = {name: tensor.contiguous() for name, tensor in mixed.items() if _is_plain(tensor)}
     metadata = {plain_text(random): plain_text(random) for _ in range(random.randrange(3))}
     data = save({name: tensor.clone() for name, tensor in content.items()}, metadata or None)
     if random.random() < 0.6:
@@ -225,7 +228,9 @@ def _changed_zip(random: Random, data: bytes) -> bytes:
                 continue
             content = changed_bytes(random, content) if way in (1, 2) else content
             new.writestr(
-                random.choice((f"../{name}", name.upper(), plain_text(random)[:50] or "a")) if way == 3 else name,
+                random.choice((f"../{name}", name.upper(), plain_text(random)[:50].strip("\0/") or "a"))
+                if way == 3
+                else name,
                 content,
                 packing,
             )
