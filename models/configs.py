@@ -22,7 +22,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise MissingError(f"{short(path.parent)} has no {path.name}; put the whole model folder there.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unusable(path, "it is no JSON") from error
     if not isinstance(content, dict):
         raise _unusable(path, "it is no JSON object")

@@ -99,7 +99,7 @@ def _config(repo: str) -> dict[str, Any]:
     assert path is not None
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise InputError(f"The config of {repo} cannot be read; name its kind with `models add {repo} --kind`.")

@@ -19,10 +19,6 @@ from typing import Literal, TypeAlias
 from benchmarks.fuzz.changes import Files
 from models.errors import USER_ERRORS
 
-LONGEST = 10.0
-"""Seconds of one input."""
-MOST_BYTES = 2_000_000_000
-"""Of the whole process, libraries included."""
 LONGEST_SENTENCE = 8_000
 """Characters: some sentences list all that is allowed."""
 REPORT = "finding.txt"
@@ -61,8 +57,20 @@ class Outcome:
     """The sentence of a refusal, or the traceback of a finding."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What one input may take."""
+
+    seconds: float = 10.0
+    bytes: int = 2_000_000_000
+    """Of the whole process, libraries included."""
+
+
+USUAL = Limits()
+
+
 class SlowError(BaseException):
-    """An input that takes longer than LONGEST. No handler of Exception catches it."""
+    """An input that takes longer than it may. No handler of Exception catches it."""
 
 
 def always(read: Read, folder: Path) -> AbstractContextManager[Read]:
@@ -85,7 +93,7 @@ def put_files(folder: Path, files: Files) -> None:
         path.write_bytes(data)
 
 
-def attempt(kind: Kind, number: int, read: Read, folder: Path) -> Outcome:
+def attempt(kind: Kind, number: int, read: Read, folder: Path, limits: Limits = USUAL) -> Outcome:
     """Return how reading the files in a folder ends."""
     _forget_peak()
     began = time.monotonic()
@@ -93,7 +101,7 @@ def attempt(kind: Kind, number: int, read: Read, folder: Path) -> Outcome:
     what = ""
     with _heard() as heard:
         try:
-            with _alarm():
+            with _alarm(limits.seconds):
                 read(folder)
         except kind.answers as error:
             end, what = "refused", str(error)
@@ -104,7 +112,7 @@ def attempt(kind: Kind, number: int, read: Read, folder: Path) -> Outcome:
     seconds, peak = time.monotonic() - began, _peak_bytes()
     if heard:
         end, what = "finding", "\n".join([*heard, what])
-    if peak > MOST_BYTES:
+    if peak > limits.bytes:
         end, what = "finding", f"It took {peak / 1e6:.0f} MB.\n{what}"
     return Outcome(kind.id, number, end, seconds, peak / 1e6, what)
 
@@ -131,22 +139,22 @@ def _fault_of(sentence: str) -> str:
 
 
 @contextmanager
-def _alarm() -> Iterator[None]:
-    """Raise SlowError after LONGEST seconds, where the system can."""
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raise SlowError after so many seconds, where the system can."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, _ring)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise SlowError(f"It took longer than {seconds:g} seconds.")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def _ring(number: int, frame: FrameType | None) -> None:
-    raise SlowError(f"It took longer than {LONGEST:.0f} seconds.")
 
 
 class _Listener(logging.Handler):

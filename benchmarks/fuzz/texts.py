@@ -19,7 +19,7 @@ from cnet_app.request.tables import read_caption, read_table
 from cnet_app.request.units import ControlUnit
 from cnet_app.request.wildcards import Wildcards
 from cnet_app.settings import Settings, read_settings
-from cnet_app.ui.users import hash_password, read_file
+from cnet_app.ui.users import SALT_BYTES, SCHEME, read_file
 from models.errors import InputError
 
 SIGNS = (
@@ -115,7 +115,7 @@ def read_tables(folder: Path) -> None:
 
 def make_users(random: Random) -> Files:
     """Return a file of users."""
-    line = f"anna:{hash_password('a', bytes(16))}"
+    line = f"anna:{SCHEME}${'00' * SALT_BYTES}${'ff' * 64}"
     lines = [
         random.choice((line, "# no", "", changed_text(random, line, (":", "$", "scrypt$"))))
         for _ in range(few(random, 4))

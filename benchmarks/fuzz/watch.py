@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 import psutil
 
-from benchmarks.fuzz.attempt import LONGEST, MOST_BYTES, Kind, Outcome, attempt, kept, make_files, put_files
+from benchmarks.fuzz.attempt import USUAL, Kind, Limits, Outcome, attempt, kept, make_files, put_files
 
 GRACE = 5.0
-"""Seconds after LONGEST in which a worker can end an input by itself."""
+"""Seconds after the limit in which a worker can end an input by itself."""
 LOOK = 0.1
 """Seconds between two looks at the worker's memory."""
 
@@ -34,11 +34,24 @@ Plan: TypeAlias = tuple[tuple[Kind, int, int], ...]
 """Kinds of inputs, with the number of the first input and the one after the last."""
 
 
-def run(plan: Plan, seed: int, folder: Path, results: Path) -> Iterator[Outcome]:
+@dataclass(frozen=True)
+class Task:
+    """The work of one process."""
+
+    plan: Plan
+    seed: int
+    folder: Path
+    """Where inputs are written to."""
+    results: Path
+    """Where findings are kept."""
+    limits: Limits
+
+
+def run(plan: Plan, seed: int, folder: Path, results: Path, limits: Limits = USUAL) -> Iterator[Outcome]:
     """Yield how every input ends; those of findings are kept in `results`. Works in `folder`."""
     while plan:
         last: Begun | None = None
-        worker = _Worker(plan, seed, folder, results)
+        worker = _Worker(Task(plan, seed, folder, results, limits))
         for message in worker.messages():
             if isinstance(message, Outcome):
                 yield message
@@ -58,12 +71,13 @@ def run(plan: Plan, seed: int, folder: Path, results: Path) -> Iterator[Outcome]
 class _Worker:
     """One process, and what is known of it."""
 
-    def __init__(self, plan: Plan, seed: int, folder: Path, results: Path) -> None:
+    def __init__(self, task: Task) -> None:
         context = multiprocessing.get_context("spawn")
         self._receiver, sender = context.Pipe(duplex=False)
-        self.process = context.Process(target=work, args=(plan, seed, folder, results, sender), daemon=True)
+        self.process = context.Process(target=work, args=(task, sender), daemon=True)
         self.process.start()
         sender.close()
+        self._limits = task.limits
         self.seconds = 0.0
         self.megabytes = 0.0
         self._why = ""
@@ -91,26 +105,26 @@ class _Worker:
 
     def _may_go_on(self, seconds: float) -> bool:
         self.seconds, self.megabytes = seconds, _memory(self.process.pid or 0) / 1e6
-        if seconds > LONGEST + GRACE:
+        if seconds > self._limits.seconds + GRACE:
             self._why = f"It was still not over after {seconds:.0f} seconds."
-        elif self.megabytes * 1e6 > MOST_BYTES:
+        elif self.megabytes * 1e6 > self._limits.bytes:
             self._why = f"It took {self.megabytes:.0f} MB."
         return not self._why
 
 
-def work(plan: Plan, seed: int, folder: Path, results: Path, sender: Connection) -> None:
+def work(task: Task, sender: Connection) -> None:
     """Read every input of a plan and report to the sender. Runs in a process of its own."""
-    for kind, first, end in plan:
-        own = folder / f"{kind.id}-{os.getpid()}"
+    for kind, first, end in task.plan:
+        own = task.folder / f"{kind.id}-{os.getpid()}"
         own.mkdir(parents=True, exist_ok=True)
         with kind.open(own) as read:
             for number in range(first, end):
-                files = folder / "input"
-                put_files(files, make_files(kind, seed, number))
+                files = task.folder / "input"
+                put_files(files, make_files(kind, task.seed, number))
                 sender.send(Begun(kind.id, number))
-                outcome = attempt(kind, number, read, files)
+                outcome = attempt(kind, number, read, files, task.limits)
                 if outcome.end == "finding":
-                    kept(outcome, files, results)
+                    kept(outcome, files, task.results)
                 sender.send(outcome)
     sender.close()
     os._exit(0)  # threads that a finding has left behind

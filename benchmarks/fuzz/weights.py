@@ -227,13 +227,9 @@ def _changed_zip(random: Random, data: bytes) -> bytes:
             if way == 0:
                 continue
             content = changed_bytes(random, content) if way in (1, 2) else content
-            new.writestr(
-                random.choice((f"../{name}", name.upper(), plain_text(random)[:50].strip("\0/") or "a"))
-                if way == 3
-                else name,
-                content,
-                packing,
-            )
+            others = (f"../{name}", name.upper(), plain_text(random)[:50].strip("\0/") or "a")
+            renamed = zipfile.ZipInfo(random.choice(others) if way == 3 else name)  # with one date, whenever it is made
+            new.writestr(renamed, content, packing)
     return made.getvalue()
 
 
@@ -277,9 +273,9 @@ def _evil(random: Random) -> bytes:
         )
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as file:
-        file.writestr("archive/data.pkl", data)
-        file.writestr("archive/version", random.choice((b"3\n", b"x", b"9" * 5_000)))
-        file.writestr("archive/data/0", bytes(16))
+        parts = {"data.pkl": data, "version": random.choice((b"3\n", b"x", b"9" * 5_000)), "data/0": bytes(16)}
+        for name, content in parts.items():
+            file.writestr(zipfile.ZipInfo(f"archive/{name}"), content)
     return made.getvalue()
 
 
