@@ -108,6 +108,11 @@ def plain_text(random: Random) -> str:
     return any_text(random).encode("utf-8", "replace").decode()
 
 
+def text_bytes(random: Random, text: str) -> bytes:
+    """Return a text as UTF-8, in a few cases with what UTF-8 may not hold."""
+    return text.encode("utf-8", "surrogatepass" if random.random() < 0.05 else "replace")
+
+
 def changed_text(random: Random, text: str, words: Sequence[str] = ()) -> str:
     """Return a text in which a few parts are gone, repeated or other ones."""
     for _ in range(few(random)):

@@ -9,7 +9,17 @@ from dataclasses import fields
 from pathlib import Path
 from random import Random
 
-from benchmarks.fuzz.changes import EXTREMES, Files, any_json, any_text, changed_bytes, changed_text, few, json_bytes
+from benchmarks.fuzz.changes import (
+    EXTREMES,
+    Files,
+    any_json,
+    any_text,
+    changed_bytes,
+    changed_text,
+    few,
+    json_bytes,
+    text_bytes,
+)
 from benchmarks.fuzz.recipes import GREY
 from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts, syntax_notes
 from cnet_app.diffusion.prompt_syntax import parse_prompt
@@ -41,7 +51,7 @@ def make_prompt(random: Random) -> Files:
     if random.random() < 0.03:
         text = random.choice(SIGNS) * random.choice((500, 5_000))
     wildcards = "\n".join(changed_text(random, "red\n2::blue\n{a|__b__}\n# no", SIGNS) for _ in range(2))
-    return {"prompt.json": json.dumps(text).encode(), "wildcards/a.txt": wildcards.encode("utf-8", "surrogatepass")}
+    return {"prompt.json": json.dumps(text).encode(), "wildcards/a.txt": text_bytes(random, wildcards)}
 
 
 def read_prompt(folder: Path) -> None:
@@ -61,7 +71,7 @@ def make_wildcards(random: Random) -> Files:
     files: dict[str, bytes] = {}
     for name in names[: few(random, 4)]:
         lines = (any_text(random, (*SIGNS, "__b__", "__a__", "__c/d__")) for _ in range(few(random, 12)))
-        files[f"{name}.txt"] = random.choice(("\n", "\r\n", "\n\n")).join(lines).encode("utf-8", "surrogatepass")
+        files[f"{name}.txt"] = text_bytes(random, random.choice(("\n", "\r\n", "\n\n")).join(lines))
     return {name: changed_bytes(random, data) if random.random() < 0.1 else data for name, data in files.items()}
 
 
@@ -79,10 +89,12 @@ def make_table(random: Random) -> Files:
     columns = ["file", *(random.choice(COLUMNS) for _ in range(few(random, 5)))]
     rows = [columns, *([_cell(random) for _ in columns] for _ in range(few(random, 6)))]
     text = random.choice(("\n", "\r\n", "\r")).join(mark.join(row) for row in rows)
-    data = (changed_text(random, text, (mark, '"', "\n", "\0")) if random.random() < 0.5 else text).encode(
-        "utf-8", "surrogatepass"
-    )
-    return {"table.csv": changed_bytes(random, data) if random.random() < 0.2 else data, "a.txt": data[:100]}
+    text = changed_text(random, text, (mark, '"', "\n", "\0")) if random.random() < 0.3 else text
+    data = text_bytes(random, text)
+    return {
+        "table.csv": changed_bytes(random, data) if random.random() < 0.2 else data,
+        "a.txt": b"a caption" if random.random() < 0.5 else data[:100],
+    }
 
 
 def _cell(random: Random) -> str:
@@ -120,7 +132,7 @@ def make_users(random: Random) -> Files:
         random.choice((line, "# no", "", changed_text(random, line, (":", "$", "scrypt$"))))
         for _ in range(few(random, 4))
     ]
-    data = "\n".join(lines).encode("utf-8", "surrogatepass")
+    data = text_bytes(random, "\n".join(lines))
     return {"users.txt": changed_bytes(random, data) if random.random() < 0.2 else data}
 
 
