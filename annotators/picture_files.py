@@ -41,7 +41,7 @@ AVIF_BRANDS = frozenset({b"avif", b"avis"})
 PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 # Raised by Pillow's and libheif's decoders for broken files.
 _DECODING_ERRORS = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, RuntimeError, struct.error, zlib.error,
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, RuntimeError, ArithmeticError, struct.error, zlib.error,
 )  # fmt: skip
 
 

@@ -85,11 +85,13 @@ def _plain_value(random: Random, shape: Shape, name: str, known: Known) -> Json:
     if isinstance(shape, Sha256):
         return random.choice((*known.pictures, "0" * 64))
     if isinstance(shape, Number):
-        return random.choice(NUMBERS.get(name, PLAIN_NUMBERS))
+        number = random.choice(NUMBERS.get(name, PLAIN_NUMBERS))
+        return int(number) if shape.whole else number
     if isinstance(shape, Switch):
         return random.random() < 0.5
     if isinstance(shape, Null):
         return None
     assert isinstance(shape, Text), f"{type(shape).__name__} has no values here; add them"
     words = known.words.get(name) or WORDS.get(name)
-    return random.choice(words) if words and random.random() < 0.9 else plain_text(random)
+    text = random.choice(words) if words and random.random() < 0.9 else plain_text(random)
+    return text[: shape.longest]

@@ -159,8 +159,13 @@ def _tupled(value: Any) -> Any:
 
 
 def _fields(what: str, given: object, names: Sequence[str]) -> dict[str, Any]:
+    """Return the named fields of an object, which needs all of them but `scale`."""
     _check_names(what, given, names)
-    return _values(cast("Mapping[str, Any]", given), names)[0]
+    fields = _values(cast("Mapping[str, Any]", given), names)[0]
+    missing = next((name for name in names if name != "scale" and name not in fields), None)
+    if missing:
+        raise InputError(f"{what} has no {missing}, but needs it; give it.")
+    return fields
 
 
 def _check_list(name: str, given: object) -> None:
