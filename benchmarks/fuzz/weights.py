@@ -32,12 +32,12 @@ from benchmarks.fuzz.changes import (
 from models.adapter_settings import ADAPTER_CONFIG, PEFT_STEM, SETTINGS, read_settings
 from models.autoencoders import load_vae_file
 from models.checkpoints import read_metadata
-from models.controlnet_files import load_controlnet_tensors
 from models.embeddings import Embedding, read_embedding
 from models.errors import USER_ERRORS
 from models.loader import Base
 from models.local import LocalFile, LocalKind
 from models.lora_files import read_lora
+from models.modules import load_single_file
 from models.one_file import base_family, load_parts
 from models.own import refuse_file
 from models.resolve import resolve
@@ -306,7 +306,7 @@ def _load_base(path: Path) -> None:
 _LOADERS: Mapping[LocalKind, Callable[[Path], object]] = MappingProxyType(
     {
         "base": _load_base,
-        "controlnet": lambda path: load_controlnet_tensors(path, "sd15", _base().unet),
+        "controlnet": lambda path: load_single_file(path, "sd15", torch.float32, "cpu", _base().unet),
         "lora": read_lora,
         "embedding": lambda path: read_embedding(Embedding(path.stem, path), _base()),
         "vae": lambda path: load_vae_file(path, "sd15", torch.float32, "cpu"),
