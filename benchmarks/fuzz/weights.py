@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel
@@ -92,11 +93,16 @@ def _samples() -> Mapping[LocalKind, Mapping[str, Tensor]]:
         f"{layer}.lora_up.weight": torch.ones(4, 2),
         f"{layer}.alpha": torch.tensor(1.0),
     }
-    network = dict(ControlNetModel(**SIZES["sd15"]).half().state_dict())
-    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
-    vae = dict(
-        AutoencoderKL(**blocks, block_out_channels=(32,) * 4, layers_per_block=2, latent_channels=4).half().state_dict()
-    )
+    config: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "block_out_channels": (32,) * 4,
+        "layers_per_block": 2,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = dict(ControlNetModel(**SIZES["sd15"]).half().state_dict())
+        vae = dict(AutoencoderKL(**config).half().state_dict())
     names = [name for name in NAMES if name.startswith(("model.", "first_stage", "cond_stage"))]
     base = {name: torch.ones(4, 4, *(3, 3)[: 2 * ("input_blocks.0" in name)]) for name in names}
     return {"base": base, "controlnet": network, "lora": low, "embedding": {"emb_params": words}, "vae": vae}
