@@ -191,7 +191,7 @@ def read_all_settings(folder: Path) -> None:
     except SystemExit as end:
         if end.code != 2 or "Traceback" in told.getvalue() or not told.getvalue().strip():
             raise
-        raise InputError(told.getvalue()) from None
+        raise InputError(told.getvalue()[:1_000]) from None  # a console may show all of a value
     assert settings.is_local or settings.host, settings
 
 

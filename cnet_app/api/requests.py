@@ -182,4 +182,4 @@ def _check_names(what: str, given: object, known: Sequence[str]) -> None:
     strange = next((name for name in names if name not in known), None)
     if strange is not None:
         hint = did_you_mean(strange, known)
-        raise InputError(f"{what} has no field {strange!r}{hint}; its fields are: {', '.join(known)}.")
+        raise InputError(f"{what} has no field {shown(strange)}{hint}; its fields are: {', '.join(known)}.")
