@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from annotators.base import shown
 from cnet_app.engine.protocol import Engine, EngineStatus, Event, EventStream, PictureMade
 from cnet_app.jobs.changes import Changes
 from cnet_app.jobs.job import LOADING, Job, standing
@@ -21,7 +22,7 @@ from cnet_app.jobs.queue import Queue
 from cnet_app.jobs.resume import check_ended, rest_of
 from cnet_app.jobs.scoring import Scorer
 from cnet_app.jobs.state import JobState
-from cnet_app.jobs.store import Record, Store
+from cnet_app.jobs.store import Record, Store, unknown_job
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import FrozenMap
@@ -141,7 +142,7 @@ class Runner:
             record = self._store.get(id)
             owner, status, done = record.session, record.status, len(record.paths)
         if owner != session and not self._settings.is_local:
-            raise InputError(f"There is no job {id!r} in the history; choose another one.")
+            raise InputError(unknown_job(id))
         check_ended(id, status)
         rest = rest_of(id, known.state.request if known else self._store.request(id), done)
         return self.download(rest.ids, session) if isinstance(rest, DownloadRequest) else self.submit(rest, session)
@@ -186,8 +187,7 @@ class Runner:
             if job not in self._queue.order():
                 stands = "is over" if job.state.is_over else "runs already"
                 raise InputError(f"Job {id!r} {stands}; only waiting jobs move.")
-            most = self._queue.waiting(job.state.session)
-            if not 1 <= place <= most:
+            if not 1 <= place <= (most := self._queue.waiting(job.state.session)):
                 raise InputError(f"place is {place}, but it must be a whole number from 1 to {most}.")
             self._queue.move(job.state.session, job, place)
             self._changes.announce()
@@ -212,7 +212,7 @@ class Runner:
     def _job(self, id: str) -> Job:
         job = self._jobs.get(id)
         if job is None:
-            raise InputError(f"There is no job {id!r}; press Generate again.")
+            raise InputError(f"There is no job {shown(id)}; press Generate again.")
         return job
 
     def watch(self, id: str) -> Iterator[JobState]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from annotators.base import shown
 from cnet_app.jobs.database import Database
 from cnet_app.jobs.picture_rows import parsed
 from cnet_app.jobs.state import Status
@@ -132,7 +133,7 @@ class Store:
                 take_over(connection, count_jobs(connection))
                 row = connection.execute(query, (id,)).fetchone()
         if row is None:
-            raise InputError(_unknown(id))
+            raise InputError(unknown_job(id))
         return _record(row)
 
     def count(self) -> int:
@@ -145,7 +146,7 @@ class Store:
         with self.database.reading() as connection:
             text = request_text(connection, id)
         if text is None:
-            raise InputError(_unknown(id))
+            raise InputError(unknown_job(id))
         try:
             return task_from_text(text, self._read_picture)
         except InputError as error:
@@ -167,8 +168,9 @@ class Store:
         return row[0]
 
 
-def _unknown(id: str) -> str:
-    return f"There is no job {id!r} in the history; choose another one."
+def unknown_job(id: str) -> str:
+    """Return the sentence for an id that the history does not have."""
+    return f"There is no job {shown(id)} in the history; choose another one."
 
 
 def _record(row: tuple[object, ...]) -> Record:

@@ -86,6 +86,7 @@ class Maps:
         need no annotator, and the parameters are those of annotators.people.PoseAnnotator. Raises InputError, and
         WeightsError where the annotator's files are missing.
         """
+        check_size(width, height, "The map")
         if isinstance(source_image, Pose):
             if annotator_id is not None or repairs:
                 raise InputError(

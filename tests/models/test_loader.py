@@ -249,6 +249,19 @@ def test_a_config_that_is_no_config_is_refused(broken: Path) -> None:
         load_controlnet(str(broken), "sd15")
 
 
+def test_a_config_that_is_nested_too_deeply_is_refused(broken: Path) -> None:
+    (broken / "config.json").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(DamagedError, match=r"config\.json .* no JSON"):
+        load_controlnet(str(broken), "sd15")
+
+
+@pytest.mark.parametrize("name", [["a"] * 9_000, "\ud800", "x" * 9_000, "<script>", None])
+def test_a_class_that_is_none_has_no_name_in_the_refusal(broken: Path, name: object) -> None:
+    (broken / "config.json").write_text(json.dumps({"_class_name": name}))
+    with pytest.raises(InputError, match="is no ControlNet but something unnamed; choose"):
+        load_controlnet(str(broken), "sd15")
+
+
 def test_what_is_no_controlnet_is_refused(saved: dict[Family, Path]) -> None:
     with pytest.raises(
         InputError, match="is no ControlNet but UNet2DConditionModel; choose a ControlNet or a T2I-Adapter"

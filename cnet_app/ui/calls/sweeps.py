@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
+from annotators.base import shown
 from cnet_app.api.endpoints import as_file
 from cnet_app.api.sweeps import SweepCalls, describe_sweep
 from cnet_app.engine.missing import rows_to_download
@@ -260,7 +261,7 @@ def _own(context: Context, visitor: Visitor, id: str) -> SweepState:
     """The state of a sweep; where others can reach the app not one that another visitor began."""
     state = context.sweeps.state(id)
     if not context.settings.is_local and state.session not in ("", visitor.session):
-        raise InputError(f"There is no grid or batch {id!r}; choose another one.")
+        raise InputError(f"There is no grid or batch {shown(id)}; choose another one.")
     return state
 
 
