@@ -318,6 +318,7 @@ EMPTY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("condition", "annotator", "sentence"), EMPTY, ids=[row[1] for row in EMPTY])
 def test_i30_a_flat_picture_gives_no_silent_black_map(
     maps: Maps, condition: str, annotator: str, sentence: str

@@ -28,6 +28,7 @@ from models.catalog import entry
 from models.errors import DamagedError, MissingError, OutOfMemoryError, WeightsError, is_out_of_memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("annotator", "file"), [(HED(), "hed/ControlNetHED.pth"), (OpenPose(), "openpose_body/body_pose_model.pth")]
 )

@@ -48,10 +48,12 @@ def _faults(kind_id: str, image: Image) -> list[str]:
     return [repair.id for repair in found.repairs] if found else []
 
 
+@pytest.mark.slow
 def test_true_normal_maps_are_not_accused(normals: list[Image]) -> None:
     assert [diagnose(NORMAL, image, "Normals") for image in (*normals, _sphere())] == [None] * 31
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [["flip_red"], ["flip_green"], ["reverse_channels"], ["flip_red", "flip_green"]])
 def test_wrong_normals_are_seen_and_repaired(names: list[str], normals: list[Image]) -> None:
     for true in filter(_has_relief, normals[:12]):
@@ -76,6 +78,7 @@ def _has_relief(image: Image) -> bool:
     return len(np.unique(image.reshape(-1, 3), axis=0)) > 2500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.5, 1.5, 2.0])
 @pytest.mark.parametrize("method", [cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC])
 def test_labels_that_were_resized_with_their_colours_mixed_are_unmixed(scale: float, method: int) -> None:
