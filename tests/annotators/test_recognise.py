@@ -64,6 +64,7 @@ def test_wrong_normals_are_seen_and_repaired(names: list[str], normals: list[Ima
         assert told == tuple(REPAIRS[name].done for name in names)
 
 
+@pytest.mark.slow
 def test_normals_that_face_down_are_seen_without_relief_too(normals: list[Image]) -> None:
     for true in normals:
         assert "flip_green" in _faults("normal", repair(true, NORMAL, ["flip_green"])[0])
@@ -127,6 +128,7 @@ def _hands_up(body: Points) -> Points:
     return raised
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [np.copy, _portrait, _hands_up, lambda body: _portrait(_hands_up(body))])
 def test_a_pose_with_red_and_blue_exchanged(scenes: list[Sample], change: Callable[[Points], Points]) -> None:
     people = [scene.people for scene in scenes[:12] if scene.people]
@@ -160,6 +162,7 @@ def test_an_unknown_repair_lists_the_known_ones() -> None:
             repair(np.zeros((8, 8, 3), np.uint8), LINES, [id])
 
 
+@pytest.mark.slow
 def test_a_depth_map_whose_far_is_white_is_told(scenes: list[Sample]) -> None:
     for scene in scenes:
         true = encode_depth(scene.depth) if scene.depth is not None else None
