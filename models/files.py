@@ -43,14 +43,21 @@ def short(folder: Path) -> str:
 
 def check_file(path: Path) -> None:
     """Raise DamagedError where the file is empty, or a safetensors file is not exactly what its header says."""
+    if fault := file_fault(path, path.suffix):
+        raise damaged(path, fault)
+
+
+def file_fault(path: Path, suffix: str) -> str:
+    """Return why a file that ends in `suffix`, whatever its name is now, is not whole, as a clause; empty where it is."""
     if path.stat().st_size == 0:
-        raise damaged(path, "it is empty")
-    if path.suffix == ".safetensors":
+        return "it is empty"
+    if suffix == ".safetensors":
         try:
             header, start = _read_header(path)
             _check_spans(header, path.stat().st_size, start)
         except _HeaderError as fault:
-            raise damaged(path, str(fault)) from None
+            return str(fault)
+    return ""
 
 
 def stamp(path: Path) -> Hashable:

@@ -16,7 +16,7 @@ FORBIDDEN = {
     "pickle.load", "pickle.loads", "joblib.load", "dill.load", "marshal.loads", "yaml.load", "yaml.unsafe_load", "os.system",
     "torch.hub.load", "shutil.unpack_archive",
 }  # fmt: skip
-FORBIDDEN_METHODS = {"extractall", "load_dataset_builder"}
+FORBIDDEN_METHODS = {"extract", "extractall", "load_dataset_builder"}
 
 
 def name_of(node: ast.expr) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from annotators.base import Annotator, Image, create
@@ -201,7 +200,7 @@ def open_store(settings: Settings) -> MapStore | None:
     """Return the maps on the disk; None where the settings keep none."""
     if not settings.map_cache_mb:
         return None
-    return MapStore(Path(settings.cache_dir).expanduser() / "maps", settings.map_cache_mb * 1_000_000)
+    return MapStore(settings.cache_folder / "maps", settings.map_cache_mb * 1_000_000)
 
 
 def _missing_text(rows: Sequence[Weights]) -> str:

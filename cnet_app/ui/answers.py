@@ -41,9 +41,9 @@ class RefusedError(Exception):
 class Answer:
     """Sends a response on with the guard's headers; once refused, nothing of the app's own response is sent."""
 
-    def __init__(self, send: Send, kind: Kind, frames: str) -> None:
-        """`frames` are the sites whose pages may show this one, besides the app's own."""
-        self._send, self._kind, self._frames = send, kind, frames
+    def __init__(self, send: Send, kind: Kind, frames: str, prefix: str = "") -> None:
+        """`frames` are the sites whose pages may show this one, besides the app's own; `prefix` is the path below which it is."""
+        self._send, self._kind, self._frames, self._prefix = send, kind, frames, prefix
         self._body = b""
         self._start: Message | None = None
         self._refusal: RefusedError | None = None
@@ -80,6 +80,9 @@ class Answer:
         """Send the document, in which only scripts that the server wrote have the nonce."""
         nonce = secrets.token_urlsafe(16)
         body = re.sub(rb"<script(?=[\s>])", f'<script nonce="{nonce}"'.encode(), self._body)
+        body = body.replace(b'"/manifest.json"', b'"./manifest.json"')  # Gradio's one absolute address
+        if self._prefix:  # also where a proxy shows the page without a slash at the end
+            body = body.replace(b'<base href="./"', f'<base href="{self._prefix}/"'.encode())
         self._add_headers(start, PAGE_POLICY.format(nonce=nonce, frames=self._ancestors))
         MutableHeaders(scope=start)["content-length"] = str(len(body))
         self.is_begun = True

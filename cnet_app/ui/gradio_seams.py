@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
+from gradio import http_server
 from gradio.blocks import BlockFunction
 from gradio.components.api_component import Api
 from gradio.processing_utils import save_bytes_to_cache
@@ -18,6 +21,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from cnet_app.ui.guard import FILE, Guard
+from models.errors import SaveError
 
 NOT_UPLOADED = "A file must be one that was uploaded here, and this one was not or is no longer there; upload it again."
 
@@ -39,6 +43,22 @@ class GuardedApp(App):
         """Return whether no login is needed, or the cookies are those of one."""
         names = (f"access-token-{self.cookie_id}", f"access-token-unsecure-{self.cookie_id}")
         return self.auth is None or any(cookies.get(name) in self.tokens for name in names)
+
+
+@contextmanager
+def asked_at_loopback() -> Generator[None]:
+    """Launch inside: Gradio asks its own address at the start, and `::` is one that Windows cannot ask."""
+    start = http_server.start_server
+
+    def start_server(*given: Any, **options: Any) -> tuple[str, int, str, http_server.Server]:
+        name, port, url, server = start(*given, **options)
+        return name, port, url.replace("//[::]:", "//[::1]:"), server
+
+    http_server.start_server = start_server
+    try:
+        yield
+    finally:
+        http_server.start_server = start
 
 
 def json_response(value: Any) -> Response:
@@ -77,6 +97,19 @@ class CheckedBlocks(gr.Blocks):
 def cache_upload(content: bytes, name: str) -> str:
     """Save a file where Gradio may serve it, next to uploaded ones, and return its path."""
     return save_bytes_to_cache(content, name, get_upload_folder())
+
+
+def check_upload_folder() -> None:
+    """Raise SaveError where uploads cannot be written: on a machine of several users, their folder may be another's."""
+    folder = Path(get_upload_folder())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SaveError(
+            f"Uploads cannot be written to {folder} ({error.strerror}); point GRADIO_TEMP_DIR to a folder of your own."
+        ) from error
 
 
 def is_uploaded(path: object) -> bool:

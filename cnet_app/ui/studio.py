@@ -37,7 +37,7 @@ from cnet_app.ui.calls.models import catalogue, choices, download, question, sta
 from cnet_app.ui.calls.overlays import overlay_of
 from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
-from cnet_app.ui.calls.recipes import recipe_of, upscale, vary
+from cnet_app.ui.calls.recipes import before, recipe_of, upscale, vary
 from cnet_app.ui.calls.shapes import SHAPES
 from cnet_app.ui.calls.sweeps import (
     batch,
@@ -80,6 +80,7 @@ CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
         "move": move,
         "resume": resume,
         "unfinished": unfinished,
+        "before": before,
         "vary": vary,
         "upscale": upscale,
         "read_recipe": recipe_of,

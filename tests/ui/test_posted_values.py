@@ -87,7 +87,7 @@ def valid(caller: Caller) -> dict[str, dict[str, Any]]:
         "wildcards": {"prompt": "a {red|blue} __thing__"},
         "watch": {"token": "x", "follow": [job]},
         **dict.fromkeys(("thumbnails", "delete", "restore", "zip"), ids),
-        **{name: {"id": id} for name in ("vary", "details")},
+        **{name: {"id": id} for name in ("before", "vary", "details")},
         **dict.fromkeys(("cancel", "resume"), on_job),
         **dict.fromkeys(("sweep", "cancel_sweep", "resume_sweep"), on_sweep),
         "sweeps": {"ids": [on_sweep["sweep"]]},

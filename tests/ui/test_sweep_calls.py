@@ -13,6 +13,7 @@ from PIL import Image
 
 from annotators.canny import Canny
 from annotators.images import load_image, resize
+from cnet_app.jobs.grids import grid_table
 from cnet_app.request.recipe import read_request
 from models.errors import EngineError
 from tests.ui.conftest import FRAME, Caller
@@ -114,6 +115,19 @@ def test_a_grid_makes_maps_again_as_the_drafts_fit_has_it(caller: Caller, photo:
         expected = caller.context.maps.annotate("canny", "canny", source, {"low_threshold": low}, 128, 64, "pad")
         assert np.array_equal(request.units[0].pixels, expected.pixels)
     assert len(list(caller.context.settings.output_dir.glob("*.png"))) == 4
+
+
+def test_values_of_a_grid_are_named_by_their_titles(caller: Caller, photo: dict[str, Any]) -> None:
+    axes = [
+        {"name": "scheduler", "values": ["ddim", "euler"]},
+        {"name": "unit1.control_mode", "values": ["prompt", "balanced"]},
+        {"name": "guess_mode", "values": [False, True]},
+    ]
+    started = caller("grid", draft=draft(photo), axes=axes)
+    finished(caller, started)
+    table = grid_table(caller.context.sweeps.state(started["sweep"]).manifest)
+    expected = [("DDIM", "Euler"), ("My prompt is more important", "Balanced"), ("Off", "On")]
+    assert [labels for _, labels in table.axes] == expected
 
 
 def test_an_axis_over_models_that_are_not_here_asks_for_their_download(caller: Caller) -> None:

@@ -128,13 +128,13 @@ def _render_chunk(job: tuple[Path, int, int, int, int]) -> None:
             if name in MAPS:
                 arrays[name][index] = pixels[..., :1] if name in GREY else pixels
         rows.append({"caption": sample.caption, "maps": [name in maps for name in MAPS]})
-    write_whole(directory / f"{start}.json", lambda temporary: temporary.write_text(json.dumps(rows)))
+    write_whole(directory / f"{start}.json", lambda temporary: temporary.write_text(json.dumps(rows), encoding="utf-8"))
 
 
 def _rows_of(directory: Path, start: int) -> list[dict[str, object]] | None:
     """Return the captions of a finished chunk; None where it is missing or damaged."""
     try:
-        return json.loads((directory / f"{start}.json").read_text())
+        return json.loads((directory / f"{start}.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
 

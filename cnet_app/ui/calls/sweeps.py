@@ -77,6 +77,7 @@ def grid(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Objec
         visitor.session,
         fit=read_frame(draft.get("frame")).resize,
         titles=[words.title(axis) for axis in axes],
+        labels=[words.value_titles(axis) for axis in axes],
     )
     return _begun(started, words) | {"warnings": list(warnings)}
 
