@@ -309,6 +309,7 @@ FREE = [
 """Annotators that need no download, by condition."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("condition", "id"), FREE, ids=lambda value: value)
 def test_a_flat_picture_gives_no_silent_black_map(maps: Maps, condition: str, id: str) -> None:
     made = maps.annotate(condition, id, np.full((96, 96, 3), 128, np.uint8), {}, 64, 64)

@@ -29,6 +29,7 @@ from models.errors import DamagedError, MissingError, OutOfMemoryError, WeightsE
 from models.weights import require
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("annotator", "file"), [(HED(), "hed/ControlNetHED.pth"), (OpenPose(), "openpose_body/body_pose_model.pth")]
 )

@@ -108,6 +108,7 @@ def theirs(base: Base, file: Path, scale: float, request: GenerationRequest, *ne
     ).images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 @pytest.mark.parametrize("plus", [False, True])
 @pytest.mark.parametrize(("guidance_scale", "controlled"), [(1.0, False), (4.0, True)])

@@ -444,6 +444,7 @@ def test_pictures_of_version_1_outlive_jobs_that_were_never_listed(
     assert shelf.found() == [f"cat {n}" for n in range(5, -1, -1)]
 
 
+@pytest.mark.slow
 def test_a_killed_job_has_the_pictures_that_it_made(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib

@@ -56,6 +56,7 @@ def assert_same(loaded: Any, made: ControlNetModel, family: Family) -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", SIZES)
 def test_a_file_in_diffusers_layout(tmp_path: Path, family: Family) -> None:
     made = create(family)
@@ -63,6 +64,7 @@ def test_a_file_in_diffusers_layout(tmp_path: Path, family: Family) -> None:
     assert_same(load_controlnet(str(tmp_path / "any.safetensors"), family), made, family)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", SIZES)
 @pytest.mark.parametrize("kind", ["control_v11p.pth", "control.safetensors", "alone.pth"])
 def test_a_file_in_the_original_layout(tmp_path: Path, family: Family, kind: str) -> None:
@@ -79,6 +81,7 @@ def test_a_file_in_the_original_layout(tmp_path: Path, family: Family, kind: str
     assert_same(load_controlnet(str(tmp_path / kind), family), made, family)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["all.pth", "all.safetensors"])
 def test_of_a_file_with_all_of_stable_diffusion_only_the_control_part_is_read(tmp_path: Path, kind: str) -> None:
     made = create("sd15")
@@ -89,6 +92,7 @@ def test_of_a_file_with_all_of_stable_diffusion_only_the_control_part_is_read(tm
     assert_same(load_controlnet(str(path), "sd15"), made, "sd15")
 
 
+@pytest.mark.slow
 def test_a_dropped_file_is_found_by_its_name(own_folders: Path) -> None:
     folder = own_folders / "controlnets"
     folder.mkdir(parents=True)
@@ -103,6 +107,7 @@ def test_a_dropped_file_is_found_by_its_name(own_folders: Path) -> None:
     assert_same(load_controlnet("Mine v2.safetensors", "sd21"), made, "sd21")
 
 
+@pytest.mark.slow
 def test_a_path_that_looks_like_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = create("sd15")
     (tmp_path / "mine").mkdir()

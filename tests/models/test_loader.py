@@ -50,6 +50,7 @@ def same(one: Any, other: Any) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name].half(), theirs[name].half()) for name in ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_base_comes_back_from_its_folder(saved: dict[Family, Path], family: Family) -> None:
     made = tiny_base(family)
@@ -88,6 +89,7 @@ def test_the_autoencoder_of_sdxl_stays_wide(saved: dict[Family, Path]) -> None:
     assert (base.unet.dtype, base.vae.dtype) == (torch.float16, torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "kind"),
     [("embedded", StableDiffusionPipeline), ("sd15", StableDiffusionPipeline), ("sdxl", StableDiffusionXLPipeline)],

@@ -212,6 +212,7 @@ def merged(base: Base, *weighted: tuple[dict[str, Tensor], float]) -> list[Tenso
     return outputs([unet, *base.text_encoders])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_equals_its_formula_written_out(base: Base, loras: Path, kind: Any) -> None:
     before = of(base)

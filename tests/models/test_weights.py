@@ -267,6 +267,7 @@ def test_find_and_fetch_take_catalogue_ids(own_folders: Path) -> None:
         fetch("hed")
 
 
+@pytest.mark.slow
 def test_neither_catalogue_nor_weights_load_torch() -> None:
     code = "import json, sys, models.catalog, models.weights as w; w.available_models(); print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

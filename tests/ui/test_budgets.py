@@ -47,6 +47,7 @@ def post(context: Context, name: str, session: object, address: str = "10.0.0.1"
     return asyncio.run(send())
 
 
+@pytest.mark.slow
 def test_a_job_that_is_too_large_is_refused_with_its_budget(public: Caller) -> None:
     layers = [{"condition": "canny", "source": "drawing", "drawing": public.put(white())} for _ in range(8)]
     settings = {"num_inference_steps": 150}

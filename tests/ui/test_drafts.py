@@ -135,6 +135,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(caller: Caller, draft: dict[str
     assert sentence.lower() in refused["error"].lower(), refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", CONDITIONS, ids=lambda row: row.id)
 def test_every_conditions_example_makes_its_map(caller: Caller, row: Any) -> None:
     given = caller("example", condition=row.id)

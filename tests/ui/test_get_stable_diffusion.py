@@ -90,6 +90,7 @@ def test_confirmed_followed_cancelled_and_continued(page: Caller, sd15: Hub) -> 
     assert page("question", ids=[row.id])["missing"]["ids"] == [row.id]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["cut at 60 %", "gated", "a login page", "500"])
 def test_a_fault_is_a_sentence_on_the_page_and_the_next_try_works(page: Caller, sd15: Hub, fault: str) -> None:
     row = entry(devices.GPU_BASE)

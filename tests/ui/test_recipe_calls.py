@@ -111,6 +111,7 @@ def generated_again(desk: Desk, answer: dict[str, Any]) -> GenerationRequest:
     return task
 
 
+@pytest.mark.slow
 def test_all_settings_of_a_picture_make_the_same_request(desk: Desk) -> None:
     made = desk.make(rich_request(desk))
     answer = desk.call("read_recipe", id=desk.picture_ids()[0])
@@ -125,6 +126,7 @@ def test_all_settings_of_a_picture_make_the_same_request(desk: Desk) -> None:
     assert again.units[1].pose is not None
 
 
+@pytest.mark.slow
 def test_the_repainted_part_of_a_large_picture_is_made_again(desk: Desk) -> None:
     mask = np.zeros((256, 256, 3), np.uint8)
     mask[60:120, 90:160] = 255

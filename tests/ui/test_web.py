@@ -44,12 +44,10 @@ def test_every_export_is_used_elsewhere() -> None:
     used = set[tuple[Path, str]]().union(*map(imports, SCRIPTS))
     for text in [START, *(path.read_text() for path in (ROOT / "tests" / "browser").glob("*.py"))]:
         names = set(re.findall(r"\w+", text))
-        used |= {((WEB / place).resolve(), name) for place in OUTSIDE.findall(text) for name in names}
-    idle = {
-        path.relative_to(WEB).as_posix(): exports(path) - {name for file, name in used if file == path.resolve()}
-        for path in SCRIPTS
-    }
-    assert not {path: names for path, names in idle.items() if names}
+        places = {(WEB / place).resolve() for place in OUTSIDE.findall(text)}
+        used |= {(place, name) for place in places for name in names}
+    idle = {(path.resolve(), name) for path in SCRIPTS for name in exports(path)} - used
+    assert not [(path.name, name) for path, name in idle]
 
 
 def test_nothing_is_asked_of_other_hosts() -> None:
