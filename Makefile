@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/.app
 	$(BIN)/python app.py $(ARGS)
 
-# pyright keeps one core busy, and pages wait for their timers: each leaves room for more at a time than there are cores.
+# Two at a time, as pyright keeps one core busy only; three browsers, as their pages wait for timers half of the time.
 test: $(VENV)/.dev chromium
 	@$(MAKE) --no-print-directory -j 2 check windowless
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m browser tests/browser $(ARGS)
