@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,8 @@ class Runner:
         self._pace = Pace()
         self._jobs: dict[str, Job] = {}
         self._queue: Queue[Job] = Queue()
+        self.address_of: Callable[[str], str] = lambda session: ""
+        """Returns the network address of a session, where addresses take turns."""
         self._closing = False
         self._worker = threading.Thread(target=self._work, name="runner", daemon=True)
 
@@ -111,7 +113,7 @@ class Runner:
             self._store.add(job.state.id, request, session)
             self._forget()
             self._jobs[job.state.id] = job
-            self._queue.add(session, job)
+            self._queue.add(session, job, self.address_of(session))
             self._changes.announce()
         return job.state.id
 
@@ -287,7 +289,7 @@ class Runner:
             with self._changed:  # it went down before the job began: the job waits until it is up again
                 job.state = replace(job.state, status="queued", doing="")
                 if not self._closing and not job.cancelled:
-                    self._queue.put_back(job.state.session, job)
+                    self._queue.put_back(job.state.session, job, self.address_of(job.state.session))
                     self._changes.announce()
                     return
             self._end(job, status="cancelled" if job.cancelled else "interrupted")

@@ -66,6 +66,8 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         sweeps=sweeps,
         refer=refer,
     )
+    if not settings.is_local:
+        runner.address_of = context.budgets.address
     with CheckedBlocks(
         title="ControlNet Studio",
         analytics_enabled=False,
