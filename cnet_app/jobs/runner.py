@@ -18,10 +18,12 @@ from cnet_app.jobs.job_size import check_size
 from cnet_app.jobs.library import Library, Made
 from cnet_app.jobs.pace import Pace, work_of
 from cnet_app.jobs.queue import Queue
+from cnet_app.jobs.remembered import Remembered
 from cnet_app.jobs.resume import check_ended, rest_of
 from cnet_app.jobs.scoring import Scorer
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store
+from cnet_app.jobs.trimming import MEGABYTE, Trimming
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import FrozenMap
@@ -35,8 +37,6 @@ from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, 
 LOG = logging.getLogger(__name__)
 HISTORY = "history.sqlite3"
 """In the folder of the pictures."""
-REMEMBERED = 200
-"""Jobs that are over and can still be asked about."""
 BASE_WAIT = 120.0
 """Seconds that a first request waits for the id of the base model."""
 DOWN_CHECK = 0.5
@@ -51,13 +51,15 @@ class Runner:
         self._settings = settings
         self._engine = engine
         self._scorer = scorer
-        self._store = Store(settings.output_dir / HISTORY)
+        self._store = Store(settings.output_dir / HISTORY, settings.max_history, settings.max_history_mb * MEGABYTE)
         self._changes = Changes(engine.status)
         self._changed = self._changes.condition
-        self.library = Library(self._store.database, settings.output_dir, self._changes.announce)
+        thumbnails = settings.max_thumbnails_mb * MEGABYTE
+        self.library = Library(self._store.database, settings.output_dir, self._changes.announce, thumbnails)
+        self._trimming = Trimming(self.library, settings)
         sweep_unfinished(settings.output_dir)
         self._pace = Pace()
-        self._jobs: dict[str, Job] = {}
+        self._jobs = Remembered()
         self._queue: Queue[Job] = Queue()
         self.address_of: Callable[[str], str] = lambda session: ""
         """Returns the network address of a session, where addresses take turns."""
@@ -111,8 +113,7 @@ class Runner:
         with self._changed:
             self._check_place(session)
             self._store.add(job.state.id, request, session)
-            self._forget()
-            self._jobs[job.state.id] = job
+            self._jobs.add(job)
             self._queue.add(session, job, self.address_of(session))
             self._changes.announce()
         return job.state.id
@@ -123,8 +124,7 @@ class Runner:
         request, doing = DownloadRequest(ids=tuple(ids)), "Starting the download"
         job = Job(JobState(id=secrets.token_hex(8), session=session, request=request, status="running", doing=doing))
         with self._changed:
-            self._forget()
-            self._jobs[job.state.id] = job
+            self._jobs.add(job)
             self._changes.announce()
         threading.Thread(target=self._download, args=(job,), name="download", daemon=True).start()
         return job.state.id
@@ -202,13 +202,13 @@ class Runner:
     def active(self, session: str = "") -> list[JobState]:
         """Return the running and then the waiting jobs of a session, of all where it is empty, in the order of their turns."""
         with self._changed:
-            running = [job for job in self._jobs.values() if job.state.status == "running"]
+            running = [job for job in self._jobs if job.state.status == "running"]
             jobs = [*running, *self._queue.order()]
             return self._standing([job for job in jobs if session in ("", job.state.session)])
 
     def _standing(self, jobs: Sequence[Job]) -> list[JobState]:
         status, waiting = self._engine.status(), self._queue.order()
-        running = [job for job in self._jobs.values() if job.state.status == "running" and job.work]
+        running = [job for job in self._jobs if job.state.status == "running" and job.work]
         return [standing(job, running, waiting, status, self._pace) for job in jobs]
 
     def _job(self, id: str) -> Job:
@@ -247,7 +247,7 @@ class Runner:
             waiting = self._queue.order()
             for job in waiting:
                 self._queue.remove(job)
-            streams = [job.stream for job in self._jobs.values() if job.stream]
+            streams = [job.stream for job in self._jobs if job.stream]
             self._changes.close()
         for stream in streams:
             stream.close()
@@ -348,20 +348,19 @@ class Runner:
             ids = FrozenMap({**ids, str(path): self.library.add(made)})
         finally:  # it is on the disk, even where the library cannot be written
             self._set(job, paths=paths, picture_ids=ids, image_index=picture.index, step=job.state.steps)
-        if not self._settings.is_local:
-            self.library.trim(state.session, self._settings.max_pictures_mb * 1_000_000)
+        self._trimming.after(state.session, path)
         if self._scorer:
             on_gpu = self._engine.status().device not in ("", "cpu")
             self._scorer.submit(path, job.prepared, at_once=on_gpu)
 
     def _wants_pictures(self) -> bool:
         with self._changed:
-            running = [job.state.request for job in self._jobs.values() if job.state.status == "running"]
+            running = [job.state.request for job in self._jobs if job.state.status == "running"]
         return len(self._queue) > 0 or not all(isinstance(request, DownloadRequest) for request in running)
 
     def _take_scores(self, path: Path, scores: tuple[UnitScore, ...]) -> None:
         with self._changed:
-            job = next((job for job in self._jobs.values() if str(path) in job.state.paths), None)
+            job = next((job for job in self._jobs if str(path) in job.state.paths), None)
             if job is None:
                 return
             job.take_scores(str(path), scores)
@@ -395,8 +394,3 @@ class Runner:
         with self._changed:
             job.state = replace(state, scores=job.state.scores)  # some may have come in the meantime
             self._changes.announce()
-
-    def _forget(self) -> None:
-        over = [id for id, job in self._jobs.items() if job.state.is_over]
-        for id in over[: max(len(over) - REMEMBERED, 0)]:
-            del self._jobs[id]
