@@ -31,7 +31,7 @@ class App:
     started: float
     """Seconds from the start of the process to the whole page."""
     folder: Path
-    """Of its pictures (`outputs`), caches (`cache`) and uploads (`uploads`)."""
+    """Of its pictures (`outputs`) and of its caches and uploads (`cache`)."""
 
     def megabytes(self) -> tuple[float, float]:
         """Resident memory of the page's process, and of its children."""
@@ -56,7 +56,7 @@ def running_app(program: Sequence[str] = APP, options: Sequence[str] = ()) -> Ge
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         environment = os.environ | {
             "CNET_BASE": "embedded", "CNET_OFFLINE": "1", "CNET_OUTPUT_DIR": f"{folder}/outputs",
-            "CNET_CACHE_DIR": f"{folder}/cache", "GRADIO_TEMP_DIR": f"{folder}/uploads",
+            "CNET_CACHE_DIR": f"{folder}/cache",
         }  # fmt: skip
         command = [sys.executable, *program, "--port", str(port), *options]
         started = time.perf_counter()

@@ -128,7 +128,12 @@ async def browsing(app: App):  # noqa: ANN201
 
 
 async def soak(
-    title: str, engine: str, count: int, hours: float, act: Callable[[httpx.AsyncClient, int], Awaitable[None]], together: int
+    title: str,
+    engine: str,
+    count: int,
+    hours: float,
+    act: Callable[[httpx.AsyncClient, int], Awaitable[None]],
+    together: int,
 ) -> Soak:
     """Act `count` times, or for some hours, `together` at a time, and take samples meanwhile."""
     begun, samples = time.monotonic(), list[Sample]()
@@ -158,7 +163,7 @@ def sample(app: App, count: int) -> Sample:
         "history": _megabytes(outputs, "history.sqlite3*"),
         "photos": _megabytes(cache / "pictures"),
         "maps": _megabytes(cache / "maps"),
-        "uploads": _megabytes(app.folder / "uploads"),
+        "uploads": _megabytes(cache / "uploads"),
     }
     return Sample(count, page, engine, disk)
 
@@ -275,7 +280,9 @@ def _shown(one: Sample) -> str:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the flags."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=("visitors", "jobs", "crowd"), default=("visitors", "jobs", "crowd"))
+    parser.add_argument(
+        "--only", nargs="+", choices=("visitors", "jobs", "crowd"), default=("visitors", "jobs", "crowd")
+    )
     parser.add_argument("--visitors", type=int, default=2000, help="(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2000, help="of one visitor (default: %(default)s)")
     parser.add_argument("--users", type=int, default=50, help="at once, with three jobs each (default: %(default)s)")

@@ -229,7 +229,9 @@ def process_variables(settings: Settings) -> dict[str, str]:
     """Return the variables that libraries, which read no settings, need to obey them."""
     offline = {"CNET_OFFLINE": "1"} if settings.offline else {}
     uploads = {} if os.environ.get("GRADIO_TEMP_DIR") else {"GRADIO_TEMP_DIR": str(settings.uploads)}
-    return loopback_without_proxy(settings.host) | offline | uploads | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
+    return (
+        loopback_without_proxy(settings.host) | offline | uploads | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
+    )
 
 
 def loopback_without_proxy(host: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -17,8 +17,7 @@ REMEMBERED_BYTES = 100_000_000
 class Remembered:
     """Holds every job until it is over, and then until there are too many. Not thread-safe: its owner holds a lock."""
 
-    def __init__(self, most: int = REMEMBERED, most_bytes: int = REMEMBERED_BYTES) -> None:
-        self._most, self._most_bytes = most, most_bytes
+    def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
 
     def __iter__(self) -> Iterator[Job]:
@@ -31,11 +30,11 @@ class Remembered:
     def add(self, job: Job) -> None:
         """Add a new job, and forget the oldest of those that are over where there are too many."""
         over = [id for id, known in self._jobs.items() if known.state.is_over]
-        excess = max(len(over) - self._most, 0)
+        excess = max(len(over) - REMEMBERED, 0)
         held = 0
         for place, id in reversed(list(enumerate(over))):
             held += picture_bytes(self._jobs[id].state.request)
-            if held > self._most_bytes:
+            if held > REMEMBERED_BYTES:
                 excess = max(excess, place + 1)
                 break
         for id in over[:excess]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from os import stat_result
 from pathlib import Path
@@ -84,4 +85,26 @@ def remove_older(folder: Path, seconds: float) -> int:
         with suppress(OSError):
             if path.is_dir() and now - path.stat().st_mtime > EMPTY_AGE:
                 path.rmdir()
+    return removed
+
+
+def remove_oldest_folders(parents: Iterable[Path], max_bytes: int, kept: Collection[str]) -> list[str]:
+    """Remove the folders in `parents` that were changed first, until the others have `max_bytes` at most; return their names.
+
+    Those named in `kept` stay.
+    """
+    found: list[tuple[int, int, Path]] = []
+    for folder in (folder for parent in parents if parent.is_dir() for folder in parent.iterdir() if folder.is_dir()):
+        stats = [stat for _, stat in files(folder)]
+        found.append(
+            (max((stat.st_mtime_ns for stat in stats), default=0), sum(stat.st_size for stat in stats), folder)
+        )
+    held, removed = sum(size for _, size, _ in found), list[str]()
+    for _, size, folder in sorted(found):
+        if held <= max_bytes:
+            break
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder.name)
+            held -= size
     return removed

@@ -24,18 +24,18 @@ from cnet_app.ui.calling import build_route
 from cnet_app.ui.calls.context import Context
 from cnet_app.ui.endpoints import build_endpoints
 from cnet_app.ui.files import FileReferences, kept_secret
-from cnet_app.ui.gradio_seams import CheckedBlocks, GuardedApp, cache_upload, is_uploaded
+from cnet_app.ui.gradio_seams import CheckedBlocks, GuardedApp, cache_upload, is_uploaded, own_upload_folder
 from cnet_app.ui.guard import Guard
+from cnet_app.ui.housekeeping import KEPT_HERE, KEPT_OF_VISITORS, Housekeeping
 from cnet_app.ui.importing import without_garbage_collection
 from cnet_app.ui.studio import HEAD, ROUTE, WEB, build_studio
 from cnet_app.ui.users import read_users
 from models.errors import InputError
 
 LOG = logging.getLogger(__name__)
-KEPT_HERE, KEPT_OF_VISITORS = (3600, 86400), (600, 3600)
-"""Every so many seconds uploads that are older than so many seconds are removed; pages have what they need kept elsewhere."""
-ASSET_BYTES = 2_000_000_000
-"""Of photos and drawings that pages refer to."""
+LOOK = 600
+"""Seconds after which Gradio looks for uploads of its own that are too old, in a folder that other apps share."""
+MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         settings=settings,
         runner=runner,
         maps=maps,
-        assets=Assets(Path(settings.cache_dir).expanduser() / "pictures", ASSET_BYTES),
+        assets=Assets(Path(settings.cache_dir).expanduser() / "pictures", settings.max_drafts_mb * MEGABYTE),
         is_uploaded=is_uploaded,
         serve_file=lambda content, name: refer(cache_upload(content, name)),
         sweeps=sweeps,
@@ -72,7 +72,7 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         title="ControlNet Studio",
         analytics_enabled=False,
         fill_width=True,
-        delete_cache=KEPT_HERE if settings.is_local else KEPT_OF_VISITORS,
+        delete_cache=(LOOK, KEPT_HERE if settings.is_local else KEPT_OF_VISITORS),
     ) as blocks:
         build_endpoints(context)
         build_studio()
@@ -83,7 +83,9 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         Mount(ROUTE, StaticFiles(directory=WEB)),
     ]
     guarded = GuardedApp(Guard(settings, references), routes)
-    return Served(blocks, launch_options(settings) | {"_app": guarded, "auth": read_users(settings)})
+    housekeeping = Housekeeping(settings, sweeps, own_upload_folder(), (blocks.forget_uploads, guarded.forget_logins))
+    own = {"_app": guarded, "auth": read_users(settings), "app_kwargs": {"lifespan": housekeeping.lifespan}}
+    return Served(blocks, launch_options(settings) | own)
 
 
 def file_references(settings: Settings) -> FileReferences:

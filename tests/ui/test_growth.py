@@ -1,0 +1,91 @@
+"""Visitors who come and go leave nothing in the memory of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from annotators.runtime import Runtime
+from benchmarks.visitors import visit
+from cnet_app.jobs.runner import Runner
+from cnet_app.jobs.scoring import Scorer
+from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.works import open_work
+from cnet_app.maps.again import annotate_again
+from cnet_app.maps.annotate import Maps, run_here
+from cnet_app.settings import Settings
+from cnet_app.ui.app import Served, build_app
+from tests.jobs.fake_engine import FakeEngine
+
+BATCH = 30
+FEW = 5
+CONTAINERS = (dict, list, set, deque, OrderedDict)
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Served, str]]:
+    """A public app behind a proxy, whose bounds are reached after FEW visitors, and its address."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache" / "uploads"))
+    monkeypatch.setattr("cnet_app.ui.gradio_seams.IDLE", 0.5)
+    monkeypatch.setattr("cnet_app.jobs.remembered.REMEMBERED", FEW)
+    monkeypatch.setattr("cnet_app.ui.rates.MAX_NAMES", FEW)
+    monkeypatch.setattr("cnet_app.ui.budgets.MAX_SESSIONS", FEW)
+    settings = Settings(
+        output_dir=tmp_path / "pictures", cache_dir=str(tmp_path / "cache"), public=True, proxies=1,
+        max_requests=10_000, max_history=FEW,
+    )  # fmt: skip
+    maps = Maps(run_here(Runtime()))
+    runner = Runner(settings, FakeEngine(), Scorer(annotate_again(maps)))
+    sweeps = Sweeps(settings.output_dir, runner, open_work(maps))
+    app = build_app(settings, runner, maps, sweeps)
+    yield app, app.launch(server_name="127.0.0.1", quiet=True)
+    app.blocks.close(verbose=False)
+    sweeps.close()
+    runner.close()
+
+
+def play(url: str, first: int) -> None:
+    """Let BATCH visitors come and go, and wait until they are forgotten."""
+
+    async def batch() -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+            for number in range(first, first + BATCH):
+                await visit(client, number)
+
+    asyncio.run(batch())
+    time.sleep(2.5)  # Gradio looks every second
+
+
+def census() -> tuple[Counter[str], dict[int, tuple[int, Any]]]:
+    """Count the objects by type, and the items of every container."""
+    gc.collect()
+    objects = gc.get_objects()
+    types = Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in objects)
+    return types, {id(one): (len(one), one) for one in objects if type(one) in CONTAINERS and len(one) >= FEW}
+
+
+def shown(one: Any) -> str:
+    return f"{type(one).__name__} of {len(one)}, such as {str(list(one)[-1])[:200]}"
+
+
+@pytest.mark.slow
+def test_visitors_leave_nothing_in_memory(served: tuple[Served, str]) -> None:
+    _, url = served
+    gc.unfreeze()
+    play(url, 0)
+    types, sizes = census()
+    play(url, 1000)
+    after, held = census()
+    grown = {name: count - types[name] for name, count in after.items() if count - types[name] >= BATCH}
+    longer = [shown(one) for key, (size, one) in held.items() if key in sizes and size - sizes[key][0] >= BATCH]
+    gc.freeze()
+    assert not longer
+    assert not grown
