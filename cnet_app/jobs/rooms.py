@@ -49,7 +49,7 @@ class Room:
         held = sum(size for _, size, _ in found)
         goal = held if held <= max_bytes else min(max_bytes, held - int(FREED * self.max_bytes))
         for _, size, path in found:
-            if held <= goal:
+            if held <= max_bytes and held - size < goal:
                 break
             path.unlink(missing_ok=True)
             remove_empty(path.parent, self.folder)

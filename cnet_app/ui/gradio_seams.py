@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -111,8 +110,9 @@ class CheckedBlocks(gr.Blocks):
         return self
 
     def forget_uploads(self) -> None:
-        """Forget the names of uploaded files that are gone."""
-        self.upload_file_set -= {path for path in self.upload_file_set if not os.path.exists(path)}
+        """Forget the names of uploaded files, where the app itself removes old ones: Gradio keeps them to do so."""
+        if own_upload_folder():
+            self.upload_file_set.clear()
 
     def validate_inputs(self, block_fn: BlockFunction, inputs: list[Any]) -> None:
         # A program may leave the last arguments out; only Gradio's own client fills them in.
