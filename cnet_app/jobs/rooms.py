@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from os import stat_result
 from pathlib import Path
 from stat import S_ISDIR
 
@@ -57,7 +57,7 @@ class Room:
         return held
 
 
-def files(folder: Path) -> Iterator[tuple[Path, stat_result]]:
+def files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield the files at any depth, but those that are being written; other processes may remove them meanwhile."""
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):

@@ -163,7 +163,7 @@ def test_pictures_of_all_visitors_together_are_bounded(tmp_path: Path, monkeypat
             list(runner.watch(runner.submit(request(f"made {number}", seed=number), f"visitor {number}")))
         files = list(caller.context.settings.output_dir.glob("*.png"))
         assert 0 < sum(path.stat().st_size for path in files) <= 5000
-        assert [picture.prompt for picture in runner.library.search(Query()).pictures][0] == "made 7"
+        assert next(picture.prompt for picture in runner.library.search(Query()).pictures) == "made 7"
         assert not runner.history(session="visitor 0"), "the job goes with its picture"
 
 
