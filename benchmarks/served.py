@@ -56,7 +56,7 @@ def running_app(program: Sequence[str] = APP, options: Sequence[str] = ()) -> Ge
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         environment = os.environ | {
             "CNET_BASE": "embedded", "CNET_OFFLINE": "1", "CNET_OUTPUT_DIR": f"{folder}/outputs",
-            "CNET_CACHE_DIR": f"{folder}/cache",
+            "CNET_CACHE_DIR": f"{folder}/cache", "GRADIO_TEMP_DIR": f"{folder}/cache/uploads",
         }  # fmt: skip
         command = [sys.executable, *program, "--port", str(port), *options]
         started = time.perf_counter()

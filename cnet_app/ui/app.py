@@ -78,6 +78,7 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         build_studio()
     blocks.refer = refer
     blocks.queue(max_size=200, default_concurrency_limit=8, api_open=False)
+    blocks.drop_statistics()
     routes: list[BaseRoute] = [
         Route(f"{ROUTE}/call", build_route(context), methods=["POST"]),
         Mount(ROUTE, StaticFiles(directory=WEB)),

@@ -50,7 +50,7 @@ class IdleStates(StateHolder):
 
     def delete_all_expired_state(self) -> None:
         """Forget the sessions without events that were not used for IDLE seconds."""
-        queue, now = cast(CheckedBlocks, self.blocks).events, self._clock()
+        queue, now = cast(CheckedBlocks, self.blocks).calls, self._clock()
         busy = {event.session_hash for event in list(queue.event_ids_to_events.values())}
         known = {*self.session_data, *queue.pending_messages_per_session, *queue.pending_event_ids_session}
         self._used = {session: now if session in busy else self._used.get(session, now) for session in known}
@@ -99,15 +99,13 @@ class CheckedBlocks(gr.Blocks):
     """Returns what a program is given for the path of a file that it may fetch."""
 
     @property
-    def events(self) -> Queue:
+    def calls(self) -> Queue:
         """What programs called and is not answered yet."""
         return self._queue
 
-    def queue(self, **options: Any) -> CheckedBlocks:
-        """Make the queue, without the statistics of all events that Gradio computes anew after each."""
-        super().queue(**options)
+    def drop_statistics(self) -> None:
+        """Keep no record of events once there is a queue: Gradio computes statistics of all of them anew after each."""
         self._queue.ANALYTICS_MAX_EVENTS, self._queue.ANAYLTICS_CACHE_FREQUENCY = 1, sys.maxsize
-        return self
 
     def forget_uploads(self) -> None:
         """Forget the names of uploaded files, where the app itself removes old ones: Gradio keeps them to do so."""

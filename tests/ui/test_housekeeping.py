@@ -24,6 +24,7 @@ def blocks() -> CheckedBlocks:
     with CheckedBlocks() as made:
         gr.api(lambda: 1, api_name="one")
     made.queue()
+    made.drop_statistics()
     return made
 
 
@@ -40,25 +41,25 @@ def test_an_idle_session_is_gone_within_a_minute(blocks: CheckedBlocks) -> None:
     clock = Clock()
     states = IdleStates(clock)
     states.set_blocks(blocks)
-    events: dict[str, Any] = blocks.events.event_ids_to_events
+    events: dict[str, Any] = blocks.calls.event_ids_to_events
     for session in ("idle", "busy"):
         assert states[session] is states[session]
-        blocks.events.pending_event_ids_session[session] = set()
+        blocks.calls.pending_event_ids_session[session] = set()
     events["event"] = SimpleNamespace(session_hash="busy")
-    blocks.events.pending_messages_per_session["unread"] = SimpleNamespace()  # pyright: ignore[reportArgumentType]
+    blocks.calls.pending_messages_per_session["unread"] = SimpleNamespace()  # pyright: ignore[reportArgumentType]
     states.delete_all_expired_state()
     clock.now = IDLE - 1
     states.delete_all_expired_state()
-    assert set(states.session_data) == {"idle", "busy"} and "unread" in blocks.events.pending_messages_per_session
+    assert set(states.session_data) == {"idle", "busy"} and "unread" in blocks.calls.pending_messages_per_session
     clock.now = IDLE
     states.delete_all_expired_state()
     assert set(states.session_data) == set(states.time_last_used) == {"busy"}
-    assert set(blocks.events.pending_event_ids_session) == {"busy"}
-    assert not blocks.events.pending_messages_per_session
+    assert set(blocks.calls.pending_event_ids_session) == {"busy"}
+    assert not blocks.calls.pending_messages_per_session
     events.clear()
     clock.now = 2 * IDLE
     states.delete_all_expired_state()
-    assert not states.session_data and not blocks.events.pending_event_ids_session
+    assert not states.session_data and not blocks.calls.pending_event_ids_session
     assert IDLE < 60
 
 
@@ -67,7 +68,7 @@ def test_an_answer_can_be_fetched_for_a_while_after_a_long_event(blocks: Checked
     states = IdleStates(clock)
     states.set_blocks(blocks)
     assert states["slow"]
-    events: dict[str, Any] = blocks.events.event_ids_to_events
+    events: dict[str, Any] = blocks.calls.event_ids_to_events
     events["event"] = SimpleNamespace(session_hash="slow")
     clock.now = 1000
     states.delete_all_expired_state()
@@ -78,8 +79,8 @@ def test_an_answer_can_be_fetched_for_a_while_after_a_long_event(blocks: Checked
 
 
 def test_no_statistics_of_events_are_kept(blocks: CheckedBlocks) -> None:
-    assert blocks.events.ANALYTICS_MAX_EVENTS == 1
-    assert blocks.events.compute_analytics_summary([{"function": "one"}]) == {"functions": {}}
+    assert blocks.calls.ANALYTICS_MAX_EVENTS == 1
+    assert blocks.calls.compute_analytics_summary([{"function": "one"}]) == {"functions": {}}
 
 
 def test_the_oldest_logins_end(tmp_path: Path) -> None:
