@@ -156,14 +156,11 @@ async def at_once(client: httpx.AsyncClient, users: int, jobs: int) -> list[list
     async def use(number: int) -> list[dict[str, Any]]:
         visitor = Visitor(client, number)
         draft = await visitor.draft()
-        await ready.wait()
+        await ready.wait()  # all have their drafts
         asked = time.monotonic()
         ids = [await visitor.generate(draft) for _ in range(jobs)]
         over = await visitor.finish(*ids)
         return [over[id] | {"asked": asked} for id in ids]
 
-    ready = asyncio.Event()
-    tasks = [asyncio.create_task(use(number)) for number in range(1, users + 1)]
-    await asyncio.sleep(0)
-    asyncio.get_running_loop().call_later(users * 0.2, ready.set)
-    return list(await asyncio.gather(*tasks))
+    ready = asyncio.Barrier(users)
+    return list(await asyncio.gather(*(use(number) for number in range(1, users + 1))))
