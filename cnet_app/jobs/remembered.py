@@ -27,6 +27,10 @@ class Remembered:
         """Return the job of an id; None where there is none, or none any more."""
         return self._jobs.get(id)
 
+    def running(self) -> list[Job]:
+        """Return the jobs that run."""
+        return [job for job in self._jobs.values() if job.state.status == "running"]
+
     def add(self, job: Job) -> None:
         """Add a new job, and forget the oldest of those that are over where there are too many."""
         over = [id for id, known in self._jobs.items() if known.state.is_over]

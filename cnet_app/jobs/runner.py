@@ -202,20 +202,23 @@ class Runner:
     def active(self, session: str = "") -> list[JobState]:
         """Return the running and then the waiting jobs of a session, of all where it is empty, in the order of their turns."""
         with self._changed:
-            running = [job for job in self._jobs if job.state.status == "running"]
-            jobs = [*running, *self._queue.order()]
+            jobs = (*self._jobs.running(), *self._queue.order())
             return self._standing([job for job in jobs if session in ("", job.state.session)])
+
+    def unfinished(self) -> list[JobState]:
+        """Return the running and waiting jobs of all without places and times, which take long for many jobs."""
+        with self._changed:
+            return [job.state for job in (*self._jobs.running(), *self._queue.order())]
 
     def _standing(self, jobs: Sequence[Job]) -> list[JobState]:
         status, waiting = self._engine.status(), self._queue.order()
-        running = [job for job in self._jobs if job.state.status == "running" and job.work]
+        running = [job for job in self._jobs.running() if job.work]
         return [standing(job, running, waiting, status, self._pace) for job in jobs]
 
     def _job(self, id: str) -> Job:
-        job = self._jobs.get(id)
-        if job is None:
-            raise InputError(f"There is no job {id!r}; press Generate again.")
-        return job
+        if job := self._jobs.get(id):
+            return job
+        raise InputError(f"There is no job {id!r}; press Generate again.")
 
     def watch(self, id: str) -> Iterator[JobState]:
         """Yield every change, until the job is over."""
@@ -355,7 +358,7 @@ class Runner:
 
     def _wants_pictures(self) -> bool:
         with self._changed:
-            running = [job.state.request for job in self._jobs if job.state.status == "running"]
+            running = [job.state.request for job in self._jobs.running()]
         return len(self._queue) > 0 or not all(isinstance(request, DownloadRequest) for request in running)
 
     def _take_scores(self, path: Path, scores: tuple[UnitScore, ...]) -> None:
