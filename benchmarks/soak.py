@@ -13,7 +13,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,9 +120,9 @@ class Load:
 
 
 @asynccontextmanager
-async def browsing(app: App):  # noqa: ANN201
+async def browsing(app: App) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the app."""
-    limits = httpx.Limits(max_connections=400)
+    limits = httpx.Limits(max_connections=400, keepalive_expiry=1.0)  # sooner than the server closes idle connections
     async with httpx.AsyncClient(base_url=app.url, timeout=PATIENCE, limits=limits) as client:
         yield client
 
