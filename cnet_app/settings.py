@@ -165,6 +165,36 @@ class Settings:
         "MB of finished pictures that are kept for one visitor in public mode; the oldest go first, favourites last",
         _whole(1, 1_000_000),
     )
+    max_all_pictures_mb: int = _option(
+        20_000,
+        "MB of finished pictures of all visitors together in public mode; the oldest go first, favourites last",
+        _whole(1, 100_000_000),
+    )
+    max_sweeps_mb: int = _option(
+        5000,
+        "MB of what grids and batches of all visitors keep besides their pictures, in public mode; the oldest go first",
+        _whole(1, 100_000_000),
+    )
+    max_drafts_mb: int = _option(
+        2000,
+        "MB of photos and drawings that pages work on, of all visitors; those that were not used for longest go first",
+        _whole(1, 100_000_000),
+    )
+    max_uploads_mb: int = _option(
+        2000,
+        "MB of uploaded files and of files packed for a download; the oldest go first, and each after a day, in public "
+        "mode after an hour",
+        _whole(1, 100_000_000),
+    )
+    max_thumbnails_mb: int = _option(
+        500, "MB of thumbnails; those that were not shown for longest go first", _whole(1, 1_000_000)
+    )
+    max_history: int = _option(
+        1000, "jobs that the history holds; the oldest go first, their pictures stay", _whole(1, 1_000_000)
+    )
+    max_history_mb: int = _option(
+        1000, "MB of photos and maps of the jobs in the history; the oldest jobs go first", _whole(1, 1_000_000)
+    )
     max_hourly_mb: int = _option(
         1000, "MB that one address may send within an hour, in public mode", _whole(1, 1_000_000)
     )
@@ -176,6 +206,11 @@ class Settings:
         "where models run: in a process that is started again when it dies, or in a thread of this one (ZeroGPU)",
         _one_of(*ENGINES),
     )
+
+    @property
+    def uploads(self) -> Path:
+        """The app's own folder of uploads and of files packed for a download."""
+        return self.cache_folder / "uploads"
 
     @property
     def is_local(self) -> bool:
@@ -245,7 +280,15 @@ def environment_variable(name: str, environ: Mapping[str, str]) -> str | None:
 def process_variables(settings: Settings) -> dict[str, str]:
     """Return the variables that libraries, which read no settings, need to obey them."""
     offline = {"CNET_OFFLINE": "1"} if settings.offline else {}
-    return offline | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
+    own = not os.environ.get("GRADIO_TEMP_DIR") and _can_write(settings.uploads)  # else temporary files are for uploads too
+    uploads = {"GRADIO_TEMP_DIR": str(settings.uploads)} if own else {}
+    return offline | uploads | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
+
+
+def _can_write(folder: Path) -> bool:
+    """Return whether a folder is writable, or can be made."""
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 @contextmanager

@@ -66,6 +66,8 @@ class Manifest:
     parts: tuple[Part, ...]
     """In the order to make them."""
     notes: tuple[str, ...] = ()
+    owner: str = ""
+    """`owner_of` the session that began it; empty where that is not known."""
 
     @property
     def id(self) -> str:
@@ -100,6 +102,11 @@ class Manifest:
         place = Path(os.path.relpath(picture, self.folder)).as_posix() if picture else ""
         part = replace(self.parts[index], picture=place, error=error)
         return replace(self, parts=(*self.parts[:index], part, *self.parts[index + 1 :]))
+
+
+def owner_of(session: str) -> str:
+    """Return what a manifest keeps of a session: enough to know it again, and nothing to act in its name with."""
+    return hashlib.sha256(f"{FORMAT} {session}".encode(errors="replace")).hexdigest() if session else ""
 
 
 def new_folder(pictures: Path, kind: SweepKind, name: str) -> Path:
@@ -179,6 +186,7 @@ def write_manifest(manifest: Manifest) -> None:
         "plan": manifest.plan,
         "parts": [{"what": part.what, "picture": part.picture, "error": part.error} for part in manifest.parts],
         "notes": list(manifest.notes),
+        "owner": manifest.owner,
     }
     write_whole(manifest.path, json.dumps(values, ensure_ascii=False).encode())
 
@@ -206,6 +214,7 @@ def read_manifest(path: Path) -> Manifest:
             plan=_object(given["plan"]),
             parts=tuple(map(_part, cast("Sequence[Any]", given["parts"]))),
             notes=tuple(map(str, given["notes"])),
+            owner=str(given.get("owner", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}); begin the sweep again.") from error

@@ -28,6 +28,7 @@ CREATE = (
     f"CREATE INDEX IF NOT EXISTS pictures_by_day ON pictures (day, deleted, missing) {_SHOWN}",
     f"CREATE INDEX IF NOT EXISTS pictures_of_session ON pictures (session, created, number) {_SHOWN}",
     f"CREATE INDEX IF NOT EXISTS pictures_on_board ON pictures (board) {_SHOWN} AND board != ''",
+    "CREATE INDEX IF NOT EXISTS pictures_of_job ON pictures (job)",
     "CREATE INDEX IF NOT EXISTS pictures_gone ON pictures (missing) WHERE missing = 1",
 )
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")

@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from cnet_app.jobs.job_size import check_size
 from cnet_app.jobs.library import Library, Made
 from cnet_app.jobs.pace import Pace, work_of
 from cnet_app.jobs.queue import Queue
+from cnet_app.jobs.remembered import Remembered
 from cnet_app.jobs.resume import check_ended, rest_of
 from cnet_app.jobs.scoring import Scorer
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store, unknown_job
+from cnet_app.jobs.trimming import MEGABYTE, Trimming
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import FrozenMap
@@ -37,8 +39,6 @@ from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, 
 LOG = logging.getLogger(__name__)
 HISTORY = "history.sqlite3"
 """In the folder of the pictures."""
-REMEMBERED = 200
-"""Jobs that are over and can still be asked about."""
 BASE_WAIT = 120.0
 """Seconds that a first request waits for the id of the base model."""
 DOWN_CHECK = 0.5
@@ -53,13 +53,17 @@ class Runner:
         self._settings = settings
         self._engine = engine
         self._scorer = scorer
-        self._store = Store(settings.output_dir / HISTORY)
+        self._store = Store(settings.output_dir / HISTORY, settings.max_history, settings.max_history_mb * MEGABYTE)
         self._changes = Changes(engine.status)
         self._changed = self._changes.condition
-        self.library = Library(self._store.database, settings.output_dir, self._changes.announce)
+        thumbnails = settings.max_thumbnails_mb * MEGABYTE
+        self.library = Library(self._store.database, settings.output_dir, self._changes.announce, thumbnails)
+        self._trimming = Trimming(self.library, settings)
         self._pace = Pace()
-        self._jobs: dict[str, Job] = {}
+        self._jobs = Remembered()
         self._queue: Queue[Job] = Queue()
+        self.address_of: Callable[[str], str] = lambda session: ""
+        """Returns the network address of a session, where addresses take turns."""
         self._closing = False
         self._worker = threading.Thread(target=self._work, name="runner", daemon=True)
 
@@ -110,9 +114,8 @@ class Runner:
         with self._changed:
             self._check_place(session)
             self._store.add(job.state.id, request, session)
-            self._forget()
-            self._jobs[job.state.id] = job
-            self._queue.add(session, job)
+            self._jobs.add(job)
+            self._queue.add(session, job, self.address_of(session))
             self._changes.announce()
         return job.state.id
 
@@ -122,8 +125,7 @@ class Runner:
         request, doing = DownloadRequest(ids=tuple(ids)), "Starting the download"
         job = Job(JobState(id=secrets.token_hex(8), session=session, request=request, status="running", doing=doing))
         with self._changed:
-            self._forget()
-            self._jobs[job.state.id] = job
+            self._jobs.add(job)
             self._changes.announce()
         threading.Thread(target=self._download, args=(job,), name="download", daemon=True).start()
         return job.state.id
@@ -200,20 +202,23 @@ class Runner:
     def active(self, session: str = "") -> list[JobState]:
         """Return the running and then the waiting jobs of a session, of all where it is empty, in the order of their turns."""
         with self._changed:
-            running = [job for job in self._jobs.values() if job.state.status == "running"]
-            jobs = [*running, *self._queue.order()]
+            jobs = (*self._jobs.running(), *self._queue.order())
             return self._standing([job for job in jobs if session in ("", job.state.session)])
+
+    def unfinished(self) -> list[JobState]:
+        """Return the running and waiting jobs of all without places and times, which take long for many jobs."""
+        with self._changed:
+            return [job.state for job in (*self._jobs.running(), *self._queue.order())]
 
     def _standing(self, jobs: Sequence[Job]) -> list[JobState]:
         status, waiting = self._engine.status(), self._queue.order()
-        running = [job for job in self._jobs.values() if job.state.status == "running" and job.work]
+        running = [job for job in self._jobs.running() if job.work]
         return [standing(job, running, waiting, status, self._pace) for job in jobs]
 
     def _job(self, id: str) -> Job:
-        job = self._jobs.get(id)
-        if job is None:
-            raise InputError(f"There is no job {shown(id)}; press Generate again.")
-        return job
+        if job := self._jobs.get(id):
+            return job
+        raise InputError(f"There is no job {shown(id)}; press Generate again.")
 
     def watch(self, id: str) -> Iterator[JobState]:
         """Yield every change, until the job is over."""
@@ -245,7 +250,7 @@ class Runner:
             waiting = self._queue.order()
             for job in waiting:
                 self._queue.remove(job)
-            streams = [job.stream for job in self._jobs.values() if job.stream]
+            streams = [job.stream for job in self._jobs if job.stream]
             self._changes.close()
         for stream in streams:
             stream.close()
@@ -287,7 +292,7 @@ class Runner:
             with self._changed:  # it went down before the job began: the job waits until it is up again
                 job.state = replace(job.state, status="queued", doing="")
                 if not self._closing and not job.cancelled:
-                    self._queue.put_back(job.state.session, job)
+                    self._queue.put_back(job.state.session, job, self.address_of(job.state.session))
                     self._changes.announce()
                     return
             self._end(job, status="cancelled" if job.cancelled else "interrupted")
@@ -347,19 +352,18 @@ class Runner:
             ids = FrozenMap({**ids, str(path): self.library.add(made)})
         finally:  # it is on the disk, even where the library cannot be written
             self._set(job, paths=paths, picture_ids=ids, image_index=picture.index, step=job.state.steps)
-        if not self._settings.is_local:
-            self.library.trim(state.session, self._settings.max_pictures_mb * 1_000_000)
+        self._trimming.after(state.session, path)
         if self._scorer:
             self._scorer.submit(path, job.prepared, at_once=self._engine.status().device not in ("", "cpu"))
 
     def _wants_pictures(self) -> bool:
         with self._changed:
-            running = [job.state.request for job in self._jobs.values() if job.state.status == "running"]
+            running = [job.state.request for job in self._jobs.running()]
         return len(self._queue) > 0 or not all(isinstance(request, DownloadRequest) for request in running)
 
     def _take_scores(self, path: Path, scores: tuple[UnitScore, ...]) -> None:
         with self._changed:
-            job = next((job for job in self._jobs.values() if str(path) in job.state.paths), None)
+            job = next((job for job in self._jobs if str(path) in job.state.paths), None)
             if job is None:
                 return
             job.take_scores(str(path), scores)
@@ -393,8 +397,3 @@ class Runner:
         with self._changed:
             job.state = replace(state, scores=job.state.scores)  # some may have come in the meantime
             self._changes.announce()
-
-    def _forget(self) -> None:
-        over = [id for id, job in self._jobs.items() if job.state.is_over]
-        for id in over[: max(len(over) - REMEMBERED, 0)]:
-            del self._jobs[id]

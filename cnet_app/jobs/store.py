@@ -24,8 +24,8 @@ from cnet_app.request.tasks import Task, task_from_text, task_to_json
 from cnet_app.request.upscale import UpscaleRequest
 from models.errors import InputError
 
-KEPT = 1000
-"""Jobs that the history holds; the pictures they made stay on the disk."""
+KEPT, KEPT_BYTES = 1000, 1_000_000_000
+"""Jobs that the history holds, and bytes of their photos and maps; the pictures they made stay on the disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +66,19 @@ _COLUMNS = ", ".join(Record.__dataclass_fields__)
 class Store:
     """Opens or creates the file; jobs that a killed process left behind become `interrupted`. Safe between threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kept: int = KEPT, kept_bytes: int = KEPT_BYTES) -> None:
         """Open the file. One that is damaged or of a newer version is moved aside. Raises SaveError."""
+        self._kept, self._kept_bytes = kept, kept_bytes
         self.database = Database(path)
 
     def add(self, id: str, task: Task, session: str = "") -> None:
-        """Add a new job, queued, and remove what is more than KEPT; raises SaveError."""
+        """Add a new job, queued, and remove the oldest where there are too many; raises SaveError."""
         columns: dict[str, object] = {"id": id, "created": time.time(), "status": "queued", "session": session}
         if isinstance(task, MapRequest | UpscaleRequest):
             columns["width"], columns["height"] = task.size
         with self.database.writing() as connection:
             insert_job(connection, columns, lambda put: task_to_json(task, put))
-            remove_oldest(connection, KEPT)
+            remove_oldest(connection, self._kept, self._kept_bytes)
 
     def update(
         self,

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-from cnet_app.jobs.manifest import Manifest, find_sweep, read_manifest, write_manifest
+from cnet_app.jobs.manifest import FOLDERS, Manifest, find_sweep, owner_of, read_manifest, write_manifest
 from cnet_app.jobs.presence import Presence
+from cnet_app.jobs.rooms import remove_oldest_folders
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
 from cnet_app.request.generation import GenerationRequest
@@ -27,6 +28,8 @@ REPEATED = 3
 """Pictures in a row with one and the same error, after which a sweep stops."""
 LOOK = 0.05
 """Seconds between two looks at a job."""
+REMEMBERED = 50
+"""Sweeps that are over and are held in memory; the others are read from the disk."""
 RETRY = 1.0
 """Seconds until a job that found the queue full is submitted again."""
 SweepStatus = Literal["running", "done", "failed", "cancelled", "interrupted"]
@@ -157,6 +160,7 @@ class Sweeps:
 
     def start(self, manifest: Manifest, session: str) -> str:
         """Begin a sweep, or go on with it, and return its id. Raises InputError while it runs."""
+        manifest = replace(manifest, owner=manifest.owner or owner_of(session))
         sweep = _Sweep(SweepState(manifest=manifest, status="running", session=session))
         work = self._open_work(manifest)
         with self._lock:
@@ -165,6 +169,7 @@ class Sweeps:
             known = self._sweeps.get(manifest.id)
             if known and known.state.status == "running":
                 raise InputError(f"{manifest.name} is running already; wait for its end, or cancel it first.")
+            self._forget()
             self._sweeps[manifest.id] = sweep
         sweep.thread = threading.Thread(target=self._run, args=(sweep, work), name="sweep", daemon=True)
         sweep.thread.start()
@@ -196,6 +201,24 @@ class Sweeps:
         with self._lock:
             states = [sweep.state for sweep in self._sweeps.values()]
         return tuple(s.manifest.id for s in states if s.session == session and s.status == "running")
+
+    def trim(self, max_bytes: int) -> int:
+        """Remove the folders of the oldest sweeps that do not run, until the others have `max_bytes` at most; return how many.
+
+        Their pictures stay in the library.
+        """
+        with self._lock:
+            running = {id for id, sweep in self._sweeps.items() if sweep.state.status == "running"}
+        removed = remove_oldest_folders([self._pictures / name for name in FOLDERS.values()], max_bytes, running)
+        with self._lock:
+            for id in removed:
+                self._sweeps.pop(id, None)
+        return len(removed)
+
+    def _forget(self) -> None:
+        over = [id for id, sweep in self._sweeps.items() if sweep.state.status != "running"]
+        for id in over[: max(len(over) - REMEMBERED, 0)]:
+            del self._sweeps[id]
 
     def close(self, timeout: float = 3.0) -> None:
         """Stop all sweeps, and wait for them `timeout` seconds in all; they can be resumed after the next start."""

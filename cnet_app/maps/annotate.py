@@ -24,7 +24,7 @@ from annotators.recognise import REPAIRS, is_drawn, looks_like
 from annotators.registry import annotator as annotator_class
 from annotators.runtime import Runtime
 from cnet_app.maps.availability import default_annotator, instead_of, library_fault, missing_weights
-from cnet_app.maps.cache import CACHE_BYTES, MapCache
+from cnet_app.maps.cache import CACHE_BYTES, CACHE_MAPS, MapCache
 from cnet_app.maps.own import control_image_from_map, control_image_from_pose
 from cnet_app.maps.store import MapStore, map_key, weights_identity
 from cnet_app.registry.conditions import CONDITIONS, Condition, condition
@@ -59,7 +59,7 @@ class Maps:
     def __init__(self, make: MakeMap, store: MapStore | None = None, max_bytes: int = CACHE_BYTES) -> None:
         self._make = make
         self._store = store
-        self._cache = MapCache(max_bytes)
+        self._cache = MapCache(max_bytes, CACHE_MAPS)
         self._faults: dict[str, str] = {}
         """Messages of annotators whose library proved broken, until the process ends."""
 

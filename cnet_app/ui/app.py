@@ -32,9 +32,11 @@ from cnet_app.ui.gradio_seams import (
     cache_upload,
     check_upload_folder,
     is_uploaded,
+    own_upload_folder,
     tidy_uploads,
 )
 from cnet_app.ui.guard import Guard
+from cnet_app.ui.housekeeping import KEPT_HERE, KEPT_OF_VISITORS, Housekeeping
 from cnet_app.ui.importing import without_garbage_collection
 from cnet_app.ui.listening import url_host, usable_port
 from cnet_app.ui.studio import HEAD, ROUTE, WEB, build_studio
@@ -42,10 +44,9 @@ from cnet_app.ui.users import read_users
 from models.errors import USER_ERRORS, InputError
 
 LOG = logging.getLogger(__name__)
-KEPT_HERE, KEPT_OF_VISITORS = (3600, 86400), (600, 3600)
-"""Every so many seconds uploads that are older than so many seconds are removed; pages have what they need kept elsewhere."""
-ASSET_BYTES = 2_000_000_000
-"""Of photos and drawings that pages refer to."""
+LOOK = 600
+"""Seconds after which Gradio looks for uploads of its own that are too old, in a folder that other apps share."""
+MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -71,29 +72,34 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         settings=settings,
         runner=runner,
         maps=maps,
-        assets=Assets(settings.cache_folder / "pictures", ASSET_BYTES),
+        assets=Assets(settings.cache_folder / "pictures", settings.max_drafts_mb * MEGABYTE),
         is_uploaded=is_uploaded,
         serve_file=lambda content, name: refer(cache_upload(content, name)),
         sweeps=sweeps,
         refer=refer,
     )
+    if not settings.is_local:
+        runner.address_of = context.budgets.address
     with CheckedBlocks(
         title="ControlNet Studio",
         analytics_enabled=False,
         fill_width=True,
-        delete_cache=KEPT_HERE if settings.is_local else KEPT_OF_VISITORS,
+        delete_cache=(LOOK, KEPT_HERE if settings.is_local else KEPT_OF_VISITORS),
     ) as blocks:
         build_endpoints(context)
         build_studio()
     blocks.refer = refer
     blocks.queue(max_size=200, default_concurrency_limit=8, api_open=False)
+    blocks.drop_statistics()
     routes: list[BaseRoute] = [
         Route(f"{ROUTE}/call", build_route(context), methods=["POST"]),
         Mount(ROUTE, StaticFiles(directory=WEB)),
     ]
     tidy_uploads()
     guarded = GuardedApp(Guard(settings, references), routes)
-    return Served(blocks, launch_options(settings) | {"_app": guarded, "auth": read_users(settings)})
+    housekeeping = Housekeeping(settings, sweeps, own_upload_folder(), (blocks.forget_uploads, guarded.forget_logins))
+    own = {"_app": guarded, "auth": read_users(settings), "app_kwargs": {"lifespan": housekeeping.lifespan}}
+    return Served(blocks, launch_options(settings) | own)
 
 
 def file_references(settings: Settings) -> FileReferences:

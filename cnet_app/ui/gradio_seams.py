@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import gradio as gr
@@ -15,8 +18,10 @@ from gradio import http_server, route_utils
 from gradio.blocks import BlockFunction
 from gradio.components.api_component import Api
 from gradio.processing_utils import save_bytes_to_cache
+from gradio.queueing import Queue
 from gradio.route_utils import GradioMultiPartParser
 from gradio.routes import App, ORJSONResponse
+from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import get_upload_folder, is_in_or_equal
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -34,6 +39,41 @@ NO_ROOM = 507
 NOT_UPLOADED = "A file must be one that was uploaded here, and this one was not or is no longer there; upload it again."
 
 
+IDLE = 45.0
+"""Seconds after the last event of a session in which its answers can be fetched."""
+MAX_LOGINS = 10_000
+"""Logins that hold; the oldest end first."""
+
+
+class IdleStates(StateHolder):
+    """Gradio's states of sessions, which it would keep for ever: ours go with their answers when a session is idle.
+
+    No function of the app keeps anything in them. Gradio calls `delete_all_expired_state` every second.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._used: dict[str, float] = {}
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        self._used[session_id] = self._clock()
+        return super().__getitem__(session_id)
+
+    def delete_all_expired_state(self) -> None:
+        """Forget the sessions without events that were not used for IDLE seconds."""
+        queue, now = cast(CheckedBlocks, self.blocks).calls, self._clock()
+        busy = {event.session_hash for event in list(queue.event_ids_to_events.values())}
+        known = {*self.session_data, *queue.pending_messages_per_session, *queue.pending_event_ids_session}
+        self._used = {session: now if session in busy else self._used.get(session, now) for session in known}
+        for session in [session for session, used in self._used.items() if now - used >= IDLE]:
+            for held in (
+                self._used, self.session_data, self.time_last_used,
+                queue.pending_messages_per_session, queue.pending_event_ids_session,
+            ):  # fmt: skip
+                held.pop(session, None)
+
+
 class GuardedApp(App):
     """Gradio's web app behind the guard: middleware that is given to Gradio comes after what it opens to other sites."""
 
@@ -42,12 +82,18 @@ class GuardedApp(App):
         super().__init__(
             routes=routes, default_response_class=ORJSONResponse, exception_handlers={OSError: _refuse_disk}
         )
+        self.state_holder = IdleStates()
         guard.is_logged_in = self._is_logged_in
         self._guard = guard
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the app as the server calls it."""
         return self._guard.around(super().build_middleware_stack())
+
+    def forget_logins(self) -> None:
+        """End the oldest logins, where there are too many."""
+        for token in list(self.tokens)[:-MAX_LOGINS]:
+            del self.tokens[token]
 
     def _is_logged_in(self, cookies: Mapping[str, str]) -> bool:
         """Return whether no login is needed, or the cookies are those of one."""
@@ -112,6 +158,20 @@ class CheckedBlocks(gr.Blocks):
     refer: Callable[[str], str] = staticmethod(str)
     """Returns what a program is given for the path of a file that it may fetch."""
 
+    @property
+    def calls(self) -> Queue:
+        """What programs called and is not answered yet."""
+        return self._queue
+
+    def drop_statistics(self) -> None:
+        """Keep no record of events once there is a queue: Gradio computes statistics of all of them anew after each."""
+        self._queue.ANALYTICS_MAX_EVENTS, self._queue.ANAYLTICS_CACHE_FREQUENCY = 1, sys.maxsize
+
+    def forget_uploads(self) -> None:
+        """Forget the names of uploaded files, where the app itself removes old ones: Gradio keeps them to do so."""
+        if own_upload_folder():
+            self.upload_file_set.clear()
+
     def validate_inputs(self, block_fn: BlockFunction, inputs: list[Any]) -> None:
         # A program may leave the last arguments out; only Gradio's own client fills them in.
         inputs += [component.value for component in block_fn.inputs[len(inputs) :] if isinstance(component, Api)]
@@ -132,6 +192,12 @@ class CheckedBlocks(gr.Blocks):
             path = self.refer(value["path"])
             return value | {"path": path, "url": f"{FILE}{quote(path)}"}
         return {name: self._referred(part) for name, part in value.items()}
+
+
+def own_upload_folder() -> Path | None:
+    """Return the folder of uploads; None where it is Gradio's default, which other apps of this machine use too."""
+    folder = Path(get_upload_folder()).resolve()
+    return None if folder == (Path(tempfile.gettempdir()) / "gradio").resolve() else folder
 
 
 def cache_upload(content: bytes, name: str) -> str:

@@ -14,6 +14,7 @@ from cnet_app.api.endpoints import as_file
 from cnet_app.api.sweeps import SweepCalls, describe_sweep
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.jobs.batches import START, SUFFIXES, first_readable
+from cnet_app.jobs.manifest import owner_of
 from cnet_app.jobs.sweeps import SweepState
 from cnet_app.maps.availability import missing_weights
 from cnet_app.registry.conditions import CONDITIONS
@@ -260,7 +261,7 @@ def _checked(answer: Object) -> Object:
 def _own(context: Context, visitor: Visitor, id: str) -> SweepState:
     """The state of a sweep; where others can reach the app not one that another visitor began."""
     state = context.sweeps.state(id)
-    if not context.settings.is_local and state.session not in ("", visitor.session):
+    if not context.settings.is_local and state.manifest.owner != owner_of(visitor.session):
         raise InputError(f"There is no grid or batch {shown(id)}; choose another one.")
     return state
 
