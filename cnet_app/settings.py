@@ -280,7 +280,9 @@ def environment_variable(name: str, environ: Mapping[str, str]) -> str | None:
 def process_variables(settings: Settings) -> dict[str, str]:
     """Return the variables that libraries, which read no settings, need to obey them."""
     offline = {"CNET_OFFLINE": "1"} if settings.offline else {}
-    own = not os.environ.get("GRADIO_TEMP_DIR") and _can_write(settings.uploads)  # else temporary files are for uploads too
+    own = not os.environ.get("GRADIO_TEMP_DIR") and _can_write(
+        settings.uploads
+    )  # else temporary files are for uploads too
     uploads = {"GRADIO_TEMP_DIR": str(settings.uploads)} if own else {}
     return offline | uploads | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
 

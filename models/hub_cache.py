@@ -112,9 +112,9 @@ class RepoCache:
     def note_commit(self, revision: str, commit: str) -> None:
         """Note the commit that a branch leads to."""
         ref = self.folder / "refs" / revision
-        if revision != commit and not (ref.is_file() and ref.read_text() == commit):
+        if revision != commit and not (ref.is_file() and ref.read_text(encoding="utf-8") == commit):
             ref.parent.mkdir(parents=True, exist_ok=True)
-            ref.write_text(commit)
+            ref.write_text(commit, encoding="utf-8")
 
     def remove_abandoned(self) -> None:
         """Remove unfinished files that nobody continues."""

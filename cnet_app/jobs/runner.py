@@ -189,7 +189,7 @@ class Runner:
             if job not in self._queue.order():
                 stands = "is over" if job.state.is_over else "runs already"
                 raise InputError(f"Job {id!r} {stands}; only waiting jobs move.")
-            if not 1 <= place <= (most := self._queue.waiting(job.state.session)):
+            if place not in range(1, (most := self._queue.waiting(job.state.session)) + 1):
                 raise InputError(f"place is {place}, but it must be a whole number from 1 to {most}.")
             self._queue.move(job.state.session, job, place)
             self._changes.announce()
