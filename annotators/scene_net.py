@@ -109,7 +109,9 @@ def save_scene_net(network: SceneNet, folder: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({"channels": list(network.channels)}, indent=2) + "\n")
+    (folder / "config.json").write_text(
+        json.dumps({"channels": list(network.channels)}, indent=2) + "\n", encoding="utf-8"
+    )
     save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS_NAME)
 
 
@@ -117,7 +119,7 @@ def load_scene_net(folder: Path) -> SceneNet:
     """Return the network of a folder that save_scene_net wrote, fp32 on the CPU, ready to run."""
     from safetensors.torch import load_file
 
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     network = SceneNet(config["channels"])
     network.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS_NAME).items()})
     return network.eval().requires_grad_(False)

@@ -113,7 +113,8 @@ def conditions_table() -> str:
 def keys_table() -> str:
     """Return the table of the page's keys, read from its script."""
     rows = re.findall(
-        r'title: "([^"]+)", keys: "([^"]+)"(?:, also: "([^"]+)")?', (WEB / "core" / "keys.js").read_text()
+        r'title: "([^"]+)", keys: "([^"]+)"(?:, also: "([^"]+)")?',
+        (WEB / "core" / "keys.js").read_text(encoding="utf-8"),
     )
     return _table(
         ("Key", "What it does"), ((" or ".join(f"`{key}`" for key in keys if key), title) for title, *keys in rows)

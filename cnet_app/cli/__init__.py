@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from cnet_app.settings import Parser
 from models.console import replace_unprintable
+from models.disk import disk_explained
 from models.errors import USER_ERRORS, exit_code
 
 
@@ -69,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")  # libraries' hints to developers; python -W shows them
-            return args.run(args) or 0
+            with disk_explained():
+                return args.run(args) or 0
     except USER_ERRORS as error:
         print(error, file=sys.stderr)
         return exit_code(error)

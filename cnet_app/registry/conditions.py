@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from annotators.base import shown
 from annotators.kinds import KINDS, MapKind
 from annotators.registry import annotator
 from cnet_app.registry.measures import MEASURES
@@ -188,7 +189,7 @@ def condition(id: str) -> Condition:
         if row.id == id:
             return row
     ids = [row.id for row in CONDITIONS]
-    raise InputError(f"There is no condition {id!r}{did_you_mean(id, ids)}; choose one of: {', '.join(ids)}.")
+    raise InputError(f"There is no condition {shown(id)}{did_you_mean(id, ids)}; choose one of: {', '.join(ids)}.")
 
 
 def controlnet_id(condition_id: str, family: Family) -> str:

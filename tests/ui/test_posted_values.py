@@ -100,7 +100,7 @@ def valid(caller: Caller) -> dict[str, dict[str, Any]]:
         "study_picture": on_study | {"question": 0, "place": 1},
         "study_answer": on_study | {"question": 0, "quality": [1, 2, 3], "fidelity": [3, 2, 1], "chosen": 1},
         **dict.fromkeys(("thumbnails", "delete", "restore", "zip"), ids),
-        **{name: {"id": id} for name in ("vary", "details")},
+        **{name: {"id": id} for name in ("before", "vary", "details")},
         **dict.fromkeys(("cancel", "resume"), on_job),
         **dict.fromkeys(("sweep", "cancel_sweep", "resume_sweep"), on_sweep),
         "sweeps": {"ids": [on_sweep["sweep"]]},

@@ -21,7 +21,14 @@ NOTHING = {"cancelled": 0}
 UNKNOWN = "0" * 16
 ON_JOBS = {"cancel": {}, "move": {"place": 1}, "resume": {}}
 """Values of calls on {job}."""
-ON_PICTURE = {"details": {}, "read_recipe": {}, "vary": {}, "upscale": {"factor": 2.0}, "overlay": {"index": 0}}
+ON_PICTURE = {
+    "details": {},
+    "read_recipe": {},
+    "before": {},
+    "vary": {},
+    "upscale": {"factor": 2.0},
+    "overlay": {"index": 0},
+}
 """Values of calls on {id}."""
 ON_PICTURES = {"favour": {"favourite": True}, "board": {"board": "mine"}, "delete": {}, "restore": {}, "zip": {}}
 """Values of calls on {ids}."""
@@ -170,6 +177,20 @@ def test_a_strangers_grid_does_not_exist(owner: Caller) -> None:
     assert len(owner("sweeps", ids=[])["sweeps"]) == 1
     owner("cancel_sweep", sweep=begun["sweep"])
     owner.engine.gate.set()
+
+
+def test_strangers_download_no_models_unless_the_owner_lets_them(tmp_path: Path) -> None:
+    for caller in create_caller(tmp_path / "closed", host="0.0.0.0"):
+        refusal = caller("download", ids=["taesd"])["error"]
+        assert refusal.startswith("Only the one who runs this app may download models onto its server; ")
+        assert caller("tables")["no_downloads"] == refusal
+        assert caller.context.runner.active() == [] and caller.engine.downloads == []
+    for caller in create_caller(tmp_path / "open", host="0.0.0.0", allow_downloads=True):
+        assert caller("tables")["no_downloads"] == ""
+        assert "job" in caller("download", ids=["taesd"])
+    for caller in create_caller(tmp_path / "local"):
+        assert caller("tables")["no_downloads"] == ""
+        assert "job" in caller("download", ids=["taesd"])
 
 
 def test_one_visitors_photos_never_push_out_anothers(tmp_path: Path) -> None:

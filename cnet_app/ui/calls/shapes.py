@@ -251,6 +251,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "move": Fields({"job": TEXT, "place": WHOLE}, ("job", "place")),
         "resume": Fields({"job": TEXT}, ("job",)),
         "unfinished": Fields(),
+        "before": Fields({"id": TEXT}, ("id",)),
         "vary": Fields({"id": TEXT}, ("id",)),
         "upscale": Fields({"id": TEXT, "factor": NUMBER}, ("id",)),
         "read_recipe": Fields({"id": TEXT, "path": TEXT, "text": Text(FILE_TEXT), "base": TEXT}),

@@ -37,7 +37,7 @@ export async function start(element, gradio) {
 }
 
 /** What every part of the page is given. */
-export class App {
+class App {
   #fitting = null; // the newest question for the frame
 
   constructor(root, server) {
@@ -90,6 +90,7 @@ export class App {
     );
     listenForFiles(this.root, (file, event) => this.takeFile(file, event));
     listenForKeys(this);
+    this.drafts.onOtherTab(() => this.say("This work is open in another tab too; the one that is changed last is kept."));
     this.root.removeAttribute("aria-busy");
   }
 
@@ -162,6 +163,7 @@ export class App {
         start: mask ? { picture: null, mask, strength: 1, area: "picture", padding: null } : null,
         layers: [layer],
         open: layer.id,
+        restored: null,
       }));
       this.show("map");
       if (this.store.state.choices.base.is_demo) await this.jobs.generate();

@@ -43,7 +43,7 @@ function buildBase(app) {
       title.dataset.engine = state;
       title.replaceChildren(h("span", { class: "dot" }), h("span", { class: "bar-title" }, base.is_demo ? `Demo model (${base.defaults.size} px)` : base.title));
       title.title = `Base model: ${base.title}, ${base.defaults.size} px: ${base.reason}.`;
-      offer.hidden = !choices.offer;
+      offer.hidden = !choices.offer || Boolean(app.store.state.tables.no_downloads);
     },
   );
   return [title, offer];
