@@ -4,17 +4,23 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Compiled files spare each of the tests' many processes seconds, so they are kept even where Python is told not to.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test fast check docs bench embedded chromium
+.PHONY: run test fast check windowless docs bench embedded chromium
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.app
 	$(BIN)/python app.py $(ARGS)
 
-test: check chromium
+# Two at a time, as pyright keeps one core busy only; three browsers, as their pages wait for timers half of the time.
+test: $(VENV)/.dev chromium
+	@$(MAKE) --no-print-directory -j 2 check windowless
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m browser tests/browser $(ARGS)
+
+windowless: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not browser" --ignore tests/test_layers.py $(ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/browser $(ARGS)
 
 fast: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not browser and not slow" $(ARGS)

@@ -6,29 +6,31 @@ import logging
 import os
 import sys
 
-from cnet_app.settings import process_variables, read_settings
-from models.console import replace_unprintable
-from models.errors import USER_ERRORS, exit_code
+from cnet_app.settings import process_variables, read_settings, without_surroundings
+from cnet_app.ui.stopping import Stop, until_stopped
+from models.console import replace_unprintable, restart_in_utf8
 
 
-def main() -> int:
-    """Serve until interrupted; return the exit code."""
+def run(stop: Stop) -> None:
+    """Serve until the stop."""
     replace_unprintable()
     settings = read_settings()
-    os.environ |= process_variables(settings)  # before gradio, which sends a request to its own address, is imported
+    os.environ |= process_variables(settings)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    from cnet_app.ui.importing import without_garbage_collection, without_stub_files
+    from cnet_app.ui.importing import check_temporary_folder, without_garbage_collection, without_stub_files
 
-    with without_garbage_collection(), without_stub_files():
+    check_temporary_folder()
+    with without_garbage_collection(), without_stub_files(), without_surroundings():
         from cnet_app.jobs.create import create_runner
         from cnet_app.ui.app import serve
 
-    try:
-        serve(settings, *create_runner(settings))
-    except USER_ERRORS as error:
-        print(error, file=sys.stderr)
-        return exit_code(error)
-    return 0
+    serve(settings, *create_runner(settings), stop.wait)
+
+
+def main() -> int:
+    """Serve until a signal comes; return the exit code."""
+    restart_in_utf8()
+    return until_stopped(run)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,10 +67,25 @@ def _annotate(id: str, source: Path, output: Path, values: Sequence[str], device
 
         runtime = Runtime(str(parse_device(device)))
     control_image = annotate(load_image(source), runtime)
+    buffer = io.BytesIO()
+    Image.fromarray(control_image).save(buffer, "PNG")
     try:
-        Image.fromarray(control_image).save(output, "PNG")
+        _write_whole(output.resolve(), buffer.getvalue())
     except OSError as error:
         raise InputError(f"{output} cannot be written ({error.strerror}); choose another file.") from error
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; a device or a pipe is written to. Raises OSError."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

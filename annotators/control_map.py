@@ -55,6 +55,10 @@ class DataAnnotator(NetworkAnnotator):
         """Return data that this annotator detected from its JSON. Raises InputError."""
         return self.data_type.from_json(content)
 
+    def doubt(self, data: MapData) -> str:
+        """Return a warning where what was detected is probably wrong, else an empty text."""
+        return ""
+
     def annotate(self, source_image: Image, runtime: Runtime) -> Image:
         """Return the detected data, drawn at the picture's size."""
         return self.detect(source_image, runtime).draw()
@@ -109,10 +113,12 @@ def run_annotator(
 
 
 def complete_map(annotator: Annotator, source_image: Image, pixels: Image, data: MapData | None) -> ControlMap:
-    """Return the map of an annotator's output, with a warning where it has no effect."""
+    """Return the map of an annotator's output, with a warning where it has no effect or is probably wrong."""
     kind = KINDS[annotator.kind]
     faint = kind.polarity == "white on black" and pixels.max() < FAINT
     warning = kind.nothing if is_blank(pixels) or faint else MADE_UP if is_blank(source_image) else ""
+    if not warning and data and isinstance(annotator, DataAnnotator):
+        warning = annotator.doubt(data)
     return describe_map(annotator, pixels, sha256_of(source_image), data, (warning,) if warning else ())
 
 

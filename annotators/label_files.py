@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from annotators.base import Image
 from annotators.coco import COCO_CLASSES, COCO_PALETTE, COCO_TO_ADE20K
 from annotators.maps import ADE20K_CLASSES, ADE20K_COLOURS, colour_codes, encode_segmentation
+from annotators.recognise import REPAIRS
 from annotators.roles import HALF, Notes
 
 KNOWN_SHARE = 0.98
@@ -20,6 +21,7 @@ FLAT_SHARE = 0.8
 """Share of the pixels of a map of classes that equal their right neighbour; photos have fewer."""
 UNLABELLED = (255, 65535)
 """Class numbers for no class, where classes count from 0."""
+FROM_1 = REPAIRS["count_from_1"]
 MOST_NAMED = 5
 """Classes in a note."""
 
@@ -31,15 +33,28 @@ def read_labels(picture: Pillow.Image, name: str, notes: Notes) -> Image | None:
     """
     if picture.mode == "CMYK":
         return None
-    layer = None if picture.mode.startswith("I") else np.array(picture.convert("RGBA"))
-    colours = None if layer is None else layer[..., :3]
+    layer = _layer(picture)
     opacity = None if layer is None else layer[..., 3]
-    if colours is not None and _share(colours, ADE20K_COLOURS) >= KNOWN_SHARE:
+    if layer is not None and _share(layer[..., :3], ADE20K_COLOURS) >= KNOWN_SHARE:
         return None
-    if colours is not None and _is_coco(colours):
-        return _clear(_from_coco(colours, name, notes), opacity)
-    numbers = _numbers(picture, colours)
+    if layer is not None and _is_coco(layer[..., :3]):
+        return _clear(_from_coco(layer[..., :3], name, notes), opacity)
+    numbers = _numbers(picture, layer)
     return None if numbers is None else _clear(_from_numbers(numbers, name, notes), opacity)
+
+
+def counts_from_0(picture: Pillow.Image) -> bool:
+    """Return whether a picture is a label map of class numbers that `read_labels` takes to count from 0."""
+    layer = None if picture.mode == "CMYK" else _layer(picture)
+    if layer is not None and (_share(layer[..., :3], ADE20K_COLOURS) >= KNOWN_SHARE or _is_coco(layer[..., :3])):
+        return False
+    numbers = _numbers(picture, layer)
+    return numbers is not None and not _counts_from_1(numbers)
+
+
+def _layer(picture: Pillow.Image) -> NDArray[np.uint8] | None:
+    """Return (H, W, 4) RGBA; None for numbers of more than 8 bits."""
+    return None if picture.mode.startswith("I") else np.array(picture.convert("RGBA"))
 
 
 def _share(colours: Image, palette: Image) -> float:
@@ -72,8 +87,9 @@ def _from_coco(colours: Image, name: str, notes: Notes) -> Image:
     return encode_segmentation(np.where(found >= 0, np.array(ade)[found], -1))
 
 
-def _numbers(picture: Pillow.Image, colours: Image | None) -> NDArray[np.int64] | None:
+def _numbers(picture: Pillow.Image, layer: NDArray[np.uint8] | None) -> NDArray[np.int64] | None:
     """Return the (H, W) class numbers that a picture's pixels are; None where they cannot be."""
+    colours = None if layer is None else layer[..., :3]
     if picture.mode in ("L", "P") or picture.mode.startswith("I"):
         numbers = np.asarray(picture).astype(np.int64)
     elif picture.mode == "LA":
@@ -91,12 +107,18 @@ def _numbers(picture: Pillow.Image, colours: Image | None) -> NDArray[np.int64] 
 
 def _from_numbers(numbers: NDArray[np.int64], name: str, notes: Notes) -> Image:
     """Return class numbers in ADE20K's colours."""
-    from_one = bool((numbers == len(ADE20K_CLASSES)).any())
+    from_one = _counts_from_1(numbers)
     classes = np.where(np.isin(numbers, UNLABELLED), -1, numbers - from_one)
     names = _listed([ADE20K_CLASSES[one] for one in _by_size(classes)], "and")
     text = f"{name} holds class numbers, read as ADE20K's from {int(from_one)}: {names}"
-    notes.append(f"{text}." if from_one else f"{text}; if they count from 1, choose the repair count_from_1.")
+    notes.append(
+        f"{text}." if from_one else f"{text}; if they count from 1, choose the repair “{FROM_1.title}” ({FROM_1.id})."
+    )
     return encode_segmentation(classes)
+
+
+def _counts_from_1(numbers: NDArray[np.int64]) -> bool:
+    return bool((numbers == len(ADE20K_CLASSES)).any())
 
 
 def _by_size(classes: NDArray[Any]) -> list[int]:

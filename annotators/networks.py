@@ -159,9 +159,20 @@ def load_into(
         ) from error
     import torch
 
+    check_finite(network, path)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network = network.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
     return network.eval().requires_grad_(False)
+
+
+def check_finite(network: torch.nn.Module, path: Path) -> None:
+    """Raise DamagedError where a weight is NaN or infinite: the maps would be black, or noise."""
+    import torch
+
+    if not all(bool(torch.isfinite(weight).all()) for weight in network.parameters()):
+        raise DamagedError(
+            f"{path.name} in {path.parent} holds numbers that are not finite; delete it and download it again."
+        )
 
 
 def damaged_folder(folder: Path, error: Exception) -> DamagedError:
@@ -181,6 +192,7 @@ def load_pretrained(network_class: Any, folder: Path, device: str) -> tuple[Any,
         network = network_class.from_pretrained(folder, local_files_only=True)
     except LOADING_ERRORS as error:
         raise damaged_folder(folder, error) from error
+    check_finite(network, folder)
     return processor, network.to(device).eval().requires_grad_(False)
 
 

@@ -41,21 +41,36 @@ AVIF_BRANDS = frozenset({b"avif", b"avis"})
 PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 # Raised by Pillow's and libheif's decoders for broken files.
 _DECODING_ERRORS = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, RuntimeError, struct.error, zlib.error,
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, RuntimeError, ArithmeticError, struct.error, zlib.error,
 )  # fmt: skip
 
 
-def read_bytes(path: Path, name: str) -> bytes:
-    """Return the content of a picture file. Raises InputError for one that is missing, too large or unreadable."""
+def read_bytes(path: Path, name: str, most: int = MAX_BYTES, what: str = "picture") -> bytes:
+    """Return the content of a file of at most `most` bytes. Raises InputError for one that is missing, too large or unreadable.
+
+    A device has no size and no end: no more than that is read of it.
+    """
     try:
         size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"{name} has {size / 1e6:.0f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB, save it smaller.")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"There is no file {name}; check its name and folder.") from None
+        if size <= most:
+            with path.open("rb") as file:
+                data = file.read(most + 1) if size == 0 else file.read()
+            size = len(data)
+            if size <= most:
+                return data
+        raise InputError(f"{name} has {size / 1e6:.0f} MB; the limit is {most / 1e6:.0f} MB, save it smaller.")
     except OSError as error:
-        raise InputError(f"{name} cannot be read ({error.strerror}); choose a picture file.") from error
+        if isinstance(error, FileNotFoundError):
+            raise _missing(name) from None
+        raise InputError(f"{name} cannot be read ({error.strerror}); choose a {what} file.") from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise _missing(name) from None  # a name that no file can have
+
+
+def _missing(name: str) -> InputError:
+    return InputError(f"There is no file {name}; check its name and folder.")
 
 
 def decode_picture(data: bytes, name: str, nearest: bool = False) -> tuple[Pillow.Image, tuple[str, ...]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from annotators.base import Image
 from annotators.images import ResizeMode, margins
+from annotators.picture_files import read_bytes, readable_name
 from annotators.pose_json import EXAMPLE, KEYS, PIXELS, UNIT, Points, ReadPose, read_people
 from annotators.sticks import USUAL, Sticks, draw_body, draw_face, draw_hand
 from models.errors import InputError
@@ -169,17 +170,9 @@ def load_pose(path: Path) -> Pose:
 
 def load_noted_pose(path: Path, size: tuple[int, int] | None = None) -> tuple[Pose, tuple[str, ...]]:
     """Return a JSON file as a pose, and notes, as `read_pose`; without any size it has the extent of its points."""
-    try:
-        length = path.stat().st_size
-        if length > MAX_JSON_BYTES:
-            limit = MAX_JSON_BYTES / 1e6
-            raise InputError(f"{path.name} has {length / 1e6:.0f} MB; the limit for a pose is {limit:.0f} MB.")
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"There is no file {path.name}; check its name and folder.") from None
-    except OSError as error:
-        raise InputError(f"{path.name} cannot be read ({error.strerror}); choose a JSON file.") from error
-    return read_pose(read_json(data, path.name), path.name, size, by_extent=True)
+    name = readable_name(path.name)
+    data = read_bytes(path, name, MAX_JSON_BYTES, "JSON")
+    return read_pose(read_json(data, name), name, size, by_extent=True)
 
 
 def _rows(person: Person) -> list[tuple[str, Points | None]]:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Image
+from annotators.base import Image, shown
 from annotators.kinds import KINDS, KindId, MapKind
 from annotators.maps import ADE20K_COLOURS, colour_codes, is_blank
 from annotators.sticks import LIMB_BRIGHTNESS, LIMBS, POSE_COLOURS
@@ -127,7 +127,7 @@ def repair(image: Image, kind: MapKind, ids: Sequence[str]) -> tuple[Image, tupl
     for id in ids:
         if id not in REPAIRS or kind.id not in REPAIRS[id].kinds:
             allowed = ", ".join(repair.id for repair in REPAIRS.values() if kind.id in repair.kinds)
-            raise InputError(f"There is no repair {id!r} for this kind of map; choose from: {allowed}.")
+            raise InputError(f"There is no repair {shown(id)} for this kind of map; choose from: {allowed}.")
         image = np.ascontiguousarray(REPAIRS[id].apply(image))
     return image, tuple(REPAIRS[id].done for id in ids)
 

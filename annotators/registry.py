@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from annotators.base import Annotator, create
+from annotators.base import Annotator, create, shown
 from annotators.canny import Canny
 from annotators.depth import DepthAnythingV2, LeReS, Midas, Zoe
 from annotators.dwpose import DWPose
@@ -38,7 +38,7 @@ def annotator(id: str, offered: Collection[str] = ()) -> type[Annotator]:
             return found
     hint = did_you_mean(id, offered) or did_you_mean(id, (found.id for found in ANNOTATORS))
     choice = f"choose one of: {', '.join(offered)}" if offered else "`python -m annotators --list` shows all"
-    raise InputError(f"There is no annotator {id!r}{hint}; {choice}.")
+    raise InputError(f"There is no annotator {shown(id)}{hint}; {choice}.")
 
 
 def licence_text(annotator: type[Annotator]) -> str:

@@ -79,12 +79,7 @@ class SceneNet(nn.Module):
 
     def forward(self, image: Tensor) -> SceneMaps:
         """(B, 3, H, W) in [0, 1], with sides that are multiples of 32 → all maps."""
-        h = self.first(self.stem(image * 2 - 1))
-        skips: list[Tensor] = []
-        for down, encode in zip(self.down, self.encode, strict=True):
-            skips.append(h)
-            h = encode(down(h))
-        h = self.middle(h)
+        h, skips = self._encode(image)
         quarter = h
         for level in reversed(range(len(self.decode))):
             h = functional.interpolate(h, scale_factor=2.0, mode="nearest")
@@ -95,13 +90,28 @@ class SceneNet(nn.Module):
             depth.sigmoid(), functional.normalize(normal, dim=1), segmentation, self.pose(quarter), softedge
         )
 
+    def features(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] → (B, channels[-1]): the deepest features, averaged over the picture."""
+        return self._encode(image)[0].mean(dim=(2, 3))
+
+    def _encode(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the deepest features, and those of each level above."""
+        h = self.first(self.stem(image * 2 - 1))
+        skips: list[Tensor] = []
+        for down, encode in zip(self.down, self.encode, strict=True):
+            skips.append(h)
+            h = encode(down(h))
+        return self.middle(h), skips
+
 
 def save_scene_net(network: SceneNet, folder: Path) -> None:
     """Write config.json and the weights as fp16."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({"channels": list(network.channels)}, indent=2) + "\n")
+    (folder / "config.json").write_text(
+        json.dumps({"channels": list(network.channels)}, indent=2) + "\n", encoding="utf-8"
+    )
     save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS_NAME)
 
 
@@ -109,7 +119,7 @@ def load_scene_net(folder: Path) -> SceneNet:
     """Return the network of a folder that save_scene_net wrote, fp32 on the CPU, ready to run."""
     from safetensors.torch import load_file
 
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     network = SceneNet(config["channels"])
     network.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS_NAME).items()})
     return network.eval().requires_grad_(False)

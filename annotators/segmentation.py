@@ -12,6 +12,7 @@ from annotators.base import Image, param
 from annotators.control_map import DataAnnotator
 from annotators.networks import (
     LOADING_ERRORS,
+    check_finite,
     check_memory,
     damaged_folder,
     load_pretrained,
@@ -124,6 +125,7 @@ def _load_oneformer(device: str, folder: Path) -> tuple[Any, Any, Any]:
         network = OneFormerForUniversalSegmentation.from_pretrained(folder, local_files_only=True)
     except LOADING_ERRORS as error:
         raise damaged_folder(folder, error) from error
+    check_finite(network, folder)
     try:
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the tokenizers library raises bare Exception

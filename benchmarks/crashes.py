@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -14,14 +15,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from annotators.images import load_image
 from cnet_app.engine.process import ProcessEngine
+from cnet_app.jobs.adopt import SETTLED
+from cnet_app.jobs.library import Library
 from cnet_app.jobs.runner import HISTORY, Runner
+from cnet_app.jobs.store import Store
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.recipe import read_request
 from cnet_app.settings import Settings
@@ -31,6 +37,8 @@ ROOT = Path(__file__).parent.parent
 SIDE, STEPS = 64, 2
 PAUSE = (0.2, 4.0)
 """Seconds between two kills, at random: within loading, denoising, saving, or a restart."""
+START = (1.0, 14.0)
+"""The same from the start of an app."""
 CHILD_ENDS = 5.0
 """Seconds in which an engine must end after its app was killed."""
 PATIENCE = 600.0
@@ -76,6 +84,12 @@ class Worker:
         self.process.wait(PATIENCE)
         self._reader.join()
 
+    def wait_for_picture(self) -> None:
+        """Wait until a user has seen a picture, or all jobs are over."""
+        ends = time.monotonic() + PATIENCE
+        while not self.shown and self.process.poll() is None and time.monotonic() < ends:
+            time.sleep(0.02)
+
     def kill(self) -> None:
         """End the app as the system does when memory is out."""
         self.process.kill()
@@ -93,6 +107,10 @@ class Result:
     shown: int
     lost: int
     """Pictures that a user had seen and that are no longer there, or cannot be read with their recipe."""
+    damaged: tuple[str, ...]
+    """Pictures in the folder, shown or not, that are not whole, and the history where SQLite finds a fault in it."""
+    missed: int
+    """Whole pictures in the folder that the library of the next start does not list."""
     orphans: int
     """Engines that outlived their app by more than CHILD_ENDS seconds."""
     zombies: int
@@ -100,7 +118,8 @@ class Result:
 
     @property
     def holds(self) -> bool:
-        return not (self.lost or self.orphans or self.zombies or self.leftovers) and self.jobs.get("done", 0) > 0
+        faults = self.lost or self.damaged or self.missed or self.orphans or self.zombies or self.leftovers
+        return not faults and self.jobs.get("done", 0) > 0
 
 
 def kill_engines(folder: Path, jobs: int, kills: int, random_source: random.Random) -> Result:
@@ -115,17 +134,23 @@ def kill_engines(folder: Path, jobs: int, kills: int, random_source: random.Rand
             zombies += sum(_is_zombie(pid) for pid in worker.engines)
     worker.wait()
     orphans = sum(map(psutil.pid_exists, worker.engines))
-    lost, leftovers = _lost(worker.shown), _leftovers(folder)
-    return Result("Engine killed", killed, worker.ends, len(worker.shown), lost, orphans, zombies, leftovers)
+    return _result("Engine killed", folder, killed, worker.ends, worker.shown, orphans, zombies)
 
 
 def kill_apps(folder: Path, jobs: int, kills: int, random_source: random.Random) -> Result:
-    """The app dies again and again, and is started again in the same folder."""
+    """The app dies again and again, and is started again in the same folder.
+
+    Every other time it dies after its first picture, else perhaps earlier.
+    """
     shown: list[str] = []
     orphans = 0
-    for _ in range(kills):
+    for number in range(kills):
         worker = Worker(folder, jobs)
-        time.sleep(random_source.uniform(4.0, 14.0))
+        if number % 2:
+            worker.wait_for_picture()
+            time.sleep(random_source.uniform(*PAUSE))
+        else:
+            time.sleep(random_source.uniform(*START))
         worker.kill()
         ends = time.monotonic() + CHILD_ENDS
         while any(map(psutil.pid_exists, worker.engines)) and time.monotonic() < ends:
@@ -136,7 +161,25 @@ def kill_apps(folder: Path, jobs: int, kills: int, random_source: random.Random)
     last.wait()
     shown += last.shown
     orphans += sum(map(psutil.pid_exists, last.engines))
-    return Result("App killed", kills, last.ends, len(shown), _lost(shown), orphans, 0, _leftovers(folder))
+    return _result("App killed", folder, kills, last.ends, shown, orphans, 0)
+
+
+def _result(
+    title: str, folder: Path, kills: int, ends: dict[str, int], shown: Sequence[str], orphans: int, zombies: int
+) -> Result:
+    """Look through the folder after the last start."""
+    return Result(
+        title=title,
+        kills=kills,
+        jobs=ends,
+        shown=len(shown),
+        lost=_lost(shown),
+        damaged=_damaged(folder),
+        missed=_missed(folder),
+        orphans=orphans,
+        zombies=zombies,
+        leftovers=_leftovers(folder),
+    )
 
 
 def work(folder: Path, jobs: int) -> None:
@@ -193,6 +236,39 @@ def _lost(paths: Sequence[str]) -> int:
     return lost
 
 
+def _damaged(folder: Path) -> tuple[str, ...]:
+    """Decode every picture, and let SQLite look through the history."""
+    found: list[str] = []
+    for path in folder.glob("*.png"):
+        try:
+            load_image(path)
+        except InputError:
+            found.append(path.name)
+    if not _is_whole(folder / HISTORY):
+        found.append(HISTORY)
+    return tuple(found)
+
+
+def _is_whole(history: Path) -> bool:
+    with closing(sqlite3.connect(history)) as connection:
+        try:
+            return connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        except sqlite3.DatabaseError:
+            return False
+
+
+def _missed(folder: Path) -> int:
+    """Return how many pictures the library does not list once no job can still be writing them."""
+    paths = list(folder.glob("*.png"))
+    long_ago = time.time() - 2 * SETTLED
+    for path in paths:
+        os.utime(path, (long_ago, long_ago))
+    store = Store(folder / HISTORY)
+    listed = Library(store.database, folder).search(limit=1).total
+    store.close()
+    return len(paths) - listed
+
+
 def _leftovers(folder: Path) -> tuple[str, ...]:
     """Files that are neither pictures nor the history."""
     history = {f"{HISTORY}{ending}" for ending in ("", "-wal", "-shm")}
@@ -202,10 +278,11 @@ def _leftovers(folder: Path) -> tuple[str, ...]:
 
 def table(results: Sequence[Result]) -> str:
     """As Markdown."""
-    head = "| What is killed | Kills | Jobs | Pictures shown | Lost | Orphans | Zombies | Leftover files |\n|---|---|---|---|---|---|---|---|"
+    titles = ("What is killed", "Kills", "Jobs", "Pictures shown", "Lost", "Damaged", "Not in the library", "Orphans", "Zombies", "Leftover files")  # fmt: skip
+    head = f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|"
     rows = [
         f"| {r.title} | {r.kills} | {', '.join(f'{count} {end}' for end, count in r.jobs.items())} | {r.shown} | {r.lost} "
-        f"| {r.orphans} | {r.zombies} | {', '.join(r.leftovers) or 'none'} |"
+        f"| {', '.join(r.damaged) or 'none'} | {r.missed} | {r.orphans} | {r.zombies} | {', '.join(r.leftovers) or 'none'} |"
         for r in results
     ]
     return "\n".join([head, *rows])
@@ -218,16 +295,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=200, help="jobs of each app (default: %(default)s)")
     parser.add_argument("--engine-kills", type=int, default=30, help="(default: %(default)s)")
     parser.add_argument("--app-kills", type=int, default=10, help="(default: %(default)s)")
+    parser.add_argument("--kills", type=int, help="kills in all: half of them of the engine, half of the app")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
     args = parser.parse_args(arguments)
     if args.work:
         work(args.work, args.jobs)
         return 0
+    of_engine, of_app = args.engine_kills, args.app_kills
+    if args.kills is not None:
+        of_engine, of_app = args.kills // 2, args.kills - args.kills // 2
     moments = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as folder:
         results = [
-            kill_engines(Path(folder) / "engine", args.jobs, args.engine_kills, moments),
-            kill_apps(Path(folder) / "app", args.jobs, args.app_kills, moments),
+            kill_engines(Path(folder) / "engine", args.jobs, of_engine, moments),
+            kill_apps(Path(folder) / "app", args.jobs, of_app, moments),
         ]
     print(table(results))
     return 0 if all(result.holds for result in results) else 1

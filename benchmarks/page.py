@@ -8,35 +8,27 @@ import io
 import os
 import platform
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
-import httpx
 import numpy as np
-import psutil
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from skimage import data
 
+from benchmarks.served import PATIENCE, App, running_app
 from cnet_app.engine.messages import Close, Ended, Happened, Run, StatusChanged
 from cnet_app.engine.process import ProcessEngine
 from cnet_app.engine.protocol import EngineStatus, PictureMade
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 
-ROOT = Path(__file__).parent.parent
 SIDE = 512
 PICTURE = 1024
-PATIENCE = 120.0
 FLAGS = (
     "--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     "--disable-gpu-compositing",
@@ -83,59 +75,6 @@ STROKE = """(count) => {
     tool.pointer({ ...event, type: "up", x: 250, y: 250 });
     return times;
 }"""
-
-
-@dataclass
-class App:
-    """The app in a process of its own."""
-
-    url: str
-    process: psutil.Process
-    started: float
-    """Seconds from the start of the process to the whole page."""
-
-    def megabytes(self) -> tuple[float, float]:
-        """Resident memory of the page's process, and of its children."""
-        children = sum(child.memory_info().rss for child in self.process.children(recursive=True))
-        return self.process.memory_info().rss / 1e6, children / 1e6
-
-    def wire_bytes(self) -> int:
-        """Bytes of the document as a browser gets them."""
-        with httpx.stream("GET", self.url, headers={"Accept-Encoding": "br, gzip"}, timeout=PATIENCE) as answer:
-            return len(b"".join(answer.iter_raw()))
-
-
-@contextmanager
-def running_app() -> Generator[App]:
-    """The app on the embedded model, in a folder of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {
-            "CNET_BASE": "embedded", "CNET_OFFLINE": "1", "CNET_OUTPUT_DIR": f"{folder}/outputs",
-            "CNET_CACHE_DIR": f"{folder}/cache", "GRADIO_TEMP_DIR": f"{folder}/uploads",
-        }  # fmt: skip
-        command = [sys.executable, "app.py", "--port", str(port)]
-        started = time.perf_counter()
-        app = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            url = f"http://127.0.0.1:{port}/"
-            _wait(url, started)
-            yield App(url, psutil.Process(app.pid), time.perf_counter() - started)
-        finally:
-            app.terminate()
-            app.wait(30)
-
-
-def _wait(url: str, started: float) -> None:
-    while time.perf_counter() - started < PATIENCE:
-        try:
-            if httpx.get(url, timeout=10).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.02)
-    raise SystemExit(f"The app gave no page within {PATIENCE:g} s.")
 
 
 @contextmanager

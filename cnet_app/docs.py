@@ -113,7 +113,8 @@ def conditions_table() -> str:
 def keys_table() -> str:
     """Return the table of the page's keys, read from its script."""
     rows = re.findall(
-        r'title: "([^"]+)", keys: "([^"]+)"(?:, also: "([^"]+)")?', (WEB / "core" / "keys.js").read_text()
+        r'title: "([^"]+)", keys: "([^"]+)"(?:, also: "([^"]+)")?',
+        (WEB / "core" / "keys.js").read_text(encoding="utf-8"),
     )
     return _table(
         ("Key", "What it does"), ((" or ".join(f"`{key}`" for key in keys if key), title) for title, *keys in rows)
@@ -152,7 +153,8 @@ def measures_table() -> str:
             f"{row.range[0]:g} to {row.range[1]:g}",
             "higher" if row.higher_is_better else "lower",
             f"{row.blank_value:g}",
-            ", ".join(f"`{one.id}`" for one in CONDITIONS if row.id in (one.measure, *one.more_measures)),
+            ", ".join(f"`{one.id}`" for one in CONDITIONS if row.id in (one.measure, *one.more_measures))
+            or "in `evaluate` alone",
         )
         for row in MEASURES
     ]

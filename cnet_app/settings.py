@@ -6,17 +6,23 @@ import argparse
 import dataclasses
 import ipaddress
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from models.names import DEVICE_NAMES, did_you_mean, is_device_name
 
 SPEEDS = ("exact", "near", "compiled")
 SPACE_FRAMES = "https://huggingface.co https://*.huggingface.co https://*.hf.space"
 ENGINES = ("process", "thread")
+HOMELESS = ".cache"
+"""In the folder of pictures, what users without a home would have in theirs."""
+ROOT_PATH = re.compile(r"(https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?)?(/[\w.~-]+)*", re.ASCII)
 
 
 def _option(default: Any, help: str, parse: Callable[[str], Any] = str) -> Any:
@@ -59,6 +65,16 @@ def device_name(text: str) -> str:
     return text
 
 
+def _root_path(text: str) -> str:
+    """Return the path without a slash at its end, or the whole address."""
+    path = text.rstrip("/")
+    if not ROOT_PATH.fullmatch(path):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a path as /studio, nor an address as https://example.org/studio"
+        )
+    return path
+
+
 def _switch(text: str) -> bool:
     if text.lower() not in {"1", "on", "yes", "true", "0", "off", "no", "false", ""}:
         raise argparse.ArgumentTypeError(f"{text!r} is not on or off")
@@ -76,12 +92,21 @@ class Settings:
         "on by itself on a Space and where other machines get in",
         _switch,
     )
+    allow_downloads: bool = _option(
+        False, "in public mode visitors too may download models of the catalogue onto this server", _switch
+    )
     hosts: str = _option(
         "",
         "names under which the app is reached, joined by commas; in local mode localhost and plain addresses always are",
     )
     frames: str = _option(
         "", "sites whose pages may show the app in a frame, joined by spaces, such as https://example.org"
+    )
+    root_path: str = _option(
+        "",
+        "path under which a reverse proxy shows the app, such as /studio, or its whole address, such as "
+        "https://example.org/studio",
+        _root_path,
     )
     proxies: int = _option(
         0, "reverse proxies in front of the app, which tell it the visitors' addresses", _whole(0, 10)
@@ -140,6 +165,36 @@ class Settings:
         "MB of finished pictures that are kept for one visitor in public mode; the oldest go first, favourites last",
         _whole(1, 1_000_000),
     )
+    max_all_pictures_mb: int = _option(
+        20_000,
+        "MB of finished pictures of all visitors together in public mode; the oldest go first, favourites last",
+        _whole(1, 100_000_000),
+    )
+    max_sweeps_mb: int = _option(
+        5000,
+        "MB of what grids and batches of all visitors keep besides their pictures, in public mode; the oldest go first",
+        _whole(1, 100_000_000),
+    )
+    max_drafts_mb: int = _option(
+        2000,
+        "MB of photos and drawings that pages work on, of all visitors; those that were not used for longest go first",
+        _whole(1, 100_000_000),
+    )
+    max_uploads_mb: int = _option(
+        2000,
+        "MB of uploaded files and of files packed for a download; the oldest go first, and each after a day, in public "
+        "mode after an hour",
+        _whole(1, 100_000_000),
+    )
+    max_thumbnails_mb: int = _option(
+        500, "MB of thumbnails; those that were not shown for longest go first", _whole(1, 1_000_000)
+    )
+    max_history: int = _option(
+        1000, "jobs that the history holds; the oldest go first, their pictures stay", _whole(1, 1_000_000)
+    )
+    max_history_mb: int = _option(
+        1000, "MB of photos and maps of the jobs in the history; the oldest jobs go first", _whole(1, 1_000_000)
+    )
     max_hourly_mb: int = _option(
         1000, "MB that one address may send within an hour, in public mode", _whole(1, 1_000_000)
     )
@@ -158,9 +213,37 @@ class Settings:
         return self.output_dir / "trainings"
 
     @property
+    def studies_dir(self) -> Path:
+        """The folder of all studies, a folder each."""
+        return self.output_dir / "studies"
+
+    @property
+    def uploads(self) -> Path:
+        """The app's own folder of uploads and of files packed for a download."""
+        return self.cache_folder / "uploads"
+
+    @property
     def is_local(self) -> bool:
         """The app is one person's: whoever uses it may see what was made before, and name any model."""
         return self.is_on_loopback if self.public is None else not self.public
+
+    @property
+    def lets_download(self) -> bool:
+        """Whoever uses the app may download models onto the server."""
+        return self.is_local or self.allow_downloads
+
+    @property
+    def cache_folder(self) -> Path:
+        """Folder of what can be made again; in `output_dir` for a user without a home."""
+        try:
+            return Path(self.cache_dir).expanduser()
+        except RuntimeError:  # no HOME, and no entry in the system's list of users
+            return self.output_dir / HOMELESS
+
+    @property
+    def prefix(self) -> str:
+        """The path of `root_path`, without a slash at its end."""
+        return urlsplit(self.root_path).path
 
     @property
     def is_on_loopback(self) -> bool:
@@ -185,8 +268,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{message[:1].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.\n")
 
 
-GRADIO_VARIABLES: Mapping[str, str] = MappingProxyType({"host": "GRADIO_SERVER_NAME", "port": "GRADIO_SERVER_PORT"})
+GRADIO_VARIABLES: Mapping[str, str] = MappingProxyType(
+    {"host": "GRADIO_SERVER_NAME", "port": "GRADIO_SERVER_PORT", "root_path": "GRADIO_ROOT_PATH"}
+)
 """Variables of Gradio itself; a CNET_… variable wins over them."""
+
+
+GRADIO_KEPT = ("GRADIO_TEMP_DIR", "GRADIO_HEARTBEAT_INTERVAL")
+"""Variables of Gradio that it reads itself."""
+NO_PROXY = ("no_proxy", "NO_PROXY")
+HIDDEN = ("NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEM")
+"""SYSTEM names a Space, whose files Gradio would watch for changes by a package that only ZeroGPU has."""
 
 
 def environment_variable(name: str, environ: Mapping[str, str]) -> str | None:
@@ -198,15 +290,36 @@ def environment_variable(name: str, environ: Mapping[str, str]) -> str | None:
 def process_variables(settings: Settings) -> dict[str, str]:
     """Return the variables that libraries, which read no settings, need to obey them."""
     offline = {"CNET_OFFLINE": "1"} if settings.offline else {}
-    return loopback_without_proxy(settings.host) | offline | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
+    own = not os.environ.get("GRADIO_TEMP_DIR") and _can_write(
+        settings.uploads
+    )  # else temporary files are for uploads too
+    uploads = {"GRADIO_TEMP_DIR": str(settings.uploads)} if own else {}
+    return offline | uploads | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
 
 
-def loopback_without_proxy(host: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the variables that keep a proxy, if there is one, out of requests to this machine and to `host`."""
-    given = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    names = [name.strip() for name in given.split(",") if name.strip()]
-    without = ",".join(dict.fromkeys([*names, "localhost", "127.0.0.1", "::1", host]))
-    return {"no_proxy": without, "NO_PROXY": without}
+def _can_write(folder: Path) -> bool:
+    """Return whether a folder is writable, or can be made."""
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    return there.is_dir() and os.access(there, os.W_OK)
+
+
+@contextmanager
+def without_surroundings(environ: MutableMapping[str, str] = os.environ) -> Generator[None]:
+    """Import Gradio and let it listen inside, where variables neither change nor end that.
+
+    On import and for a request to its own address Gradio creates HTTP clients. These fail for a SOCKS proxy without its
+    package, a proxy of an unknown scheme, an unusual NO_PROXY and a file of certificates that is not there; a working proxy
+    would be asked for 127.0.0.1. Gradio's own variables would overrule the settings. Downloads, later, have all of them.
+    """
+    hidden = [name for name in environ if name.upper() in HIDDEN or name.startswith("GRADIO_")]
+    kept = {name: environ.pop(name) for name in hidden if name not in GRADIO_KEPT}
+    environ.update(dict.fromkeys(NO_PROXY, "*"))  # also against the proxies in the settings of Windows and macOS
+    try:
+        yield
+    finally:
+        for name in NO_PROXY:
+            environ.pop(name, None)
+        environ.update(kept)
 
 
 def settings_for_command(**given: Any) -> Settings:

@@ -20,7 +20,12 @@ SETTINGS = "lora_adapter_metadata"
 PEFT_STEM = "adapter_model"
 """Name of peft's files, without ending; a config next to a file of another name may be another adapter's."""
 
-MAX_PATTERN = 200
+MAX_RANK = 1_000_000
+MAX_PATTERN, MAX_LAYER = 200, 150
+"""Characters of a pattern for layers' names, and of a name that is held against more than a plain one."""
+REPEATS, REPEATED_GROUP = re.compile(r"(?<!\\)[*+?{]"), re.compile(r"\)[*+?{]")
+MAX_REPEATS = 2
+"""Repeats in a pattern: each multiplies the time of a search by the length of the name, those of groups double it."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class AdapterSettings:
     def rank(self) -> int | None:
         """The rank of updates that do not show it."""
         found = self.peft.get("r")
-        return found if isinstance(found, int) and found > 0 else None
+        return found if isinstance(found, int) and 0 < found <= MAX_RANK else None
 
     def alpha(self, layer: str) -> float | None:
         """Return the alpha of a layer by the settings, a pattern's before all layers'."""
@@ -53,6 +58,11 @@ class AdapterSettings:
                 return alpha
         return None
 
+    def _patterns(self) -> Iterator[str]:
+        for name, patterns in self.peft.items():
+            if name.rpartition(".")[2] == "alpha_pattern" and isinstance(patterns, dict):
+                yield from map(str, patterns)
+
     def scale(self, alpha: float, rank: int) -> float:
         """Return alpha over the rank, or over its root for a rank-stabilised LoRA."""
         stabilised = any(value for name, value in self.peft.items() if name.rpartition(".")[2] == "use_rslora")
@@ -64,6 +74,12 @@ class AdapterSettings:
             yield (
                 f"LoRA {name} was written by peft, but its {ADAPTER_CONFIG} is not next to it: its updates count in full, "
                 "as if lora_alpha were the rank. Put that file into its folder, or change the LoRA's weight."
+            )
+        strange = next((pattern for pattern in self._patterns() if not _is_plain(pattern)), None)
+        if strange is not None:
+            yield (
+                f"LoRA {name} has settings for layers that {strange[:60]!r} matches, which is no pattern that this app "
+                "follows: they were left out. Name those layers in alpha_pattern."
             )
         if by_rank and self.kohya_alpha and self.kohya_rank and self.kohya_alpha != self.kohya_rank:
             yield (
@@ -95,17 +111,27 @@ def _object(file: Path, text: str) -> dict[str, Any]:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """A pattern comes from a file: an overlong one, or one that is none, matches nothing."""
-    try:
-        return len(pattern) <= MAX_PATTERN and re.fullmatch(rf"(.*\.)?({pattern})", name) is not None
-    except re.error:
+    """A pattern comes from a file: one that is not plain matches nothing."""
+    if not _is_plain(pattern) or (REPEATS.search(pattern) and len(name) > MAX_LAYER):
         return False
+    return re.fullmatch(rf"(.*\.)?({pattern})", name) is not None
+
+
+def _is_plain(pattern: str) -> bool:
+    """Return whether a text is a pattern that is soon held against any name."""
+    if len(pattern) > MAX_PATTERN or len(REPEATS.findall(pattern)) > MAX_REPEATS or REPEATED_GROUP.search(pattern):
+        return False
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
 
 
 def _number(value: Any) -> float | None:
     """Return a number from JSON or metadata; None for anything else."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if abs(found) < float("inf") else None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.checkpoints import Tensors, count_parts, open_tensors, part_of, read_all
-from models.configs import CONFIG, read_json
+from models.configs import CONFIG, named_class, read_json
 from models.errors import InputError
 from models.families import FAMILIES, TITLES, Family
 from models.local import check_kind
@@ -44,7 +44,7 @@ def load_vae_folder(id: str, folder: Path, family: Family, dtype: torch.dtype, d
     import diffusers
 
     config = read_json(folder / CONFIG)
-    name = str(config.get("_class_name", "something unnamed"))
+    name = named_class(config)
     if name not in VAE_CLASSES:
         raise InputError(f"{id} is {name}, but this app knows the autoencoders {' and '.join(VAE_CLASSES)} only.")
     _check_fit(id, family, config)

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import struct
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from pickle import UnpicklingError
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.errors import DamagedError, InputError
+from models.errors import InputError
 from models.families import FAMILIES, TWO_TEXT_STREAMS, Family
 from models.local import READS_WORDS
-from models.weights import check_file, short
+from models.pickles import read_pickle, unreadable
+from models.weights import check_file
 
 HEAD_WIDTH = 64
 """Channels of an attention head where a family does not fix the number of heads."""
-
-PICKLE_FAULTS = (
-    RuntimeError,
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    struct.error,
-)
-"""Raised by torch for bytes that are no pickle."""
 
 LAYERS = 2
 """Residual layers a level, in every family."""
@@ -66,7 +49,7 @@ def open_tensors(path: Path, stack: ExitStack) -> Tensors:
         try:
             file: Any = stack.enter_context(safe_open(path, "pt"))
         except SafetensorError as error:
-            raise _unreadable(path) from error
+            raise unreadable(path) from error
         return _unpacked(path, {name: _reader(file, name) for name in file.keys()})  # noqa: SIM118 - it is no mapping
     content = read_pickle(path)
     content = content.get("state_dict", content) if isinstance(content, dict) else {}
@@ -89,38 +72,18 @@ def _scaled(read: Callable[[], Tensor], scale: Callable[[], Tensor]) -> Callable
     return lambda: read().float() * scale().float()
 
 
-def read_pickle(path: Path) -> Any:
-    """Return the tensors and plain values of a pickle that `check_file` has passed; InputError where it holds anything else."""
-    refusal = InputError(
-        f"{path.name} holds more than tensors and might run code, so it is not opened; get it as .safetensors."
-    )
-    in_zip = zipfile.is_zipfile(path)
-    if not in_zip and tarfile.is_tarfile(path):  # torch's first format, which cannot be read without running it
-        raise refusal
-    try:
-        # Older embeddings keep their vectors in this container of torch's own.
-        with torch.serialization.safe_globals([torch.nn.ParameterDict]):
-            # Files from before torch 1.6 are no zip and cannot be mapped.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=in_zip)
-    except UnpicklingError as error:
-        raise refusal from error
-    except PICKLE_FAULTS as error:
-        raise _unreadable(path) from error
-
-
-def _unreadable(path: Path) -> DamagedError:
-    return DamagedError(f"{path.name} in {short(path.parent)} cannot be read; delete it and download it again.")
-
-
 def read_metadata(path: Path) -> Mapping[str, str]:
-    """Return the metadata of a .safetensors file; a pickle has none."""
+    """Return the metadata of a .safetensors file; a pickle has none. Raises DamagedError."""
     if path.suffix != ".safetensors":
         return {}
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, "pt") as file:
-        content: Any = file
-        return content.metadata() or {}
+    try:
+        with safe_open(path, "pt") as file:
+            content: Any = file
+            return content.metadata() or {}
+    except SafetensorError as error:
+        raise unreadable(path) from error
 
 
 def _reader(file: Any, name: str) -> Callable[[], Tensor]:

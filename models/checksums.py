@@ -46,17 +46,26 @@ def record(row: Weights, sums: Mapping[str, str]) -> None:
         write_ledger(LEDGER, noted | new)
 
 
-def check_sha256(path: Path, row: Weights, file: File, name: str) -> str:
-    """Return the file's checksum; DamagedError where another was expected."""
-    found, expected = sha256_of(path), file.sha256 or read_ledger(LEDGER).get(_key(row, name))
-    if expected not in (None, found):
-        if file.sha256:
-            raise damaged(path, "its checksum is wrong")
-        raise DamagedError(
-            f"{path.name} in {short(path.parent)} is damaged or was replaced: its checksum has changed; "
-            f"delete it and download it again, or remove its line from {short(own_folder() / LEDGER)} if it is right."
-        )
-    return found
+def check_sha256(found: str, path: Path, row: Weights, file: File, name: str) -> None:
+    """Raise DamagedError where the file at `path` has this checksum, and another was expected."""
+    if is_expected(found, row, file, name):
+        return
+    if file.sha256:
+        raise damaged(path, "its checksum is wrong")
+    raise DamagedError(
+        f"{path.name} in {short(path.parent)} is damaged or was replaced: its checksum has changed; "
+        f"delete it and download it again, or {forget_hint()}."
+    )
+
+
+def is_expected(found: str, row: Weights, file: File, name: str) -> bool:
+    """Return whether a file may have this checksum: it is the catalogue's, else the one noted, or none is known."""
+    return (file.sha256 or read_ledger(LEDGER).get(_key(row, name))) in (None, found)
+
+
+def forget_hint() -> str:
+    """Return how another file is accepted in place of the one that was noted, as a clause."""
+    return f"remove its line from {short(own_folder() / LEDGER)} if it is right"
 
 
 def verify(row: Weights, on_file: Callable[[Path], None] = lambda path: None) -> list[Checked]:
@@ -85,7 +94,8 @@ def distinct(rows: Iterable[Weights]) -> list[Weights]:
 def _check(row: Weights, file: File, name: str, path: Path) -> Checked:
     try:
         check_file(path)
-        sha256 = check_sha256(path, row, file, name)
+        sha256 = sha256_of(path)
+        check_sha256(sha256, path, row, file, name)
     except DamagedError as fault:
         return Checked(row, name, "damaged", path, fault=str(fault))
     known = file.sha256 or _key(row, name) in read_ledger(LEDGER)

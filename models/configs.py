@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise MissingError(f"{short(path.parent)} has no {path.name}; put the whole model folder there.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unusable(path, "it is no JSON") from error
     if not isinstance(content, dict):
         raise _unusable(path, "it is no JSON object")
@@ -33,6 +34,12 @@ def class_name(index: Mapping[str, Any], part: str) -> str:
     """Return the class of a part of a base model by its index; empty where it has no such part."""
     found = index.get(part)
     return str(found[1]) if isinstance(found, list) and len(found) == 2 and found[1] else ""
+
+
+def named_class(config: Mapping[str, Any]) -> str:
+    """Return the class that a config names, for a sentence; a value that is no class has no name."""
+    found = config.get("_class_name")
+    return found if isinstance(found, str) and re.fullmatch(r"\w{1,80}", found, re.ASCII) else "something unnamed"
 
 
 def read_base_family(id: str, folder: Path) -> Family:
@@ -54,7 +61,7 @@ def read_sample_size(folder: Path) -> int | None:
 def read_controlnet_config(id: str, path: Path, family: Family | None) -> Mapping[str, Any]:
     """Return the config of a ControlNet or T2I-Adapter; InputError for anything else, and for another family's."""
     config = read_json(path)
-    kind = str(config.get("_class_name", "something unnamed"))
+    kind = named_class(config)
     if kind != ADAPTER and not kind.startswith("ControlNet"):
         raise InputError(f"{id} is no ControlNet but {kind}; choose a ControlNet or a T2I-Adapter.")
     own = controlnet_family(config)

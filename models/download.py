@@ -6,27 +6,24 @@ described what, how large and under which licence.
 
 from __future__ import annotations
 
-import errno
 import shutil
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from models.checksums import check_sha256, record
-from models.errors import DamagedError, DownloadError, MissingError, WeightsError
-from models.files import check_file
-from models.places import missing_files, needs, remedy
+from models.checksums import forget_hint, is_expected, record
+from models.errors import DownloadError, WeightsError
+from models.hub import Remote, TransferError, failure, look_up
+from models.hub_cache import RepoCache, cache_folder
+from models.places import needs
 from models.row import File, Weights, size_text
+from models.transfer import check_arrived, checksum, fill
 
 SPEED_SECONDS = 5.0
 """The speed is that of the last so many seconds."""
-ABANDONED_SECONDS = 3600
-"""Age from which an unfinished file that nobody writes to is one of a process that was killed."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +50,24 @@ class DownloadProgress:
 
 
 Progress = Callable[[DownloadProgress], None]
-"""Called with every chunk, perhaps in another thread. What it raises stops the download and comes out of it; files that
-were finished before stay, and nothing is left of the unfinished one."""
+"""Called with every chunk, and while none comes. What it raises stops the download and comes out of it; what is here by
+then stays, under another name where it is not whole, and the next download goes on from there."""
 
 
 class SpeedMeter:
     """Turns the byte counts of one file into reports with speed and time left."""
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, done: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin where so many bytes are here already."""
         self._name = name
         self._clock = clock
-        self._samples = deque([(clock(), 0)])
+        self._samples = deque([(clock(), done)])
 
     def report(self, done: int, size: int | None) -> DownloadProgress:
         """Return the report for so many bytes of so many."""
         now = self._clock()
+        if done < self._samples[-1][1]:  # it begins again
+            self._samples = deque([(now, done)])
         self._samples.append((now, done))
         while len(self._samples) > 2 and self._samples[1][0] <= now - SPEED_SECONDS:
             self._samples.popleft()
@@ -80,142 +80,127 @@ class SpeedMeter:
 def download(row: Weights, progress: Progress | None = None) -> Path:
     """Download all files of a row into the Hugging Face cache and return their folder.
 
-    Each file is written under another name until it is whole. Checksums that the catalogue does not have are noted, where
-    that can be done, and compared by later downloads. Raises WeightsError, and whatever `progress` raises.
+    Each file has another name until it is whole and has the right checksum; what an earlier download left of it is
+    continued. Checksums that the catalogue does not have are noted, where that can be done, and compared by later
+    downloads. Raises WeightsError, and whatever `progress` raises.
     """
+    import httpx2
+
     _check_room(row)
-    _check_hub(row)
-    _remove_abandoned(row)
-    folder, revision, sums = Path(), row.revision, dict[str, str]()
+    cache = RepoCache(row.repo)
+    cache.remove_abandoned()
+    revision, sums = row.revision, dict[str, str]()
     for file in row.files:
-        path, name = _download_file(row, file, revision, progress)
+        watch = _Watch(progress)
         try:
-            check_file(path)
-            sums[name] = check_sha256(path, row, file, name)
-        except DamagedError:
-            path.resolve().unlink()  # else the next look would take it for whole
-            path.unlink(missing_ok=True)
-            raise
-        folder = Path(str(path).removesuffix(name))
-        revision = folder.name  # the commit: later files belong to the same one
+            remote = _find(row, file, revision)
+            sums[remote.name] = _bring(row, file, remote, watch)
+            cache.note_commit(row.revision, remote.commit)
+        except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, OSError, TransferError, ValueError) as error:
+            if error is watch.stopped:
+                raise
+            raise failure(error, row, file) from error
+        revision = remote.commit  # later files belong to the same one
     with suppress(WeightsError):  # where no notes can be written, the files are good all the same
         record(row, sums)
-    return folder
+    return cache.snapshot(revision)
 
 
-def _download_file(row: Weights, file: File, revision: str, progress: Progress | None) -> tuple[Path, str]:
-    """Return path and name of the first of the file's names that the repository has."""
-    import httpx2
-    from huggingface_hub.errors import RemoteEntryNotFoundError, XetDownloadError
+def _find(row: Weights, file: File, revision: str) -> Remote:
+    """Return the first of the file's names that the repository has."""
+    from huggingface_hub.errors import RemoteEntryNotFoundError
 
     fault: Exception | None = None
     for name in file.names:
-        watch = _Watch(name, progress)
         try:
-            return _download_name(row.repo, name, revision, watch), name
+            return look_up(row.repo, name, revision)
         except RemoteEntryNotFoundError as error:
             fault = fault or error
-        except (httpx2.HTTPError, OSError, RuntimeError, XetDownloadError) as error:  # RuntimeError is hf_xet's
-            if error is watch.stopped:
-                raise
-            raise _failure(error, row, file) from error
     assert fault is not None
-    raise _failure(fault, row, file) from fault
+    raise fault
 
 
-def _download_name(repo: str, name: str, revision: str, watch: _Watch) -> Path:
-    from huggingface_hub import hf_hub_download
+def _bring(row: Weights, file: File, remote: Remote, watch: _Watch) -> str:
+    """Have a file in the cache, under its name, and return its checksum."""
+    cache = RepoCache(row.repo)
+    blob, shared = cache.blob(remote), cache.shared_part(remote)
+    blob.parent.mkdir(parents=True, exist_ok=True)
 
+    def report(done: int) -> None:
+        watch.count(remote.name, done, remote.size)
+
+    with cache.locked(remote, lambda: report(shared.stat().st_size if shared.is_file() else 0)) as is_alone:
+        sha256 = _held(row, file, remote, report)
+        if sha256 is None:
+            with cache.part(remote, is_alone and remote.has_checksum) as part:
+                sha256 = _fetch(row, file, remote, part, report)
+                part.replace(blob)
+        if not cache.file(remote).is_file():
+            cache.name_file(remote)
+    return sha256
+
+
+def _held(row: Weights, file: File, remote: Remote, report: Callable[[int], None]) -> str | None:
+    """Return the checksum of the file where the cache has it and it is right; else remove what is there, and return None."""
+    cache = RepoCache(row.repo)
+    for path in (cache.file(remote), cache.blob(remote)):
+        if path.is_file():
+            sha256 = checksum(path, report)
+            with suppress(TransferError, DownloadError):
+                check_arrived(path, remote, sha256)
+                _check_expected(sha256, row, file, remote)
+                return sha256
+            path.resolve().unlink()
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _fetch(row: Weights, file: File, remote: Remote, part: Path, report: Callable[[int], None]) -> str:
+    """Transfer what is missing and return the checksum of the whole, which is right; nothing stays of a wrong one."""
+    was_begun = part.is_file()
+    _check_disk(row, (remote.size or 0) - (part.stat().st_size if was_begun else 0))
+    fill(part, remote, report)
+    sha256 = checksum(part, report)
     try:
-        path = hf_hub_download(
-            repo,
-            name,
-            revision=revision,
-            force_download=_is_damaged(repo, name, revision),
-            tqdm_class=watch.bar_class(),
-        )
-    except BaseException:
-        if watch.stopped is not None:  # what hf_xet raises over an aborted session says nothing of the cause
-            raise watch.stopped from None
-        raise
-    if watch.stopped is not None:  # the file was finished before the session ended
-        raise watch.stopped
-    return Path(path)
+        check_arrived(part, remote, sha256)
+        _check_expected(sha256, row, file, remote)
+    except (TransferError, DownloadError):
+        part.unlink()
+        if not was_begun:
+            raise
+        return _fetch(row, file, remote, part, report)  # what an earlier download left may have been at fault
+    return sha256
+
+
+def _check_expected(sha256: str, row: Weights, file: File, remote: Remote) -> None:
+    if is_expected(sha256, row, file, remote.name):
+        return
+    known, what_to_do = "the catalogue has", "choose another model, and report it"
+    if not file.sha256:
+        known, what_to_do = "it had when it was first here", forget_hint()
+    raise DownloadError(
+        f"{needs(row, file)}, but {remote.name} of {row.repo} has another checksum than {known}; {what_to_do}."
+    )
 
 
 class _Watch:
-    """Passes the byte counts of one file on, and stops the download when the callback raises."""
+    """Passes the byte counts of one file on, and remembers what the callback raised."""
 
-    def __init__(self, name: str, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None) -> None:
         self.stopped: BaseException | None = None
         """The exception that the callback raised."""
         self._progress = progress
-        self._meter = SpeedMeter(name)
-        self._thread = threading.get_ident()
+        self._meter: SpeedMeter | None = None
 
-    def count(self, done: int, size: int | None) -> None:
-        """Report bytes. Plain downloads call this in their own thread, hf_xet in one whose exceptions it only prints."""
-        if self._progress is None or self.stopped is not None:
+    def count(self, name: str, done: int, size: int | None) -> None:
+        if self._progress is None:
             return
+        self._meter = self._meter or SpeedMeter(name, done)
         try:
             self._progress(self._meter.report(done, size))
         except BaseException as error:
             self.stopped = error
-            if threading.get_ident() == self._thread:
-                raise
-            from huggingface_hub.utils._xet import abort_xet_session  # its one way to stop a transfer
-
-            abort_xet_session()
-
-    def bar_class(self) -> Any:
-        """Return a tqdm class that draws nothing and counts here."""
-        from tqdm import tqdm
-
-        count = self.count
-
-        class Bar(tqdm):  # pyright: ignore[reportMissingTypeArgument]
-            def __init__(self, *arguments: Any, **options: Any) -> None:
-                super().__init__(*arguments, **{**options, "disable": True})
-
-            def update(self, n: float | None = 1) -> bool | None:
-                self.n += n or 0
-                count(int(self.n), None if self.total is None else int(self.total))
-                return None
-
-            def update_transfer(self, n: float) -> None:
-                """Ignore the bytes on the wire, which are fewer where the storage removes duplicates."""
-
-            def set_transfer_postfix_str(self, text: str, refresh: bool = True) -> None:
-                """Ignore the library's own speed."""
-
-        return Bar
-
-
-def _check_hub(row: Weights) -> None:
-    """Ask for one file's metadata without retries: the library alone would retry for half a minute."""
-    import httpx2
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.errors import RemoteEntryNotFoundError
-
-    try:
-        get_hf_file_metadata(hf_hub_url(row.repo, row.files[0].name, revision=row.revision))
-    except RemoteEntryNotFoundError:
-        return  # reachable, and the file may have another name
-    except (httpx2.HTTPError, OSError) as error:
-        raise _failure(error, row, missing_files(row)[0]) from error
-
-
-def _is_damaged(repo: str, name: str, revision: str) -> bool:
-    """Return whether the cache has this file, but not whole."""
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(repo, name, revision=revision)
-    try:
-        if isinstance(cached, str):
-            check_file(Path(cached))
-    except DamagedError:
-        return True
-    return False
+            raise
 
 
 def remaining_files(row: Weights) -> list[File]:
@@ -228,27 +213,13 @@ def remaining_files(row: Weights) -> list[File]:
     return [file for file in row.files if not is_cached(file)]
 
 
-def cache_folder() -> Path:
-    """Return the folder of the Hugging Face cache, where downloads go; HF_HOME moves it."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE)
-
-
-def _remove_abandoned(row: Weights) -> None:
-    """Remove unfinished files of processes that were killed; the library gives each a name of its own and reuses none."""
-    from huggingface_hub.file_download import repo_folder_name
-
-    folder = cache_folder() / repo_folder_name(repo_id=row.repo, repo_type="model") / "blobs"
-    with suppress(OSError):  # another process may be as tidy
-        for path in folder.glob("*.incomplete"):
-            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-                path.unlink()
-
-
 def _check_room(row: Weights) -> None:
-    """Raise DownloadError where the disk has no room for what is missing."""
-    needed = sum(file.size or 0 for file in remaining_files(row))
+    """Raise DownloadError where the disk has no room for what is missing, by the catalogue's sizes."""
+    needed = sum(file.size or 0 for file in remaining_files(row)) - RepoCache(row.repo).unfinished_bytes()
+    _check_disk(row, needed)
+
+
+def _check_disk(row: Weights, needed: int) -> None:
     cache = cache_folder()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
@@ -259,49 +230,9 @@ def _check_room(row: Weights) -> None:
         )
 
 
-def _failure(error: Exception, row: Weights, file: File) -> WeightsError:
-    """Return the error of a failed download, in one sentence."""
-    import httpx2
-    from huggingface_hub import constants, errors
-
-    what = f"{needs(row, file)}, but"
-    cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
-    status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else 0
-    number = cause.errno if isinstance(cause, OSError) else None
-    if isinstance(cause, httpx2.ConnectError | httpx2.TimeoutException | errors.OfflineModeIsEnabled):
-        return MissingError(f"{what} {_hub()} cannot be reached; {remedy(row)}.")
-    if isinstance(cause, errors.GatedRepoError):
-        why = f"its authors ask you to accept their terms first: do so at {row.page} and set HF_TOKEN"
-    elif isinstance(cause, errors.RevisionNotFoundError):
-        why = f"{row.repo} no longer has revision {row.revision}; {remedy(row)}"
-    elif isinstance(cause, errors.RepositoryNotFoundError):
-        why = f"there is no repository {row.repo} at {_hub()}, or it is private: check the name, or set HF_TOKEN"
-    elif isinstance(cause, errors.EntryNotFoundError):
-        why = f"{row.repo} has no such file; {remedy(row)}"
-    elif status in (401, 403):
-        why = f"{row.repo} refuses access (error {status}); set HF_TOKEN to a token that may read it"
-    elif status:
-        why = f"{_hub()} answered with error {status}; try again later"
-    elif number == errno.ENOSPC:
-        why = f"the disk is full; make room in {constants.HF_HUB_CACHE}, or point HF_HOME to another disk"
-    elif number in (errno.EACCES, errno.EROFS, errno.EPERM):
-        why = f"{constants.HF_HUB_CACHE} cannot be written to; point HF_HOME to a folder that can"
-    elif isinstance(cause, errors.FileMetadataError):
-        why = f"something between here and {_hub()} answered in its place; check the proxy or the network's login page"
-    else:
-        why = f"the download broke off ({type(cause).__name__}); try again, finished files stay"
-    return DownloadError(f"{what} {why}.")
-
-
 def _duration(seconds: float) -> str:
     """'50 s', '3 min', '1 h 10 min'."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _hub() -> str:
-    from huggingface_hub import constants
-
-    return constants.ENDPOINT.split("//")[-1]

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from models.checkpoints import open_tensors, read_pickle
+from models.checkpoints import open_tensors
 from models.errors import InputError
 from models.families import FAMILIES, TITLES
-from models.files import stamp
+from models.files import quoted, stamp
 from models.local import SUFFIXES, local_files
 from models.lora_files import read_lora
 from models.loras import acting_files
 from models.names import did_you_mean
+from models.pickles import read_pickle
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -102,7 +103,7 @@ def _checked(words: str, files: Mapping[str, Embedding]) -> str:
     if unknown:
         known = ", ".join(sorted(files)) or "none so far"
         raise InputError(
-            f"There is no embedding {unknown[1]!r}{did_you_mean(unknown[1], files)}; put its file into models/embeddings, where there are: {known}."
+            f"There is no embedding {quoted(unknown[1])}{did_you_mean(unknown[1], files)}; put its file into models/embeddings, where there are: {known}."
         )
     return words
 

@@ -43,14 +43,21 @@ def short(folder: Path) -> str:
 
 def check_file(path: Path) -> None:
     """Raise DamagedError where the file is empty, or a safetensors file is not exactly what its header says."""
+    if fault := file_fault(path, path.suffix):
+        raise damaged(path, fault)
+
+
+def file_fault(path: Path, suffix: str) -> str:
+    """Return why a file that ends in `suffix`, whatever its name is now, is not whole, as a clause; empty where it is."""
     if path.stat().st_size == 0:
-        raise damaged(path, "it is empty")
-    if path.suffix == ".safetensors":
+        return "it is empty"
+    if suffix == ".safetensors":
         try:
             header, start = _read_header(path)
             _check_spans(header, path.stat().st_size, start)
         except _HeaderError as fault:
-            raise damaged(path, str(fault)) from None
+            return str(fault)
+    return ""
 
 
 def stamp(path: Path) -> Hashable:
@@ -131,7 +138,7 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise _HeaderError(f"its header names {_quoted(name)} twice")
+            raise _HeaderError(f"its header names {quoted(name)} twice")
         found[name] = value
     return found
 
@@ -141,7 +148,7 @@ def _check_spans(header: Mapping[str, Any], size: int, start: int) -> None:
     end = 0
     for begin, stop, name in sorted((*_span(name, said), name) for name, said in header.items()):
         if begin != end:
-            raise _HeaderError(f"its tensor {_quoted(name)} begins at byte {begin}, and not at {end}")
+            raise _HeaderError(f"its tensor {quoted(name)} begins at byte {begin}, and not at {end}")
         end = stop
     if start + end != size:
         raise _HeaderError(f"it has {size} bytes instead of {start + end}")
@@ -151,9 +158,9 @@ def _span(name: str, said: Mapping[str, Any]) -> tuple[int, int]:
     """Return the first byte of a tensor and the one after its last, checked against shape and number format."""
     shape, span, bits = said.get("shape"), said.get("data_offsets"), BITS.get(str(said.get("dtype")))
     if not (_are_sizes(shape) and _are_sizes(span) and len(span) == 2 and span[0] <= span[1] and bits):
-        raise _HeaderError(f"its header has no valid entry for the tensor {_quoted(name)}")
+        raise _HeaderError(f"its header has no valid entry for the tensor {quoted(name)}")
     if 8 * (span[1] - span[0]) != bits * prod(shape):
-        raise _HeaderError(f"its tensor {_quoted(name)} has {span[1] - span[0]} bytes, which its shape does not fill")
+        raise _HeaderError(f"its tensor {quoted(name)} has {span[1] - span[0]} bytes, which its shape does not fill")
     return span[0], span[1]
 
 
@@ -165,6 +172,6 @@ def _are_sizes(numbers: Any) -> TypeGuard[list[int]]:
     )
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     """Return a name from a file that may be hostile: short, on one line."""
     return repr(name if len(name) <= 60 else f"{name[:59]}…")

@@ -68,6 +68,12 @@ def load_ip_adapter(id: str, base: Base) -> IpAdapter:
         raise DamagedError(
             f"{file.name} in {short(file.parent)} cannot be used: its tensors do not fit {base.id}; get another file."
         ) from error
+    if not all(
+        bool(torch.isfinite(weight).all()) for part in (*attention.values(), projection) for weight in part.parameters()
+    ):
+        raise DamagedError(
+            f"{file.name} in {short(file.parent)} cannot be used: some of its numbers are not finite; get another file."
+        )
     return IpAdapter(attention, projection, encoder, plus)
 
 

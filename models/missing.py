@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.checksums import distinct
-from models.download import cache_folder, remaining_files
+from models.download import remaining_files
 from models.files import short
+from models.hub_cache import cache_folder
 from models.own import known
 from models.row import Weights
 from models.weights import find_row

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from models.catalog import CATALOG, COMPONENTS_XL, Family, File, Kind, Weights, hub_entry, no_weights
+from models.configs import named_class
 from models.errors import DamagedError, InputError
 from models.families import FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS
 from models.ledger import read_ledger, unreadable, write_ledger
@@ -99,7 +100,7 @@ def _config(repo: str) -> dict[str, Any]:
     assert path is not None
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise InputError(f"The config of {repo} cannot be read; name its kind with `models add {repo} --kind`.")
@@ -107,7 +108,7 @@ def _config(repo: str) -> dict[str, Any]:
 
 
 def _kind(repo: str, config: Mapping[str, Any]) -> Kind:
-    name = str(config.get("_class_name", "something unnamed"))
+    name = named_class(config)
     if name not in KINDS:
         raise InputError(f"{repo} holds {name}, but what can be added is one of: {', '.join(KINDS)}.")
     return KINDS[name]

@@ -27,6 +27,7 @@ from models.configs import (
 )
 from models.errors import InputError, MissingError, WeightsError
 from models.families import FAMILIES, TITLES, Defaults, Family
+from models.files import quoted
 from models.fitting import check_fit
 from models.local import LocalFile, adapter_files, find_local, local_files, network_files
 from models.names import did_you_mean
@@ -109,7 +110,7 @@ def resolve(id: str, kind: NamedKind, family: Family | None = None) -> Resolved:
     ids = [row.id for row in CATALOG if row.kind == kind]
     known = [*(file.name for file in local_files("lora")), *ids] if kind == "lora" else ids
     one_of = f", or {'name ' * (kind == 'lora')}one of: {', '.join(known)}" if known else ""
-    raise InputError(f"There is no {KIND_NAMES[kind]} {id!r}{did_you_mean(id, known)}; {ALLOWED[kind]}{one_of}.")
+    raise InputError(f"There is no {KIND_NAMES[kind]} {quoted(id)}{did_you_mean(id, known)}; {ALLOWED[kind]}{one_of}.")
 
 
 def base_defaults(id: str) -> tuple[Family | None, Defaults]:
@@ -136,7 +137,7 @@ def download_steps(id: str) -> Iterator[Weights]:
     """
     row = next((row for row in reversed(known_rows()) if row.id == id), None)
     if row is None and not HUB_ID.fullmatch(id):
-        raise InputError(f"There are no weights {id!r}; give an id of the catalogue, or owner/name on the hub.")
+        raise InputError(f"There are no weights {quoted(id)}; give an id of the catalogue, or owner/name on the hub.")
     if row is None:
         either = File(INDEX, 0, others=(CONFIG,))  # a base model has an index, every other network a config
         start = replace(hub_entry(id, "controlnet"), files=(either,))

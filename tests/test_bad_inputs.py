@@ -1,4 +1,4 @@
-"""Faulty inputs, by the number of the fault: each ends in a sentence or by a rule, and the next job works."""
+"""Faulty prompts, numbers and models: each ends in a sentence or by a rule, and the next job works."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def works(base: Base) -> None:
     assert generate(base, [], request(prompt="a red ball"))[0].shape == (64, 64, 3)
 
 
-def test_p1_an_empty_prompt_is_one(base: Base) -> None:
+def test_an_empty_prompt_is_one(base: Base) -> None:
     net = tiny_controlnet(base)
     for guess in (False, True):
         assert generate(base, [net], request(units=(unit(),), guess_mode=guess))[0].any()
 
 
-def test_p2_a_long_prompt_is_read_in_parts_and_one_that_is_too_long_is_told(base: Base) -> None:
+def test_a_long_prompt_is_read_in_parts_and_one_that_is_too_long_is_told(base: Base) -> None:
     with pytest.raises(InputError, match="prompt has 1,000,000 characters, but it must be text of at most 10,000"):
         request(prompt="a" * 1_000_000)
     notes: list[str] = []
@@ -63,55 +63,76 @@ def test_p2_a_long_prompt_is_read_in_parts_and_one_that_is_too_long_is_told(base
 
 
 @pytest.mark.parametrize("prompt", HOSTILE)
-def test_p3_signs_without_sense_are_text_and_weights_stay_numbers(base: Base, prompt: str) -> None:
+def test_signs_without_sense_are_text_and_weights_stay_numbers(base: Base, prompt: str) -> None:
     picture = generate(base, [], request(prompt=prompt))[0]
     assert picture.dtype == np.uint8
     assert token_count(base, prompt) >= 0
 
 
 @pytest.mark.parametrize("prompt", WORLD)
-def test_p4_and_p5_every_script_comes_back_from_the_picture(base: Base, tmp_path: Path, prompt: str) -> None:
+def test_every_script_comes_back_from_the_picture(base: Base, tmp_path: Path, prompt: str) -> None:
     wanted = request(prompt=prompt)
     path = save_picture(tmp_path, generate(base, [], wanted)[0], wanted, 0)
     assert read_request(path).prompt == prompt
 
 
-WRONG: list[tuple[str, Callable[[], object], str]] = [
-    ("P4", lambda: request(prompt="a\0"), "prompt holds a character that is no text"),
-    ("P4", lambda: request(prompt="\udc00"), "prompt holds a character that is no text"),
-    ("P6", lambda: request(seed=-1), "seed is -1, but it must be from 0 to 4294967295"),
-    ("P6", lambda: request(seed=2**63), "seed is 9223372036854775808"),
-    ("P6", lambda: request(seed=1.5), "seed is 1.5, but it must be a whole number"),
-    ("P6", lambda: request(seed="abc"), "seed is 'abc', but it must be a number"),
-    ("P7", lambda: request(num_inference_steps=10**6), "num_inference_steps is 1000000, but it must be from 1 to 150"),
-    ("P7", lambda: request(guidance_scale=float("inf")), "guidance_scale is inf"),
-    ("P7", lambda: request(guidance_scale=-1), "guidance_scale is -1, but it must be from 1 to 30"),
-    ("P8", lambda: unit(control_guidance_start=0.8, control_guidance_end=0.2), "must not be after"),
-    ("P8", lambda: unit(control_guidance_end=1.1), "control_guidance_end is 1.1, but it must be from 0 to 1"),
-    ("P9", lambda: request(width=0), "width is 0, but it must be from 64 to 2048 px"),
-    ("P9", lambda: request(height=8193), "height is 8193, but it must be from 64 to 2048 px"),
-    (
-        "P10",
+WRONG: dict[str, tuple[Callable[[], object], str]] = {
+    "NUL in a prompt": (lambda: request(prompt="a\0"), "prompt holds a character that is no text"),
+    "half a character": (lambda: request(prompt="\udc00"), "prompt holds a character that is no text"),
+    "seed -1": (lambda: request(seed=-1), "seed is -1, but it must be from 0 to 4294967295"),
+    "seed of 33 bits": (lambda: request(seed=2**32), "seed is 4294967296, but it must be from 0"),
+    "seed of 64 bits": (lambda: request(seed=2**63), "seed is 9223372036854775808"),
+    "seed in parts": (lambda: request(seed=1.5), "seed is 1.5, but it must be a whole number"),
+    "seed of words": (lambda: request(seed="abc"), "seed is 'abc', but it must be a number"),
+    "seed NaN": (lambda: request(seed=float("nan")), "seed is nan, but it must be"),
+    "no steps": (lambda: request(num_inference_steps=0), "num_inference_steps is 0, but it must be from 1 to 150"),
+    "a million steps": (lambda: request(num_inference_steps=10**6), "num_inference_steps is 1000000"),
+    "guidance NaN": (lambda: request(guidance_scale=float("nan")), "guidance_scale is nan"),
+    "guidance infinite": (lambda: request(guidance_scale=float("inf")), "guidance_scale is inf"),
+    "guidance -1": (lambda: request(guidance_scale=-1), "guidance_scale is -1, but it must be from 1 to 30"),
+    "guidance 0": (lambda: request(guidance_scale=0), "guidance_scale is 0, but it must be from 1 to 30"),
+    "strength without picture": (lambda: request(strength=0.5), "there is no initial_image for it"),
+    "scale of words": (
+        lambda: unit(conditioning_scale="much"),
+        "conditioning_scale is 'much', but it must be a number",
+    ),
+    "start after end": (
+        lambda: unit(control_guidance_start=0.8, control_guidance_end=0.2),
+        "must not be after",
+    ),
+    "end above 1": (lambda: unit(control_guidance_end=1.1), "control_guidance_end is 1.1, but it must be from 0 to 1"),
+    "width 0": (lambda: request(width=0), "width is 0, but it must be from 64 to 2048 px"),
+    "width 7": (lambda: request(width=7), "width is 7, but it must be from 64 to 2048 px"),
+    "height 8193": (lambda: request(height=8193), "height is 8193, but it must be from 64 to 2048 px"),
+    "a tall strip": (lambda: request(width=64, height=8192), "height is 8192, but it must be from 64 to 2048 px"),
+    "a thousand pictures": (
         lambda: request(num_images=1000, width=2048, height=2048),
         "num_images is 1000, but it must be from 1 to 8",
     ),
-    ("P11", lambda: request(units=(unit(),) * 9), "units has 9 entries, but at most 8"),
-]
+    "nine units": (lambda: request(units=(unit(),) * 9), "units has 9 entries, but at most 8"),
+}
 
 
-@pytest.mark.parametrize(("fault", "cause", "sentence"), WRONG)
-def test_what_cannot_be_wanted_is_told_in_one_sentence(fault: str, cause: Callable[[], object], sentence: str) -> None:
+@pytest.mark.parametrize(("cause", "sentence"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_wanted_is_told_in_one_sentence(cause: Callable[[], object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence) as told:
         cause()
     assert str(told.value).count(". ") == 0
 
 
-@pytest.mark.parametrize(("width", "height"), [(65, 513), (64, 2048)])
-def test_p9_odd_sizes_are_met_exactly(base: Base, width: int, height: int) -> None:
+def test_a_whole_number_is_a_strength_too(base: Base) -> None:
+    """diffusers takes a float alone."""
+    net = tiny_controlnet(base)
+    whole = generate(base, [net], request(units=(unit(conditioning_scale=1),), guidance_scale=3))[0]
+    np.testing.assert_array_equal(whole, generate(base, [net], request(units=(unit(conditioning_scale=1.0),)))[0])
+
+
+@pytest.mark.parametrize(("width", "height"), [(65, 513), (513, 65), (64, 2048)])
+def test_odd_sizes_are_met_exactly(base: Base, width: int, height: int) -> None:
     assert generate(base, [], request(width=width, height=height))[0].shape == (height, width, 3)
 
 
-def test_p11_nets_that_do_not_fit_are_told_and_the_same_one_twice_is_fine(base: Base, tmp_path: Path) -> None:
+def test_nets_that_do_not_fit_are_told_and_the_same_one_twice_is_fine(base: Base, tmp_path: Path) -> None:
     net = tiny_controlnet(base)
     with pytest.raises(InputError, match="has 1 control units, but 2 ControlNets came"):
         generate(base, [net, net], request(units=(unit(),)))
@@ -122,7 +143,7 @@ def test_p11_nets_that_do_not_fit_are_told_and_the_same_one_twice_is_fine(base: 
     works(base)
 
 
-def test_p12_an_unknown_sampler_is_answered_with_the_known_ones(base: Base) -> None:
+def test_an_unknown_sampler_is_answered_with_the_known_ones(base: Base) -> None:
     wanted = task_from_text(json.dumps(task_to_json(request(scheduler="eulr"))))
     assert isinstance(wanted, GenerationRequest)
     with pytest.raises(
@@ -133,7 +154,7 @@ def test_p12_an_unknown_sampler_is_answered_with_the_known_ones(base: Base) -> N
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "nobody.safetensors"])
-def test_m14_a_lora_that_is_none_leaves_the_base_as_it_was(base: Base, name: str) -> None:
+def test_a_lora_that_is_none_leaves_the_base_as_it_was(base: Base, name: str) -> None:
     before = generate(base, [], request(seed=3))[0]
     with pytest.raises((InputError, RuntimeError), match=r"LoRA|passwd"):
         use_loras(base, [(name, 1.0)])

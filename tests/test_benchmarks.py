@@ -44,6 +44,7 @@ def test_the_map_of_a_miniature_matters(models: Models) -> None:
     assert control_effect(models) > command.LEAST_EFFECT
 
 
+@pytest.mark.slow
 def test_calls_and_their_batches_are_counted(early_end: Result) -> None:
     for part, ours, reference in (
         ("unet", (2, 4), (2, 4)),

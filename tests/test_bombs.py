@@ -79,6 +79,7 @@ TEXTS: dict[str, Callable[[], tuple[bytes, bytes]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_picture_with_a_huge_or_deep_text_is_read_or_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "picture.png"
@@ -124,6 +125,7 @@ def test_a_model_whose_header_lies_is_refused(tmp_path: Path, name: str) -> None
         check_file(path)
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_are_listed_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
     folder = tmp_path / "loras"

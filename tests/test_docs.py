@@ -99,8 +99,8 @@ def test_map_pictures_of_one_condition_are_written_alone(tmp_path: Path) -> None
     assert all(name.startswith("canny-") for name in written)
 
 
-def test_every_test_that_the_page_on_security_names_exists() -> None:
-    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+def test_every_test_that_the_page_of_surroundings_names_exists() -> None:
+    text = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     names, paths = re.findall(r"`(test_\w+)`", text), re.findall(r"`(tests/[\w/.]+)`", text)
     assert names and paths

@@ -58,9 +58,32 @@ def test_the_container_runs_as_a_user_and_listens_where_the_settings_say() -> No
     assert "EXPOSE 7860" in text
 
 
-def test_every_file_that_the_hub_refuses_is_named_where_pushing_a_space_is_explained() -> None:
+def _tracked() -> list[str]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    names = [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_every_binary_file_goes_to_git_lfs_where_a_space_is_pushed() -> None:
+    """The hub refuses plain binary files of any size."""
+    track = re.search(r"^git lfs track (.+)$", _read("docs/space.md"), re.MULTILINE)
+    endings = re.findall(r'"\*(\.\w+)"', track[1] if track else "")
+    binary = {Path(name).suffix for name in _tracked() if b"\0" in (ROOT / name).read_bytes()[:8000]}
+    assert binary and binary == set(endings)
+
+
+def test_names_of_files_are_possible_on_windows() -> None:
+    """A clone there fails at a reserved name, at a character that no name may have, and at two names that differ in case."""
+    names = _tracked()
+    device = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+    parts = {part for name in names for part in name.split("/")}
+    assert not [part for part in parts if device.fullmatch(part) or part.endswith((".", " "))]
+    assert not [name for name in names if re.search(r'[<>:"\\|?*\x00-\x1f]', name)]
+    assert len({name.lower() for name in names}) == len(names)
+    assert max(map(len, names)) < 150  # of 260, with the folder of the clone
+
+
+def test_every_file_that_the_hub_refuses_is_named_where_pushing_a_space_is_explained() -> None:
+    names = _tracked()
     large = [name for name in names if (ROOT / name).stat().st_size > 10_000_000]
     assert len(names) > 300
     rows = re.findall(r"^\| `(.+?)` \| ([\d.]+) MB \|$", _read("docs/space.md"), re.MULTILINE)
@@ -104,9 +127,7 @@ def test_an_old_python_is_refused_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_no_tracked_file_is_larger_than_16_mib() -> None:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    files = [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
-    assert not [path.name for path in files if path.stat().st_size > 16 * 2**20]
+    assert not [name for name in _tracked() if (ROOT / name).stat().st_size > 16 * 2**20]
 
 
 def test_embedded_weights_stay_small() -> None:

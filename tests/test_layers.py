@@ -27,6 +27,9 @@ FLOORS = {
     "models.places": 0,
     "models.ledger": 0,
     "models.checksums": 0,
+    "models.hub": 0,
+    "models.hub_cache": 0,
+    "models.transfer": 0,
     "models.download": 0,
     "models.weights": 0,
     "models.stopping": 0,
@@ -110,6 +113,7 @@ def test_only_the_ui_knows_gradio() -> None:
     assert not [module for module, _ in wrong if module != "app" and not module.startswith("cnet_app.ui")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [
@@ -162,6 +166,7 @@ print(json.dumps(effects))
 """
 
 
+@pytest.mark.slow
 def test_importing_any_module_has_no_effect(tmp_path: Path) -> None:
     names = [name for name in modules() if not name.endswith("__main__")]
     command = [sys.executable, "-B", "-c", WATCH_IMPORTS, str(ROOT), *names]

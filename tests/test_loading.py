@@ -16,7 +16,7 @@ FORBIDDEN = {
     "pickle.load", "pickle.loads", "joblib.load", "dill.load", "marshal.loads", "yaml.load", "yaml.unsafe_load", "os.system",
     "torch.hub.load", "shutil.unpack_archive",
 }  # fmt: skip
-FORBIDDEN_METHODS = {"extractall", "load_dataset_builder"}
+FORBIDDEN_METHODS = {"extract", "extractall", "load_dataset_builder"}
 
 
 def name_of(node: ast.expr) -> str:
@@ -53,6 +53,7 @@ def _is(node: ast.expr | None, value: bool) -> bool:
     return isinstance(node, ast.Constant) and node.value is value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_file_is_run(path: Path) -> None:
     assert not list(faults(path.read_text(encoding="utf-8")))

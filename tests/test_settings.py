@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import httpx
 import pytest
 
-from cnet_app.settings import Settings, loopback_without_proxy, read_settings
-from tests.source import ROOT
+from cnet_app.settings import Settings, read_settings
 
 
 def test_defaults_stay_on_this_machine() -> None:
@@ -94,43 +86,6 @@ def test_variables_of_gradio_and_of_a_space_count(environ: dict[str, str], host:
     settings = read_settings([], environ)
     assert (settings.host, settings.port) == (host, port)
     assert read_settings(["--host", "127.0.0.3"], environ).host == "127.0.0.3"
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({}, "localhost,127.0.0.1,::1,192.168.1.5"),
-        ({"NO_PROXY": "example.org, localhost"}, "example.org,localhost,127.0.0.1,::1,192.168.1.5"),
-        ({"no_proxy": "*", "NO_PROXY": "example.org"}, "*,localhost,127.0.0.1,::1,192.168.1.5"),
-    ],
-)
-def test_this_machine_is_reached_without_a_proxy(environ: dict[str, str], expected: str) -> None:
-    assert loopback_without_proxy("192.168.1.5", environ) == {"no_proxy": expected, "NO_PROXY": expected}
-
-
-@pytest.mark.slow
-def test_a_space_behind_a_proxy_is_served(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environ = {name: value for name, value in os.environ.items() if name.lower() not in ("no_proxy", "cnet_host")}
-    environ |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    environ |= {"SPACE_ID": "who/studio", "SYSTEM": "spaces", "GRADIO_SERVER_PORT": str(port)}
-    command = [sys.executable, "app.py", "--base", "embedded", "--output-dir", str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as app:
-        try:
-            while app.poll() is None:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                    break
-                time.sleep(0.1)
-            page = httpx.Client(trust_env=False, timeout=60).get(f"http://127.0.0.1:{port}/")
-            assert page.status_code == 200
-            time.sleep(1)  # Gradio asks its own address after it listens, and ends the process where that fails
-            assert app.poll() is None
-            listening = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=False).stdout
-            assert not listening or f"0.0.0.0:{port}" in listening
-        finally:
-            app.terminate()
 
 
 @pytest.mark.parametrize(

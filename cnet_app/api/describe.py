@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from annotators.base import Parameter, parameters
+from annotators.base import Parameter, parameters, shown
 from annotators.registry import annotator
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.availability import can_run, default_annotator
@@ -28,7 +28,9 @@ def describe_conditions(maps: Maps) -> list[dict[str, Any]]:
 def describe_models(kind: str = "") -> list[dict[str, Any]]:
     """Return the models of a kind, or all: the user's own files, then the catalogue. Raises InputError for another kind."""
     if kind and kind not in KINDS:
-        raise InputError(f"kind is {kind!r}{did_you_mean(kind, KINDS)}, but it must be one of: {', '.join(KINDS)}.")
+        raise InputError(
+            f"kind is {shown(kind)}{did_you_mean(kind, KINDS)}, but it must be one of: {', '.join(KINDS)}."
+        )
     own = [
         {"id": file.name, "kind": file.kind, "title": file.name, "family": file.family, "here": True}
         for id in get_args(LocalKind)

@@ -21,6 +21,7 @@ from cnet_app.request.known import check_known
 from cnet_app.request.sizes import size_of
 from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.settings import Settings
+from models.disk import disk_explained
 from models.errors import USER_ERRORS, InputError, StudioError
 
 LOG = logging.getLogger(__name__)
@@ -171,7 +172,8 @@ def as_file(path: str) -> File:
 def answer(make: Callable[[], Object]) -> Object:
     """Return what `make` returns, or the message of its error as `error`; a fault of our own has a number for the log."""
     try:
-        return make()
+        with disk_explained():
+            return make()
     except USER_ERRORS as error:
         return {"error": str(error)}
     except Exception:

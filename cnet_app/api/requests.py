@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from annotators.base import Image
+from annotators.base import Image, shown
 from annotators.control_map import ControlMap
 from annotators.poses import Pose
 from cnet_app.maps.annotate import Maps, build_unit
@@ -98,6 +98,7 @@ def read_generation(
     left out has the defaults of the base, here `base` where the options name none; the size follows the first image.
     Raises InputError, and WeightsError where an annotator's files are missing.
     """
+    _check_list("controls", controls)
     if len(controls) > MAX_CONTROLS:
         raise InputError(f"There are {len(controls)} controls, but a picture has at most {MAX_CONTROLS}.")
     for control in controls:
@@ -130,10 +131,13 @@ def _request_fields(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     given, notes = _values(options, REQUEST_FIELDS)
     if loras := given.get("loras"):
+        _check_list("loras", loras)
         given["loras"] = tuple(Lora(**_fields("A LoRA", one, ("name", "scale"))) for one in loras)
     if adapter := given.get("ip_adapter"):
         given["ip_adapter"] = IpAdapter(**_fields("An IP-Adapter", adapter, ("name", "image", "scale")))
     base = given.setdefault("base", base)
+    if not isinstance(base, str):
+        raise InputError(f"base is {shown(base)}, but it must be the name of a base model.")
     start = dataclasses.asdict(resolve(base, "base").defaults)
     side = start.pop("size")
     width, height = (side, side) if source is None else fit_budget(*size_of(source), side)
@@ -155,15 +159,27 @@ def _tupled(value: Any) -> Any:
 
 
 def _fields(what: str, given: object, names: Sequence[str]) -> dict[str, Any]:
+    """Return the named fields of an object, which needs all of them but `scale`."""
+    _check_names(what, given, names)
+    fields = _values(cast("Mapping[str, Any]", given), names)[0]
+    missing = next((name for name in names if name != "scale" and name not in fields), None)
+    if missing:
+        raise InputError(f"{what} has no {missing}, but needs it; give it.")
+    return fields
+
+
+def _check_list(name: str, given: object) -> None:
+    """Raise InputError for JSON that is no list."""
+    if not isinstance(given, list | tuple):
+        raise InputError(f"{name} is {shown(given)}, but it must be a list of objects.")
+
+
+def _check_names(what: str, given: object, known: Sequence[str]) -> None:
+    """Raise InputError for JSON that is no object, or has a field of another name."""
     if not isinstance(given, Mapping):
-        raise InputError(f"{what} is an object with the fields {', '.join(names)}; give one.")
-    fields = cast("Mapping[str, Any]", given)
-    _check_names(what, fields, names)
-    return _values(fields, names)[0]
-
-
-def _check_names(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    strange = next((name for name in given if name not in known), None)
+        raise InputError(f"{what} is {shown(given)}, but it must be an object; its fields are: {', '.join(known)}.")
+    names = map(str, cast("Mapping[object, object]", given))
+    strange = next((name for name in names if name not in known), None)
     if strange is not None:
         hint = did_you_mean(strange, known)
-        raise InputError(f"{what} has no field {strange!r}{hint}; its fields are: {', '.join(known)}.")
+        raise InputError(f"{what} has no field {shown(strange)}{hint}; its fields are: {', '.join(known)}.")

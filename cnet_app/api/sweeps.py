@@ -79,17 +79,18 @@ class SweepCalls:
         wildcards: bool = True,
         fit: ResizeMode = "crop",
         titles: Sequence[str] = (),
+        labels: Sequence[Sequence[str]] = (),
     ) -> Object:
         """Begin a grid of a request that is there already; `sources` are the photos of its units as arrays.
 
         `wildcards` is False for the request of a recipe, whose prompts are resolved. `fit` is how the photos were brought
-        to the request's size. `titles` head the axes in the results.
+        to the request's size. `titles` head the axes in the results, and `labels` stand for their values.
         """
 
         def start() -> Object:
             remake = remake_from(self.maps, sources, fit)
             found = Wildcards(follows_links=self.settings.is_local) if wildcards else None
-            id, count = self._begin_grid(request, axes, remake, found, name, session, titles)
+            id, count = self._begin_grid(request, axes, remake, found, name, session, titles, labels)
             return {"sweep": id, "pictures": count, "warnings": []}
 
         return answer(start)
@@ -200,12 +201,13 @@ class SweepCalls:
         name: str,
         session: str,
         titles: Sequence[str] = (),
+        labels: Sequence[Sequence[str]] = (),
     ) -> tuple[str, int]:
         self._check_free(session)
         read = [axis_from_json(values, request) for values in axes]
         cells = grid_requests(request, read, remake, wildcards)
         self._check_public(len(cells), [cell.request for cell in cells])
-        manifest = create_grid(self.settings.output_dir, name, request, read, cells, titles)
+        manifest = create_grid(self.settings.output_dir, name, request, read, cells, titles, labels)
         return self.sweeps.start(manifest, session), len(cells)
 
     def _begin_batch(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from cnet_app.settings import Parser
 from models.console import replace_unprintable
+from models.disk import disk_explained
 from models.errors import USER_ERRORS, exit_code
 
 
@@ -38,10 +39,11 @@ COMMANDS = (
     Command("world", "Draw procedural scenes with their exact maps.", "cnet_app.cli.world"),
     Command(
         "evaluate",
-        "Measure the embedded model, or the annotators on scenes of known depth and pose.",
-        "cnet_app.embedded.evaluate.command",
+        "Measure pictures of any method, run published protocols, or measure the embedded model and the annotators.",
+        "cnet_app.cli.evaluate",
     ),
     Command("data", "Build pairs of pictures and maps for a training, or check them.", "cnet_app.cli.data"),
+    Command("study", "Let people judge pictures: average ranking, or which model made it.", "cnet_app.cli.study"),
     Command("train", "Train a ControlNet on your pairs, or the embedded model.", "cnet_app.cli.train"),
 )
 
@@ -68,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")  # libraries' hints to developers; python -W shows them
-            return args.run(args) or 0
+            with disk_explained():
+                return args.run(args) or 0
     except USER_ERRORS as error:
         print(error, file=sys.stderr)
         return exit_code(error)

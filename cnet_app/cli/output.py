@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnet_app.jobs.files import unfinished
 from cnet_app.request.pictures import encode_png
 from models.console import is_unicode
 from models.errors import SaveError
@@ -61,7 +62,7 @@ def make_folder(path: Path) -> None:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write one JSON object to a file; raises SaveError."""
     try:
-        path.write_text(json.dumps(values), encoding="utf-8")
+        _write_whole(path, json.dumps(values).encode())
     except OSError as error:
         raise SaveError(f"{path} cannot be written ({error.strerror}); choose another file.") from error
 
@@ -69,6 +70,16 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write (H, W, 3) RGB pixels to a file; raises SaveError."""
     try:
-        path.write_bytes(encode_png(pixels))
+        _write_whole(path, encode_png(pixels))
     except OSError as error:
         raise SaveError(f"{path} cannot be written ({error.strerror}); choose another file.") from error
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; a device or a pipe, such as /dev/stdout, is written to. Raises OSError."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    with unfinished(path) as part:
+        part.write_bytes(data)

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from cnet_app.engine.messages import Cancel, Close, Died, Ended, Happened, Reply, Run, StatusChanged, Unload
+from models.disk import disk_explained
 from models.errors import USER_ERRORS, EngineError, StudioError
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class _Child:
 
     def _perform(self, engine: TorchEngine, task: Task, number: int, cancelled: threading.Event) -> Exception | None:
         try:
-            engine.perform(task, lambda event: self.send(Happened(number, event)), cancelled)
+            with disk_explained():
+                engine.perform(task, lambda event: self.send(Happened(number, event)), cancelled)
         except USER_ERRORS as error:
             return error.with_traceback(None)
         except Exception:

@@ -132,7 +132,7 @@ class LoadedModels:
             memory.release(self._device)
             return True
         base = self._pool.peek(self._key("base", request.base))
-        rung = self._rung(base, request) if base else memory.LADDER[0]
+        rung = self._rung(base, request) if base else self._untried(memory.LADDER[0], request)
         del base
         self._release()
         if memory.next_rung(rung, self._device) is None:
@@ -189,7 +189,11 @@ class LoadedModels:
         if self._device.type == "cpu" or (loaded and not base.rung.rests_on_cpu):
             free += sum(weights.values())  # they are in this memory already
         rung = memory.choose_rung(self._device, free, weights, request.width * request.height, itemsize)
-        while _cost(request) >= self._failed.get((base.id, rung.id), NEVER):
+        return self._untried(rung, request)
+
+    def _untried(self, rung: Rung, request: GenerationRequest) -> Rung:
+        """The first rung from this one down on which no request as large has failed; the last where all have."""
+        while _cost(request) >= self._failed.get((request.base, rung.id), NEVER):
             below = memory.next_rung(rung, self._device)
             if below is None:
                 break

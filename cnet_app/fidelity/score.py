@@ -48,7 +48,7 @@ def score_of(compared: Comparison) -> UnitScore:
     row = compared.condition
     assert row.measure is not None, f"{row.id} has no measure"
     main = measure(row.measure)
-    value = _value(main.id, compared)
+    value = value_of(main.id, compared)
     agreement = main.agreement(value)
     found, wanted = _joints(compared)
     return UnitScore(
@@ -59,11 +59,12 @@ def score_of(compared: Comparison) -> UnitScore:
         agreement=round(agreement, DIGITS),
         words=row.score_words.format(percent=round(100 * agreement), found=found, wanted=wanted),
         annotator=compared.annotator,
-        more=FrozenMap({id: round(_value(id, compared), DIGITS) for id in row.more_measures}),
+        more=FrozenMap({id: round(value_of(id, compared), DIGITS) for id in row.more_measures}),
     )
 
 
-def _value(measure_id: str, compared: Comparison) -> float:
+def value_of(measure_id: str, compared: Comparison) -> float:
+    """Return one measure of a comparison. Raises InputError where the maps are too small or too empty for it."""
     if measure_id in PEOPLE_MEASURES:
         return PEOPLE_MEASURES[measure_id](compared.wanted_people, compared.found_people)
     return MAP_MEASURES[measure_id](compared.wanted, compared.found, where=compared.where)

@@ -25,7 +25,7 @@ def find_pictures(folder: Path, known: Container[str]) -> Iterator[dict[str, obj
                 with suppress(OSError):
                     found.append((entry.stat().st_mtime, entry.name))
     for created, name in sorted(found):
-        if created > time.time() - SETTLED:
+        if abs(time.time() - created) < SETTLED:  # later than now: the clock was set back since
             continue
         with suppress(InputError):  # another program's, which stays out
             request = read_recipe(folder / name).request

@@ -8,13 +8,13 @@ import re
 import threading
 from contextlib import suppress
 from pathlib import Path
-from stat import S_ISDIR
 
 from annotators.images import load_image
 from annotators.picture_files import MAX_BYTES
 from annotators.poses import parse_pose
 from cnet_app.jobs.files import write_whole
-from cnet_app.request.recipe import UNFINISHED, sweep_unfinished
+from cnet_app.jobs.rooms import Room
+from cnet_app.request.recipe import sweep_unfinished
 from models.errors import InputError, SaveError
 
 GONE = "This picture is no longer here; choose it again."
@@ -34,15 +34,15 @@ class Assets:
         self,
         folder: Path,
         max_bytes: int,
-        around: tuple[tuple[Path, int], ...] = (),
+        around: tuple[Room, ...] = (),
         lock: threading.Lock | None = None,
     ) -> None:
         """Touch nothing yet; the folder is made for the first file.
 
-        `around` are folders that this one is within, with their own `max_bytes`; `lock` is that of the others in them.
+        `around` are the rooms that this folder is within; `lock` is that of the others in them.
         """
         self._folder, self._max_bytes = folder, max_bytes
-        self._rooms = ((folder, max_bytes), *around)
+        self._rooms = (Room(folder, max_bytes), *around)
         self._lock = lock or threading.Lock()
 
     def of(self, owner: str, max_bytes: int) -> Assets:
@@ -93,27 +93,11 @@ class Assets:
         if _holds(path, data):
             os.utime(path)
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         sweep_unfinished(self._folder)
-        for folder, max_bytes in self._rooms:
-            _make_room(folder, max_bytes - len(data))
+        for room in self._rooms:
+            room.make_room(len(data))
+        self._folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)
-
-
-def _make_room(folder: Path, max_bytes: int) -> None:
-    """Remove the least recently used files, at any depth, until the others have `max_bytes` at most."""
-    found: list[tuple[int, int, Path]] = []
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # another process makes room too
-            stat = path.stat()
-            if path.suffix != UNFINISHED and not S_ISDIR(stat.st_mode):
-                found.append((stat.st_mtime_ns, stat.st_size, path))
-    excess = sum(size for _, size, _ in found) - max_bytes
-    for _, size, path in sorted(found):
-        if excess <= 0:
-            break
-        path.unlink(missing_ok=True)
-        excess -= size
 
 
 def _holds(path: Path, data: bytes) -> bool:

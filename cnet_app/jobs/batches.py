@@ -15,7 +15,8 @@ from typing import Any, Literal
 from annotators.base import Image, shown
 from annotators.images import load_image, resize
 from annotators.roles import PHOTO
-from cnet_app.jobs.manifest import Manifest, Part, new_folder, put_request, take_request, write_manifest
+from cnet_app.jobs.files import unfinished
+from cnet_app.jobs.manifest import Manifest, Part, begun_sweep, put_request, take_request, write_manifest
 from cnet_app.jobs.sources import map_of
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.own import source_role
@@ -121,28 +122,28 @@ def create_batch(
         for path, row in chosen
         for variant in range(plan.recipe.num_images)
     ]
-    folder = new_folder(pictures, "batch", name)
-    if plan.keep:
-        parts = _kept(parts, folder)
-    shared: dict[str, Any] = {
-        "recipe": put_request(folder, replace(plan.recipe, num_images=1)),
-        "into": list(plan.into),
-        "size": plan.size,
-        "wildcards": plan.wildcards,
-    }
-    left_out = len(set(files) - {path for path, _ in chosen})
-    notes = (f"{left_out} pictures of the folder are not in the table and were left out.",) if left_out else ()
-    manifest = Manifest(
-        folder=folder,
-        kind="batch",
-        name=name or "Batch",
-        created=time.time(),
-        plan=shared,
-        parts=tuple(parts),
-        notes=notes,
-    )
-    write_manifest(manifest)
-    return manifest
+    with begun_sweep(pictures, "batch", name) as folder:
+        if plan.keep:
+            parts = _kept(parts, folder)
+        shared: dict[str, Any] = {
+            "recipe": put_request(folder, replace(plan.recipe, num_images=1)),
+            "into": list(plan.into),
+            "size": plan.size,
+            "wildcards": plan.wildcards,
+        }
+        left_out = len(set(files) - {path for path, _ in chosen})
+        notes = (f"{left_out} pictures of the folder are not in the table and were left out.",) if left_out else ()
+        manifest = Manifest(
+            folder=folder,
+            kind="batch",
+            name=name or "Batch",
+            created=time.time(),
+            plan=shared,
+            parts=tuple(parts),
+            notes=notes,
+        )
+        write_manifest(manifest)
+        return manifest
 
 
 def _kept(parts: Sequence[Part], folder: Path) -> list[Part]:
@@ -240,11 +241,11 @@ def _check_manifest(manifest: Manifest) -> None:
 
 def _link(picture: Path, target: Path) -> None:
     """The same file under another name, or a copy where the disk knows no links."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(picture, target)
-    except OSError:
-        shutil.copyfile(picture, target)
+    with unfinished(target) as part:
+        try:
+            os.link(picture, part)
+        except OSError:
+            shutil.copyfile(picture, part)
 
 
 def _checked_places(plan: BatchPlan) -> tuple[str, ...]:

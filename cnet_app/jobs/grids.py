@@ -10,7 +10,7 @@ from typing import Any, cast
 from cnet_app.jobs.grid_page import grid_page
 from cnet_app.jobs.grid_picture import draw_grid
 from cnet_app.jobs.grid_table import GridCell, GridTable
-from cnet_app.jobs.manifest import Manifest, Part, new_folder, put_request, take_request, write_manifest, write_whole
+from cnet_app.jobs.manifest import Manifest, Part, begun_sweep, put_request, take_request, write_manifest, write_whole
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.grids import Axis, Cell, axis_from_json, label_of
 from cnet_app.request.parameters import parameters_text
@@ -27,33 +27,35 @@ def create_grid(
     axes: Sequence[Axis],
     cells: Sequence[Cell],
     titles: Sequence[str] = (),
+    labels: Sequence[Sequence[str]] = (),
 ) -> Manifest:
     """Write the manifest of a new grid below the folder of pictures; SaveError.
 
     `request` is the one that the axes vary, `cells` are those of `cnet_app.request.grids.grid_requests`. `titles` head the
-    axes in the results; without them their names do.
+    axes in the results, `labels` stand for the values of each; without them names and values do, as they are typed.
     """
-    folder = new_folder(pictures, "grid", name)
-    parts = [
-        Part(
-            what={
-                "indices": list(cell.indices),
-                "labels": list(cell.labels),
-                "request": put_request(folder, cell.request),
-            }
+    with begun_sweep(pictures, "grid", name) as folder:
+        parts = [
+            Part(
+                what={
+                    "indices": list(cell.indices),
+                    "labels": list(cell.labels),
+                    "request": put_request(folder, cell.request),
+                }
+            )
+            for cell in cells
+        ]
+        plan = {
+            "axes": [axis.to_json() for axis in axes],
+            "titles": list(titles or (axis.title for axis in axes)),
+            "labels": [list(of_axis) for of_axis in labels] or [list(map(label_of, axis.values)) for axis in axes],
+            "request": put_request(folder, request),
+        }
+        manifest = Manifest(
+            folder=folder, kind="grid", name=name or "Grid", created=time.time(), plan=plan, parts=tuple(parts)
         )
-        for cell in cells
-    ]
-    plan = {
-        "axes": [axis.to_json() for axis in axes],
-        "titles": list(titles or (axis.title for axis in axes)),
-        "request": put_request(folder, request),
-    }
-    manifest = Manifest(
-        folder=folder, kind="grid", name=name or "Grid", created=time.time(), plan=plan, parts=tuple(parts)
-    )
-    write_manifest(manifest)
-    return manifest
+        write_manifest(manifest)
+        return manifest
 
 
 class GridWork:
@@ -85,6 +87,7 @@ def grid_table(manifest: Manifest) -> GridTable:
     request = take_request(manifest.folder, manifest.plan.get("request"))
     axes = [axis_from_json(values, request) for values in manifest.plan.get("axes", ())]
     titles = manifest.plan.get("titles") or [axis.title for axis in axes]
+    labels = manifest.plan.get("labels") or [list(map(label_of, axis.values)) for axis in axes]
     cells: dict[tuple[int, ...], GridCell] = {}
     for index, part in enumerate(manifest.parts):
         indices = part.what.get("indices")
@@ -95,7 +98,7 @@ def grid_table(manifest: Manifest) -> GridTable:
         title=manifest.name,
         made=time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.created)),
         recipe=parameters_text(request),
-        axes=tuple((str(title), tuple(map(label_of, axis.values))) for title, axis in zip(titles, axes, strict=False)),
+        axes=tuple((str(title), tuple(map(str, of_axis))) for title, of_axis in zip(titles, labels, strict=False)),
         cells=cells,
     )
 

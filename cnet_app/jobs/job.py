@@ -43,7 +43,8 @@ class Job:
             case Loading():
                 changes = {"doing": LOADING}
             case Downloading():
-                changes = {"doing": f"Downloading {event.file.text}"}
+                share = event.file.done / event.file.size if event.file.size else 0.0
+                changes = {"doing": f"Downloading {event.file.text}", "file_fraction": min(share, 1.0)}
             case Prepared():
                 self.prepared, self.work, self.began = event.request, work_of(event.request), time.monotonic()
                 changes["steps"] = event.request.num_inference_steps

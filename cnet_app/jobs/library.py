@@ -7,6 +7,8 @@ machine, to whom all belong.
 from __future__ import annotations
 
 import json
+import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +23,11 @@ from cnet_app.jobs.adopt import find_pictures, request_columns
 from cnet_app.jobs.archive import write_zip
 from cnet_app.jobs.database import Database
 from cnet_app.jobs.picture_files import PictureFiles
-from cnet_app.jobs.picture_rows import insert_picture, parsed
+from cnet_app.jobs.picture_rows import after_newest, insert_picture, parsed
 from cnet_app.jobs.search import ORDERS, Board, Page, Picture, Query, check_page, of_session, where
-from cnet_app.jobs.tables import take_over
+from cnet_app.jobs.tables import remove_without_pictures, take_over
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.recipe import sweep_unfinished
 from models.errors import InputError, SaveError
 
 COLUMNS = (
@@ -33,6 +36,8 @@ COLUMNS = (
 )
 TAKEN_AT_ONCE = 50
 """Jobs of version 1, or files without a row, that one transaction takes over."""
+THUMBNAIL_BYTES = 500_000_000
+"""Of all thumbnails, where nothing else is given."""
 MAX_BOARD = 60
 """Characters of a board's name."""
 
@@ -57,26 +62,44 @@ class Made:
         columns = request_columns(self.request.only_picture(index))
         if self.kind != GenerationRequest.kind:  # its units are not the user's
             columns |= {"kind": self.kind, "conditions": ""}
-        own = {"job": self.job, "session": self.session, "image_index": index, "created": time.time()}
-        return columns | own
+        return columns | {"job": self.job, "session": self.session, "image_index": index}
 
 
 class Library:
     """Finished pictures: search, favourites, boards, trash, scores. Thread-safe."""
 
-    def __init__(self, database: Database, folder: Path, changed: Callable[[], None] = lambda: None) -> None:
-        """`folder` is that of the pictures; `changed` is called after every change."""
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        changed: Callable[[], None] = lambda: None,
+        thumbnail_bytes: int = THUMBNAIL_BYTES,
+    ) -> None:
+        """`folder` is that of the pictures, where what killed processes left is removed.
+
+        `changed` is called after every change.
+        """
+        sweep_unfinished(folder)
         self._database, self._changed = database, changed
-        self._files = PictureFiles(folder)
+        self._files = PictureFiles(folder, thumbnail_bytes)
         self._completing = threading.Lock()
         self._is_complete = False
+        self._beginnings = 0
 
     def add(self, made: Made) -> str:
-        """Add a picture and return its id; the job's own row lists it in the same moment. Raises SaveError."""
+        """Add a picture and return its id; the job's own row lists it in the same moment.
+
+        Raises SaveError; it is added with the next write that succeeds, then.
+        """
         path = Path(made.paths[-1]).relative_to(self._files.folder).as_posix()
-        with self._database.writing() as connection:
-            id = insert_picture(connection, made.columns | {"path": path})
+        id, now = secrets.token_hex(8), time.time()
+        columns = made.columns | {"path": path, "id": id}
+
+        def write(connection: sqlite3.Connection) -> None:
+            insert_picture(connection, columns | after_newest(connection, now))
             connection.execute("UPDATE jobs SET paths = ? WHERE id = ?", (json.dumps(made.paths), made.job))
+
+        self._database.write_surely(write)
         self._changed()
         return id
 
@@ -96,8 +119,11 @@ class Library:
             gone = [picture.id for picture in pictures if not picture.path.is_file()]
             if not gone:
                 return Page(pictures=pictures, total=sum(count for _, count in days), days=days)
-            # Those that were deleted or restored in the meantime only moved.
-            self._set(gone, {"missing": 1}, f"AND deleted IS {'NOT ' if query.deleted else ''}NULL")
+            try:  # those that were deleted or restored in the meantime only moved
+                self._set(gone, {"missing": 1}, f"AND deleted IS {'NOT ' if query.deleted else ''}NULL")
+            except SaveError:  # a disk without room still shows what is there
+                there = tuple(picture for picture in pictures if picture.id not in gone)
+                return Page(pictures=there, total=sum(count for _, count in days), days=days)
 
     def get(self, id: str, session: str | None = None) -> Picture:
         """Return a picture, a deleted one too; InputError where there is none of this id."""
@@ -159,38 +185,43 @@ class Library:
     def empty_trash(self, older_than: float = 0.0, session: str | None = None) -> int:
         """Remove for good what was deleted more than `older_than` seconds ago; return how many. Raises SaveError."""
         term, values = of_session(session)
-        query = f"SELECT id, path FROM pictures WHERE deleted <= ? {f'AND {term}' if term else ''}"
+        query = f"SELECT id, path, job FROM pictures WHERE deleted <= ? {f'AND {term}' if term else ''}"
         with self._database.reading() as connection:
             rows = connection.execute(query, (time.time() - older_than, *values)).fetchall()
-        for id, name in rows:
+        for id, name, job in rows:
             self._files.remove(id, name)
-            with self._database.writing() as connection:
-                connection.execute("DELETE FROM pictures WHERE id = ?", (id,))
+            self._forget({id: job})
         self._changed()
         return len(rows)
 
-    def trim(self, session: str, max_bytes: int) -> int:
+    def trim(self, session: str | None, max_bytes: int) -> int:
         """Remove for good the oldest pictures of a session, favourites last, until the others have `max_bytes` at most.
 
-        Return how many were removed. Raises SaveError.
+        None is all sessions together. Return how many were removed. Raises SaveError.
         """
-        query = "SELECT id, path, deleted FROM pictures WHERE session = ? ORDER BY favourite DESC, created DESC"
+        term, values = ("1", ()) if session is None else ("session = ?", (session,))
+        query = f"SELECT id, path, job, deleted FROM pictures WHERE {term} ORDER BY favourite DESC, created DESC"
         with self._database.reading() as connection:
-            rows = connection.execute(query, (session,)).fetchall()
-        held, excess = 0, list[str]()
-        for id, name, deleted in rows:
+            rows = connection.execute(query, values).fetchall()
+        held, excess = 0, dict[str, str]()
+        for id, name, job, deleted in rows:
             with suppress(OSError):
                 held += self._files.path(id, name, deleted is not None).stat().st_size
             if held > max_bytes:
                 self._files.remove(id, name)
-                excess.append(id)
+                excess[id] = job
         if excess:
-            with self._database.writing() as connection:
-                connection.execute(
-                    "DELETE FROM pictures WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(excess),)
-                )
+            self._forget(excess)
             self._changed()
         return len(excess)
+
+    def _forget(self, jobs: Mapping[str, str]) -> None:
+        """Remove the rows of pictures, which are given with their jobs, and those of jobs that have none left."""
+        with self._database.writing() as connection:
+            connection.execute(
+                "DELETE FROM pictures WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(jobs)),)
+            )
+            remove_without_pictures(connection, set(jobs.values()))
 
     def zip_to(self, ids: Sequence[str], path: Path, session: str | None = None) -> None:
         """Write pictures and a JSON file with the recipe of each to a new ZIP file, whole or not at all.
@@ -205,13 +236,15 @@ class Library:
         return self._files.thumbnail(picture.id, picture.path)
 
     def _complete(self) -> None:
-        """Once in a process: take over what version 1 has left, find files that came back, and those without a row."""
+        """Once for a file: take over what version 1 has left, find pictures that came back, and those without a row."""
         with self._completing:
-            if not self._is_complete:
-                self._take_over()
-                self._find_again()
-                self._adopt()
-                self._is_complete = True
+            if self._is_complete and self._beginnings == self._database.beginnings:
+                return
+            self._beginnings = self._database.beginnings
+            self._take_over()
+            self._find_again()
+            self._adopt()
+            self._is_complete = True
 
     def _take_over(self) -> None:
         listed = -1

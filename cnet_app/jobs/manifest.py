@@ -12,15 +12,19 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from annotators.base import shown
+from cnet_app.jobs import files
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import Json
+from cnet_app.request.recipe import sweep_unfinished
 from cnet_app.request.tasks import task_from_json, task_to_json
 from models.errors import InputError, SaveError
 
@@ -62,6 +66,8 @@ class Manifest:
     parts: tuple[Part, ...]
     """In the order to make them."""
     notes: tuple[str, ...] = ()
+    owner: str = ""
+    """`owner_of` the session that began it; empty where that is not known."""
 
     @property
     def id(self) -> str:
@@ -98,6 +104,11 @@ class Manifest:
         return replace(self, parts=(*self.parts[:index], part, *self.parts[index + 1 :]))
 
 
+def owner_of(session: str) -> str:
+    """Return what a manifest keeps of a session: enough to know it again, and nothing to act in its name with."""
+    return hashlib.sha256(f"{FORMAT} {session}".encode(errors="replace")).hexdigest() if session else ""
+
+
 def new_folder(pictures: Path, kind: SweepKind, name: str) -> Path:
     """Make the folder of a new sweep, `grids/<time>-<name>-<letters>` below the folder of pictures; SaveError."""
     plain = re.sub(r"[^\w]+", "-", name).strip("-")[:MAX_NAME] or kind
@@ -105,8 +116,20 @@ def new_folder(pictures: Path, kind: SweepKind, name: str) -> Path:
     try:
         (folder / INPUTS).mkdir(parents=True)
     except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
         raise SaveError(f"{folder} cannot be made a folder ({error.strerror}); choose another one.") from error
     return folder
+
+
+@contextmanager
+def begun_sweep(pictures: Path, kind: SweepKind, name: str) -> Generator[Path]:
+    """Yield `new_folder`, which is removed again where the sweep cannot be written into it; SaveError."""
+    folder = new_folder(pictures, kind, name)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def find_sweep(pictures: Path, id: str) -> Path:
@@ -163,6 +186,7 @@ def write_manifest(manifest: Manifest) -> None:
         "plan": manifest.plan,
         "parts": [{"what": part.what, "picture": part.picture, "error": part.error} for part in manifest.parts],
         "notes": list(manifest.notes),
+        "owner": manifest.owner,
     }
     write_whole(manifest.path, json.dumps(values, ensure_ascii=False).encode())
 
@@ -190,6 +214,7 @@ def read_manifest(path: Path) -> Manifest:
             plan=_object(given["plan"]),
             parts=tuple(map(_part, cast("Sequence[Any]", given["parts"]))),
             notes=tuple(map(str, given["notes"])),
+            owner=str(given.get("owner", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}); begin the sweep again.") from error
@@ -207,16 +232,9 @@ def _object(values: Any) -> Mapping[str, Any]:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it appears under its name only when all of it is on the disk; SaveError."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            with unfinished.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        sweep_unfinished(path.parent)
+        files.write_whole(path, data)
     except OSError as error:
         raise SaveError(
             f"{path} cannot be written ({error.strerror or error}); make room there or choose another folder."

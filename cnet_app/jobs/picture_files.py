@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from annotators.images import load_image
 from annotators.picture_files import readable_name
 from cnet_app.jobs.files import write_whole
+from cnet_app.jobs.rooms import Room
 from cnet_app.request.recipe import sweep_unfinished
 from models.errors import InputError, SaveError
 
@@ -26,8 +28,10 @@ THUMBNAIL_QUALITY = 80
 class PictureFiles:
     """Finds, moves and shrinks the files of pictures. Thread-safe."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, thumbnail_bytes: int) -> None:
+        """`thumbnail_bytes` bounds all thumbnails, of which the least recently shown go first."""
         self.folder = folder
+        self._thumbnails = Room(folder / THUMBNAILS, thumbnail_bytes)
         self._shrinking = threading.Lock()
 
     def path(self, id: str, name: str, deleted: bool) -> Path:
@@ -81,7 +85,10 @@ class PictureFiles:
         """Return a WebP of at most THUMBNAIL_SIDE px, which is made where it is missing. Raises InputError and SaveError."""
         target = self._thumbnail(id)
         with self._shrinking:
-            if not target.is_file():
+            if target.is_file():
+                with suppress(OSError):
+                    os.utime(target)  # used just now
+            else:
                 self._shrink(picture, target)
         return target
 
@@ -97,8 +104,9 @@ class PictureFiles:
         buffer = io.BytesIO()
         small.save(buffer, "WEBP", quality=THUMBNAIL_QUALITY)
         try:
-            target.parent.mkdir(exist_ok=True)
             sweep_unfinished(target.parent)
+            self._thumbnails.make_room(buffer.tell())
+            target.parent.mkdir(exist_ok=True)
             write_whole(target, buffer.getvalue())
         except OSError as error:
             reason = error.strerror or str(error)

@@ -28,6 +28,7 @@ CREATE = (
     f"CREATE INDEX IF NOT EXISTS pictures_by_day ON pictures (day, deleted, missing) {_SHOWN}",
     f"CREATE INDEX IF NOT EXISTS pictures_of_session ON pictures (session, created, number) {_SHOWN}",
     f"CREATE INDEX IF NOT EXISTS pictures_on_board ON pictures (board) {_SHOWN} AND board != ''",
+    "CREATE INDEX IF NOT EXISTS pictures_of_job ON pictures (job)",
     "CREATE INDEX IF NOT EXISTS pictures_gone ON pictures (missing) WHERE missing = 1",
 )
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
@@ -35,6 +36,8 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9ff
 JOB_COLUMNS = "id, kind, created, session, prompt, base, conditions, width, height, seed, paths, request"
 MAX_INTEGER = 2**63 - 1
 """The largest that SQLite holds."""
+MAX_STEP_BACK = 86_400.0
+"""Seconds by which a clock may be set back without a change of the library's order."""
 MAX_DAY = 253_402_300_799.0
 """The last second of the year 9999."""
 
@@ -49,13 +52,29 @@ def day_of(created: float) -> str:
     return time.strftime("%Y-%m-%d", time.localtime(min(max(created, 0.0), MAX_DAY)))
 
 
+def after_newest(connection: sqlite3.Connection, now: float) -> dict[str, object]:
+    """Return `created` and `day` of a picture made now, neither before those of the newest one, whatever clock and zone did.
+
+    Where the newest one is more than MAX_STEP_BACK ahead, the clock was wrong then, and is believed now.
+    """
+    query = f"SELECT created, day FROM pictures {_SHOWN} ORDER BY created DESC, number DESC LIMIT 1"
+    created, day = connection.execute(query).fetchone() or (now, "")
+    if created > now + MAX_STEP_BACK:
+        return {"created": now, "day": day_of(now)}
+    return {"created": max(now, created), "day": max(day_of(now), day)}
+
+
 def insert_picture(connection: sqlite3.Connection, values: Mapping[str, object]) -> str:
-    """Add a picture by its columns; `id`, `day` and `words` are made here. Return its id."""
-    row = {name: _text(value) if isinstance(value, str) else value for name, value in values.items()} | {
-        "id": secrets.token_hex(8),
-        "day": day_of(float(cast("float", values["created"]))),
-        "words": "".join(f" {word}" for word in prompt_words(_text(str(values["prompt"])))),
-    }
+    """Add a picture by its columns; `words`, and where they are missing `id` and `day`, are made here. Return its id."""
+    made = {"id": secrets.token_hex(8), "day": day_of(float(cast("float", values["created"])))}
+    given = {name: _text(value) if isinstance(value, str) else value for name, value in values.items()}
+    row = (
+        made
+        | given
+        | {
+            "words": "".join(f" {word}" for word in prompt_words(_text(str(values["prompt"])))),
+        }
+    )
     names, places = ", ".join(row), ", ".join("?" * len(row))
     connection.execute(f"INSERT INTO pictures ({names}) VALUES ({places})", tuple(row.values()))
     return str(row["id"])

@@ -6,11 +6,12 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from annotators.base import shown
 from cnet_app.engine.protocol import Engine, EngineStatus, Event, EventStream, PictureMade
 from cnet_app.jobs.changes import Changes
 from cnet_app.jobs.job import LOADING, Job, standing
@@ -18,25 +19,26 @@ from cnet_app.jobs.job_size import check_size
 from cnet_app.jobs.library import Library, Made
 from cnet_app.jobs.pace import Pace, work_of
 from cnet_app.jobs.queue import Queue
+from cnet_app.jobs.remembered import Remembered
 from cnet_app.jobs.resume import check_ended, rest_of
 from cnet_app.jobs.scoring import Scorer
 from cnet_app.jobs.state import JobState
-from cnet_app.jobs.store import Record, Store
+from cnet_app.jobs.store import Record, Store, unknown_job
+from cnet_app.jobs.trimming import MEGABYTE, Trimming
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import FrozenMap
-from cnet_app.request.recipe import save_picture, sweep_unfinished
+from cnet_app.request.recipe import save_picture
 from cnet_app.request.scores import UnitScore
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
+from models.disk import disk_explained
 from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
 
 LOG = logging.getLogger(__name__)
 HISTORY = "history.sqlite3"
 """In the folder of the pictures."""
-REMEMBERED = 200
-"""Jobs that are over and can still be asked about."""
 BASE_WAIT = 120.0
 """Seconds that a first request waits for the id of the base model."""
 DOWN_CHECK = 0.5
@@ -51,14 +53,17 @@ class Runner:
         self._settings = settings
         self._engine = engine
         self._scorer = scorer
-        self._store = Store(settings.output_dir / HISTORY)
+        self._store = Store(settings.output_dir / HISTORY, settings.max_history, settings.max_history_mb * MEGABYTE)
         self._changes = Changes(engine.status)
         self._changed = self._changes.condition
-        self.library = Library(self._store.database, settings.output_dir, self._changes.announce)
-        sweep_unfinished(settings.output_dir)
+        thumbnails = settings.max_thumbnails_mb * MEGABYTE
+        self.library = Library(self._store.database, settings.output_dir, self._changes.announce, thumbnails)
+        self._trimming = Trimming(self.library, settings)
         self._pace = Pace()
-        self._jobs: dict[str, Job] = {}
+        self._jobs = Remembered()
         self._queue: Queue[Job] = Queue()
+        self.address_of: Callable[[str], str] = lambda session: ""
+        """Returns the network address of a session, where addresses take turns."""
         self._closing = False
         self._worker = threading.Thread(target=self._work, name="runner", daemon=True)
 
@@ -109,9 +114,8 @@ class Runner:
         with self._changed:
             self._check_place(session)
             self._store.add(job.state.id, request, session)
-            self._forget()
-            self._jobs[job.state.id] = job
-            self._queue.add(session, job)
+            self._jobs.add(job)
+            self._queue.add(session, job, self.address_of(session))
             self._changes.announce()
         return job.state.id
 
@@ -121,8 +125,7 @@ class Runner:
         request, doing = DownloadRequest(ids=tuple(ids)), "Starting the download"
         job = Job(JobState(id=secrets.token_hex(8), session=session, request=request, status="running", doing=doing))
         with self._changed:
-            self._forget()
-            self._jobs[job.state.id] = job
+            self._jobs.add(job)
             self._changes.announce()
         threading.Thread(target=self._download, args=(job,), name="download", daemon=True).start()
         return job.state.id
@@ -135,13 +138,13 @@ class Runner:
         """
         with self._changed:
             known = self._jobs.get(id)
-        if known and isinstance(known.state.request, DownloadRequest):  # the history has none
-            owner, status, done = known.state.session, known.state.status, 0
+        if known:  # of downloads the history has nothing, and where it could not be written it misses the end of others
+            owner, status, done = known.state.session, known.state.status, len(known.state.paths)
         else:
             record = self._store.get(id)
             owner, status, done = record.session, record.status, len(record.paths)
         if owner != session and not self._settings.is_local:
-            raise InputError(f"There is no job {id!r} in the history; choose another one.")
+            raise InputError(unknown_job(id))
         check_ended(id, status)
         rest = rest_of(id, known.state.request if known else self._store.request(id), done)
         return self.download(rest.ids, session) if isinstance(rest, DownloadRequest) else self.submit(rest, session)
@@ -186,8 +189,7 @@ class Runner:
             if job not in self._queue.order():
                 stands = "is over" if job.state.is_over else "runs already"
                 raise InputError(f"Job {id!r} {stands}; only waiting jobs move.")
-            most = self._queue.waiting(job.state.session)
-            if not 1 <= place <= most:
+            if place not in range(1, (most := self._queue.waiting(job.state.session)) + 1):
                 raise InputError(f"place is {place}, but it must be a whole number from 1 to {most}.")
             self._queue.move(job.state.session, job, place)
             self._changes.announce()
@@ -200,20 +202,23 @@ class Runner:
     def active(self, session: str = "") -> list[JobState]:
         """Return the running and then the waiting jobs of a session, of all where it is empty, in the order of their turns."""
         with self._changed:
-            running = [job for job in self._jobs.values() if job.state.status == "running"]
-            jobs = [*running, *self._queue.order()]
+            jobs = (*self._jobs.running(), *self._queue.order())
             return self._standing([job for job in jobs if session in ("", job.state.session)])
+
+    def unfinished(self) -> list[JobState]:
+        """Return the running and waiting jobs of all without places and times, which take long for many jobs."""
+        with self._changed:
+            return [job.state for job in (*self._jobs.running(), *self._queue.order())]
 
     def _standing(self, jobs: Sequence[Job]) -> list[JobState]:
         status, waiting = self._engine.status(), self._queue.order()
-        running = [job for job in self._jobs.values() if job.state.status == "running" and job.work]
+        running = [job for job in self._jobs.running() if job.work]
         return [standing(job, running, waiting, status, self._pace) for job in jobs]
 
     def _job(self, id: str) -> Job:
-        job = self._jobs.get(id)
-        if job is None:
-            raise InputError(f"There is no job {id!r}; press Generate again.")
-        return job
+        if job := self._jobs.get(id):
+            return job
+        raise InputError(f"There is no job {shown(id)}; press Generate again.")
 
     def watch(self, id: str) -> Iterator[JobState]:
         """Yield every change, until the job is over."""
@@ -238,14 +243,14 @@ class Runner:
         """Return the request of a job of the history; InputError where it cannot be read here."""
         return self._store.request(id)
 
-    def close(self, timeout: float = 10.0) -> None:
+    def close(self, timeout: float = 4.0) -> None:
         """Stop the running job, leave the waiting ones as interrupted, and end worker and engine."""
         with self._changed:
             self._closing = True
             waiting = self._queue.order()
             for job in waiting:
                 self._queue.remove(job)
-            streams = [job.stream for job in self._jobs.values() if job.stream]
+            streams = [job.stream for job in self._jobs if job.stream]
             self._changes.close()
         for stream in streams:
             stream.close()
@@ -253,9 +258,9 @@ class Runner:
             self._end(job, status="interrupted")
         if self._scorer:
             self._scorer.close()
+        self._engine.close()  # first, for a step may take long
         if self._worker.is_alive():
             self._worker.join(timeout)
-        self._engine.close()
         if not self._worker.is_alive():
             self._store.close()
 
@@ -287,7 +292,7 @@ class Runner:
             with self._changed:  # it went down before the job began: the job waits until it is up again
                 job.state = replace(job.state, status="queued", doing="")
                 if not self._closing and not job.cancelled:
-                    self._queue.put_back(job.state.session, job)
+                    self._queue.put_back(job.state.session, job, self.address_of(job.state.session))
                     self._changes.announce()
                     return
             self._end(job, status="cancelled" if job.cancelled else "interrupted")
@@ -305,9 +310,10 @@ class Runner:
         if unwanted:
             stream.close()
         try:
-            self._store.update(job.state.id, "running")
-            for event in stream:
-                self._take(job, event)
+            with disk_explained():
+                self._store.update(job.state.id, "running")
+                for event in stream:
+                    self._take(job, event)
             return {"status": "done"}
         except CancelledError:
             return {"status": "interrupted" if self._closing else "cancelled"}
@@ -346,20 +352,18 @@ class Runner:
             ids = FrozenMap({**ids, str(path): self.library.add(made)})
         finally:  # it is on the disk, even where the library cannot be written
             self._set(job, paths=paths, picture_ids=ids, image_index=picture.index, step=job.state.steps)
-        if not self._settings.is_local:
-            self.library.trim(state.session, self._settings.max_pictures_mb * 1_000_000)
+        self._trimming.after(state.session, path)
         if self._scorer:
-            on_gpu = self._engine.status().device not in ("", "cpu")
-            self._scorer.submit(path, job.prepared, at_once=on_gpu)
+            self._scorer.submit(path, job.prepared, at_once=self._engine.status().device not in ("", "cpu"))
 
     def _wants_pictures(self) -> bool:
         with self._changed:
-            running = [job.state.request for job in self._jobs.values() if job.state.status == "running"]
+            running = [job.state.request for job in self._jobs.running()]
         return len(self._queue) > 0 or not all(isinstance(request, DownloadRequest) for request in running)
 
     def _take_scores(self, path: Path, scores: tuple[UnitScore, ...]) -> None:
         with self._changed:
-            job = next((job for job in self._jobs.values() if str(path) in job.state.paths), None)
+            job = next((job for job in self._jobs if str(path) in job.state.paths), None)
             if job is None:
                 return
             job.take_scores(str(path), scores)
@@ -393,8 +397,3 @@ class Runner:
         with self._changed:
             job.state = replace(state, scores=job.state.scores)  # some may have come in the meantime
             self._changes.announce()
-
-    def _forget(self) -> None:
-        over = [id for id, job in self._jobs.items() if job.state.is_over]
-        for id in over[: max(len(over) - REMEMBERED, 0)]:
-            del self._jobs[id]

@@ -33,6 +33,8 @@ class JobState:
     """0 … steps, of that picture."""
     steps: int = 0
     """Steps of one picture; 0 before the first."""
+    file_fraction: float = 0.0
+    """Share of the file that is being downloaded, 0 to 1; 0 where its size is unknown."""
     preview: bytes = field(default=b"", repr=False)
     """JPEG of the running picture; empty until the first one."""
     paths: tuple[str, ...] = ()
@@ -72,7 +74,9 @@ class JobState:
 
     @property
     def fraction(self) -> float:
-        """Share of the work that is done, 0 to 1."""
+        """Share of the work that is done, 0 to 1; of a download, that of its present file."""
         if self.status == "done":
             return 1.0
+        if isinstance(self.request, DownloadRequest):
+            return self.file_fraction
         return (self.image_index + self.step / max(self.steps, 1)) / self.num_images

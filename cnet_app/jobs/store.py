@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from annotators.base import shown
 from cnet_app.jobs.database import Database
 from cnet_app.jobs.picture_rows import parsed
 from cnet_app.jobs.state import Status
@@ -23,8 +24,8 @@ from cnet_app.request.tasks import Task, task_from_text, task_to_json
 from cnet_app.request.upscale import UpscaleRequest
 from models.errors import InputError
 
-KEPT = 1000
-"""Jobs that the history holds; the pictures they made stay on the disk."""
+KEPT, KEPT_BYTES = 1000, 1_000_000_000
+"""Jobs that the history holds, and bytes of their photos and maps; the pictures they made stay on the disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +66,19 @@ _COLUMNS = ", ".join(Record.__dataclass_fields__)
 class Store:
     """Opens or creates the file; jobs that a killed process left behind become `interrupted`. Safe between threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kept: int = KEPT, kept_bytes: int = KEPT_BYTES) -> None:
         """Open the file. One that is damaged or of a newer version is moved aside. Raises SaveError."""
+        self._kept, self._kept_bytes = kept, kept_bytes
         self.database = Database(path)
 
     def add(self, id: str, task: Task, session: str = "") -> None:
-        """Add a new job, queued, and remove what is more than KEPT; raises SaveError."""
+        """Add a new job, queued, and remove the oldest where there are too many; raises SaveError."""
         columns: dict[str, object] = {"id": id, "created": time.time(), "status": "queued", "session": session}
         if isinstance(task, MapRequest | UpscaleRequest):
             columns["width"], columns["height"] = task.size
         with self.database.writing() as connection:
             insert_job(connection, columns, lambda put: task_to_json(task, put))
-            remove_oldest(connection, KEPT)
+            remove_oldest(connection, self._kept, self._kept_bytes)
 
     def update(
         self,
@@ -87,7 +89,10 @@ class Store:
         seconds: float | None = None,
         scores: Mapping[str, float] | None = None,
     ) -> None:
-        """Write down how a job stands; None leaves a column as it is. Raises SaveError."""
+        """Write down how a job stands; None leaves a column as it is.
+
+        Raises SaveError; it is written with the next write that succeeds, then.
+        """
         values = {
             "status": status,
             "paths": None if paths is None else json.dumps(list(paths)),
@@ -97,8 +102,8 @@ class Store:
         }
         given = {name: value for name, value in values.items() if value is not None}
         changes = ", ".join(f"{name} = ?" for name in given)
-        with self.database.writing() as connection:
-            connection.execute(f"UPDATE jobs SET {changes} WHERE id = ?", (*given.values(), id))
+        statement = f"UPDATE jobs SET {changes} WHERE id = ?"
+        self.database.write_surely(lambda connection: connection.execute(statement, (*given.values(), id)))
 
     def set_scores(self, id: str, scores: Mapping[str, float]) -> None:
         """Write down the scores of a job, in whatever state it is. Raises SaveError."""
@@ -129,7 +134,7 @@ class Store:
                 take_over(connection, count_jobs(connection))
                 row = connection.execute(query, (id,)).fetchone()
         if row is None:
-            raise InputError(_unknown(id))
+            raise InputError(unknown_job(id))
         return _record(row)
 
     def count(self) -> int:
@@ -142,7 +147,7 @@ class Store:
         with self.database.reading() as connection:
             text = request_text(connection, id)
         if text is None:
-            raise InputError(_unknown(id))
+            raise InputError(unknown_job(id))
         try:
             return task_from_text(text, self._read_picture)
         except InputError as error:
@@ -164,8 +169,9 @@ class Store:
         return row[0]
 
 
-def _unknown(id: str) -> str:
-    return f"There is no job {id!r} in the history; choose another one."
+def unknown_job(id: str) -> str:
+    """Return the sentence for an id that the history does not have."""
+    return f"There is no job {shown(id)} in the history; choose another one."
 
 
 def _record(row: tuple[object, ...]) -> Record:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-from cnet_app.jobs.manifest import Manifest, find_sweep, read_manifest, write_manifest
+from cnet_app.jobs.manifest import FOLDERS, Manifest, find_sweep, owner_of, read_manifest, write_manifest
+from cnet_app.jobs.presence import Presence
+from cnet_app.jobs.rooms import remove_oldest_folders
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
 from cnet_app.request.generation import GenerationRequest
+from models.disk import disk_explained
 from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
 
 LOG = logging.getLogger(__name__)
@@ -24,6 +28,8 @@ REPEATED = 3
 """Pictures in a row with one and the same error, after which a sweep stops."""
 LOOK = 0.05
 """Seconds between two looks at a job."""
+REMEMBERED = 50
+"""Sweeps that are over and are held in memory; the others are read from the disk."""
 RETRY = 1.0
 """Seconds until a job that found the queue full is submitted again."""
 SweepStatus = Literal["running", "done", "failed", "cancelled", "interrupted"]
@@ -57,8 +63,20 @@ def run_sweep(manifest: Manifest, work: Work, make: MakePicture, changed: Change
 
     A part that fails is noted, and the next one is made. The sweep stops where the engine ends, nothing can be saved, a
     user cancels, or REPEATED parts in a row fail alike; what is made so far is kept and written then, too, and the
-    error raised.
+    error raised. Raises InputError where another process makes them.
     """
+    presence = Presence(manifest.folder)
+    try:
+        if not presence.is_alone:
+            raise InputError(
+                f"{manifest.name} is running in another app or command; wait for its end, or stop it first."
+            )
+        return _run_alone(manifest, work, make, changed)
+    finally:
+        presence.leave()
+
+
+def _run_alone(manifest: Manifest, work: Work, make: MakePicture, changed: Changed) -> Manifest:
     notes = manifest.notes
     manifest = manifest.without_errors()
     write_manifest(manifest)
@@ -142,6 +160,7 @@ class Sweeps:
 
     def start(self, manifest: Manifest, session: str) -> str:
         """Begin a sweep, or go on with it, and return its id. Raises InputError while it runs."""
+        manifest = replace(manifest, owner=manifest.owner or owner_of(session))
         sweep = _Sweep(SweepState(manifest=manifest, status="running", session=session))
         work = self._open_work(manifest)
         with self._lock:
@@ -150,6 +169,7 @@ class Sweeps:
             known = self._sweeps.get(manifest.id)
             if known and known.state.status == "running":
                 raise InputError(f"{manifest.name} is running already; wait for its end, or cancel it first.")
+            self._forget()
             self._sweeps[manifest.id] = sweep
         sweep.thread = threading.Thread(target=self._run, args=(sweep, work), name="sweep", daemon=True)
         sweep.thread.start()
@@ -182,8 +202,27 @@ class Sweeps:
             states = [sweep.state for sweep in self._sweeps.values()]
         return tuple(s.manifest.id for s in states if s.session == session and s.status == "running")
 
-    def close(self, timeout: float = 10.0) -> None:
-        """Stop all sweeps; they can be resumed after the next start."""
+    def trim(self, max_bytes: int) -> int:
+        """Remove the folders of the oldest sweeps that do not run, until the others have `max_bytes` at most; return how many.
+
+        Their pictures stay in the library.
+        """
+        with self._lock:
+            running = {id for id, sweep in self._sweeps.items() if sweep.state.status == "running"}
+        removed = remove_oldest_folders([self._pictures / name for name in FOLDERS.values()], max_bytes, running)
+        with self._lock:
+            for id in removed:
+                self._sweeps.pop(id, None)
+        return len(removed)
+
+    def _forget(self) -> None:
+        over = [id for id, sweep in self._sweeps.items() if sweep.state.status != "running"]
+        for id in over[: max(len(over) - REMEMBERED, 0)]:
+            del self._sweeps[id]
+
+    def close(self, timeout: float = 3.0) -> None:
+        """Stop all sweeps, and wait for them `timeout` seconds in all; they can be resumed after the next start."""
+        ends = time.monotonic() + timeout
         with self._lock:
             self._closing = True
             sweeps = list(self._sweeps.values())
@@ -191,12 +230,13 @@ class Sweeps:
             sweep.cancelled.set()
         for sweep in sweeps:
             if sweep.thread:
-                sweep.thread.join(timeout)
+                sweep.thread.join(max(ends - time.monotonic(), 0.0))
 
     def _run(self, sweep: _Sweep, work: Work) -> None:
         status, error = "done", ""
         try:
-            run_sweep(sweep.state.manifest, work, lambda request: self._make(sweep, request), self._follow(sweep))
+            with disk_explained():
+                run_sweep(sweep.state.manifest, work, lambda request: self._make(sweep, request), self._follow(sweep))
         except CancelledError:
             status = "interrupted" if self._closing else "cancelled"
         except USER_ERRORS as fault:

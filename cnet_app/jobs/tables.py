@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, cast
 
 from cnet_app.jobs import picture_rows
@@ -37,10 +37,15 @@ CREATE = (
     "CREATE INDEX IF NOT EXISTS job_blobs_by_content ON job_blobs (sha256)",
     *picture_rows.CREATE,
 )
+COLUMNS_EVER = frozenset({"id", "created", "status", "request", "paths", "error"})
+"""Of `jobs`, in every version."""
 OLD = "jobs_of_version_1"
 OLD_COLUMNS = "rowid, id, created, status, paths, error, request"
 NOT_TAKEN_OVER = "rowid < (SELECT coalesce(min(number), 9223372036854775807) FROM jobs)"
 """Of rows of version 1: they are taken over from the newest on, and later jobs have higher numbers."""
+
+REMOVED_AT_ONCE = 50
+"""Steps in which all jobs would go, where their pictures are too large together."""
 
 PutPicture: TypeAlias = Callable[[bytes], Json]
 
@@ -49,14 +54,21 @@ class NewerVersionError(Exception):
     """The file is of a later version of the tables."""
 
 
-def open_tables(connection: sqlite3.Connection) -> None:
-    """Create the tables or bring them to this version, and mark as interrupted what another process did not finish."""
+class ForeignFileError(Exception):
+    """The file is a database of another program."""
+
+
+def open_tables(connection: sqlite3.Connection, is_alone: bool = True) -> None:
+    """Create the tables or bring them to this version.
+
+    Where this process `is_alone`, jobs that are not over are of one that was killed, and become interrupted. Raises
+    NewerVersionError and ForeignFileError before anything is changed.
+    """
+    _check_origin(connection)
     connection.execute("PRAGMA journal_mode = WAL")
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise NewerVersionError
+        version = _check_origin(connection)
         if version < 2 and _exists(connection, "jobs"):
             connection.execute(f"ALTER TABLE jobs RENAME TO {OLD}")
         for statement in CREATE:
@@ -69,9 +81,21 @@ def open_tables(connection: sqlite3.Connection) -> None:
         if version == 2:
             picture_rows.add_pictures_of_jobs(connection)
         connection.execute(f"PRAGMA user_version = {VERSION}")
-        for table in ("jobs", OLD):
+        for table in ("jobs", OLD) if is_alone else ():
             if _exists(connection, table):
                 connection.execute(f"UPDATE {table} SET status = 'interrupted' WHERE status IN ('queued', 'running')")
+
+
+def _check_origin(connection: sqlite3.Connection) -> int:
+    """Return the version of the tables. Raises NewerVersionError and ForeignFileError."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(jobs)")}
+    (others,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
+    if version > VERSION:
+        raise NewerVersionError
+    if others and COLUMNS_EVER - columns:
+        raise ForeignFileError
+    return version
 
 
 def _exists(connection: sqlite3.Connection, table: str) -> bool:
@@ -166,21 +190,46 @@ def request_text(connection: sqlite3.Connection, id: str) -> str | None:
     return row[0] if row else None
 
 
-def remove_oldest(connection: sqlite3.Connection, kept: int) -> None:
-    """Remove all jobs but the newest, and the pictures that no other job refers to."""
+def remove_oldest(connection: sqlite3.Connection, kept: int, kept_bytes: int) -> None:
+    """Remove the oldest jobs, and the pictures that no other job refers to.
+
+    `kept` jobs stay at most, and as many as have `kept_bytes` of pictures; the newest one always.
+    """
     more = count_jobs(connection) - kept
-    if more <= 0:
-        return
-    old = _remove_oldest_old(connection, more)
+    if more > 0:
+        old = _remove_oldest_old(connection, more)
+        for number in old:
+            _remove_job(connection, number)
+        _remove_after(connection, old[-1] if old else 0, more - len(old))
+    while connection.execute("SELECT total(length(data)) FROM blobs").fetchone()[0] > kept_bytes:
+        (count,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
+        if count < 2:
+            break
+        _remove_after(connection, 0, max(count // REMOVED_AT_ONCE, 1))
+
+
+def _remove_after(connection: sqlite3.Connection, start: int, most: int) -> None:
+    """Remove the oldest jobs after a number, `most` at most."""
     query = "SELECT number FROM jobs WHERE number > ? ORDER BY number LIMIT ?"
-    new = connection.execute(query, (old[-1] if old else 0, more - len(old))).fetchall()
-    for number in (*old, *(number for (number,) in new)):
-        hashes = connection.execute("SELECT sha256 FROM job_blobs WHERE job = ?", (number,)).fetchall()
-        connection.execute("DELETE FROM job_blobs WHERE job = ?", (number,))
-        connection.executemany(
-            "DELETE FROM blobs WHERE sha256 = ?1 AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE sha256 = ?1)", hashes
-        )
-        connection.execute("DELETE FROM jobs WHERE number = ?", (number,))
+    for (number,) in connection.execute(query, (start, most)).fetchall():
+        _remove_job(connection, number)
+
+
+def remove_without_pictures(connection: sqlite3.Connection, jobs: Iterable[str]) -> None:
+    """Remove those of some jobs that are done, and of which no picture has a row any more."""
+    query = "SELECT number FROM jobs WHERE id = ?1 AND status = 'done' AND NOT EXISTS (SELECT 1 FROM pictures WHERE job = ?1)"
+    for id in jobs:
+        for (number,) in connection.execute(query, (id,)).fetchall():
+            _remove_job(connection, number)
+
+
+def _remove_job(connection: sqlite3.Connection, number: int) -> None:
+    hashes = connection.execute("SELECT sha256 FROM job_blobs WHERE job = ?", (number,)).fetchall()
+    connection.execute("DELETE FROM job_blobs WHERE job = ?", (number,))
+    connection.executemany(
+        "DELETE FROM blobs WHERE sha256 = ?1 AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE sha256 = ?1)", hashes
+    )
+    connection.execute("DELETE FROM jobs WHERE number = ?", (number,))
 
 
 def _remove_oldest_old(connection: sqlite3.Connection, most: int) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from annotators.base import Annotator, Image, create
@@ -25,7 +24,7 @@ from annotators.recognise import REPAIRS, is_drawn, looks_like
 from annotators.registry import annotator as annotator_class
 from annotators.runtime import Runtime
 from cnet_app.maps.availability import default_annotator, instead_of, library_fault, missing_weights
-from cnet_app.maps.cache import CACHE_BYTES, MapCache
+from cnet_app.maps.cache import CACHE_BYTES, CACHE_MAPS, MapCache
 from cnet_app.maps.own import control_image_from_map, control_image_from_pose
 from cnet_app.maps.store import MapStore, map_key, weights_identity
 from cnet_app.registry.conditions import CONDITIONS, Condition, condition
@@ -60,7 +59,7 @@ class Maps:
     def __init__(self, make: MakeMap, store: MapStore | None = None, max_bytes: int = CACHE_BYTES) -> None:
         self._make = make
         self._store = store
-        self._cache = MapCache(max_bytes)
+        self._cache = MapCache(max_bytes, CACHE_MAPS)
         self._faults: dict[str, str] = {}
         """Messages of annotators whose library proved broken, until the process ends."""
 
@@ -87,6 +86,7 @@ class Maps:
         need no annotator, and the parameters are those of annotators.people.PoseAnnotator. Raises InputError, and
         WeightsError where the annotator's files are missing.
         """
+        check_size(width, height, "The map")
         if isinstance(source_image, Pose):
             if annotator_id is not None or repairs:
                 raise InputError(
@@ -201,7 +201,7 @@ def open_store(settings: Settings) -> MapStore | None:
     """Return the maps on the disk; None where the settings keep none."""
     if not settings.map_cache_mb:
         return None
-    return MapStore(Path(settings.cache_dir).expanduser() / "maps", settings.map_cache_mb * 1_000_000)
+    return MapStore(settings.cache_folder / "maps", settings.map_cache_mb * 1_000_000)
 
 
 def _missing_text(rows: Sequence[Weights]) -> str:

@@ -11,12 +11,13 @@ import numpy as np
 from annotators.base import Image, create
 from annotators.control_map import ControlMap
 from annotators.images import ResizeMode, load_noted
+from annotators.label_files import counts_from_0
 from annotators.map_files import map_role
 from annotators.maps import is_blank, resize_map
 from annotators.people import PoseAnnotator
-from annotators.picture_files import check_size
+from annotators.picture_files import check_size, decode_picture
 from annotators.poses import Pose, load_noted_pose
-from annotators.recognise import diagnose, repair
+from annotators.recognise import REPAIRS, Repair, diagnose, repair
 from annotators.roles import PHOTO, Role
 from cnet_app.registry.conditions import condition
 from models.errors import InputError
@@ -66,6 +67,14 @@ def control_image_from_pose(
     return ControlMap(
         pixels=pixels, kind=row.kind, data=drawn, warnings=(row.kind.nothing,) if is_blank(pixels) else ()
     )
+
+
+def file_repairs(condition_id: str, data: bytes) -> tuple[Repair, ...]:
+    """Return the repairs of a map that its file suggests and its pixels do not show. Raises InputError for no picture."""
+    kind = condition(condition_id).kind
+    if kind.id != "labels" or not counts_from_0(decode_picture(data, "The map", nearest=True)[0]):
+        return ()
+    return (REPAIRS["count_from_1"],)
 
 
 def is_data(path: Path) -> bool:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from annotators.base import shown
 from annotators.kinds import KINDS, MapKind
 from annotators.registry import annotator
+from cnet_app.registry.measures import MEASURES
 from models.errors import InputError
 from models.families import TITLES, Family
 from models.names import did_you_mean
@@ -50,6 +52,14 @@ class Condition:
     def kind(self) -> MapKind:
         """The kind of its maps, the same for all its annotators."""
         return KINDS[annotator(self.annotators[0]).kind]
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """Ids of the measures that an evaluation gives, the condition's own first; none where it has none."""
+        if self.measure is None:
+            return ()
+        of_kind = (row.id for row in MEASURES if self.kind.id in row.kinds)
+        return tuple(dict.fromkeys((self.measure, *self.more_measures, *of_kind)))
 
 
 def _row(
@@ -179,7 +189,7 @@ def condition(id: str) -> Condition:
         if row.id == id:
             return row
     ids = [row.id for row in CONDITIONS]
-    raise InputError(f"There is no condition {id!r}{did_you_mean(id, ids)}; choose one of: {', '.join(ids)}.")
+    raise InputError(f"There is no condition {shown(id)}{did_you_mean(id, ids)}; choose one of: {', '.join(ids)}.")
 
 
 def controlnet_id(condition_id: str, family: Family) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+from annotators.kinds import KindId
 from models.errors import InputError
 
 
@@ -28,6 +29,8 @@ class Measure:
     """Value of a map without content against one whose values are evenly spread: an agreement of 0."""
     unit: str = ""
     """Empty for a share or a similarity."""
+    kinds: tuple[KindId, ...] = ()
+    """Kinds of maps for which an evaluation gives it, besides the measures of their condition."""
 
     @property
     def best(self) -> float:
@@ -52,6 +55,7 @@ MEASURES: tuple[Measure, ...] = (
         help="F1 score of line pixels; a line counts as found within 2 px.",
         higher_is_better=True,
         range=(0.0, 1.0),
+        kinds=("lines", "soft_lines"),
     ),
     Measure(
         id="ms_ssim",
@@ -59,6 +63,7 @@ MEASURES: tuple[Measure, ...] = (
         help="Structural similarity of the grey maps over five scales.",
         higher_is_better=True,
         range=(0.0, 1.0),
+        kinds=("lines", "soft_lines", "picture"),
     ),
     Measure(
         id="rmse",
@@ -67,6 +72,7 @@ MEASURES: tuple[Measure, ...] = (
         higher_is_better=False,
         range=(0.0, 1.0),
         blank_value=0.289,  # the square root of 1/12: middle grey against greys from black to white
+        kinds=("picture",),
     ),
     Measure(
         id="pearson",
@@ -97,6 +103,60 @@ MEASURES: tuple[Measure, ...] = (
         help="Share of the joints found within a tenth of the person's height.",
         higher_is_better=True,
         range=(0.0, 1.0),
+    ),
+    Measure(
+        id="oks",
+        title="OKS",
+        help="Object keypoint similarity of COCO: joints count by how far off they are, from the head's to the hips'.",
+        higher_is_better=True,
+        range=(0.0, 1.0),
+        kinds=("pose",),
+    ),
+    Measure(
+        id="edge_f1_strict",
+        title="edge F1 (0 px)",
+        help="F1 score of line pixels, which count only in their place; as in the protocol of ControlNet++.",
+        higher_is_better=True,
+        range=(0.0, 1.0),
+        kinds=("lines",),
+    ),
+    Measure(
+        id="ms_ssim_strict",
+        title="MS-SSIM (strict)",
+        help="MS-SSIM in which the border counts at the coarsest scale alone; as in the protocol of ControlNet++, which "
+        "calls it SSIM.",
+        higher_is_better=True,
+        range=(0.0, 1.0),
+        kinds=("soft_lines",),
+    ),
+    Measure(
+        id="grey_rmse",
+        title="grey RMSE",
+        help="Root mean square error of the grey maps; as in the protocol of ControlNet++.",
+        higher_is_better=False,
+        range=(0.0, 255.0),
+        blank_value=73.6,  # 255 times the square root of 1/12
+        unit="grey levels",
+        kinds=("depth",),
+    ),
+    Measure(
+        id="class_iou",
+        title="mIoU over the set",
+        help="Intersection over union of each class over all pictures together, averaged over the classes; as in the "
+        "protocol of ControlNet++.",
+        higher_is_better=True,
+        range=(0.0, 1.0),
+        kinds=("labels",),
+    ),
+    Measure(
+        id="colour_difference",
+        title="colour difference",
+        help="Mean distance of the colours in CIE Lab.",
+        higher_is_better=False,
+        range=(0.0, 260.0),
+        blank_value=61.7,  # middle grey against colours spread evenly over sRGB
+        unit="ΔE",
+        kinds=("picture",),
     ),
 )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from annotators.base import shown
 from models.errors import InputError
 from models.families import Capability, FamilyFacts
 from models.names import did_you_mean
@@ -141,5 +142,5 @@ def mode(id: str) -> Mode:
     """Return the row of an id; an unknown one is an InputError that lists the known ones."""
     if id not in MODES:
         hint = did_you_mean(id, MODES)
-        raise InputError(f"control_mode is {id!r}{hint}, but it must be one of: {', '.join(MODES)}.")
+        raise InputError(f"control_mode is {shown(id)}{hint}, but it must be one of: {', '.join(MODES)}.")
     return MODES[id]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from annotators.base import shown
 from models.catalog import TITLES, Family
 from models.errors import InputError
 from models.names import did_you_mean
@@ -71,7 +72,7 @@ def preset(id: str, family: Family) -> FewSteps:
     own = ", ".join(other.id for other in presets_for(family)) or "none"
     if row is None:
         hint = did_you_mean(id, (other.id for other in FEW_STEPS))
-        raise InputError(f"There is no preset {id!r}{hint}; for {TITLES[family]} there are: {own}.")
+        raise InputError(f"There is no preset {shown(id)}{hint}; for {TITLES[family]} there are: {own}.")
     if row.family != family:
         raise InputError(
             f"Preset {id} is made for {TITLES[row.family]}, but the base is {TITLES[family]}; for that there are: {own}."

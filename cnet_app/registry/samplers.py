@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from annotators.base import shown
 from models.errors import InputError
 from models.families import FamilyFacts
 from models.names import did_you_mean
@@ -158,7 +159,7 @@ def sampler(id: str) -> Sampler:
         if row.id == id:
             return row
     ids = [row.id for row in SAMPLERS]
-    raise InputError(f"There is no scheduler {id!r}{did_you_mean(id, ids)}; choose one of: {', '.join(ids)}.")
+    raise InputError(f"There is no scheduler {shown(id)}{did_you_mean(id, ids)}; choose one of: {', '.join(ids)}.")
 
 
 def find_sampler(name: str, schedule: str = "") -> Sampler | None:

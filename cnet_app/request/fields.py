@@ -126,7 +126,7 @@ def find_field(request: GenerationRequest, name: str) -> Field:
         units = f"; it has {len(request.units)} units" if name.startswith("unit") else ""
         hint = did_you_mean(name, fields)
         raise InputError(
-            f"The request has no field {name!r} that can vary{hint}{units}; its fields are: {', '.join(fields)}."
+            f"The request has no field {shown(name)} that can vary{hint}{units}; its fields are: {', '.join(fields)}."
         )
     return fields[name]
 

@@ -27,6 +27,7 @@ import psutil
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from annotators.picture_files import readable_name
 from cnet_app.request.chunks import with_text
 from cnet_app.request.files import file_hashes
 from cnet_app.request.generation import DEFAULT_SCHEDULER, GenerationRequest
@@ -124,7 +125,7 @@ def write_scores(path: Path, scores: Sequence[UnitScore]) -> None:
 def sweep_unfinished(directory: Path) -> None:
     """Remove what killed writers left behind: files of a process that is gone, and those that are too old."""
     for entry in directory.glob(f".*{UNFINISHED}"):
-        with suppress(FileNotFoundError):  # another process may sweep too
+        with suppress(OSError):  # another process may sweep too, or it is not ours to remove
             age = time.time() - entry.stat().st_mtime
             if age > UNFINISHED_AGE or (age > DEAD_AGE and _is_of_dead_process(entry)):
                 entry.unlink()
@@ -142,21 +143,22 @@ def read_request(path: Path) -> GenerationRequest:
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe inside a picture made here, by an earlier version too; InputError as `read_request`."""
+    name = readable_name(path.name)
     try:
         with Image.open(path, formats=("PNG",)) as picture:
-            text, made, scores = (picture.info.get(name) for name in (CHUNK, MADE_CHUNK, SCORES_CHUNK))
+            text, made, scores = (picture.info.get(key) for key in (CHUNK, MADE_CHUNK, SCORES_CHUNK))
     except FileNotFoundError as error:
-        raise InputError(f"There is no file {path}; check its name and folder.") from error
+        raise InputError(f"There is no file {name}; check its name and folder.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path.name} cannot be read as a PNG; choose a picture that was made here.") from error
+        raise InputError(f"{name} cannot be read as a PNG; choose a picture that was made here.") from error
     if not isinstance(text, str):
-        raise InputError(f"{path.name} holds no recipe; choose a picture that was made here and not saved again since.")
+        raise InputError(f"{name} holds no recipe; choose a picture that was made here and not saved again since.")
     try:
         task = task_from_text(text)
     except InputError as error:
-        raise InputError(f"The recipe in {path.name} is not valid: {error}") from error
+        raise InputError(f"The recipe in {name} is not valid: {error}") from error
     if not isinstance(task, GenerationRequest):
-        raise InputError(f"The recipe in {path.name} is of kind {task.kind}, which makes no picture by itself.")
+        raise InputError(f"The recipe in {name} is of kind {task.kind}, which makes no picture by itself.")
     facts = _read_facts(made)
     return Recipe(task, _words(facts), _words(facts.get(FILES)), _read_scores(scores, task))
 
@@ -224,11 +226,12 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Write the names in the directory to the disk, where the system needs to be asked for that."""
+    """Write the names in the directory to the disk, where the system needs to be asked for that and can do it."""
     if os.name != "posix":
         return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with suppress(OSError):  # the file is there already
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -37,7 +37,7 @@ TRAINING_LIMITS: Mapping[str, Parameter] = MappingProxyType(
         "empty_prompts": Parameter(default=0.5, minimum=0.0, maximum=1.0, step=0.05, help="Share of prompts that are emptied, so that the map alone must be understood; the paper has half."),
         "seed": Parameter(default=0, minimum=0, maximum=2**32 - 1, help="The same seed, plan and data make the same run."),
         "network": Parameter(default="controlnet", choices=get_args(Network), help="A full ControlNet, a light one (control-LoRA, a few MB), or the paper's ControlNet-lite."),
-        "rank": Parameter(default=16, minimum=1, maximum=320, help="Rank of a light network."),
+        "rank": Parameter(default=8, minimum=1, maximum=320, help="Rank of a light network."),
         "initial": Parameter(default="copy", choices=get_args(Initial), help="Begin with the base's encoder, or with random weights."),
         "joint": Parameter(default="zero", choices=get_args(Joint), help="Join to the base by zero convolutions, or by random ones."),
         "unlock_after": Parameter(default=0, minimum=0, maximum=10_000_000, help="Step from which the base's decoder is trained too; 0 keeps it locked."),
@@ -83,7 +83,7 @@ class TrainingPlan(Versioned):
     caption: str = ""
     """Prompt of pairs without one."""
     network: Network = "controlnet"
-    rank: int = 16
+    rank: int = 8
     initial: Initial = "copy"
     joint: Joint = "zero"
     only_mid_control: bool = False

@@ -27,7 +27,7 @@ from cnet_app.training.progress import Progress
 from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolder, State, Wish
 from cnet_app.training.trainable.base import Trainable
 from models import memory
-from models.errors import TrainingError
+from models.errors import TrainingError, is_out_of_memory
 
 Report = Callable[[Record], None]
 MAY_DIFFER = (
@@ -203,12 +203,20 @@ class Loop:
     # Looks at the probes
 
     def _look(self) -> None:
-        """Make the probes' pictures, note their scores, and look for the sudden convergence."""
+        """Make the probes' pictures, note their scores, and look for the sudden convergence; without memory leave it out."""
         probes = self._probes
         if probes is not None and self._is_main:
-            with self.averaged(), self._accelerator.autocast():
-                look = probes.look(self._trainable)
-            self._keep(look)
+            try:
+                with self.averaged(), self._accelerator.autocast():
+                    look = probes.look(self._trainable)
+                self._keep(look)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                memory.release(self._accelerator.device)
+                self._note(
+                    "The memory was too small for the probes' pictures, so this look is left out; lower probes or size."
+                )
         self._accelerator.wait_for_everyone()
 
     def _keep(self, look: Look) -> None:

@@ -19,6 +19,8 @@ PAGE_POLICY = (
 """Of the page: scripts of its own host, and those that the server wrote into the document. Gradio compiles templates."""
 FILE_POLICY = "sandbox allow-scripts; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """Of pictures and the pages of grids: whatever is in them is apart from the app."""
+MAX_WHOLE = 64_000_000
+"""Bytes of a file that is sent as a whole."""
 Kind = Literal["page", "file", "other"]
 OTHER_POLICY = "frame-ancestors {frames}"
 
@@ -41,10 +43,10 @@ class RefusedError(Exception):
 class Answer:
     """Sends a response on with the guard's headers; once refused, nothing of the app's own response is sent."""
 
-    def __init__(self, send: Send, kind: Kind, frames: str) -> None:
-        """`frames` are the sites whose pages may show this one, besides the app's own."""
-        self._send, self._kind, self._frames = send, kind, frames
-        self._body = b""
+    def __init__(self, send: Send, kind: Kind, frames: str, prefix: str = "") -> None:
+        """`frames` are the sites whose pages may show this one, besides the app's own; `prefix` is the path below which it is."""
+        self._send, self._kind, self._frames, self._prefix = send, kind, frames, prefix
+        self._body = bytearray()
         self._start: Message | None = None
         self._refusal: RefusedError | None = None
         self.is_begun = False
@@ -58,12 +60,12 @@ class Answer:
         """Send a message of the app's response. Raises the RefusedError, if there is one."""
         if self._refusal and not self.is_begun:
             raise self._refusal
-        if message["type"] == "http.response.start" and self._kind == "page":
+        if message["type"] == "http.response.start" and (self._kind == "page" or self._may_change(message)):
             self._start = message
         elif message["type"] == "http.response.body" and self._start:
             self._body += message.get("body", b"")
             if not message.get("more_body"):
-                await self._send_page(self._start)
+                await (self._send_page if self._kind == "page" else self._send_file)(self._start)
         else:
             await self.send_own(message)
 
@@ -76,10 +78,25 @@ class Answer:
             )
         await self._send(message)
 
+    def _may_change(self, start: Message) -> bool:
+        """Return whether a file may be replaced between its length and its content, as a picture is that gets its scores."""
+        length = MutableHeaders(scope=start).get("content-length", "")
+        return self._kind == "file" and start["status"] == 200 and length.isdecimal() and int(length) <= MAX_WHOLE
+
+    async def _send_file(self, start: Message) -> None:
+        """Send a file with the length that it had when it was read."""
+        if self._body:  # of a HEAD there is none
+            MutableHeaders(scope=start)["content-length"] = str(len(self._body))
+        await self.send_own(start)
+        await self._send({"type": "http.response.body", "body": bytes(self._body)})
+
     async def _send_page(self, start: Message) -> None:
         """Send the document, in which only scripts that the server wrote have the nonce."""
         nonce = secrets.token_urlsafe(16)
-        body = re.sub(rb"<script(?=[\s>])", f'<script nonce="{nonce}"'.encode(), self._body)
+        body = re.sub(rb"<script(?=[\s>])", f'<script nonce="{nonce}"'.encode(), bytes(self._body))
+        body = body.replace(b'"/manifest.json"', b'"./manifest.json"')  # Gradio's one absolute address
+        if self._prefix:  # also where a proxy shows the page without a slash at the end
+            body = body.replace(b'<base href="./"', f'<base href="{self._prefix}/"'.encode())
         self._add_headers(start, PAGE_POLICY.format(nonce=nonce, frames=self._ancestors))
         MutableHeaders(scope=start)["content-length"] = str(len(body))
         self.is_begun = True

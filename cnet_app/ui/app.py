@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,33 @@ from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.jobs.sweeps import Sweeps
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps
-from cnet_app.settings import Settings
+from cnet_app.settings import HOMELESS, Settings, without_surroundings
 from cnet_app.ui.calling import build_route
 from cnet_app.ui.calls.context import Context
 from cnet_app.ui.endpoints import build_endpoints
 from cnet_app.ui.files import FileReferences, kept_secret
-from cnet_app.ui.gradio_seams import CheckedBlocks, GuardedApp, cache_upload, is_uploaded
+from cnet_app.ui.gradio_seams import (
+    CheckedBlocks,
+    GuardedApp,
+    asked_at_loopback,
+    cache_upload,
+    check_upload_folder,
+    is_uploaded,
+    own_upload_folder,
+    tidy_uploads,
+)
 from cnet_app.ui.guard import Guard
+from cnet_app.ui.housekeeping import KEPT_HERE, KEPT_OF_VISITORS, Housekeeping
 from cnet_app.ui.importing import without_garbage_collection
+from cnet_app.ui.listening import url_host, usable_port
 from cnet_app.ui.studio import HEAD, ROUTE, WEB, build_studio
 from cnet_app.ui.users import read_users
-from models.errors import InputError
+from models.errors import USER_ERRORS, InputError
 
 LOG = logging.getLogger(__name__)
-KEPT_HERE, KEPT_OF_VISITORS = (3600, 86400), (600, 3600)
-"""Every so many seconds uploads that are older than so many seconds are removed; pages have what they need kept elsewhere."""
-ASSET_BYTES = 2_000_000_000
-"""Of photos and drawings that pages refer to."""
+LOOK = 600
+"""Seconds after which Gradio looks for uploads of its own that are too old, in a folder that other apps share."""
+MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,8 @@ class Served:
 
     def launch(self, **options: Any) -> str:
         """Serve, and return the address at once."""
-        _, url, _ = self.blocks.launch(**self.options, **options)
+        with without_surroundings(), asked_at_loopback():
+            _, url, _ = self.blocks.launch(**self.options, **options)
         return str(url)
 
 
@@ -60,55 +72,75 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         settings=settings,
         runner=runner,
         maps=maps,
-        assets=Assets(Path(settings.cache_dir).expanduser() / "pictures", ASSET_BYTES),
+        assets=Assets(settings.cache_folder / "pictures", settings.max_drafts_mb * MEGABYTE),
         is_uploaded=is_uploaded,
         serve_file=lambda content, name: refer(cache_upload(content, name)),
         sweeps=sweeps,
         refer=refer,
     )
+    if not settings.is_local:
+        runner.address_of = context.budgets.address
     with CheckedBlocks(
         title="ControlNet Studio",
         analytics_enabled=False,
         fill_width=True,
-        delete_cache=KEPT_HERE if settings.is_local else KEPT_OF_VISITORS,
+        delete_cache=(LOOK, KEPT_HERE if settings.is_local else KEPT_OF_VISITORS),
     ) as blocks:
         build_endpoints(context)
         build_studio()
     blocks.refer = refer
     blocks.queue(max_size=200, default_concurrency_limit=8, api_open=False)
+    blocks.drop_statistics()
     routes: list[BaseRoute] = [
         Route(f"{ROUTE}/call", build_route(context), methods=["POST"]),
         Mount(ROUTE, StaticFiles(directory=WEB)),
     ]
+    tidy_uploads()
     guarded = GuardedApp(Guard(settings, references), routes)
-    return Served(blocks, launch_options(settings) | {"_app": guarded, "auth": read_users(settings)})
+    housekeeping = Housekeeping(settings, sweeps, own_upload_folder(), (blocks.forget_uploads, guarded.forget_logins))
+    own = {"_app": guarded, "auth": read_users(settings), "app_kwargs": {"lifespan": housekeeping.lifespan}}
+    return Served(blocks, launch_options(settings) | own)
 
 
 def file_references(settings: Settings) -> FileReferences:
     """Return the references of files that visitors may fetch: pictures, and what is made for one download."""
     folders = {"pictures": settings.output_dir, "files": Path(get_upload_folder())}
-    return FileReferences(folders, kept_secret(Path(settings.cache_dir).expanduser() / "references.key"))
+    return FileReferences(folders, kept_secret(settings.cache_folder / "references.key"))
 
 
-def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
-    """Serve until interrupted. The page is there first; then the runner loads models. Raises InputError for a port in use."""
+def serve(settings: Settings, runner: Runner, maps: Maps, wait: Callable[[], object]) -> None:
+    """Serve until `wait` returns or is interrupted. The page is there first; then the runner loads models.
+
+    At the end what runs is interrupted and can be continued after the next start. Raises InputError for an address that it
+    cannot listen on, and SaveError where uploads have no place.
+    """
+    try:
+        check_upload_folder()
+        port = usable_port(settings.host, settings.port)
+    except USER_ERRORS:
+        runner.close()
+        raise
     sweeps = Sweeps(settings.output_dir, runner, open_work(maps))
     with without_garbage_collection():
         app = build_app(settings, runner, maps, sweeps)
     try:
-        app.launch(server_name=settings.host, server_port=settings.port or None)
+        url = app.launch(server_name=url_host(settings.host), server_port=port, quiet=True)
     except OSError as error:
         runner.close()
         raise InputError(
-            f"{settings.host}:{settings.port} cannot be listened on; stop what uses it, or choose another --port or --host."
+            f"{url_host(settings.host)}:{port} cannot be listened on; stop what uses it, or choose another --port or --host."
         ) from error
-    note_mode(settings)
-    runner.start()
+    print(f"* Running on {settings.root_path if settings.root_path.startswith('http') else url}")
     try:
-        app.blocks.block_thread()
+        note_mode(settings)
+        runner.start()
+        wait()
     finally:
+        with suppress(OSError):  # a terminal that is gone
+            print("* The app closes.", flush=True)
         sweeps.close()
-        runner.close()
+        runner.close()  # before the server, whose pages wait for news of it
+        app.blocks.close(verbose=False)
 
 
 def note_mode(settings: Settings) -> None:
@@ -121,6 +153,10 @@ def note_mode(settings: Settings) -> None:
         text = "Local mode on a network: whoever reaches this address sees all pictures; --public keeps visitors apart."
     LOG.log(logging.WARNING if settings.is_local and not settings.is_on_loopback else logging.INFO, text)
     print(f"* {text}")
+    if settings.cache_folder == settings.output_dir / HOMELESS:
+        LOG.warning(
+            "There is no home folder: maps and uploads are kept in %s; --cache-dir moves them.", settings.cache_folder
+        )
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
@@ -129,10 +165,15 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     return {
         "prevent_thread_lock": True,
         "share": False,
+        "root_path": settings.root_path,
         "show_error": False,
         "max_file_size": f"{settings.max_upload_mb}mb",
         "allowed_paths": [str(pictures)],
-        "blocked_paths": [str(pictures / TRASH), *(f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm"))],
+        "blocked_paths": [
+            str(pictures / TRASH),
+            str(pictures / HOMELESS),
+            *(f"{pictures / HISTORY}{ending}" for ending in ("", "-wal", "-shm")),
+        ],
         "strict_cors": True,
         "ssr_mode": False,
         "run_history": False,

@@ -32,6 +32,11 @@ class Budgets:
             while len(self._addresses) > MAX_SESSIONS:
                 self._addresses.popitem(last=False)
 
+    def address(self, session: str) -> str:
+        """Return the address that a session called from last; empty where it is not known."""
+        with self._lock:
+            return self._addresses.get(session, "")
+
     def sessions(self, address: str) -> frozenset[str]:
         """Return the sessions that called from an address last."""
         with self._lock:

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,7 +59,9 @@ class Guard:
     hosts: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.hosts = frozenset(name.strip().lower() for name in self.settings.hosts.split(",")) - {""}
+        own = urlsplit(self.settings.root_path).hostname or ""
+        names = [*self.settings.hosts.split(","), own]
+        self.hosts = frozenset(name.strip().lower() for name in names) - {""}
         rate, hourly = self.settings.max_requests * 2, self.settings.max_hourly_mb * MEGABYTE
         self._requests = Rates(rate, rate * BURST)
         self._parts = Rates(rate * STATIC_RATE, rate * STATIC_RATE * BURST)
@@ -66,17 +69,23 @@ class Guard:
         self._logins = Rates(LOGINS_A_MINUTE / 60, LOGINS_A_MINUTE)
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """Return an ASGI app that lets through to another what may pass."""
+        """Return an ASGI app that lets through to another what may pass.
+
+        A proxy may hand on the path below which it shows the app, or not: the guard sees paths without it, the app with it.
+        """
+        prefix = self.settings.prefix
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
                 if scope["type"] == "lifespan":
                     await app(scope, receive, send)
                 return
-            answer = Answer(send, kind_of(scope["path"]), self.settings.frames)
+            scope = {**scope, "path": _path_below(prefix, scope["path"])}
+            answer = Answer(send, kind_of(scope["path"]), self.settings.frames, prefix)
             try:
                 scope, receive = await self._checked(scope, receive, answer)
-                await app(scope, receive, answer.send)
+                inner = {**scope, "path": prefix + scope["path"], "root_path": prefix}
+                await app(inner, receive, answer.send)
             except RefusedError as refusal:
                 if not answer.is_begun:
                     LOG.info("Refused %s %s: %s", scope["method"], _shown(scope["path"]), refusal.sentence)
@@ -114,7 +123,7 @@ class Guard:
         """In public mode the names of the app are known only where they are given."""
         checked = self.settings.is_local or bool(self.settings.hosts)
         host = headers.get("host", "")
-        if checked and not is_known_host(host, self.hosts | {self.settings.host}):
+        if checked and not is_known_host(host, self.hosts | {self.settings.host.lower()}):
             raise RefusedError(
                 403,
                 f"The app is asked for under the name {_shown(host)}, which it does not know; open it by its address, or "
@@ -191,6 +200,11 @@ def is_open_route(path: str) -> bool:
         inner = path.removeprefix(API)
         return inner in CALLS or inner.startswith(CALLS_ON)
     return path in PAGES or path.startswith(STATIC) or path.startswith("/pwa_icon/")
+
+
+def _path_below(prefix: str, path: str) -> str:
+    """Return a path without the prefix."""
+    return path.removeprefix(prefix) if path.startswith(f"{prefix}/") or path == prefix else path
 
 
 def _inner_headers(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import inspect
 import sys
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+
+from models.errors import SaveError
 
 WRITER = "gradio.component_meta"
 
@@ -30,6 +33,16 @@ def without_stub_files() -> Generator[None]:
         yield
     finally:
         inspect.getfile = found
+
+
+def check_temporary_folder() -> None:
+    """Raise SaveError on a system without a folder for temporary files, such as a container whose disk is read-only."""
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise SaveError(
+            "No folder for temporary files can be written to; point TMPDIR to one that can, such as a mounted volume."
+        ) from error
 
 
 @contextmanager

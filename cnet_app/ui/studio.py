@@ -37,8 +37,17 @@ from cnet_app.ui.calls.models import catalogue, choices, download, question, sta
 from cnet_app.ui.calls.overlays import overlay_of
 from cnet_app.ui.calls.pictures import put
 from cnet_app.ui.calls.poses import read_pose
-from cnet_app.ui.calls.recipes import recipe_of, upscale, vary
+from cnet_app.ui.calls.recipes import before, recipe_of, upscale, vary
 from cnet_app.ui.calls.shapes import SHAPES
+from cnet_app.ui.calls.studies import (
+    create_study,
+    studies,
+    study,
+    study_answer,
+    study_picture,
+    study_question,
+    study_results,
+)
 from cnet_app.ui.calls.sweeps import (
     batch,
     cancel_sweep,
@@ -52,6 +61,7 @@ from cnet_app.ui.calls.sweeps import (
 )
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
+from models.disk import disk_explained
 from models.errors import USER_ERRORS
 
 LOG = logging.getLogger(__name__)
@@ -80,6 +90,7 @@ CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
         "move": move,
         "resume": resume,
         "unfinished": unfinished,
+        "before": before,
         "vary": vary,
         "upscale": upscale,
         "read_recipe": recipe_of,
@@ -103,6 +114,13 @@ CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
         "cancel_sweep": cancel_sweep,
         "resume_sweep": resume_sweep,
         "wildcards": wildcards,
+        "study": study,
+        "study_question": study_question,
+        "study_answer": study_answer,
+        "study_picture": study_picture,
+        "studies": studies,
+        "create_study": create_study,
+        "study_results": study_results,
         "watch": watch,
     }
 )
@@ -126,6 +144,8 @@ STYLES = (
     "library/library",
     "dialogs/dialogs",
     "sweeps/sweeps",
+    "rank/rank",
+    "rank/studies",
     "page/phone",
 )
 """Style sheets, in their order."""
@@ -155,9 +175,10 @@ async def answer(context: Context, data: Mapping[str, Any], address: str = "") -
     context = context.of(visitor)
     try:
         SHAPES[name].check("", values)
-        if iscoroutinefunction(call):
-            return await cast(WaitingCall, call)(context, visitor, values)
-        return await anyio.to_thread.run_sync(cast(Call, call), context, visitor, values)
+        with disk_explained():
+            if iscoroutinefunction(call):
+                return await cast(WaitingCall, call)(context, visitor, values)
+            return await anyio.to_thread.run_sync(cast(Call, call), context, visitor, values)
     except USER_ERRORS as error:
         return {"error": in_form_words(str(error))}
     except Exception:

@@ -62,7 +62,8 @@ def read_file(path: Path) -> Mapping[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The users file {path} cannot be read ({error}); check --auth.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InputError(f"The users file {path} cannot be read ({reason}); check --auth.") from error
     users: dict[str, str] = {}
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line or line.startswith("#"):

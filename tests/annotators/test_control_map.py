@@ -112,6 +112,7 @@ def test_a_map_at_a_size_is_that_of_the_resized_picture(mode: Any, photos: dict[
         made.pixels[0] = 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("id", "background"),
     [("canny", 0), ("scribble_xdog", 0), ("softedge_gradient", 0), ("depth_embedded", 0), ("normal_embedded", (128, 128, 255))],

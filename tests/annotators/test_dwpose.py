@@ -239,6 +239,7 @@ def test_nobody_is_told(folder: Path, photos: dict[str, Image]) -> None:
     assert "Nobody was found" in made.warnings[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(8, 8), (8, 800), (800, 8), (65, 33), (1200, 700)])
 def test_pictures_of_every_size(folder: Path, shape: tuple[int, int]) -> None:
     _finder(folder / FINDER, [(0, 0, 640, 640, 0.9), (2, 2, 3, 3, 0.9), (500, 500, 760, 760, 0.9)])

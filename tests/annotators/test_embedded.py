@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from annotators.base import Annotator, Image
+from annotators.control_map import make_map
 from annotators.embedded import (
     DepthEmbedded,
     NormalEmbedded,
@@ -21,6 +22,7 @@ from annotators.embedded import (
 )
 from annotators.images import resize
 from annotators.maps import ADE20K_PALETTE
+from annotators.poses import Person, Pose
 from annotators.runtime import Runtime
 from annotators.scene_net import (
     HEAT_SIGMA,
@@ -32,7 +34,9 @@ from annotators.scene_net import (
     save_scene_net,
     segment_targets,
 )
+from cnet_app.embedded.world import create_scene
 from models.errors import WeightsError
+from tests.source import ROOT
 
 KINDS: tuple[type[Annotator], ...] = (
     DepthEmbedded, NormalEmbedded, SegmentationEmbedded, OpenPoseEmbedded, SoftEdgeEmbedded,
@@ -128,6 +132,26 @@ def test_joints_lie_in_the_pictures_pixels(
         assert np.abs(found.body[:, :2] / (width, height) - person[:, :2] / 128).max() < 0.02
         assert found.body[:, 2].min() > 0.5
         assert (found.left_hand, found.right_hand, found.face) == (None, None, None)
+
+
+@pytest.mark.parametrize(("confidence", "told"), [(0.54, "a confidence of 54 % only"), (0.8, ""), (None, "")])
+def test_an_uncertain_person_is_in_doubt(confidence: float | None, told: str) -> None:
+    body = np.zeros((18, 3))
+    body[:5] = (40, 50, confidence or 0)
+    sure = np.tile((60.0, 50.0, 0.9), (18, 1))
+    pose = Pose((Person(body=body), Person(body=sure)) if confidence else (), 100, 100)
+    doubt = OpenPoseEmbedded().doubt(pose)
+    assert told in doubt and bool(doubt) == bool(told)
+    assert OpenPoseEmbedded().doubt(Pose((Person(body=sure),), 100, 100)) == ""
+
+
+@pytest.mark.skipif(
+    not (ROOT / "models" / "embedded" / "annotator").exists(), reason="the embedded annotator is not here"
+)
+def test_people_that_are_seen_in_a_cup_and_a_cat_are_in_doubt(photos: dict[str, Image]) -> None:
+    for name in ("coffee", "chelsea"):
+        assert "probably none" in make_map(OpenPoseEmbedded(), photos[name]).warnings[0]
+    assert make_map(OpenPoseEmbedded(), create_scene(56, 256).image).warnings == ()
 
 
 @pytest.mark.parametrize("kind", KINDS)

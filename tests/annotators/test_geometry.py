@@ -102,6 +102,7 @@ def _zoe() -> tuple[Any, Any]:
     return _lively(ZoeDepthForDepthEstimation(config)), processor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "create"), [(Midas, _midas), (DepthAnythingV2, _depth_anything), (Zoe, _zoe)])
 def test_depth_is_what_transformers_makes_of_the_weights(
     kind: type[TransformersDepth], create: Callable[[], tuple[Any, Any]], models_dir: Path, photos: dict[str, Image],
@@ -180,6 +181,7 @@ def _upernet(folder: Path) -> tuple[Any, Any]:
     return network.eval(), processor
 
 
+@pytest.mark.slow
 def test_classes_are_what_transformers_makes_of_the_weights(
     models_dir: Path, photos: dict[str, Image], meta_runtime: Runtime
 ) -> None:
@@ -201,6 +203,7 @@ def test_classes_are_what_transformers_makes_of_the_weights(
         ADE20K(detect_resolution=128)(photo, meta_runtime)
 
 
+@pytest.mark.slow
 def test_oneformer_is_what_transformers_makes_of_the_weights(
     models_dir: Path, photos: dict[str, Image], meta_runtime: Runtime
 ) -> None:

@@ -23,7 +23,7 @@ from annotators.images import (
     pad,
     resize,
 )
-from annotators.picture_files import MAX_BYTES, MAX_PIXELS, check_size, readable_name
+from annotators.picture_files import MAX_BYTES, MAX_PIXELS, check_size, read_bytes, readable_name
 from models.errors import InputError
 
 
@@ -178,6 +178,17 @@ def test_names_are_readable(name: str, shown: str) -> None:
     with pytest.raises(InputError, match="is empty") as caught:
         load_image(b"", readable_name(name))
     assert str(caught.value).startswith(shown)
+
+
+def test_a_device_without_an_end_is_not_read_whole() -> None:
+    with pytest.raises(InputError, match="zero has 20 MB; the limit is 20 MB"):
+        read_bytes(Path("/dev/zero"), "zero", 20_000_000)
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "\ud800.png"])
+def test_a_name_that_no_file_can_have_is_no_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="There is no file"):
+        load_image(tmp_path / name)
 
 
 def test_a_file_larger_than_any_picture_is_not_read(tmp_path: Path) -> None:

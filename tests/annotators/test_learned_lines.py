@@ -100,6 +100,7 @@ def test_ridges_become_strokes_as_in_the_original(threshold: int, photos: dict[s
     assert (ours != theirs).mean() < 0.05 * (theirs > 0).mean()  # the original rounds in between
 
 
+@pytest.mark.slow
 def test_the_tiny_network_finds_what_is_straight(photos: dict[str, Image]) -> None:
     """With its trained weights, which ship with the project: the rocket's towers stand upright."""
     from skimage import data

@@ -105,7 +105,7 @@ def test_class_numbers_in_grey_are_recognised_and_told() -> None:
     assert np.array_equal(image, _coloured())
     assert notes == (
         "ids.png holds class numbers, read as ADE20K's from 0: grass, sky, mountain and person; if they count from 1, "
-        "choose the repair count_from_1.",
+        "choose the repair “Count classes from 1” (count_from_1).",
     )
 
 

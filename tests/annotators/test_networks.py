@@ -18,16 +18,18 @@ from annotators.base import Annotator, Image
 from annotators.control_map import make_map
 from annotators.depth import Midas
 from annotators.embedded import DepthEmbedded, OpenPoseEmbedded
-from annotators.networks import aux_module, load_state, resize_for_network, size_for_network
+from annotators.networks import aux_module, load_into, load_state, resize_for_network, size_for_network
 from annotators.normal import NormalFromDepth
 from annotators.openpose import OpenPose
 from annotators.registry import ANNOTATORS
-from annotators.scene_net import SceneNet
+from annotators.scene_net import SceneNet, load_scene_net
 from annotators.softedge import HED
 from models.catalog import entry
 from models.errors import DamagedError, MissingError, OutOfMemoryError, WeightsError, is_out_of_memory
+from models.weights import require
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("annotator", "file"), [(HED(), "hed/ControlNetHED.pth"), (OpenPose(), "openpose_body/body_pose_model.pth")]
 )
@@ -89,6 +91,21 @@ def test_a_checkpoint_that_runs_code_is_refused(models_dir: Path, photos: dict[s
     with pytest.raises(WeightsError, match="damaged"):
         HED()(photos["coffee"])
     assert not witness.exists()
+
+
+def test_weights_that_are_not_finite_are_refused(
+    models_dir: Path, photos: dict[str, Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = torch.nn.Conv2d(1, 1, 1)
+    state = {"weight": torch.ones(1, 1, 1, 1), "bias": torch.tensor([torch.nan])}
+    with pytest.raises(DamagedError, match="net.pth in .* holds numbers that are not finite; delete it"):
+        load_into(network, state, tmp_path / "net.pth", "cpu")
+    load_into(network, state | {"bias": torch.zeros(1)}, tmp_path / "net.pth", "cpu")
+    spoiled = load_scene_net(require("embedded_annotator"))
+    next(spoiled.parameters()).data.fill_(torch.inf)
+    monkeypatch.setattr("annotators.scene_net.load_scene_net", lambda folder: spoiled)
+    with pytest.raises(DamagedError, match="not finite"):
+        DepthEmbedded()(photos["coffee"])
 
 
 NO_MEMORY = (

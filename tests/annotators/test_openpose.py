@@ -118,6 +118,7 @@ def _bells(height: int, width: int, places: NDArray[np.float64], spread: float) 
     return np.exp(-np.array(away) / (2 * spread**2)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [96, 200])
 def test_hands_are_the_librarys(side: int) -> None:
     places = np.random.default_rng(side).uniform(0.15, 0.85, (22, 2))
@@ -194,6 +195,7 @@ def perfect(monkeypatch: pytest.MonkeyPatch) -> list[Points]:
     return people
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(512, 512), (250, 500), (920, 800)])
 def test_people_are_found_in_the_pictures_pixels(perfect: list[Points], size: tuple[int, int]) -> None:
     height, width = size
@@ -269,6 +271,7 @@ def test_a_networks_file_is_read(
         assert other.std() > 1e-4
 
 
+@pytest.mark.slow
 def test_a_real_network_gives_its_fields_first() -> None:
     """The real one, whose every layer has one random number for a weight: that many are soon made."""
     torch.manual_seed(0)

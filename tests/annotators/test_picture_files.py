@@ -6,6 +6,7 @@ import base64
 import importlib
 import io
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import features
 
 from annotators.base import Image
 from annotators.images import load_image, load_noted
@@ -33,7 +35,8 @@ HEIC = base64.b64decode(
     "V1PjcQ9FLleA"
 )
 MEASURE = """
-import json, resource, sys
+import json
+import re, resource, sys
 from annotators.images import load_noted
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 image, notes = load_noted(sys.argv[1])
@@ -153,3 +156,17 @@ def test_without_its_library_a_heic_says_how_to_convert_it(monkeypatch: pytest.M
         importlib.import_module("pi_heif")
     with pytest.raises(InputError, match="needs the Python package pi-heif; install it, or save the photo as JPEG"):
         load_image(HEIC, "phone.heic")
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_an_avif_whose_clock_stands_still_is_damaged() -> None:
+    buffer = io.BytesIO()
+    frames = [Pillow.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    frames[0].save(buffer, "AVIF", save_all=True, append_images=frames[1:])
+    data = buffer.getvalue()
+    boxes = [match.end() for match in re.finditer(b"mvhd|mdhd", data)]
+    for place in boxes:  # version 1: flags, two times of 8 bytes, then the ticks of a second
+        data = data[: place + 20] + bytes(4) + data[place + 24 :]
+    assert boxes
+    with pytest.raises(InputError, match="damaged or cut off"):
+        load_image(data)

@@ -229,7 +229,7 @@ def test_files(tmp_path: Path) -> None:
     assert _same(load_pose(path), POSE)
     with path.open("r+b") as file:
         file.truncate(30_000_000)
-    with pytest.raises(InputError, match="30 MB; the limit for a pose is 20 MB"):
+    with pytest.raises(InputError, match="30 MB; the limit is 20 MB"):
         load_pose(path)
     with pytest.raises(InputError, match="cannot be read"):
         load_pose(tmp_path)

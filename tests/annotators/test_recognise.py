@@ -48,10 +48,12 @@ def _faults(kind_id: str, image: Image) -> list[str]:
     return [repair.id for repair in found.repairs] if found else []
 
 
+@pytest.mark.slow
 def test_true_normal_maps_are_not_accused(normals: list[Image]) -> None:
     assert [diagnose(NORMAL, image, "Normals") for image in (*normals, _sphere())] == [None] * 31
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [["flip_red"], ["flip_green"], ["reverse_channels"], ["flip_red", "flip_green"]])
 def test_wrong_normals_are_seen_and_repaired(names: list[str], normals: list[Image]) -> None:
     for true in filter(_has_relief, normals[:12]):
@@ -62,6 +64,7 @@ def test_wrong_normals_are_seen_and_repaired(names: list[str], normals: list[Ima
         assert told == tuple(REPAIRS[name].done for name in names)
 
 
+@pytest.mark.slow
 def test_normals_that_face_down_are_seen_without_relief_too(normals: list[Image]) -> None:
     for true in normals:
         assert "flip_green" in _faults("normal", repair(true, NORMAL, ["flip_green"])[0])
@@ -76,6 +79,7 @@ def _has_relief(image: Image) -> bool:
     return len(np.unique(image.reshape(-1, 3), axis=0)) > 2500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.5, 1.5, 2.0])
 @pytest.mark.parametrize("method", [cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC])
 def test_labels_that_were_resized_with_their_colours_mixed_are_unmixed(scale: float, method: int) -> None:
@@ -124,6 +128,7 @@ def _hands_up(body: Points) -> Points:
     return raised
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [np.copy, _portrait, _hands_up, lambda body: _portrait(_hands_up(body))])
 def test_a_pose_with_red_and_blue_exchanged(scenes: list[Sample], change: Callable[[Points], Points]) -> None:
     people = [scene.people for scene in scenes[:12] if scene.people]
@@ -157,6 +162,7 @@ def test_an_unknown_repair_lists_the_known_ones() -> None:
             repair(np.zeros((8, 8, 3), np.uint8), LINES, [id])
 
 
+@pytest.mark.slow
 def test_a_depth_map_whose_far_is_white_is_told(scenes: list[Sample]) -> None:
     for scene in scenes:
         true = encode_depth(scene.depth) if scene.depth is not None else None

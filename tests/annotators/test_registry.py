@@ -89,6 +89,7 @@ def test_the_command(tmp_path: Path, photos: dict[str, Image], capsys: pytest.Ca
     assert "low_threshold=100" in describe()
 
 
+@pytest.mark.slow
 def test_the_commands_device(tmp_path: Path, photos: dict[str, Image], capsys: pytest.CaptureFixture[str]) -> None:
     photo, output = tmp_path / "photo.png", tmp_path / "map.png"
     Pillow.fromarray(photos["coffee"]).save(photo)

@@ -196,6 +196,7 @@ def test_other_devices_are_refused(device: str) -> None:
         Runtime(device)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("annotator", SHIPPED, ids=lambda annotator: annotator.id)
 def test_a_network_runs_on_the_device_it_is_given(
     annotator: Annotator, photos: dict[str, Image], meta_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
@@ -213,6 +214,7 @@ def test_pixels_go_to_the_device() -> None:
     assert to_batch(np.zeros((4, 6, 3), np.uint8), "meta").device.type == "meta"
 
 
+@pytest.mark.slow
 def test_one_runtime_serves_all_annotators(photos: dict[str, Image], runtime: Runtime) -> None:
     maps = [annotator(photos["coffee"], runtime) for annotator in SHIPPED]
     assert runtime.networks.holding() == 2  # the embedded network, and M-LSD's
@@ -228,6 +230,7 @@ def test_who_needs_no_network_has_no_files() -> None:
     assert sum(not kind.needs_network for kind in ANNOTATORS) >= 14
 
 
+@pytest.mark.slow
 def test_without_a_network_no_library_of_networks_is_imported() -> None:
     code = """
 import sys, numpy as np

@@ -185,19 +185,39 @@ def test_the_library_lists_the_newest_first(api: Api, photo: Path) -> None:
         ([], {"step": 3}, "options has no field 'step'"),
         ([], {"num_images": 99}, "num_images is 99, but it must be from 1 to 8."),
         ([], {"loras": [{"name": "x", "weight": 1}]}, "A LoRA has no field 'weight'"),
-        ([], {"loras": ["x"]}, "A LoRA is an object with the fields name, scale; give one."),
+        ([], {"loras": ["x"]}, "A LoRA is 'x', but it must be an object; its fields are: name, scale."),
+        ([None], {}, "A control is None, but it must be an object; its fields are: condition, "),
+        ([[{"condition": "canny"}]], {}, "A control is ["),
+        ({"a": 1}, {}, "controls is {'a': 1}, but it must be a list of objects."),
+        ([], {"loras": [{"scale": 1}]}, "A LoRA has no name, but needs it; give it."),
+        ([], {"ip_adapter": {"name": "x"}}, "An IP-Adapter has no image, but needs it; give it."),
+        ([], {"loras": 7}, "loras is 7, but it must be a list of objects."),
+        ([], [1], "options is [1], but it must be an object; its fields are: "),
+        ([], {"base": {"id": "sd15"}}, "base is {'id': 'sd15'}, but it must be the name of a base model."),
         ([], {"initial_image": "/etc/passwd"}, "initial_image must be an uploaded file; give one."),
         ([], {"width": "wide"}, "width is 'wide', but it must be a number from 64 to 2048 px."),
         ([{}] * 17, {}, "There are 17 controls, but a picture has at most 16."),
     ],
 )
-def test_what_is_wrong_is_a_sentence_and_starts_no_job(
-    api: Api, controls: list[dict[str, Any]], options: dict[str, Any], message: str
-) -> None:
+def test_what_is_wrong_is_a_sentence_and_starts_no_job(api: Api, controls: Any, options: Any, message: str) -> None:
     answer = api.endpoints.generate("x", controls, options)
     assert answer["error"].startswith(message)
     assert set(answer) == {"error"}
     assert not api.runner.history()
+
+
+@pytest.mark.parametrize(("width", "height"), [(2**40, 64), (-1, 64), (64, -5), (9_000, 9_000)])
+def test_a_map_of_an_impossible_size_is_refused(api: Api, photo: Path, width: int, height: int) -> None:
+    for annotator in ("canny", "none"):
+        answer = api.endpoints.annotate("canny", file(photo), annotator, None, width, height)
+        assert answer["error"].startswith("The map ")
+
+
+@pytest.mark.parametrize("path", ["\ud800", "a\0b", "/dev/zero"])
+def test_a_path_that_is_no_file_is_a_sentence(api: Api, path: str) -> None:
+    for answer in (api.endpoints.annotate("canny", {"path": path}, "canny"), api.endpoints.score({"path": path})):
+        assert "Something went wrong" not in answer["error"]
+        answer["error"].encode()
 
 
 def test_an_unknown_condition_annotator_or_job_is_a_sentence(api: Api, photo: Path) -> None:

@@ -56,9 +56,15 @@ def fake_url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def fake_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The same, shared by tests that do not look into its folders."""
-    with running(FAKE, tmp_path_factory.mktemp("outputs"), tmp_path_factory.mktemp("server")) as url:
+def fake_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of pictures of `fake_site`."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="session")
+def fake_site(fake_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same, shared by tests that do not look at all of its folders."""
+    with running(FAKE, fake_folder, tmp_path_factory.mktemp("server")) as url:
         yield url
 
 

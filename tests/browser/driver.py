@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,17 @@ class StudioPage:
         self.at("generate").click()
 
     def pictures_of(self, act: Callable[[], Any], count: int = 1) -> list[Path]:
-        """Do what makes pictures, wait for so many new ones and the end of all jobs; their paths, the newest first."""
-        known = [picture["path"] for picture in self.state("pictures")]
+        """Do what makes pictures, wait for so many new ones and the end of all jobs; their paths, the newest first.
+
+        Older pictures of the machine may come into the filmstrip meanwhile.
+        """
+        known = {picture["path"] for picture in self.state("pictures")}
+        began = time.time()
         act()
-        new = f"state.pictures.filter(({{ path }}) => !{json.dumps(known)}.includes(path))"
+        new = f"state.pictures.filter(({{ path, created }}) => created >= {began} && !{json.dumps(sorted(known))}.includes(path))"
         self.wait_state(f"{new}.length >= {count} && !state.jobs.length", LONG)
-        return [Path(picture["path"]) for picture in self.state("pictures") if picture["path"] not in known]
+        made = [picture for picture in self.state("pictures") if picture["created"] >= began]
+        return [Path(picture["path"]) for picture in made if picture["path"] not in known]
 
     def play_example(self, id: str) -> Path:
         """Play a condition's example to its picture."""

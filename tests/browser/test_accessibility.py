@@ -10,8 +10,9 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import visit
+from tests.browser.conftest import open_page, visit, visitor
 from tests.browser.driver import StudioPage
+from tests.evaluation.studies import make_study
 
 pytestmark = pytest.mark.browser
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
@@ -48,6 +49,11 @@ def open_library(studio: StudioPage) -> None:
     studio.page.locator(".tile").first.click()
 
 
+def open_studies(studio: StudioPage) -> None:
+    studio.page.evaluate("document.querySelector('.studio').app.openStudies()")
+    studio.page.get_by_label("Name 2").wait_for()
+
+
 VIEWS: dict[str, tuple[Callable[[StudioPage], Any], ...]] = {
     "layer": (layer("canny"), sheet("controls")),
     "drawing": (layer("scribble"), take("draw")),
@@ -60,6 +66,7 @@ VIEWS: dict[str, tuple[Callable[[StudioPage], Any], ...]] = {
     "models": (close, dialog("models")),
     "grid": (close, dialog("grid")),
     "batch": (close, dialog("batch")),
+    "studies": (close, open_studies),
     "closed": (close,),
 }
 
@@ -89,3 +96,30 @@ def test_no_view_has_a_serious_fault(
             page.wait_for_timeout(300)
             found[name] = faults(page)
         assert not {name: list for name, list in found.items() if list}
+
+
+@pytest.mark.parametrize(("size", "dark"), [((1366, 768), False), ((390, 844), True)], ids=["desktop", "phone"])
+def test_no_view_of_a_study_has_a_serious_fault(
+    browser: Browser, fake_site: str, fake_folder: Path, size: tuple[int, int], dark: bool
+) -> None:
+    for name, methods, kind in (("rank", 3, "ranking"), ("which", 2, "which")):
+        if not (fake_folder / "studies" / name).exists():
+            make_study(fake_folder, methods=methods, names=2, name=name, kind=kind)
+    with visitor(browser, fake_site, *size, phone=size[0] < 700, dark=dark) as context:
+        page, found = context.new_page(), {}
+        for name in ("rank", "which"):
+            open_page(page, f"{fake_site}?study={name}")
+            page.evaluate(AXE)
+            found[name] = faults(page)
+            page.get_by_label("Your name or number").fill(f"{size[0]} {dark}")
+            page.keyboard.press("Enter")
+            page.locator(".study-group img[src]").first.wait_for()
+            page.keyboard.press("1")
+            found[f"{name}, a question"] = faults(page)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Model B").click()
+        found["a guess"] = faults(page)
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Thank you").wait_for()
+        found["thanks"] = faults(page)
+    assert not {name: list for name, list in found.items() if list}

@@ -14,6 +14,8 @@ from tests.browser.driver import REAL, StudioPage
 
 pytestmark = pytest.mark.browser
 MAX_NODES = 1200
+MAX_DOCUMENT = 120_000
+"""Bytes, without compression."""
 
 
 def test_an_example_makes_a_picture_with_one_click(studio: StudioPage) -> None:
@@ -53,6 +55,7 @@ def test_the_first_screen_is_small_and_whole(browser: Browser, url: str) -> None
             768,
             1366,
         ]
+        assert len(page.request.get(url).body()) <= MAX_DOCUMENT
         canvas = page.locator(".stage-canvas").bounding_box()
         assert canvas and canvas["width"] >= 0.6 * 1366
         for id in ("prompt", "generate"):

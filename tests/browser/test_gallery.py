@@ -182,6 +182,8 @@ def test_all_settings_of_a_picture_make_it_again_and_where_it_obeyed_is_shown(st
     studio.get_by_role("menuitem", name="Use all settings").click()
     studio.wait_for_function(f"{APP}.store.state.draft.layers.length === 1 && {APP}.store.state.frame.height === 256")
     assert studio.locator("#prompt").input_value() == "an astronaut"
+    expect(studio.locator(".layer-lines")).to_contain_text("From a picture's recipe: map by Canny (low threshold 100")
+    expect(studio.locator(".restored")).to_be_hidden()
     studio.locator("#generate").click()
     studio.wait_for_function(f"(path) => {APP}.store.state.shown.path !== path", arg=first)
     assert np.array_equal(load_image(Path(first)), load_image(Path(shown_path(studio))))
@@ -197,7 +199,14 @@ def test_a_picture_of_another_program_brings_its_settings(studio: Page, tmp_path
     studio.get_by_role("button", name="Use all settings").click()
     expect(studio.locator("#prompt")).to_have_value(re.compile("^a castle on a hill, .*wide view$", re.DOTALL))
     expect(studio.locator("#seed")).to_have_value("1234567890")
-    expect(studio.get_by_label("Notes")).to_contain_text("ControlNet Canny")
+    left_out = studio.locator(".restored")
+    expect(left_out).to_contain_text("From AUTOMATIC1111")
+    expect(left_out.get_by_role("listitem").filter(has_text="ControlNet Canny")).to_have_count(1)
+    studio.wait_for_timeout(600)
+    reload(studio)
+    expect(left_out).to_contain_text("ControlNet Canny")
+    left_out.get_by_role("button", name="Dismiss").click()
+    expect(left_out).to_be_hidden()
     paste(studio, png(tmp_path / "again.png", parameters=A1111))
     studio.wait_for_selector(".ask")
     studio.keyboard.press("Enter")
@@ -280,6 +289,7 @@ def test_several_pictures_are_marked_deleted_and_restored_in_the_library(browser
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Space")
         expect(page.locator(".library-detail h3")).to_have_text("5 pictures chosen")
+        assert page.locator(".library-detail").get_by_role("button", name="Use all settings").count() == 0
         with page.expect_download() as packed:
             page.locator("[data-action=zip]").click()
         assert packed.value.suggested_filename == "pictures.zip"
@@ -287,5 +297,6 @@ def test_several_pictures_are_marked_deleted_and_restored_in_the_library(browser
         expect(page.locator(".tile-mark:visible")).to_have_count(5)
         page.locator("[data-action=delete]").click()
         expect(page.locator(".library-count")).to_have_text(f"{MANY - 5:,} pictures")
+        expect(page.locator(".library-detail")).to_be_hidden()  # nothing can be done with what is gone
         page.locator(".undo-offer .undo").click()
         expect(page.locator(".library-count")).to_have_text(f"{MANY:,} pictures")

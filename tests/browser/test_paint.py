@@ -89,10 +89,10 @@ class Easel:
         client = self.page.context.new_cdp_session(self.page)
         for index, (x, y, force) in enumerate(places):
             kind = "mousePressed" if index == 0 else "mouseMoved"
-            self._send_pen(client, kind, x, y, force)
-        self._send_pen(client, "mouseReleased", *places[-1][:2], 0.0)
+            self.send_pen(client, kind, x, y, force)
+        self.send_pen(client, "mouseReleased", *places[-1][:2], 0.0)
 
-    def _send_pen(self, client: Any, kind: str, x: float, y: float, force: float) -> None:
+    def send_pen(self, client: Any, kind: str, x: float, y: float, force: float) -> None:
         left, top = self.screen(x, y)
         values = {"type": kind, "x": left, "y": top, "force": force, "pointerType": "pen"}
         client.send("Input.dispatchMouseEvent", values | {"button": "left", "buttons": 1, "clickCount": 1})
@@ -163,6 +163,14 @@ def test_strokes_are_smooth_whole_undone_and_there_after_a_reload(easel: Easel, 
     widths = (both[130:] > 127).sum(axis=0)
     assert 4 <= widths[40] < widths[120] < widths[220] <= 41
     assert widths[220] > 3 * widths[40]
+
+    sizes: list[float] = []
+    for key in ("e", "]", "b", "["):
+        easel.page.keyboard.press(key)
+        sizes.append(easel.page.evaluate(f"{APP}.stage.tool.options.state.size"))
+        mode = "erase" if key in "e]" else "brush"
+        assert easel.page.evaluate(f"{APP}.stage.tool.options.state.mode") == mode
+    assert sizes == [40, 50, 50, 40]
 
     easel.page.keyboard.press("Control+z")
     assert np.array_equal(easel.shown(), fast)

@@ -116,6 +116,26 @@ def test_visitors_of_a_public_app_are_strangers(
             fetch = "async (path) => (await fetch('gradio_api/file=' + path)).status"
             for path in (file, tmp_path / "outputs" / "history.sqlite3", f"pictures/{file.name}"):
                 assert other.page.evaluate(fetch, str(path)) == 404
+            look_for_downloads(other.page)
+
+
+def look_for_downloads(page: Page) -> None:
+    """No download is offered, neither in the table of models nor where one is needed; both name the reason."""
+    reason = page.evaluate("document.querySelector('.studio').app.store.state.tables.no_downloads")
+    assert reason
+    ask = """async () => {
+      const { app } = document.querySelector('.studio');
+      app.askDownload((await app.server.call('question', { ids: ['sd15'] })).missing);
+    }"""
+    for show in (lambda: page.locator("#base").click(), lambda: page.evaluate(ask)):
+        show()
+        dialog = page.locator("dialog[open]")
+        expect(dialog).to_contain_text("Stable Diffusion 1.5")
+        expect(dialog).to_contain_text(reason)
+        expect(dialog.get_by_role("button", name="Download")).to_have_count(0)
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+    expect(page.locator("#offer")).to_be_hidden()
 
 
 def test_a_refusal_of_the_guard_is_shown(browser: Browser, fake_url: str) -> None:

@@ -25,6 +25,7 @@ def test_annotate_writes_a_map_and_one_json_object(call: Call, photo: Path, tmp_
     assert Image.open(output).size == (128, 96)
 
 
+@pytest.mark.slow
 def test_annotate_all_writes_every_map_it_can(call: Call, photo: Path, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "maps"
     code, out, _ = call("annotate", "all", photo, "--output", folder, "--size", "64x64", "--json")

@@ -33,6 +33,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_models")
 def test_a_folder_is_made_and_resumed(call: Call, photos: Path, tmp_path: Path) -> None:
     words = ("batch", photos, "--control", "canny,scale=0.7", "--prompt", "a ball", *SMALL, "--size", "64x64")
@@ -58,6 +59,7 @@ def test_a_folder_is_made_and_resumed(call: Call, photos: Path, tmp_path: Path) 
     assert code == 2 and "is the manifest of a batch; resume it with that command" in err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_models")
 def test_a_recipe_as_picture_or_json_with_a_table(call: Call, photos: Path, tmp_path: Path) -> None:
     generate = (
@@ -89,6 +91,7 @@ def test_a_recipe_as_picture_or_json_with_a_table(call: Call, photos: Path, tmp_
     assert {Image.open(path).size for path in json.loads(out)["pictures"]} == {(128, 64)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_models")
 def test_pictures_to_start_from(call: Call, photos: Path, tmp_path: Path) -> None:
     words = (

@@ -76,6 +76,7 @@ def test_a_no_is_one_answer(
     assert transfers(hub) == []
 
 
+@pytest.mark.slow
 def test_with_yes_everything_is_downloaded_and_the_picture_made(
     call: Call, hub: Hub, photo: Path, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def grid(call: Call, tmp_path: Path) -> Any:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_models")
 def test_a_grid_is_made_resumed_and_each_cell_is_the_picture_of_generate(
     grid: Any, call: Call, photo: Path, tmp_path: Path
@@ -57,6 +58,7 @@ def test_a_grid_is_made_resumed_and_each_cell_is_the_picture_of_generate(
     assert "After a stop: --resume" in err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_models")
 def test_a_grid_of_a_recipe(grid: Any, call: Call, tmp_path: Path) -> None:
     _, out, _ = call("generate", *SMALL, "--prompt", "a red ball", "--output", tmp_path, "--json")
@@ -108,6 +110,7 @@ def test_short_names_of_flags_are_fields(text: str, long: str) -> None:
     assert long_name(text) == long
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_models")
 def test_generate_resolves_wildcards_and_a_remake_does_not(call: Call, tmp_path: Path, tiny_models: Path) -> None:
     (tiny_models / "wildcards").mkdir()

@@ -12,6 +12,7 @@ from tests.cli.conftest import Call
 from tests.source import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_models")
 @pytest.mark.parametrize(
     ("words", "sentence"),
@@ -90,6 +91,7 @@ def test_mistakes_end_in_one_sentence_and_code_2(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_fault_of_ours() -> None:
     command = [sys.executable, "-m", "cnet_app", "models", "list", "--json"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:

@@ -12,6 +12,7 @@ from models.resolve import resolve
 from tests.cli.conftest import Call
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_models")
 def test_upscale_makes_a_picture_larger_by_its_own_recipe(call: Call, tmp_path: Path) -> None:
     own = ("--prompt", "a red ball", "--negative-prompt", "night", "--seed", 5, "--steps", 3, "--guidance-scale", 2.5, "--scheduler", "euler")  # fmt: skip
@@ -34,6 +35,7 @@ def test_upscale_makes_a_picture_larger_by_its_own_recipe(call: Call, tmp_path: 
     assert {name: made["request"][name] for name in expected} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_models")
 def test_another_base_takes_the_prompts_alone(call: Call, tmp_path: Path, tiny_models: Path) -> None:
     own = ("--prompt", "a red ball", "--steps", 3, "--guidance-scale", 2.5, "--size", "64x64")
@@ -48,6 +50,7 @@ def test_another_base_takes_the_prompts_alone(call: Call, tmp_path: Path, tiny_m
     assert request["guidance_scale"] == resolve(str(other), "base").defaults.guidance_scale != 2.5
 
 
+@pytest.mark.slow
 def test_any_picture_can_be_made_larger(
     call: Call, photo: Path, tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

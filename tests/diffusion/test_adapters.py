@@ -106,6 +106,7 @@ def assert_equal(
     assert (latents - free).abs().max() > 0.1  # else nothing was compared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
 @pytest.mark.parametrize("config", [{}, {"adapter_type": "light_adapter"}, {"in_channels": 1}], ids=str)
 def test_sd15_is_diffusers(
@@ -144,6 +145,7 @@ def added(adapter: Any, rows: int = 2, strength: float = 1.0, **values: Any) -> 
     return weighted_features(prepared, strength, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "conditional", "unconditional"),
     [

@@ -165,6 +165,7 @@ def assert_near(base: Base, net: ControlNetModel, request: GenerationRequest, si
     assert np.abs(balanced.astype(int) - expected).max() > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 @pytest.mark.parametrize(
     "mode", ["guess_mode", "prompt", "control", "unbalanced", "cfg_resolution", "cfg_resolution_normalised"]
@@ -217,6 +218,7 @@ def test_custom_weights_are_refused_by_a_network_that_averages(bases: dict[Famil
         generate(bases["sd15"], [pooling], request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "noted"),
     [
@@ -250,6 +252,7 @@ def test_a_mode_that_the_family_cannot_do_is_refused(
     generate(bases["sd15"], nets["sd15"][:1], request_for(unit(control_mode="prompt")))
 
 
+@pytest.mark.slow
 def test_strength_follows_its_curve(bases: dict[Family, Base], nets: Nets, count_runs: CountRuns) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
     blocks = len(controlnet_places(net))
@@ -313,6 +316,7 @@ def test_every_step_tells_how_much_each_unit_added(bases: dict[Family, Base], ne
     assert all(norm > 0 for norms in steps for unit_norms in norms for norm in unit_norms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "idle",
     [
@@ -333,6 +337,7 @@ def test_a_unit_without_effect_costs_nothing(
     assert not runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "calls", "rows"),
     [
@@ -480,6 +485,7 @@ def test_a_range_between_two_steps_runs_the_nearest(
     assert active_steps(steps, *limits) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "note"),
     [

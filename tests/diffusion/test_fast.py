@@ -54,6 +54,7 @@ class Whereabouts:
         self.ran.add(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rung", LADDER, ids=lambda rung: rung.id)
 def test_no_rung_changes_the_picture(bases: dict[Family, Base], nets: Nets, rung: Rung) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
@@ -85,6 +86,7 @@ def test_every_network_is_on_the_device_when_it_runs(
     assert set(where.resting.values()) == {torch.device("cpu")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("interval", "runs"), [(1, 4), (2, 2), (3, 2), (10, 1)])
 def test_residuals_are_used_again_between_the_turns(
     bases: dict[Family, Base], nets: Nets, count_runs: Callable[..., Counter[str]], interval: int, runs: int
@@ -126,6 +128,7 @@ def test_compiled_networks_obey_strength_and_range(bases: dict[Family, Base], ne
         assert np.abs(made.astype(int) - expected).max() <= 1, values
 
 
+@pytest.mark.slow
 def test_half_precision_is_close(bases: dict[Family, Base], nets: Nets) -> None:
     base = copy.deepcopy(bases["sd15"])
     for network in (base.unet, base.vae, *base.text_encoders):

@@ -39,6 +39,7 @@ def part_of(request: GenerationRequest) -> Part:
     return part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["embedded", "sd15", "sdxl"])
 @pytest.mark.parametrize("strength", [1.0, 0.6])
 def test_the_picture_keeps_its_size_and_all_outside_the_mask(
@@ -50,6 +51,7 @@ def test_the_picture_keeps_its_size_and_all_outside_the_mask(
     assert (made[COVERED > 0] != PHOTO[COVERED > 0]).any(axis=-1).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_the_part_is_what_its_own_request_makes(bases: dict[Family, Base], nets: Nets) -> None:
     base, net = bases["sd15"], nets["sd15"][:1]
     request = full_size(unit(), num_images=2, strength=0.8)

@@ -108,6 +108,7 @@ def theirs(base: Base, file: Path, scale: float, request: GenerationRequest, *ne
     ).images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 @pytest.mark.parametrize("plus", [False, True])
 @pytest.mark.parametrize(("guidance_scale", "controlled"), [(1.0, False), (4.0, True)])
@@ -199,6 +200,18 @@ def test_a_file_that_lacks_a_layer_is_told_and_changes_nothing(
     with pytest.raises(DamagedError, match=r"short.safetensors .* its tensors do not fit tiny_sd15"):
         load_ip_adapter(str(short), bases["sd15"])
     assert bases["sd15"].unet.attn_processors == before
+
+
+@pytest.mark.parametrize("name", ["image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"])
+def test_numbers_of_an_adapter_that_are_not_finite_are_refused(
+    bases: dict[Family, Base], files: dict[tuple[Family, bool], Path], name: str
+) -> None:
+    tensors = load_file(files["sd15", False])
+    tensors[name][0, 0] = torch.inf
+    spoiled = files["sd15", False].with_name("spoiled.safetensors")
+    save_file(tensors, spoiled)
+    with pytest.raises(DamagedError, match=r"spoiled.safetensors .* some of its numbers are not finite; get another"):
+        load_ip_adapter(str(spoiled), bases["sd15"])
 
 
 @pytest.mark.parametrize(("name", "plus"), [("proj.weight", False), ("proj_in.weight", True)])

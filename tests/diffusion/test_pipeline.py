@@ -26,6 +26,7 @@ from tests.diffusion.conftest import control_map, request_for, unit
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["embedded", "sd15", "sdxl"])
 @pytest.mark.parametrize("scheduler", ["default", "euler_a"])
 def test_picture_i_is_what_seed_plus_i_makes_alone(
@@ -41,6 +42,7 @@ def test_picture_i_is_what_seed_plus_i_makes_alone(
         np.testing.assert_array_equal(picture, generate(base, net, request.only_picture(index))[0])
 
 
+@pytest.mark.slow
 def test_everything_in_a_request_matters(bases: dict[Family, Base], nets: Nets) -> None:
     base, net = bases["sd15"], nets["sd15"][:1]
     request = request_for(unit(), guidance_scale=5)
@@ -107,6 +109,7 @@ def test_what_has_no_effect_is_told(bases: dict[Family, Base]) -> None:
     assert "negative_prompt has no effect" in notes[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 3])
 def test_cancel_stops_before_the_next_step(
     bases: dict[Family, Base], nets: Nets, count_runs: Callable[..., Counter[str]], after: int
@@ -153,6 +156,7 @@ def test_units_and_networks_must_agree(bases: dict[Family, Base], nets: Nets) ->
         generate(bases["sd15"], nets["sd15"], request_for(unit()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["sd15", "sdxl", "embedded"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_makes_nearly_the_same_picture(

@@ -54,6 +54,7 @@ def test_a_prompt_is_one_text_a_step(prompt: str, texts: list[str]) -> None:
     assert list(prompts_by_step(prompt, 4)) == texts
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.text("ab ()[]:|.12-\\AND", max_size=40), st.integers(1, 5))
 def test_any_text_is_a_prompt_at_any_step(prompt: str, steps: int) -> None:
@@ -192,6 +193,7 @@ def test_and_is_composable_guidance(bases: dict[Family, Base], family: Family) -
         assert (red - blue).abs().max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["embedded", "sd15", "sdxl"])
 @pytest.mark.parametrize("values", [{}, {"control_mode": "control"}, {"control_mode": "prompt"}, {"prompt": "sky"}])
 def test_equal_halves_are_one_prompt_to_every_network(

@@ -68,6 +68,7 @@ ABLE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "id"), ABLE)
 def test_each_sampler_reaches_what_a_perfect_model_knows(bases: dict[Family, Base], family: Family, id: str) -> None:
     scheduler = create_scheduler(id, bases[family].scheduler)
@@ -75,6 +76,7 @@ def test_each_sampler_reaches_what_a_perfect_model_knows(bases: dict[Family, Bas
     assert (latents - TARGET).abs().mean() < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "id"), ABLE)
 def test_previews_see_the_end_from_the_first_step(bases: dict[Family, Base], family: Family, id: str) -> None:
     scheduler = create_scheduler(id, bases[family].scheduler)

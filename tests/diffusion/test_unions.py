@@ -67,6 +67,7 @@ def theirs(base: Base, union: ControlNetUnionModel, control_types: Sequence[int]
     ).images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
 @pytest.mark.parametrize(
     ("control_types", "scales"), [((4,), (0.7,)), ((3, 1), (0.6, 1.3)), ((5, 0, 2), (1.0, 0.5, 0.8))], ids=str
@@ -92,6 +93,7 @@ def test_maps_in_one_pass_are_diffusers(
 HALF = encode_png(control_map(9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "other", "runs"),
     [

@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from cnet_app.engine import process as process_module
+from cnet_app.engine import watchdog
 from cnet_app.engine.process import ProcessEngine
-from cnet_app.engine.protocol import EngineStatus, Note, PictureMade
+from cnet_app.engine.protocol import EngineStatus, Loading, Note, PictureMade, Prepared, Stepped
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from models.errors import CancelledError, EngineError, InputError
@@ -134,6 +135,18 @@ def test_a_child_that_cannot_start_is_named_with_its_reason(tmp_path: Path, monk
         assert "no torch here" in wait_for(engine, "down").message
 
 
+def test_a_child_that_reads_no_message_yet_is_closed_soon_and_its_tasks_end(tmp_path: Path) -> None:
+    for engine in _engine(tmp_path, children.never_up):
+        waiting = engine.run(prompt("wait"))
+        pid = engine.status().process_id
+        began = time.monotonic()
+        engine.close()
+        assert time.monotonic() - began < process_module.GRACE
+        assert not psutil.pid_exists(pid)
+        with pytest.raises(CancelledError):
+            next(waiting)
+
+
 def test_no_zombie_is_left_after_deaths(engine: ProcessEngine) -> None:
     for _ in range(2):
         with pytest.raises(EngineError):
@@ -141,3 +154,48 @@ def test_no_zombie_is_left_after_deaths(engine: ProcessEngine) -> None:
     assert list(engine.run(prompt("fine"))) == [Note(text="fine")]
     statuses = [child.status() for child in psutil.Process().children()]
     assert psutil.STATUS_ZOMBIE not in statuses
+
+
+@pytest.mark.parametrize("stage", children.STAGES)
+def test_killed_at_any_stage_it_says_so_and_the_next_task_runs(engine: ProcessEngine, stage: str) -> None:
+    with pytest.raises(EngineError, match="The engine stopped while it worked on this .*; it starts again"):
+        list(engine.run(prompt(stage)))
+    assert list(engine.run(prompt("fine"))) == [Note(text="fine")]
+    assert engine.status().starts == 2
+
+
+def test_what_a_killed_child_had_made_is_delivered(engine: ProcessEngine) -> None:
+    stream = engine.run(prompt("made"))
+    kinds = [type(next(stream)) for _ in range(5)]
+    assert kinds == [Note, Loading, Prepared, Stepped, PictureMade]
+    with pytest.raises(EngineError):
+        next(stream)
+
+
+def test_a_cancelled_task_that_hangs_is_ended_with_its_process_and_the_next_one_runs(
+    engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "CANCEL_LIMIT", 0.3)
+    hanging, other = engine.run(prompt("hang")), engine.run(prompt("wait"))
+    assert (next(hanging), next(other)) == (Note(text="hang"), Note(text="wait"))
+    hanging.close()
+    with pytest.raises(CancelledError):
+        next(hanging)
+    with pytest.raises(EngineError, match="a cancelled task did not end within 0.3 seconds"):
+        next(other)
+    assert list(engine.run(prompt("fine"))) == [Note(text="fine")]
+
+
+def test_a_task_that_hangs_is_noticed_and_one_that_works_in_silence_is_left_alone(
+    engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "SILENCE_LIMIT", 0.6)
+    monkeypatch.setattr(watchdog, "IDLE", 0.05)
+    monkeypatch.setattr(process_module, "CHECK", 0.05)
+    assert list(engine.run(prompt("work"))) == [Note(text="work")]
+    hanging = engine.run(prompt("hang"))
+    assert next(hanging) == Note(text="hang")
+    with pytest.raises(EngineError, match="a task showed no sign of work for 0.01 minutes"):
+        next(hanging)
+    assert list(engine.run(prompt("fine"))) == [Note(text="fine")]
+    assert engine.status().starts == 2

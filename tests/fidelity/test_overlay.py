@@ -115,6 +115,7 @@ def test_joints_of_a_pose_agree_are_missing_or_extra() -> None:
     assert MISSING in colours(nobody.image)
 
 
+@pytest.mark.slow
 @measured
 def test_full_agreement_shows_nothing_missing_and_a_blank_picture_nothing_right(row: Condition) -> None:
     unit, pixels, pose = unit_for(row)
@@ -127,6 +128,7 @@ def test_full_agreement_shows_nothing_missing_and_a_blank_picture_nothing_right(
     assert same.legend and all(text and len(colour) == 3 for text, colour in same.legend)
 
 
+@pytest.mark.slow
 @measured
 def test_outside_of_the_units_mask_nothing_is_drawn(row: Condition) -> None:
     unit, _, _ = unit_for(row)

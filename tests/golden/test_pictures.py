@@ -17,6 +17,7 @@ from tests.golden.references import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_makes_its_pictures(name: str) -> None:
     made = make_pictures(load_recipe(name))
@@ -25,6 +26,7 @@ def test_a_recipe_makes_its_pictures(name: str) -> None:
     assert not any(faults), "\n".join(faults)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["canny", "control_modes", "sd15"])
 def test_a_small_change_of_a_unit_is_noticed_on_any_machine(name: str) -> None:
     recipe = load_recipe(name)

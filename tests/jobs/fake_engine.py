@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from collections.abc import MutableSequence
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
@@ -41,7 +42,7 @@ class FakeEngine:
     entered: threading.Event = field(default_factory=threading.Event)
     faults: dict[str, BaseException] = field(default_factory=dict[str, BaseException])
     """Prompt to what is raised."""
-    prompts: list[str] = field(default_factory=list[str])
+    prompts: MutableSequence[str] = field(default_factory=list[str])
     downloads: list[str] = field(default_factory=list[str])
     """Ids of finished downloads."""
     download_bytes: int = 0

@@ -121,6 +121,7 @@ def test_a_folder_that_cannot_be_written_has_its_sentence(tmp_path: Path) -> Non
         Assets(tmp_path / "file", 10**6).put(picture(0))
 
 
+@pytest.mark.slow
 def test_a_kill_while_writing_leaves_no_half_file(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib

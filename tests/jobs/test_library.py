@@ -18,7 +18,6 @@ import pytest
 from PIL import Image
 
 from cnet_app.jobs import picture_files
-from cnet_app.jobs import store as store_module
 from cnet_app.jobs.library import Library, Made
 from cnet_app.jobs.search import ORDERS, Query, where
 from cnet_app.jobs.store import Store
@@ -34,11 +33,11 @@ UNKNOWN = "There is no picture .* in the library; choose another one"
 class Shelf:
     """A library with its store, in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept: int = 1000, thumbnail_bytes: int = 500_000_000) -> None:
         self.folder = folder
         self.changes = 0
-        self.store = Store(folder / "history.sqlite3")
-        self.library = Library(self.store.database, folder, self._count)
+        self.store = Store(folder / "history.sqlite3", kept)
+        self.library = Library(self.store.database, folder, self._count, thumbnail_bytes)
 
     def _count(self) -> None:
         self.changes += 1
@@ -309,8 +308,28 @@ def test_a_folder_that_was_moved_keeps_its_library(shelf: Shelf, tmp_path: Path)
     assert moved.found() == ["moved"]
 
 
-def test_pictures_outlive_their_jobs(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "KEPT", 2)
+def test_a_done_job_goes_with_its_last_picture(shelf: Shelf) -> None:
+    kept, gone = shelf.make("kept"), shelf.make("gone")
+    jobs = {name: shelf.library.get(id).job for name, id in (("kept", kept), ("gone", gone))}
+    for job in jobs.values():
+        shelf.store.update(job, "done")
+    shelf.library.delete([gone])
+    assert {record.id for record in shelf.store.recent()} == set(jobs.values()), "the trash can be undone"
+    shelf.library.empty_trash()
+    assert [record.id for record in shelf.store.recent()] == [jobs["kept"]]
+
+
+def test_a_job_that_can_be_continued_outlives_its_pictures(shelf: Shelf) -> None:
+    id = shelf.make("one of two")
+    job = shelf.library.get(id).job
+    shelf.store.update(job, "cancelled")
+    shelf.library.delete([id])
+    shelf.library.empty_trash()
+    assert [record.id for record in shelf.store.recent()] == [job]
+
+
+def test_pictures_outlive_their_jobs(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "pictures", kept=2)
     for number in range(5):
         shelf.make(str(number))
     assert len(shelf.store.recent()) == 2
@@ -322,15 +341,29 @@ def test_a_thumbnail_is_made_once_and_again_when_it_is_gone(shelf: Shelf, monkey
     thumbnail = shelf.library.thumbnail(id)
     with Image.open(thumbnail) as picture:
         assert (picture.format, picture.size) == ("WEBP", (256, 160))
-    first = thumbnail.stat().st_mtime_ns
+    os.utime(thumbnail, (1e9, 1e9))
     with monkeypatch.context() as patch:
         patch.setattr(picture_files, "load_image", lambda *_: pytest.fail("It is here already."))
         assert shelf.library.thumbnail(id) == thumbnail
-    assert thumbnail.stat().st_mtime_ns == first
+    assert thumbnail.stat().st_mtime > 1e9, "it counts as used"
     data = thumbnail.read_bytes()
     thumbnail.unlink()
     assert shelf.library.thumbnail(id).read_bytes() == data
     assert list(thumbnail.parent.iterdir()) == [thumbnail]
+
+
+def test_the_thumbnails_that_were_not_shown_for_longest_go_first(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "pictures")
+    ids = [shelf.make(str(number)) for number in range(3)]
+    sizes = [shelf.library.thumbnail(id).stat().st_size for id in ids]
+    small = Shelf(tmp_path / "pictures", thumbnail_bytes=sum(sizes))
+    first, second, third = map(small.library.thumbnail, ids)
+    for age, path in ((30, first), (20, second), (10, third)):
+        os.utime(path, (time.time() - age, time.time() - age))
+    small.library.thumbnail(ids[0])
+    fourth = small.library.thumbnail(small.make("fourth"))
+    assert first.exists() and not second.exists() and fourth.exists()
+    assert sum(path.stat().st_size for path in first.parent.iterdir()) <= sum(sizes)
 
 
 def test_a_broken_picture_has_a_sentence_in_the_place_of_a_thumbnail(shelf: Shelf) -> None:
@@ -432,18 +465,16 @@ def test_pictures_of_version_1_are_taken_over_at_the_first_search(tmp_path: Path
     assert len(Shelf(tmp_path / "pictures").found()) == 61
 
 
-def test_pictures_of_version_1_outlive_jobs_that_were_never_listed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_module, "KEPT", 4)
+def test_pictures_of_version_1_outlive_jobs_that_were_never_listed(tmp_path: Path) -> None:
     old_pictures(tmp_path / "pictures", 6)
-    shelf = Shelf(tmp_path / "pictures")
+    shelf = Shelf(tmp_path / "pictures", kept=4)
     shelf.store.recent(1)
     for name in ("a", "b", "c", "d", "e"):
         shelf.store.add(name, request())
     assert shelf.found() == [f"cat {n}" for n in range(5, -1, -1)]
 
 
+@pytest.mark.slow
 def test_a_killed_job_has_the_pictures_that_it_made(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib

@@ -1,4 +1,4 @@
-"""Sessions take turns."""
+"""Addresses and sessions take turns."""
 
 from __future__ import annotations
 
@@ -35,3 +35,32 @@ def test_a_removed_item_is_not_taken() -> None:
     assert (queue.take(), len(queue)) == ("b1", 0)
     with pytest.raises(IndexError):
         queue.take()
+
+
+def test_an_address_with_many_sessions_takes_one_turn() -> None:
+    queue: Queue[str] = Queue()
+    for session in "abcd":
+        queue.add(session, f"{session}1", "10.0.0.1")
+    queue.add("a", "a2", "10.0.0.1")
+    for item in ("x1", "x2", "x3"):
+        queue.add("x", item, "10.0.0.2")
+    told = queue.order()
+    assert [queue.take() for _ in range(len(queue))] == told == ["a1", "x1", "b1", "x2", "c1", "x3", "d1", "a2"]
+
+
+def test_a_session_that_changes_its_address_keeps_the_order_of_its_items() -> None:
+    queue: Queue[str] = Queue()
+    queue.add("a", "a1", "10.0.0.1")
+    queue.add("a", "a2", "10.0.0.2")
+    queue.move("a", "a2", 1)
+    assert (queue.waiting("a"), queue.order()) == (2, ["a2", "a1"])
+    assert (queue.take(), queue.take(), len(queue), queue.waiting("a")) == ("a2", "a1", 0, 0)
+
+
+def test_what_is_put_back_is_the_next_one_again() -> None:
+    queue: Queue[str] = Queue()
+    for session, address in (("a", "10.0.0.1"), ("b", "10.0.0.1"), ("x", "10.0.0.2")):
+        queue.add(session, f"{session}1", address)
+    item = queue.take()
+    queue.put_back("a", item, "10.0.0.1")
+    assert queue.order() == ["a1", "x1", "b1"]

@@ -112,6 +112,18 @@ def test_a_waiting_job_that_is_cancelled_never_runs(runner: Runner, fake: FakeEn
     assert fake.prompts == ["runs", "later"]
 
 
+def test_a_waiting_job_keeps_its_model_whatever_others_choose(runner: Runner, fake: FakeEngine) -> None:
+    fake.gate.clear()
+    first = runner.submit(request("runs", base="embedded"), "a")
+    assert fake.entered.wait(5)
+    other = runner.submit(request("another model", base="sd15"), "b")
+    waits = runner.submit(request("waits", base="embedded"), "a")
+    fake.gate.set()
+    bases = [read_request(Path(finish(runner, id).paths[0])).base for id in (first, waits, other)]
+    assert bases == ["embedded", "embedded", "sd15"]
+    assert fake.prompts == ["runs", "another model", "waits"]
+
+
 def test_finished_pictures_stay_when_the_rest_is_cancelled(runner: Runner, fake: FakeEngine) -> None:
     fake.seconds = 0.01
     id = runner.submit(request(num_images=8, num_inference_steps=20), "me")

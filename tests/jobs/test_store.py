@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sqlite3
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnet_app.jobs import store as store_module
 from cnet_app.jobs import tables
 from cnet_app.jobs.store import Store
 from cnet_app.request.downloads import DownloadRequest
@@ -74,12 +74,23 @@ def test_a_damaged_history_is_kept_aside(tmp_path: Path) -> None:
     assert kept.read_bytes().startswith(b"this is no database")
 
 
-def test_only_the_newest_jobs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "KEPT", 3)
-    store = Store(tmp_path / "history.sqlite3")
+def test_only_the_newest_jobs_are_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path / "history.sqlite3", kept=3)
     for number in range(5):
         store.add(str(number), request())
     assert [record.id for record in store.recent()] == ["4", "3", "2"]
+
+
+def test_the_oldest_jobs_go_where_their_pictures_are_too_large_together(tmp_path: Path) -> None:
+    unit = request().units[0]
+    maps = [encode_png(np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8)) for seed in range(6)]
+    store = Store(tmp_path / "history.sqlite3", kept_bytes=int(3.5 * max(map(len, maps))))
+    for number, control in enumerate(maps):
+        store.add(str(number), request(units=(dataclasses.replace(unit, control_image=control),)))
+    assert [record.id for record in store.recent()] == ["5", "4", "3"]
+    alone = Store(tmp_path / "alone.sqlite3", kept_bytes=1)
+    alone.add("too large", request())
+    assert [record.id for record in alone.recent()] == ["too large"]
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path) -> None:
@@ -150,12 +161,9 @@ def test_listing_reads_no_request_and_no_picture(tmp_path: Path) -> None:
     assert [statement for statement in ran if "blobs" in statement]
 
 
-def test_a_picture_is_there_once_and_goes_with_the_last_job_that_refers_to_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_module, "KEPT", 2)
+def test_a_picture_is_there_once_and_goes_with_the_last_job_that_refers_to_it(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
-    store = Store(path)
+    store = Store(path, kept=2)
 
     def blobs() -> int:
         return sql(path, "SELECT count(*) FROM blobs")[0][0]
@@ -328,11 +336,10 @@ def test_an_old_row_that_cannot_be_read_is_listed_too(tmp_path: Path, text: str)
         store.request("job 0")
 
 
-def test_old_rows_count_among_the_jobs_that_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "KEPT", 4)
+def test_old_rows_count_among_the_jobs_that_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
     old_history(path, 6)
-    store = Store(path)
+    store = Store(path, kept=4)
     for name in ("a", "b", "c"):
         store.add(name, request())
     assert [record.id for record in store.recent()] == ["c", "b", "a", "job 5"]

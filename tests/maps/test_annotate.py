@@ -72,6 +72,7 @@ def test_the_same_picture_is_annotated_once(maps: Maps, monkeypatch: pytest.Monk
     assert len(calls) == 4
 
 
+@pytest.mark.slow
 def test_weights_that_were_changed_make_another_map(
     maps: Maps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

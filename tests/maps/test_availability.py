@@ -78,7 +78,6 @@ def test_parts_that_are_switched_on_are_missed_too(tmp_path: Path) -> None:
 def test_a_package_that_cannot_be_imported_takes_its_annotator_alone(
     maps: Maps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """M15."""
     for weights, name in (("hed", "ControlNetHED.pth"), ("pidinet", "table5_pidinet.pth")):
         (tmp_path / "models" / weights).mkdir(parents=True)
         (tmp_path / "models" / weights / name).write_bytes(b"weights")

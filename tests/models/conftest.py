@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from models.catalog import File, Weights
-from tests.models.hub import Hub, serve
+from models.catalog import Weights
+from tests.models.hub import Hub, edges, serve
 
 
 @pytest.fixture(autouse=True)
@@ -30,19 +30,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.delenv("HF_HUB_OFFLINE")
         monkeypatch.delenv("CNET_OFFLINE")
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
         yield running
 
 
 @pytest.fixture
 def row() -> Weights:
-    """A ControlNet of an author nobody knows."""
-    tensors = File("net.fp16.safetensors", 2_000_000, others=("net.safetensors",))
-    return Weights(
-        id="nice_edges",
-        kind="controlnet",
-        title="Nice edges",
-        files=(File("config.json", 0), tensors),
-        licence="MIT",
-        repo="someone/nice-edges",
-    )
+    return edges()

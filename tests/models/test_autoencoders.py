@@ -64,6 +64,7 @@ def written(state: dict[str, Tensor], layout: str) -> dict[str, Tensor]:
     return {prefix + name: tensor.contiguous() for name, tensor in original_vae(state).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["original", "prefixed", "diffusers", "old diffusers"])
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 def test_a_file_of_every_layout(made: AutoencoderKL, own_folders: Path, layout: str, family: Family) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from diffusers import ControlNetModel
@@ -20,9 +21,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.catalog import Family
+from models.checkpoints import read_metadata
 from models.errors import DamagedError, InputError
 from models.loader import load_controlnet
 from models.local import local_files
+from models.pickles import read_pickle
 from tests.models.layouts import SIZES, original_layout
 
 
@@ -53,6 +56,7 @@ def assert_same(loaded: Any, made: ControlNetModel, family: Family) -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", SIZES)
 def test_a_file_in_diffusers_layout(tmp_path: Path, family: Family) -> None:
     made = create(family)
@@ -60,6 +64,7 @@ def test_a_file_in_diffusers_layout(tmp_path: Path, family: Family) -> None:
     assert_same(load_controlnet(str(tmp_path / "any.safetensors"), family), made, family)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", SIZES)
 @pytest.mark.parametrize("kind", ["control_v11p.pth", "control.safetensors", "alone.pth"])
 def test_a_file_in_the_original_layout(tmp_path: Path, family: Family, kind: str) -> None:
@@ -76,6 +81,7 @@ def test_a_file_in_the_original_layout(tmp_path: Path, family: Family, kind: str
     assert_same(load_controlnet(str(tmp_path / kind), family), made, family)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["all.pth", "all.safetensors"])
 def test_of_a_file_with_all_of_stable_diffusion_only_the_control_part_is_read(tmp_path: Path, kind: str) -> None:
     made = create("sd15")
@@ -86,6 +92,7 @@ def test_of_a_file_with_all_of_stable_diffusion_only_the_control_part_is_read(tm
     assert_same(load_controlnet(str(path), "sd15"), made, "sd15")
 
 
+@pytest.mark.slow
 def test_a_dropped_file_is_found_by_its_name(own_folders: Path) -> None:
     folder = own_folders / "controlnets"
     folder.mkdir(parents=True)
@@ -100,6 +107,7 @@ def test_a_dropped_file_is_found_by_its_name(own_folders: Path) -> None:
     assert_same(load_controlnet("Mine v2.safetensors", "sd21"), made, "sd21")
 
 
+@pytest.mark.slow
 def test_a_path_that_looks_like_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = create("sd15")
     (tmp_path / "mine").mkdir()
@@ -197,6 +205,60 @@ def test_a_pickle_that_runs_code_is_not_opened(
     with pytest.raises((InputError, DamagedError), match=f"{name}.* {sentence}"):
         load_controlnet(str(tmp_path / name), "sd15")
     assert not (tmp_path / "ran").exists()
+
+
+BUFFER = b"\x80\x02cbuiltins\nbytearray\nJ\0\0\0\x7f\x85R."
+"""Twenty-eight bytes that make torch take 2 GB."""
+
+
+def bomb() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(300_000_000))
+    return content.getvalue()
+
+
+def of_tensor(tensor: Tensor) -> bytes:
+    content = io.BytesIO()
+    torch.save({"a.weight": tensor}, content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (lambda: BUFFER, MIGHT_RUN),
+        (lambda: zip_of(data__pkl=BUFFER), MIGHT_RUN),
+        (bomb, UNREADABLE),
+        (lambda: of_tensor(torch.ones(1).expand(2**31)), UNREADABLE),
+        (lambda: of_tensor(torch.ones(2, 3).to_sparse()), UNREADABLE),
+        (lambda: of_tensor(torch.empty(2, 3, device="meta")), UNREADABLE),
+    ],
+    ids=["buffer", "buffer in a zip", "packed", "one number everywhere", "sparse", "without numbers"],
+)
+def test_a_pickle_that_is_larger_than_its_file_is_not_opened(
+    tmp_path: Path, content: Callable[[], bytes], sentence: str
+) -> None:
+    path = tmp_path / "small.pth"
+    path.write_bytes(content())
+    before = psutil.Process().memory_info().rss
+    with pytest.raises((InputError, DamagedError), match=f"small.pth.* {sentence}"):
+        read_pickle(path)
+    assert psutil.Process().memory_info().rss - before < 200_000_000
+
+
+def test_tied_weights_and_views_in_a_pickle_are_read(tmp_path: Path) -> None:
+    one = torch.rand(300_000)
+    torch.save({"a": one, "b": one, "c": one.view(3, -1), "d": [one[:5]]}, tmp_path / "tied.pt")
+    found = read_pickle(tmp_path / "tied.pt")
+    assert torch.equal(found["c"].flatten(), one)
+
+
+def test_metadata_of_a_damaged_file_is_an_error_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    path.write_bytes(b"\x09\0\0\0\0\0\0\0{")
+    with pytest.raises(DamagedError, match=r"half\.safetensors .* cannot be read"):
+        read_metadata(path)
 
 
 def test_a_harmless_pickle_from_before_zip_is_read(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from models import checksums
 from models.catalog import File, Weights, entry
 from models.checksums import distinct, recorded_sha256, verify
-from models.errors import DamagedError, WeightsError
+from models.errors import DownloadError, WeightsError
 from models.ledger import read_ledger, write_ledger
 from models.weights import fetch_row, find_row
 from tests.models.hub import Hub
@@ -80,7 +80,9 @@ def test_the_first_download_records_and_the_second_compares(
 
     hub.files[f"{row.repo}/net.safetensors"] = OTHER
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "second"))
-    with pytest.raises(DamagedError, match=r"net\.safetensors .* was replaced: its checksum has changed") as told:
+    with pytest.raises(
+        DownloadError, match=r"net\.safetensors .* another checksum than it had .*; remove its line from .*\.json"
+    ) as told:
         fetch_row(row)
     assert "\n" not in str(told.value)
     assert find_row(row) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -176,22 +177,40 @@ def control_lora(unet: Any, rank: int) -> tuple[ControlNetModel, dict[str, Tenso
     return made, {name: tensor.contiguous() for name, tensor in found.items()} | {"lora_controlnet": torch.tensor([])}
 
 
-@pytest.mark.parametrize(("family", "rank"), [("sdxl", 4), ("sdxl", 1), ("sd15", 8)])
-@pytest.mark.parametrize("prefix", ["", "control_model."])
-def test_a_control_lora_is_added_to_its_base(tmp_path: Path, family: Family, rank: int, prefix: str) -> None:
+@dataclass(frozen=True)
+class Lora:
+    """A base, a whole ControlNet, and the file of what it has more than the base."""
+
+    family: Family
+    unet: Any
+    made: ControlNetModel
+    file: dict[str, Tensor]
+
+
+@pytest.fixture(
+    scope="module", params=[("sdxl", 4), ("sdxl", 1), ("sd15", 8)], ids=lambda param: f"{param[0]}-{param[1]}"
+)
+def lora(request: pytest.FixtureRequest) -> Lora:
+    family, rank = request.param
     torch.manual_seed(0)
     unet = create_unet(family)
+    return Lora(family, unet, *control_lora(unet, rank))
+
+
+@pytest.mark.parametrize("prefix", ["", "control_model."])
+def test_a_control_lora_is_added_to_its_base(tmp_path: Path, lora: Lora, prefix: str) -> None:
+    family, unet = lora.family, lora.unet
     before = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
-    made, file = control_lora(unet, rank)
     path = tmp_path / "control-lora-canny-rank128.safetensors"
-    save_file({name if name in MARKS else prefix + name: tensor for name, tensor in file.items()}, path)
+    save_file({name if name in MARKS else prefix + name: tensor for name, tensor in lora.file.items()}, path)
     assert is_completed_by_base(str(path), family)
     network, notes = load(path, family, unet)
     assert not notes
-    for one, other in zip(residuals(network, family), residuals(made, family), strict=True):
+    for one, other in zip(residuals(network, family), residuals(lora.made, family), strict=True):
         assert other.abs().max() > 1e-3
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-    assert all(torch.equal(unet.state_dict()[name], tensor) for name, tensor in before.items())
+    after = unet.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
 def test_a_control_lora_on_an_inpainting_base_in_half_precision_with_a_lora(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def same(one: Any, other: Any) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name].half(), theirs[name].half()) for name in ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_base_comes_back_from_its_folder(saved: dict[Family, Path], family: Family) -> None:
     made = tiny_base(family)
@@ -88,6 +89,7 @@ def test_the_autoencoder_of_sdxl_stays_wide(saved: dict[Family, Path]) -> None:
     assert (base.unet.dtype, base.vae.dtype) == (torch.float16, torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "kind"),
     [("embedded", StableDiffusionPipeline), ("sd15", StableDiffusionPipeline), ("sdxl", StableDiffusionXLPipeline)],
@@ -246,6 +248,19 @@ def test_a_folder_without_weights_says_so(broken: Path) -> None:
 def test_a_config_that_is_no_config_is_refused(broken: Path) -> None:
     (broken / "config.json").write_text("[]")
     with pytest.raises(DamagedError, match=r"config\.json .* no JSON object"):
+        load_controlnet(str(broken), "sd15")
+
+
+def test_a_config_that_is_nested_too_deeply_is_refused(broken: Path) -> None:
+    (broken / "config.json").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(DamagedError, match=r"config\.json .* no JSON"):
+        load_controlnet(str(broken), "sd15")
+
+
+@pytest.mark.parametrize("name", [["a"] * 9_000, "\ud800", "x" * 9_000, "<script>", None])
+def test_a_class_that_is_none_has_no_name_in_the_refusal(broken: Path, name: object) -> None:
+    (broken / "config.json").write_text(json.dumps({"_class_name": name}))
+    with pytest.raises(InputError, match="is no ControlNet but something unnamed; choose"):
         load_controlnet(str(broken), "sd15")
 
 

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from models.adapter_settings import AdapterSettings
 from models.errors import InputError
 from models.loader import Base
 from models.local import local_files
@@ -211,6 +212,7 @@ def merged(base: Base, *weighted: tuple[dict[str, Tensor], float]) -> list[Tenso
     return outputs([unet, *base.text_encoders])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_equals_its_formula_written_out(base: Base, loras: Path, kind: Any) -> None:
     before = of(base)
@@ -358,6 +360,27 @@ def test_a_folder_by_peft_with_its_settings(base: Base, loras: Path, tmp_path: P
     (loras / "by_name" / "adapter_config.json").write_text(json.dumps(settings | {"use_rslora": True}))
     use_loras(base, [("by_name", 1.0)])
     assert_close(of(base), _applied(base, (ATTENTION, both, 6 / 3**0.5), ("conv_in", other, 1.5 / 3**0.5)))
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", ".*.*.*.*!", "[", "a" * 201])
+def test_patterns_that_would_take_for_ever_are_left_out_and_named(tmp_path: Path, pattern: str) -> None:
+    settings = AdapterSettings({"lora_alpha": 3, "alpha_pattern": {pattern: 9}})
+    assert settings.alpha("a" * 100 + "!") == 3
+    (note,) = settings.notes("x", 0)
+    assert f"LoRA x has settings for layers that {pattern[:60]!r} matches" in note
+
+
+@pytest.mark.parametrize("pattern", ["to_k", "attn2.to_k", ".*attn2.*", r"up_blocks\.\d+.*to_[kv]"])
+def test_usual_patterns_are_followed(pattern: str) -> None:
+    settings = AdapterSettings({"lora_alpha": 3, "alpha_pattern": {pattern: 9}})
+    assert settings.alpha("up_blocks.1.attn2.to_k") == 9
+    assert settings.alpha("conv_in") == 3
+    assert not list(settings.notes("x", 0))
+
+
+def test_numbers_that_no_network_has_are_none(tmp_path: Path) -> None:
+    settings = AdapterSettings({"r": 10**400, "lora_alpha": 10**400})
+    assert (settings.rank, settings.alpha("a")) == (None, None)
 
 
 def _applied(base: Base, *changes: tuple[str, Any, float]) -> list[Tensor]:

@@ -132,6 +132,7 @@ def same(found: list[Tensor], expected: list[Tensor]) -> bool:
     return all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", [kohya, peft, newer, older])
 def test_every_layout_equals_weights_merged_by_hand(base: Base, loras: Path, writer: Writer) -> None:
     plain = of(base)
@@ -279,6 +280,7 @@ WRONG: Mapping[str, tuple[Callable[[Base], dict[str, Tensor]], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WRONG)
 def test_what_does_not_fit_is_refused_and_nothing_changes(kind: str, loras: Path, xl: Base) -> None:
     state, message = WRONG[kind]

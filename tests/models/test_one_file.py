@@ -183,6 +183,7 @@ def test_a_dropped_pickle_in_half_with_moving_averages_and_odd_extras(
     assert {p.dtype for p in (*base.unet.parameters(), *base.text_encoders[0].parameters())} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_a_base_that_inpaints(made: dict[Family, Made], words: Path, tmp_path: Path) -> None:
     unet = create_unet("sd15", in_channels=9)
     state = made["sd15"].state | prefixed("model.diffusion_model.", original_layout(unet.state_dict()))
@@ -286,6 +287,7 @@ def test_what_is_missing_is_named(made: dict[Family, Made], tmp_path: Path, gone
         load_base(str(tmp_path / "part.safetensors"))
 
 
+@pytest.mark.slow
 def test_without_an_autoencoder_it_is_loaded_without_one(made: dict[Family, Made], words: Path, tmp_path: Path) -> None:
     state = {name: t for name, t in made["sd15"].state.items() if not name.startswith("first_stage_model.")}
     save_file(state, tmp_path / "part.safetensors")
@@ -328,6 +330,7 @@ def test_models_of_another_kind_are_refused(
         load_base(str(tmp_path / "other.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "message"),
     [

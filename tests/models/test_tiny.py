@@ -35,6 +35,7 @@ def test_a_controlnet_answers_to_its_map(family: Family) -> None:
     assert (black - noise).abs().max() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_seed_alone_decides(family: Family) -> None:
     torch.manual_seed(3)

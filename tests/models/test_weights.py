@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -17,10 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import huggingface_hub
 import numpy as np
 import pytest
-from huggingface_hub import constants, file_download
 from safetensors.numpy import save
 
 from models.catalog import File, Weights
@@ -223,24 +220,9 @@ def test_a_stopped_download_leaves_nothing_that_looks_finished(row: Weights, hub
     with pytest.raises(KeyboardInterrupt):
         fetch_row(row, stop)
     assert find_row(row) is None
-    assert not [path for path in tmp_path.rglob("*") if "safetensors" in path.name or "incomplete" in path.name]
+    assert not list(tmp_path.rglob("*.safetensors"))
     assert find_row(replace(row, files=row.files[:1]))  # what was finished is kept
     fetch_row(row)
-
-
-def test_a_download_that_is_cut_off_leaves_no_broken_file(
-    row: Weights, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(file_download, "time", SimpleNamespace(sleep=lambda seconds: None))  # between its attempts
-    hub.files = {f"{row.repo}/net.pth": bytes(100_000)}
-    pickled = replace(row, files=(File("net.pth", 100_000),))
-    hub.cut = 0.6
-    with pytest.raises(DownloadError, match=r"net\.pth \(0\.1 MB\), but the download broke off .*; try again"):
-        fetch_row(pickled)
-    assert find_row(pickled) is None
-    assert not list(tmp_path.rglob("*.pth"))
-    hub.cut = 1.0
-    assert (fetch_row(pickled) / "net.pth").read_bytes() == bytes(100_000)
 
 
 def test_a_damaged_file_in_the_cache_is_downloaded_again(row: Weights, hub: Hub) -> None:
@@ -254,43 +236,9 @@ def test_a_damaged_file_in_the_cache_is_downloaded_again(row: Weights, hub: Hub)
 def test_another_content_than_the_catalogue_expects_is_refused(row: Weights, hub: Hub) -> None:
     hub.files = {f"{row.repo}/net.pth": b"something else"}
     pinned = replace(row, files=(File("net.pth", 14, hashlib.sha256(b"the right thing").hexdigest()),))
-    with pytest.raises(DamagedError, match=r"net\.pth .*checksum"):
+    with pytest.raises(DownloadError, match=r"net\.pth .*checksum .* the catalogue has"):
         fetch_row(pinned)
     assert find_row(pinned) is None
-
-
-@pytest.mark.parametrize(
-    ("refusal", "why"),
-    [
-        ((403, "GatedRepo"), "accept their terms .*HF_TOKEN"),
-        ((404, "RepoNotFound"), "no repository someone/nice-edges .*or it is private"),
-        ((401, ""), r"refuses access \(error 401\)"),
-        ((403, ""), r"refuses access \(error 403\)"),
-        ((404, "RevisionNotFound"), "no longer has revision main"),
-        ((404, "EntryNotFound"), "no such file"),
-        ((429, ""), "answered with error 429"),
-        ((503, ""), "answered with error 503"),
-    ],
-)
-def test_every_refusal_has_its_own_sentence(row: Weights, hub: Hub, refusal: tuple[int, str], why: str) -> None:
-    hub.refusal = refusal
-    with pytest.raises(DownloadError, match=why) as told:
-        fetch_row(row)
-    assert str(told.value).startswith("Nice edges needs ")
-    assert str(told.value).endswith(".")
-    assert "\n" not in str(told.value)
-
-
-def test_a_login_page_is_not_taken_for_a_file(row: Weights, hub: Hub) -> None:
-    hub.portal = True
-    with pytest.raises(DownloadError, match="login page"):
-        fetch_row(row)
-
-
-def test_no_network_is_told_at_once(row: Weights, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}")
-    with pytest.raises(MissingError, match="cannot be reached; go online, or put the files of https://"):
-        fetch_row(row)
 
 
 def test_too_small_a_disk_is_told_before_the_download(row: Weights, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,21 +247,6 @@ def test_too_small_a_disk_is_told_before_the_download(row: Weights, hub: Hub, mo
     with pytest.raises(DownloadError, match=r"needs 2 MB, but only 1 MB are free in .*cache"):
         fetch_row(row)
     assert hub.asked == []
-
-
-@pytest.mark.parametrize(
-    ("number", "why"),
-    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "cannot be written to"), (errno.EIO, "broke off")],
-)
-def test_a_fault_of_the_disk_is_told(
-    row: Weights, hub: Hub, monkeypatch: pytest.MonkeyPatch, number: int, why: str
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(number, "from the system")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
-    with pytest.raises(DownloadError, match=why):
-        fetch_row(row)
 
 
 def test_the_list_of_models_says_where_each_is(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,6 +267,7 @@ def test_find_and_fetch_take_catalogue_ids(own_folders: Path) -> None:
         fetch("hed")
 
 
+@pytest.mark.slow
 def test_neither_catalogue_nor_weights_load_torch() -> None:
     code = "import json, sys, models.catalog, models.weights as w; w.available_models(); print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

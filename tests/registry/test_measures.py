@@ -39,6 +39,7 @@ def test_blank_values_are_those_of_their_definition() -> None:
     rng = np.random.default_rng(0)
     greys = rng.uniform(0, 1, 100_000)
     assert measure("rmse").blank_value == pytest.approx(np.sqrt(np.square(greys - 0.5).mean()), abs=0.002)
+    assert measure("grey_rmse").blank_value == pytest.approx(255 * measure("rmse").blank_value, abs=0.2)
     angles = np.degrees(np.arccos(rng.uniform(0, 1, 100_000)))  # on a half-sphere the cosine is spread evenly
     assert measure("mean_angle").blank_value == pytest.approx(angles.mean(), abs=0.3)
 

@@ -193,6 +193,7 @@ def test_custom_weights_go_through_json() -> None:
     assert task_from_text(json.dumps(task_to_json(request))) == request
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(requests)
 def test_json_loses_nothing(request: GenerationRequest) -> None:
@@ -200,6 +201,7 @@ def test_json_loses_nothing(request: GenerationRequest) -> None:
     assert task_from_text(text) == request
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.dictionaries(st.sampled_from(list(task_to_json(GenerationRequest()))), st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

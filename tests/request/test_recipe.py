@@ -177,6 +177,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [0.0, 0.005])
 def test_a_killed_writer_leaves_no_half_picture(tmp_path: Path, patience: float) -> None:
     with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as writer:

@@ -15,6 +15,7 @@ from PIL import Image
 from skimage import data
 
 from annotators.runtime import Runtime
+from cnet_app.engine.protocol import Engine
 from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.sweeps import Sweeps
@@ -61,12 +62,13 @@ class Caller:
         return request
 
 
-def create_caller(folder: Path, **settings: Any) -> Iterator[Caller]:
+def create_caller(folder: Path, real: Engine | None = None, **settings: Any) -> Iterator[Caller]:
+    """Yield a browser in front of an app with these settings; `real` is its engine in place of the fake one."""
     chosen = Settings(output_dir=folder / "pictures", cache_dir=str(folder / "cache"), **settings)
     engine = FakeEngine()
-    runner = Runner(chosen, engine)
+    runner = Runner(chosen, real or engine)
     uploads = folder / "uploads"
-    uploads.mkdir()
+    uploads.mkdir(parents=True)
 
     def serve_file(content: bytes, name: str) -> str:
         (uploads / name).write_bytes(content)

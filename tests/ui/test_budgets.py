@@ -47,6 +47,7 @@ def post(context: Context, name: str, session: object, address: str = "10.0.0.1"
     return asyncio.run(send())
 
 
+@pytest.mark.slow
 def test_a_job_that_is_too_large_is_refused_with_its_budget(public: Caller) -> None:
     layers = [{"condition": "canny", "source": "drawing", "drawing": public.put(white())} for _ in range(8)]
     settings = {"num_inference_steps": 150}
@@ -152,3 +153,30 @@ def test_programs_have_the_same_budgets(tmp_path: Path) -> None:
         assert isinstance(context.settings, Settings) and replace(context.settings, public=False).is_local
         with pytest.raises(Exception, match="megapixel steps"):
             context.runner.submit(request("large", width=512, height=512, num_inference_steps=20), "someone")
+
+
+def test_pictures_of_all_visitors_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnet_app.jobs.trimming.MEGABYTE", 1000)
+    monkeypatch.setattr("cnet_app.jobs.trimming.LOOK_AFTER", 0.0)
+    for caller in create_caller(tmp_path, host="0.0.0.0", max_all_pictures_mb=5):
+        runner = caller.context.runner
+        for number in range(8):
+            list(runner.watch(runner.submit(request(f"made {number}", seed=number), f"visitor {number}")))
+        files = list(caller.context.settings.output_dir.glob("*.png"))
+        assert 0 < sum(path.stat().st_size for path in files) <= 5000
+        assert next(picture.prompt for picture in runner.library.search(Query()).pictures) == "made 7"
+        assert not runner.history(session="visitor 0"), "the job goes with its picture"
+
+
+def test_an_address_with_many_identities_waits_its_turn(public: Caller) -> None:
+    runner = public.context.runner
+    runner.address_of = public.context.budgets.address
+    public.engine.gate.clear()
+    draft = {"frame": FRAME}
+    for number in range(4):
+        call(public.context, f"{number:032x}", "10.0.0.1", "generate", draft=draft)
+    public.engine.entered.wait(10)
+    alone = [call(public.context, "f" * 32, "10.0.0.2", "generate", draft=draft)["jobs"][0] for _ in range(2)]
+    waiting = [state.id for state in runner.active() if state.status == "queued"]
+    assert [waiting.index(id) for id in alone] == [1, 3]
+    public.engine.gate.set()

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage import data
 
 from annotators.canny import Canny
 from annotators.images import load_image
+from annotators.maps import encode_segmentation
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.generation import GenerationRequest
 from tests.ui.conftest import FRAME, Caller
@@ -132,6 +135,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(caller: Caller, draft: dict[str
     assert sentence.lower() in refused["error"].lower(), refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", CONDITIONS, ids=lambda row: row.id)
 def test_every_conditions_example_makes_its_map(caller: Caller, row: Any) -> None:
     given = caller("example", condition=row.id)
@@ -165,3 +169,33 @@ def test_a_map_of_ones_own_is_read_as_one_and_the_page_is_told(caller: Caller) -
     layer = {"condition": "segmentation", "source": "map", "picture": caller.put(numbers)}
     made = caller("map", layer=layer, frame=FRAME)
     assert "holds class numbers, read as ADE20K's from 0: wall and grass" in made["warnings"][0]
+
+
+def test_a_repainted_photo_tells_nothing_of_its_place(caller: Caller) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # as a phone stores a photo that is taken upright
+    exif.get_ifd(0x8825)[29] = "51.5 north"
+    pixels = np.asarray(data.astronaut())[::4, ::2]
+    path = caller.folder / "photo.jpg"
+    Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    photo, mask = caller("put", path=str(path)), np.zeros((128, 128, 3), np.uint8)
+    assert (photo["width"], photo["height"]) == (128, 256)
+    mask[60:70, 60:70] = 255
+    request = caller.generate(photo=photo, start={"area": "mask", "mask": caller.put(mask)})
+    assert request.initial_image and b"51.5" not in request.initial_image
+    assert np.array_equal(load_image(request.initial_image), load_image(path))
+
+
+def test_class_numbers_that_count_from_1_are_put_right_by_a_repair(caller: Caller) -> None:
+    numbers = np.full((128, 128), 3, np.uint8)
+    numbers[64:] = 10
+    layer = {"condition": "segmentation", "source": "map", "picture": caller.put(numbers)}
+    offer = {"id": "count_from_1", "title": "Count classes from 1", "done": False}
+    assert caller("map", layer=layer, frame=FRAME)["repairs"] == [offer]
+    repaired = layer | {"repairs": ["count_from_1"]}
+    made = caller("map", layer=repaired, frame=FRAME)
+    assert made["repairs"] == [offer | {"done": True}]
+    (unit,) = caller.generate(repaired).units
+    assert np.array_equal(unit.pixels, encode_segmentation(numbers.astype(np.int64) - 1))
+    coloured = layer | {"picture": caller.put(unit.pixels)}
+    assert caller("map", layer=coloured, frame=FRAME)["repairs"] == []

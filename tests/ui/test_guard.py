@@ -302,3 +302,24 @@ def test_a_bucket_fills_again() -> None:
     assert [rates.take("one") for _ in range(5)] == [0, 0, 0, 0, 0.5]
     now = 0.5
     assert rates.take("one") == 0 and rates.take("one") > 0 and rates.take("two") == 0
+
+
+@pytest.mark.parametrize(("told", "method"), [(5, "GET"), (9, "GET"), (7, "HEAD")])
+def test_a_picture_that_is_replaced_while_it_is_fetched_comes_whole(told: int, method: str) -> None:
+    async def replaced(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", str(told).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        parts = [] if method == "HEAD" else [b"scores", b"!"]
+        for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def fetch() -> httpx.Response:
+        transport = httpx.ASGITransport(app=local().around(replaced))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as client:
+            return await client.request(method, "/gradio_api/file=/a/picture.png")
+
+    answer = asyncio.run(fetch())
+    assert answer.headers["content-length"] == "7"
+    assert answer.content == (b"" if method == "HEAD" else b"scores!")
+    assert "sandbox" in answer.headers["content-security-policy"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from cnet_app.ui.calls.jobs import describe_job
@@ -40,6 +43,38 @@ def test_the_catalogue_names_the_kind_of_every_model_and_where_own_files_go(
     assert "models/loras" in [row["folder"] for row in answer["folders"]]
     monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
     assert str(tmp_path / "loras") in [row["folder"] for row in caller("catalogue")["folders"]]
+
+
+def test_only_what_fits_the_base_is_offered(caller: Caller) -> None:
+    def ids(answer: dict[str, Any], field: str) -> set[str]:
+        return {row["id"] for row in answer["lists"][field]}
+
+    demo, sd15, sdxl = (caller("choices", base=base) for base in ("embedded", "sd15", "sdxl"))
+    assert demo["presets"] == [] and ids(demo, "lora") == ids(demo, "ip_adapter") == {""}
+    assert demo["base"]["is_demo"] and not sd15["base"]["is_demo"]
+    assert {row["family"] for row in sd15["presets"]} == {"sd15"} and {row["family"] for row in sdxl["presets"]} == {
+        "sdxl"
+    }
+    assert not ids(sd15, "lora") & ids(sdxl, "lora") - {""}
+    assert "ip2p" not in demo["conditions"] and "ip2p" in sd15["conditions"]
+
+
+def test_the_page_offers_what_the_machine_could_run(caller: Caller) -> None:
+    assert caller("choices")["offer"] is None
+    caller.engine.state = replace(caller.engine.state, base_offer="sd15")
+    offer = caller("choices")["offer"]
+    assert (offer["ids"], offer["items"][0]["title"]) == (["sd15"], "Stable Diffusion 1.5")
+
+
+def test_nothing_is_downloaded_before_it_was_agreed_to(caller: Caller) -> None:
+    photo = caller.put(np.zeros((64, 64, 3), np.uint8))
+    layer = {"condition": "openpose", "annotator": "dwpose"}
+    frame = {"width": 64, "height": 64}
+    assert caller("map", layer=layer, photo=photo, frame=frame)["missing"]["ids"] == ["dwpose"]
+    canny = {"condition": "canny"}
+    asked = caller("generate", draft={"frame": frame, "photo": photo, "layers": [canny], "settings": {"base": "sd15"}})
+    assert {"sd15", "control_v11p_sd15_canny"} <= set(asked["missing"]["ids"])  # the ControlNet is in the figure
+    assert not caller.engine.downloads and not caller.engine.prompts
 
 
 def test_a_job_is_described_with_its_size(caller: Caller) -> None:

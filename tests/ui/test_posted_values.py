@@ -18,6 +18,7 @@ from skimage import data
 from cnet_app.ui.calls.shapes import DRAFT, SHAPES
 from cnet_app.ui.studio import CALLS, answer
 from models.errors import InputError
+from tests.evaluation.studies import make_study
 from tests.jobs.fake_engine import request
 from tests.ui.conftest import FRAME, Caller, create_caller
 
@@ -63,6 +64,9 @@ def valid(caller: Caller) -> dict[str, dict[str, Any]]:
     id, job = state.picture_ids[state.paths[0]], state.id
     draft = draft_with(photo)
     axis = {"name": "guidance_scale", "values": [3, 5]}
+    folder = caller.context.settings.output_dir
+    make_study(folder, name="seen")
+    on_study = {"study": "seen", "participant": "ann"}
     ids, on_job, on_sweep = {"ids": [id]}, {"job": job}, {"sweep": "2026-01-01_000000-a-000000000000"}
     return {key: {} for key in CALLS} | {
         "choices": {"base": "embedded"},
@@ -86,8 +90,17 @@ def valid(caller: Caller) -> dict[str, dict[str, Any]]:
         "batch": {"draft": draft, "files": [upload], "into": ["a"], "size": "follow", "name": "a batch"},
         "wildcards": {"prompt": "a {red|blue} __thing__"},
         "watch": {"token": "x", "follow": [job]},
+        "create_study": {
+            "name": "../x", "kind": "which", "scale": "ranks", "methods": [{"name": "a", "folder": "nowhere"}], "controls": "/",
+            "groups": 2, "training": 1,
+        },
+        "study": {"study": "seen"},
+        "study_results": {"study": "seen", "unfinished": True},
+        "study_question": on_study,
+        "study_picture": on_study | {"question": 0, "place": 1},
+        "study_answer": on_study | {"question": 0, "quality": [1, 2, 3], "fidelity": [3, 2, 1], "chosen": 1},
         **dict.fromkeys(("thumbnails", "delete", "restore", "zip"), ids),
-        **{name: {"id": id} for name in ("vary", "details")},
+        **{name: {"id": id} for name in ("before", "vary", "details")},
         **dict.fromkeys(("cancel", "resume"), on_job),
         **dict.fromkeys(("sweep", "cancel_sweep", "resume_sweep"), on_sweep),
         "sweeps": {"ids": [on_sweep["sweep"]]},
@@ -188,7 +201,9 @@ def test_a_call_that_is_none_is_refused(caller: Caller, caplog: pytest.LogCaptur
 def test_valid_values_are_answered(caller: Caller, valid: dict[str, dict[str, Any]]) -> None:
     answers = {name: caller(name, **values) for name, values in valid.items()}
     refused = {name: answer["error"] for name, answer in answers.items() if "error" in answer}
-    assert set(refused) <= {"cancel", "move", "resume", "sweep", "cancel_sweep", "resume_sweep"}, refused
+    assert set(refused) <= {"cancel", "move", "resume", "sweep", "cancel_sweep", "resume_sweep", "create_study"}, (
+        refused
+    )
 
 
 @pytest.mark.parametrize(

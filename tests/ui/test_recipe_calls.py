@@ -111,6 +111,7 @@ def generated_again(desk: Desk, answer: dict[str, Any]) -> GenerationRequest:
     return task
 
 
+@pytest.mark.slow
 def test_all_settings_of_a_picture_make_the_same_request(desk: Desk) -> None:
     made = desk.make(rich_request(desk))
     answer = desk.call("read_recipe", id=desk.picture_ids()[0])
@@ -125,6 +126,7 @@ def test_all_settings_of_a_picture_make_the_same_request(desk: Desk) -> None:
     assert again.units[1].pose is not None
 
 
+@pytest.mark.slow
 def test_the_repainted_part_of_a_large_picture_is_made_again(desk: Desk) -> None:
     mask = np.zeros((256, 256, 3), np.uint8)
     mask[60:120, 90:160] = 255
@@ -179,7 +181,12 @@ def test_an_upscale_with_the_demo_model_is_gentle_and_says_so(desk: Desk) -> Non
     task = desk.runner.request(sent["jobs"][0])
     assert isinstance(task, UpscaleRequest) and task.strength == 0.25 and task.size == (128, 128)
     assert (sent["width"], sent["height"]) == (128, 128) and "25 %" in sent["warnings"][0]
-    assert desk.wait(sent["jobs"][0]).status == "done"
+    made = desk.wait(sent["jobs"][0])
+    assert made.status == "done"
+    small, large = desk.picture_ids()[::-1]
+    assert desk.call("before", id=small) == {"path": None}
+    begun_from = load_image(Path(desk.call("before", id=large)["path"]))
+    assert np.array_equal(begun_from, resize(load_image(desk.runner.library.get(small).path), 128, 128))
     assert "from 1 to 4" in desk.call("upscale", id=desk.picture_ids()[0], factor=9)["error"]
 
 

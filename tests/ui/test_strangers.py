@@ -10,6 +10,7 @@ import pytest
 from skimage import data
 
 from cnet_app.jobs.assets import GONE
+from cnet_app.ui.calls import studies
 from cnet_app.ui.calls.context import Visitor
 from cnet_app.ui.studio import CALLS
 from tests.jobs.fake_engine import request
@@ -20,7 +21,14 @@ NOTHING = {"cancelled": 0}
 UNKNOWN = "0" * 16
 ON_JOBS = {"cancel": {}, "move": {"place": 1}, "resume": {}}
 """Values of calls on {job}."""
-ON_PICTURE = {"details": {}, "read_recipe": {}, "vary": {}, "upscale": {"factor": 2.0}, "overlay": {"index": 0}}
+ON_PICTURE = {
+    "details": {},
+    "read_recipe": {},
+    "before": {},
+    "vary": {},
+    "upscale": {"factor": 2.0},
+    "overlay": {"index": 0},
+}
 """Values of calls on {id}."""
 ON_PICTURES = {"favour": {"favourite": True}, "board": {"board": "mine"}, "delete": {}, "restore": {}, "zip": {}}
 """Values of calls on {ids}."""
@@ -33,6 +41,16 @@ OF_ALL = (
 ON_DRAFT = ("map", "coverage", "generate", "sweep_fields", "sweep_plan", "grid", "batch")
 """Calls with a draft, whose pictures are named by their hash."""
 LISTS = ("cancel_all", "unfinished", "library", "shelves", "thumbnails", "empty_trash", "sweeps", "watch")
+
+ON_STUDY: dict[str, dict[str, Any]] = {
+    "study": {"study": "a"},
+    "study_question": {"study": "a", "participant": "b"},
+    "study_answer": {"study": "a", "participant": "b", "question": 0},
+    "study_picture": {"study": "a", "participant": "b", "question": 0},
+}
+"""Values of calls that whoever has a study's link may make."""
+OF_STUDIES: dict[str, dict[str, Any]] = {"studies": {}, "create_study": {"name": "a"}, "study_results": {"study": "a"}}
+"""Values of calls on studies that no visitor may make."""
 
 
 @pytest.fixture
@@ -54,8 +72,18 @@ def make(caller: Caller, prompt: str = "mine") -> tuple[str, str]:
 
 
 def test_every_call_is_tried() -> None:
-    tried = {*ON_JOBS, *ON_PICTURE, *ON_PICTURES, *ON_SWEEP, *OF_ALL, *ON_DRAFT, *LISTS}
+    tried = {*ON_JOBS, *ON_PICTURE, *ON_PICTURES, *ON_SWEEP, *OF_ALL, *ON_DRAFT, *LISTS, *ON_STUDY, *OF_STUDIES}
     assert tried == set(CALLS)
+
+
+@pytest.mark.parametrize("name", OF_STUDIES)
+def test_no_visitor_may_make_a_study_or_read_its_results(owner: Caller, name: str) -> None:
+    assert owner(name, **OF_STUDIES[name]) == {"error": studies.ONLY_OWNER}
+
+
+@pytest.mark.parametrize("name", ON_STUDY)
+def test_a_study_is_found_by_its_own_name_alone(owner: Caller, name: str) -> None:
+    assert owner(name, **ON_STUDY[name]) == {"error": studies.NO_STUDY}
 
 
 @pytest.mark.parametrize("name", ON_JOBS)
@@ -149,6 +177,20 @@ def test_a_strangers_grid_does_not_exist(owner: Caller) -> None:
     assert len(owner("sweeps", ids=[])["sweeps"]) == 1
     owner("cancel_sweep", sweep=begun["sweep"])
     owner.engine.gate.set()
+
+
+def test_strangers_download_no_models_unless_the_owner_lets_them(tmp_path: Path) -> None:
+    for caller in create_caller(tmp_path / "closed", host="0.0.0.0"):
+        refusal = caller("download", ids=["taesd"])["error"]
+        assert refusal.startswith("Only the one who runs this app may download models onto its server; ")
+        assert caller("tables")["no_downloads"] == refusal
+        assert caller.context.runner.active() == [] and caller.engine.downloads == []
+    for caller in create_caller(tmp_path / "open", host="0.0.0.0", allow_downloads=True):
+        assert caller("tables")["no_downloads"] == ""
+        assert "job" in caller("download", ids=["taesd"])
+    for caller in create_caller(tmp_path / "local"):
+        assert caller("tables")["no_downloads"] == ""
+        assert "job" in caller("download", ids=["taesd"])
 
 
 def test_one_visitors_photos_never_push_out_anothers(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from annotators.canny import Canny
 from annotators.images import load_image, resize
+from cnet_app.jobs.grids import grid_table
 from cnet_app.request.recipe import read_request
 from models.errors import EngineError
 from tests.ui.conftest import FRAME, Caller
@@ -116,6 +118,19 @@ def test_a_grid_makes_maps_again_as_the_drafts_fit_has_it(caller: Caller, photo:
     assert len(list(caller.context.settings.output_dir.glob("*.png"))) == 4
 
 
+def test_values_of_a_grid_are_named_by_their_titles(caller: Caller, photo: dict[str, Any]) -> None:
+    axes = [
+        {"name": "scheduler", "values": ["ddim", "euler"]},
+        {"name": "unit1.control_mode", "values": ["prompt", "balanced"]},
+        {"name": "guess_mode", "values": [False, True]},
+    ]
+    started = caller("grid", draft=draft(photo), axes=axes)
+    finished(caller, started)
+    table = grid_table(caller.context.sweeps.state(started["sweep"]).manifest)
+    expected = [("DDIM", "Euler"), ("My prompt is more important", "Balanced"), ("Off", "On")]
+    assert [labels for _, labels in table.axes] == expected
+
+
 def test_an_axis_over_models_that_are_not_here_asks_for_their_download(caller: Caller) -> None:
     asked = caller("grid", draft=draft(layers=[]), axes=[{"name": "base", "values": ["embedded", "sd15"]}])
     assert "sd15" in asked["missing"]["ids"]
@@ -210,6 +225,33 @@ def test_a_visitor_of_a_public_app_has_only_their_own_sweeps(public: Caller) -> 
     assert (own["folder"], own["manifest"]) == ("", "")
     public.engine.gate.set()
     assert finished(public, started)["done"] == 2
+
+
+def test_a_sweep_has_its_owner_after_a_restart_and_one_of_nobody_is_shown_to_nobody(public: Caller) -> None:
+    started = public("grid", draft=draft(layers=[]), axes=[{"name": "seed", "values": "1, 2"}])
+    assert finished(public, started)["done"] == 2
+    public.context.sweeps._sweeps.clear()  # as after a start of the app
+    other = Caller(public.context, public.engine, public.folder, session="somebody else")
+    for call in ("sweep", "cancel_sweep", "resume_sweep"):
+        assert other(call, sweep=started["sweep"])["error"].startswith("There is no grid or batch")
+    assert public("sweep", sweep=started["sweep"])["status"] == "done"
+    (path,) = public.context.settings.output_dir.glob("grids/*/manifest.json")
+    values = json.loads(path.read_text())
+    assert public.session not in path.read_text() and values["owner"]
+    path.write_text(json.dumps({name: value for name, value in values.items() if name != "owner"}))
+    assert public("sweep", sweep=started["sweep"])["error"].startswith("There is no grid or batch")
+
+
+def test_only_the_latest_sweeps_are_held_in_memory(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnet_app.jobs.sweeps.REMEMBERED", 1)
+    axes = [{"name": "seed", "values": "1"}]
+    all_of_them = [caller("grid", draft=draft(layers=[]), axes=axes) for _ in range(4)]
+    for started in all_of_them:
+        assert finished(caller, started)["done"] == 1
+    last = caller("grid", draft=draft(layers=[]), axes=axes)
+    assert len(caller.context.sweeps._sweeps) == 2
+    assert [caller("sweep", sweep=one["sweep"])["status"] for one in all_of_them] == ["done"] * 4
+    finished(caller, last)
 
 
 def test_wildcards_are_counted_while_they_are_typed(

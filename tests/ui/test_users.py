@@ -25,6 +25,7 @@ def test_a_hash_has_a_salt_and_not_the_password() -> None:
     assert is_password("hidden words", one) and not is_password("hidden word", one) and not is_password("x" * 5000, one)
 
 
+@pytest.mark.slow
 def test_users_log_in_with_their_own_password(tmp_path: Path) -> None:
     path = tmp_path / "users"
     path.write_text(f"# people\n\nann:{hash_password('one')}\nbo b:{hash_password('two')}\n")

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from cnet_app.ui.studio import CALLS, STYLES, WEB
+from cnet_app.ui.studio import CALLS, START, STYLES, WEB
+from tests.source import ROOT
 
 SCRIPTS = sorted(WEB.rglob("*.js"))
-IMPORT = re.compile(r'^import (?:\{([^}]*)\} from )?"(\.[^"]+)";', re.MULTILINE)
+IMPORT = re.compile(r'^(?:im|ex)port (?:\{([^}]*)\} from )?"(\.[^"]+)";', re.MULTILINE)
 LAZY = re.compile(r'import\("(\.[^"]+)"\)\)\.(\w+)')
+TAKEN = re.compile(r'const \{([^}]*)\} = await import\("(\.[^"]+)"\)')
 EXPORT = re.compile(r"^export (?:default )?(?:async )?(?:function\*?|class|const|let) (\w+)", re.MULTILINE)
 LISTED = re.compile(r"^export \{([^}]*)\}", re.MULTILINE)
 LONGEST = 400
+OUTSIDE = re.compile(r"studio/([\w/]+\.js)")
+"""A script as the document and the browser tests import it."""
 
 
 def exports(path: Path) -> set[str]:
@@ -23,18 +27,27 @@ def exports(path: Path) -> set[str]:
     return set(EXPORT.findall(text)) | listed
 
 
+def imports(path: Path) -> set[tuple[Path, str]]:
+    """The script and the name of each import, also of those that are only passed on."""
+    text = path.read_text()
+    listed = [*IMPORT.findall(text), *TAKEN.findall(text)]
+    wanted = [(place, name.split(" as ")[0].strip()) for names, place in listed for name in names.split(",")]
+    return {((path.parent / place).resolve(), name) for place, name in [*wanted, *LAZY.findall(text)] if name}
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_every_import_has_its_export(script: Path) -> None:
-    text = script.read_text()
-    wanted = [
-        (name.split(" as ")[0].strip(), path)
-        for names, path in IMPORT.findall(text)
-        for name in names.split(",")
-        if name.strip()
-    ]
-    wanted += [(name, path) for path, name in LAZY.findall(text)]
-    missing = [(name, path) for name, path in wanted if name not in exports(script.parent / path)]
-    assert not missing
+    assert not [(path.name, name) for path, name in imports(script) if name not in exports(path)]
+
+
+def test_every_export_is_used_elsewhere() -> None:
+    used = set[tuple[Path, str]]().union(*map(imports, SCRIPTS))
+    for text in [START, *(path.read_text() for path in (ROOT / "tests" / "browser").glob("*.py"))]:
+        names = set(re.findall(r"\w+", text))
+        places = {(WEB / place).resolve() for place in OUTSIDE.findall(text)}
+        used |= {(place, name) for place in places for name in names}
+    idle = {(path.resolve(), name) for path in SCRIPTS for name in exports(path)} - used
+    assert not [(path.name, name) for path, name in idle]
 
 
 def test_nothing_is_asked_of_other_hosts() -> None:

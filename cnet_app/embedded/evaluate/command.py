@@ -12,13 +12,16 @@ from cnet_app.embedded.evaluate.conditions import measured_rows
 from cnet_app.embedded.options import check_names, check_whole, refuse_unused
 from models.errors import SaveError
 
+WHAT = {
+    "embedded": "measure the embedded model on held-out scenes",
+    "annotators": "measure the annotators on scenes of known depth and pose",
+}
 COUNT, STEPS, WORKERS = 128, 20, 2
 MOST_SCENES, MOST_STEPS, MOST_WORKERS = 100_000, 1_000, 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments. A default of None shows that a flag was not given."""
-    parser.add_argument("what", choices=("embedded", "annotators"), help="what to measure")
+    """Declare the arguments of both. A default of None shows that a flag was not given."""
     parser.add_argument("--count", metavar="N", type=int, help=f"held-out scenes (default: {COUNT})")
     parser.add_argument(
         "--steps", metavar="N", type=int, help=f"denoising steps of the embedded model (default: {STEPS})"
@@ -35,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the arguments, measure and print."""
+    """Check the arguments, measure and print; `args.what` is one of WHAT."""
     count = check_whole("--count", COUNT if args.count is None else args.count, MOST_SCENES)
     steps = check_whole("--steps", STEPS if args.steps is None else args.steps, MOST_STEPS)
     workers = check_whole("--workers", WORKERS if args.workers is None else args.workers, MOST_WORKERS)

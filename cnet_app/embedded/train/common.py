@@ -155,7 +155,7 @@ def logger(path: Path) -> Callable[..., None]:
 
     def log(**values: float | int | str) -> None:
         line = json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()})
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         print(line, flush=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,6 +99,7 @@ def _create_array(path: Path, shape: tuple[int, ...]) -> None:
 
         def create(temporary: Path) -> None:
             np.lib.format.open_memmap(temporary, "w+", np.uint8, shape).flush()
+            _take_room(temporary)
 
         write_whole(path, create)
     there = _open_array(path).shape
@@ -106,6 +108,13 @@ def _create_array(path: Path, shape: tuple[int, ...]) -> None:
             f"{path} holds {there[0]} pictures of {there[1]} px, but the plan has {shape[0]} of {shape[1]} px; choose "
             "another --work folder."
         )
+
+
+def _take_room(path: Path) -> None:
+    """Take the whole file's room on the disk: a mapped file for which there is none later ends the process. OSError."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _open_array(path: Path, mode: Literal["r", "r+"] = "r") -> Image:
@@ -128,13 +137,13 @@ def _render_chunk(job: tuple[Path, int, int, int, int]) -> None:
             if name in MAPS:
                 arrays[name][index] = pixels[..., :1] if name in GREY else pixels
         rows.append({"caption": sample.caption, "maps": [name in maps for name in MAPS]})
-    write_whole(directory / f"{start}.json", lambda temporary: temporary.write_text(json.dumps(rows)))
+    write_whole(directory / f"{start}.json", lambda temporary: temporary.write_text(json.dumps(rows), encoding="utf-8"))
 
 
 def _rows_of(directory: Path, start: int) -> list[dict[str, object]] | None:
     """Return the captions of a finished chunk; None where it is missing or damaged."""
     try:
-        return json.loads((directory / f"{start}.json").read_text())
+        return json.loads((directory / f"{start}.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
 

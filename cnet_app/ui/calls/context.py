@@ -60,7 +60,7 @@ class Context:
     def admit(self, visitor: Visitor) -> None:
         """Raise StudioError where a visitor's address has as many jobs waiting as it may in public mode."""
         if not self.settings.is_local:
-            self.budgets.admit(self.runner.active(), visitor.address, self.settings.max_waiting_per_address)
+            self.budgets.admit(self.runner.unfinished(), visitor.address, self.settings.max_waiting_per_address)
 
     def admit_sweep(self, visitor: Visitor) -> None:
         """Raise StudioError where a visitor's address has as many grids and batches running as it may in public mode."""

@@ -22,6 +22,7 @@ from cnet_app.request.limits import MAX_PROMPT
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS
 from cnet_app.request.upscale import UPSCALE_LIMITS
 from cnet_app.ui.calls.context import Context, Object, Visitor
+from cnet_app.ui.calls.models import download_refusal
 from cnet_app.ui.examples import FIRST_VIEW
 from cnet_app.ui.labels import LABELS
 from models.catalog import size_text
@@ -35,6 +36,7 @@ def tables(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Obj
     return {
         "version": __version__,
         "local": context.settings.is_local,
+        "no_downloads": download_refusal(context),
         "max_upload_mb": context.settings.max_upload_mb,
         "conditions": [_condition(row, context) for row in CONDITIONS],
         "modes": [_mode(id) for id in MODES],

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from annotators.base import Image
 from annotators.images import load_image, load_start, resize
+from annotators.metadata import without_metadata
 from annotators.poses import Pose
 from annotators.roles import MASK
 from cnet_app.maps.annotate import build_unit
@@ -182,8 +183,9 @@ def _start(context: Context, draft: Mapping[str, Any], frame: Frame) -> tuple[Fi
         raise InputError(
             "Only the masked area is to be repainted, but nothing is masked; paint the area, or choose the whole picture."
         )
-    # The file as it was given: a large photo as PNG would be larger than a request may be.
-    fields |= {"initial_image": data if read.hole is None else encode_png(initial), "inpaint_area": start["area"]}
+    # The file as it was given, which is in the picture's recipe: as PNG a large photo would be larger than a request may be.
+    bare = without_metadata(data) if read.hole is None else None
+    fields |= {"initial_image": bare or encode_png(initial), "inpaint_area": start["area"]}
     masked = read.hole if mask is None else frame.to_source(mask, *size_of(initial))
     fields |= {"inpaint_mask": encode_png(cast(Image, masked))}
     return fields | ({"inpaint_padding": start["padding"]} if start.get("padding") is not None else {}), notes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, get_args
 
-from annotators.base import Image
+from annotators.base import Image, shown
 from annotators.images import ResizeMode, resize
 from cnet_app.request.generation import REQUEST_LIMITS
 from cnet_app.request.pictures import encode_png
@@ -54,7 +54,7 @@ def read_frame(values: object) -> Frame:
     width, height = (int(REQUEST_LIMITS[name].check(name, given.get(name))) for name in ("width", "height"))
     fit = given.get("fit", "crop")
     if fit not in get_args(ResizeMode):
-        raise InputError(f"The fit is {fit!r}, but it must be one of: {', '.join(get_args(ResizeMode))}.")
+        raise InputError(f"The fit is {shown(fit)}, but it must be one of: {', '.join(get_args(ResizeMode))}.")
     return Frame(width, height, fit)
 
 

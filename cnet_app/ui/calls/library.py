@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +15,9 @@ from cnet_app.request.recipe import read_recipe
 from cnet_app.ui.calls.access import chosen_ids, reach, seen_picture
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.recipe_words import recipe_words
-from models.errors import InputError
+from models.errors import InputError, SaveError
 
+LOG = logging.getLogger(__name__)
 PAGE = 100
 """Pictures of one answer, where the call names no other number."""
 MAX_THUMBNAILS = 200
@@ -64,15 +66,27 @@ def shelves(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
 
 
 def thumbnails(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Return the files of small pictures: {ids} → {paths: {id: path}}; without those whose files are gone or broken."""
+    """Return the files of small pictures: {ids} → {paths: {id: path}}; without those whose files are gone or broken.
+
+    Where a small one cannot be written, the picture itself takes its place.
+    """
     ids, session = chosen_ids(values), reach(context, visitor)
     if len(ids) > MAX_THUMBNAILS:
         raise InputError(f"{len(ids)} thumbnails are wanted at once; the limit is {MAX_THUMBNAILS}, ask for fewer.")
     paths: dict[str, str] = {}
     for id in ids:
         with suppress(InputError):
-            paths[id] = context.refer(str(context.runner.library.thumbnail(id, session)))
+            paths[id] = context.refer(str(_small(context, id, session)))
     return {"paths": paths}
+
+
+def _small(context: Context, id: str, session: str | None) -> Path:
+    shelf = context.runner.library
+    try:
+        return shelf.thumbnail(id, session)
+    except SaveError as error:
+        LOG.warning("%s", error)
+        return shelf.get(id, session).path
 
 
 def details(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:

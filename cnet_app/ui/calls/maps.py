@@ -11,9 +11,10 @@ from PIL import Image as Pillow
 
 from annotators.base import Image
 from annotators.poses import Pose
+from annotators.recognise import Repair
 from annotators.roles import PHOTO, Role
 from cnet_app.maps.availability import default_annotator, missing_weights
-from cnet_app.maps.own import source_role
+from cnet_app.maps.own import file_repairs, source_role
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.frame import Frame, read_frame
 from cnet_app.ui.calls.models import describe_rows
@@ -89,6 +90,7 @@ def make_layer_map(
         source=source,
         frame=frame,
         parameters=drawing_parameters(parameters) if isinstance(source, Pose) else parameters,
+        suggested=_suggested(context, layer),
         repairs=cast("Sequence[str]", layer.get("repairs") or ()),
     )
     made = make_map(context.maps, order)
@@ -113,8 +115,20 @@ def _role(layer: Mapping[str, Any]) -> Role:
 
 def _file_notes(context: Context, layer: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the notes on the file of a layer that brings its map."""
+    held = _map_file(layer)
+    return noted_picture(context, held["sha256"], _role(layer))[1] if held else ()
+
+
+def _suggested(context: Context, layer: Mapping[str, Any]) -> tuple[Repair, ...]:
+    """Return the repairs that the file of a layer that brings its map suggests."""
+    held = _map_file(layer)
+    return file_repairs(str(layer.get("condition")), context.assets.get(str(held["sha256"]))) if held else ()
+
+
+def _map_file(layer: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the picture that a layer brings as its map; None for a layer with another source."""
     held = layer.get("picture") if layer.get("source") == "map" else None
-    return noted_picture(context, held["sha256"], _role(layer))[1] if isinstance(held, Mapping) else ()
+    return cast("Mapping[str, Any]", held) if isinstance(held, Mapping) else None
 
 
 MISSING: Mapping[str, str] = {

@@ -39,6 +39,7 @@ KIND_NAMES: Mapping[Kind | LocalKind, str] = MappingProxyType(
     }
 )
 """By kind, as the table of all models names it."""
+NO_DOWNLOADS = "Only the one who runs this app may download models onto its server; choose a model that is here, or ask for this one."
 
 
 def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
@@ -99,11 +100,23 @@ def question(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
 
 
 def download(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Start the download of rows, {ids}; /watch follows the job."""
+    """Start the download of rows, {ids}; /watch follows the job. Raises InputError where visitors may not."""
+    check_download(context)
     ids = [str(id) for id in values.get("ids") or ()]
     if not ids:
         raise InputError("Nothing was chosen to be downloaded; choose a model.")
     return {"job": context.runner.download([_row(id).id for id in ids], visitor.session)}
+
+
+def check_download(context: Context) -> None:
+    """Raise InputError where the app's visitors may not download models onto its server."""
+    if refusal := download_refusal(context):
+        raise InputError(refusal)
+
+
+def download_refusal(context: Context) -> str:
+    """Return why a visitor may not download models, in one sentence; empty where the visitor may."""
+    return "" if context.settings.lets_download else NO_DOWNLOADS
 
 
 def start_engine(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:

@@ -51,6 +51,15 @@ def recipe_of(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> 
     return _describe_foreign(context, found, str(values.get("base") or ""))
 
 
+def before(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
+    """Return the picture that the picture of {id} was begun from: {path}, null for one that was begun from noise alone.
+
+    Raises InputError for a picture without a recipe.
+    """
+    begun_from = read_recipe(seen_picture(context, visitor, values).path).request.initial_image
+    return {"path": context.serve_file(begun_from, "before.png") if begun_from else None}
+
+
 def vary(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Queue the picture of {id} again with another seed → {jobs, seed, width, height, warnings}, or {missing: rows}."""
     recipe = read_recipe(seen_picture(context, visitor, values).path)

@@ -26,6 +26,8 @@ class MapOrder:
     source: Image | Pose
     frame: Frame
     parameters: Mapping[str, object]
+    suggested: Sequence[Repair] = ()
+    """Repairs that the source's file suggests."""
     repairs: Sequence[str] = ()
     """Ids of the repairs that are ticked; those that this map does not offer are left out."""
 
@@ -46,7 +48,7 @@ def make_map(maps: Maps, order: MapOrder) -> MadeMap:
     """
     size = (order.frame.width, order.frame.height, order.frame.resize)
     made = maps.annotate(order.condition, order.annotator, order.source, order.parameters or None, *size)
-    offered, done = list(made.repairs), list[str]()
+    offered, done = [*order.suggested, *made.repairs], list[str]()
     while repair := _next(offered, order.repairs, done):
         done.append(repair.id)
         made = maps.annotate(order.condition, order.annotator, order.source, None, *size, repairs=done)

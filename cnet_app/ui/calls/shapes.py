@@ -220,6 +220,9 @@ QUERY = Fields(
         "min_score": NUMBER,
     }
 )
+STUDY = Fields({"study": TEXT, "unfinished": SWITCH}, ("study",))
+PARTICIPANT = {"study": TEXT, "participant": TEXT}
+QUESTION = PARTICIPANT | {"question": WHOLE}
 SHAPES: Mapping[str, Shape] = MappingProxyType(
     {
         "tables": Fields(),
@@ -248,6 +251,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "move": Fields({"job": TEXT, "place": WHOLE}, ("job", "place")),
         "resume": Fields({"job": TEXT}, ("job",)),
         "unfinished": Fields(),
+        "before": Fields({"id": TEXT}, ("id",)),
         "vary": Fields({"id": TEXT}, ("id",)),
         "upscale": Fields({"id": TEXT, "factor": NUMBER}, ("id",)),
         "read_recipe": Fields({"id": TEXT, "path": TEXT, "text": Text(FILE_TEXT), "base": TEXT}),
@@ -280,6 +284,20 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "cancel_sweep": Fields({"sweep": TEXT}, ("sweep",)),
         "resume_sweep": Fields({"sweep": TEXT}, ("sweep",)),
         "wildcards": Fields({"prompt": LONG_TEXT}),
+        **dict.fromkeys(("study", "study_results"), STUDY),
+        "study_question": Fields(PARTICIPANT, tuple(PARTICIPANT)),
+        "study_answer": Fields(
+            QUESTION | {"quality": ListOf(WHOLE, 5), "fidelity": ListOf(WHOLE, 5), "chosen": WHOLE}, tuple(QUESTION)
+        ),
+        "study_picture": Fields(QUESTION | {"place": WHOLE}, tuple(QUESTION)),
+        "studies": Fields(),
+        "create_study": Fields(
+            {
+                **dict.fromkeys(("name", "kind", "scale", "controls"), TEXT),
+                **dict.fromkeys(("groups", "training"), WHOLE),
+                "methods": ListOf(Fields({"name": TEXT, "folder": TEXT}), 16),
+            }
+        ),
         "watch": Fields({"token": TEXT, "follow": IDS}),
     }
 )

@@ -67,6 +67,13 @@ class FieldWords:
         name = self.full(find_field(self.request, axis.name))
         return f"{name}, {axis.search} becomes" if axis.search else name
 
+    def value_titles(self, axis: Axis) -> list[str]:
+        """Return the values of an axis as the page names them: a choice by its title, all others as they are typed."""
+        field = find_field(self.request, axis.name)
+        is_typed = field.is_number or _is_prompt(field)
+        titles = {} if is_typed else dict(_choices(self.request, field))
+        return [titles.get(value) or text_of(value) for value in axis.values]
+
     def refusal(self, error: InputError) -> InputError:
         """Return the error with fields and units under the names that the page gives them."""
         text = str(error)
@@ -87,7 +94,7 @@ class FieldWords:
             "full": self.full(field),
             "value": value,
         }
-        if field.field in PROMPTS and field.owner == "request":
+        if _is_prompt(field):
             return known | {"kind": "prompt"}
         if field.is_number and field.limit:
             limit = field.limit
@@ -102,6 +109,10 @@ def _layer_title(layer: Mapping[str, Any], layers: Iterable[Mapping[str, Any]], 
     alike = [one for one in layers if one["condition"] == layer["condition"]]
     title = titles[str(layer["condition"])]
     return f"{title} {alike.index(layer) + 1}" if len(alike) > 1 else title
+
+
+def _is_prompt(field: Field) -> bool:
+    return field.field in PROMPTS and field.owner == "request"
 
 
 def _acts(field: Field, request: GenerationRequest) -> bool:

@@ -9,10 +9,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
+from annotators.base import shown
 from cnet_app.api.endpoints import as_file
 from cnet_app.api.sweeps import SweepCalls, describe_sweep
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.jobs.batches import START, SUFFIXES, first_readable
+from cnet_app.jobs.manifest import owner_of
 from cnet_app.jobs.sweeps import SweepState
 from cnet_app.maps.availability import missing_weights
 from cnet_app.registry.conditions import CONDITIONS
@@ -77,6 +79,7 @@ def grid(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Objec
         visitor.session,
         fit=read_frame(draft.get("frame")).resize,
         titles=[words.title(axis) for axis in axes],
+        labels=[words.value_titles(axis) for axis in axes],
     )
     return _begun(started, words) | {"warnings": list(warnings)}
 
@@ -258,8 +261,8 @@ def _checked(answer: Object) -> Object:
 def _own(context: Context, visitor: Visitor, id: str) -> SweepState:
     """The state of a sweep; where others can reach the app not one that another visitor began."""
     state = context.sweeps.state(id)
-    if not context.settings.is_local and state.session not in ("", visitor.session):
-        raise InputError(f"There is no grid or batch {id!r}; choose another one.")
+    if not context.settings.is_local and state.manifest.owner != owner_of(visitor.session):
+        raise InputError(f"There is no grid or batch {shown(id)}; choose another one.")
     return state
 
 

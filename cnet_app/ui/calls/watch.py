@@ -49,5 +49,5 @@ def _snapshot(context: Context, visitor: Visitor, follow: list[str]) -> Object:
             jobs.setdefault(id, seen_job(context, visitor, id))
     status = context.runner.engine_status()
     engine = {"state": status.state, "message": status.message, "device": status.device, "starts": status.starts}
-    others = len(context.runner.active()) - len(own)
+    others = len(context.runner.unfinished()) - len(own)
     return {"engine": engine, "jobs": [describe_job(context, state) for state in jobs.values()], "others": others}

@@ -28,13 +28,16 @@ const PHONE = matchMedia("(max-width: 699px)");
 
 export async function start(element, gradio) {
   const root = element.querySelector(".studio");
-  const app = new App(root, new Server(gradio));
+  const server = new Server(gradio);
+  const study = new URL(location.href).searchParams.get("study");
+  if (study) return (await import("./rank/rank.js")).openStudy(root, server, study);
+  const app = new App(root, server);
   root.app = app; // for tests and the curious
   await app.begin();
 }
 
 /** What every part of the page is given. */
-export class App {
+class App {
   #fitting = null; // the newest question for the frame
 
   constructor(root, server) {
@@ -87,6 +90,7 @@ export class App {
     );
     listenForFiles(this.root, (file, event) => this.takeFile(file, event));
     listenForKeys(this);
+    this.drafts.onOtherTab(() => this.say("This work is open in another tab too; the one that is changed last is kept."));
     this.root.removeAttribute("aria-busy");
   }
 
@@ -139,6 +143,12 @@ export class App {
     openLibrary(this);
   }
 
+  /** Show the user studies of this machine. */
+  async openStudies() {
+    const { openStudies } = await import("./rank/studies.js");
+    openStudies(this);
+  }
+
   /** Show a condition's example: its picture, and its words where there are none; the demo model makes the picture at once. */
   async playExample(id) {
     await this.attempt(async () => {
@@ -153,6 +163,7 @@ export class App {
         start: mask ? { picture: null, mask, strength: 1, area: "picture", padding: null } : null,
         layers: [layer],
         open: layer.id,
+        restored: null,
       }));
       this.show("map");
       if (this.store.state.choices.base.is_demo) await this.jobs.generate();

@@ -25,6 +25,7 @@ def test_names_a_colour_in_light_and_shadow(name: str, light: float) -> None:
     assert named_colour(image, np.ones((8, 8), bool)) == name
 
 
+@pytest.mark.slow
 def test_true_pictures_have_the_colours_of_their_captions(scenes: list[Sample]) -> None:
     right = [ok for sample in scenes for ok in colours_right(sample.image, sample)]
     swapped = [ok for sample in scenes for ok in colours_right(sample.image[..., ::-1], sample)]

@@ -40,6 +40,7 @@ def test_a_things_words_are_its_noun_and_the_colour_before_it(words: Tensor) -> 
     assert words[2].sum() == 0
 
 
+@pytest.mark.slow
 def test_masks_are_the_scenes_things() -> None:
     scene = next(s for s in map(create_scene, range(50)) if {t.shape for t in s.things} == {"ball", "person"})
     assert scene.segmentation is not None
@@ -80,6 +81,7 @@ def recorded(network: nn.Module) -> list[bool]:
     return [p.probabilities is not None for p in processors if isinstance(p, RecordedAttention)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_attention_is_recorded_while_training_and_never_copied(training: bool) -> None:
     unet = create_unet().train(training)

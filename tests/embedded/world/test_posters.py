@@ -53,6 +53,7 @@ def test_a_poster_is_a_square_rgb_picture_without_a_scene(size: int) -> None:
     assert (sample.depth, sample.sky, sample.things) == (None, None, ())
 
 
+@pytest.mark.slow
 def test_every_style_palette_and_content_appears_and_captions_keep_to_their_grammar(posters: list[Sample]) -> None:
     assert {sample.style for sample in posters} == set(POSTER_STYLES)
     assert {sample.palette for sample in posters} == set(PALETTES)
@@ -63,6 +64,7 @@ def test_every_style_palette_and_content_appears_and_captions_keep_to_their_gram
     assert 0.25 < np.mean([sample.caption.endswith("a photo") for sample in posters]) < 0.65
 
 
+@pytest.mark.slow
 def test_edges_are_rich_but_not_noise() -> None:
     shares = np.array([edge_share(create_poster(seed)) for seed in range(100, 116)])
     assert ((shares > 0.015) & (shares < 0.18)).mean() > 0.9
@@ -84,6 +86,7 @@ def test_palettes_go_from_dark_to_light() -> None:
         assert (np.diff(grey) > 15).all()
 
 
+@pytest.mark.slow
 def test_training_posters_never_open_a_held_out_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 

@@ -40,6 +40,7 @@ def test_a_scene_is_the_same_at_every_size() -> None:
     assert np.abs(shrunk - small.image).mean() < 3
 
 
+@pytest.mark.slow
 def test_arrays_keep_their_shapes_and_ranges(samples: list[Sample]) -> None:
     for sample in samples:
         assert sample.depth is not None

@@ -24,7 +24,7 @@ function openDatabase() {
   });
 }
 
-export class Blobs {
+class Blobs {
   #server;
   #database;
   #memory = new Map();

@@ -22,6 +22,7 @@ export function emptyDraft() {
     stash: {}, // the last layer of each condition, so that a tab that is opened again is as it was left
     start: null, // {picture: null for the photo, mask, strength, area, padding}
     settings: {}, // fields of the request that are not at their defaults
+    restored: null, // {program, partial, notes}: what could not be taken from the recipe that was restored last
   };
 }
 
@@ -52,6 +53,8 @@ export function newLayer(condition, values = {}) {
     mask_feather: 0,
     weight_map: null,
     prompt: "",
+    note: "", // how the map was made, where a recipe brought it
+    part: false, // whether the map is one of the part that is repainted, as a recipe brings it
     ...values,
   };
 }
@@ -64,6 +67,8 @@ export class Drafts {
   #future = [];
   #last = { key: null, time: 0 };
   #timer = 0;
+  #saved = null; // the draft as it was written last
+  #others = new BroadcastChannel(NAME); // tabs of this browser, whose drafts are written to the same place
 
   constructor(store, blobs) {
     this.#store = store;
@@ -79,9 +84,15 @@ export class Drafts {
     const saved = await this.#blobs.readValue(NAME);
     const draft = saved?.version === 1 ? { ...emptyDraft(), ...saved } : emptyDraft();
     await this.#blobs.keepOnly(keysIn(draft));
+    this.#saved = draft;
     this.#show(draft);
     addEventListener("pagehide", () => this.#save());
     document.addEventListener("visibilitychange", () => document.hidden && this.#save());
+  }
+
+  /** Call `act` whenever another tab of this browser has written its draft, which takes this one's place. */
+  onOtherTab(act) {
+    this.#others.onmessage = act;
   }
 
   /**
@@ -141,6 +152,9 @@ export class Drafts {
 
   #save() {
     clearTimeout(this.#timer);
+    if (this.now === this.#saved) return; // else a tab that only goes out of sight would undo what another one wrote
+    this.#saved = this.now;
     this.#blobs.writeValue(NAME, this.now);
+    this.#others.postMessage(null);
   }
 }

@@ -11,9 +11,10 @@ export class Jobs {
   #token = null;
   /** By id: when the job ended, null while it waits or runs. */
   #follow = new Map();
+  #over = new Set();
   #seen = new Set();
   #scored = new Set();
-  #isAttaching = true;
+  #shown = null; // the job that was brought to the stage last
 
   constructor(app) {
     this.#app = app;
@@ -43,7 +44,7 @@ export class Jobs {
 
   /** Show a job until its end, also one of a download, and its scores for a while after that. */
   follow(id) {
-    this.#follow.set(id, null);
+    if (!this.#over.has(id)) this.#follow.set(id, null); // it may end before the answer that names it is here
   }
 
   async cancel(id) {
@@ -76,7 +77,6 @@ export class Jobs {
     store.patch({ engine, others, jobs: jobs.filter((job) => !isOver(job)), running });
     document.title = titleOf(running);
     if (running?.preview && running.preview !== this.preview) this.#preview(running);
-    if (!running) this.#isAttaching = false;
   }
 
   async #preview(job) {
@@ -84,8 +84,16 @@ export class Jobs {
     const bitmap = await bitmapOf(job.preview);
     if (this.preview !== job.preview || this.#app.store.state.running?.id !== job.id) return;
     this.#app.store.patch({ preview: { job: job.id, bitmap } });
-    if (this.#isAttaching) this.#app.show("result"); // the page was loaded while the job ran
-    this.#isAttaching = false;
+    this.#showOnce(job.id);
+  }
+
+  /** Bring a job to the stage once: at its first preview, unless a tool is in the hand. */
+  #showOnce(id) {
+    if (this.#shown === id) return;
+    this.#shown = id;
+    if (this.#app.stage.tool) return;
+    this.#app.show("result");
+    this.#app.stage.canvas.scrollIntoView({ block: "nearest" }); // on a low screen
   }
 
   #add(job, path, index) {
@@ -112,6 +120,7 @@ export class Jobs {
     const ended = this.#follow.get(job.id);
     if (ended === null) {
       this.#follow.set(job.id, performance.now());
+      this.#over.add(job.id);
       this.#end(job);
     }
     const isWaiting = job.kind === "upscale" || job.conditions.length > 0;

@@ -4,9 +4,9 @@ import { changeWeight } from "../desk/prompt.js";
 
 const STORED = "studio-keys";
 
-/** A row a key; `typing` works in text fields too, `stage` only where the stage or nothing has the focus. */
+/** A row a key; `typing` works in text fields too, `once` not again while the key is held down. */
 const KEYS = [
-  { id: "generate", title: "Generate", keys: "Ctrl+Enter", typing: true, run: (app) => app.jobs.generate() },
+  { id: "generate", title: "Generate", keys: "Ctrl+Enter", typing: true, once: true, run: (app) => app.store.state.isSending || app.jobs.generate() },
   { id: "cancel", title: "Cancel the running job", keys: "Escape", run: (app) => cancelOrDrop(app) },
   { id: "heavier", title: "More weight for the words", keys: "Ctrl+ArrowUp", typing: true, run: (app) => weigh(0.1) },
   { id: "lighter", title: "Less weight for the words", keys: "Ctrl+ArrowDown", typing: true, run: (app) => weigh(-0.1) },
@@ -21,7 +21,7 @@ const KEYS = [
   { id: "help", title: "Help and keys", keys: "?", run: (app) => app.openDialog("help") },
 ];
 
-export class Keys {
+class Keys {
   #app;
   #own;
 
@@ -52,7 +52,7 @@ export class Keys {
     const row = KEYS.find(({ id, keys, also }) => (this.#own[id] ?? keys) === pressed || also === pressed);
     if (!row || (!row.typing && isTyping(event.target)) || this.#isInDialog(event, row)) return;
     event.preventDefault();
-    row.run(this.#app);
+    if (!row.once || !event.repeat) row.run(this.#app);
   }
 
   #isInDialog(event, row) {

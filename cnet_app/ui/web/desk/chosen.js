@@ -3,7 +3,7 @@
 const OF_PRESETS = ["scheduler", "num_inference_steps", "guidance_scale"];
 
 /** The value of every setting where the draft has none. */
-export function defaultsOf({ tables, choices }) {
+function defaultsOf({ tables, choices }) {
   const { request } = tables.limits;
   const { guidance_scale, num_inference_steps } = choices.base.defaults;
   return {

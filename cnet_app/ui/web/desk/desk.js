@@ -6,6 +6,7 @@ import { h } from "../core/dom.js";
 import { buildAnnouncer, buildError, buildGenerate, buildNotes, buildProgress } from "./generate.js";
 import { buildLayers } from "../layers/layers.js";
 import { buildNegative, buildPrompt } from "./prompt.js";
+import { buildRestored } from "./restored.js";
 import { buildSeed } from "./seed.js";
 import { buildSettings } from "./settings.js";
 import { buildCount, buildSize, buildSizeWarning } from "./size.js";
@@ -41,7 +42,7 @@ export function buildDesk(app) {
     h(
       "div",
       { class: "desk-scroll" },
-      section("prompt", buildWildcards(app), buildWords(app), buildNegative(app), buildMeasures(app)),
+      section("prompt", buildRestored(app), buildWildcards(app), buildWords(app), buildNegative(app), buildMeasures(app)),
       section("controls", buildLayers(app), buildStart(app), buildSettings(app)),
       section("pictures"),
     ),

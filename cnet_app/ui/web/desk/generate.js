@@ -9,7 +9,7 @@ const SHOWN_FOR = 8000; // ms that a note is shown
 /** The two buttons. */
 export function buildGenerate(app) {
   const time = h("span", { class: "estimate" });
-  const send = () => app.store.state.isSending || app.jobs.generate();
+  const send = ({ detail }) => detail > 1 || app.store.state.isSending || app.jobs.generate(); // a double click is one
   const generate = h("button", { type: "button", class: "primary", id: "generate", title: "Ctrl+Enter", onclick: send }, "Generate", time);
   const cancel = h(
     "button",

@@ -61,7 +61,7 @@ function showUnknown(element, unknown) {
 }
 
 /** Words of a prompt that are not among the known, each once. */
-export function unknownWords(prompt, known) {
+function unknownWords(prompt, known) {
   const all = new Set(known);
   const words =
     prompt
@@ -72,7 +72,7 @@ export function unknownWords(prompt, known) {
 }
 
 /** Put a phrase into a prompt, in the order of the demo model's captions, in the place of another of its kind; or take it out. */
-export function toggleWord(prompt, name, phrase, words) {
+function toggleWord(prompt, name, phrase, words) {
   if (SYNTAX.test(prompt)) return toggleInPlace(prompt, name, phrase, words);
   const parts = partsOf(prompt, words);
   if (name === "things") parts.things = toggled(parts.things, phrase);

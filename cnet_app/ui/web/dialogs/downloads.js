@@ -9,7 +9,7 @@ const RETRY = 1000; // ms
 
 /**
  * Ask for a download of {ids, items, total, place, offline}; once it is here `then` is called. `about` may give another
- * title, and paragraphs above the list: {title, introduction}.
+ * title, and paragraphs above the list: {title, introduction}. Where it may not be started, only its reason is shown.
  */
 export function askDownload(app, missing, then, about = {}) {
   if (!missing.items.length) {
@@ -17,22 +17,30 @@ export function askDownload(app, missing, then, about = {}) {
     return;
   }
   const foot = h("div", { class: "dialog-foot" });
-  const ask = missing.offline ? byHand(missing) : question(missing);
-  const { title = missing.offline ? "Files that are not here" : "Download first?", introduction = [] } = about;
+  const refusal = app.store.state.tables.no_downloads;
+  const isOffered = !missing.offline && !refusal;
+  const ask = refusal ? refused(missing, refusal) : missing.offline ? byHand(missing) : question(missing);
+  const { title = isOffered ? "Download first?" : "Files that are not here", introduction = [] } = about;
   const dialog = openDialog(app, title, [introduction.map((text) => h("p", {}, text)), ask, foot], { class: "download" });
-  if (missing.offline) fill(foot, h("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close"));
-  else new Download(app, dialog, foot, missing, then).offer();
+  if (isOffered) new Download(app, dialog, foot, missing, then).offer();
+  else fill(foot, h("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close"));
 }
 
-function question({ items, total, place }) {
-  return [
-    h(
-      "ul",
-      { class: "download-items" },
-      items.map((item) => h("li", {}, h("strong", {}, item.title), `: ${item.size}. `, terms(item))),
-    ),
-    h("p", { class: "download-total" }, `Together ${total}, into ${place}.`),
-  ];
+function question(missing) {
+  return [listOf(missing), h("p", { class: "download-total" }, `Together ${missing.total}, into ${missing.place}.`)];
+}
+
+/** What is not here, and why this visitor cannot change that. */
+function refused(missing, reason) {
+  return [h("p", { class: "note" }, reason), listOf(missing)];
+}
+
+function listOf({ items }) {
+  return h(
+    "ul",
+    { class: "download-items" },
+    items.map((item) => h("li", {}, h("strong", {}, item.title), `: ${item.size}. `, terms(item))),
+  );
 }
 
 function terms({ licence, terms: text, page, use }) {

@@ -42,8 +42,10 @@ function show(app, body, { models, folders }, load) {
     count.textContent = `${rows.filter(([, row]) => !row.hidden).length} of ${rows.length} models`;
   };
   search.oninput = onlyHere.onchange = filter;
+  const { no_downloads: refusal } = app.store.state.tables;
   fill(
     body,
+    refusal && h("p", { class: "note" }, refusal),
     h("div", { class: "models-filter" }, search, h("label", { class: "choice" }, onlyHere, "Here only")),
     count,
     h(
@@ -88,7 +90,7 @@ function modelRow(app, model, load) {
     });
   const state = here
     ? "Here"
-    : page
+    : page && !app.store.state.tables.no_downloads
       ? h("button", { type: "button", "aria-label": `Download ${title}`, onclick: ask }, "Download …")
       : "Missing";
   const cells = [kind_title, family_title, size, h("span", { title: use }, licence), state];

@@ -83,12 +83,12 @@ async function hint({ server, store }, ids, norms) {
 }
 
 /** A hint with the titles of the layers in place of their numbers. */
-export function named(text, titles) {
+function named(text, titles) {
   return text.replace(/\blayer (\d+)/gi, (words, number) => titles[number - 1] ?? words);
 }
 
 /** Each unit's part of the sum of all norms, by its layer's id; empty where there is only one. */
-export function sharesOf(ids, norms) {
+function sharesOf(ids, norms) {
   const sums = norms.map((row) => row.reduce((sum, norm) => sum + norm, 0));
   const whole = sums.reduce((sum, one) => sum + one, 0);
   if (ids.length < 2 || !(whole > 0)) return {};

@@ -1,6 +1,6 @@
 /** Curves as points [[place, factor], …] with rising places: read, written, evaluated and simplified. */
 
-export const MOST_DRAWN = 12; // points of a curve that was drawn by hand
+const MOST_DRAWN = 12; // points of a curve that was drawn by hand
 export const MOST_POINTS = 32; // points of any curve
 export const TOP = 2; // largest factor
 const TOLERANCE = 0.02; // of a factor, below which a drawn line counts as straight

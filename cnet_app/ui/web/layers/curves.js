@@ -15,7 +15,7 @@ const SMALL_STEP = 0.05;
 const LARGE_STEP = 0.25;
 
 /** Build an SVG element; properties as for dom.js `h`, all others as attributes. */
-export function svg(tag, props = {}, ...children) {
+function svg(tag, props = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(props)) {
     if (name === "class") element.setAttribute("class", value);

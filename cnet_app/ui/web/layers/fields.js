@@ -35,7 +35,7 @@ function wordsOf(name) {
 }
 
 /** A button with an “i” and the text that it opens: {button, text}. */
-export function help(label, words) {
+function help(label, words) {
   const text = h("p", { class: "help-text", hidden: true }, words);
   const toggle = () => {
     text.hidden = !text.hidden;

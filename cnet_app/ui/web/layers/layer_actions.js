@@ -3,8 +3,10 @@
 import { newLayer } from "../core/draft.js";
 import { keepPicture } from "../core/photo.js";
 
-/** Fields of a layer that are its user's work; a reset keeps them. */
-const WORK = ["id", "condition", "enabled", "source", "picture", "drawing", "pose", "classes"];
+/** Fields of a layer that are its user's work, or belong to it; a reset keeps them. */
+const WORK = ["id", "condition", "enabled", "source", "picture", "drawing", "pose", "classes", "note", "part"];
+/** What a layer is without a recipe's map. */
+export const NOT_RESTORED = { note: "", part: false };
 
 /** Add a layer of a condition behind the others and open it. Returns its id; null where there are as many as can be. */
 export function addLayer(app, condition, values = {}) {
@@ -55,7 +57,7 @@ export function ownMap(app, id, file) {
 async function givePicture(app, id, file, source) {
   await app.attempt(async () => {
     const picture = await keepPicture(app, file);
-    app.drafts.editLayer(id, { source, picture, repairs: [] });
+    app.drafts.editLayer(id, { source, picture, repairs: [], ...NOT_RESTORED });
   });
 }
 

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../core/dom.js";
 import { field, labelled, numberFault } from "./fields.js";
-import { conditionOf, misfit, ownMap, ownPhoto } from "./layer_actions.js";
+import { NOT_RESTORED, conditionOf, misfit, ownMap, ownPhoto } from "./layer_actions.js";
 import { chooseFile } from "../core/photo.js";
 import { fetchBlob } from "../core/server.js";
 
@@ -21,11 +21,11 @@ const KINDS = { drawing: ["lines", "soft_lines"], pose: ["pose"], classes: ["lab
 
 /** Build the part of a layer's form about its map. */
 export function buildSource(scope) {
-  return [sourceRow(scope), preprocessorRow(scope), parameterRows(scope), mapLines(scope)];
+  return [sourceRow(scope), preprocessorRow(scope), missingRow(scope), parameterRows(scope), mapLines(scope)];
 }
 
 /** The sources that fit a condition. */
-export function sourcesOf(condition) {
+function sourcesOf(condition) {
   return Object.keys(SOURCES).filter((id) => !KINDS[id] || KINDS[id].includes(condition.kind));
 }
 
@@ -51,7 +51,7 @@ function sourceRow(scope) {
 async function takeSource(scope, source) {
   const { layer, app } = scope;
   const map = app.store.state.maps[scope.id];
-  const changes = { source, repairs: [] };
+  const changes = { source, repairs: [], ...NOT_RESTORED };
   if (source === "pose" && !layer.pose && map?.data) changes.pose = map.data;
   if (source === "classes" && !layer.classes && map?.image) changes.classes = await keepMap(app, map);
   scope.edit(changes);
@@ -159,26 +159,35 @@ function setParameter(scope, { parameters: declared, ordered }, name, value) {
 /** What is wrong with the map, a line each, and the buttons that mend it. */
 function mapLines(scope) {
   const place = h("div", { class: "layer-lines", role: "status" });
-  scope.on((layer, { maps, choices, draft }) => [maps[layer.id], choices, layer.source, layer.repairs, Boolean(draft.photo)], ([map]) => {
+  scope.on((layer, { maps, choices, draft }) => [maps[layer.id], choices, layer.source, layer.repairs, layer.note, Boolean(draft.photo)], ([map]) => {
     const { layer, app } = scope;
     const misfitting = misfit(app.store.state, conditionOf(app.store.state.tables, layer));
     fill(
       place,
       misfitting && h("p", { class: "fault" }, misfitting),
+      layer.source === "map" && layer.note && h("p", { class: "note" }, layer.note),
       !map?.order && h("p", { class: "note" }, SOURCES[layer.source].empty),
       map?.error && h("p", { class: "fault" }, map.error),
       (map?.warnings ?? []).map((text) => h("p", { class: "warning" }, text)),
-      map?.missing && missingLine(scope, map.missing),
       repairRow(scope, map?.repairs ?? []),
     );
   });
   return place;
 }
 
+/** What the preprocessor needs that is not here, below it; it comes and goes with the preprocessor alone. */
+function missingRow(scope) {
+  const place = h("div", { role: "status" });
+  scope.on((layer, { maps }) => maps[layer.id]?.missing, (missing) => fill(place, missing && missingLine(scope, missing)));
+  return place;
+}
+
 function missingLine({ app, id }, missing) {
   const names = missing.items.map(({ title, size }) => `${title} (${size})`).join(", ");
+  const { no_downloads: refusal } = app.store.state.tables;
   const ask = () => app.askDownload(missing, () => app.maps.remake(id));
-  return h("p", { class: "note layer-missing" }, `Needs ${names}.`, h("button", { type: "button", onclick: ask }, "Download…"));
+  const answer = refusal ? ` ${refusal}` : h("button", { type: "button", onclick: ask }, "Download…");
+  return h("p", { class: "note layer-missing" }, `Needs ${names}.`, answer);
 }
 
 function repairRow(scope, repairs) {

@@ -11,8 +11,6 @@ import { buildLayerForm } from "./layer_form.js";
 import { menuButton } from "./menu.js";
 import { chooseFile } from "../core/photo.js";
 
-export { addLayer, duplicateLayer, moveLayer, ownMap, ownPhoto, removeLayer } from "./layer_actions.js";
-
 /** Build the section of all layers: its header, the cards, and notes about how they work together. */
 export function buildLayers(app) {
   const list = new LayerList(app);

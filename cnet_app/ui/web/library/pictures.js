@@ -72,12 +72,12 @@ function titleOf({ id, title }, { favourite }) {
 }
 
 /** A file's name for a picture that is downloaded. */
-export function nameOf({ path }) {
+function nameOf({ path }) {
   return path.split(/[\\/]/).at(-1);
 }
 
 /** Save a file of the server. */
-export function download(url, name) {
+function download(url, name) {
   const link = h("a", { href: url, download: name, hidden: true });
   document.body.append(link);
   link.click();

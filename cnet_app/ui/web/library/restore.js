@@ -27,7 +27,7 @@ export async function restorePicture(app, picture, part) {
 }
 
 /** Take a part of a recipe, as the call read_recipe answers it, into the draft: one step of undo. */
-export async function restore(app, recipe, part) {
+async function restore(app, recipe, part) {
   const { takes } = PARTS.find((row) => row.part === part);
   const found = Object.fromEntries(Object.entries(recipe.draft).filter(([name]) => takes.includes(name)));
   if (recipe.partial) {
@@ -35,8 +35,7 @@ export async function restore(app, recipe, part) {
     delete found.start;
   }
   const kept = await keepFiles(app, found);
-  app.drafts.edit((draft) => changesOf(app, draft, kept, recipe, part));
-  noteLeftOut(app, recipe);
+  app.drafts.edit((draft) => ({ ...changesOf(app, draft, kept, recipe, part), restored: leftOut(recipe, takes) }));
 }
 
 function changesOf(app, draft, found, recipe, part) {
@@ -56,9 +55,9 @@ function withNegative({ negative_prompt: _, ...settings }, { negative_prompt: ne
   return negative ? { ...settings, negative_prompt: negative } : settings;
 }
 
-function noteLeftOut(app, { program, partial, notes }) {
-  if (partial && notes.length) app.say(`From ${program}, but not taken: ${notes.join("; ")}.`);
-  else notes.forEach((text) => app.say(text));
+/** What could not be taken; of no interest where only the seed or the prompt was wanted. */
+function leftOut({ program, partial, notes }, takes) {
+  return notes.length && takes.includes("layers") ? { program, partial, notes } : null;
 }
 
 /** A copy of a value in which every picture that is a file of the server has become one of this browser. */

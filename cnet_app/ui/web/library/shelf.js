@@ -1,9 +1,9 @@
 /** The finished pictures that the page holds: those of the filmstrip, newest first, and the one on the stage. */
 
-export const KEPT = 60; // pictures of the filmstrip
+const KEPT = 60; // pictures of the filmstrip
 
 /** A picture from a row of the library or of a job. */
-export function pictureOf(app, row) {
+function pictureOf(app, row) {
   const { scores = null, norms = null } = row;
   return { ...row, url: app.server.fileUrl(row.path), scores, norms, words: wordsOf(scores) };
 }

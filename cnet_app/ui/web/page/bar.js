@@ -25,6 +25,7 @@ export function buildBar(app) {
     app.store.state.tables.local ? null : h("span", { class: "bar-mode", id: "mode", title: PUBLIC }, "Public"),
     h("span", { class: "bar-space" }),
     buildQueue(app),
+    app.store.state.tables.local && h("button", { type: "button", class: "quiet", id: "open-studies", "aria-label": "Rank", onclick: () => app.openStudies() }, icon("star"), h("span", { class: "bar-label" }, "Rank")),
     h("button", { type: "button", class: "quiet", id: "open-library", "aria-label": "Library", onclick: () => app.openLibrary() }, icon("grid"), h("span", { class: "bar-label" }, "Library")),
     theme,
     iconButton("help", "Help and keys (?)", () => app.openDialog("help"), { id: "help" }),
@@ -42,7 +43,7 @@ function buildBase(app) {
       title.dataset.engine = state;
       title.replaceChildren(h("span", { class: "dot" }), h("span", { class: "bar-title" }, base.is_demo ? `Demo model (${base.defaults.size} px)` : base.title));
       title.title = `Base model: ${base.title}, ${base.defaults.size} px: ${base.reason}.`;
-      offer.hidden = !choices.offer;
+      offer.hidden = !choices.offer || Boolean(app.store.state.tables.no_downloads);
     },
   );
   return [title, offer];

@@ -16,7 +16,7 @@ export function classTool(app) {
 }
 
 /** Classes whose names have a word that begins with `text`, then those that hold it anywhere. */
-export function findClasses(classes, text) {
+function findClasses(classes, text) {
   const wanted = text.trim().toLowerCase();
   const begins = ({ name }) => name.startsWith(wanted) || name.split(" ").some((word) => word.startsWith(wanted));
   return [...classes.filter(begins), ...classes.filter((row) => !begins(row) && row.name.includes(wanted))];

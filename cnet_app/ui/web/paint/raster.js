@@ -190,7 +190,7 @@ export function pngOf(canvas) {
 }
 
 /** Where a picture lies in a frame as its fit brings it there: {x, y, width, height}. */
-export function placeOf(picture, width, height, fit) {
+function placeOf(picture, width, height, fit) {
   if (fit === "stretch") return { x: 0, y: 0, width, height };
   const scale = (fit === "pad" ? Math.min : Math.max)(width / picture.width, height / picture.height);
   const [wide, high] = [picture.width * scale, picture.height * scale];

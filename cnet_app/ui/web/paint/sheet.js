@@ -57,10 +57,10 @@ export class Sheet {
     this.#keep({ key: this.#app.blobs.hold(this.raster.toBlob()), width, height });
   }
 
-  /** Keep nothing. */
+  /** Keep nothing; where nothing is kept it is no step of undo. */
   clear() {
     this.raster.clear();
-    this.#keep(null);
+    if (this.#field.read(this.#app.store.state.draft)) this.#keep(null);
   }
 
   /** Show again what is kept, without what was not saved. */

@@ -133,7 +133,7 @@ function nearest(bones, index, known) {
  * The turn, scale and shift, with a mirror where that fits better, that bring points nearest to others: `pairs` of
  * [pattern, point]. Returns a function of a pattern's point; null where all points of the pattern are one.
  */
-export function similarity(pairs) {
+function similarity(pairs) {
   const [straight, mirrored] = [leastSquares(pairs, 1), leastSquares(pairs, -1)];
   if (!straight) return null;
   return mirrored.error < straight.error - 1e-6 * (1 + straight.error) ? mirrored.place : straight.place;

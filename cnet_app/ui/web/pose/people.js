@@ -6,7 +6,7 @@
  */
 
 /** OpenPose's COCO-18 body. Right and left are the person's own. */
-export const JOINTS = [
+const JOINTS = [
   "nose",
   "neck",
   "right shoulder",

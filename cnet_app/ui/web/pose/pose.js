@@ -6,8 +6,6 @@ import { boxOf, foundPoints, isFound, moved, movePoint, PARTS, pointsBeyond, tur
 import { NOTHING, Posing } from "./posing.js";
 import { drawBox, drawHandles, drawPeople } from "./skeleton.js";
 
-export { isPoseOpen, loadPose } from "./posing.js";
-
 const REACH = { mouse: 10, pen: 14, touch: 24 }; // screen px around a joint in which it is taken
 const CLICK = 3; // screen px that a pointer may move in a click
 const AROUND = 16; // screen px between people and their box

@@ -22,14 +22,9 @@ const DUPLICATE_SHIFT = 24; // px
 export const NOTHING = { person: null, part: "body", index: null };
 
 /** Whether the open layer is one of people. */
-export function isPoseOpen({ tables, draft }) {
+function isPoseOpen({ tables, draft }) {
   const layer = draft.layers.find(({ id }) => id === draft.open);
   return tables.conditions.some(({ id, kind }) => id === layer?.condition && kind === "pose");
-}
-
-/** Make the people of a JSON file of any tool those of the open layer. */
-export function loadPose(app, file) {
-  return new Posing(app).load(file);
 }
 
 /** The open layer's people. `show()` is called when something is to be drawn again, `say(text)` with what a screen reader should read. */

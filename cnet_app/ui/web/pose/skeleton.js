@@ -22,7 +22,7 @@ export function drawPeople(context, people, { skeleton, frame, parameters = {}, 
 }
 
 /** Half widths and radii in frame pixels. */
-export function widthsOf(skeleton, { width, height }, { sticks = "usual", stick_width = 0 }) {
+function widthsOf(skeleton, { width, height }, { sticks = "usual", stick_width = 0 }) {
   const scale = Math.min(width, height) / 512;
   return {
     stick: stickOf(skeleton.stick_at_512, { width, height }, sticks, stick_width) + OPENCV,

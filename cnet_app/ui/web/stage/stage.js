@@ -14,6 +14,7 @@
 
 import { h } from "../core/dom.js";
 import { fetchBlob } from "../core/server.js";
+import { Before } from "./before.js";
 
 const MARGIN = 16; // px around a picture that fits
 const MAX_ZOOM = 16;
@@ -26,9 +27,11 @@ export class Stage {
   #tool = null;
   #moving = null; // the pan that a pointer drags
   #touches = new Map();
+  #hasPen = false; // whether a pen is on the stage, where a hand may rest
   #isDirty = false;
   #photo = { key: null, bitmap: null };
   #result = { url: null, bitmap: null };
+  #before;
 
   constructor(app) {
     this.#app = app;
@@ -122,6 +125,7 @@ export class Stage {
 
   #follow() {
     const { store } = this.#app;
+    this.#before = new Before(this.#app, () => this.redraw());
     new ResizeObserver(() => this.#resize()).observe(this.canvas);
     new ResizeObserver(() => this.isFitted !== false && this.fit()).observe(this.panel);
     store.on(({ frame }) => [frame?.width, frame?.height], () => this.fit());
@@ -206,7 +210,8 @@ export class Stage {
 
   #drawCompare(context) {
     const { width, height } = this.frame;
-    if (this.map) this.drawWhole(context, this.map);
+    if (this.#before.bitmap) this.drawInside(context, this.#before.bitmap);
+    else if (this.map) this.drawWhole(context, this.map);
     else this.drawPhoto(context);
     context.save();
     context.beginPath();
@@ -269,7 +274,9 @@ export class Stage {
 
   /** The middle and right buttons, and two fingers, move the stage whatever is in the hand. */
   #down(event) {
+    if (this.#isPalm(event)) return;
     this.canvas.setPointerCapture(event.pointerId);
+    if (event.pointerType === "pen") this.#hasPen = true;
     if (event.pointerType === "touch") this.#touches.set(event.pointerId, event);
     if (this.#touches.size === 2) {
       this.#send("cancel", event);
@@ -280,7 +287,12 @@ export class Stage {
     } else this.#send("down", event);
   }
 
+  #isPalm({ pointerType, pointerId }) {
+    return this.#hasPen && pointerType === "touch" && !this.#touches.has(pointerId);
+  }
+
   #move(event) {
+    if (this.#isPalm(event)) return;
     if (this.#touches.has(event.pointerId)) {
       const before = [...this.#touches.values()];
       this.#touches.set(event.pointerId, event);
@@ -297,6 +309,8 @@ export class Stage {
   }
 
   #up(event) {
+    if (this.#isPalm(event)) return;
+    if (event.pointerType === "pen") this.#hasPen = false;
     this.#touches.delete(event.pointerId);
     if (this.#moving) this.#moving = null;
     else this.#send(event.type === "pointerup" ? "up" : "cancel", event);

@@ -9,7 +9,7 @@ const VIEWS = [
   { id: "map", title: "Map", needs: ({ draft, maps }) => maps[draft.open]?.bitmap },
   { id: "overlay", title: "Overlay", needs: ({ draft, maps }) => draft.photo && maps[draft.open]?.bitmap },
   { id: "result", title: "Result", needs: ({ shown, preview }) => shown || preview },
-  { id: "compare", title: "Compare", needs: ({ shown, draft }) => shown && (draft.photo || draft.layers.length) },
+  { id: "compare", title: "Compare", needs: ({ shown, draft }) => shown && (shown.kind === "upscale" || draft.photo || draft.start || draft.layers.length) },
 ];
 
 const PICTURES = ["result", "compare", "score"];
@@ -45,7 +45,7 @@ export function buildStageBar(app) {
 }
 
 /** Let the user choose a photo for all tabs. */
-export async function choosePhoto(app, capture) {
+async function choosePhoto(app, capture) {
   const file = await chooseFile("image/*", capture);
   if (file) await takePhoto(app, file);
 }
@@ -67,11 +67,17 @@ function captionOf(state) {
   if (!frame) return [];
   const size = `${frame.width} × ${frame.height} px`;
   if (view === "photo" && draft.photo) return [`Photo ${draft.photo.width} × ${draft.photo.height} px → picture ${size}${fitWords(draft.photo, frame)}`];
-  if (view === "map") return [maps[draft.open]?.isBusy ? "Making the map …" : `Map ${size}`];
+  if (view === "map") return [mapWords(maps[draft.open], size)];
   if ((view === "result" || view === "compare") && preview && running) return [`Step ${running.step} of ${running.steps}`];
   if (view === "score" && shown) return [shown.words];
   if ((view === "result" || view === "compare") && shown) return [resultWords(shown)];
   return [`Picture ${size}`];
+}
+
+function mapWords(map, size) {
+  if (map?.isBusy) return "Making the map …";
+  if (map?.missing) return "No map: its preprocessor needs a download";
+  return map?.error ? `No map: ${map.error}` : `Map ${size}`;
 }
 
 function resultWords({ width, height, seed, words }) {
@@ -112,6 +118,6 @@ export function fillEmpty(app, element) {
 }
 
 /** Whether a layer brings what its map is made from. */
-export function hasOwn(layer) {
+function hasOwn(layer) {
   return Boolean(layer.picture || layer.drawing || layer.pose || layer.classes);
 }

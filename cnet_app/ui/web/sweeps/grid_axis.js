@@ -85,7 +85,7 @@ function numberEditor({ full, minimum, maximum, unit, value, example }, onchange
 }
 
 /** How many numbers a text of values and ranges holds; null where it is not plain. */
-export function countOf(text) {
+function countOf(text) {
   const counts = text.split(",").map((part) => {
     const [, from, to, step = "1"] = RANGE.exec(part.trim()) ?? [];
     return from === undefined ? 1 : Math.floor((Number(to) - Number(from)) / Number(step) + 1e-9) + 1;

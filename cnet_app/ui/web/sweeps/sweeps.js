@@ -11,7 +11,7 @@ const RETRY = 3000; // ms until the next look at a server that does not answer
 const LEAST = 0.005; // share of the work after which the time left is told
 
 /** Follows the sweeps that this browser began; `state.sweeps` are as cnet_app/ui/calls/sweeps.py describes them. */
-export class Sweeps {
+class Sweeps {
   #app;
   #ids = [];
   #look = 0;

@@ -1,0 +1,1 @@
+"""Random, damaged and hostile inputs for everything that reads what others wrote."""

@@ -1,0 +1,1 @@
+"""Faults of the world around the app: disks, folders, databases, clocks, signals."""
