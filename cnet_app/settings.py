@@ -201,6 +201,12 @@ def process_variables(settings: Settings) -> dict[str, str]:
     return loopback_without_proxy(settings.host) | offline | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
 
 
+def command_environment(settings: Settings, root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment of a command that the app starts: it finds the project at `root`, and obeys the settings."""
+    paths = [str(root), *filter(None, [environ.get("PYTHONPATH")])]
+    return {**environ, **process_variables(settings), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+
+
 def loopback_without_proxy(host: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables that keep a proxy, if there is one, out of requests to this machine and to `host`."""
     given = environ.get("no_proxy") or environ.get("NO_PROXY") or ""

@@ -77,7 +77,7 @@ class Runner:
         if self._engine.status().state == "new":
             self._engine.start()
         if self._scorer:
-            self._scorer.start(self._take_scores, self._wants_pictures)
+            self._scorer.start(self._take_scores, self.wants_pictures)
 
     def engine_status(self) -> EngineStatus:
         """Return at once, whatever runs."""
@@ -352,10 +352,9 @@ class Runner:
             on_gpu = self._engine.status().device not in ("", "cpu")
             self._scorer.submit(path, job.prepared, at_once=on_gpu)
 
-    def _wants_pictures(self) -> bool:
-        with self._changed:
-            running = [job.state.request for job in self._jobs.values() if job.state.status == "running"]
-        return len(self._queue) > 0 or not all(isinstance(request, DownloadRequest) for request in running)
+    def wants_pictures(self) -> bool:
+        """Return whether a picture is made or waits."""
+        return any(not isinstance(state.request, DownloadRequest) for state in self.active())
 
     def _take_scores(self, path: Path, scores: tuple[UnitScore, ...]) -> None:
         with self._changed:

@@ -17,6 +17,7 @@ from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.picture_files import TRASH
 from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.trainings import Trainings
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps
 from cnet_app.settings import Settings
@@ -52,7 +53,9 @@ class Served:
         return str(url)
 
 
-def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) -> Served:
+def build_app(
+    settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps, trainings: Trainings | None = None
+) -> Served:
     """Build the page and the endpoints. Starts nothing. Close the sweeps before the runner. Raises InputError."""
     references = None if settings.is_local else file_references(settings)
     refer = references.refer if references else str
@@ -64,6 +67,7 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         is_uploaded=is_uploaded,
         serve_file=lambda content, name: refer(cache_upload(content, name)),
         sweeps=sweeps,
+        trainings=trainings or Trainings(settings, runner.wants_pictures),
         refer=refer,
     )
     with CheckedBlocks(
@@ -93,8 +97,9 @@ def file_references(settings: Settings) -> FileReferences:
 def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
     """Serve until interrupted. The page is there first; then the runner loads models. Raises InputError for a port in use."""
     sweeps = Sweeps(settings.output_dir, runner, open_work(maps))
+    trainings = Trainings(settings, runner.wants_pictures)
     with without_garbage_collection():
-        app = build_app(settings, runner, maps, sweeps)
+        app = build_app(settings, runner, maps, sweeps, trainings)
     try:
         app.launch(server_name=settings.host, server_port=settings.port or None)
     except OSError as error:
@@ -104,9 +109,11 @@ def serve(settings: Settings, runner: Runner, maps: Maps) -> None:
         ) from error
     note_mode(settings)
     runner.start()
+    trainings.begin()
     try:
         app.blocks.block_thread()
     finally:
+        trainings.close()
         sweeps.close()
         runner.close()
 

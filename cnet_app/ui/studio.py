@@ -50,6 +50,18 @@ from cnet_app.ui.calls.sweeps import (
     sweeps,
     wildcards,
 )
+from cnet_app.ui.calls.training import (
+    delete_training,
+    follow_training,
+    pause_training,
+    resume_training,
+    start_training,
+    stop_training,
+    training_form,
+    trainings,
+    try_training,
+)
+from cnet_app.ui.calls.training_data import build_data, cancel_data, check_data, data_state, find_data
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
 from models.errors import USER_ERRORS
@@ -103,6 +115,20 @@ CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
         "cancel_sweep": cancel_sweep,
         "resume_sweep": resume_sweep,
         "wildcards": wildcards,
+        "training_form": training_form,
+        "trainings": trainings,
+        "start_training": start_training,
+        "resume_training": resume_training,
+        "pause_training": pause_training,
+        "stop_training": stop_training,
+        "delete_training": delete_training,
+        "try_training": try_training,
+        "follow_training": follow_training,
+        "find_data": find_data,
+        "build_data": build_data,
+        "check_data": check_data,
+        "data_state": data_state,
+        "cancel_data": cancel_data,
         "watch": watch,
     }
 )
@@ -126,6 +152,8 @@ STYLES = (
     "library/library",
     "dialogs/dialogs",
     "sweeps/sweeps",
+    "train/train",
+    "train/curves",
     "page/phone",
 )
 """Style sheets, in their order."""

@@ -18,6 +18,7 @@ from annotators.runtime import Runtime
 from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.trainings import Trainings
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import GenerationRequest
@@ -78,7 +79,9 @@ def create_caller(folder: Path, **settings: Any) -> Iterator[Caller]:
     assets = Assets(folder / "cache" / "pictures", 100_000_000)
     maps = Maps(run_here(Runtime()))
     sweeps = Sweeps(chosen.output_dir, runner, open_work(maps))
-    context = Context(chosen, runner, maps, assets, is_uploaded, serve_file, sweeps)
+    context = Context(
+        chosen, runner, maps, assets, is_uploaded, serve_file, sweeps, Trainings(chosen, runner.wants_pictures)
+    )
     yield Caller(context, engine, uploads)
     sweeps.close()
     runner.close()

@@ -11,6 +11,7 @@ from skimage import data
 
 from cnet_app.jobs.assets import GONE
 from cnet_app.ui.calls.context import Visitor
+from cnet_app.ui.calls.training import ONLY_OWNER
 from cnet_app.ui.studio import CALLS
 from tests.jobs.fake_engine import request
 from tests.ui.conftest import FRAME, Caller, create_caller
@@ -34,6 +35,13 @@ ON_DRAFT = ("map", "coverage", "generate", "sweep_fields", "sweep_plan", "grid",
 """Calls with a draft, whose pictures are named by their hash."""
 LISTS = ("cancel_all", "unfinished", "library", "shelves", "thumbnails", "empty_trash", "sweeps", "watch")
 
+OF_OWNER: dict[str, dict[str, Any]] = {
+    **{name: {} for name in ("training_form", "trainings", "find_data", "build_data", "check_data", "data_state", "cancel_data")},
+    **{f"{act}_training": {"name": "a"} for act in ("resume", "pause", "stop", "delete", "try", "follow")},
+    "start_training": {"plan": {}},
+}  # fmt: skip
+"""Values of calls that no visitor may make."""
+
 
 @pytest.fixture
 def owner(tmp_path: Path) -> Iterator[Caller]:
@@ -54,8 +62,13 @@ def make(caller: Caller, prompt: str = "mine") -> tuple[str, str]:
 
 
 def test_every_call_is_tried() -> None:
-    tried = {*ON_JOBS, *ON_PICTURE, *ON_PICTURES, *ON_SWEEP, *OF_ALL, *ON_DRAFT, *LISTS}
+    tried = {*ON_JOBS, *ON_PICTURE, *ON_PICTURES, *ON_SWEEP, *OF_ALL, *ON_DRAFT, *LISTS, *OF_OWNER}
     assert tried == set(CALLS)
+
+
+@pytest.mark.parametrize("name", OF_OWNER)
+def test_no_visitor_may_train(owner: Caller, name: str) -> None:
+    assert owner(name, **OF_OWNER[name]) == {"error": ONLY_OWNER}
 
 
 @pytest.mark.parametrize("name", ON_JOBS)

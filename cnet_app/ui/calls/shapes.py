@@ -220,6 +220,7 @@ QUERY = Fields(
         "min_score": NUMBER,
     }
 )
+NAMED = Fields({"name": TEXT}, ("name",))
 SHAPES: Mapping[str, Shape] = MappingProxyType(
     {
         "tables": Fields(),
@@ -280,6 +281,19 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "cancel_sweep": Fields({"sweep": TEXT}, ("sweep",)),
         "resume_sweep": Fields({"sweep": TEXT}, ("sweep",)),
         "wildcards": Fields({"prompt": LONG_TEXT}),
+        "training_form": Fields({"base": TEXT}),
+        "trainings": Fields(),
+        "start_training": Fields({"plan": Names()}, ("plan",)),
+        "resume_training": Fields({"name": TEXT, "steps": WHOLE}, ("name",)),
+        **dict.fromkeys(("pause_training", "stop_training", "delete_training", "try_training"), NAMED),
+        "follow_training": Fields({"name": TEXT, "byte": WHOLE}, ("name",)),
+        "find_data": Fields({"path": TEXT}),
+        "build_data": Fields(
+            {**dict.fromkeys(("images", "condition", "annotator", "caption", "output"), TEXT), "size": NUMBER}
+        ),
+        "check_data": Fields({**dict.fromkeys(("data", "condition", "caption"), TEXT), "size": NUMBER}),
+        "data_state": Fields(),
+        "cancel_data": Fields(),
         "watch": Fields({"token": TEXT, "follow": IDS}),
     }
 )
