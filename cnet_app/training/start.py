@@ -28,11 +28,11 @@ from cnet_app.training.export import export, export_folder
 from cnet_app.training.loop import Loop
 from cnet_app.training.probes import Probes, split
 from cnet_app.training.progress import Progress
-from cnet_app.training.run import Record, RunFolder, State
+from cnet_app.training.run import PROBES, Record, RunFolder, State
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
 from cnet_app.training.watch import Log, repair_log
-from models.errors import USER_ERRORS, InputError, OutOfMemoryError, is_out_of_memory
+from models.errors import USER_ERRORS, InputError, OutOfMemoryError, SaveError, is_out_of_memory
 from models.loader import Base, load_base, load_vae
 
 LOCK = ".training.lock"
@@ -78,6 +78,8 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, log: Lo
     with accelerator.main_process_first():
         examples = encode_examples(pairs, plan, trainable, run.path / "cache", partial(_encoded, report))
     probes = _probes(held_out, validation or data, plan) if held_out else None
+    if probes is not None and main:
+        _keep_maps(run, probes)
     loop = Loop(run, plan, trainable, examples, probes, accelerator, report)
     report(measure(loop, plan, trainable))
     report(_state("running", ""))
@@ -150,6 +152,17 @@ def _probes(pairs: Sequence[Pair], data: DataSet, plan: TrainingPlan) -> Probes:
         return frame_control(control, Framing(width, height), kind)
 
     return Probes(pairs, data, plan, sizes, frame)
+
+
+def _keep_maps(run: RunFolder, probes: Probes) -> None:
+    """Write the probes' maps, for who looks at the samples. Raises SaveError."""
+    folder = run.path / PROBES
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, unit in enumerate(probes.units):
+            (folder / f"{number}.png").write_bytes(unit.control_image)
+    except OSError as error:
+        raise SaveError(f"{folder} cannot be written ({error.strerror}); make room, and resume the training.") from error
 
 
 def _accelerator(plan: TrainingPlan, device: torch.device) -> Accelerator:

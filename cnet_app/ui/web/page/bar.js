@@ -25,6 +25,7 @@ export function buildBar(app) {
     app.store.state.tables.local ? null : h("span", { class: "bar-mode", id: "mode", title: PUBLIC }, "Public"),
     h("span", { class: "bar-space" }),
     buildQueue(app),
+    app.store.state.tables.can_train && h("button", { type: "button", class: "quiet", id: "open-train", "aria-label": "Train", onclick: () => app.openTrain() }, icon("curve"), h("span", { class: "bar-label" }, "Train")),
     h("button", { type: "button", class: "quiet", id: "open-library", "aria-label": "Library", onclick: () => app.openLibrary() }, icon("grid"), h("span", { class: "bar-label" }, "Library")),
     theme,
     iconButton("help", "Help and keys (?)", () => app.openDialog("help"), { id: "help" }),
