@@ -162,7 +162,9 @@ def _keep_maps(run: RunFolder, probes: Probes) -> None:
         for number, unit in enumerate(probes.units):
             (folder / f"{number}.png").write_bytes(unit.control_image)
     except OSError as error:
-        raise SaveError(f"{folder} cannot be written ({error.strerror}); make room, and resume the training.") from error
+        raise SaveError(
+            f"{folder} cannot be written ({error.strerror}); make room, and resume the training."
+        ) from error
 
 
 def _accelerator(plan: TrainingPlan, device: torch.device) -> Accelerator:

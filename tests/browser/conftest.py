@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from skimage import data
 
 from tests.browser.driver import REAL, SHORT, StudioPage
+from tests.browser.example_run import write_run
 from tests.source import ROOT
 
 START = 180.0
@@ -56,9 +57,15 @@ def fake_url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def fake_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that is done, with an invented course, in the outputs of `fake_site`."""
+    return write_run(tmp_path_factory.mktemp("outputs")).path
+
+
+@pytest.fixture(scope="session")
+def fake_site(training: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The same, shared by tests that do not look into its folders."""
-    with running(FAKE, tmp_path_factory.mktemp("outputs"), tmp_path_factory.mktemp("server")) as url:
+    with running(FAKE, training.parents[1], tmp_path_factory.mktemp("server")) as url:
         yield url
 
 

@@ -63,10 +63,10 @@ def test_the_form_is_declared_and_suggested_for_the_base(caller: Caller) -> None
 @pytest.mark.parametrize(
     ("changes", "field", "sentence"),
     [
-        ({"steps": 0}, "steps", "steps is 0, but it must be from 1 to 10000000."),
-        ({"name": "a/b"}, "name", "name is 'a/b', but it must be 1 to 64 letters"),
+        ({"steps": 0}, "steps", "“Steps” is 0, but it must be from 1 to 10000000."),
+        ({"name": "a/b"}, "name", "“Name” is 'a/b', but it must be 1 to 64 letters"),
         ({"condition": "cany"}, "condition", "did you mean canny?"),
-        ({"patience": 2, "probe_every": 0}, "patience", "patience needs the probes"),
+        ({"patience": 2, "probe_every": 0}, "patience", "needs the probes"),
         ({"speed": 2}, None, "speed"),
     ],
 )

@@ -16,6 +16,7 @@ from cnet_app.training.run import Record, RunFolder
 from cnet_app.ui.bases import EMBEDDED, defaults_of, family_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.describe import declared
+from cnet_app.ui.labels import in_form_words
 from models.errors import InputError
 from models.families import Family
 
@@ -42,14 +43,22 @@ SWITCH_HELP: Mapping[str, str] = MappingProxyType(
         "buckets": "Keep each picture's aspect; off makes all square.",
     }
 )
+TITLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "network": {"controlnet": "ControlNet", "light": "Light (control-LoRA)", "lite": "ControlNet-lite"},
+        "optimizer": {"adamw": "AdamW", "adamw_8bit": "AdamW, 8-bit"},
+        "while_pictures": {"wait": "Wait", "free_memory": "Wait and free the memory", "go_on": "Go on"},
+    }
+)
+"""Titles of choices that are not their ids with spaces."""
 SUGGESTED: Mapping[Family, Mapping[str, Scalar]] = MappingProxyType(
     {
         "embedded": MappingProxyType(
-            {"steps": 400, "batch_size": 16, "learning_rate": 8e-4, "probe_every": 20, "probe_steps": 10, "checkpoint_every": 100}
+            {"size": 128, "steps": 600, "batch_size": 8, "learning_rate": 8e-4, "probe_every": 20, "probe_steps": 10, "checkpoint_every": 100}
         )
     }
 )  # fmt: skip
-"""Of families that learn at another pace than Stable Diffusion: as the shipped ControlNets were trained."""
+"""Of families that are not as large as Stable Diffusion: a first training takes minutes on two cores."""
 
 
 def training_refusal(context: Context) -> str:
@@ -64,7 +73,7 @@ def check_may_train(context: Context) -> None:
 
 
 def training_form(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Describe the plan's fields for a base, {base}: {numbers, switches, texts, front, defaults, suggested}."""
+    """Describe the plan's fields for a base, {base}: {numbers, switches, texts, titles, front, suggested}."""
     check_may_train(context)
     base = str(values.get("base") or "") or context.base()[0]
     family = family_of(base)
@@ -76,6 +85,7 @@ def training_form(context: Context, visitor: Visitor, values: Mapping[str, Any])
         "base": base,
         "numbers": declared(TRAINING_LIMITS),
         "front": list(FRONT),
+        "titles": {name: dict(titles) for name, titles in TITLES.items()},
         "switches": {name: {"default": defaults[name], "help": SWITCH_HELP[name]} for name in SWITCHES},
         "texts": {name: {"label": label, "help": help} for name, (label, help) in TEXTS.items()},
         "suggested": dict(suggested),
@@ -96,7 +106,7 @@ def start_training(context: Context, visitor: Visitor, values: Mapping[str, Any]
         plan = plan_from_json({"base": EMBEDDED, **given})
         context.trainings.start(plan)
     except InputError as error:
-        return {"refused": {"field": _field_of(str(error)), "message": str(error)}}
+        return {"refused": {"field": _field_of(str(error)), "message": in_form_words(str(error))}}
     return {"name": plan.name}
 
 

@@ -13,7 +13,7 @@ export class Chart {
   #title;
   #isLog;
   #range;
-  #shown = { curves: [], marks: [] };
+  #shown = { curves: [], marks: [], last: 1 };
 
   constructor(title, { isLog = false, range = null, note = "" } = {}) {
     [this.#title, this.#isLog, this.#range] = [title, isLog, range];
@@ -22,9 +22,9 @@ export class Chart {
     this.observer.observe(this.element);
   }
 
-  /** Show curves, each {name, points: [{x, y}], isFaint, hasDots}, and marks {x, label} on the steps. */
-  show(curves, marks = []) {
-    this.#shown = { curves, marks };
+  /** Show curves, each {name, points: [{x, y}], isFaint, hasDots}, up to the step `last`, and marks {x, label} on the steps. */
+  show(curves, last, marks = []) {
+    this.#shown = { curves, marks, last: Math.max(last, 1) };
     this.#draw();
   }
 
@@ -34,9 +34,8 @@ export class Chart {
 
   #draw() {
     const width = this.element.clientWidth;
-    const { curves, marks } = this.#shown;
+    const { curves, marks, last } = this.#shown;
     const points = curves.flatMap((curve) => curve.points).filter(({ y }) => !this.#isLog || y > 0);
-    this.element.hidden = false;
     if (!width) return;
     this.#svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     this.#svg.setAttribute("height", HEIGHT);
@@ -45,13 +44,11 @@ export class Chart {
       this.#svg.replaceChildren(text(width / 2, HEIGHT / 2, "Nothing yet", "middle"));
       return;
     }
-    const scale = this.#scale(points, marks, width);
+    const scale = this.#scale(points, last, width);
     this.#svg.replaceChildren(...this.#grid(scale, width), ...curves.flatMap((curve) => drawCurve(curve, scale)), ...marks.map((mark) => drawMark(mark, scale, width)));
   }
 
-  #scale(points, marks, width) {
-    const steps = [...points, ...marks].map(({ x }) => x);
-    const last = Math.max(...steps, 1);
+  #scale(points, last, width) {
     const change = this.#isLog ? Math.log10 : (value) => value;
     const values = points.map(({ y }) => change(y));
     const [low, high] = this.#range ?? widened(Math.min(...values), Math.max(...values));

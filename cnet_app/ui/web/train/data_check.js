@@ -2,7 +2,7 @@
 
 import { fill, h } from "../core/dom.js";
 import { conditionField } from "./data_step.js";
-import { progressOf, step } from "./new_training.js";
+import { progressOf, step } from "./steps.js";
 
 export class DataCheck {
   #new;

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../core/dom.js";
 import { help, labelled } from "../layers/fields.js";
-import { progressOf, step } from "./new_training.js";
+import { progressOf, step } from "./steps.js";
 
 const FORMS =
   "A folder with images and conditioning_images, or with metadata.jsonl or .csv, prompt.json, or .tar shards, is taken as pairs. A folder of pictures alone is one to build pairs from. The path is one on the machine that runs the app.";

@@ -121,17 +121,3 @@ export class NewTraining {
     await this.begin("check_data", this.check.values());
   }
 }
-
-/** A step of the page: a numbered heading and its parts. */
-export function step(number, title, ...parts) {
-  const id = `train-step-${number}`;
-  return h("section", { class: "train-step", "aria-labelledby": id }, h("h3", { id }, h("span", { class: "train-number", "aria-hidden": "true" }, number), title), parts);
-}
-
-/** A bar with words while a build or check runs, and the button that ends it. */
-export function progressOf(owner, label) {
-  const { done, total } = owner.work;
-  const bar = h("progress", { max: String(total || 1), value: total ? String(done) : null, "aria-label": label });
-  const words = h("span", { role: "status" }, total ? `${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "Starting …");
-  return h("div", { class: "train-progress" }, bar, words, h("button", { type: "button", onclick: () => owner.cancel() }, "Cancel"));
-}

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../core/dom.js";
 import { field, labelOf, labelled } from "../layers/fields.js";
-import { step } from "./new_training.js";
+import { step } from "./steps.js";
 
 export class Plan {
   #new;
@@ -114,9 +114,9 @@ export class Plan {
 
   #field(name, declared, fallback) {
     const { tables } = this.#new.app.store.state;
-    const label = name === "steps" ? "Steps" : labelOf(tables, name);
+    const label = labelOf(tables, name);
     const suggested = this.#form.suggested[name] ?? fallback;
-    return field(name, declared, this.#value(name) ?? suggested, (value) => this.#set(name, value), { label, slider: false });
+    return field(name, declared, this.#value(name) ?? suggested, (value) => this.#set(name, value), { label, slider: false, titles: this.#form.titles[name] });
   }
 
   #text(name, label, help) {

@@ -1,7 +1,6 @@
 /** One run: how it stands, what can be done with it, its curves and its samples; followed while it is shown. */
 
-import { fill, h } from "../core/dom.js";
-import { duration } from "../core/dom.js";
+import { duration, fill, h } from "../core/dom.js";
 import { open } from "../dialogs/boards.js";
 import { refreshModels } from "../dialogs/models.js";
 import { chooseBase } from "../desk/chosen.js";
@@ -21,6 +20,7 @@ export class Run {
   #byte = 0;
   #series = new Series();
   #timer = 0;
+  #standing = "";
   #isClosed = false;
 
   constructor(app, name, view) {
@@ -100,7 +100,9 @@ export class Run {
 
   #show({ training, probes }) {
     const { standing, step, steps, plan, converged, estimate, is_busy: isBusy } = training;
-    const left = this.#series.secondsOf(steps - step);
+    const left = this.#series.secondsOf(steps - step, plan.probe_every);
+    if (this.#standing && standing !== this.#standing) this.#view.refresh();
+    this.#standing = standing;
     setText(this.state, longState(training, left));
     this.element.dataset.standing = standing;
     this.bar.value = step / steps;
@@ -114,8 +116,9 @@ export class Run {
     this.#showFigures(left, isBusy);
     const marks = converged ? [{ x: converged.at, label: "Sudden convergence" }] : [];
     const losses = this.#series.points("loss");
-    this.agreement.show([{ name: "Agreement", points: this.#series.scores(), hasDots: true }], marks);
-    this.loss.show([{ name: "Single steps", points: losses, isFaint: true }, { name: "Loss, smoothed", points: smoothed(losses) }]);
+    this.agreement.show([{ name: "Agreement", points: this.#series.scores(), hasDots: true }], step, marks);
+    const curves = [{ name: "Single steps", points: losses, isFaint: true }, { name: "Loss, smoothed", points: smoothed(losses) }];
+    this.loss.show(curves, step, marks);
     this.samples.show(this.#series.looks, probes, converged?.at);
   }
 
@@ -134,7 +137,7 @@ export class Run {
     const rows = last
       ? [
           ["Learning rate", last.learning_rate.toPrecision(2).replace(/\.?0+(e|$)/, "$1")],
-          ["Seconds a step", this.#series.secondsOf(1).toFixed(2)],
+          ["Seconds a step", this.#series.pace.toFixed(2)],
           ["Memory", `${Math.round(last.memory_mb).toLocaleString("en")} MB`],
           ...(isBusy && left ? [["Time left", duration(left)]] : []),
         ]

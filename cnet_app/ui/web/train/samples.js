@@ -28,7 +28,13 @@ export class Samples {
       h("p", { class: "quiet-text" }, "Maps that are not trained on; the same seed each time. Below each picture is its agreement with the map."),
       h("div", { class: "samples-scroll", tabindex: "0", role: "region", "aria-label": "Pictures of the probes over time" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows))),
     );
+    this.#showLast();
+  }
+
+  /** Bring the last look into view, once the pictures have their widths. */
+  async #showLast() {
     const scroll = this.element.querySelector(".samples-scroll");
+    await Promise.allSettled([...scroll.querySelectorAll("img")].map((image) => image.decode()));
     scroll.scrollLeft = scroll.scrollWidth;
   }
 
@@ -43,7 +49,7 @@ export class Samples {
   }
 
   #picture(path, alt) {
-    return h("img", { src: this.#app.server.fileUrl(path), alt, loading: "lazy" });
+    return h("img", { src: this.#app.server.fileUrl(path), alt });
   }
 }
 

@@ -6,23 +6,34 @@ const RECENT = 20; // steps of which the pace is taken
 export class Series {
   steps = []; // {step, loss, learning_rate, seconds, memory_mb}
   looks = []; // {step, score, scores, pictures}
+  #time = 0; // of the last step, seconds since 1970
+  #ofLook = 0; // seconds that the last look took
 
   /** Take records in their order; of a resumed run the later ones count. */
   add(records) {
-    for (const { kind, step, values } of records) {
+    for (const { kind, step, time, values } of records) {
       if (kind === "step") {
         if (this.steps.length && step <= this.steps.at(-1).step) this.#goBack(step);
         this.steps.push({ step, ...values });
+        this.#time = time;
       }
-      if (kind === "probe") this.looks = [...this.looks.filter((look) => look.step < step), { step, ...values }];
+      if (kind !== "probe") continue;
+      if (step && step === this.steps.at(-1)?.step) this.#ofLook = time - this.#time;
+      this.looks = [...this.looks.filter((look) => look.step < step), { step, ...values }];
     }
     if (this.steps.length > MOST) this.steps = halved(this.steps);
   }
 
-  /** Seconds that so many more steps take; null before the first step. */
-  secondsOf(count) {
+  /** Seconds of a step, by the last ones; null before the first. */
+  get pace() {
     const recent = this.steps.slice(-RECENT);
-    return recent.length ? (count * recent.reduce((sum, { seconds }) => sum + seconds, 0)) / recent.length : null;
+    return recent.length ? recent.reduce((sum, { seconds }) => sum + seconds, 0) / recent.length : null;
+  }
+
+  /** Seconds that so many more steps take, with a look at the probes every so many; null before the first step. */
+  secondsOf(count, probeEvery) {
+    const looks = probeEvery ? Math.ceil(count / probeEvery) : 0;
+    return this.pace === null ? null : count * this.pace + looks * this.#ofLook;
   }
 
   /** A value of the steps as points. */
