@@ -62,7 +62,7 @@ def test_pictures_become_a_control_that_a_tab_uses(studio: StudioPage, pictures:
     view.get_by_role("button", name="Look").click()
     expect(view.locator(".train-found")).to_contain_text(f"{PICTURES} pictures without maps.")
     view.get_by_label("The maps show").select_option("canny")
-    view.get_by_label("Caption").first.fill("a photo")
+    studio.at("build-caption").fill("a photo")
     view.get_by_role("button", name="Build pairs").click()
     expect(studio.at("check-result")).to_contain_text(f"in {PICTURES} pairs", timeout=LONG)
     expect(view.locator(".train-found")).to_contain_text(f"{PICTURES} pairs, {PICTURES} with a caption.")

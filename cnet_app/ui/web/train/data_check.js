@@ -1,8 +1,8 @@
 /** The second step: what is wrong with the pairs, with file and line, and the worst of them as a sheet. */
 
-import { fill, h } from "../core/dom.js";
+import { h } from "../core/dom.js";
 import { conditionField } from "./data_step.js";
-import { progressOf, step } from "./steps.js";
+import { progressOf, refill, step } from "./steps.js";
 
 export class DataCheck {
   #new;
@@ -25,10 +25,10 @@ export class DataCheck {
     if (this.element.hidden) return;
     const isOurs = work?.kind === "check" && work.data === found.path;
     if (isOurs && work.status === "running") {
-      fill(this.body, progressOf(this.#new, "Checking the data"));
+      refill(this.body, progressOf(this.#new, "Checking the data"));
       return;
     }
-    fill(
+    refill(
       this.body,
       conditionField(this.#new, "check-condition", "The maps show"),
       h("button", { type: "button", id: "train-check", onclick: () => this.#new.begin("check_data", this.values()) }, isOurs ? "Check again" : "Check the data"),
