@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int | None:
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(TrainingPlan)}
     for name, help in TEXTS.items():
-        choices = (
+        choices: dict[str, Any] = (
             {"choices": [row.id for row in CONDITIONS], "metavar": "ID"}
             if name == "condition"
             else {"metavar": "VALUE"}

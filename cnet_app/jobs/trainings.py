@@ -33,6 +33,8 @@ from models.errors import InputError, SaveError
 
 ERRORS = "errors.txt"
 """In a run's folder: what its process wrote on standard error."""
+ENDS: tuple[Wish, ...] = ("stop", "pause")
+"""Wishes that end a run."""
 LOOK = 0.2
 """Seconds between two looks at whether a picture is wanted."""
 RENEW = GIVE_WAY_SECONDS / 6
@@ -192,8 +194,7 @@ class Trainings:
         with self._lock:
             plan, story = run.plan(), self._story(run)
             standing, message = self._standing(run, story)
-            wishes: tuple[Wish, ...] = ("stop", "pause")
-            wish = next((one for one in wishes if standing in BUSY and run.wish(one).exists()), None)
+            wish = next((one for one in ENDS if standing in BUSY and run.wish(one).exists()), None)
             return TrainingState(name=run.name, plan=plan, standing=standing, message=message, story=story, wish=wish)
 
     def _story(self, run: RunFolder) -> Story:
@@ -231,7 +232,7 @@ class Trainings:
             )
 
     def _launch(self, run: RunFolder) -> None:
-        for wish in ("stop", "pause"):
+        for wish in ENDS:
             run.wish(wish).unlink(missing_ok=True)
         size = _size(run.log)
         process = self._command("resume", run.name, run.path / ERRORS, self._settings.device)

@@ -72,8 +72,9 @@ class Story:
     """Step of the newest one."""
     exported: Record | None = None
     notes: list[str] = field(default_factory=list[str])
-    losses: list[float] = field(default_factory=list[float])
-    """Since the last look."""
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    """Of the steps since the last look."""
 
     def add(self, records: Iterable[Record]) -> None:
         """Take the next records."""
@@ -84,7 +85,7 @@ class Story:
 
     def snapshot(self) -> Story:
         """Return a copy that later records do not change."""
-        return replace(self, looks=list(self.looks), notes=list(self.notes), losses=list(self.losses))
+        return replace(self, looks=list(self.looks), notes=list(self.notes))
 
     def _take(self, record: Record) -> None:
         match record.kind:
@@ -92,11 +93,11 @@ class Story:
                 self.last = record
             case "step":
                 self.step = record.step
-                self.losses.append(float(record.values["loss"]))
+                self.loss_sum, self.loss_count = self.loss_sum + float(record.values["loss"]), self.loss_count + 1
             case "probe" if record.values["score"] is not None:
-                loss = fmean(self.losses) if self.losses else None
+                loss = self.loss_sum / self.loss_count if self.loss_count else None
                 self.looks.append(Looked(record.step, float(record.values["score"]), loss))
-                self.losses = []
+                self.loss_sum, self.loss_count = 0.0, 0
             case "converged":
                 self.converged = record
             case "estimate":
@@ -114,7 +115,7 @@ class Story:
         """Forget what a resumed run makes again from this step on."""
         self.looks = [look for look in self.looks if look.step < step]
         self.converged = self.converged if self.converged and self.converged.step < step else None
-        self.losses = []
+        self.loss_sum, self.loss_count = 0.0, 0
 
     @property
     def standing(self) -> Standing:

@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolder, line
+from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolder, Wish, line
+
+ENDS: tuple[tuple[Wish, str], ...] = (("stop", "stopped"), ("pause", "paused"))
 
 
 def record(run: RunFolder, kind: RecordKind, step: int, **values: Any) -> None:
@@ -46,8 +48,8 @@ def train(run: RunFolder) -> int:
             while must_wait(run):
                 time.sleep(0.01)
             state(run, step - 1, "running")
-        for wish, end in (("stop", "stopped"), ("pause", "paused")):
-            if run.wish(wish).exists():  # type: ignore[arg-type]
+        for wish, end in ENDS:
+            if run.wish(wish).exists():
                 return state(run, step - 1, end) or 0
         time.sleep(0.01)
         record(run, "step", step, loss=1 / step, learning_rate=1e-3, seconds=0.01, memory_mb=5)
