@@ -194,7 +194,7 @@ class Trainings:
         with self._lock:
             plan, story = run.plan(), self._story(run)
             standing, message = self._standing(run, story)
-            wish = next((one for one in ENDS if standing in BUSY and run.wish(one).exists()), None)
+            wish: Wish | None = next((one for one in ENDS if standing in BUSY and run.wish(one).exists()), None)
             return TrainingState(name=run.name, plan=plan, standing=standing, message=message, story=story, wish=wish)
 
     def _story(self, run: RunFolder) -> Story:
