@@ -297,6 +297,12 @@ def process_variables(settings: Settings) -> dict[str, str]:
     return offline | uploads | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
 
 
+def command_environment(settings: Settings, root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment of a command that the app starts: it finds the project at `root`, and obeys the settings."""
+    paths = [str(root), *filter(None, [environ.get("PYTHONPATH")])]
+    return {**environ, **process_variables(settings), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+
+
 def _can_write(folder: Path) -> bool:
     """Return whether a folder is writable, or can be made."""
     there = next((place for place in (folder, *folder.parents) if place.exists()), folder)

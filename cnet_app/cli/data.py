@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +83,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="what the maps show",
         )
         sub.add_argument("--json", action="store_true", help="print one JSON object")
+        sub.add_argument(
+            "--progress-lines", action="store_true", help="print progress as lines of JSON on standard error"
+        )
     add_engine_arguments(build)
 
 
@@ -108,7 +113,7 @@ def _build(args: argparse.Namespace) -> None:
         left_out: list[str] = []
 
         def report(built: Built) -> None:
-            show_progress(f"{built.done} of {built.total} pictures")
+            _show(args, built.done, built.total, "pictures")
             if built.left_out:
                 left_out.append(built.left_out)
 
@@ -124,6 +129,14 @@ def _runtime(plan: BuildPlan, settings: Settings) -> Runtime:
     from models.devices import parse_device
 
     return Runtime(str(parse_device(settings.device)))
+
+
+def _show(args: argparse.Namespace, done: int, total: int, what: str) -> None:
+    """Show progress to a reader, or to a program."""
+    if args.progress_lines:
+        print(json.dumps({"done": done, "total": total}), file=sys.stderr, flush=True)
+    else:
+        show_progress(f"{done} of {total} {what}")
 
 
 def _pictures(args: argparse.Namespace, captions: Captions) -> list[Pair]:
@@ -148,7 +161,7 @@ def _check(args: argparse.Namespace) -> int:
             validation=validation,
             size=args.size,
             caption=args.caption,
-            report=lambda done, total: show_progress(f"{done} of {total} pairs"),
+            report=lambda done, total: _show(args, done, total, "pairs"),
         )
         end_progress()
         sheet = contact_sheet(data, problems, condition(args.condition).kind) if args.sheet else None

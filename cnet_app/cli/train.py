@@ -14,7 +14,7 @@ from cnet_app.embedded.train import command as embedded
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan
 from cnet_app.settings import settings_for_command
-from cnet_app.training.run import Record, RunFolder, Wish, all_runs, find_run
+from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, find_run
 from models.errors import InputError
 
 TEXTS: Mapping[str, str] = {
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new.set_defaults(act=_new)
     for name, help, act in (
         ("resume", "go on from the newest checkpoint", _resume),
+        ("export", "write the newest checkpoint as a ControlNet, also while the training goes on", _export),
         ("pause", "end after the step that runs, to be resumed", _wish("pause")),
         ("stop", "end after the step that runs", _wish("stop")),
     ):
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         sub.set_defaults(act=act)
         if name == "resume":
             sub.add_argument("--steps", type=int, metavar="N", help="train to this step instead of the plan's")
+        if name in ("resume", "export"):
             _add_device(sub)
         _add_output(sub)
     listed = actions.add_parser("list", help="list the trainings and how they stand")
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> int | None:
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(TrainingPlan)}
     for name, help in TEXTS.items():
-        choices = (
+        choices: dict[str, Any] = (
             {"choices": [row.id for row in CONDITIONS], "metavar": "ID"}
             if name == "condition"
             else {"metavar": "VALUE"}
@@ -123,8 +125,6 @@ def runs_folder(args: argparse.Namespace) -> Path:
 def _new(args: argparse.Namespace) -> int:
     fields = {field.name for field in dataclasses.fields(TrainingPlan)}
     plan = TrainingPlan(**{name: value for name, value in vars(args).items() if name in fields})
-    from cnet_app.training.start import create_run
-
     return _run(create_run(runs_folder(args), plan), args.device)
 
 
@@ -133,6 +133,15 @@ def _resume(args: argparse.Namespace) -> int:
     if args.steps is not None:
         run.write_plan(dataclasses.replace(run.plan(), steps=args.steps))
     return _run(run, args.device)
+
+
+def _export(args: argparse.Namespace) -> None:
+    run = find_run(runs_folder(args), args.name)
+    from cnet_app.training.start import export_newest
+    from models.devices import parse_device
+
+    step, folder = export_newest(run, parse_device(args.device))
+    print(f"Wrote step {step} of {run.name} to {folder}")
 
 
 def _run(run: RunFolder, device: str) -> int:

@@ -82,7 +82,7 @@ class Runner:
         if self._engine.status().state == "new":
             self._engine.start()
         if self._scorer:
-            self._scorer.start(self._take_scores, self._wants_pictures)
+            self._scorer.start(self._take_scores, self.wants_pictures)
 
     def engine_status(self) -> EngineStatus:
         """Return at once, whatever runs."""
@@ -356,7 +356,8 @@ class Runner:
         if self._scorer:
             self._scorer.submit(path, job.prepared, at_once=self._engine.status().device not in ("", "cpu"))
 
-    def _wants_pictures(self) -> bool:
+    def wants_pictures(self) -> bool:
+        """Return whether a picture is made or waits."""
         with self._changed:
             running = [job.state.request for job in self._jobs.running()]
         return len(self._queue) > 0 or not all(isinstance(request, DownloadRequest) for request in running)

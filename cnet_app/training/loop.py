@@ -330,7 +330,7 @@ class Loop:
         alone = self._accelerator.num_processes == 1
         if self._plan.while_pictures == "go_on" or not alone or not self._must_wait():
             return
-        self._record("state", state="waiting", message="A picture is made first.")
+        self._record("state", state="waiting", message="A picture is made first.", process_id=os.getpid())
         frees = self._plan.while_pictures == "free_memory" and self._accelerator.device.type != "cpu"
         if frees:
             self._move(torch.device("cpu"))

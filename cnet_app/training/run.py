@@ -107,13 +107,7 @@ class RunFolder:
     def standing(self) -> Standing:
         """Return how the run stands."""
         states = [record for record in self.records()[0] if record.kind == "state"]
-        if not states:
-            return "new"
-        last = states[-1]
-        state: State = last.values["state"]
-        if state in BUSY and not _lives(int(last.values.get("process_id", 0)), last.time):
-            return "interrupted"
-        return state
+        return standing_of(states[-1] if states else None)
 
     @property
     def is_busy(self) -> bool:
@@ -135,6 +129,17 @@ class RunFolder:
         return self.path / wish
 
 
+def create_run(runs: Path, plan: TrainingPlan) -> RunFolder:
+    """Make the folder of a new run below `runs`, with its plan. InputError where the name is taken; SaveError."""
+    run = RunFolder(runs / plan.name)
+    if (run.path / PLAN).exists():
+        raise InputError(
+            f"There is a training {plan.name!r} in {runs} already; resume it, or give the new one another name."
+        )
+    run.write_plan(plan)
+    return run
+
+
 def all_runs(folder: Path) -> list[RunFolder]:
     """Return the runs below the folder of all runs, the last changed first."""
     found = [path.parent for path in folder.glob(f"*/{PLAN}")]
@@ -150,10 +155,25 @@ def find_run(folder: Path, name: str) -> RunFolder:
     return RunFolder(folder / name)
 
 
+def standing_of(last: Record | None) -> Standing:
+    """Return how a run stands whose last record of its state is `last`."""
+    if last is None:
+        return "new"
+    state: State = last.values["state"]
+    if state in BUSY and not _lives(int(last.values.get("process_id", 0)), last.time):
+        return "interrupted"
+    return state
+
+
 def _lives(process_id: int, since: float) -> bool:
     """Return whether the process that wrote at a time is still there, and no later one of the same number."""
     try:
-        return process_id > 0 and psutil.Process(process_id).create_time() <= since + 1
+        process = psutil.Process(process_id) if process_id > 0 else None
+        return (
+            process is not None
+            and process.create_time() <= since + 1
+            and process.status() != psutil.STATUS_ZOMBIE  # it has ended, and its parent has not looked yet
+        )
     except psutil.Error:
         return False
 

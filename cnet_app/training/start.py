@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan
+from cnet_app.training import checkpoints
 from cnet_app.training.advice import out_of_memory
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.framing import Framing, bucket_of, frame_control
@@ -26,11 +27,12 @@ from cnet_app.training.estimate import measure
 from cnet_app.training.export import export, export_folder
 from cnet_app.training.loop import Loop
 from cnet_app.training.probes import Probes, split
-from cnet_app.training.run import PLAN, Record, RunFolder, State
+from cnet_app.training.progress import Progress
+from cnet_app.training.run import PROBES, Record, RunFolder, State
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
 from cnet_app.training.watch import Log, repair_log
-from models.errors import USER_ERRORS, InputError, OutOfMemoryError, is_out_of_memory
+from models.errors import USER_ERRORS, InputError, OutOfMemoryError, SaveError, is_out_of_memory
 from models.loader import Base, load_base, load_vae
 
 LOCK = ".training.lock"
@@ -38,17 +40,6 @@ LOCK = ".training.lock"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 """accelerate's words for the number formats."""
-
-
-def create_run(runs: Path, plan: TrainingPlan) -> RunFolder:
-    """Make the folder of a new run below `runs`, with its plan. InputError where the name is taken; SaveError."""
-    run = RunFolder(runs / plan.name)
-    if (run.path / PLAN).exists():
-        raise InputError(
-            f"There is a training {plan.name!r} in {runs} already; resume it, or give the new one another name."
-        )
-    run.write_plan(plan)
-    return run
 
 
 def run_training(run: RunFolder, device: torch.device, show: Callable[[Record], None] = lambda record: None) -> State:
@@ -89,6 +80,8 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, log: Lo
             pairs, plan, trainable, run.path / "cache", partial(_encoded, report), partial(_note, report)
         )
     probes = _probes(held_out, validation or data, plan) if held_out else None
+    if probes is not None and main:
+        _keep_maps(run, probes)
     loop = Loop(run, plan, trainable, examples, probes, accelerator, report)
     report(measure(loop, plan, trainable))
     report(_state("running", ""))
@@ -107,6 +100,33 @@ def _export(
         files = export(trainable, plan, loop.progress, key, folder)
     values = {"path": str(folder), "files": [path.name for path in files]}
     report(Record(kind="exported", step=loop.progress.step, time=time.time(), values=values))
+
+
+def export_newest(run: RunFolder, device: torch.device) -> tuple[int, Path]:
+    """Export the newest checkpoint, also of a run that goes on; return its step and the folder of the ControlNet.
+
+    Raises InputError where there is none yet, or the network is one that no tab takes, and what loading the base does.
+    """
+    plan = run.plan()
+    if plan.network == "lite":
+        raise InputError(
+            f"{plan.name} is a ControlNet-lite, which no tab takes; its pictures are the samples of the run."
+        )
+    checkpoint = checkpoints.newest(run.checkpoints)
+    if checkpoint is None:
+        raise InputError(f"{plan.name} has no checkpoint yet; the first is written after step {plan.checkpoint_every}.")
+    trainable = create_trainable(_load_base(plan, device), plan)
+    if plan.unlock_after and checkpoint.step + 1 >= plan.unlock_after:
+        trainable.unlock()
+    trainable.load_trained(checkpoint.network)
+    if checkpoint.average is not None:
+        values = [value for group in trainable.groups() for value in group["params"]]
+        for number, value in enumerate(values):
+            value.data.copy_(checkpoint.average[str(number)])
+    key = str(checkpoints.read_manifest(checkpoints.folder_of(run.checkpoints, checkpoint.step)).get("data", ""))
+    folder = export_folder(plan.name)
+    export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder)
+    return checkpoint.step, folder
 
 
 def _state(state: State, message: str, step: int = 0) -> Record:
@@ -137,6 +157,19 @@ def _probes(pairs: Sequence[Pair], data: DataSet, plan: TrainingPlan) -> Probes:
         return frame_control(control, Framing(width, height), kind)
 
     return Probes(pairs, data, plan, sizes, frame)
+
+
+def _keep_maps(run: RunFolder, probes: Probes) -> None:
+    """Write the probes' maps, for who looks at the samples. Raises SaveError."""
+    folder = run.path / PROBES
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, unit in enumerate(probes.units):
+            (folder / f"{number}.png").write_bytes(unit.control_image)
+    except OSError as error:
+        raise SaveError(
+            f"{folder} cannot be written ({error.strerror}); make room, and resume the training."
+        ) from error
 
 
 def _accelerator(plan: TrainingPlan, device: torch.device) -> Accelerator:

@@ -18,6 +18,7 @@ from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.picture_files import TRASH
 from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.trainings import Trainings
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps
 from cnet_app.settings import HOMELESS, Settings, without_surroundings
@@ -64,7 +65,9 @@ class Served:
         return str(url)
 
 
-def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) -> Served:
+def build_app(
+    settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps, trainings: Trainings | None = None
+) -> Served:
     """Build the page and the endpoints. Starts nothing. Close the sweeps before the runner. Raises InputError."""
     references = None if settings.is_local else file_references(settings)
     refer = references.refer if references else str
@@ -76,6 +79,7 @@ def build_app(settings: Settings, runner: Runner, maps: Maps, sweeps: Sweeps) ->
         is_uploaded=is_uploaded,
         serve_file=lambda content, name: refer(cache_upload(content, name)),
         sweeps=sweeps,
+        trainings=trainings or Trainings(settings, runner.wants_pictures),
         refer=refer,
     )
     if not settings.is_local:
@@ -121,8 +125,9 @@ def serve(settings: Settings, runner: Runner, maps: Maps, wait: Callable[[], obj
         runner.close()
         raise
     sweeps = Sweeps(settings.output_dir, runner, open_work(maps))
+    trainings = Trainings(settings, runner.wants_pictures)
     with without_garbage_collection():
-        app = build_app(settings, runner, maps, sweeps)
+        app = build_app(settings, runner, maps, sweeps, trainings)
     try:
         url = app.launch(server_name=url_host(settings.host), server_port=port, quiet=True)
     except OSError as error:
@@ -134,10 +139,12 @@ def serve(settings: Settings, runner: Runner, maps: Maps, wait: Callable[[], obj
     try:
         note_mode(settings)
         runner.start()
+        trainings.begin()
         wait()
     finally:
         with suppress(OSError):  # a terminal that is gone
             print("* The app closes.", flush=True)
+        trainings.close()
         sweeps.close()
         runner.close()  # before the server, whose pages wait for news of it
         app.blocks.close(verbose=False)

@@ -59,6 +59,18 @@ from cnet_app.ui.calls.sweeps import (
     sweeps,
     wildcards,
 )
+from cnet_app.ui.calls.training import (
+    delete_training,
+    follow_training,
+    pause_training,
+    resume_training,
+    start_training,
+    stop_training,
+    training_form,
+    trainings,
+    try_training,
+)
+from cnet_app.ui.calls.training_data import build_data, cancel_data, check_data, data_state, find_data
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
 from models.disk import disk_explained
@@ -121,6 +133,20 @@ CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
         "studies": studies,
         "create_study": create_study,
         "study_results": study_results,
+        "training_form": training_form,
+        "trainings": trainings,
+        "start_training": start_training,
+        "resume_training": resume_training,
+        "pause_training": pause_training,
+        "stop_training": stop_training,
+        "delete_training": delete_training,
+        "try_training": try_training,
+        "follow_training": follow_training,
+        "find_data": find_data,
+        "build_data": build_data,
+        "check_data": check_data,
+        "data_state": data_state,
+        "cancel_data": cancel_data,
         "watch": watch,
     }
 )
@@ -146,6 +172,8 @@ STYLES = (
     "sweeps/sweeps",
     "rank/rank",
     "rank/studies",
+    "train/train",
+    "train/curves",
     "page/phone",
 )
 """Style sheets, in their order."""

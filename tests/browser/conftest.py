@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from skimage import data
 
 from tests.browser.driver import REAL, SHORT, StudioPage
+from tests.browser.example_run import write_run
 from tests.source import ROOT
 
 START = 180.0
@@ -62,7 +63,13 @@ def fake_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fake_site(fake_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def training(fake_folder: Path) -> Path:
+    """The folder of a run that is done, with an invented course, in the outputs of `fake_site`."""
+    return write_run(fake_folder).path
+
+
+@pytest.fixture(scope="session")
+def fake_site(fake_folder: Path, training: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The same, shared by tests that do not look at all of its folders."""
     with running(FAKE, fake_folder, tmp_path_factory.mktemp("server")) as url:
         yield url

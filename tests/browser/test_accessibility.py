@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import open_page, visit, visitor
 from tests.browser.driver import StudioPage
+from tests.browser.example_run import write_pairs
 from tests.evaluation.studies import make_study
 
 pytestmark = pytest.mark.browser
@@ -54,6 +55,21 @@ def open_studies(studio: StudioPage) -> None:
     studio.page.get_by_label("Name 2").wait_for()
 
 
+def open_train(studio: StudioPage) -> None:
+    studio.page.evaluate("document.querySelector('.studio').app.openTrain()")
+    studio.page.locator(".samples img").first.wait_for()
+
+
+def open_data(folder: Path) -> Callable[[StudioPage], Any]:
+    def act(studio: StudioPage) -> None:
+        studio.page.locator("#train-new").click()
+        studio.page.locator("#train-folder").fill(str(folder))
+        studio.page.locator("#train-look").click()
+        studio.page.locator(".plan-more > summary").click()
+
+    return act
+
+
 VIEWS: dict[str, tuple[Callable[[StudioPage], Any], ...]] = {
     "layer": (layer("canny"), sheet("controls")),
     "drawing": (layer("scribble"), take("draw")),
@@ -62,6 +78,7 @@ VIEWS: dict[str, tuple[Callable[[StudioPage], Any], ...]] = {
     "weights": (take("weights"),),
     "queue": (lambda studio: studio.page.locator("#queue").click(),),
     "library": (close, open_library),
+    "training": (close, open_train),
     "help": (close, dialog("help")),
     "models": (close, dialog("models")),
     "grid": (close, dialog("grid")),
@@ -79,8 +96,9 @@ def faults(page: Page) -> list[Any]:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [(1366, 768), (390, 844)], ids=["desktop", "phone"])
 def test_no_view_has_a_serious_fault(
-    browser: Browser, fake_site: str, photo: Path, size: tuple[int, int], dark: bool
+    browser: Browser, fake_site: str, photo: Path, tmp_path: Path, size: tuple[int, int], dark: bool
 ) -> None:
+    pairs = write_pairs(tmp_path / "pairs")
     for studio in visit(browser, fake_site, *size, phone=size[0] < 700, dark=dark):
         page = studio.page
         page.evaluate(AXE)
@@ -90,7 +108,7 @@ def test_no_view_has_a_serious_fault(
         studio.shorten()
         studio.make()
         found["result"] = faults(page)
-        for name, acts in VIEWS.items():
+        for name, acts in (VIEWS | {"new training": (close, open_train, open_data(pairs))}).items():
             for act in acts:
                 act(studio)
             page.wait_for_timeout(300)

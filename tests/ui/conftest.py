@@ -19,6 +19,7 @@ from cnet_app.engine.protocol import Engine
 from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.trainings import Trainings
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import GenerationRequest
@@ -80,7 +81,9 @@ def create_caller(folder: Path, real: Engine | None = None, **settings: Any) -> 
     assets = Assets(folder / "cache" / "pictures", 100_000_000)
     maps = Maps(run_here(Runtime()))
     sweeps = Sweeps(chosen.output_dir, runner, open_work(maps))
-    context = Context(chosen, runner, maps, assets, is_uploaded, serve_file, sweeps)
+    context = Context(
+        chosen, runner, maps, assets, is_uploaded, serve_file, sweeps, Trainings(chosen, runner.wants_pictures)
+    )
     yield Caller(context, engine, uploads)
     sweeps.close()
     runner.close()

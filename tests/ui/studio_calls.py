@@ -15,6 +15,7 @@ from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.trainings import Trainings
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import GenerationRequest
@@ -37,7 +38,8 @@ class Desk:
         assets = Assets(folder / "assets", 100_000_000)
         maps = Maps(run_here(Runtime()))
         sweeps = Sweeps(settings.output_dir, self.runner, open_work(maps))
-        self.context = Context(settings, self.runner, maps, assets, self._is_uploaded, self._serve, sweeps)
+        trainings = Trainings(settings, self.runner.wants_pictures)
+        self.context = Context(settings, self.runner, maps, assets, self._is_uploaded, self._serve, sweeps, trainings)
 
     def call(self, name: str, session: str = "me", **values: Any) -> dict[str, Any]:
         """Return the answer; a refusal is {"error": sentence}."""

@@ -18,6 +18,7 @@ from annotators.runtime import Runtime
 from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.trainings import Trainings
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.pictures import encode_png
@@ -44,6 +45,7 @@ def context(tmp_path: Path) -> Iterator[Context]:
         is_uploaded=lambda path: False,
         serve_file=lambda data, name: name,
         sweeps=Sweeps(settings.output_dir, runner, open_work(maps)),
+        trainings=Trainings(settings, runner.wants_pictures),
     )
     runner.close()
 

@@ -12,6 +12,7 @@ from skimage import data
 from cnet_app.jobs.assets import GONE
 from cnet_app.ui.calls import studies
 from cnet_app.ui.calls.context import Visitor
+from cnet_app.ui.calls.training import ONLY_OWNER
 from cnet_app.ui.studio import CALLS
 from tests.jobs.fake_engine import request
 from tests.ui.conftest import FRAME, Caller, create_caller
@@ -51,6 +52,12 @@ ON_STUDY: dict[str, dict[str, Any]] = {
 """Values of calls that whoever has a study's link may make."""
 OF_STUDIES: dict[str, dict[str, Any]] = {"studies": {}, "create_study": {"name": "a"}, "study_results": {"study": "a"}}
 """Values of calls on studies that no visitor may make."""
+OF_OWNER: dict[str, dict[str, Any]] = {
+    **{name: {} for name in ("training_form", "trainings", "find_data", "build_data", "check_data", "data_state", "cancel_data")},
+    **{f"{act}_training": {"name": "a"} for act in ("resume", "pause", "stop", "delete", "try", "follow")},
+    "start_training": {"plan": {}},
+}  # fmt: skip
+"""Values of calls that no visitor may make."""
 
 
 @pytest.fixture
@@ -72,7 +79,18 @@ def make(caller: Caller, prompt: str = "mine") -> tuple[str, str]:
 
 
 def test_every_call_is_tried() -> None:
-    tried = {*ON_JOBS, *ON_PICTURE, *ON_PICTURES, *ON_SWEEP, *OF_ALL, *ON_DRAFT, *LISTS, *ON_STUDY, *OF_STUDIES}
+    tried = {
+        *ON_JOBS,
+        *ON_PICTURE,
+        *ON_PICTURES,
+        *ON_SWEEP,
+        *OF_ALL,
+        *ON_DRAFT,
+        *LISTS,
+        *ON_STUDY,
+        *OF_STUDIES,
+        *OF_OWNER,
+    }
     assert tried == set(CALLS)
 
 
@@ -84,6 +102,11 @@ def test_no_visitor_may_make_a_study_or_read_its_results(owner: Caller, name: st
 @pytest.mark.parametrize("name", ON_STUDY)
 def test_a_study_is_found_by_its_own_name_alone(owner: Caller, name: str) -> None:
     assert owner(name, **ON_STUDY[name]) == {"error": studies.NO_STUDY}
+
+
+@pytest.mark.parametrize("name", OF_OWNER)
+def test_no_visitor_may_train(owner: Caller, name: str) -> None:
+    assert owner(name, **OF_OWNER[name]) == {"error": ONLY_OWNER}
 
 
 @pytest.mark.parametrize("name", ON_JOBS)

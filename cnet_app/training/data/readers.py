@@ -83,13 +83,22 @@ def _reader_of(folder: Path) -> Reader | None:
         raise InputError(f"{folder} cannot be read ({error.strerror}); give a folder that may be read.") from error
 
 
+def read_facts(folder: Path) -> Mapping[str, Any]:
+    """Return what `data build` noted of a folder: condition, annotator, annotator_parameters, size; empty for any other."""
+    try:
+        values: object = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("Mapping[str, Any]", values) if isinstance(values, dict) else {}
+
+
 def _with_facts(data: DataSet) -> DataSet:
     """With the annotator that `data build` noted."""
+    facts = read_facts(data.folder)
     try:
-        facts = json.loads((data.folder / FACTS).read_text(encoding="utf-8"))
         parameters = cast("dict[str, Scalar]", dict(facts["annotator_parameters"]))
         return replace(data, annotator=facts["annotator"], annotator_parameters=parameters)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError):
         return data
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.trainings import Trainings
 from cnet_app.maps.annotate import Maps
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.known import check_known
@@ -37,6 +38,7 @@ class Context:
     """Stores a file of this content and name where the page can fetch it, and returns its path."""
     sweeps: Sweeps
     """The grids and batches of the app."""
+    trainings: Trainings
     refer: Callable[[str], str] = str
     """Returns what the page is given for the path of a file that it may fetch."""
     budgets: Budgets = field(default_factory=Budgets)

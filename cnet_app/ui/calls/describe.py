@@ -37,16 +37,17 @@ def tables(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Obj
         "version": __version__,
         "local": context.settings.is_local,
         "no_downloads": download_refusal(context),
+        "can_train": context.settings.is_local,
         "max_upload_mb": context.settings.max_upload_mb,
         "conditions": [_condition(row, context) for row in CONDITIONS],
         "modes": [_mode(id) for id in MODES],
         "samplers": [{"id": row.id, "title": row.title, "has_eta": row.has_eta} for row in SAMPLERS],
         "limits": {
-            "request": _declared(REQUEST_LIMITS),
-            "unit": _declared(UNIT_LIMITS),
-            "lora": _declared(LORA_LIMITS),
-            "ip_adapter": _declared(IP_ADAPTER_LIMITS),
-            "upscale": _declared(UPSCALE_LIMITS),
+            "request": declared(REQUEST_LIMITS),
+            "unit": declared(UNIT_LIMITS),
+            "lora": declared(LORA_LIMITS),
+            "ip_adapter": declared(IP_ADAPTER_LIMITS),
+            "upscale": declared(UPSCALE_LIMITS),
             "max_units": MAX_UNITS,
             "max_loras": MAX_LORAS,
             "max_prompt": MAX_PROMPT,
@@ -108,12 +109,13 @@ def _annotator(id: str, faults: Mapping[str, str]) -> Object:
         "can_run": can_run(id, faults),
         "is_demo": id.endswith("_embedded"),
         "downloads": [f"{row.title} ({size_text(row.size)})" for row in missing],
-        "parameters": _declared(parameters(kind)),
+        "parameters": declared(parameters(kind)),
         "ordered": [list(pair) for pair in kind.ordered],
     }
 
 
-def _declared(rows: Mapping[str, Parameter]) -> Object:
+def declared(rows: Mapping[str, Parameter]) -> Object:
+    """Return declarations of parameters as the page reads them, by name."""
     return {
         name: {
             "default": row.default,

@@ -223,6 +223,7 @@ QUERY = Fields(
 STUDY = Fields({"study": TEXT, "unfinished": SWITCH}, ("study",))
 PARTICIPANT = {"study": TEXT, "participant": TEXT}
 QUESTION = PARTICIPANT | {"question": WHOLE}
+NAMED = Fields({"name": TEXT}, ("name",))
 SHAPES: Mapping[str, Shape] = MappingProxyType(
     {
         "tables": Fields(),
@@ -298,6 +299,19 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
                 "methods": ListOf(Fields({"name": TEXT, "folder": TEXT}), 16),
             }
         ),
+        "training_form": Fields({"base": TEXT}),
+        "trainings": Fields(),
+        "start_training": Fields({"plan": Names()}, ("plan",)),
+        "resume_training": Fields({"name": TEXT, "steps": WHOLE}, ("name",)),
+        **dict.fromkeys(("pause_training", "stop_training", "delete_training", "try_training"), NAMED),
+        "follow_training": Fields({"name": TEXT, "byte": WHOLE}, ("name",)),
+        "find_data": Fields({"path": TEXT}),
+        "build_data": Fields(
+            {**dict.fromkeys(("images", "condition", "annotator", "caption", "output"), TEXT), "size": NUMBER}
+        ),
+        "check_data": Fields({**dict.fromkeys(("data", "condition", "caption"), TEXT), "size": NUMBER}),
+        "data_state": Fields(),
+        "cancel_data": Fields(),
         "watch": Fields({"token": TEXT, "follow": IDS}),
     }
 )

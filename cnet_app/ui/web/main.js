@@ -149,6 +149,12 @@ class App {
     openStudies(this);
   }
 
+  /** Show the trainings, and what begins one. */
+  async openTrain() {
+    const { openTrain } = await import("./train/train.js");
+    openTrain(this);
+  }
+
   /** Show a condition's example: its picture, and its words where there are none; the demo model makes the picture at once. */
   async playExample(id) {
     await this.attempt(async () => {

@@ -50,6 +50,7 @@ const PATHS = {
   classes: "M4 4h7v7H4zM13 4h7v4h-7zM13 10h7v10h-7zM4 13h7v7H4z",
   compare: "M12 3v18M8 8l-4 4 4 4M16 8l4 4-4 4",
   copy: "M8 8h11v11H8zM5 16V5h11",
+  curve: "M4 4v16h16M7 16c4 0 5-1 6-6 .6-3 2-4 6-4",
   delete: "M5 7h14M9 7V4h6v3M7 7l1 13h8l1-13",
   dice: "M5 5h14v14H5zM9 9h.01M15 9h.01M12 12h.01M9 15h.01M15 15h.01",
   down: "M6 9l6 6 6-6",

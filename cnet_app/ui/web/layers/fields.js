@@ -8,20 +8,21 @@ const MOST_PLACES = 2000; // of a slider; a wider range is a number alone
 /**
  * A field of a parameter as cnet_app/ui/calls/describe.py declares it. `onchange(value)` gets every valid value; what is
  * out of bounds is said below the field and not taken. `element.show(value)` shows a value that came from elsewhere.
- * Options: label, titles (by choice), disabled, tabStops (false leaves the number beside a slider out of the tab order).
+ * Options: label, titles (by choice), disabled, slider (false leaves it away), tabStops (false leaves the number beside a
+ * slider out of the tab order).
  */
 export function field(name, declared, value, onchange, options = {}) {
   const parts = { name, declared, onchange, label: options.label ?? wordsOf(name), id: `${name}-${randomId(4)}`, options };
-  const element = kindOf(declared)(parts);
+  const element = kindOf(declared, options)(parts);
   element.show(value);
   return element;
 }
 
-function kindOf({ choices, default: value, minimum, maximum, step }) {
+function kindOf({ choices, default: value, minimum, maximum, step }, { slider = true }) {
   if (choices?.length) return selectField;
   if (typeof value === "boolean") return switchField;
   const isBounded = minimum !== null && maximum !== null && minimum !== undefined && maximum !== undefined;
-  return isBounded && (maximum - minimum) / (step ?? 1) <= MOST_PLACES ? sliderField : numberField;
+  return slider && isBounded && (maximum - minimum) / (step ?? 1) <= MOST_PLACES ? sliderField : numberField;
 }
 
 /** The name of a field in words, as the server has it in tables.labels. */
@@ -157,5 +158,6 @@ function unitOf({ unit }) {
 }
 
 function plain(number) {
-  return String(Number(Number(number).toFixed(4)));
+  const isSmall = Math.abs(number) < 0.01;
+  return String(Number(isSmall ? Number(number).toPrecision(4) : Number(number).toFixed(4)));
 }

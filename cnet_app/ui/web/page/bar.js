@@ -26,6 +26,7 @@ export function buildBar(app) {
     h("span", { class: "bar-space" }),
     buildQueue(app),
     app.store.state.tables.local && h("button", { type: "button", class: "quiet", id: "open-studies", "aria-label": "Rank", onclick: () => app.openStudies() }, icon("star"), h("span", { class: "bar-label" }, "Rank")),
+    app.store.state.tables.can_train && h("button", { type: "button", class: "quiet", id: "open-train", "aria-label": "Train", onclick: () => app.openTrain() }, icon("curve"), h("span", { class: "bar-label" }, "Train")),
     h("button", { type: "button", class: "quiet", id: "open-library", "aria-label": "Library", onclick: () => app.openLibrary() }, icon("grid"), h("span", { class: "bar-label" }, "Library")),
     theme,
     iconButton("help", "Help and keys (?)", () => app.openDialog("help"), { id: "help" }),
