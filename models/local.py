@@ -56,7 +56,7 @@ BUNDLED = "bundle_emb."
 _LORA_NAME = re.compile(
     r"(^|[._])(lora_(down|up|A|B|mid|unet|te\d?)|lora\.(down|up)|hada_w\d|lokr_w\d|oft_blocks|dora_scale)([._]|$)"
 )
-_LORA_READS_WORDS = re.compile(r"attn2[._].*to_k.*(lora[._]down|lora_A|hada_w1_b|[._]diff$)")
+_LORA_READS_WORDS = re.compile(r"attn2[._](?>.*?to_k)(?>.*?(lora[._]down|lora_A|hada_w1_b|[._]diff$))")
 """The half of a LoRA whose input is the text encoder's output; kohya's, peft's and diffusers' older names."""
 
 

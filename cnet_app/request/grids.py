@@ -24,7 +24,7 @@ MAX_VALUES = 100
 """Of one axis."""
 MAX_CELLS = 1_000
 AXIS = re.compile(r"\s*([A-Za-z0-9_.]+)\s*[:=](.*)", re.DOTALL)
-NUMBER = r"-?(?:\d+\.?\d*|\.\d+)"
+NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)"
 RANGE = re.compile(rf"({NUMBER})\s*-\s*({NUMBER})(?:\s*:\s*({NUMBER}))?")
 RUN_ORDER = ("base", "vae", "controlnet", "lora", "size", ANNOTATOR, "prompt", "guidance_scale", "scheduler", "")
 """Kinds of axes, the one that is dearest to change first: it changes slowest."""
