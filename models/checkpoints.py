@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.errors import InputError
 from models.families import FAMILIES, TWO_TEXT_STREAMS, Family
+from models.files import MAX_NAME
 from models.local import READS_WORDS
 from models.pickles import read_pickle, unreadable
 from models.weights import check_file
@@ -53,7 +54,10 @@ def open_tensors(path: Path, stack: ExitStack) -> Tensors:
         return _unpacked(path, {name: _reader(file, name) for name in file.keys()})  # noqa: SIM118 - it is no mapping
     content = read_pickle(path)
     content = content.get("state_dict", content) if isinstance(content, dict) else {}
-    return {name: lambda value=value: value for name, value in content.items() if isinstance(value, Tensor)}
+    named = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if any(len(name) > MAX_NAME for name in named):
+        raise unreadable(path)
+    return {name: lambda value=value: value for name, value in named.items()}
 
 
 def _unpacked(path: Path, tensors: Tensors) -> Tensors:

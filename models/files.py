@@ -18,6 +18,8 @@ HERE = Path(__file__).resolve().parent
 MAX_HEADER = 10_000_000
 """Bytes of a safetensors header. The format allows ten times as many, but a large model's has not one million, and to read
 one takes many times its memory."""
+MAX_NAME = 500
+"""Characters of a tensor's name; the longest of any model have some 150, and names are searched by patterns."""
 MAX_SIDES, MAX_SIDE = 64, 2**63
 """Limits of a tensor, as in torch; they also keep the product of a header's numbers small."""
 BITS: Mapping[str, int] = MappingProxyType(
@@ -137,6 +139,8 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build a JSON object; a second value for a name is a fault, for readers would differ in which they take."""
     found: dict[str, Any] = {}
     for name, value in pairs:
+        if len(name) > MAX_NAME:
+            raise _HeaderError(f"its header has a name of {len(name):,} characters")
         if name in found:
             raise _HeaderError(f"its header names {quoted(name)} twice")
         found[name] = value

@@ -58,7 +58,7 @@ BUNDLED = "bundle_emb."
 _LORA_NAME = re.compile(
     r"(^|[._])(lora_(down|up|A|B|mid|unet|te\d?)|lora\.(down|up)|hada_w\d|lokr_w\d|oft_blocks|dora_scale)([._]|$)"
 )
-_LORA_READS_WORDS = re.compile(r"attn2[._].*to_k.*(lora[._]down|lora_A|hada_w1_b|[._]diff$)")
+_LORA_READS_WORDS = re.compile(r"attn2[._](?>.*?to_k)(?>.*?(lora[._]down|lora_A|hada_w1_b|[._]diff$))")
 """The half of a LoRA whose input is the text encoder's output; kohya's, peft's and diffusers' older names."""
 
 
@@ -214,12 +214,14 @@ def _lora_family(shapes: Shapes) -> Family | None:
         return FAMILY_BY_WIDTH.get(in_unet)
     if any(name.startswith(("lora_te1_", "lora_te2_", "text_encoder_2.")) for name in shapes):
         return FAMILY_OF_TWO_ENCODERS
-    return FAMILY_BY_WIDTH.get(next(widths(r"^(lora_te_|text_encoder\.).*q_proj.*(lora[._]down|lora_A)"), 0))
+    return FAMILY_BY_WIDTH.get(next(widths(r"^(lora_te_|text_encoder\.)(?>.*?q_proj)(?>.*?(lora[._]down|lora_A))"), 0))
 
 
 def _kronecker_width(shapes: Shapes) -> int:
     """Return the numbers per word that a LoKr reads: the product of the widths of its two matrices; 0 where none shows it."""
-    layer = next((name.rpartition(".")[0] for name in shapes if re.search(r"attn2[._].*to_k.*\.lokr_w", name)), None)
+    layer = next(
+        (name.rpartition(".")[0] for name in shapes if re.search(r"attn2[._](?>.*?to_k)(?>.*?\.lokr_w)", name)), None
+    )
     if layer is None:
         return 0
     widths = (

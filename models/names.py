@@ -13,6 +13,9 @@ PART = 3
 CLOSE = 0.15
 """Largest difference in likeness between the two names of a hint."""
 
+LONGEST = 200
+"""Letters of a name that is compared; no known one has as many."""
+
 DEVICE = re.compile(r"(cpu|mps|cuda)(?::(\d{1,3}))?")
 """Kind and number of a device."""
 DEVICE_NAMES = "auto, cpu, cuda, cuda:1, mps"
@@ -28,6 +31,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     It stands right behind the name in an error: `f"There is no condition {name!r}{did_you_mean(name, ids)}; choose …"`.
     """
+    if len(name) > LONGEST:
+        return ""
     given = _plain(name)
     scores = {other: _likeness(given, _plain(other)) for other in known}
     least = max(ALIKE, max(scores.values(), default=0) - CLOSE)

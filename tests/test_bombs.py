@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import time
 import tracemalloc
@@ -17,13 +18,19 @@ from PIL import Image
 
 from annotators.png_bands import PNG
 from annotators.poses import parse_pose
+from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts
+from cnet_app.diffusion.prompt_syntax import parse_prompt
+from cnet_app.request.foreign.a1111 import parse as parse_a1111
 from cnet_app.request.foreign.reading import read_picture
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.grids import parse_axis
 from cnet_app.request.recipe import CHUNK, Recipe, read_recipe
 from cnet_app.request.tasks import task_from_text
-from cnet_app.request.wildcards import Wildcards
+from cnet_app.request.wildcards import Wildcards, parse_template
 from models.errors import DamagedError, InputError
 from models.files import check_file
-from models.local import local_files
+from models.local import family_of_shapes, local_files
+from models.names import did_you_mean
 
 MOST = 100_000_000
 """Bytes that reading any of them may take."""
@@ -134,3 +141,36 @@ def test_ten_thousand_files_are_listed_soon(tmp_path: Path, monkeypatch: pytest.
         (folder / f"{number}.safetensors").touch()
     with bounded():
         assert len(local_files("lora")) >= 10_000
+
+
+DIGITS, SPACES = "9" * 4_000, " " * 90_000
+LONG: dict[str, Callable[[Path], object]] = {
+    "a weight in many brackets": lambda folder: parse_prompt("(" * 2_000 + f"a:{DIGITS}x" + ")" * 2_000),
+    "the step of a change": lambda folder: prompts_by_step(f"[a:{DIGITS}{DIGITS}x]", 150),
+    "the weight of a part": lambda folder: split_parts(f"a AND b{' ' * 4_000}:{DIGITS}x"),
+    "the weight of a choice": lambda folder: parse_template("9" * 100_000 + "{" + "9" * 100_000 + "}"),
+    "a range of an axis": lambda folder: parse_axis(
+        f"guidance_scale: 0-{'9' * 100_000}:1", GenerationRequest(prompt="a")
+    ),
+    "a model in A1111's settings": lambda folder: parse_a1111(
+        f'a\nSteps: 5, Seed: 1, Size: 64x64, ControlNet: "Model: a{SPACES}b"'
+    ),
+    "a name that is none": lambda folder: did_you_mean("guidance_scal" * 20_000, ["guidance_scale"] * 50),
+    "names of a LoRA's tensors": lambda folder: family_of_shapes("lora", {"attn2.to_k" * 300 + "x": [1, 1]}),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_text_that_a_pattern_is_slow_at_is_read_soon(tmp_path: Path, name: str) -> None:
+    began = time.process_time()
+    with suppress(InputError):
+        LONG[name](tmp_path)
+    assert time.process_time() - began < 3.0
+
+
+def test_a_header_with_an_endless_name_is_refused(tmp_path: Path) -> None:
+    header = json.dumps({"attn2.to_k" * 100: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    path = tmp_path / "lora.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(DamagedError, match="has a name of 1,000 characters"):
+        check_file(path)

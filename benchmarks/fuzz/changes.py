@@ -96,6 +96,9 @@ def any_text(random: Random, words: Sequence[str] = ()) -> str:
     """Return a text of odd letters and of these words."""
     if random.random() < 0.2:
         return random.choice(ODD_TEXTS)
+    if random.random() < 0.04:  # what a pattern that backtracks is slow at
+        run = random.choice((*LETTERS, *words)) * random.choice((200, 4_000, 60_000))
+        return f"{random.choice(LETTERS)}{run}{random.choice((*LETTERS, *words))}"
     parts = (
         random.choice(words) if words and random.random() < 0.6 else random.choice(LETTERS)
         for _ in range(few(random, 60))

@@ -49,7 +49,9 @@ def make_prompt(random: Random) -> Files:
     if random.random() < 0.3:
         text = changed_text(random, text, SIGNS)
     if random.random() < 0.03:
-        text = random.choice(SIGNS) * random.choice((500, 5_000))
+        ends = ["".join(random.choice(SIGNS) for _ in range(few(random, 6))) for _ in range(2)]
+        run = random.choice(("9", " ", "\\", *SIGNS)) * random.choice((500, 4_000, 9_000))
+        text = run[:9_900].join(ends)
     wildcards = "\n".join(changed_text(random, "red\n2::blue\n{a|__b__}\n# no", SIGNS) for _ in range(2))
     return {"prompt.json": json.dumps(text).encode(), "wildcards/a.txt": text_bytes(random, wildcards)}
 

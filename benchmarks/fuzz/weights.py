@@ -204,7 +204,14 @@ def make_pickle(random: Random) -> Files:
     kind = random.choice(KINDS)
     content: Json = _mixed(random, kind)
     content = random.choice(
-        (content, {"state_dict": content}, {"string_to_param": {"*": torch.ones(1, 8)}}, [content], torch.ones(3))
+        (
+            content,
+            {"state_dict": content},
+            content | {7: torch.ones(1)},
+            {"string_to_param": {"*": torch.ones(1, 8)}},
+            [content],
+            torch.ones(3),
+        )
     )
     if random.random() < 0.1:
         content = {

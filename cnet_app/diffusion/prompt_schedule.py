@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from textwrap import shorten
 
-from cnet_app.diffusion.prompt_syntax import MAX_WEIGHT, bounded, matching_brackets, parse_prompt
+from cnet_app.diffusion.prompt_syntax import MAX_WEIGHT, NUMBER, bounded, matching_brackets, parse_prompt
 from models.errors import InputError
 
-WHEN = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*")
+WHEN = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*")
 AND = re.compile(r"\bAND\b")
-PART = re.compile(r"(.*?)(?:\s*:\s*([+-]?(?:\d+\.?\d*|\.\d+)))?\s*", re.DOTALL)
 MAX_PARTS = 8
 SHOWN = 60
 """Letters of a text in a note."""
@@ -158,10 +157,8 @@ def _plain(text: str) -> str:
 
 
 def _weighed(part: str) -> tuple[str, float]:
-    found = PART.fullmatch(part)
-    assert found is not None  # any text matches
-    weight = float(found[2] or 1)
-    return found[1].strip(), bounded(weight)
+    found = NUMBER.search(part)
+    return (part[: found.start()].strip(), bounded(float(found[1]))) if found else (part.strip(), 1.0)
 
 
 def _quoted(text: str) -> str:

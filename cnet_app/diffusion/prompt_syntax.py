@@ -15,7 +15,7 @@ from operator import itemgetter
 
 MORE_WEIGHT = 1.1
 OTHER_HALF = {")": "(", "]": "["}
-NUMBER = re.compile(r":\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*$")
+NUMBER = re.compile(r":\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*$")
 MAX_WEIGHT = 100.0
 """Of a phrase, with all brackets around it, in either direction."""
 BREAK = re.compile(r"\bBREAK\b")

@@ -24,8 +24,10 @@ MAX_VALUES = 100
 """Of one axis."""
 MAX_CELLS = 1_000
 AXIS = re.compile(r"\s*([A-Za-z0-9_.]+)\s*[:=](.*)", re.DOTALL)
-NUMBER = r"-?(?:\d+\.?\d*|\.\d+)"
+NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)"
 RANGE = re.compile(rf"({NUMBER})\s*-\s*({NUMBER})(?:\s*:\s*({NUMBER}))?")
+LONGEST_RANGE = 100
+"""Characters."""
 RUN_ORDER = ("base", "vae", "controlnet", "lora", "size", ANNOTATOR, "prompt", "guidance_scale", "scheduler", "")
 """Kinds of axes, the one that is dearest to change first: it changes slowest."""
 
@@ -166,7 +168,7 @@ def _entries(text: str, name: str) -> list[str]:
 
 
 def _parse_values(field: Field, text: str) -> list[Value]:
-    found = RANGE.fullmatch(text) if field.is_number else None
+    found = RANGE.fullmatch(text) if field.is_number and len(text) <= LONGEST_RANGE else None
     if not found:
         return [field.parse(text)]
     first, last = Decimal(found[1]), Decimal(found[2])

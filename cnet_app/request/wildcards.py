@@ -42,7 +42,7 @@ TEMPLATES: Mapping[str, str] = {
 
 NAME = r"(?<![^\W_])__(?P<name>[^\W_](?:[^\W_]|[-/]|_(?!_))*)__"
 TOKEN = re.compile(rf"(?P<escape>\\(?:[{{}}|]|__))|(?P<pair>\\.)|{NAME}|(?P<brace>[{{}}|])", re.DOTALL)
-WEIGHT = re.compile(r"\s*(\d+\.?\d*|\.\d+)::")
+WEIGHT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)::")
 
 
 @dataclass(frozen=True)

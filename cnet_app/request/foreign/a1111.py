@@ -33,7 +33,7 @@ SILENT = {"version", "rng", "user", "civitai resources", "civitai metadata", "ba
 _KEY = re.compile(r"\s*(\w[\w \-/+.]{0,60}?)\s*:\s*")
 _UNIT = re.compile(r"controlnet( \d{1,2})?")
 _RANGE = re.compile(r"\(\s*([\d.]{1,20})\s*,\s*([\d.]{1,20})\s*\)")
-_LEGACY_HASH = re.compile(r"\s*\[[0-9a-f]{6,64}\]\s*$")
+_LEGACY_HASH = re.compile(r"\[[0-9a-f]{6,64}\]\s*$")
 
 
 def is_parameters(text: str) -> bool:
@@ -139,7 +139,7 @@ def _control(text: str) -> ForeignControl:
     """A unit of the ControlNet extension, as its newer and its older versions write it."""
     values = {key: text_of(value) for key, value in pairs(text)}
     module, model = values.get("module", values.get("preprocessor", "")), values.get("model", "")
-    model = _LEGACY_HASH.sub("", model)  # a hash of another kind, of a part of the file
+    model = _LEGACY_HASH.sub("", model).rstrip()  # a hash of another kind, of a part of the file
     both = _RANGE.fullmatch(values.get("starting/ending", ""))
     module = "" if module.lower() == "none" else module
     return ForeignControl(
