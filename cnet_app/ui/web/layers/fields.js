@@ -36,7 +36,7 @@ function wordsOf(name) {
 }
 
 /** A button with an “i” and the text that it opens: {button, text}. */
-function help(label, words) {
+export function help(label, words) {
   const text = h("p", { class: "help-text", hidden: true }, words);
   const toggle = () => {
     text.hidden = !text.hidden;

@@ -77,7 +77,7 @@ function nameOf({ path }) {
 }
 
 /** Save a file of the server. */
-function download(url, name) {
+export function download(url, name) {
   const link = h("a", { href: url, download: name, hidden: true });
   document.body.append(link);
   link.click();

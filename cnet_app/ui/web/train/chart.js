@@ -103,7 +103,7 @@ function widened(low, high) {
 }
 
 /** Round numbers between two values. */
-export function ticks(low, high) {
+function ticks(low, high) {
   const rough = (high - low) / MOST_TICKS;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough * 0.999);
