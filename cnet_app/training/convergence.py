@@ -17,9 +17,9 @@ class Jump:
     after: float
 
 
-LOOKS = 2
-"""Looks in a row that must be above all earlier ones: a single one may be luck."""
-LEAST = 0.08
+LOOKS = 3
+"""Looks in a row that must be above all earlier ones: one or two may be luck."""
+LEAST = 0.1
 """Smallest rise, of an agreement from 0 to 1, that counts as following the map."""
 DEVIATIONS = 4.0
 """Rise in standard deviations of the looks before it."""
