@@ -28,6 +28,8 @@ ROLES: Mapping[str, Role] = MappingProxyType(
     {"photo": PHOTO, "mask": MASK, "weights": WEIGHTS, **{id: map_role(kind) for id, kind in KINDS.items()}}
 )
 START = "start"
+DATE = slice(24, 36)
+"""Bytes of a colour profile that say when it was made."""
 Chunk = tuple[bytes, bytes]
 SIDES = (0, 1, 7, 64, 8_000, 30_000, 65_535, 2**31 - 1, 2**32 - 1)
 """Widths and heights that a header may claim, in pixels."""
@@ -72,6 +74,7 @@ def sample_pictures() -> Mapping[str, bytes]:
     exif[0x0112] = 6
     exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0a comment"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile[: DATE.start] + bytes(DATE.stop - DATE.start) + profile[DATE.stop :]
     deep = Image.fromarray((grid[0] * 900).astype(np.uint16))
     texts = PngInfo()
     texts.add_text("parameters", "a cat\nSteps: 5", zip=True)
