@@ -28,6 +28,8 @@ ROLES: Mapping[str, Role] = MappingProxyType(
     {"photo": PHOTO, "mask": MASK, "weights": WEIGHTS, **{id: map_role(kind) for id, kind in KINDS.items()}}
 )
 START = "start"
+TIMES = 16
+"""Bytes of the times in a box of version 1."""
 DATE = slice(24, 36)
 """Bytes of a colour profile that say when it was made."""
 Chunk = tuple[bytes, bytes]
@@ -107,13 +109,22 @@ def sample_pictures() -> Mapping[str, bytes]:
             "avif": (alpha, "AVIF", {"exif": exif, "icc_profile": profile}),
             "animated avif": (photo, "AVIF", many),
         }
-    return {name: _encoded(*one) for name, one in made.items()} | {"heic": HEIC}
+    return {name: _without_times(_encoded(*one)) for name, one in made.items()} | {"heic": HEIC}
 
 
 def _encoded(picture: Image.Image, format: str, options: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+def _without_times(data: bytes) -> bytes:
+    """Return an animated AVIF without the time at which it was made, which would make it another one each second."""
+    for name in (b"mvhd", b"tkhd", b"mdhd"):
+        start = data.find(name) + len(name) + 4
+        if data[4:8] == b"ftyp" and start > len(name) + 4:
+            data = data[:start] + bytes(TIMES) + data[start + TIMES :]
+    return data
 
 
 def png_chunks(data: bytes) -> list[Chunk]:
