@@ -28,6 +28,10 @@ ROLES: Mapping[str, Role] = MappingProxyType(
     {"photo": PHOTO, "mask": MASK, "weights": WEIGHTS, **{id: map_role(kind) for id, kind in KINDS.items()}}
 )
 START = "start"
+TIMES = 16
+"""Bytes of the times in a box of version 1."""
+DATE = slice(24, 36)
+"""Bytes of a colour profile that say when it was made."""
 Chunk = tuple[bytes, bytes]
 SIDES = (0, 1, 7, 64, 8_000, 30_000, 65_535, 2**31 - 1, 2**32 - 1)
 """Widths and heights that a header may claim, in pixels."""
@@ -72,6 +76,7 @@ def sample_pictures() -> Mapping[str, bytes]:
     exif[0x0112] = 6
     exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0a comment"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile[: DATE.start] + bytes(DATE.stop - DATE.start) + profile[DATE.stop :]
     deep = Image.fromarray((grid[0] * 900).astype(np.uint16))
     texts = PngInfo()
     texts.add_text("parameters", "a cat\nSteps: 5", zip=True)
@@ -104,13 +109,22 @@ def sample_pictures() -> Mapping[str, bytes]:
             "avif": (alpha, "AVIF", {"exif": exif, "icc_profile": profile}),
             "animated avif": (photo, "AVIF", many),
         }
-    return {name: _encoded(*one) for name, one in made.items()} | {"heic": HEIC}
+    return {name: _without_times(_encoded(*one)) for name, one in made.items()} | {"heic": HEIC}
 
 
 def _encoded(picture: Image.Image, format: str, options: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+def _without_times(data: bytes) -> bytes:
+    """Return an animated AVIF without the time at which it was made, which would make it another one each second."""
+    for name in (b"mvhd", b"tkhd", b"mdhd"):
+        start = data.find(name) + len(name) + 4
+        if data[4:8] == b"ftyp" and start > len(name) + 4:
+            data = data[:start] + bytes(TIMES) + data[start + TIMES :]
+    return data
 
 
 def png_chunks(data: bytes) -> list[Chunk]:

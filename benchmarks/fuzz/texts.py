@@ -193,7 +193,8 @@ def read_all_settings(folder: Path) -> None:
     except SystemExit as end:
         if end.code != 2 or "Traceback" in told.getvalue() or not told.getvalue().strip():
             raise
-        raise InputError(told.getvalue()[:1_000]) from None  # a console may show all of a value
+        seen = told.getvalue()[:1_000].encode("utf-8", "backslashreplace").decode()  # as a console shows it
+        raise InputError(seen) from None
     assert settings.is_local or settings.host, settings
 
 

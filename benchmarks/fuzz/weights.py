@@ -161,12 +161,20 @@ def make_safetensors(random: Random) -> Files:
     mixed = _mixed(random, random.choice((kind, random.choice(KINDS))))
     content = {name: tensor.contiguous() for name, tensor in mixed.items() if _is_plain(tensor)}
     metadata = {plain_text(random): plain_text(random) for _ in range(random.randrange(3))}
-    data = save({name: tensor.clone() for name, tensor in content.items()}, metadata or None)
+    data = _saved({name: tensor.clone() for name, tensor in content.items()}, metadata)
     if random.random() < 0.6:
         data = _changed_header(random, data)
     if random.random() < 0.3:
         data = changed_bytes(random, data)
     return {f"{kind}.safetensors": data}
+
+
+def _saved(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file; the library would write the metadata in another order each time."""
+    data = save(tensors)
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps({"__metadata__": dict(metadata), **json.loads(data[8:start])}).encode()
+    return struct.pack("<Q", len(header)) + header + data[start:]
 
 
 def _changed_header(random: Random, data: bytes) -> bytes:
@@ -197,7 +205,10 @@ def _changed_header(random: Random, data: bytes) -> bytes:
 
 
 def make_pickle(random: Random) -> Files:
-    """Return a pickle, as torch writes it now or wrote it once, or by hand and evil."""
+    """Return a pickle, as torch writes it now or wrote it once, or by hand and evil.
+
+    In the old layout torch writes addresses in memory, so that its bytes differ a little from run to run.
+    """
     name = f"{random.choice(KINDS)}{random.choice(('.pt', '.pth', '.ckpt', '.bin'))}"
     if random.random() < 0.35:
         return {name: _evil(random)}
@@ -351,7 +362,7 @@ def make_sidecars(random: Random) -> Files:
         "ss_network_alpha": plain_text(random),
     }
     return {
-        f"{PEFT_STEM}.safetensors": save(
+        f"{PEFT_STEM}.safetensors": _saved(
             {"a.lora_A.weight": torch.ones(2, 3), "a.lora_B.weight": torch.ones(3, 2)}, metadata
         ),
         ADAPTER_CONFIG: _damaged(random, adapter),
