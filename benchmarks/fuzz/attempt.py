@@ -96,6 +96,7 @@ def put_files(folder: Path, files: Files) -> None:
 def attempt(kind: Kind, number: int, read: Read, folder: Path, limits: Limits = USUAL) -> Outcome:
     """Return how reading the files in a folder ends."""
     _forget_peak()
+    before = _status_bytes("VmRSS")
     began = time.monotonic()
     end: End = "answered"
     what = ""
@@ -112,8 +113,8 @@ def attempt(kind: Kind, number: int, read: Read, folder: Path, limits: Limits = 
     seconds, peak = time.monotonic() - began, _peak_bytes()
     if heard:
         end, what = "finding", "\n".join([*heard, what])
-    if peak > limits.bytes:
-        end, what = "finding", f"It took {peak / 1e6:.0f} MB.\n{what}"
+    if peak - before > limits.bytes:
+        end, what = "finding", f"It took {(peak - before) / 1e6:.0f} MB.\n{what}"
     return Outcome(kind.id, number, end, seconds, peak / 1e6, what)
 
 
@@ -200,8 +201,12 @@ def _forget_peak() -> None:
 
 def _peak_bytes() -> int:
     """Return the most memory that this process took since `_forget_peak`; 0 where the system does not say."""
+    return _status_bytes("VmHWM")
+
+
+def _status_bytes(name: str) -> int:
     try:
         text = Path("/proc/self/status").read_text()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM")), 0)
+    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(name)), 0)

@@ -64,6 +64,11 @@ if __name__ == "__main__":
 """
 
 
+def hears_interrupts() -> None:
+    """Undo what a shell does to processes in its background, so that the tests may run there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(folder: Path, how: str) -> tuple[subprocess.Popen[str], int]:
     """Return the app, with its "page" or "alone", with one running and two waiting jobs, and its engine's process id."""
     script = folder / "app_of_the_test.py"
@@ -71,7 +76,7 @@ def started(folder: Path, how: str) -> tuple[subprocess.Popen[str], int]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(folder / "uploads")}
     app = subprocess.Popen(
         [sys.executable, str(script), str(folder / "pictures"), how], cwd=ROOT, env=environment,
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hears_interrupts,
     )  # fmt: skip
     assert app.stdout is not None
     for line in app.stdout:

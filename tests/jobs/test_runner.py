@@ -208,9 +208,10 @@ def test_progress_has_previews_and_the_end_has_none(runner: Runner, fake: FakeEn
 def test_a_download_reports_its_progress_and_other_jobs_run_meanwhile(runner: Runner, fake: FakeEngine) -> None:
     fake.download_bytes = 200_000_000
     id = runner.download(["large"], "me")
+    pattern = r"Downloading large\.safetensors: \d+ MB of 200 MB"
+    assert any(re.match(pattern, state.doing) for state in runner.watch(id))
     assert finish(runner, runner.submit(request("meanwhile"), "you")).status == "done"
-    texts = {state.doing for state in runner.watch(id)}
-    assert any(re.match(r"Downloading large\.safetensors: \d+ MB of 200 MB", text) for text in texts)
+    assert finish(runner, id).status == "done"
     assert runner.state(id).status == "done"
     assert fake.downloads == ["large"]
 
