@@ -16,7 +16,7 @@ from cnet_app.cli import main
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training import start
 from cnet_app.training.advice import changes_for_memory, out_of_memory
-from cnet_app.training.run import RunFolder, all_runs
+from cnet_app.training.run import RunFolder, all_runs, create_run
 from cnet_app.training.start import LOCK, run_training
 from models.errors import InputError, OutOfMemoryError
 from models.loader import load_controlnet
@@ -72,7 +72,7 @@ def test_a_run_ends_with_a_controlnet_that_loads(tmp_path: Path, pairs: Path) ->
     card = (tmp_path / "models" / "controlnets" / "mine" / "README.md").read_text(encoding="utf-8")
     assert "Agreement with 2 held-out maps" in card
     with pytest.raises(InputError, match="There is a training 'mine'"):
-        start.create_run(run.path.parent, run.plan())
+        create_run(run.path.parent, run.plan())
 
 
 @pytest.mark.usefixtures("tiny")
