@@ -63,6 +63,17 @@ class Easel:
         self.page.locator(f"#tab-{condition}").click()
         self.page.locator(f"#tool-{tool}").click()
         self.page.wait_for_selector(".paint-panel")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the stage has its size: a panel that opens changes it, and moves every place."""
+        moved = f"""async () => {{
+            const place = () => JSON.stringify([{APP}.stage.place, document.querySelector(".studio").getBoundingClientRect()]);
+            const before = place();
+            for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
+            return before === place();
+        }}"""
+        self.page.wait_for_function(moved)
 
     def mode(self, name: str) -> None:
         self.page.locator(f'.paint-modes [data-mode="{name}"]').click()
