@@ -47,6 +47,7 @@ def test_a_wrong_flag_is_one_sentence_and_exit_code_2(argv: list[str], capsys: p
     ("variable", "value"),
     [
         ("CNET_PORT", "many"),
+        ("CNET_PORT", "9" * 5_000),
         ("GRADIO_SERVER_PORT", "many"),
         ("CNET_OFFLINE", "perhaps"),
         ("CNET_MODEL_MEMORY_GB", "much"),
