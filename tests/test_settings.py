@@ -61,7 +61,7 @@ def test_a_wrong_variable_is_one_sentence_with_its_name(
         read_settings([], {variable: value})
     message = capsys.readouterr().err
     assert stopped.value.code == 2
-    assert message.startswith(f"The environment variable {variable} is wrong: '{value}' is not ")
+    assert message.startswith(f"The environment variable {variable} is wrong: '{value[:60]}' is not ")
     assert message.count("\n") == 1
 
 
