@@ -23,6 +23,8 @@ ENGINES = ("process", "thread")
 HOMELESS = ".cache"
 """In the folder of pictures, what users without a home would have in theirs."""
 ROOT_PATH = re.compile(r"(https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?)?(/[\w.~-]+)*", re.ASCII)
+LONGEST_NUMBER = 20
+"""Digits."""
 
 
 def _option(default: Any, help: str, parse: Callable[[str], Any] = str) -> Any:
@@ -32,8 +34,9 @@ def _option(default: Any, help: str, parse: Callable[[str], Any] = str) -> Any:
 
 def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.strip().isdecimal() or not minimum <= int(text) <= maximum:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum}")
+        digits = text.strip()
+        if not digits.isdecimal() or len(digits) > LONGEST_NUMBER or not minimum <= int(digits) <= maximum:
+            raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a whole number from {minimum} to {maximum}")
         return int(text)
 
     return parse

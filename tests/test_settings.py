@@ -47,6 +47,7 @@ def test_a_wrong_flag_is_one_sentence_and_exit_code_2(argv: list[str], capsys: p
     ("variable", "value"),
     [
         ("CNET_PORT", "many"),
+        ("CNET_PORT", "9" * 5_000),
         ("GRADIO_SERVER_PORT", "many"),
         ("CNET_OFFLINE", "perhaps"),
         ("CNET_MODEL_MEMORY_GB", "much"),
@@ -60,7 +61,7 @@ def test_a_wrong_variable_is_one_sentence_with_its_name(
         read_settings([], {variable: value})
     message = capsys.readouterr().err
     assert stopped.value.code == 2
-    assert message.startswith(f"The environment variable {variable} is wrong: '{value}' is not ")
+    assert message.startswith(f"The environment variable {variable} is wrong: '{value[:60]}' is not ")
     assert message.count("\n") == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from benchmarks.fuzz.attempt import Kind, always
+from benchmarks.fuzz.pickles import make_pickle
 from benchmarks.fuzz.pictures import make_picture, read_picture_role
 from benchmarks.fuzz.posts import RefusedError, make_endpoint_call, make_post, open_calls, open_endpoints
 from benchmarks.fuzz.recipes import make_pose, make_recipe, make_task, read_pose_file, read_recipes, read_task
@@ -20,7 +21,7 @@ from benchmarks.fuzz.texts import (
     read_users_file,
     read_wildcards,
 )
-from benchmarks.fuzz.weights import make_pickle, make_safetensors, make_sidecars, read_sidecars, read_weights
+from benchmarks.fuzz.weights import make_safetensors, make_sidecars, read_sidecars, read_weights
 
 KINDS = (
     Kind("pictures", "Pictures in every role", 20, make_picture, partial(always, read_picture_role)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from cnet_app.api.endpoints import Endpoints
 from cnet_app.jobs.assets import Assets
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.trainings import Trainings
 from cnet_app.jobs.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.settings import Settings
@@ -39,6 +41,8 @@ SESSION = "0123456789abcdef" * 2
 WAITING = ("watch",)
 """Calls that wait for news; they are posted with a token of which there is some."""
 CALL, BODY = "call.json", "body"
+NOTHING = (sys.executable, "-S", "-c", "")
+"""In place of the command that trains: a program that ends at once."""
 PHOTO = "$photo"
 """Stand in an input for what the app gave a name of its own: the path of an upload, ids, and a picture's hash."""
 PLACES = ("$photo", "$job", "$picture", "$sweep")
@@ -145,7 +149,10 @@ class Desk:
         self.photo = self.uploads / "photo.png"
         Image.fromarray((np.indices((64, 96)).sum(axis=0) % 255).astype(np.uint8)).convert("RGB").save(self.photo)
         assets = Assets(self.folder / "assets", 50_000_000)
-        self.context = Context(self.settings, self.runner, maps, assets, self._is_uploaded, self._served, self.sweeps)
+        self.trainings = Trainings(self.settings, self.runner.wants_pictures, NOTHING)
+        self.context = Context(
+            self.settings, self.runner, maps, assets, self._is_uploaded, self._served, self.sweeps, self.trainings
+        )
         app = Starlette(routes=[Route(f"{ROUTE}/call", build_route(self.context), methods=["POST"])])
         transport = httpx.ASGITransport(Guard(self.settings).around(app))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860")
@@ -180,6 +187,7 @@ class Desk:
 
     def close(self) -> None:
         """End its threads."""
+        self.trainings.close()
         self.sweeps.close()
         self.runner.close()
 
