@@ -50,7 +50,7 @@ class DataWork:
     def __init__(self, settings: Settings, program: Sequence[str] = PROGRAM) -> None:
         """`program` is what takes the arguments of the command line; a test puts a lighter one there."""
         self._settings, self._program = settings, program
-        self._folder = Path(settings.cache_dir).expanduser() / "data"
+        self._folder = settings.cache_folder / "data"
         self._lock = threading.RLock()
         self._begun: _Begun | None = None
         self._is_cancelled = False

@@ -91,7 +91,15 @@ def _mode(call: ast.Call) -> str:
 def _is_foreign(call: ast.Call) -> bool:
     """Pictures and archives are opened too, by their libraries."""
     owner = call.func.value if isinstance(call.func, ast.Attribute) else None
-    return isinstance(owner, ast.Name) and owner.id in ("Image", "Pillow", "os", "webbrowser", "zipfile", "archive")
+    return isinstance(owner, ast.Name) and owner.id in (
+        "Image",
+        "Pillow",
+        "os",
+        "webbrowser",
+        "zipfile",
+        "tarfile",
+        "archive",
+    )
 
 
 @pytest.mark.parametrize("kind", ["base", "vae", "controlnet", "lora", "ip_adapter"])
