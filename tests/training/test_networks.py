@@ -122,5 +122,5 @@ def test_a_trained_controlnet_is_found_by_its_name(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
     trainable = create_trainable(tiny_base("sd15"), PLAN)
     trainable.save(tmp_path / "controlnets" / "mine", "mine", {"controlnet_studio.family": "sd15"})
-    loaded = load_controlnet("mine", "sd15")
+    loaded: Any = load_controlnet("mine", "sd15")
     assert tuple(loaded.config["block_out_channels"]) == trainable.base.unet.config["block_out_channels"]

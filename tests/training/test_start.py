@@ -68,7 +68,8 @@ def test_a_run_ends_with_a_controlnet_that_loads(tmp_path: Path, pairs: Path) ->
     assert estimate["seconds"]["step"] > 0
     assert run.standing() == "done" and [one.name for one in all_runs(run.path.parent)] == ["mine"]
     assert (run.samples / "step-000002-1.png").is_file()
-    assert load_controlnet("mine", "embedded").config["in_channels"] == 16
+    made: Any = load_controlnet("mine", "embedded")
+    assert made.config["in_channels"] == 16
     card = (tmp_path / "models" / "controlnets" / "mine" / "README.md").read_text(encoding="utf-8")
     assert "Agreement with 2 held-out maps" in card
     with pytest.raises(InputError, match="There is a training 'mine'"):

@@ -2,9 +2,11 @@
 
 from transformers.models.auto.image_processing_auto import AutoImageProcessor as AutoImageProcessor
 from transformers.models.beit.configuration_beit import BeitConfig as BeitConfig
+from transformers.models.clip.configuration_clip import CLIPConfig as CLIPConfig
 from transformers.models.clip.configuration_clip import CLIPTextConfig as CLIPTextConfig
 from transformers.models.clip.configuration_clip import CLIPVisionConfig as CLIPVisionConfig
 from transformers.models.clip.image_processing_clip import CLIPImageProcessor as CLIPImageProcessor
+from transformers.models.clip.modeling_clip import CLIPModel as CLIPModel
 from transformers.models.clip.modeling_clip import CLIPTextModel as CLIPTextModel
 from transformers.models.clip.modeling_clip import CLIPTextModelWithProjection as CLIPTextModelWithProjection
 from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection as CLIPVisionModelWithProjection
