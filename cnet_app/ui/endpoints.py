@@ -9,7 +9,7 @@ import gradio as gr
 from cnet_app.api.endpoints import NAMES, Endpoints, Object, as_file
 from cnet_app.request.pictures import encode_png
 from cnet_app.ui.addresses import address_of
-from cnet_app.ui.calls.context import Context, Visitor
+from cnet_app.ui.calls.context import Context, Visitor, identity
 from cnet_app.ui.gradio_seams import cache_upload
 
 
@@ -27,7 +27,7 @@ def build_endpoints(context: Context) -> None:
         prompt: str, controls: list[dict[str, Any]] | None = None, options: dict[str, Any] | None = None,
         request: gr.Request | None = None,
     ) -> Object:  # fmt: skip
-        session = (request and request.session_hash) or ""
+        session = identity(request and request.session_hash)
         visitor = Visitor(
             session, address_of(request.request.scope, settings.proxies) if request and request.request else ""
         )

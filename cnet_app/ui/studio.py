@@ -14,7 +14,7 @@ import anyio.to_thread
 import gradio as gr
 
 from annotators.base import shown
-from cnet_app.ui.calls.context import Call, Context, Object, Visitor, WaitingCall
+from cnet_app.ui.calls.context import Call, Context, Object, Visitor, WaitingCall, identity
 from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from cnet_app.ui.calls.describe import tables
 from cnet_app.ui.calls.examples import example
@@ -179,7 +179,6 @@ STYLES = (
 """Style sheets, in their order."""
 HEAD = "".join(f'<link rel="stylesheet" href="studio/{name}.css">' for name in STYLES)
 """What the document's head holds besides Gradio's own."""
-MAX_SESSION = 64
 
 
 def build_studio() -> gr.HTML:
@@ -199,7 +198,7 @@ async def answer(context: Context, data: Mapping[str, Any], address: str = "") -
     call = CALLS.get(name) if isinstance(name, str) else None
     if call is None or not isinstance(name, str):
         return {"error": f"There is no call {shown(name)}; reload the page."}
-    visitor = Visitor(session[:MAX_SESSION] if isinstance(session, str) else "", address)
+    visitor = Visitor(identity(session), address)
     context = context.of(visitor)
     try:
         SHAPES[name].check("", values)

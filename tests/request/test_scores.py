@@ -136,3 +136,10 @@ def test_a_killed_write_leaves_the_picture(saved: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(saved)], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [10**400, float("nan"), float("inf"), True, "1"])
+def test_a_score_that_is_no_number_is_refused(number: object) -> None:
+    for field in ("value", "agreement"):
+        with pytest.raises(InputError, match="field of a wrong type"):
+            scores_from_json([{"condition": "canny", "measure": "edge_f1", field: number}])

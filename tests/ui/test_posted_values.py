@@ -224,6 +224,13 @@ def test_valid_values_are_answered(caller: Caller, valid: dict[str, dict[str, An
     assert set(refused) <= known | on_runs, refused
 
 
+@pytest.mark.parametrize("session", ["0\ud800", 7, None, ["a"], "x" * 9_000])
+def test_an_identity_that_cannot_be_stored_is_nobodys(caller: Caller, session: object) -> None:
+    for name in ("unfinished", "library", "sweeps"):
+        given = asyncio.run(answer(caller.context, {"name": name, "values": {}, "session": session}))
+        assert "error" not in given
+
+
 @pytest.mark.parametrize(
     ("draft", "sentence"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -91,6 +92,17 @@ class Visitor:
     """An id that the browser keeps: its own jobs and pictures are found by it."""
     address: str = ""
     """The network address that the call came from; empty where it came from none."""
+
+
+MAX_SESSION = 64
+"""Characters of an identity."""
+
+
+def identity(value: object) -> str:
+    """Return what a browser sent as its identity; empty, which is nobody's, for what is no text that can be stored."""
+    if not isinstance(value, str) or re.search("[\ud800-\udfff]", value):
+        return ""
+    return value[:MAX_SESSION]
 
 
 Call: TypeAlias = Callable[[Context, Visitor, Mapping[str, Any]], Object]
