@@ -12,12 +12,10 @@ from random import Random
 from benchmarks.fuzz.changes import (
     EXTREMES,
     Files,
-    any_json,
     any_text,
     changed_bytes,
     changed_text,
     few,
-    json_bytes,
     text_bytes,
 )
 from benchmarks.fuzz.recipes import GREY
@@ -196,14 +194,3 @@ def read_all_settings(folder: Path) -> None:
         seen = told.getvalue()[:1_000].encode("utf-8", "backslashreplace").decode()  # as a console shows it
         raise InputError(seen) from None
     assert settings.is_local or settings.host, settings
-
-
-def make_ledger(random: Random) -> Files:
-    """Return the file in which the user's own models are noted."""
-    row = {
-        "kind": random.choice(("controlnet", "base", "vae", "lora", None)),
-        "family": random.choice(("sd15", None, 7)),
-        "components": [],
-    }
-    value = random.choice(({"owner/name": row}, {any_text(random): row}, any_json(random)))
-    return {"models.json": json_bytes(random, value)}
