@@ -1,4 +1,4 @@
-"""Picture files without what they say beside their pixels: place, time, device, texts, previews."""
+"""Removal of the metadata of picture files: place, time, device, texts and previews."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _end_of_scan(data: bytes, place: int) -> int:
-    """Return where the next marker stands that is no part of coded pixels, as stuffed bytes and restarts are."""
+    """Return the offset of the next marker after the coded pixels; stuffed bytes and restart markers do not count."""
     while True:
         place = data.index(0xFF, place)
         if data[place + 1] != 0 and not 0xD0 <= data[place + 1] <= 0xD7:

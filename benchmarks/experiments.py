@@ -1,4 +1,4 @@
-"""The paper's claims in miniature: `python -m benchmarks.experiments` trains on the embedded base and writes docs/experiments.md.
+"""The paper's claims in miniature: `python -m benchmarks.experiments` trains on the embedded base and writes a document.
 
 Every run is one training by cnet_app.training, of one arm with one seed; its figures are kept in OUTPUT/results.jsonl, so that
 the suite can be cut into pieces (`--only ID`, `--minutes N`) and goes on where it was. Runs that several experiments share are
