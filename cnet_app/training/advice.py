@@ -19,7 +19,9 @@ def changes_for_memory(plan: TrainingPlan, device: torch.device) -> list[str]:
     """Return the changes that this plan leaves, the best first."""
     found: list[str] = []
     if not plan.gradient_checkpointing:
-        found.append("gradient_checkpointing on: activations are made again on the way back instead of kept, so that a step takes longer")
+        found.append(
+            "gradient_checkpointing on: activations are made again on the way back instead of kept, so that a step takes longer"
+        )
     if plan.batch_size > 1:
         half = plan.batch_size // 2
         turns = -(-plan.batch_size * plan.gradient_accumulation // half)
