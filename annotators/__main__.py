@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from annotators.registry import ANNOTATORS, annotator, licence_text, parse_value
 from annotators.runtime import Runtime
 from models.console import replace_unprintable
 from models.errors import InputError, WeightsError
+from models.whole import write_whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,12 +80,7 @@ def _write_whole(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, data)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -22,6 +21,7 @@ from annotators.base import Image
 from models.catalog import entry
 from models.errors import DamagedError, LibraryError, OutOfMemoryError, is_out_of_memory
 from models.weights import require
+from models.whole import unfinished
 
 if TYPE_CHECKING:
     import torch
@@ -131,14 +131,10 @@ def _save_copy(state: dict[str, Any], copy: Path, date: int) -> None:
     """
     from safetensors.torch import save_file
 
-    part = copy.with_name(f".{copy.name}.{uuid4().hex}.part")
     try:
-        try:
+        with unfinished(copy, lasting=False) as part:
             save_file({name: value.contiguous().clone() for name, value in state.items()}, part)
             os.utime(part, ns=(date, date))
-            part.replace(copy)
-        finally:
-            part.unlink(missing_ok=True)
     except (OSError, SafetensorError):
         return
 

@@ -32,6 +32,7 @@ FLOORS = {
     "models.transfer": 0,
     "models.download": 0,
     "models.weights": 0,
+    "models.whole": 0,
     "models.stopping": 0,
     "annotators": 2,
     "annotators.base": 1,

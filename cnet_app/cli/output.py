@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnet_app.jobs.files import unfinished
 from cnet_app.request.pictures import encode_png
 from models.console import is_unicode
 from models.errors import SaveError
+from models.whole import unfinished
 
 Show = Callable[[Mapping[str, Any], str], None]
 """Called once with the result as plain JSON values, and as text for a reader."""

@@ -27,6 +27,7 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError, SaveError
+from models.whole import write_whole
 
 Generate = Callable[[GenerationRequest], Image]
 MakeControl = Callable[[Image, int], ControlMap]
@@ -267,11 +268,9 @@ def _write(path: Path, pixels: Image) -> None:
 
 def _write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises SaveError."""
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
+        write_whole(path, data)
     except OSError as error:
         raise SaveError(
             f"{path} cannot be written ({error.strerror}); make room, and run the command again: what is there already is kept."

@@ -15,7 +15,6 @@ from typing import Any, Literal
 from annotators.base import Image, shown
 from annotators.images import load_image, resize
 from annotators.roles import PHOTO
-from cnet_app.jobs.files import unfinished
 from cnet_app.jobs.manifest import Manifest, Part, begun_sweep, put_request, take_request, write_manifest
 from cnet_app.jobs.sources import map_of
 from cnet_app.maps.annotate import Maps
@@ -28,6 +27,7 @@ from cnet_app.request.tables import Row, read_caption
 from cnet_app.request.wildcards import TEMPLATES, Wildcards, resolve_request
 from models.errors import InputError, SaveError
 from models.names import did_you_mean
+from models.whole import unfinished
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif")
 """Endings of the files that count as pictures."""

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from annotators.base import shown
-from cnet_app.jobs import files
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import Json
-from cnet_app.request.recipe import sweep_unfinished
 from cnet_app.request.tasks import task_from_json, task_to_json
+from models import whole
 from models.errors import InputError, SaveError
+from models.whole import sweep_unfinished
 
 SweepKind = Literal["grid", "batch"]
 FOLDERS: Mapping[SweepKind, str] = {"grid": "grids", "batch": "batches"}
@@ -234,7 +234,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it appears under its name only when all of it is on the disk; SaveError."""
     try:
         sweep_unfinished(path.parent)
-        files.write_whole(path, data)
+        whole.write_whole(path, data)
     except OSError as error:
         raise SaveError(
             f"{path} cannot be written ({error.strerror or error}); make room there or choose another folder."

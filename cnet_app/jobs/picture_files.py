@@ -12,10 +12,9 @@ from PIL import Image
 
 from annotators.images import load_image
 from annotators.picture_files import readable_name
-from cnet_app.jobs.files import write_whole
 from cnet_app.jobs.rooms import Room
-from cnet_app.request.recipe import sweep_unfinished
 from models.errors import InputError, SaveError
+from models.whole import sweep_unfinished, write_whole
 
 TRASH = ".trash"
 THUMBNAILS = ".thumbnails"

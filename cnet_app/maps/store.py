@@ -6,14 +6,12 @@ import hashlib
 import json
 import os
 import struct
-import time
 import zlib
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -24,6 +22,7 @@ from annotators.control_map import ControlMap, DataAnnotator, describe_map
 from models.catalog import entry
 from models.errors import InputError
 from models.weights import find
+from models.whole import sweep_unfinished, write_whole
 
 LENGTH = struct.Struct("<Q")
 SUM = hashlib.sha256().digest_size
@@ -37,8 +36,6 @@ LIBRARIES = (
     "controlnet_aux",
     "onnxruntime",
 )
-LOST = 3600
-"""Seconds after which a half-written file is nobody's any more."""
 LOOK_AFTER = 0.05
 """Share of the limit that is written before the folder is looked through again."""
 
@@ -109,14 +106,11 @@ class MapStore:
 
     def write(self, key: str, made: ControlMap) -> None:
         """Keeps the map, and lets older ones go where there are too many."""
-        part = self._folder / f".{key}.{uuid4().hex}.part"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            try:
-                self._unseen += part.write_bytes(_pack(made))
-                part.replace(self._path(key))
-            finally:
-                part.unlink(missing_ok=True)
+            data = _pack(made)
+            write_whole(self._path(key), data, lasting=False)
+            self._unseen += len(data)
             if self._unseen > LOOK_AFTER * self._max_bytes:
                 self._tidy()
         except OSError:
@@ -128,14 +122,13 @@ class MapStore:
     def _tidy(self) -> None:
         """Takes the oldest away until what stays fits."""
         self._unseen = 0
+        sweep_unfinished(self._folder)
         found: list[tuple[int, int, Path]] = []
         for path in self._folder.iterdir():
             with suppress(OSError):  # another process was quicker
                 stat = path.stat()
                 if path.suffix == ".png":
                     found.append((stat.st_mtime_ns, stat.st_size, path))
-                elif path.suffix == ".part" and stat.st_mtime < time.time() - LOST:
-                    path.unlink()
         room = sum(size for _, size, _ in found) - self._max_bytes
         for _, size, path in sorted(found):
             if room <= 0:

@@ -12,18 +12,15 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
@@ -36,6 +33,7 @@ from cnet_app.request.parameters import parameters_text
 from cnet_app.request.scores import UnitScore, scores_from_json
 from cnet_app.request.tasks import task_from_text, task_to_json
 from models.errors import InputError, SaveError
+from models.whole import sweep_unfinished, write_whole
 
 CHUNK = "controlnet_studio"
 MADE_CHUNK = "controlnet_studio_made"
@@ -43,12 +41,6 @@ SCORES_CHUNK = "controlnet_studio_scores"
 FILES = "files"
 """The one fact that is an object."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
-UNFINISHED = ".part"
-UNFINISHED_AGE = 3600.0
-"""Seconds after which no process, of another machine either, can still be writing a file of that ending."""
-
-DEAD_AGE = 2.0
-"""The same where the process that wrote it no longer runs; on a folder that machines share, a number may be another's."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +88,7 @@ def save_picture(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         sweep_unfinished(directory)
-        _put(path, data)
+        write_whole(path, data)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SaveError(
@@ -114,26 +106,12 @@ def write_scores(path: Path, scores: Sequence[UnitScore]) -> None:
     try:
         times = path.stat()
         data = with_text(path.read_bytes(), SCORES_CHUNK, json.dumps([score.to_json() for score in scores]))
-        _put(path, data, (times.st_atime_ns, times.st_mtime_ns))
+        write_whole(path, data, (times.st_atime_ns, times.st_mtime_ns))
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}; check its name and folder.") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise SaveError(f"The scores could not be written into {path} ({reason}); make room there.") from error
-
-
-def sweep_unfinished(directory: Path) -> None:
-    """Remove what killed writers left behind: files of a process that is gone, and those that are too old."""
-    for entry in directory.glob(f".*{UNFINISHED}"):
-        with suppress(OSError):  # another process may sweep too, or it is not ours to remove
-            age = time.time() - entry.stat().st_mtime
-            if age > UNFINISHED_AGE or (age > DEAD_AGE and _is_of_dead_process(entry)):
-                entry.unlink()
-
-
-def _is_of_dead_process(entry: Path) -> bool:
-    number = entry.name.removesuffix(UNFINISHED).rpartition(".")[2]
-    return number.isdecimal() and not psutil.pid_exists(int(number))
 
 
 def read_request(path: Path) -> GenerationRequest:
@@ -202,36 +180,3 @@ def _png(image: NDArray[np.uint8], request: GenerationRequest, made: Mapping[str
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()
-
-
-def _put(path: Path, data: bytes, times: tuple[int, int] | None = None) -> None:
-    """Make a file of this content appear under its name at once; `times` are those of access and change, in ns."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
-    try:
-        _write(unfinished, data)
-        if times:
-            os.utime(unfinished, ns=times)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write the file to the disk itself, not only to the system's memory."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(directory: Path) -> None:
-    """Write the names in the directory to the disk, where the system needs to be asked for that and can do it."""
-    if os.name != "posix":
-        return
-    with suppress(OSError):  # the file is there already
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

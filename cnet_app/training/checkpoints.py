@@ -7,7 +7,6 @@ state.pt              optimiser, learning rates and scores      manifest.json   
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shutil
 import zipfile
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from models.errors import DamagedError, InputError, SaveError
 from models.files import sha256_of
+from models.whole import flush
 
 NETWORK, AVERAGE, STATE, MANIFEST = "network.safetensors", "average.safetensors", "state.pt", "manifest.json"
 PREFIX, UNFINISHED = "step-", ".unfinished-"
@@ -62,7 +62,7 @@ def save(folder: Path, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Path
         manifest = {"step": checkpoint.step, **facts, "sha256": sums}
         (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         for path in part.iterdir():
-            _flush(path)
+            flush(path)
         if target.exists():
             shutil.rmtree(target)
         part.rename(target)
@@ -78,11 +78,6 @@ def save(folder: Path, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Path
 
 def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def steps(folder: Path) -> list[int]:

@@ -22,6 +22,7 @@ import psutil
 from cnet_app.request.training import TrainingPlan, plan_from_text, plan_to_json
 from models.errors import InputError, SaveError
 from models.names import did_you_mean
+from models.whole import write_whole
 
 PLAN, LOG, CHECKPOINTS, SAMPLES, PROBES, TENSORBOARD = (
     "plan.json", "log.jsonl", "checkpoints", "samples", "probes", "tensorboard",
@@ -116,11 +117,9 @@ class RunFolder:
 
     def write_plan(self, plan: TrainingPlan) -> None:
         """Write the plan, whole; SaveError."""
-        part = self.path / f".{PLAN}.part"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(plan_to_json(plan), indent=2) + "\n", encoding="utf-8")
-            part.replace(self.path / PLAN)
+            write_whole(self.path / PLAN, (json.dumps(plan_to_json(plan), indent=2) + "\n").encode())
         except OSError as error:
             raise SaveError(f"{self.path} cannot be written ({error.strerror}); choose another folder.") from error
 

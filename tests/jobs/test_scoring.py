@@ -23,13 +23,13 @@ from cnet_app.jobs.scoring import Scorer
 from cnet_app.jobs.state import JobState
 from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps, run_here
-from cnet_app.request import recipe
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_recipe, save_picture
 from cnet_app.request.scores import UnitScore
 from cnet_app.request.units import ControlUnit
 from cnet_app.settings import Settings
+from models import whole
 from models.errors import WeightsError
 from tests.jobs.fake_engine import FakeEngine, request
 
@@ -198,10 +198,10 @@ def test_a_picture_that_cannot_be_written_still_has_its_scores(
     path = saved(tmp_path)
     before = path.read_bytes()
 
-    def full(_path: Path, _data: bytes) -> None:
+    def full(_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(recipe, "_write", full)
+    monkeypatch.setattr(whole, "flush", full)
     start().submit(path, ASKED)
     ((_, scores),) = results.wait()
     assert scores[0].agreement == 1.0

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from cnet_app.request import recipe
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.parameters import parameters_text
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipe import MADE_CHUNK, read_request, save_picture, sweep_unfinished
+from cnet_app.request.recipe import MADE_CHUNK, read_request, save_picture
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from models.errors import InputError, SaveError
+from models.whole import sweep_unfinished
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -132,7 +132,7 @@ def fail_like_a_full_disk(*_: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize(("owner", "call"), [(os, "fsync"), (Path, "replace"), (recipe, "_write")])
+@pytest.mark.parametrize(("owner", "call"), [(os, "fsync"), (Path, "replace"), (Path, "write_bytes")])
 def test_a_full_disk_is_told_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, call: str
 ) -> None:

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnet_app.request import recipe
 from cnet_app.request.chunks import with_text
 from cnet_app.request.recipe import SCORES_CHUNK, read_recipe, read_request, save_picture, write_scores
 from cnet_app.request.scores import UnitScore, best_of, mean_agreement, scores_from_json
+from models import whole
 from models.errors import InputError, SaveError
 from tests.request.test_recipe import PICTURE, REQUEST
 from tests.source import ROOT
@@ -109,11 +109,10 @@ def test_a_damaged_file_stays_as_it_is(saved: Path, part: bytes) -> None:
 def test_a_full_disk_leaves_the_picture(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = saved.read_bytes()
 
-    def full(path: Path, data: bytes) -> None:
-        path.write_bytes(data[:100])
+    def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(recipe, "_write", full)
+    monkeypatch.setattr(whole, "flush", full)
     with pytest.raises(SaveError, match="No space left on device"):
         write_scores(saved, (CANNY,))
     assert saved.read_bytes() == before
@@ -125,8 +124,8 @@ import os, signal, sys
 from pathlib import Path
 from cnet_app.request import recipe
 from cnet_app.request.scores import UnitScore
-recipe._sync = lambda directory: None
-recipe.os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+from models import whole
+whole.flush = lambda path: os.kill(os.getpid(), signal.SIGKILL)
 recipe.write_scores(Path(sys.argv[1]), (UnitScore(condition="canny"),))
 """
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +14,16 @@ from safetensors import SafetensorError
 from torch import nn
 
 from models.errors import DamagedError, SaveError
+from models.whole import unfinished
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def save_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, then put it in the place of `path` in one step; raise SaveError."""
-    temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with unfinished(path) as part:
+            write(part)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise SaveError(
             f"{path} could not be written ({reason}); make room or choose another --work folder."
@@ -38,7 +32,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors and plain values: a reader gets the old file or the whole new one."""
-    write_whole(path, lambda temporary: torch.save(state, temporary))
+    save_whole(path, lambda temporary: torch.save(state, temporary))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from annotators.base import Image
 from annotators.canny import Canny
-from cnet_app.embedded.train.checkpoints import write_whole
+from cnet_app.embedded.train.checkpoints import save_whole
 from cnet_app.embedded.world import Sample, control_images, create_sample
 from models.errors import DamagedError, InputError
 
@@ -101,7 +101,7 @@ def _create_array(path: Path, shape: tuple[int, ...]) -> None:
             np.lib.format.open_memmap(temporary, "w+", np.uint8, shape).flush()
             _take_room(temporary)
 
-        write_whole(path, create)
+        save_whole(path, create)
     there = _open_array(path).shape
     if there != shape:
         raise InputError(
@@ -137,7 +137,7 @@ def _render_chunk(job: tuple[Path, int, int, int, int]) -> None:
             if name in MAPS:
                 arrays[name][index] = pixels[..., :1] if name in GREY else pixels
         rows.append({"caption": sample.caption, "maps": [name in maps for name in MAPS]})
-    write_whole(directory / f"{start}.json", lambda temporary: temporary.write_text(json.dumps(rows), encoding="utf-8"))
+    save_whole(directory / f"{start}.json", lambda temporary: temporary.write_text(json.dumps(rows), encoding="utf-8"))
 
 
 def _rows_of(directory: Path, start: int) -> list[dict[str, object]] | None:

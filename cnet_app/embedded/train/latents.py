@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from cnet_app.embedded.train.autoencoder import LATENT_CHANNELS, encode, to_tensor
-from cnet_app.embedded.train.checkpoints import weights_key, write_whole
+from cnet_app.embedded.train.checkpoints import save_whole, weights_key
 from cnet_app.embedded.train.common import half_where_fast
 from cnet_app.embedded.train.dataset import Dataset
 
@@ -40,7 +40,7 @@ def dataset_latents(vae: AutoencoderTiny, dataset: Dataset, path: Path, batch_si
             print(f"{path} is not used ({error}); the pictures are encoded again.", flush=True)
     latents = _encode(vae, dataset, batch_size)
     metadata = owner | {"sha256": _checksum(latents)}
-    write_whole(path, lambda temporary: save_file({NAME: latents}, temporary, metadata))
+    save_whole(path, lambda temporary: save_file({NAME: latents}, temporary, metadata))
     return latents
 
 

@@ -15,6 +15,7 @@ from annotators.base import shown
 from cnet_app.evaluation.pairing import Method
 from models.errors import InputError, SaveError
 from models.names import did_you_mean
+from models.whole import write_whole
 
 STUDY, ANSWERS = "study.json", "answers.sqlite3"
 SCHEMA = 1
@@ -105,11 +106,9 @@ def check_name(name: str) -> None:
 def write_study(study: Study) -> None:
     """Write study.json, whole or not at all. Raises SaveError."""
     path = study.folder / STUDY
-    part = path.with_name(f".{STUDY}.part")
     try:
         study.folder.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(_to_json(study), indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_whole(path, (json.dumps(_to_json(study), indent=1) + "\n").encode())
     except OSError as error:
         raise SaveError(f"{study.folder} cannot be written ({error.strerror}); make room or choose another.") from error
 

@@ -23,6 +23,7 @@ from cnet_app.training.data.framing import Framing, bucket_of, frame_image
 from cnet_app.training.data.pairs import Pair, read_image
 from cnet_app.training.data.readers import FACTS
 from models.errors import USER_ERRORS, InputError, SaveError
+from models.whole import sweep_unfinished, write_whole
 
 IMAGES, CONTROLS, METADATA = "images", "conditioning_images", "metadata.jsonl"
 
@@ -81,7 +82,8 @@ def build_data(
     try:
         for name in (IMAGES, CONTROLS):
             (output / name).mkdir(parents=True, exist_ok=True)
-        _write(output / FACTS, (json.dumps(_facts(plan, made_by), indent=2) + "\n").encode())
+            sweep_unfinished(output / name)
+        write_whole(output / FACTS, (json.dumps(_facts(plan, made_by), indent=2) + "\n").encode())
         for number, (name, pair) in enumerate(_plain_names(pictures), 1):
             fault = "" if _is_built(output, name) else _build_pair(pair, name, made_by, plan, output, runtime)
             if not fault:
@@ -90,7 +92,7 @@ def build_data(
                 written.append(_row(name, caption))
             report(Built(pair.name, number, len(pictures), fault))
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in written)
-        _write(output / METADATA, lines.encode())
+        write_whole(output / METADATA, lines.encode())
     except OSError as error:
         raise SaveError(
             f"The data could not be written to {output} ({error.strerror}); make room, and run the command again: what is "
@@ -147,25 +149,19 @@ def _build_pair(pair: Pair, name: str, made_by: Annotator, plan: BuildPlan, outp
     made = complete_map(made_by, framed, *run_annotator(made_by, framed, runtime))
     if made.warnings:
         return f"{pair.image.title}: {made.warnings[0]}"
-    _write(output / IMAGES / f"{name}.png", encode_png(framed))
+    write_whole(output / IMAGES / f"{name}.png", encode_png(framed), lasting=False)
     if made.data is not None:
-        _write(output / CONTROLS / f"{name}.json", json.dumps(made.data.to_json()).encode())
-    _write(output / CONTROLS / f"{name}.png", encode_png(made.pixels))
+        write_whole(output / CONTROLS / f"{name}.json", json.dumps(made.data.to_json()).encode(), lasting=False)
+    write_whole(output / CONTROLS / f"{name}.png", encode_png(made.pixels), lasting=False)
     return ""
 
 
 def _write_caption(path: Path, caption: str) -> None:
     """Also of a pair that was built before: captions may be others now."""
     if caption:
-        _write(path, caption.encode())
+        write_whole(path, caption.encode(), lasting=False)
     else:
         path.unlink(missing_ok=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)
 
 
 def _row(name: str, caption: str) -> dict[str, str]:

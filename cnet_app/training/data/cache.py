@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from cnet_app.training.examples import Encoded
 from cnet_app.training.trainable.base import Trainable
 from models.errors import DamagedError, SaveError, TrainingError
 from models.files import sha256_of
+from models.whole import sweep_unfinished, unfinished, write_whole
 
 INDEX, SUMS = "index.json", "shards.json"
 PAIRS, PROMPTS = "pairs", "prompts"
@@ -151,13 +151,14 @@ def encode_examples(
         note(text)
     try:
         place.mkdir(parents=True, exist_ok=True)
+        sweep_unfinished(place)
         sums = _sums_of_whole_shards(place)
         for name, tensors in work.shards(sums):
             sums[name] = _write(place / name, tensors)
-            _replace(place / SUMS, json.dumps(sums).encode())
+            write_whole(place / SUMS, json.dumps(sums).encode())
             done(min(sum(one.startswith(PAIRS) for one in sums) * SHARD, len(pairs)), len(pairs))
         index = {"buckets": work.buckets, "prompts": work.prompt_numbers, "sha256": sums}
-        _replace(place / INDEX, json.dumps(index).encode())
+        write_whole(place / INDEX, json.dumps(index).encode())
     except OSError as error:
         raise SaveError(
             f"The encoded pictures could not be written to {place} ({error.strerror}); make room, and resume the training."
@@ -175,24 +176,13 @@ def _sums_of_whole_shards(folder: Path) -> dict[str, str]:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    part = path.with_suffix(".part")
     try:
-        save_file(dict(tensors), part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        sum = sha256_of(part)
-        part.replace(path)
+        with unfinished(path) as part:
+            save_file(dict(tensors), part)
+            sum = sha256_of(part)
     except SafetensorError as error:
         raise OSError(28, str(error)) from error
-    finally:
-        part.unlink(missing_ok=True)
     return sum
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_suffix(".part")
-    part.write_bytes(data)
-    part.replace(path)
 
 
 class _Work:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnet_app.embedded.train.checkpoints import weights_key, write_whole
+from cnet_app.embedded.train.checkpoints import save_whole, weights_key
 from models.errors import SaveError
 
 
@@ -26,8 +26,8 @@ def test_the_key_of_weights_follows_their_values_and_names_and_not_the_object() 
 
 def test_a_file_is_replaced_whole_and_leaves_no_other(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.txt"
-    write_whole(path, lambda temporary: temporary.write_text("one"))
-    write_whole(path, lambda temporary: temporary.write_text("two"))
+    save_whole(path, lambda temporary: temporary.write_text("one"))
+    save_whole(path, lambda temporary: temporary.write_text("two"))
     assert path.read_text() == "two"
     assert list(path.parent.iterdir()) == [path]
 
@@ -41,7 +41,7 @@ def test_a_failed_write_keeps_the_old_file_and_names_it(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(SaveError) as caught:
-        write_whole(path, fail)
+        save_whole(path, fail)
     assert str(caught.value) == (
         f"{path} could not be written (No space left on device); make room or choose another --work folder."
     )
