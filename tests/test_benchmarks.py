@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import report
+from benchmarks import report, training
 from benchmarks.arms import Arm, create_arms
 from benchmarks.counters import counting
 from benchmarks.jobs import Job, create_request, prepare
@@ -20,6 +20,8 @@ from benchmarks.measure import Bench, Result, Verdict, psnr
 from benchmarks.models import Models, control_effect, in_format, miniature
 from benchmarks.report import Figures, Waits
 from benchmarks.wall import Wall, time_pairs
+from cnet_app.training.trainable import create_trainable
+from models.memory import module_bytes
 
 STEPS = 2
 ARMS = {arm.id: arm for arm in create_arms(64, STEPS)}
@@ -220,3 +222,24 @@ def test_the_command_prints_and_fails_with_a_gate(
     monkeypatch.setattr(Bench, "measure", lambda bench, arm, pairs: failing)
     assert command.main(["--tiny", "--only", "early_end"]) == 1
     assert "does not hold" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_step_of_training_is_timed_against_diffusers(models: Models) -> None:
+    wall = training.step_ratio(models, batch=2, pairs=2)
+    assert len(wall.ours) == len(wall.reference) == 2
+    text = training.step_text(wall, models, batch=2)
+    assert "A step of batch 2 at 64 px" in text and f"ratio {wall.ratio:.3f}" in text
+
+
+@pytest.mark.slow
+def test_control_costs_are_those_of_what_is_trained(models: Models) -> None:
+    found = training.cost(models, batch=1, pairs=2)
+    unet = module_bytes([models.base.unet])
+    control = module_bytes([create_trainable(models.base, training.create_plan(64, 1)).for_pictures()])
+    assert found.plain.network == found.plain.gradients == unet and found.plain.optimizer == 2 * unet
+    assert found.control.network == found.control.gradients == control and found.control.optimizer == 2 * control
+    assert found.control.base == found.plain.base + unet
+    assert found.control.activations > 0 < found.plain.activations
+    assert not any(value.requires_grad for value in models.base.unet.parameters())
+    assert "| plain fine-tuning |" in training.cost_text(found, models, batch=1)

@@ -53,7 +53,7 @@ def counted(plan: TrainingPlan, trainable: Trainable) -> Memory:
     numbers = sum(value.numel() for value in values)
     own = sum(value.numel() * value.element_size() for value in values)
     return Memory(
-        base=module_bytes([*trainable.base.networks, trainable.module]) - own,
+        base=module_bytes([nn.ModuleList([*trainable.base.networks, trainable.module])]) - own,  # each network once
         network=own,
         gradients=own,
         optimizer=numbers * OPTIMIZER_BYTES[plan.optimizer],

@@ -93,7 +93,7 @@ class Loop:
                 self._save()
                 return wished
             self._give_way()
-            self._update()
+            self.update()
             step = progress.step
             if plan.probe_every and (step % plan.probe_every == 0 or step == plan.steps):
                 self._look()
@@ -114,8 +114,8 @@ class Loop:
         self._accelerator.backward(self._loss(self.progress.step * self._plan.gradient_accumulation))
         self._optimizer.zero_grad(set_to_none=True)
 
-    def _update(self) -> None:
-        """All passes of one step, and the update."""
+    def update(self) -> None:
+        """Make one step: its passes, and the update of the weights. Raises TrainingError where a number is not finite."""
         plan, started = self._plan, time.monotonic()
         if plan.unlock_after and self.progress.step + 1 == plan.unlock_after:
             self._trainable.unlock()
