@@ -135,6 +135,7 @@ def test_no_view_of_a_study_has_a_serious_fault(
             page.keyboard.press("1")
             found[f"{name}, a question"] = faults(page)
         page.keyboard.press("Enter")
+        page.get_by_text("Test: which model").wait_for()  # the training before it has a button of that name too
         page.get_by_role("button", name="Model B").click()
         found["a guess"] = faults(page)
         page.keyboard.press("Enter")

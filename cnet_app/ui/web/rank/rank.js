@@ -151,7 +151,11 @@ class StudyPage {
 
   #press(event) {
     const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.defaultPrevented;
-    if (isPlain && this.#view && !event.target.closest?.("dialog[open], input")) this.#view.press(event);
+    if (!isPlain || !this.#view || event.target.closest?.("dialog[open], input")) return;
+    if (event.key !== "Enter") return this.#view.press(event);
+    if (event.target.closest?.("button, a")) return; // its own click
+    event.preventDefault();
+    this.main.querySelector(".study-next").click();
   }
 
   async #attempt(act) {
