@@ -243,3 +243,4 @@ def test_control_costs_are_those_of_what_is_trained(models: Models) -> None:
     assert found.control.activations > 0 < found.plain.activations
     assert not any(value.requires_grad for value in models.base.unet.parameters())
     assert "| plain fine-tuning |" in training.cost_text(found, models, batch=1)
+    assert "times as fast" in training.middle_text(training.middle_ratio(models, batch=1, pairs=1))

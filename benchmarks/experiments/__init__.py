@@ -1,0 +1,1 @@
+"""The paper's claims in miniature, by the trainer that users have."""

@@ -1,0 +1,95 @@
+"""docs/experiments.md from the figures of the runs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from benchmarks.experiments.claims import (
+    BATCH,
+    PAIRS,
+    PLAN,
+    PROBES,
+    PROMPTS,
+    RATE,
+    SEEDS,
+    SIDE,
+    STEPS,
+    Experiment,
+    Values,
+)
+
+
+def means(experiment: Experiment, results: Mapping[str, Sequence[Values]]) -> dict[str, dict[str, float]]:
+    """Return the mean of every value that is shown, or that the verdict needs, by arm."""
+    return {
+        arm: {name: statistics.fmean(run[name] for run in runs) for name in NUMBERS}
+        for arm, runs in results.items()
+        if arm in experiment.arms
+    }
+
+
+NUMBERS = (
+    *(f"score, {name}" for name in PROMPTS), "score with the other", "score on a tuned base", "blank", "jump", "milliseconds", "found", "steepest", "found near",
+)  # fmt: skip
+
+
+def section(experiment: Experiment, results: Mapping[str, Sequence[Values]]) -> str:
+    """Return the section of an experiment in Markdown: claim, table, verdict."""
+    found = means(experiment, results)
+    verdict = "reproduced" if experiment.holds(found) else "not reproduced"
+    lines = [
+        f"## {experiment.id.capitalize()}: {verdict}",
+        "",
+        experiment.claim,
+        "",
+        f"The paper: {experiment.paper}.",
+        "",
+        f"| arm | {' | '.join(experiment.measures)} |",
+        f"|---|{'---|' * len(experiment.measures)}",
+    ]
+    for arm, row in experiment.arms.items():
+        cells = (_cell([run[name] for run in results[arm]], name) for name in experiment.measures)
+        lines.append(f"| {row.title} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"`python -m benchmarks.experiments --only {experiment.id}`", ""])
+
+
+def _cell(values: Sequence[float], name: str) -> str:
+    """Return mean and range over the seeds."""
+    if name in ("jump", "steepest"):
+        return ", ".join(f"{value:.0f}" if value <= STEPS else "none" for value in values)
+    if name in ("found", "found near"):
+        return f"{sum(values):.0f} of {len(values)}"
+    digits = 1 if name == "milliseconds" else 3
+    return f"{statistics.fmean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def document(sections: Sequence[str]) -> str:
+    """Return docs/experiments.md."""
+    return "\n".join([HEAD, *sections, TAIL])
+
+
+HEAD = f"""\
+# Experiments
+
+<!-- Written by `python -m benchmarks.experiments` from its own figures. -->
+
+The claims of the paper (arXiv 2302.05543) in miniature, each by the trainer that users have: ControlNets on the embedded base,
+{SIDE} px, {STEPS} steps of batch {BATCH}, learning rate {RATE:g}, {PAIRS:,} procedural pictures with their Canny maps, {SEEDS} seeds. A
+score is the mean agreement (edge F1 within 2 px for Canny) of {PROBES} pictures with held-out maps, {PLAN.probe_steps} denoising
+steps, no guidance; the range is over the seeds. "Blank" is the score before the first step. "Jump" is the step of the sudden
+convergence that the trainer's detector found, one for each seed, "none" where it found none.
+
+A verdict compares means; with {SEEDS} seeds and so small a base it shows a direction, not a size.
+"""
+COSTS = """\
+A step of a ControlNet takes somewhat more memory and time than one of the base itself: at most half as much again.
+
+The paper: 23 % more memory and 34 % more time in each step, on an A100."""
+TAIL = """\
+## Not testable here
+
+- Fidelity ranked by people, FID and CLIP scores against other methods (tables 1 and 3): they need people, a real base and
+  thousands of pictures. `evaluate` and the Rank page are there for who has them.
+- 50 k and 3 M pairs: the procedural world has them, two cores do not have the days.
+"""
