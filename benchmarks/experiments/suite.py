@@ -31,12 +31,11 @@ from benchmarks.experiments.claims import (
     Values,
 )
 from benchmarks.experiments.document import COSTS
+from benchmarks.experiments.drawn import write_drawn
 from benchmarks.models import full_size, miniature
 from benchmarks.training import cost, cost_text, middle_ratio, middle_text
-from cnet_app.cli.output import write_png
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.embedded.world import control_images, create_sample
 from cnet_app.fidelity.score import score
 from cnet_app.registry.conditions import condition
 from cnet_app.request.generation import GenerationRequest
@@ -92,25 +91,9 @@ class Suite:
         return load_base("embedded")
 
     def data(self, id: str) -> Path:
-        """Return the folder of the pairs of a condition, drawn where it is missing: procedural scenes with their captions."""
+        """Return the folder of drawn pairs: of a condition, or of a name in drawn.py."""
         folder = self.output / "data" / id
-        done = folder / "done"
-        if done.exists():
-            return folder
-        for name in ("images", "conditioning_images"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        written, seed = 0, 50_000
-        while written < (NEW_PAIRS if id == "canny" else PAIRS) + PROBES:
-            sample = create_sample(seed, SIDE)
-            maps = control_images(sample)
-            seed += 1
-            if id not in maps or "depth" not in maps:
-                continue
-            write_png(folder / "images" / f"{written:05d}.png", sample.image)
-            write_png(folder / "conditioning_images" / f"{written:05d}.png", maps[id])
-            (folder / "images" / f"{written:05d}.txt").write_text(sample.caption, encoding="utf-8")
-            written += 1
-        done.touch()
+        write_drawn(folder, id, (NEW_PAIRS if id == "canny" else PAIRS) + PROBES, SIDE)
         return folder
 
     def result(self, arm: Arm, seed: int) -> Values:
@@ -118,7 +101,7 @@ class Suite:
         plan = replace(PLAN, data="data", seed=seed, steps=max(2, round(STEPS * self._scale)), **arm.changes)
         if plan.unlock_after:
             plan = replace(plan, unlock_after=max(1, round(plan.unlock_after * self._scale)))
-        kind = [plan_to_json(plan), arm.pairs, arm.exchanged]
+        kind = [plan_to_json(plan), arm.pairs, arm.exchanged, arm.data]
         key = hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:16]
         if key not in self.known:
             started = time.monotonic()
@@ -140,7 +123,7 @@ class Suite:
         return self.known[key]
 
     def _train(self, plan: TrainingPlan, arm: Arm, key: str) -> Values:
-        folder = self.data(plan.condition)
+        folder = self.data(arm.data or plan.condition)
         run = RunFolder(self.output / "runs" / key)
         run.path.mkdir(parents=True, exist_ok=True)
         trainable = create_trainable(self.base(), plan)
@@ -150,7 +133,7 @@ class Suite:
             pairs = tuple(
                 replace(pair, control=other.control) for pair, other in zip(pairs, (*pairs[1:], pairs[0]), strict=True)
             )
-        examples = encode_examples(pairs, plan, trainable, self.output / "cache" / plan.condition)
+        examples = encode_examples(pairs, plan, trainable, self.output / "cache" / folder.name)
         probes = Probes(held_out, data, plan, [(SIDE, SIDE)] * len(held_out), lambda control, width, height: control)
         records: list[Record] = []
         loop = Loop(run, plan, trainable, examples, probes, Accelerator(cpu=True), records.append)
