@@ -25,7 +25,7 @@ from torchvision import transforms
 
 from benchmarks.drawn_pairs import write_pairs
 from benchmarks.machine import this_machine
-from benchmarks.models import Models, full_size, miniature
+from benchmarks.models import full_size, miniature
 from benchmarks.wall import Wall, time_pairs
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.data.cache import encode_examples
@@ -126,13 +126,13 @@ def _open(source: Any) -> Pillow.Image:
     return Pillow.open(source.path).convert("RGB")
 
 
-def step_ratio(models: Models, batch: int, pairs: int) -> Wall:
+def step_ratio(base: Base, size: int, batch: int, pairs: int) -> Wall:
     """Return the times of our steps and of diffusers', in turn, on the same base and pictures."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_pairs(folder / "data", "canny", PAIRS, models.size)
-        plan, data = create_plan(models.size, batch), read_data(folder / "data")
-        steps = our_step(models.base, plan, data, folder), diffusers_step(models.base, plan, data)
+        write_pairs(folder / "data", "canny", PAIRS, size)
+        plan, data = create_plan(size, batch), read_data(folder / "data")
+        steps = our_step(base, plan, data, folder), diffusers_step(base, plan, data)
         for step in steps:
             step()
         return time_pairs(*steps, pairs)
@@ -164,12 +164,12 @@ class Cost:
 class Passes:
     """One pass there and back on random latents and prompts: encoding them costs every way to train the same."""
 
-    def __init__(self, models: Models, batch: int) -> None:
-        self._base, side = models.base, models.size // models.base.vae_scale_factor
+    def __init__(self, base: Base, size: int, batch: int) -> None:
+        self._base, side = base, size // base.vae_scale_factor
         self._noisy = torch.randn(batch, 4, side, side)
-        self._hints = torch.rand(batch, 3, models.size, models.size)
+        self._hints = torch.rand(batch, 3, size, size)
         self._timesteps = torch.full((batch,), 500)
-        self._states = torch.randn(batch, 77, models.base.unet.config["cross_attention_dim"])
+        self._states = torch.randn(batch, 77, base.unet.config["cross_attention_dim"])
 
     def control(self, trainable: Trainable) -> None:
         """Of a ControlNet on the locked base."""
@@ -185,12 +185,12 @@ class Passes:
         F.mse_loss(prediction, self._noisy).backward()
 
 
-def cost(models: Models, batch: int, pairs: int) -> Cost:
+def cost(base: Base, size: int, batch: int, pairs: int) -> Cost:
     """Return memory and time of a step with a ControlNet, and of plain fine-tuning. The paper: +23 % and +34 %.
 
     Memory is counted: weights, gradients and the optimiser's state by their numbers, activations as autograd keeps them.
     """
-    base, plan, passes_of = models.base, create_plan(models.size, batch), Passes(models, batch)
+    plan, passes_of = create_plan(size, batch), Passes(base, size, batch)
     trainable = create_trainable(base, plan)
     control, plain = partial(passes_of.control, trainable), passes_of.plain
     kept = saved_bytes(control, trainable.module), saved_bytes(plain, base.unet)
@@ -207,11 +207,11 @@ def cost(models: Models, batch: int, pairs: int) -> Cost:
     )
 
 
-def middle_ratio(models: Models, batch: int, pairs: int) -> Wall:
+def middle_ratio(base: Base, size: int, batch: int, pairs: int) -> Wall:
     """Return the times of a pass with the middle block alone controlled, and of a whole one, in turn."""
-    passes = Passes(models, batch)
+    passes = Passes(base, size, batch)
     middle, whole = (
-        partial(passes.control, create_trainable(models.base, create_plan(models.size, batch, only_mid_control=only)))
+        partial(passes.control, create_trainable(base, create_plan(size, batch, only_mid_control=only)))
         for only in (True, False)
     )
     for one in (middle, whole):
@@ -230,17 +230,17 @@ def _update_seconds(network: Any) -> float:
     return seconds
 
 
-def step_text(wall: Wall, models: Models, batch: int) -> str:
+def step_text(wall: Wall, size: int, batch: int) -> str:
     """Return the step's ratio as a sentence."""
     low, high = wall.interval
     ours, theirs = wall.median_seconds
     return (
-        f"A step of batch {batch} at {models.size} px: {ours:.2f} s with cached latents and prompts, {theirs:.2f} s as diffusers' "
+        f"A step of batch {batch} at {size} px: {ours:.2f} s with cached latents and prompts, {theirs:.2f} s as diffusers' "
         f"trainer makes it; ratio {wall.ratio:.3f} (95 %: {low:.3f} to {high:.3f}, {len(wall.ours)} pairs, load {wall.load:.1f})."
     )
 
 
-def cost_text(found: Cost, models: Models, batch: int) -> str:
+def cost_text(found: Cost, size: int, batch: int) -> str:
     """Return the costs as a table in Markdown."""
     (memory, duration), seconds = found.more, found.seconds
     rows = [
@@ -253,7 +253,7 @@ def cost_text(found: Cost, models: Models, batch: int) -> str:
     head = [*(f"{name} (MB)" for name in found.plain.megabytes()), "seconds a step"]
     return "\n".join(
         [
-            f"Stable Diffusion 1.5 at full size with random weights, {models.size} px, batch {batch}, float32:",
+            f"Stable Diffusion 1.5 at full size with random weights, {size} px, batch {batch}, float32:",
             "",
             f"| trained | {' | '.join(head)} |",
             f"|---|{'---|' * len(head)}",
@@ -284,19 +284,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=7, metavar="N", help="timed pairs of steps (default: %(default)s)")
     parser.add_argument("--tiny", action="store_true", help="a miniature, in seconds")
     args = parser.parse_args(arguments)
-    models = miniature() if args.tiny else full_size(args.size)
+    args.size = 64 if args.tiny else args.size
+    base = miniature().base if args.tiny else full_size(args.size).base
     machine, ratio = this_machine(), 0.0
     print(
         f"{machine.cpu} ({machine.flags}), {machine.cores} cores, {machine.threads} threads; {machine.versions}.",
         flush=True,
     )
     if args.only != "cost":
-        wall = step_ratio(models, args.batch, args.pairs)
+        wall = step_ratio(base, args.size, args.batch, args.pairs)
         ratio = wall.ratio
-        print(step_text(wall, models, args.batch), flush=True)
+        print(step_text(wall, args.size, args.batch), flush=True)
     if args.only != "step":
-        print(cost_text(cost(models, args.batch, args.pairs), models, args.batch), flush=True)
-        print(middle_text(middle_ratio(models, args.batch, args.pairs)))
+        print(cost_text(cost(base, args.size, args.batch, args.pairs), args.size, args.batch), flush=True)
+        print(middle_text(middle_ratio(base, args.size, args.batch, args.pairs)))
     return int(ratio > MOST_RATIO)
 
 

@@ -226,15 +226,15 @@ def test_the_command_prints_and_fails_with_a_gate(
 
 @pytest.mark.slow
 def test_a_step_of_training_is_timed_against_diffusers(models: Models) -> None:
-    wall = training.step_ratio(models, batch=2, pairs=2)
+    wall = training.step_ratio(models.base, 64, batch=2, pairs=2)
     assert len(wall.ours) == len(wall.reference) == 2
-    text = training.step_text(wall, models, batch=2)
+    text = training.step_text(wall, 64, batch=2)
     assert "A step of batch 2 at 64 px" in text and f"ratio {wall.ratio:.3f}" in text
 
 
 @pytest.mark.slow
 def test_control_costs_are_those_of_what_is_trained(models: Models) -> None:
-    found = training.cost(models, batch=1, pairs=2)
+    found = training.cost(models.base, 64, batch=1, pairs=2)
     unet = module_bytes([models.base.unet])
     control = module_bytes([create_trainable(models.base, training.create_plan(64, 1)).for_pictures()])
     assert found.plain.network == found.plain.gradients == unet and found.plain.optimizer == 2 * unet
@@ -242,5 +242,5 @@ def test_control_costs_are_those_of_what_is_trained(models: Models) -> None:
     assert found.control.base == found.plain.base + unet
     assert found.control.activations > 0 < found.plain.activations
     assert not any(value.requires_grad for value in models.base.unet.parameters())
-    assert "| plain fine-tuning |" in training.cost_text(found, models, batch=1)
-    assert "times as fast" in training.middle_text(training.middle_ratio(models, batch=1, pairs=1))
+    assert "| plain fine-tuning |" in training.cost_text(found, 64, batch=1)
+    assert "times as fast" in training.middle_text(training.middle_ratio(models.base, 64, batch=1, pairs=1))

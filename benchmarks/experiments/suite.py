@@ -52,8 +52,8 @@ from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
 from models.loader import Base, load_base, load_controlnet
 
-COST_PAIRS = 5
-"""Timed pairs of passes at full size."""
+COST_SIDE, COST_PAIRS = 256, 5
+"""Side in px, and timed pairs of passes, at full size."""
 MOST_MORE = 0.5
 """Share of memory and time up to which a ControlNet costs "somewhat" more."""
 
@@ -79,11 +79,11 @@ class Suite:
         """Return the section of memory and time at full size, measured where it is not known."""
         path = self.output / "costs.md"
         if not path.exists():
-            models = miniature() if self._scale < 1 else full_size()
-            found, middle = cost(models, 1, COST_PAIRS), middle_ratio(models, 1, COST_PAIRS)
+            base, size = (miniature().base, 64) if self._scale < 1 else (full_size(COST_SIDE).base, COST_SIDE)
+            found, middle = cost(base, size, 1, COST_PAIRS), middle_ratio(base, size, 1, COST_PAIRS)
             verdict = "reproduced" if all(0 <= share <= MOST_MORE for share in found.more) else "not reproduced"
             head = f"## Cost: {verdict}\n\n{COSTS}"
-            path.write_text(f"{head}\n\n{cost_text(found, models, 1)}\n\n{middle_text(middle)}\n", encoding="utf-8")
+            path.write_text(f"{head}\n\n{cost_text(found, size, 1)}\n\n{middle_text(middle)}\n", encoding="utf-8")
         return path.read_text(encoding="utf-8")
 
     def base(self) -> Base:
