@@ -85,6 +85,9 @@ def test_pictures_become_a_control_that_a_tab_uses(studio: StudioPage, pictures:
     studio.page.wait_for_function("[...document.querySelectorAll('.samples img')].every((image) => image.naturalWidth)")
     expect(view.get_by_role("img", name="Agreement with the probes. Agreement: ")).to_be_visible()
     expect(view.get_by_role("img", name=f"at step {STEPS}, from")).to_have_count(2)
+    view.get_by_text("Learning rate, speed and memory").click()
+    for title in ("Learning rate", "Seconds a step", "Memory (MB)"):
+        expect(view.get_by_role("img", name=f"{title}. {title}: ")).to_be_visible()
     expect(view.locator(".run-converged")).to_contain_text("The paper saw it usually before 10,000 steps.")
 
     view.get_by_role("button", name="Try it now").click()

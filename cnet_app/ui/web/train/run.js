@@ -12,6 +12,11 @@ import { OVERFITS, convergenceWords, estimateWords, longState } from "./states.j
 
 const LOOK = 1000; // ms between two looks while it runs
 const REST = 4000; // ms between two looks else
+const FURTHER = [
+  { name: "learning_rate", title: "Learning rate" },
+  { name: "seconds", title: "Seconds a step" },
+  { name: "memory_mb", title: "Memory (MB)" },
+]; // values of a step that have a chart of their own, below the two that matter
 
 export class Run {
   #app;
@@ -27,6 +32,7 @@ export class Run {
     [this.#app, this.#name, this.#view] = [app, name, view];
     this.agreement = new Chart("Agreement with the probes", { range: [0, 1], note: "0 to 1; held-out maps, annotated again" });
     this.loss = new Chart("Loss", { isLog: true, note: "logarithmic; smoothed over single steps" });
+    this.further = FURTHER.map(({ name, title }) => ({ name, title, chart: new Chart(title) }));
     this.samples = new Samples(app);
     this.element = this.#build();
     this.#look();
@@ -35,8 +41,7 @@ export class Run {
   close() {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    this.agreement.close();
-    this.loss.close();
+    for (const chart of [this.agreement, this.loss, ...this.further.map(({ chart }) => chart)]) chart.close();
   }
 
   #build() {
@@ -59,6 +64,7 @@ export class Run {
       this.overfits,
       this.figures,
       h("div", { class: "run-charts" }, this.agreement.element, this.loss.element),
+      h("details", { class: "run-further" }, h("summary", {}, "Learning rate, speed and memory"), h("div", { class: "run-charts" }, this.further.map(({ chart }) => chart.element))),
       this.samples.element,
       this.notes,
       this.estimate,
@@ -119,6 +125,7 @@ export class Run {
     this.agreement.show([{ name: "Agreement", points: this.#series.scores(), hasDots: true }], step, marks);
     const curves = [{ name: "Single steps", points: losses, isFaint: true }, { name: "Loss, smoothed", points: smoothed(losses) }];
     this.loss.show(curves, step, marks);
+    for (const { name, title, chart } of this.further) chart.show([{ name: title, points: this.#series.points(name) }], step);
     this.samples.show(this.#series.looks, probes, converged?.at);
   }
 
