@@ -16,8 +16,8 @@ from models.errors import InputError
 Family = Literal["embedded", "sd15", "sd21", "sdxl"]
 Backbone = Literal["unet"]
 """A file of cnet_app/diffusion/backbones/."""
-Prediction = Literal["epsilon", "v_prediction"]
-"""The target the network is trained to predict: the noise, or the velocity."""
+Prediction = Literal["epsilon", "v_prediction", "flow"]
+"""The target the network is trained to predict: the noise, the velocity, or the direction from the picture to the noise."""
 Guidance = Literal["batched", "two_passes", "distilled", "none"]
 """Implementation of guidance: both sides in one batch, in two passes, as one more input of the network, or none."""
 Capability = Literal["loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions", "control_prompts"]

@@ -18,6 +18,7 @@ from annotators.roles import MASK, WEIGHTS
 from cnet_app.diffusion.backbones.base import Backbone
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pixels import pad, padded_side, to_image
+from cnet_app.diffusion.schedulers import add_noise, initial_latents
 from cnet_app.request.factors import NEUTRAL
 from cnet_app.request.generation import MASK_AREA, PICTURE_AREA, REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.inpaint import mask_fit_notes
@@ -64,14 +65,17 @@ def create_start(
     known = torch.empty(0) if initial is None else backbone.encode(initial, generator, cache)
     noise = backbone.create_noise(request.width, request.height, generator)
     read = _known_part(backbone, request, generator, cache) if backbone.inpaints else None
-    latents = noise * scheduler.init_noise_sigma if all_new else scheduler.add_noise(known, noise, timesteps[:1])
+    if all_new:
+        latents = initial_latents(scheduler, noise)
+    else:
+        latents = add_noise(scheduler, known, noise, timesteps[:1])
     if not inpaints or backbone.inpaints:
         return Start(latents, timesteps, known=read)
     mask = _latent_mask(request, backbone.facts).to(known.device)
 
     def restore(latents: Tensor, step: int) -> Tensor:
         last = step + 1 == len(timesteps)
-        old = known if last else scheduler.add_noise(known, noise, timesteps[step + 1 : step + 2])
+        old = known if last else add_noise(scheduler, known, noise, timesteps[step + 1 : step + 2])
         return (1 - mask) * old + mask * latents
 
     return Start(latents, timesteps, restore)
