@@ -129,7 +129,7 @@ class UNetBackbone:
         if extras.image_prompt is not None:
             sides = [0, *[1] * max(1, rows - 1)][-rows:]
             added = {**(added or {}), "image_embeds": [extras.image_prompt[sides]]}
-        residuals = extras.residuals
+        residuals = [tensor for _, tensor in sorted((extras.residuals or {}).items())]
         prediction = self._base.unet(
             batch,
             timestep,
