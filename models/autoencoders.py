@@ -97,6 +97,7 @@ def _kl(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Ten
         "layers_per_block": 2,
         "latent_channels": state["decoder.conv_in.weight"].shape[1],
         "scaling_factor": FAMILIES[family].latent_scaling or 1.0,
+        "shift_factor": FAMILIES[family].latent_shift,
     }
     return config, state
 
