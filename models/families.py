@@ -110,6 +110,8 @@ class FamilyFacts:
     guidance: Guidance = "batched"
     resolutions: bool = True
     """Places of residuals differ in resolution, so that weights by resolution have a meaning."""
+    latent_hints: bool = False
+    """Its ControlNets read their map as latents, which the base's autoencoder makes."""
     control_prompts: bool = True
     """Its ControlNets read text, so that one may have a prompt of its own."""
     linear_projection: bool
@@ -286,6 +288,7 @@ _ROWS = (
         preview=None,
         predictions=("flow",),
         resolutions=False,
+        latent_hints=True,
         control_prompts=False,
         linear_projection=False,
         text_widths=(),

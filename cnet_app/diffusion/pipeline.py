@@ -88,7 +88,8 @@ def generate(
 
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
         networks = [module_of(controlnet) for controlnet in controlnets]
-        with on_base_device(networks):
+        encoders = [base.vae] if controlnets and backbone.facts.latent_hints else []
+        with on_base_device([*networks, *encoders]):
             controls = [
                 backbone.prepare_control(unit, controlnet, request, cache)
                 for unit, controlnet in zip(request.units, controlnets, strict=True)
