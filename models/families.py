@@ -6,7 +6,7 @@ encoded words. What a family does with these facts is in cnet_app/diffusion/back
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -145,6 +145,8 @@ class FamilyFacts:
     """That network's, in diffusers."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers."""
+    control_mark: str | None = None
+    """Tensor that ControlNets of the family alone have; None where shapes show the family."""
     text_encoder_classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
     """Of transformers, that a base's index may name."""
     tokenizer_class: str = "CLIPTokenizer"
@@ -301,6 +303,7 @@ _ROWS = (
         network_folder="transformer",
         network_class="ZImageTransformer2DModel",
         control_class="ZImageControlNetModel",
+        control_mark="control_all_x_embedder.2-1.weight",
         text_encoder_classes=("Qwen3Model",),
         tokenizer_class="Qwen2Tokenizer",
     ),
@@ -310,6 +313,11 @@ TITLES: Mapping[Family, str] = MappingProxyType({row.id: row.title for row in _R
 FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({row.words_width: row.id for row in _ROWS if row.words_width})
 """By the numbers per word that a network reads."""
 FAMILY_OF_TWO_ENCODERS: Family = next(row.id for row in _ROWS if row.text_encoders == 2)
+
+
+def family_of_control(names: Container[str]) -> Family | None:
+    """Return the family of a ControlNet in a file, by the name of a tensor; None where none shows it."""
+    return next((row.id for row in _ROWS if row.control_mark and row.control_mark in names), None)
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:
