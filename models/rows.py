@@ -22,10 +22,10 @@ from models.row import (
     Weights,
     folder_files,
     network_files,
-    sharded_files,
     shipped,
     text_files,
 )
+from models.rows_z_image import ROWS as _Z_IMAGE
 
 _RAIL, _RAIL_PP, _APACHE, _MIT, _CMU = (
     "CreativeML OpenRAIL-M", "CreativeML OpenRAIL++-M", "Apache-2.0", "MIT", "CMU academic, non-commercial",
@@ -48,30 +48,6 @@ def _base(id: str, family: Family, title: str, repo: str, licence: str, aliases:
     row = Weights(id=id, kind="base", family=family, title=title, repo=repo, licence=licence, files=files,
                   defaults=facts.defaults, aliases=tuple(aliases.split()))  # fmt: skip
     return replace(row, **more)
-
-
-def _z_image(id: str, title: str, repo: str, shards: int, mb: int, **more: Any) -> Weights:
-    """A base of Z-Image, its transformer cut into files; the text encoder is Qwen3 of 4 B parameters."""
-    names = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
-    files = (
-        *folder_files(("vae", "scheduler"), {"vae": 168 * MB}),
-        *text_files(*(f"tokenizer/{name}" for name in names)),
-        *sharded_files("transformer", "diffusion_pytorch_model", shards, mb),
-        *sharded_files("text_encoder", "model", 3, 8045),
-    )
-    row = Weights(id=id, kind="base", family="z_image", title=title, repo=repo, licence=_APACHE, files=files,
-                  defaults=FAMILIES["z_image"].defaults)  # fmt: skip
-    return replace(row, **more)
-
-
-def _z_image_control(
-    name: str, title: str, conditions: str, repo: str, file: str, mb: int, scale: float, note: str
-) -> Weights:
-    """A ControlNet of Z-Image in one file of its authors."""
-    return _controlnet(
-        f"controlnet_{name}_z_image", "z_image", title, conditions, f"alibaba-pai/{repo}", _APACHE, None, note=note,
-        files=(File(f"{file}.safetensors", mb * MB),), conditioning_scale=scale,
-    )  # fmt: skip
 
 
 def _controlnet(
@@ -213,15 +189,7 @@ _BASES = (
           "512-inpainting-ema", note=_INPAINTS, defaults=_AT_512),
     _base("sdxl_inpaint", "sdxl", "Stable Diffusion XL Inpainting", "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
           _RAIL_PP, note=_INPAINTS),
-    _z_image("z_image", "Z-Image Turbo", "Tongyi-MAI/Z-Image-Turbo", 3, 24_600, conditioning_scale=0.75,
-             note="Distilled: keep guidance_scale at 1; guidance_scale here is one more than the number its authors give."),
-    _z_image("z_image_base", "Z-Image", "Tongyi-MAI/Z-Image", 2, 12_310, conditioning_scale=0.9,
-             defaults=replace(FAMILIES["z_image"].defaults, guidance_scale=5.0, num_inference_steps=25),
-             note="Not distilled: slower, with a negative prompt; guidance_scale is one more than the number its authors give."),
 )  # fmt: skip
-_FUN = "canny softedge depth openpose mlsd"
-_TURBO, _TURBO_2 = "Z-Image-Turbo-Fun-Controlnet-Union", "Z-Image-Turbo-Fun-Controlnet-Union-2.1"
-_FOR_TURBO = "For Z-Image Turbo, whose few steps it keeps."
 
 _CONTROLNETS = (
     _embedded("canny", "Canny"),
@@ -299,14 +267,6 @@ _CONTROLNETS = (
     _promax("segmentation", "Segmentation", "segmentation", 5),
     _promax("tile", "Tile", "tile", 6),
     _promax("inpaint", "Inpaint", "inpaint", 7),
-    _z_image_control("union", "Union 2.1 (Turbo)", _FUN, _TURBO_2, f"{_TURBO_2}-8steps", 6712, 0.75, _FOR_TURBO),
-    _z_image_control("union_lite", "Union 2.1 lite (Turbo)", _FUN, _TURBO_2, f"{_TURBO_2}-lite-2602-8steps", 2020, 0.75,
-                     "For Z-Image Turbo; small, with control at three of the base's layers."),
-    _z_image_control("tile", "Tile 2.1 (Turbo)", "tile", _TURBO_2, "Z-Image-Turbo-Fun-Controlnet-Tile-2.1-8steps", 6712, 0.85,
-                     _FOR_TURBO),
-    _z_image_control("union_1", "Union 1 (Turbo)", _FUN, _TURBO, _TURBO, 3100, 0.75, "The first version, for Z-Image Turbo."),
-    _z_image_control("union_base", "Union 2.1 (Z-Image)", _FUN, "Z-Image-Fun-Controlnet-Union-2.1",
-                     "Z-Image-Fun-Controlnet-Union-2.1", 6712, 0.9, "For Z-Image that is not distilled."),
 )  # fmt: skip
 
 _ADAPTERS = (
@@ -430,12 +390,5 @@ _TOKENIZERS = (
 )  # fmt: skip
 
 ROWS: tuple[Weights, ...] = (
-    *_BASES,
-    *_CONTROLNETS,
-    *_ADAPTERS,
-    *_IP_ADAPTERS,
-    *_LORAS,
-    *_VAES,
-    *_ANNOTATORS,
-    *_TOKENIZERS,
-)
+    *_BASES, *_CONTROLNETS, *_Z_IMAGE, *_ADAPTERS, *_IP_ADAPTERS, *_LORAS, *_VAES, *_ANNOTATORS, *_TOKENIZERS,
+)  # fmt: skip

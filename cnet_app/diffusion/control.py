@@ -133,9 +133,7 @@ def unit_residuals(control: Control, strength: float, batch: Tensor, timestep: T
         batch, text = batch[-len(text.weights) :], text.conditional()
     found = control.network.residuals(batch, timestep, text, _weigher(control, strength, guided, batch))
     if one_side and guided:
-        return {
-            number: torch.cat([torch.zeros_like(residual[:1]), residual]) for number, residual in found.items()
-        }
+        return {number: torch.cat([torch.zeros_like(residual[:1]), residual]) for number, residual in found.items()}
     return found
 
 

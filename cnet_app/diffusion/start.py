@@ -15,7 +15,7 @@ from annotators.images import load_image
 from annotators.roles import MASK, WEIGHTS
 from cnet_app.diffusion.backbones.base import Backbone
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.diffusion.known import inpainted, initial_pixels, known_image, new_latents
+from cnet_app.diffusion.known import initial_pixels, inpainted, known_image, new_latents
 from cnet_app.diffusion.pixels import to_image
 from cnet_app.diffusion.schedulers import add_noise, initial_latents
 from cnet_app.request.factors import NEUTRAL
@@ -62,10 +62,7 @@ def create_start(
     known = torch.empty(0) if initial is None else backbone.encode(initial, generator, cache)
     noise = backbone.create_noise(request.width, request.height, generator)
     read = _known_part(backbone, request, generator, cache) if backbone.inpaints else None
-    if all_new:
-        latents = initial_latents(scheduler, noise)
-    else:
-        latents = add_noise(scheduler, known, noise, timesteps[:1])
+    latents = initial_latents(scheduler, noise) if all_new else add_noise(scheduler, known, noise, timesteps[:1])
     if not inpaints or backbone.inpaints:
         return Start(latents, timesteps, known=read)
     mask = new_latents(request, backbone.facts).to(known.device)

@@ -141,9 +141,7 @@ def test_pictures_from_pictures(single: Base, guidance_scale: float) -> None:
 
 @GUIDANCE
 @pytest.mark.parametrize("layout", CONTROL_LAYOUTS)
-def test_control_in_the_form_of_diffusers(
-    base: Base, nets: dict[str, Any], layout: str, guidance_scale: float
-) -> None:
+def test_control_in_the_form_of_diffusers(base: Base, nets: dict[str, Any], layout: str, guidance_scale: float) -> None:
     given = of_diffusers(layout, conditioning_scale=0.75, control_image=encode_png(control_map(3, 96, 64)))
     request = wide(given, guidance_scale=guidance_scale, negative_prompt="green")
     found = latents_of(base, [nets[layout]], request)
@@ -156,9 +154,16 @@ def test_a_network_reads_the_known_part(base: Base, nets: dict[str, Any], layout
     given = of_diffusers(layout, control_image=encode_png(control_map(3, 96, 64)))
     request = wide(given, initial_image=PHOTO, inpaint_mask=HALF)
     seen: list[Tensor] = []
-    hook = nets[layout].control_all_x_embedder["2-1"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    hook = (
+        nets[layout].control_all_x_embedder["2-1"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    )
     theirs(
-        ZImageControlNetInpaintPipeline, base, request, nets[layout], image=picture_of(PHOTO), mask_image=picture_of(HALF)
+        ZImageControlNetInpaintPipeline,
+        base,
+        request,
+        nets[layout],
+        image=picture_of(PHOTO),
+        mask_image=picture_of(HALF),
     )
     expected = seen.pop()
     generate(base, [nets[layout]], request)
@@ -310,9 +315,7 @@ def test_units_of_different_networks_add(base: Base, nets: dict[str, Any], layou
 
 
 @pytest.mark.parametrize("layout", ["1", "2.1"])
-def test_a_mask_leaves_text_and_the_rest_of_the_picture_alone(
-    base: Base, nets: dict[str, Any], layout: str
-) -> None:
+def test_a_mask_leaves_text_and_the_rest_of_the_picture_alone(base: Base, nets: dict[str, Any], layout: str) -> None:
     whole = residuals_of(base, nets[layout], unit())
     masked = residuals_of(base, nets[layout], unit(mask=HALF))
     columns = 6  # tokens of 16 px in a row of 96 px
@@ -364,7 +367,9 @@ def test_what_a_network_cannot_do_is_refused(base: Base, nets: dict[str, Any]) -
         generate(base, [nets["1"]], wide(unit(condition="inpaint"), initial_image=PHOTO, inpaint_mask=HALF))
     larger = tiny_z_image_controlnet("1")
     larger.register_to_config(dim=64)
-    with pytest.raises(InputError, match="was made for a base of 64 channels and more than 2 layers, but this one has 32"):
+    with pytest.raises(
+        InputError, match="was made for a base of 64 channels and more than 2 layers, but this one has 32"
+    ):
         generate(base, [larger], wide(unit()))
 
 

@@ -56,8 +56,8 @@ def joint_length(picture: Tokens, text: Text) -> int:
 
 def embed(transformer: Any, batch: Tensor, text: Text) -> tuple[Tokens, Tokens]:
     """(B, C, 1, h, w) latents and their text to tokens of the picture and of the words."""
-    images, captions, _, image_places, caption_places, image_filling, caption_filling = (
-        transformer.patchify_and_embed(list(batch), words_of(text), PATCH, 1)
+    images, captions, _, image_places, caption_places, image_filling, caption_filling = transformer.patchify_and_embed(
+        list(batch), words_of(text), PATCH, 1
     )
     picture = _filled(
         transformer, images, image_places, image_filling, transformer.all_x_embedder[LAYOUT], transformer.x_pad_token
@@ -92,4 +92,6 @@ def join(transformer: Any, picture: Tokens, words: Tokens) -> Tokens:
         words.states, words.places, words.lengths, None,
         None, None, None, None, False, picture.states.device,
     )  # fmt: skip
-    return Tokens(states, places, mask, [one + other for one, other in zip(picture.lengths, words.lengths, strict=True)])
+    return Tokens(
+        states, places, mask, [one + other for one, other in zip(picture.lengths, words.lengths, strict=True)]
+    )
