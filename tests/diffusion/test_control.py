@@ -33,6 +33,7 @@ from models.errors import InputError
 from models.families import FAMILIES
 from models.loader import Base
 from tests.diffusion.conftest import control_map, prepare, request_for, unit
+from tests.families import UNETS
 
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
 CountRuns = Callable[..., Counter[str]]
@@ -76,7 +77,7 @@ def test_reductions_of_the_real_layouts() -> None:
     assert controlnet_places(sd15) == even_places(SD15)
     assert controlnet_places(sdxl) == even_places((1, 1, 1, 2, 2, 2, 4, 4, 4, 4))
     assert [place.reduction for place in controlnet_places(sd15)] == list(SD15)
-    counted = {id: row.control_blocks for id, row in FAMILIES.items()}
+    counted = {id: FAMILIES[id].control_blocks for id in UNETS}
     assert counted == {"embedded": 9, "sd15": len(SD15), "sd21": len(SD15), "sdxl": len(controlnet_places(sdxl))}
 
 
