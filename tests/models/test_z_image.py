@@ -11,13 +11,14 @@ from diffusers import AutoencoderKL, ZImagePipeline
 from safetensors.torch import save_file
 from torch import Tensor
 
+from models.catalog import CATALOG, entry
 from models.configs import read_base_family
 from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError
 from models.families import FAMILIES, family_of
 from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae, save_base, save_network
 from models.local import LocalFile, kind_of
-from models.resolve import base_defaults, resolve
+from models.resolve import base_conditioning_scale, base_defaults, resolve
 from models.tiny import CONTROL_LAYOUTS, tiny_base, tiny_controlnet, tiny_z_image_controlnet
 
 
@@ -61,6 +62,18 @@ def test_its_config_shows_the_family(folder: Path) -> None:
     assert base_defaults(str(folder)) == ("z_image", FAMILIES["z_image"].defaults)
     assert family_of({"_class_name": "ZImageControlNetModel"}) == "z_image"
     assert family_of({"_class_name": "SD3Transformer2DModel", "in_channels": 16}) is None
+
+
+def test_checkpoints_have_settings_of_their_own() -> None:
+    """Guidance is one more than in diffusers' pipelines, where the side of the negative prompt is left out at 0."""
+    assert [base_conditioning_scale(id, "z_image") for id in ("z_image", "z_image_base", "mine")] == [0.75, 0.9, 0.75]
+    assert base_conditioning_scale("sd15", "sd15") == 1
+    defaults = [entry(id).defaults for id in ("z_image", "z_image_base")]
+    assert [(one.guidance_scale, one.num_inference_steps) for one in defaults if one] == [(1, 8), (5, 25)]
+    assert all(row.conditioning_scale for row in CATALOG if row.family == "z_image" and row.kind == "controlnet")
+    size = entry("z_image").size
+    assert size
+    assert size / 1e9 == pytest.approx(32.8, abs=0.1)
 
 
 def test_half_precision_is_bfloat16() -> None:
