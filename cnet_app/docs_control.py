@@ -37,6 +37,10 @@ A mode belongs to a unit: several in one picture may have different ones. `guess
 - `prompt`: a text that the ControlNet alone reads, while the base keeps the request's prompt. A layer can so describe the part
   that its map shows. The negative prompt is the request's. An empty text is a prompt too; left out, it is the request's.
   T2I-Adapters read no text, and refuse it.
+- `control_form`: how a ControlNet of Z-Image, from version 2.0 on, joins its base. `authors`, as it was trained: its hints for
+  the base's first layers, the refiner, change the base's own tokens. `diffusers`, as that library runs it: they change a copy,
+  which the rest of the ControlNet reads. Other ControlNets have one form, and refuse the second. Where residuals are not
+  proportional to the strength, as here, `residual_interval` runs the network again at a step of another strength.
 - `residual_interval`: at 2 ControlNets run at every second step, at 3 at every third, and what they last said is added again
   in between, as strongly as the step asks. That is faster, and makes another picture. T2I-Adapters cost a step nothing, so
   nothing changes for them.

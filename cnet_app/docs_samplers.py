@@ -6,7 +6,8 @@ SAMPLERS_INTRODUCTION = """\
 `--scheduler` on the command line, Sampler on the page. "ok" is tried at any number of steps from 1 to 150 with the schedule
 of the family's published bases: all timesteps and noise levels are finite, and a model that knows the picture is led to it.
 "not for" is refused in a sentence that names those that work: a base trained with zero terminal SNR starts from pure noise,
-which these samplers divide by. The same holds for a fine-tune of another family that was trained so."""
+which these samplers divide by. The same holds for a fine-tune of another family that was trained so. A base
+of flow matching, such as Z-Image, takes the samplers that have a form for it, at even spacing."""
 
 SAMPLERS_ADVICE = """\
 ## Few steps

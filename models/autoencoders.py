@@ -96,7 +96,10 @@ def _kl(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Ten
         "up_block_types": ("UpDecoderBlock2D",) * levels,
         "layers_per_block": 2,
         "latent_channels": state["decoder.conv_in.weight"].shape[1],
+        "use_quant_conv": "quant_conv.weight" in state,
+        "use_post_quant_conv": "post_quant_conv.weight" in state,
         "scaling_factor": FAMILIES[family].latent_scaling or 1.0,
+        "shift_factor": FAMILIES[family].latent_shift,
     }
     return config, state
 

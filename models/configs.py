@@ -10,9 +10,11 @@ from typing import Any
 
 from models.adapters import ADAPTER, adapter_family
 from models.errors import DamagedError, InputError, MissingError
-from models.families import TITLES, Family, family_of
+from models.families import FAMILIES, TITLES, Family, family_of
 from models.files import check_file, short
 
+_CONTROL_CLASSES = tuple(row.control_class.removesuffix("Model") for row in FAMILIES.values())
+"""Beginnings of the classes of ControlNets, unions included."""
 CONFIG, INDEX = "config.json", "model_index.json"
 
 
@@ -43,8 +45,8 @@ def named_class(config: Mapping[str, Any]) -> str:
 
 
 def read_base_family(id: str, folder: Path) -> Family:
-    """Return the family of a base model by its U-Net's config; InputError where it is none of the known ones."""
-    family = family_of(read_json(folder / "unet" / CONFIG))
+    """Return the family of a base model by its network's config; InputError where it is none of the known ones."""
+    family = family_of(_network_config(folder))
     if family is None:
         raise InputError(
             f"{id} is none of the kinds of model this app knows: {', '.join(TITLES.values())}; choose one of those."
@@ -52,9 +54,15 @@ def read_base_family(id: str, folder: Path) -> Family:
     return family
 
 
+def _network_config(folder: Path) -> dict[str, Any]:
+    """Return the config of the network that runs at every step, from the first of the families' folders that is there."""
+    folders = [folder / name for name in dict.fromkeys(row.network_folder for row in FAMILIES.values())]
+    return read_json(next((place for place in folders if (place / CONFIG).is_file()), folders[0]) / CONFIG)
+
+
 def read_sample_size(folder: Path) -> int | None:
     """Return the side of the latents that a base model was trained at, where its config has it."""
-    size = read_json(folder / "unet" / CONFIG).get("sample_size")
+    size = _network_config(folder).get("sample_size")
     return size if isinstance(size, int) else None
 
 
@@ -62,7 +70,7 @@ def read_controlnet_config(id: str, path: Path, family: Family | None) -> Mappin
     """Return the config of a ControlNet or T2I-Adapter; InputError for anything else, and for another family's."""
     config = read_json(path)
     kind = named_class(config)
-    if kind != ADAPTER and not kind.startswith("ControlNet"):
+    if kind != ADAPTER and not kind.startswith(_CONTROL_CLASSES):
         raise InputError(f"{id} is no ControlNet but {kind}; choose a ControlNet or a T2I-Adapter.")
     own = controlnet_family(config)
     if family is not None and own != family:

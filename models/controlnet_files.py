@@ -30,9 +30,10 @@ from models.checkpoints import (
 )
 from models.control_base import MARKS, complete, completion
 from models.errors import InputError
-from models.families import FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, Family
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, Family, family_of_control
 from models.local import check_kind, family_of_metadata, reads_sizes
 from models.sidecars import ControlFacts, control_facts
+from models.z_image_files import read_control
 
 CONTROL_PREFIX = "control_model."
 """Before the ControlNet's tensors in a file with all of Stable Diffusion, or extracted from one."""
@@ -66,22 +67,22 @@ class ControlFile:
 
 
 def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> ControlFile:
-    """Return the ControlNet or T2I-Adapter in a file; `unet` is the base's, for a file that holds a part of its weights.
+    """Return the ControlNet or T2I-Adapter in a file.
 
-    One of another family, or none at all, is refused with an InputError, a ControlNet before its tensors are read.
+    `unet` is the base's network, for a file that holds a part of its weights, or belongs to some of its layers. One of another family, or none at all, is refused with an InputError, a ControlNet before its tensors are read.
     """
     with ExitStack() as stack:
         tensors = open_tensors(path, stack)
+        if own := family_of_control(tensors):
+            _check_family(path, own, expected)
+            return ControlFile(*read_control(tensors, unet))
         if is_adapter(tensors):
             return ControlFile(*read_adapter(path, tensors, expected))
         kind = completion(tensors)
         tensors = _control_part(path, tensors)
         metadata = read_metadata(path)
         family = family_of_metadata(metadata) or _family(path, tensors)
-        if family not in (None, expected):
-            raise InputError(
-                f"{path.name} is a ControlNet for {TITLES[family]}, but the base is {TITLES[expected]}; choose one for that."
-            )
+        _check_family(path, family, expected)
         facts = control_facts(path, metadata)
         state = read_all({name: read for name, read in tensors.items() if name not in MARKS})
     if kind is None:
@@ -93,6 +94,16 @@ def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> C
     config |= {"global_pool_conditions": facts.pools, "controlnet_conditioning_channel_order": facts.channel_order}
     notes = facts.notes + (() if family else (f"{path.name} reads no words, so that it may be made for another base.",))
     return ControlFile(config, _silenced(state, facts), notes)
+
+
+def _check_family(path: Path, family: Family | None, expected: Family) -> None:
+    """Raise InputError for a ControlNet of another family; one that reads no words may be made for any U-Net."""
+    if family == expected or (family is None and FAMILIES[expected].control_mark is None):
+        return
+    made = TITLES[family] if family else "a U-Net"
+    raise InputError(
+        f"{path.name} is a ControlNet for {made}, but the base is {TITLES[expected]}; choose one for that."
+    )
 
 
 def needs_base(path: Path) -> bool:

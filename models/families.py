@@ -6,18 +6,18 @@ encoded words. What a family does with these facts is in cnet_app/diffusion/back
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
 from models.errors import InputError
 
-Family = Literal["embedded", "sd15", "sd21", "sdxl"]
-Backbone = Literal["unet"]
+Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image"]
+Backbone = Literal["unet", "z_image"]
 """A file of cnet_app/diffusion/backbones/."""
-Prediction = Literal["epsilon", "v_prediction"]
-"""The target the network is trained to predict: the noise, or the velocity."""
+Prediction = Literal["epsilon", "v_prediction", "flow"]
+"""The target the network is trained to predict: the noise, the velocity, or the direction from the picture to the noise."""
 Guidance = Literal["batched", "two_passes", "distilled", "none"]
 """Implementation of guidance: both sides in one batch, in two passes, as one more input of the network, or none."""
 Capability = Literal["loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions", "control_prompts"]
@@ -94,6 +94,10 @@ class FamilyFacts:
     latent_channels: int
     latent_scaling: float | None
     """Factor on an AutoencoderKL's latents; None where the base's own autoencoder scales by itself."""
+    latent_shift: float | None = None
+    """Subtracted from an AutoencoderKL's latents before they are scaled; None where nothing is."""
+    overflows_half: bool = False
+    """Networks and text encoder overflow in float16, so that their half precision is bfloat16."""
     vae_overflows_half: bool = False
     """The autoencoder overflows in float16, unless its config has `force_upcast` false."""
     preview: Rows | None
@@ -106,6 +110,8 @@ class FamilyFacts:
     guidance: Guidance = "batched"
     resolutions: bool = True
     """Places of residuals differ in resolution, so that weights by resolution have a meaning."""
+    latent_hints: bool = False
+    """Its ControlNets read their map as latents, which the base's autoencoder makes."""
     control_prompts: bool = True
     """Its ControlNets read text, so that one may have a prompt of its own."""
     linear_projection: bool
@@ -133,6 +139,18 @@ class FamilyFacts:
     """None where a base of one file cannot be read."""
     pipeline_class: str = "StableDiffusionPipeline"
     """Of diffusers, that reads a base in folder format."""
+    network_folder: str = "unet"
+    """Folder there of the network that runs at every step."""
+    network_class: str = "UNet2DConditionModel"
+    """That network's, in diffusers."""
+    control_class: str = "ControlNetModel"
+    """A ControlNet's, in diffusers."""
+    control_mark: str | None = None
+    """Tensor that ControlNets of the family alone have; None where shapes show the family."""
+    text_encoder_classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
+    """Of transformers, that a base's index may name."""
+    tokenizer_class: str = "CLIPTokenizer"
+    """Of transformers."""
 
     def has(self, capability: Capability) -> bool:
         """Return whether the family has the capability."""
@@ -255,6 +273,40 @@ _ROWS = (
         ),
         pipeline_class="StableDiffusionXLPipeline",
     ),
+    # Steps, guidance and strength are those of the distilled base, Z-Image-Turbo. Guidance here is one more than the
+    # number that diffusers' pipelines and the authors give: they add the difference of the sides to the prompt's.
+    FamilyFacts(
+        id="z_image",
+        title="Z-Image",
+        backbone="z_image",
+        defaults=Defaults(size=1024, guidance_scale=1.0, num_inference_steps=8),
+        conditioning_scale=0.75,
+        control_blocks=17,
+        side_multiple=16,
+        latent_channels=16,
+        latent_scaling=0.3611,
+        latent_shift=0.1159,
+        overflows_half=True,
+        preview=None,
+        predictions=("flow",),
+        resolutions=False,
+        latent_hints=True,
+        control_prompts=False,
+        linear_projection=False,
+        text_widths=(),
+        words_width=None,
+        inpainting_channels=None,
+        loras=False,
+        ip_adapters=False,
+        one_file=None,
+        pipeline_class="ZImagePipeline",
+        network_folder="transformer",
+        network_class="ZImageTransformer2DModel",
+        control_class="ZImageControlNetModel",
+        control_mark="control_all_x_embedder.2-1.weight",
+        text_encoder_classes=("Qwen3Model",),
+        tokenizer_class="Qwen2Tokenizer",
+    ),
 )
 FAMILIES: Mapping[Family, FamilyFacts] = MappingProxyType({row.id: row for row in _ROWS})
 TITLES: Mapping[Family, str] = MappingProxyType({row.id: row.title for row in _ROWS})
@@ -263,13 +315,26 @@ FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({row.words_width: row.i
 FAMILY_OF_TWO_ENCODERS: Family = next(row.id for row in _ROWS if row.text_encoders == 2)
 
 
-def family_of(config: Mapping[str, Any]) -> Family | None:
-    """Return the family of a U-Net's or ControlNet's config; None where it is none of ours (upscalers, video …).
+def family_of_control(names: Container[str]) -> Family | None:
+    """Return the family of a ControlNet in a file, by the name of a tensor; None where none shows it."""
+    return next((row.id for row in _ROWS if row.control_mark and row.control_mark in names), None)
 
-    Families are told apart by what each generation changed: latent channels, size conditions, linear projections.
+
+def family_of(config: Mapping[str, Any]) -> Family | None:
+    """Return the family of a base's network or of a ControlNet, by its config; None where it is none of ours (video …).
+
+    Transformers are known by their class. Families of U-Nets are told apart by what each generation changed: latent
+    channels, size conditions, linear projections.
     """
+    named = config.get("_class_name")
+    transformers = [row for row in _ROWS if row.backbone != "unet"]
+    if own := next((row.id for row in transformers if named in (row.network_class, row.control_class)), None):
+        return own
+    if isinstance(named, str) and "Transformer" in named:
+        return None
     channels = config.get("in_channels", 4)
-    fitting = [row for row in _ROWS if channels in (row.latent_channels, row.inpainting_channels)]
+    unets = (row for row in _ROWS if row.backbone == "unet")
+    fitting = [row for row in unets if channels in (row.latent_channels, row.inpainting_channels)]
     if len(fitting) > 1:
         sized = config.get("addition_embed_type") == TWO_TEXT_STREAMS
         fitting = [row for row in fitting if row.size_conditions == sized]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, T2IAdapter
+from diffusers import AutoencoderKL, AutoencoderTiny, T2IAdapter
 
 from models.adapters import ADAPTER
 from models.autoencoders import VAE_CLASSES, load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
@@ -34,7 +34,6 @@ CLIP_TOKENS = 77
 """Longest prompt in tokens, marks included."""
 END, OPEN_CLIP_END = "<|endoftext|>", "!"
 """Tokens that fill up a short prompt, for CLIP and for OpenCLIP."""
-_TEXT_ENCODERS = ("CLIPTextModel", "CLIPTextModelWithProjection")
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Base:
     id: str
     family: Family
     unet: Any
+    """The network that runs at every step: a U-Net, or the transformer of a family without one."""
     vae: Any
     """Its dtype may be wider than `dtype`: the one of SDXL overflows in float16. None where the files have none."""
     text_encoders: tuple[Any, ...]
@@ -59,12 +59,12 @@ class Base:
 
     @property
     def networks(self) -> tuple[Any, ...]:
-        """The U-Net, the autoencoder where there is one, and the text encoders."""
+        """The network that runs at every step, the autoencoder where there is one, and the text encoders."""
         return tuple(part for part in (self.unet, self.vae, *self.text_encoders) if part is not None)
 
     @property
     def inpaints(self) -> bool:
-        """Whether the U-Net also reads a mask and the latents of the masked picture."""
+        """Whether the network also reads a mask and the latents of the masked picture."""
         return self.unet.config["in_channels"] == FAMILIES[self.family].inpainting_channels
 
 
@@ -85,32 +85,42 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
 
     index = read_json(folder / INDEX)
     family = read_base_family(id, folder)
+    facts = FAMILIES[family]
+    dtype = base_dtype(family, dtype)
     encoders = [name for name in ("text_encoder", "text_encoder_2") if class_name(index, name)]
-    if len(encoders) != FAMILIES[family].text_encoders:
+    if len(encoders) != facts.text_encoders:
         raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
 
-    unet = load_network(diffusers.UNet2DConditionModel, folder / "unet", dtype, device)
+    unet = load_network(getattr(diffusers, facts.network_class), folder / facts.network_folder, dtype, device)
     vae = None
     if class_name(index, "vae"):
         wide = vae_dtype(family, dtype, read_json(folder / "vae" / CONFIG))
         vae = load_network(_listed(diffusers, VAE_CLASSES, index, "vae"), folder / "vae", wide, device)
-    factor = FAMILIES[family].latent_reduction if vae is None else vae_scale_factor(vae)
+    factor = facts.latent_reduction if vae is None else vae_scale_factor(vae)
     return Base(
         id=id,
         family=family,
         unet=unet,
         vae=vae,
         text_encoders=tuple(
-            load_network(_listed(transformers, _TEXT_ENCODERS, index, name), folder / name, dtype, device)
+            load_network(_listed(transformers, facts.text_encoder_classes, index, name), folder / name, dtype, device)
             for name in encoders
         ),
-        tokenizers=tuple(load_tokenizer(folder / name.replace("text_encoder", "tokenizer")) for name in encoders),
+        tokenizers=tuple(
+            load_tokenizer(folder / name.replace("text_encoder", "tokenizer"), facts.tokenizer_class)
+            for name in encoders
+        ),
         scheduler=load_scheduler(class_name(index, "scheduler"), folder / "scheduler"),
         device=device,
         dtype=dtype,
         vae_scale_factor=factor,
         defaults=_defaults(family, unet.config.get("sample_size"), factor),
     )
+
+
+def base_dtype(family: Family, dtype: torch.dtype) -> torch.dtype:
+    """Return the number format of a family's networks: bfloat16 where they overflow in float16."""
+    return torch.bfloat16 if FAMILIES[family].overflows_half and dtype == torch.float16 else dtype
 
 
 def _base_of_file(id: str, file: Path, device: torch.device, dtype: torch.dtype) -> Base:
@@ -160,12 +170,14 @@ def load_controlnet(
     *,
     unet: Any = None,
     on_note: Callable[[str], None] = lambda note: None,
-) -> ControlNetModel | T2IAdapter | UnionInput:
+) -> torch.nn.Module | UnionInput:
     """Load a ControlNet, T2I-Adapter or union input by catalogue id, name of a dropped file, path or hub id.
 
-    One of another family is refused before its weights are read. `unet` is the base's, whose weights complete those of a
-    Control-LoRA; `on_note` gets a sentence on what a file leaves open. Raises InputError and WeightsError.
+    One of another family is refused before its weights are read. `unet` is the base's network, whose weights complete those
+    of a Control-LoRA, and whose layers show where those of a file belong; `on_note` gets a sentence on what a file leaves open. Raises InputError and WeightsError.
     """
+    import diffusers
+
     resolved = resolve(id, "controlnet", family)
     path, row = resolved.require(), resolved.row
     if path.is_file():
@@ -174,7 +186,7 @@ def load_controlnet(
     if config["_class_name"] == ADAPTER:
         return load_network(T2IAdapter, path, dtype, device)
     if "num_control_type" not in config:
-        network = load_network(ControlNetModel, path, dtype, device)
+        network = load_network(getattr(diffusers, FAMILIES[family].control_class), path, dtype, device)
         return _reading_rgb(network) if row is not None and row.bgr else network
     if row is None or row.control_type is None:
         raise InputError(
@@ -218,7 +230,7 @@ def _listed(library: Any, allowed: tuple[str, ...], index: Mapping[str, Any], pa
 
 def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> None:
     """Write a base in diffusers folder format; diffusers' own pipelines can load it too."""
-    parts: dict[str, Any] = {"unet": base.unet, "vae": base.vae}
+    parts: dict[str, Any] = {FAMILIES[base.family].network_folder: base.unet, "vae": base.vae}
     for number, (encoder, tokenizer) in enumerate(zip(base.text_encoders, base.tokenizers, strict=True)):
         suffix = f"_{number + 1}" if number else ""
         parts |= {f"text_encoder{suffix}": encoder, f"tokenizer{suffix}": tokenizer}

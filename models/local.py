@@ -13,7 +13,7 @@ from typing import Literal
 
 from models.environment import is_public, models_folder
 from models.errors import DamagedError, InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, Family
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, Family, family_of_control
 from models.files import HERE, check_file, read_metadata, read_shapes, sha256_of, sha256_of_tensors, stamp
 
 LocalKind = Literal["base", "controlnet", "lora", "embedding", "vae"]
@@ -167,6 +167,8 @@ def kind_of(names: Iterable[str]) -> LocalKind | None:
     known = set(names)
     if any(_LORA_NAME.search(name) for name in known):
         return "lora"
+    if family_of_control(known):
+        return "controlnet"
     if any(name.startswith(("control_model.", "zero_convs.", "controlnet_down_blocks.")) for name in known):
         return "controlnet"
     if any(name.startswith(BASE_PREFIX) for name in known):
@@ -196,6 +198,8 @@ def family_of_shapes(kind: LocalKind, shapes: Shapes) -> Family | None:
         return _embedding_family(shapes)
     if kind == "vae":
         return None
+    if own := family_of_control(shapes):
+        return own
     widths = (shape[1] for name, shape in shapes.items() if name.endswith(READS_WORDS) and len(shape) > 1)
     return FAMILY_BY_WIDTH.get(next(widths, 0)) or (FAMILY_OF_TWO_ENCODERS if reads_sizes(shapes) else None)
 

@@ -127,10 +127,13 @@ def release(device: torch.device) -> None:
 def offload_layers(network: nn.Module, device: torch.device) -> None:
     """Move every layer of the network to the device only while it runs, from now on.
 
-    Its children are hooked one by one, not the network: shallow copies of a ControlNet must stay able to run.
+    Its children are hooked one by one, not the network: shallow copies of a ControlNet must stay able to run. Tensors of
+    its own, outside of any child, are small and stay on the device.
     """
     from accelerate import cpu_offload
 
+    for tensor in network.parameters(recurse=False):
+        tensor.data = tensor.data.to(device)
     for child in network.children():
         if any(True for _ in child.parameters()):
             cpu_offload(child, device)

@@ -12,10 +12,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from models.adapters import ADAPTER
 from models.configs import CONFIG, read_json
 from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError, MissingError
-from models.families import TITLES, Family
+from models.families import FAMILIES, TITLES, Family
 from models.stopping import stopping_point
 from models.weights import check_file, short
 
@@ -84,12 +85,14 @@ def load_single_file(
 
     `unet` is the base's, for a file that holds a part of the weights; `on_note` gets what the file leaves open.
     """
-    from diffusers import ControlNetModel, T2IAdapter
+    import diffusers
 
     with damage_reported(path, f"a ControlNet or T2I-Adapter for {TITLES[family]}"):
         file = load_controlnet_tensors(path, family, unet)
-        kind, title = (T2IAdapter, "T2I-Adapter") if "adapter_type" in file.config else (ControlNetModel, "ControlNet")
+        is_adapter = "adapter_type" in file.config
+        title = "T2I-Adapter" if is_adapter else "ControlNet"
         with torch.device("meta"):
+            kind = getattr(diffusers, ADAPTER if is_adapter else FAMILIES[family].control_class)
             network: Any = kind(**file.config)
     network = fill_network(network, file.state, path, f"a {title} for {TITLES[family]}", dtype, device)
     for note in file.notes:
@@ -129,12 +132,12 @@ def fill_network(
     return _ready(torch.nn.Module.to(network, dtype), device, path)
 
 
-def load_tokenizer(folder: Path, **options: Any) -> Any:
-    """Load a CLIP tokenizer; `options` replace those of its files."""
-    from transformers import CLIPTokenizer
+def load_tokenizer(folder: Path, kind: str = "CLIPTokenizer", **options: Any) -> Any:
+    """Load a tokenizer of a class of transformers; `options` replace those of its files."""
+    import transformers
 
     try:
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
+        return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **options)
     except READ_FAULTS as error:
         raise DamagedError(f"The tokenizer in {short(folder)} cannot be read; get its files again.") from error
 

@@ -125,6 +125,14 @@ def base_defaults(id: str) -> tuple[Family | None, Defaults]:
     return found.family, found.defaults
 
 
+def base_conditioning_scale(id: str, family: Family | None) -> float:
+    """Return the control strength that units start with on a base: its row's, else its family's."""
+    row = next((row for row in CATALOG if row.id == id and row.conditioning_scale is not None), None)
+    if row is not None and row.conditioning_scale is not None:
+        return row.conditioning_scale
+    return FAMILIES[family].conditioning_scale if family else 1.0
+
+
 def expected_bytes(id: str) -> int:
     """Return the size of a row; 0 where it is no row, or its size is unknown."""
     return next((row.size or 0 for row in known_rows() if row.id == id), 0)

@@ -59,6 +59,8 @@ class Weights:
     aliases: tuple[str, ...] = ()
     """Names, without ending, of files in which others publish the same weights."""
     defaults: Defaults | None = None
+    conditioning_scale: float | None = None
+    """Control strength that units start with on this base, or with this ControlNet; None where it is the family's."""
     control_type: int | None = None
     """Which of its inputs a union ControlNet is asked to read."""
     bgr: bool = False
@@ -145,6 +147,13 @@ def folder_files(components: Iterable[str], sizes: Mapping[str, int] | None = No
             stem = f"{part}/model" if part.startswith("text_encoder") else f"{part}/diffusion_pytorch_model"
             files += [File(f"{part}/config.json", 0), network_file(stem, (sizes or {}).get(part))]
     return tuple(files)
+
+
+def sharded_files(folder: str, stem: str, shards: int, mb: int) -> tuple[File, ...]:
+    """Config and tensors of a network that is cut into files of about equal size; size of all in MB."""
+    names = (f"{folder}/{stem}-{number:05}-of-{shards:05}.safetensors" for number in range(1, shards + 1))
+    small = text_files(f"{folder}/config.json", f"{folder}/{stem}.safetensors.index.json")
+    return (*small, *(File(name, mb * MB // shards) for name in names))
 
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")

@@ -16,10 +16,14 @@ from diffusers import (
     ControlNetModel,
     ControlNetUnionModel,
     DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
     T2IAdapter,
     UNet2DConditionModel,
+    ZImageControlNetModel,
+    ZImageTransformer2DModel,
 )
 from safetensors.torch import save_file
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -27,6 +31,9 @@ from transformers import (
     CLIPTokenizer,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3Model,
 )
 
 from models.families import FAMILIES, TWO_TEXT_STREAMS, Defaults, Family
@@ -68,6 +75,8 @@ def _unet_settings(family: Family) -> dict[str, Any]:
 
 def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
     """A base of about 100,000 parameters on the CPU in float32; the same seed gives the same weights."""
+    if FAMILIES[family].backbone == "z_image":
+        return _tiny_z_image(family, seed)
     # The caller's random state stays as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -92,8 +101,84 @@ def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
     )
 
 
+_TRANSFORMER: dict[str, Any] = {"dim": 32, "n_refiner_layers": 2, "n_heads": 2, "n_kv_heads": 2}
+_CONTROL_LAYOUTS: dict[str, dict[str, Any]] = {
+    "1": {"control_layers_places": [0, 2], "control_in_dim": 16},
+    "2.0": {"control_layers_places": [0, 1, 2, 3], "add_control_noise_refiner": "control_layers"},
+    "2.1": {"control_layers_places": [0, 1, 2, 3], "add_control_noise_refiner": "control_noise_refiner"},
+    "lite": {"control_layers_places": [0, 2], "add_control_noise_refiner": "control_noise_refiner"},
+}
+"""Configs of the published kinds of Z-Image ControlNets, for the tiny base's four layers."""
+CONTROL_LAYOUTS = tuple(_CONTROL_LAYOUTS)
+
+
+def _tiny_z_image(family: Family, seed: int) -> Base:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        transformer = ZImageTransformer2DModel(
+            **_TRANSFORMER, n_layers=4, cap_feat_dim=TEXT_WIDTH, axes_dims=[8, 4, 4], axes_lens=[1024, 64, 64]
+        )
+        for token in (transformer.x_pad_token, transformer.cap_pad_token):
+            torch.nn.init.normal_(token)  # diffusers leaves them as zeros
+        vae = _tiny_autoencoder(family)
+        tokenizer = _byte_tokenizer()
+        encoder = Qwen3Model(
+            Qwen3Config(
+                hidden_size=TEXT_WIDTH,
+                intermediate_size=2 * TEXT_WIDTH,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                num_key_value_heads=2,
+                head_dim=8,
+                vocab_size=len(tokenizer),
+                max_position_embeddings=512,
+            )
+        )
+    return Base(
+        id=f"tiny_{family}",
+        family=family,
+        unet=transformer.eval().requires_grad_(False),
+        vae=vae.eval().requires_grad_(False),
+        text_encoders=(encoder.eval().requires_grad_(False),),
+        tokenizers=(tokenizer,),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        vae_scale_factor=vae_scale_factor(vae),
+        defaults=Defaults(size=64, guidance_scale=5.0, num_inference_steps=4),
+    )
+
+
+def tiny_z_image_controlnet(layout: str = "2.1", seed: int = 0) -> ZImageControlNetModel:
+    """A ControlNet of Z-Image that visibly changes what the tiny base makes; layouts are CONTROL_LAYOUTS."""
+    config = {"control_in_dim": 33, "control_refiner_layers_places": [0, 1]} | _CONTROL_LAYOUTS[layout]
+    if "add_control_noise_refiner" not in config:
+        del config["control_refiner_layers_places"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = ZImageControlNetModel(**_TRANSFORMER, **config)
+        for name, weight in network.named_parameters():
+            if "before_proj" in name or "after_proj" in name:
+                torch.nn.init.normal_(weight, std=0.2)
+    return network.eval().requires_grad_(False)
+
+
+def _byte_tokenizer() -> Qwen2Tokenizer:
+    """A token a byte, and the marks of a conversation."""
+    marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    vocabulary = {token: number for number, token in enumerate([*sorted(ByteLevel.alphabet()), *marks])}
+    merges: Any = []
+    tokenizer: Any = Qwen2Tokenizer(vocab=vocabulary, merges=merges)
+    tokenizer.add_special_tokens({"additional_special_tokens": marks[1:], "pad_token": marks[0]})
+    tokenizer.chat_template = (
+        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return tokenizer
+
+
 def tiny_controlnet(base: Base, seed: int = 0) -> ControlNetModel:
-    """A ControlNet that fits the base and visibly changes what it makes."""
+    """A ControlNet that fits a base with a U-Net and visibly changes what it makes."""
     levels = base.vae_scale_factor.bit_length()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -212,7 +297,11 @@ def _tiny_autoencoder(family: Family) -> AutoencoderKL | AutoencoderTiny:
         "up_block_types": ("UpDecoderBlock2D",) * 4,
     }
     return AutoencoderKL(
-        **levels, latent_channels=facts.latent_channels, norm_num_groups=4, scaling_factor=facts.latent_scaling
+        **levels,
+        latent_channels=facts.latent_channels,
+        norm_num_groups=4,
+        scaling_factor=facts.latent_scaling,
+        shift_factor=facts.latent_shift,
     )
 
 

@@ -20,6 +20,7 @@ FLOORS = {
     "models.catalog": 0,
     "models.row": 0,
     "models.rows": 0,
+    "models.rows_z_image": 0,
     "models.licences": 0,
     "models.names": 0,
     "models.console": 0,

@@ -28,7 +28,7 @@ from cnet_app.request.generation import INPAINT_AREAS, REQUEST_LIMITS, Generatio
 from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.pictures import HOLE, START, join_start, read_field
 from cnet_app.request.recipe_files import JSON, read_request_file
-from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
+from cnet_app.request.units import CONTROL_FORMS, IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
 from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.settings import Settings
 from models.catalog import CATALOG
@@ -66,7 +66,8 @@ def add_request_arguments(parser: argparse.ArgumentParser) -> None:
         "depth=map.png,annotator=none,scale=0.7,start=0,end=0.6; further names are controlnet, repair (of your own map), annotator and its "
         f"parameters, mode ({', '.join(MODES)}), weights=1/0.5/… and unconditional_weights for mode custom, "
         "curve=0:1/0.5:0 (strength by fraction of the steps), depth_curve=0:1/1:0.5 (by depth in the network), prompt=TEXT "
-        "(for the ControlNet alone), mask=white.png and feather (px), or weight_map=grey.png (128 is 0, 255 is 1, 1 is -1); "
+        "(for the ControlNet alone), mask=white.png and feather (px), or weight_map=grey.png (128 is 0, 255 is 1, 1 is -1), "
+        f"form ({', '.join(CONTROL_FORMS)}) where a ControlNet has two; "
         "may be repeated; "
         f"conditions: {ids}",
     )

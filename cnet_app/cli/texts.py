@@ -33,6 +33,7 @@ UNIT_WORDS: Mapping[str, str] = {
     "mask": "mask",
     "feather": "mask_feather",
     "weight_map": "weight_map",
+    "form": "control_form",
     "controlnet": "controlnet",
 }
 """Short word on the command line to field of ControlUnit."""

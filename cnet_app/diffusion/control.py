@@ -7,14 +7,15 @@ enter, is in backbones/.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from cnet_app.diffusion.backbones.base import Control, Features, Residuals, StaticControl, Text
+from cnet_app.diffusion.backbones.base import Control, Features, Residuals, StaticControl, Text, Weigh
 from cnet_app.request.factors import active_steps, curve_at, runs_at
 from cnet_app.request.units import ControlUnit
 
@@ -63,34 +64,51 @@ def with_own_texts(
     ]
 
 
+@dataclass(frozen=True)
+class _Run:
+    """The last run of a unit's network."""
+
+    residuals: Residuals
+    strength: float
+    text: Text
+
+    def serves(self, control: Control, strength: float, rows: int, text: Text) -> bool:
+        """Return whether its residuals serve at another step: a prompt that changes may have more parts, or more tokens."""
+        first = next(iter(self.residuals.values()))
+        same_tokens = first.ndim != 3 or self.text.states.shape[1] == text.states.shape[1]
+        return len(first) == rows and same_tokens and (control.network.linear or strength == self.strength)
+
+
 class ActiveControls:
     """The ControlNets of one picture, each with the residuals of its last run."""
 
     def __init__(self, controls: Sequence[Control], interval: int) -> None:
         self._controls = join_controls(controls)
         self._interval = interval
-        self._last: dict[int, tuple[Residuals, float]] = {}
+        self._last: dict[int, _Run] = {}
 
     def residuals(self, step: int, steps: int, batch: Tensor, timestep: Tensor, text: Text) -> list[Residuals]:
         """Return those of every unit in its range at this step.
 
         Networks run at every `interval`-th step; between these, residuals of the last run count at the strength of this step.
+        A network that is not linear in its strength runs where that changes.
         """
         found: list[Residuals] = []
         for number, control in enumerate(self._controls):
             strength = control.steering.strength_at(step, steps)
             if not strength:
                 continue
-            if step % self._interval == 0 or not self._fits(number, batch):
-                read = control.texts[step] if control.texts else text
-                self._last[number] = unit_residuals(control, strength, batch, timestep, read), strength
-            last, then = self._last[number]
-            found.append(last if strength == then else [residual * (strength / then) for residual in last])
+            read = control.texts[step] if control.texts else text
+            last = self._last.get(number)
+            if step % self._interval == 0 or last is None or not last.serves(control, strength, len(batch), read):
+                last = _Run(unit_residuals(control, strength, batch, timestep, read), strength, read)
+                self._last[number] = last
+            found.append(last.residuals if strength == last.strength else _scaled(last, strength))
         return found
 
-    def _fits(self, number: int, batch: Tensor) -> bool:
-        """Return whether a unit has run, and for as many rows: a prompt that changes may have another number of parts."""
-        return number in self._last and len(self._last[number][0][0]) == len(batch)
+
+def _scaled(run: _Run, strength: float) -> Residuals:
+    return {number: residual * (strength / run.strength) for number, residual in run.residuals.items()}
 
 
 def join_controls(controls: Sequence[Control]) -> list[Control]:
@@ -108,47 +126,71 @@ def join_controls(controls: Sequence[Control]) -> list[Control]:
 
 
 def unit_residuals(control: Control, strength: float, batch: Tensor, timestep: Tensor, text: Text) -> Residuals:
-    """Return the residuals of one unit at its strength at this step, for a packed batch and the text that it reads."""
+    """Return the weighted residuals of one unit at its strength at this step, for a packed batch and the text that it reads."""
     guided = text.guided
     one_side = control.steering.unconditional is None
     if one_side:
         batch, text = batch[-len(text.weights) :], text.conditional()
-    found = control.network.residuals(batch, timestep, text)
-    factors = _factors(control, strength, guided, found)
-    residuals = [residual * factor for residual, factor in zip(found, factors, strict=True)]
-    if control.masks:
-        residuals = [residual * mask for residual, mask in zip(residuals, control.masks, strict=True)]
+    found = control.network.residuals(batch, timestep, text, _weigher(control, strength, guided, batch))
     if one_side and guided:
-        return [torch.cat([torch.zeros_like(residual[:1]), residual]) for residual in residuals]
-    return residuals
+        return {number: torch.cat([torch.zeros_like(residual[:1]), residual]) for number, residual in found.items()}
+    return found
 
 
-def _factors(control: Control, strength: float, guided: bool, residuals: Residuals) -> list[Any]:
+def _weigher(control: Control, strength: float, guided: bool, batch: Tensor) -> Weigh:
+    """Return the function that applies a unit's factors, at its strength at this step, and its masks."""
+    factors = dict(zip(control.places, _factors(control, strength, guided, batch), strict=True))
+    masks = dict(zip(control.places, control.masks, strict=True)) if control.masks else {}
+
+    def weigh(number: int, residual: Tensor) -> Tensor:
+        factor = factors[number]
+        weighted = residual * (_by_row(factor, residual) if isinstance(factor, Tensor) else factor)
+        return weighted * _covering(masks[number], weighted) if masks else weighted
+
+    return weigh
+
+
+def _factors(control: Control, strength: float, guided: bool, batch: Tensor) -> list[Any]:
     """A number a place, or a tensor with one a row where the sides of guidance differ."""
     one, other = control.steering.conditional, control.steering.unconditional
     if not guided or other is None or one == other:
         return [weight * strength for weight in one]
-    like = residuals[-1]
-    sides = [(free, *[given] * (len(like) - 1)) for free, given in zip(other, one, strict=True)]
-    rows = torch.tensor(sides, dtype=like.dtype, device=like.device) * strength
-    return [_by_row(row, residual) for row, residual in zip(rows, residuals, strict=True)]
+    sides = [(free, *[given] * (len(batch) - 1)) for free, given in zip(other, one, strict=True)]
+    return list(torch.tensor(sides, dtype=batch.dtype, device=batch.device) * strength)
+
+
+def _covering(mask: Tensor, residual: Tensor) -> Tensor:
+    """Return the mask over a whole residual: it is 0 on tokens behind those of the picture."""
+    return mask if mask.ndim == 4 else F.pad(mask, (0, 0, 0, residual.shape[1] - mask.shape[1]))
 
 
 def sum_residuals(units: Sequence[Residuals], norm_preserving: bool) -> Residuals | None:
-    """Return the sum of all units; None where there is none. `norm_preserving` gives it the norm of the strongest unit."""
+    """Return the sum of all units at every place; None where there is none.
+
+    `norm_preserving` gives a sum of several the norm of the strongest.
+    """
     if not units:
         return None
-    places = list(zip(*units, strict=True))
-    total = [reduce(torch.add, parts) for parts in places]
-    if norm_preserving and len(units) > 1:
-        strongest = [torch.stack([_norm(part) for part in parts]).amax(dim=0) for parts in places]
-        return [_with_norm(whole, norm) for whole, norm in zip(total, strongest, strict=True)]
+    total: dict[int, Tensor] = {}
+    for number in _all_places(units):
+        parts = [unit[number] for unit in units if number in unit]
+        total[number] = reduce(torch.add, parts)
+        if norm_preserving and len(parts) > 1:
+            total[number] = _with_norm(total[number], torch.stack([_norm(part) for part in parts]).amax(dim=0))
     return total
 
 
 def place_norms(units: Sequence[Residuals]) -> list[list[float]]:
-    """Return the norm of every unit's residual at every place, on the prompt's side: it shows which unit dominates."""
-    return [[_norm(residual[-1:]).item() for residual in unit] for unit in units]
+    """Return the norm of every unit's residual at every place, on the prompt's side: it shows which unit dominates.
+
+    Places are those of all units; where a unit has no residual the norm is 0.
+    """
+    places = _all_places(units)
+    return [[_norm(unit[number][-1:]).item() if number in unit else 0.0 for number in places] for unit in units]
+
+
+def _all_places(units: Sequence[Residuals]) -> list[int]:
+    return sorted({number for unit in units for number in unit})
 
 
 def _norm(residual: Tensor) -> Tensor:

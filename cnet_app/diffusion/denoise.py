@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import Backbone, Control, Extras, Residuals, StaticControl, Text
 from cnet_app.diffusion.control import ActiveControls, sum_features, sum_residuals
-from cnet_app.diffusion.schedulers import late_start_note
+from cnet_app.diffusion.schedulers import late_start_note, scale_model_input
 from cnet_app.diffusion.start import Start
 from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import GenerationRequest
@@ -63,7 +63,7 @@ def denoise(
     static = [control for control in controls if isinstance(control, StaticControl)]
     for step, (timestep, text) in enumerate(zip(start.timesteps, texts, strict=True)):
         _stop_if(cancelled)
-        model_input = scheduler.scale_model_input(latents, timestep)
+        model_input = scale_model_input(scheduler, latents, timestep)
         batch = backbone.pack(model_input, text)
         units = active.residuals(step, steps, batch, timestep, text)
         extras = Extras(

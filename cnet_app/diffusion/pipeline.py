@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +18,14 @@ from cnet_app.diffusion.backbones.base import Backbone, Network
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.control import effect_notes, has_effect, place_norms, with_own_texts
 from cnet_app.diffusion.denoise import FinishedStep, denoise, sampler_notes
-from cnet_app.diffusion.pixels import to_pixels
+from cnet_app.diffusion.pixels import padded_side, to_pixels
 from cnet_app.diffusion.previews import preview
 from cnet_app.diffusion.schedulers import create_scheduler, set_steps
 from cnet_app.diffusion.start import create_start, keep_known, mask_notes
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import open_part
 from models.errors import InputError, StudioError
+from models.families import FAMILIES
 from models.ip_adapter import IpAdapter
 from models.memory import on_device
 from models.union import module_of
@@ -86,7 +88,8 @@ def generate(
 
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
         networks = [module_of(controlnet) for controlnet in controlnets]
-        with on_base_device(networks):
+        encoders = [base.vae] if controlnets and backbone.facts.latent_hints else []
+        with on_base_device([*networks, *encoders]):
             controls = [
                 backbone.prepare_control(unit, controlnet, request, cache)
                 for unit, controlnet in zip(request.units, controlnets, strict=True)
@@ -148,8 +151,10 @@ def generate(
 
 def _scheduler(base: Base, request: GenerationRequest) -> tuple[Any, torch.Tensor]:
     """Return a new scheduler, and the timesteps that run."""
-    scheduler = create_scheduler(request.scheduler, base.scheduler)
-    return scheduler, set_steps(scheduler, request.num_inference_steps, base.device, request.strength)
+    multiple = FAMILIES[base.family].side_multiple
+    tokens = math.prod(padded_side(side, multiple) // multiple for side in (request.width, request.height))
+    scheduler = create_scheduler(request.scheduler, base.scheduler, tokens)
+    return scheduler, set_steps(scheduler, request.num_inference_steps, base.device, request.strength, tokens)
 
 
 def _tell(on_note: Callable[[str], None], *notes: Iterable[str]) -> None:

@@ -94,8 +94,8 @@ def without_and(text: str) -> str:
     return ", ".join(part.strip() for part in AND.split(text)) if AND.search(text) else text
 
 
-def syntax_notes(name: str, prompt: str, steps: int, parts: bool = True) -> Iterator[str]:
-    """A sentence for what a prompt means beyond its words; `parts` where AND has a meaning there."""
+def syntax_notes(name: str, prompt: str, steps: int, parts: bool = True, weights: bool = True) -> Iterator[str]:
+    """A sentence for what a prompt means beyond its words; `parts` and `weights` where AND and weights have a meaning there."""
     texts = prompts_by_step(prompt, steps)
     yield from _change_notes(name, prompt, texts)
     found = dict.fromkeys(texts)
@@ -104,7 +104,8 @@ def syntax_notes(name: str, prompt: str, steps: int, parts: bool = True) -> Iter
         yield f"{name} has {most} parts joined by AND: each is read by itself, and makes a step slower."
     elif most > 1:
         yield f"AND joins parts of prompt alone: {name} is read as one text, with commas in the place of AND."
-    yield from _weight_notes(name, found)
+    if weights:
+        yield from _weight_notes(name, found)
 
 
 def _weight_notes(name: str, texts: Iterable[str]) -> Iterator[str]:

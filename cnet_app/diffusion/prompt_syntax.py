@@ -42,6 +42,16 @@ def parse_prompt(prompt: str) -> tuple[Section, ...]:
     return tuple(tuple(phrase for phrase in section if phrase.text.strip()) for section in sections)
 
 
+def plain_words(prompt: str) -> str:
+    """Return a prompt without brackets, weights, escapes and BREAKs, for an encoder that reads sentences."""
+    return BREAK.sub(" ", "".join(letter for letter, _ in _weighed_letters(prompt)))
+
+
+def has_weights(prompt: str) -> bool:
+    """Return whether any words have another weight than 1."""
+    return any(weight != 1 for _, weight in _weighed_letters(prompt))
+
+
 def bounded(weight: float) -> float:
     """Return a weight within MAX_WEIGHT."""
     return min(max(weight, -MAX_WEIGHT), MAX_WEIGHT)

@@ -1,15 +1,20 @@
 """Diffusers schedulers out of the rows of samplers. Each takes noise levels, prediction type and spacing from the base's own.
 
-Importing this module loads no torch.
+A base is trained on diffusion or on flow matching. Schedulers of the two kinds differ in their methods; the functions here
+hide that. Importing this module loads no torch.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
 from bisect import bisect_left
 from typing import Any
 
-from cnet_app.registry.samplers import SAMPLERS, sampler
+import numpy as np
+
+from cnet_app.registry.samplers import SAMPLERS, Sampler, sampler
 from models.errors import InputError
 
 LATEST_START = 0.6
@@ -18,11 +23,21 @@ MOST_SPACED = 8
 """Times as many steps as run, of which a spacing is taken."""
 
 
-def create_scheduler(id: str, base_scheduler: Any) -> Any:
-    """Return a new diffusers scheduler; it has state from step to step, so pictures never share one."""
+def is_flow(scheduler: Any) -> bool:
+    """Return whether a scheduler is one of flow matching, where a noisy picture is a mixture of picture and noise."""
+    return type(scheduler).__name__.startswith("FlowMatch") or bool(scheduler.config.get("use_flow_sigmas"))
+
+
+def create_scheduler(id: str, base_scheduler: Any, tokens: int = 0) -> Any:
+    """Return a new diffusers scheduler; it has state from step to step, so pictures never share one.
+
+    `tokens` is the number of a picture's tokens, by which some bases of flow matching shift their noise levels.
+    """
     import diffusers
 
     row = sampler(id)
+    if is_flow(base_scheduler):
+        return _create_flow_scheduler(row, base_scheduler, tokens)
     if base_scheduler.config.get("rescale_betas_zero_snr") and not row.from_pure_noise:
         able = ", ".join(other.id for other in SAMPLERS if other.from_pure_noise)
         raise InputError(
@@ -30,6 +45,47 @@ def create_scheduler(id: str, base_scheduler: Any) -> Any:
         )
     cls = getattr(diffusers, row.class_name) if row.class_name else type(base_scheduler)
     return cls.from_config(base_scheduler.config, **row.options)
+
+
+def _create_flow_scheduler(row: Sampler, base_scheduler: Any, tokens: int) -> Any:
+    import diffusers
+
+    if not row.has_flow_form:
+        able = ", ".join(other.id for other in SAMPLERS if other.has_flow_form)
+        raise InputError(
+            f"{row.title} has no form for flow matching, which this base model was trained on; choose one of: {able}."
+        )
+    config = base_scheduler.config
+    if not row.flow_class_name:
+        return type(base_scheduler).from_config(config)
+    cls = getattr(diffusers, row.flow_class_name)
+    shift = config.get("shift", config.get("flow_shift", 1.0))
+    options = {**config, **row.options, "use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+    if config.get("use_dynamic_shifting") and not _takes_sigmas(cls):
+        shift = _shift_by_tokens(config, tokens)
+        options["use_dynamic_shifting"] = False
+    options |= {"shift": shift, "flow_shift": shift}
+    known = inspect.signature(cls.__init__).parameters  # the classes differ in their options, and warn of others
+    return cls.from_config({name: value for name, value in options.items() if name in known})
+
+
+def _takes_sigmas(scheduler: Any) -> bool:
+    """Return whether a scheduler, or a class, takes noise levels, and with them a shift by the number of tokens."""
+    return "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
+
+
+def _token_mu(config: Any, tokens: int) -> float:
+    """Return the `mu` of a picture of so many tokens, as diffusers' pipelines compute it."""
+    fewest, most = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+    least, largest = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+    slope = (largest - least) / (most - fewest)
+    return tokens * slope + (least - slope * fewest)
+
+
+def _shift_by_tokens(config: Any, tokens: int) -> float:
+    """Return the constant shift that is the same as a shift by `mu`."""
+    mu = _token_mu(config, tokens)
+    return mu if config.get("time_shift_type") == "linear" else math.exp(mu)
 
 
 def resolve_scheduler(id: str, base_scheduler: Any) -> str:
@@ -40,6 +96,9 @@ def resolve_scheduler(id: str, base_scheduler: Any) -> str:
     if sampler(id).class_name:
         return id
     config = base_scheduler.config
+    if is_flow(base_scheduler):
+        own = type(base_scheduler).__name__
+        return next((row.id for row in SAMPLERS if row.flow_class_name == own), id)
     zero_snr = bool(config.get("rescale_betas_zero_snr"))
     equal = [
         row
@@ -63,12 +122,12 @@ def scheduler_facts(id: str, base_scheduler: Any) -> dict[str, str]:
     }
 
 
-def set_steps(scheduler: Any, steps: int, device: Any = None, strength: float = 1.0) -> Any:
+def set_steps(scheduler: Any, steps: int, device: Any = None, strength: float = 1.0, tokens: int = 0) -> Any:
     """Set the timesteps of a run from its first step on, and return those that run: all, or the last `strength` of them.
 
     The first of them is about as noisy as `strength`: on a base with zero terminal SNR, Karras and exponential spacing
     have most of their steps where noise hides any picture, so there these are spaced below the noise of `strength`.
-    InputError where the sampler cannot run as many, or none is left.
+    `tokens` is as in `create_scheduler`. InputError where the sampler cannot run as many, or none is left.
     """
     most = scheduler.config.get("original_inference_steps", steps)
     if steps > most:
@@ -81,7 +140,7 @@ def set_steps(scheduler: Any, steps: int, device: Any = None, strength: float = 
             f"strength is {strength:g}, which leaves none of {steps} steps; raise it, or num_inference_steps."
         )
     total = _respaced(scheduler, steps, kept, strength) if kept < steps else steps
-    scheduler.set_timesteps(total, device=device)
+    _set_timesteps(scheduler, total, device, tokens)
     _drop_step_before_first(scheduler)
     first = (total - kept) * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
@@ -89,6 +148,37 @@ def set_steps(scheduler: Any, steps: int, device: Any = None, strength: float = 
         # levels that lie close together: the last step would then run past the end.
         scheduler.set_begin_index(first)
     return scheduler.timesteps[first:]
+
+
+def _set_timesteps(scheduler: Any, steps: int, device: Any, tokens: int) -> None:
+    """Set timesteps; those of flow matching are at even distances before their shift, the last one `1 / steps` from its end."""
+    if not (is_flow(scheduler) and _takes_sigmas(scheduler)):
+        scheduler.set_timesteps(steps, device=device)
+        return
+    import torch
+
+    sigmas = np.array(torch.linspace(1.0, 1 / steps, steps).tolist())  # the very numbers of diffusers' pipelines
+    mu = {"mu": _token_mu(scheduler.config, tokens)} if scheduler.config.get("use_dynamic_shifting") else {}
+    scheduler.set_timesteps(steps, device=device, sigmas=sigmas, **mu)
+
+
+def scale_model_input(scheduler: Any, latents: Any, timestep: Any) -> Any:
+    """Return latents as the network reads them at a timestep."""
+    if hasattr(scheduler, "scale_model_input"):
+        return scheduler.scale_model_input(latents, timestep)
+    return latents
+
+
+def initial_latents(scheduler: Any, noise: Any) -> Any:
+    """Return the latents that a run begins with, for normal noise; the scheduler has its timesteps set."""
+    return noise * getattr(scheduler, "init_noise_sigma", 1.0)
+
+
+def add_noise(scheduler: Any, latents: Any, noise: Any, timesteps: Any) -> Any:
+    """Return latents as noisy as those of the (1,) timestep, which is the one that runs next."""
+    if hasattr(scheduler, "scale_noise"):
+        return scheduler.scale_noise(latents, timesteps, noise)
+    return scheduler.add_noise(latents, noise, timesteps)
 
 
 def _drop_step_before_first(scheduler: Any) -> None:

@@ -8,22 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from annotators.base import Image
-from annotators.images import load_image, resize
+from annotators.images import load_image
 from annotators.roles import MASK, WEIGHTS
 from cnet_app.diffusion.backbones.base import Backbone
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.diffusion.pixels import pad, padded_side, to_image
+from cnet_app.diffusion.known import initial_pixels, inpainted, known_image, new_latents
+from cnet_app.diffusion.pixels import to_image
+from cnet_app.diffusion.schedulers import add_noise, initial_latents
 from cnet_app.request.factors import NEUTRAL
 from cnet_app.request.generation import MASK_AREA, PICTURE_AREA, REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.inpaint import mask_fit_notes
-from cnet_app.request.pictures import white_pixels
 from models.errors import InputError
-from models.families import FamilyFacts
 
 SOFT, SOFT_SHARE = (15, 240), 0.01
 """Greys of a soft mask, and the least share of it that has them: the border of a hard one is thinner."""
@@ -64,14 +62,14 @@ def create_start(
     known = torch.empty(0) if initial is None else backbone.encode(initial, generator, cache)
     noise = backbone.create_noise(request.width, request.height, generator)
     read = _known_part(backbone, request, generator, cache) if backbone.inpaints else None
-    latents = noise * scheduler.init_noise_sigma if all_new else scheduler.add_noise(known, noise, timesteps[:1])
+    latents = initial_latents(scheduler, noise) if all_new else add_noise(scheduler, known, noise, timesteps[:1])
     if not inpaints or backbone.inpaints:
         return Start(latents, timesteps, known=read)
-    mask = _latent_mask(request, backbone.facts).to(known.device)
+    mask = new_latents(request, backbone.facts).to(known.device)
 
     def restore(latents: Tensor, step: int) -> Tensor:
         last = step + 1 == len(timesteps)
-        old = known if last else scheduler.add_noise(known, noise, timesteps[step + 1 : step + 2])
+        old = known if last else add_noise(scheduler, known, noise, timesteps[step + 1 : step + 2])
         return (1 - mask) * old + mask * latents
 
     return Start(latents, timesteps, restore)
@@ -81,36 +79,8 @@ def _known_part(
     backbone: Backbone, request: GenerationRequest, generator: torch.Generator, cache: EncodingCache
 ) -> Tensor:
     """Return the extra inputs of an inpainting base; without a mask all of the picture is new."""
-    facts = backbone.facts
-    black = torch.zeros(1, 3, *_padded(request, facts))
-    image = to_image(initial_pixels(request), facts.side_multiple) if request.initial_image else black
-    new = torch.tensor(pad(inpainted(request), facts.side_multiple))
-    known = backbone.encode(image * ~new, generator, cache)  # grey where it is new
-    return torch.cat([_latent_mask(request, facts).to(known.device), known], dim=1)
-
-
-def _latent_mask(request: GenerationRequest, facts: FamilyFacts) -> Tensor:
-    """(1, 1, h, w): 1 where the picture is new."""
-    shape = [side // facts.latent_reduction for side in _padded(request, facts)]
-    new = pad(inpainted(request), facts.side_multiple)
-    return F.interpolate(torch.tensor(new, dtype=torch.float32)[None, None], shape)
-
-
-def _padded(request: GenerationRequest, facts: FamilyFacts) -> tuple[int, int]:
-    return padded_side(request.height, facts.side_multiple), padded_side(request.width, facts.side_multiple)
-
-
-def initial_pixels(request: GenerationRequest) -> Image:
-    """Return the initial picture at the request's size, (H, W, 3)."""
-    assert request.initial_image is not None
-    return resize(load_image(request.initial_image), request.width, request.height, mode="crop")
-
-
-def inpainted(request: GenerationRequest) -> NDArray[np.bool_]:
-    """Return (H, W): True where the mask is white and the picture is new; everywhere where there is no mask."""
-    if request.inpaint_mask is None:
-        return np.ones((request.height, request.width), np.bool_)
-    return white_pixels(request.inpaint_mask, request.width, request.height)
+    known = backbone.encode(known_image(request, backbone.facts), generator, cache)
+    return torch.cat([new_latents(request, backbone.facts).to(known.device), known], dim=1)
 
 
 def mask_notes(request: GenerationRequest) -> Iterator[str]:

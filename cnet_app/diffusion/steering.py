@@ -79,6 +79,15 @@ def _side_weights(unit: ControlUnit, row: Mode, places: Sequence[Place], network
     return unit.block_weights, unit.unconditional_block_weights
 
 
+def check_form(unit: ControlUnit, has_two: bool) -> None:
+    """Raise InputError where a unit chooses a form of a ControlNet that has one only."""
+    if not has_two and unit.control_form != "authors":
+        raise InputError(
+            f"control_form is {unit.control_form}, but the ControlNet of {condition(unit.condition).title} has one form "
+            "only; set it to authors."
+        )
+
+
 def place_masks(
     steering: Steering,
     size: tuple[int, int],

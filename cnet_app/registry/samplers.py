@@ -36,6 +36,13 @@ class Sampler:
     """Whether A1111's schedule type "Automatic" selects this row."""
     other_names: tuple[str, ...] = ()
     """The sampler in other programs, where neither id nor name is alike."""
+    flow_class_name: str = ""
+    """Its class for bases trained on flow matching; empty where it has no such form, and for the base's own."""
+
+    @property
+    def has_flow_form(self) -> bool:
+        """Whether it runs on bases trained on flow matching."""
+        return not self.class_name or bool(self.flow_class_name)
 
 
 WITH_ETA = ("DDIMScheduler", "TCDScheduler")
@@ -62,6 +69,7 @@ def _sampler(
     schedule: str = "",
     automatic: bool = True,
     other_names: tuple[str, ...] = (),
+    flow: str = "",
     **options: Any,
 ) -> Sampler:
     return Sampler(
@@ -76,6 +84,7 @@ def _sampler(
         schedule=schedule,
         automatic=automatic,
         other_names=other_names,
+        flow_class_name=flow,
     )
 
 
@@ -86,9 +95,13 @@ def _spaced(
     from_pure_noise: bool = True,
     automatic: str = "",
     other_names: tuple[str, ...] = (),
+    flow: str = "",
     **options: Any,
 ) -> list[Sampler]:
-    """A row a spacing; each sets both options, so that the base's own spacing does not carry over."""
+    """A row a spacing; each sets both options, so that the base's own spacing does not carry over.
+
+    Even spacing alone has a form for flow matching.
+    """
     return [
         _sampler(
             f"{id}_{spacing}".rstrip("_"),
@@ -99,6 +112,7 @@ def _spaced(
             schedule=spacing.title() or UNIFORM,
             automatic=spacing == automatic,
             other_names=other_names,
+            flow="" if spacing else flow,
             use_karras_sigmas=spacing == "karras",
             use_exponential_sigmas=spacing == "exponential",
             **options,
@@ -113,8 +127,10 @@ SAMPLERS: tuple[Sampler, ...] = (
     # Trailing steps begin at pure noise, as LoRAs for few steps are trained; others begin too late.
     _sampler("ddim_trailing", "DDIM trailing", "DDIMScheduler", name="DDIM", schedule=TRAILING, automatic=False,
              clip_sample=False, timestep_spacing="trailing"),
-    *_spaced("unipc", "UniPC", "UniPCMultistepScheduler", other_names=("uni_pc", "uni_pc_bh2")),
-    *_spaced("dpmpp_2m", "DPM++ 2M", "DPMSolverMultistepScheduler", automatic="karras", algorithm_type="dpmsolver++"),
+    *_spaced("unipc", "UniPC", "UniPCMultistepScheduler", other_names=("uni_pc", "uni_pc_bh2"),
+             flow="UniPCMultistepScheduler"),
+    *_spaced("dpmpp_2m", "DPM++ 2M", "DPMSolverMultistepScheduler", automatic="karras",
+             flow="DPMSolverMultistepScheduler", algorithm_type="dpmsolver++"),
     *_spaced("dpmpp_2m_sde", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", automatic="exponential",
              algorithm_type="sde-dpmsolver++"),
     *_spaced(
@@ -126,7 +142,7 @@ SAMPLERS: tuple[Sampler, ...] = (
         algorithm_type="sde-dpmsolver++",
         lower_order_final=True,
     ),
-    *_spaced("euler", "Euler", "EulerDiscreteScheduler"),
+    *_spaced("euler", "Euler", "EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler"),
     _sampler(
         "euler_trailing",
         "Euler trailing",
@@ -139,7 +155,7 @@ SAMPLERS: tuple[Sampler, ...] = (
         use_exponential_sigmas=False,
     ),
     _sampler("euler_a", "Euler a", "EulerAncestralDiscreteScheduler", other_names=("euler_ancestral",)),
-    *_spaced("heun", "Heun", "HeunDiscreteScheduler", False),
+    *_spaced("heun", "Heun", "HeunDiscreteScheduler", False, flow="FlowMatchHeunDiscreteScheduler"),
     *_spaced("lms", "LMS", "LMSDiscreteScheduler", False),
     _sampler("pndm", "PNDM", "PNDMScheduler", False, name="PLMS", skip_prk_steps=True),
     _sampler("ddpm", "DDPM", "DDPMScheduler", clip_sample=False),
@@ -150,6 +166,8 @@ SAMPLERS: tuple[Sampler, ...] = (
 
 def works_with(row: Sampler, facts: FamilyFacts) -> bool:
     """Return whether a sampler runs on a family's own bases; a fine-tune with zero terminal SNR may rule out more."""
+    if "flow" in facts.predictions:
+        return row.has_flow_form
     return row.from_pure_noise or not facts.zero_terminal_snr
 
 

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.base import Parameter
+from annotators.base import Parameter, shown
 from annotators.images import load_image
 from annotators.map_files import map_role
 from annotators.poses import Pose
@@ -32,6 +33,8 @@ from cnet_app.request.limits import (
 from cnet_app.request.plain import FrozenMap, Json, Scalar, frozen, plain_json
 from models.errors import InputError
 
+ControlForm = Literal["authors", "diffusers"]
+CONTROL_FORMS: tuple[ControlForm, ...] = get_args(ControlForm)
 MAX_DATA_BYTES = 2_000_000
 """Of one unit's control_data as JSON text."""
 BLOCK_WEIGHT = Parameter(default=1.0, minimum=0.0, maximum=16.0, help="Factor of one block of a ControlNet.")
@@ -87,6 +90,8 @@ class ControlUnit:
     """Of the mask alone."""
     weight_map: bytes | None = field(default=None, repr=False)
     """PNG, read as grey, in place of a mask: 255 is weight 1, 128 is 0, 1 and 0 are -1, which pushes away from the map."""
+    control_form: ControlForm = "authors"
+    """Of a network that is run in two ways: as its authors do, or as diffusers does; any other has one form only."""
     controlnet: str | None = None
     """Catalogue id, hub id, folder or file; None takes the registry's for the base's family."""
 
@@ -105,6 +110,10 @@ class ControlUnit:
             )
         check_text(self, "control_mode", MAX_NAME)
         mode(self.control_mode)
+        if self.control_form not in CONTROL_FORMS:
+            raise InputError(
+                f"control_form is {shown(self.control_form)}, but it must be one of: {', '.join(CONTROL_FORMS)}."
+            )
         self._check_block_weights()
         object.__setattr__(self, "strength_curve", checked_curve("strength_curve", self.strength_curve))
         object.__setattr__(self, "depth_curve", checked_curve("depth_curve", self.depth_curve, "depth"))

@@ -17,6 +17,7 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "control_guidance_start": "Control begins",
         "control_image": "Map",
         "control_mode": "Control mode",
+        "control_form": "Control form",
         "controlnet": "ControlNet",
         "ema_decay": "EMA decay",
         "empty_prompts": "Empty prompts",

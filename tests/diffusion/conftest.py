@@ -18,6 +18,7 @@ from cnet_app.request.units import ControlUnit
 from models.families import FAMILIES, Family
 from models.loader import Base
 from models.tiny import tiny_base, tiny_controlnet
+from tests.families import UNETS
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,7 @@ def bases() -> dict[Family, Base]:
 
 @pytest.fixture(scope="session")
 def nets(bases: dict[Family, Base]) -> dict[Family, tuple[ControlNetModel, ControlNetModel]]:
-    return {family: (tiny_controlnet(base, seed=1), tiny_controlnet(base, seed=2)) for family, base in bases.items()}
+    return {one: (tiny_controlnet(bases[one], seed=1), tiny_controlnet(bases[one], seed=2)) for one in UNETS}
 
 
 def control_map(seed: int = 0, width: int = 64, height: int = 64) -> np.ndarray[Any, np.dtype[np.uint8]]:

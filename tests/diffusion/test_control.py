@@ -33,6 +33,7 @@ from models.errors import InputError
 from models.families import FAMILIES
 from models.loader import Base
 from tests.diffusion.conftest import control_map, prepare, request_for, unit
+from tests.families import UNETS
 
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
 CountRuns = Callable[..., Counter[str]]
@@ -76,7 +77,7 @@ def test_reductions_of_the_real_layouts() -> None:
     assert controlnet_places(sd15) == even_places(SD15)
     assert controlnet_places(sdxl) == even_places((1, 1, 1, 2, 2, 2, 4, 4, 4, 4))
     assert [place.reduction for place in controlnet_places(sd15)] == list(SD15)
-    counted = {id: row.control_blocks for id, row in FAMILIES.items()}
+    counted = {id: FAMILIES[id].control_blocks for id in UNETS}
     assert counted == {"embedded": 9, "sd15": len(SD15), "sd21": len(SD15), "sdxl": len(controlnet_places(sdxl))}
 
 
@@ -286,8 +287,10 @@ def test_a_mask_steers_where_it_is_white(bases: dict[Family, Base], nets: Nets) 
 def test_masks_have_the_size_of_every_residual(nets: Nets) -> None:
     mask = encode_png(control_map(1, 128, 64))
     prepared = prepare(unit(mask=mask), nets["sd15"][0], 192, 64)
-    residuals = prepared.network.residuals(torch.zeros(1, 4, 8, 24), torch.tensor(1), Text(torch.zeros(1, 4, 16)))
-    assert [r.shape[2:] for r in residuals] == [m.shape[2:] for m in prepared.masks]
+    residuals = prepared.network.residuals(
+        torch.zeros(1, 4, 8, 24), torch.tensor(1), Text(torch.zeros(1, 4, 16)), lambda number, residual: residual
+    )
+    assert [residuals[number].shape[2:] for number in prepared.places] == [m.shape[2:] for m in prepared.masks]
 
 
 def test_a_norm_preserving_sum_has_the_norm_of_the_strongest(nets: Nets) -> None:
@@ -298,7 +301,8 @@ def test_a_norm_preserving_sum_has_the_norm_of_the_strongest(nets: Nets) -> None
         alone = [unit_residuals(*control, latents, time, text) for control in controls]
     plain, kept = sum_residuals(alone, False), sum_residuals(alone, True)
     assert kept and plain
-    for block, (whole, scaled) in enumerate(zip(plain, kept, strict=True)):
+    for block, whole in plain.items():
+        scaled = kept[block]
         strongest = max(one[block].norm() for one in alone)
         torch.testing.assert_close(scaled.norm(), strongest, rtol=1e-4, atol=0)
         torch.testing.assert_close(scaled / scaled.norm(), whole / whole.norm(), rtol=1e-4, atol=1e-6)

@@ -33,10 +33,11 @@ from cnet_app.registry.samplers import SAMPLERS, SPACINGS
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from models.errors import InputError
-from models.families import FAMILIES, Family
+from models.families import Family
 from models.loader import Base
 from models.tiny import tiny_base
 from tests.diffusion.conftest import control_map, request_for, unit
+from tests.families import UNETS
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +150,7 @@ def assert_equal(
     assert (latents - free).abs().max() > 0.1  # else nothing was compared
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", UNETS)
 @pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
 def test_one_unit(
     monkeypatch: pytest.MonkeyPatch, bases: dict[Family, Base], nets: Nets, family: Family, guidance_scale: float

@@ -47,7 +47,7 @@ def residuals(base: Base, net: Any, given: ControlUnit) -> list[torch.Tensor]:
     """Of a unit, for both sides of guidance."""
     text = encode_prompts(base, request_for(guidance_scale=3))
     with torch.no_grad():
-        return unit_residuals(prepare(given, net), 1.0, LATENTS, TIME, text)
+        return list(unit_residuals(prepare(given, net), 1.0, LATENTS, TIME, text).values())
 
 
 def assert_equal(found: list[torch.Tensor], expected: list[torch.Tensor]) -> None:

@@ -23,8 +23,8 @@ from models.families import (
 )
 from tests.source import modules, tree
 
-OWN_NAMES = ("models.families", "models.rows", "models.tiny")
-"""Modules that may name a family: its facts, its rows of the catalogue, and the miniatures."""
+OWN_NAMES = ("models.families", "models.rows", "models.rows_z_image", "models.tiny", "cnet_app.diffusion.backbones")
+"""Modules that may name a family: its facts, its rows of the catalogue, the miniatures, and the table of backbones."""
 
 
 def test_every_family_has_one_row_and_a_base_of_its_name() -> None:

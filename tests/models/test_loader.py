@@ -8,7 +8,7 @@ import pickle
 import shutil
 import struct
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -28,15 +28,14 @@ from models.loader import (
 from models.stopping import stoppable
 from models.tiny import tiny_adapter, tiny_base, tiny_controlnet
 from models.union import module_of
+from tests.families import UNETS
 from tests.models.hub import Hub, download_all
-
-FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[Family, Path]:
     """A base and a ControlNet of each family on disk, in `base/` and `controlnet/`."""
-    folders: dict[Family, Path] = {family: tmp_path_factory.mktemp(family) for family in FAMILIES}
+    folders: dict[Family, Path] = {family: tmp_path_factory.mktemp(family) for family in UNETS}
     for family, folder in folders.items():
         base = tiny_base(family)
         save_base(base, folder / "base")
@@ -51,7 +50,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", UNETS)
 def test_a_base_comes_back_from_its_folder(saved: dict[Family, Path], family: Family) -> None:
     made = tiny_base(family)
     base = load_base(str(saved[family] / "base"))
@@ -99,7 +98,7 @@ def test_the_folder_is_ordinary_diffusers_format(saved: dict[Family, Path], fami
     assert same(pipeline.unet, tiny_base(family).unet)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", UNETS)
 def test_a_controlnet_comes_back_from_its_folder(saved: dict[Family, Path], family: Family) -> None:
     controlnet = load_controlnet(str(saved[family] / "controlnet"), family)
     assert same(tiny_controlnet(tiny_base(family)), controlnet)
@@ -116,8 +115,8 @@ def test_a_network_that_was_trained_on_bgr_reads_rgb(saved: dict[Family, Path], 
         assert not torch.allclose(turned(hint), plain(hint), atol=1e-3)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("other", FAMILIES)
+@pytest.mark.parametrize("family", UNETS)
+@pytest.mark.parametrize("other", UNETS)
 def test_another_family_is_refused_before_the_weights_are_read(
     saved: dict[Family, Path], family: Family, other: Family, tmp_path: Path
 ) -> None:

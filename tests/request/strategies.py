@@ -15,7 +15,7 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.tasks import Task
-from cnet_app.request.units import ControlUnit, IpAdapter, Lora
+from cnet_app.request.units import CONTROL_FORMS, ControlUnit, IpAdapter, Lora
 from cnet_app.request.upscale import UpscaleRequest
 
 MAP = encode_png(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
@@ -42,6 +42,7 @@ units = st.builds(
     annotator_parameters=st.dictionaries(words, st.integers() | st.booleans() | st.floats(-9, 9) | words, max_size=3),
     conditioning_scale=st.floats(0, 2),
     control_mode=st.sampled_from([id for id in MODES if id != CUSTOM]),
+    control_form=st.sampled_from(CONTROL_FORMS),
     strength_curve=curves,
     depth_curve=curves,
     prompt=st.none() | words,

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from cnet_app.diffusion.backbones.base import Backbone
 from cnet_app.diffusion.backbones.unet import UNetBackbone
+from cnet_app.diffusion.backbones.z_image import ZImageBackbone
 from models.families import FAMILIES
 from models.families import Backbone as BackboneId
 
 if TYPE_CHECKING:
     from models.loader import Base
 
-BACKBONES: Mapping[BackboneId, Callable[[Base], Backbone]] = MappingProxyType({"unet": UNetBackbone})
+BACKBONES: Mapping[BackboneId, Callable[[Base], Backbone]] = MappingProxyType(
+    {"unet": UNetBackbone, "z_image": ZImageBackbone}
+)
 
 
 def create_backbone(base: Base) -> Backbone:

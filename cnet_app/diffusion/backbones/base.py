@@ -6,7 +6,7 @@ residuals are placed, how guidance runs, and what a prediction means. Latents ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,8 +26,11 @@ from models.union import UnionInput
 Network = nn.Module | UnionInput
 """A loaded ControlNet or adapter; see models.loader.load_controlnet."""
 
-Residuals = list[Tensor]
-"""One tensor a place from the shallowest to the deepest, (B, C, h, w) or (B, tokens, C)."""
+Residuals = Mapping[int, Tensor]
+"""By the number of the place in the base, from 0 for the shallowest: (B, C, h, w), or (B, tokens, C) with image tokens first."""
+
+Weigh = Callable[[int, Tensor], Tensor]
+"""Number of a place and its residual at strength 1 to the residual with factor, strength and mask of the unit applied."""
 
 Features = list[Tensor]
 """One (B, C, h, w) tensor a level, from the shallowest to the deepest: what adapters add."""
@@ -58,8 +61,13 @@ class Text:
 class HintedNetwork(Protocol):
     """A ControlNet that already knows its hint."""
 
-    def residuals(self, model_input: Tensor, timestep: Tensor, text: Text) -> Residuals:
-        """Return the residuals for a packed batch, at strength 1."""
+    @property
+    def linear(self) -> bool:
+        """Whether weighted residuals are proportional to the strength, so that those of one step serve at another's."""
+        ...
+
+    def residuals(self, model_input: Tensor, timestep: Tensor, text: Text, weigh: Weigh) -> Residuals:
+        """Return the weighted residuals for a packed batch; `weigh` is applied once to each place."""
         ...
 
     def joined(self, other: HintedNetwork) -> HintedNetwork | None:
@@ -74,8 +82,10 @@ class Control:
     steering: Steering
     """Without factors for guidance's unconditional side, the network does not run for that side."""
     network: HintedNetwork
+    places: tuple[int, ...]
+    """Number in the base of each place that the network has; factors and masks are in this order."""
     masks: tuple[Tensor, ...]
-    """(1, 1, h, w) in [-1, 1] a place; empty leaves the whole picture to the unit."""
+    """In [-1, 1] a place, (1, 1, h, w) or (1, image tokens, 1); empty leaves the whole picture to the unit."""
     note: str = ""
     """Settings of the unit that have no effect, as a sentence."""
     texts: tuple[Text, ...] = ()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import Control, StaticControl, Text
+from cnet_app.diffusion.backbones.guidance import is_guided
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts, syntax_notes, without_and
 from cnet_app.diffusion.prompt_syntax import Phrase, parse_prompt
@@ -24,21 +25,6 @@ from models.loras import lora_versions
 
 if TYPE_CHECKING:
     from models.loader import Base
-
-
-def guided(base: Base, request: GenerationRequest, controls: Sequence[Control | StaticControl]) -> bool:
-    """Return whether guidance changes anything: beyond 1, and where its sides differ, by prompts, control or image prompt.
-
-    They always differ in a family that takes an absent negative prompt as zeros.
-    """
-    same_prompts = request.prompt == request.negative_prompt and not FAMILIES[base.family].zero_negative
-    same_words = same_prompts and not request.ip_adapter
-    same_control = all(
-        control.steering.conditional == control.steering.unconditional
-        and control.steering.prompt in (None, request.negative_prompt)
-        for control in controls
-    )
-    return request.guidance_scale > 1 and not (same_words and same_control)
 
 
 def encode_prompts(
@@ -65,7 +51,7 @@ def encode_steps(
     `Text.added` is there in families with size conditions: `text_embeds` (B, channels) and `time_ids` (B, 6). `prompt`
     stands in the place of the request's, in as many rows. Steps with equal prompts share a Text.
     """
-    both = guided(base, request, controls)
+    both = is_guided(FAMILIES[base.family], request, controls)
     own = None if prompt is None else prompts_by_step(prompt, steps)
     texts: dict[Hashable, Text] = {}
     found: list[Text] = []

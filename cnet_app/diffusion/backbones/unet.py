@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import T2IAdapter
-from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 
 from annotators.base import Image
 from cnet_app.diffusion.backbones import clip
+from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import Control, Extras, Network, StaticControl, Text
+from cnet_app.diffusion.backbones.guidance import apply_guidance
 from cnet_app.diffusion.backbones.unet_adapter import prepare_adapter
 from cnet_app.diffusion.backbones.unet_control import prepare_controlnet
-from cnet_app.diffusion.cache import EncodingCache, image_key
-from cnet_app.diffusion.pixels import padded_side
-from cnet_app.diffusion.steering import control_tensor
+from cnet_app.diffusion.cache import EncodingCache
+from cnet_app.diffusion.steering import check_form, control_tensor
 from cnet_app.registry.modes import mode
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
@@ -64,6 +64,7 @@ class UNetBackbone:
     ) -> Control | StaticControl:
         row = mode("control" if request.guess_mode else unit.control_mode)
         row.check(self._facts)
+        check_form(unit, has_two=False)
         size = request.width, request.height
         image = control_tensor(unit, *size, self._facts.side_multiple, request.inpaint_mask)
         if unit.prompt is not None:
@@ -93,30 +94,13 @@ class UNetBackbone:
         return use_ip_adapter(self._base, adapter, scale)
 
     def create_noise(self, width: int, height: int, generator: torch.Generator) -> Tensor:
-        """The generator is the CPU's, so that a seed means the same noise on every device."""
-        sides = (
-            padded_side(side, self._facts.side_multiple) // self._base.vae_scale_factor for side in (height, width)
-        )
-        shape = (1, self._base.vae.config["latent_channels"], *sides)
-        return torch.randn(shape, generator=generator, dtype=torch.float32).to(self.device)
+        return latents_of.create_noise(self._base, width, height, generator)
 
     def encode(self, image: Tensor, generator: torch.Generator, cache: EncodingCache) -> Tensor:
-        """An autoencoder that returns a distribution is sampled with the generator."""
-        vae = self._base.vae
-
-        def moments() -> Tensor:
-            encoded = vae.encode(image.to(self.device, vae.dtype))
-            return encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.parameters
-
-        found = cache.get(vae, image_key(image), moments)
-        if found.shape[1] > vae.config["latent_channels"]:
-            found = DiagonalGaussianDistribution(found).sample(generator)
-        return found.float() * vae.config["scaling_factor"]
+        return latents_of.encode(self._base, image, cache, generator)
 
     def decode(self, latents: Tensor) -> Tensor:
-        vae = self._base.vae
-        scaled = latents / vae.config["scaling_factor"]
-        return vae.decode(scaled.to(vae.dtype), return_dict=False)[0].float()
+        return latents_of.decode(self._base, latents)
 
     def pack(self, latents: Tensor, text: Text) -> Tensor:
         return latents.expand(len(text.states), -1, -1, -1).to(self._base.unet.dtype)
@@ -129,7 +113,7 @@ class UNetBackbone:
         if extras.image_prompt is not None:
             sides = [0, *[1] * max(1, rows - 1)][-rows:]
             added = {**(added or {}), "image_embeds": [extras.image_prompt[sides]]}
-        residuals = extras.residuals
+        residuals = [tensor for _, tensor in sorted((extras.residuals or {}).items())]
         prediction = self._base.unet(
             batch,
             timestep,
@@ -140,12 +124,7 @@ class UNetBackbone:
             down_intrablock_additional_residuals=extras.features,
             return_dict=False,
         )[0].float()
-        if rows == 1:
-            return prediction
-        unconditional, pulls = prediction[:1], prediction[1:] - prediction[:1]
-        if text.weights != (1.0,):
-            pulls = torch.einsum("bchw,b->chw", pulls, pulls.new_tensor(text.weights))[None]
-        return unconditional + guidance_scale * pulls
+        return apply_guidance(prediction, text, guidance_scale)
 
     def predict_original(self, scheduler: Any, model_input: Tensor, prediction: Tensor, timestep: Tensor) -> Tensor:
         """`model_input` has unit variance, whatever the scheduler's own scaling."""

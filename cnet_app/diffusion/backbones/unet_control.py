@@ -10,7 +10,7 @@ import torch
 from diffusers import ControlNetModel, ControlNetUnionModel
 from torch import Tensor, nn
 
-from cnet_app.diffusion.backbones.base import Control, HintedNetwork, Network, Residuals, Text
+from cnet_app.diffusion.backbones.base import Control, HintedNetwork, Network, Residuals, Text, Weigh
 from cnet_app.diffusion.cache import EncodingCache, image_key
 from cnet_app.diffusion.steering import create_steering, place_masks
 from cnet_app.registry.conditions import condition
@@ -27,7 +27,11 @@ class HintedControlNet:
 
     network: ControlNetModel | UnionPass
 
-    def residuals(self, model_input: Tensor, timestep: Tensor, text: Text) -> Residuals:
+    @property
+    def linear(self) -> bool:
+        return True
+
+    def residuals(self, model_input: Tensor, timestep: Tensor, text: Text, weigh: Weigh) -> Residuals:
         down, middle = self.network(
             model_input,
             timestep,
@@ -36,7 +40,7 @@ class HintedControlNet:
             added_cond_kwargs=text.added,
             return_dict=False,
         )
-        return [*down, middle]
+        return {number: weigh(number, residual) for number, residual in enumerate((*down, middle))}
 
     def joined(self, other: HintedNetwork) -> HintedControlNet | None:
         """Inputs of one union network, which was trained to read them together."""
@@ -75,7 +79,7 @@ def prepare_controlnet(
     hint = cache.get(controlnet, image_key(image), lambda: encode_hint(controlnet, image.to(device)))
     hinted = network.knowing(hint, unit.conditioning_scale) if union else with_encoded_hint(controlnet, hint)
     masks = place_masks(steering, size, places, facts, device, controlnet.dtype)
-    return Control(steering, HintedControlNet(hinted), masks, note)
+    return Control(steering, HintedControlNet(hinted), tuple(range(len(places))), masks, note)
 
 
 def _pooling_note(unit: ControlUnit, row: Mode) -> str:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.trainable.base import Trainable
 from cnet_app.training.trainable.unet import UNetTrainable
+from models.errors import InputError
 from models.families import FAMILIES, Backbone
 from models.loader import Base
 
@@ -16,4 +17,10 @@ TRAINABLES: Mapping[Backbone, Callable[[Base, TrainingPlan], Trainable]] = Mappi
 
 def create_trainable(base: Base, plan: TrainingPlan) -> Trainable:
     """Return what a plan trains on a loaded base. Raises InputError where the plan does not fit the base."""
-    return TRAINABLES[FAMILIES[base.family].backbone](base, plan)
+    facts = FAMILIES[base.family]
+    if facts.backbone not in TRAINABLES:
+        able = ", ".join(row.title for row in FAMILIES.values() if row.backbone in TRAINABLES)
+        raise InputError(
+            f"ControlNets of {facts.title} are not trained by this app; choose a base model of another family: {able}."
+        )
+    return TRAINABLES[facts.backbone](base, plan)

@@ -35,6 +35,7 @@ SETTINGS = (
 """Fields of a request that a draft's settings hold as they are."""
 UNIT_SETTINGS = (
     "conditioning_scale", "control_guidance_start", "control_guidance_end", "control_mode", "mask_feather",
+    "control_form",
 )  # fmt: skip
 UNIT_LISTS = ("block_weights", "unconditional_block_weights")
 UNIT_CURVES = ("strength_curve", "depth_curve")

@@ -23,6 +23,7 @@ from models.files import HERE, short
 from models.local import FOLDERS, KIND_TITLES, LocalKind
 from models.missing import describe_download, total_size
 from models.places import place_for
+from models.resolve import base_conditioning_scale
 from models.row import Weights
 
 KIND_NAMES: Mapping[Kind | LocalKind, str] = MappingProxyType(
@@ -61,7 +62,7 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "family": family,
             "is_demo": family == "embedded",
             "capabilities": [one for one in get_args(Capability) if FAMILIES[family].has(one)] if family else None,
-            "conditioning_scale": FAMILIES[family].conditioning_scale if family else 1.0,
+            "conditioning_scale": base_conditioning_scale(base, family),
             "blocks": FAMILIES[family].control_blocks if family else None,
             "defaults": asdict(defaults_of(base)),
         },

@@ -63,6 +63,8 @@ def unit_words(unit: ControlUnit) -> tuple[str, str]:
         parts.append(f"from {100 * start:.0f} % to {100 * end:.0f} % of the steps")
     if unit.control_mode != "balanced":
         parts.append(f"mode {mode(unit.control_mode).title}")
+    if unit.control_form != "authors":
+        parts.append(f"in the form of {unit.control_form}")
     if unit.strength_curve or unit.depth_curve:
         parts.append("curve of its own")
     if unit.mask or unit.weight_map:

@@ -166,7 +166,7 @@ WEIGHTS = ListOf(NUMBER)
 IDS = ListOf(TEXT, 50_000)
 LAYER = Fields(
     {
-        **dict.fromkeys(("id", "condition", "source", "annotator", "controlnet", "control_mode"), TEXT),
+        **dict.fromkeys(("id", "condition", "source", "annotator", "controlnet", "control_mode", "control_form"), TEXT),
         **dict.fromkeys(("picture", "drawing", "classes", "mask", "weight_map"), PICTURE),
         **dict.fromkeys(("strength_curve", "depth_curve"), CURVE),
         **dict.fromkeys(("block_weights", "unconditional_block_weights"), WEIGHTS),

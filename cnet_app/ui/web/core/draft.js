@@ -45,6 +45,7 @@ export function newLayer(condition, values = {}) {
     control_guidance_start: 0,
     control_guidance_end: 1,
     control_mode: "balanced",
+    control_form: "authors",
     strength_curve: [],
     depth_curve: [],
     block_weights: [],
