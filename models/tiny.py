@@ -7,7 +7,7 @@ ways of adding nothing proves nothing.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import (
@@ -31,10 +31,9 @@ from transformers import (
     CLIPTokenizer,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
-    Qwen2Tokenizer,
-    Qwen3Config,
-    Qwen3Model,
 )
+from transformers.models.qwen2 import Qwen2Tokenizer
+from transformers.models.qwen3 import Qwen3Config, Qwen3Model
 
 from models.families import FAMILIES, TWO_TEXT_STREAMS, Defaults, Family
 from models.loader import Base, save_network, vae_scale_factor
@@ -151,7 +150,7 @@ def _tiny_z_image(family: Family, seed: int) -> Base:
 
 def tiny_z_image_controlnet(layout: str = "2.1", seed: int = 0) -> ZImageControlNetModel:
     """A ControlNet of Z-Image that visibly changes what the tiny base makes; layouts are CONTROL_LAYOUTS."""
-    config = {"control_in_dim": 33, "control_refiner_layers_places": [0, 1]} | _CONTROL_LAYOUTS[layout]
+    config: dict[str, Any] = {"control_in_dim": 33, "control_refiner_layers_places": [0, 1]} | _CONTROL_LAYOUTS[layout]
     if "add_control_noise_refiner" not in config:
         del config["control_refiner_layers_places"]
     with torch.random.fork_rng(devices=[]):
@@ -357,7 +356,7 @@ def _scheduler(family: Family) -> DDIMScheduler:
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
-        prediction_type=FAMILIES[family].predictions[-1],
+        prediction_type=cast("Any", FAMILIES[family].predictions[-1]),
         steps_offset=1,
         clip_sample=False,
         set_alpha_to_one=False,

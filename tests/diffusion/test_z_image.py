@@ -258,7 +258,7 @@ def test_control_in_the_form_of_the_authors(base: Base, nets: dict[str, Any], la
         text = create_backbone(base).encode_texts(request, [], CACHE, 1)[0]
         latents = torch.randn(1, 16, 8, 12, generator=torch.Generator().manual_seed(request.seed))
         image = torch.tensor(given.pixels).permute(2, 0, 1)[None].double() / 255
-        scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+        scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=3.0)
         scheduler.set_timesteps(2, sigmas=[1.0, 0.5])
         for timestep in scheduler.timesteps:
             prediction = authors_reference(base, nets[layout], text, latents, timestep, image, 0.75).float()
