@@ -13,11 +13,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.experiments.claims import EXPERIMENTS, Values
+from benchmarks.experiments.claims import EXPERIMENTS
 from benchmarks.experiments.document import document, section
 from benchmarks.experiments.suite import Suite
 
-OUTPUT = Path("build/experiments")
+OUTPUT, RESULTS = Path("build/experiments"), Path("docs/experiments.jsonl")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--only", action="append", metavar="ID", choices=[row.id for row in EXPERIMENTS], help="may be repeated"
     )
     parser.add_argument("--minutes", type=float, metavar="N", default=1e9, help="begin no run after this time")
-    parser.add_argument("--seeds", type=int, metavar="N", help="of each arm, at most")
+    most = max(row.seeds for row in EXPERIMENTS)
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", default=most, help="of each arm, at most (default: %(default)s)"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", default=OUTPUT)
     parser.add_argument(
         "--scale", type=float, metavar="X", default=1.0, help="shorter runs, for a try; writes no document"
@@ -35,29 +38,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--document", type=Path, metavar="FILE", default=Path("docs/experiments.md"))
     args = parser.parse_args(argv)
     args.output.mkdir(parents=True, exist_ok=True)
-    suite, ends = Suite(args.output, args.scale), time.monotonic() + 60 * args.minutes
-    sections: list[str] = []
-    most = max(row.seeds for row in EXPERIMENTS)
-    for seed_count in range(
-        1, min(args.seeds or most, most) + 1
-    ):  # all arms with one seed first: a suite that is cut has whole tables
-        sections = []
-        for experiment in EXPERIMENTS:
-            if args.only and experiment.id not in args.only:
-                continue
-            results: dict[str, list[Values]] = {}
-            for name, arm in experiment.arms.items():
-                for seed in range(min(seed_count, experiment.seeds)):
-                    if time.monotonic() > ends:
-                        print("The time is over; run the command again to go on.")
-                        return 0
-                    results.setdefault(name, []).append(suite.result(arm, seed))
-            sections.append(section(experiment, results))
-    text = document([*sections, "" if args.only else suite.costs()])
-    if args.scale == 1.0 and not args.only:
-        args.document.write_text(text, encoding="utf-8")
-    else:
-        print(text)
+    is_try = args.scale != 1
+    suite = Suite(args.output, args.output / RESULTS.name if is_try else RESULTS, args.scale)
+    wanted = [row for row in EXPERIMENTS if not args.only or row.id in args.only]
+    ends = time.monotonic() + 60 * args.minutes
+    for seed in range(args.seeds):  # all arms with one seed first: a suite that is cut has whole tables
+        for experiment in (row for row in wanted if seed < row.seeds):
+            for arm in experiment.arms.values():
+                if time.monotonic() > ends:
+                    print("The time is over; run the command again to go on.")
+                    return 0
+                suite.result(arm, seed)
+        text = document(
+            [*(section(row, suite.results(row)) for row in wanted), "" if args.only else suite.costs()], seed + 1
+        )
+        if is_try or args.only:
+            print(text)
+        else:
+            args.document.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -64,9 +64,9 @@ def _cell(values: Sequence[float], name: str) -> str:
     return f"{statistics.fmean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
-def document(sections: Sequence[str]) -> str:
-    """Return docs/experiments.md."""
-    return "\n".join([HEAD, *sections, TAIL])
+def document(sections: Sequence[str], seeds: int) -> str:
+    """Return docs/experiments.md, of so many seeds."""
+    return "\n".join([HEAD, f"Seeds of each arm so far: {min(seeds, SEEDS)}.\n", *sections, TAIL])
 
 
 HEAD = f"""\
@@ -75,12 +75,12 @@ HEAD = f"""\
 <!-- Written by `python -m benchmarks.experiments` from its own figures. -->
 
 The claims of the paper (arXiv 2302.05543) in miniature, each by the trainer that users have: ControlNets on the embedded base,
-{SIDE} px, {STEPS} steps of batch {BATCH}, learning rate {RATE:g}, {PAIRS:,} procedural pictures with their Canny maps, {SEEDS} seeds. A
+{SIDE} px, {STEPS} steps of batch {BATCH}, learning rate {RATE:g}, {PAIRS:,} procedural pictures with their Canny maps. A
 score is the mean agreement (edge F1 within 2 px for Canny) of {PROBES} pictures with held-out maps, {PLAN.probe_steps} denoising
 steps, no guidance; the range is over the seeds. "Blank" is the score before the first step. "Jump" is the step of the sudden
 convergence that the trainer's detector found, one for each seed, "none" where it found none.
 
-A verdict compares means; with {SEEDS} seeds and so small a base it shows a direction, not a size.
+A verdict compares means; with few seeds and so small a base it shows a direction, not a size.
 """
 COSTS = """\
 A step of a ControlNet takes somewhat more memory and time than one of the base itself: at most half as much again.

@@ -20,7 +20,6 @@ from annotators.base import Image
 from benchmarks.experiments.claims import (
     BATCH,
     NEAR,
-    NEW_PAIRS,
     PAIRS,
     PLAN,
     PROBES,
@@ -28,6 +27,7 @@ from benchmarks.experiments.claims import (
     STEPS,
     TUNING,
     Arm,
+    Experiment,
     Values,
 )
 from benchmarks.experiments.document import COSTS
@@ -61,10 +61,9 @@ MOST_MORE = 0.5
 class Suite:
     """Data, base and the results so far."""
 
-    def __init__(self, output: Path, scale: float = 1.0) -> None:
-        """`scale` shortens every run, for a try."""
-        self.output, self._scale = output, scale
-        self._results = output / "results.jsonl"
+    def __init__(self, output: Path, results: Path, scale: float = 1.0) -> None:
+        """`results` is the file of figures; `scale` shortens every run, for a try."""
+        self.output, self._results, self._scale = output, results, scale
         self.known = self._read()
 
     def _read(self) -> dict[str, Values]:
@@ -93,16 +92,13 @@ class Suite:
     def data(self, id: str) -> Path:
         """Return the folder of drawn pairs: of a condition, or of a name in drawn.py."""
         folder = self.output / "data" / id
-        write_drawn(folder, id, (NEW_PAIRS if id == "canny" else PAIRS) + PROBES, SIDE)
+        write_drawn(folder, id, PAIRS + PROBES, SIDE)
         return folder
 
     def result(self, arm: Arm, seed: int) -> Values:
         """Return the figures of a run, made where they are not known."""
-        plan = replace(PLAN, data="data", seed=seed, steps=max(2, round(STEPS * self._scale)), **arm.changes)
-        if plan.unlock_after:
-            plan = replace(plan, unlock_after=max(1, round(plan.unlock_after * self._scale)))
-        kind = [plan_to_json(plan), arm.pairs, arm.exchanged, arm.data]
-        key = hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:16]
+        plan = self._plan(arm, seed)
+        key = _key(plan, arm)
         if key not in self.known:
             started = time.monotonic()
             values = self._train(plan, arm, key)
@@ -121,6 +117,21 @@ class Suite:
                 flush=True,
             )
         return self.known[key]
+
+    def results(self, experiment: Experiment) -> dict[str, list[Values]]:
+        """Return the known figures of an experiment, by arm, a seed after the other."""
+        return {
+            name: [
+                self.known[key]
+                for seed in range(experiment.seeds)
+                if (key := _key(self._plan(arm, seed), arm)) in self.known
+            ]
+            for name, arm in experiment.arms.items()
+        }
+
+    def _plan(self, arm: Arm, seed: int) -> TrainingPlan:
+        plan = replace(PLAN, seed=seed, steps=max(2, round(STEPS * self._scale)), **arm.changes)
+        return replace(plan, unlock_after=max(1, round(plan.unlock_after * self._scale))) if plan.unlock_after else plan
 
     def _train(self, plan: TrainingPlan, arm: Arm, key: str) -> Values:
         folder = self.data(arm.data or plan.condition)
@@ -220,6 +231,12 @@ class Suite:
             agreement = score(units[0], picture).agreement
             scores.append(agreement or 0.0)
         return round(statistics.fmean(scores), 4)
+
+
+def _key(plan: TrainingPlan, arm: Arm) -> str:
+    """Return the name of a run, by all that it depends on."""
+    kind = [plan_to_json(plan), arm.pairs, arm.exchanged, arm.data]
+    return hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def steepest(looks: Sequence[tuple[int, float]]) -> int:
