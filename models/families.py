@@ -16,8 +16,10 @@ from models.errors import InputError
 Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image"]
 Backbone = Literal["unet", "z_image"]
 """A file of cnet_app/diffusion/backbones/."""
-Prediction = Literal["epsilon", "v_prediction", "flow"]
-"""The target the network is trained to predict: the noise, the velocity, or the direction from the picture to the noise."""
+NoisePrediction = Literal["epsilon", "v_prediction"]
+"""The target a U-Net is trained to predict: the noise, or the velocity."""
+Prediction = NoisePrediction | Literal["flow"]
+"""The target of any network; a flow is the direction from the picture to the noise."""
 Guidance = Literal["batched", "two_passes", "distilled", "none"]
 """Implementation of guidance: both sides in one batch, in two passes, as one more input of the network, or none."""
 Capability = Literal["loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions", "control_prompts"]
@@ -327,9 +329,9 @@ def family_of(config: Mapping[str, Any]) -> Family | None:
     channels, size conditions, linear projections.
     """
     named = config.get("_class_name")
-    transformers = [row for row in _ROWS if row.backbone != "unet"]
-    if own := next((row.id for row in transformers if named in (row.network_class, row.control_class)), None):
-        return own
+    for row in _ROWS:
+        if row.backbone != "unet" and named in (row.network_class, row.control_class):
+            return row.id
     if isinstance(named, str) and "Transformer" in named:
         return None
     channels = config.get("in_channels", 4)

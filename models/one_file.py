@@ -33,9 +33,9 @@ from models.families import (
     TITLES,
     TWO_TEXT_STREAMS,
     Family,
+    NoisePrediction,
     OneFile,
     OriginalEncoder,
-    Prediction,
 )
 from models.local import BASE_PREFIX, check_kind
 from models.modules import damage_reported, fill_network
@@ -200,7 +200,7 @@ def _clip_config(state: Mapping[str, Tensor], activation: str) -> Any:
     )
 
 
-def _prediction_type(path: Path, family: Family, tensors: Tensors, unet: Any) -> Prediction:
+def _prediction_type(path: Path, family: Family, tensors: Tensors, unet: Any) -> NoisePrediction:
     """Return what the U-Net predicts, noise or velocity. Where the file does not state it, SD 2.1 is probed: it was published as both.
 
     Inpainting models were published for noise alone.
@@ -215,7 +215,7 @@ def _prediction_type(path: Path, family: Family, tensors: Tensors, unet: Any) ->
     return _probed(unet)
 
 
-def _probed(unet: Any) -> Prediction:
+def _probed(unet: Any) -> NoisePrediction:
     """Return the prediction type by one run at the last timestep, where the input is almost pure noise.
 
     A network for noise returns about its input there, one for velocity about the negative of its input.
@@ -227,7 +227,7 @@ def _probed(unet: Any) -> Prediction:
     return "v_prediction" if answer.float().mean() < 0 else "epsilon"
 
 
-def _scheduler(prediction_type: Prediction, zero_snr: bool) -> Any:
+def _scheduler(prediction_type: NoisePrediction, zero_snr: bool) -> Any:
     """Return the scheduler of the families' training; with zero terminal SNR the first step must be the last of training."""
     from diffusers import DDIMScheduler
 
