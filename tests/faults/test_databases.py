@@ -196,6 +196,9 @@ def test_a_second_app_in_the_same_folder_leaves_the_jobs_of_the_first_alone(tmp_
     id = first.submit(request("of the first", num_images=2), "me")
     assert engine.entered.wait(10)
     second = runner_in(tmp_path)
+    ends = time.monotonic() + 10
+    while second.history()[0].status == "queued" and time.monotonic() < ends:  # the row follows the engine
+        time.sleep(0.02)
     assert [(record.id, record.status) for record in second.history()] == [(id, "running")]
     with pytest.raises(ValueError, match="has not ended; wait for it"):
         second.resume(id, "me")
