@@ -37,7 +37,7 @@ class Arm:
     data: str = ""
     """Name of the drawn data; empty for scenes with maps of the plan's condition."""
     exchanged: bool = False
-    """Whether each picture has another one's map, so that there is nothing to follow."""
+    """Exchange the maps among the pairs, so that no map fits its picture."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Experiment:
     measures: tuple[str, ...]
     """Names of the values of a run that are shown."""
     holds: Callable[[Mapping[str, Mapping[str, float]]], bool]
-    """Whether the means of the arms' values, by arm and name, show the claim."""
+    """Takes the mean of every value by arm and name; returns whether the claim is reproduced."""
     seeds: int = SEEDS
 
 

@@ -63,7 +63,7 @@ class HintedNetwork(Protocol):
 
     @property
     def linear(self) -> bool:
-        """Whether weighted residuals are proportional to the strength, so that those of one step serve at another's."""
+        """Whether residuals are proportional to the strength, so that kept ones can be rescaled."""
         ...
 
     def residuals(self, model_input: Tensor, timestep: Tensor, text: Text, weigh: Weigh) -> Residuals:

@@ -1,6 +1,6 @@
 """Z-Image: one transformer over image and text tokens together, trained by flow matching.
 
-Text is read by a language model, so that words have no weights and there are no embeddings. Guidance runs both sides in one
+The text encoder is a language model: it supports neither weights of words nor embeddings. Guidance runs both sides in one
 batch. The network returns the direction from noise to the picture, at a time that runs from 0 to 1.
 """
 
@@ -70,8 +70,8 @@ class ZImageBackbone:
     ) -> Control:
         if condition(unit.condition).masked:
             raise InputError(
-                f"{unit.condition} is no condition of a ControlNet for {self._facts.title}, which reads the known part of "
-                "a picture with any map; leave the unit out, and give initial_image and inpaint_mask."
+                f"{unit.condition} has no ControlNet for {self._facts.title}, whose ControlNets of other conditions read the "
+                "inpaint mask; leave the unit out, and give initial_image and inpaint_mask."
             )
         if unit.prompt is not None:
             self._facts.require("control_prompts", "The prompt of a control unit")

@@ -34,7 +34,7 @@ class Tokens:
     mask: Tensor | None
     """(B, tokens), where rows differ in length."""
     lengths: list[int]
-    """Of each row, filling included."""
+    """Tokens of each row, padding to a multiple of FILLED_TO included."""
 
 
 def network_time(timestep: Tensor, rows: int) -> Tensor:
