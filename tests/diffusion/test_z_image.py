@@ -363,7 +363,7 @@ def test_what_a_network_cannot_do_is_refused(base: Base, nets: dict[str, Any]) -
         generate(base, [nets["1"]], wide(unit(control_form="diffusers")))
     with pytest.raises(InputError, match="The prompt of a control unit needs ControlNets that read text"):
         generate(base, [nets["1"]], wide(unit(prompt="a blue box")))
-    with pytest.raises(InputError, match="inpaint is no condition of a ControlNet for Z-Image"):
+    with pytest.raises(InputError, match="inpaint has no ControlNet for Z-Image"):
         generate(base, [nets["1"]], wide(unit(condition="inpaint"), initial_image=PHOTO, inpaint_mask=HALF))
     larger = tiny_z_image_controlnet("1")
     larger.register_to_config(dim=64)
