@@ -100,6 +100,8 @@ class Suite:
         plan = self._plan(arm, seed)
         key = _key(plan, arm)
         if key not in self.known:
+            self.known = self._read()  # another process may have made it
+        if key not in self.known:
             started = time.monotonic()
             values = self._train(plan, arm, key)
             line = {
