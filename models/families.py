@@ -22,7 +22,9 @@ Prediction = NoisePrediction | Literal["flow"]
 """The target of any network; a flow is the direction from the picture to the noise."""
 Guidance = Literal["batched", "two_passes", "distilled", "none"]
 """Implementation of guidance: both sides in one batch, in two passes, as one more input of the network, or none."""
-Capability = Literal["loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions", "control_prompts"]
+Capability = Literal[
+    "loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions", "control_prompts", "control_forms"
+]
 """Features that a request may need and a family may lack."""
 Rows = tuple[tuple[float, float, float], ...]
 
@@ -36,6 +38,7 @@ CAPABILITY_TITLES: Mapping[Capability, str] = MappingProxyType(
         "guidance_sides": "control of one side of guidance alone",
         "resolutions": "weights by resolution",
         "control_prompts": "ControlNets that read text",
+        "control_forms": "ControlNets with two forms",
     }
 )
 
@@ -116,6 +119,8 @@ class FamilyFacts:
     """Its ControlNets read their map as latents, which the base's autoencoder makes."""
     control_prompts: bool = True
     """Its ControlNets read text, so that one may have a prompt of its own."""
+    control_forms: bool = False
+    """Its ControlNets are computed in two ways: as their authors do, and as diffusers does."""
     linear_projection: bool
     """Linear layers around attention, `use_linear_projection`; SD 1.5 alone has convolutions."""
     size_conditions: bool = False
@@ -169,6 +174,8 @@ class FamilyFacts:
                 return self.resolutions
             case "control_prompts":
                 return self.control_prompts
+            case "control_forms":
+                return self.control_forms
 
     def require(self, capability: Capability, what: str) -> None:
         """Raise InputError where the family lacks what `what`, the subject of the sentence, needs."""
@@ -294,6 +301,7 @@ _ROWS = (
         resolutions=False,
         latent_hints=True,
         control_prompts=False,
+        control_forms=True,
         linear_projection=False,
         text_widths=(),
         words_width=None,

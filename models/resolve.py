@@ -125,12 +125,10 @@ def base_defaults(id: str) -> tuple[Family | None, Defaults]:
     return found.family, found.defaults
 
 
-def base_conditioning_scale(id: str, family: Family | None) -> float:
-    """Return the control strength that units start with on a base: its row's, else its family's."""
-    row = next((row for row in CATALOG if row.id == id and row.conditioning_scale is not None), None)
-    if row is not None and row.conditioning_scale is not None:
-        return row.conditioning_scale
-    return FAMILIES[family].conditioning_scale if family else 1.0
+def start_conditioning_scale(controlnet: str, base: str, family: Family | None) -> float:
+    """Return the control strength that a unit starts with: its ControlNet's, else its base's, else the family's."""
+    scales = {row.id: row.conditioning_scale for row in CATALOG if row.conditioning_scale is not None}
+    return scales.get(controlnet) or scales.get(base) or (FAMILIES[family].conditioning_scale if family else 1.0)
 
 
 def expected_bytes(id: str) -> int:

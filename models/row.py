@@ -61,6 +61,8 @@ class Weights:
     defaults: Defaults | None = None
     conditioning_scale: float | None = None
     """Control strength that units start with on this base, or with this ControlNet; None where it is the family's."""
+    controlnet: str = ""
+    """Of a base: the ControlNet of the conditions that this one reads, where the family's own are made for another base."""
     control_type: int | None = None
     """Which of its inputs a union ControlNet is asked to read."""
     bgr: bool = False

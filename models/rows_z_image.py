@@ -15,8 +15,9 @@ _FOR_TURBO = "For Z-Image Turbo, whose few steps it keeps."
 
 
 def _base(
-    id: str, title: str, repo: str, shards: int, mb: int, scale: float, note: str, defaults: Defaults = _DEFAULTS
-) -> Weights:
+    id: str, title: str, repo: str, shards: int, mb: int, scale: float, note: str, defaults: Defaults = _DEFAULTS,
+    controlnet: str = "",
+) -> Weights:  # fmt: skip
     """A base, its transformer cut into files of `mb` together; the text encoder is Qwen3 with 4 B parameters."""
     names = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
     files = (
@@ -27,7 +28,7 @@ def _base(
     )
     return Weights(
         id=id, kind="base", family="z_image", title=title, repo=f"Tongyi-MAI/{repo}", licence=_APACHE, files=files,
-        defaults=defaults, conditioning_scale=scale, note=note,
+        defaults=defaults, conditioning_scale=scale, controlnet=controlnet, note=note,
     )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ ROWS: tuple[Weights, ...] = (
     _base("z_image_base", "Z-Image", "Z-Image", 2, 12_310, 0.9,
           "Not distilled: it takes more steps, and reads a negative prompt. guidance_scale is one more here than the number "
           "that the authors give.",
-          replace(_DEFAULTS, guidance_scale=5.0, num_inference_steps=25)),
+          replace(_DEFAULTS, guidance_scale=5.0, num_inference_steps=25), "controlnet_union_base_z_image"),
     _control("union", "Union 2.1 (Turbo)", f"{_TURBO}-Union-2.1", f"{_TURBO}-Union-2.1-8steps", 6712, 0.75, _FOR_TURBO),
     _control("union_lite", "Union 2.1 lite (Turbo)", f"{_TURBO}-Union-2.1", f"{_TURBO}-Union-2.1-lite-2602-8steps", 2020,
              0.75, "For Z-Image Turbo; small, with control at three of the base's layers."),

@@ -14,6 +14,7 @@ from annotators.poses import Pose
 from cnet_app.maps.annotate import Maps, build_unit
 from cnet_app.maps.availability import default_annotator
 from cnet_app.maps.own import is_data, load_source, source_role
+from cnet_app.registry.conditions import start_scale
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.pictures import HOLE, PICTURE_ROLES, START, join_start, read_field
@@ -111,9 +112,11 @@ def read_generation(
     calls = [dataclasses.replace(call, source=source) for call, source in zip(calls, sources, strict=True)]
     made = [make_map(call, maps, request.width, request.height) for call in calls]
     read = [_values(control, UNIT_FIELDS) for control in controls]
-    units = [
-        build_unit(call.condition, one, **values) for call, one, (values, _) in zip(calls, made, read, strict=True)
-    ]
+    family = resolve(request.base, "base").family
+    units: list[ControlUnit] = []
+    for call, one, (values, _) in zip(calls, made, read, strict=True):
+        scale = start_scale(call.condition, values.get("controlnet"), request.base, family)
+        units.append(build_unit(call.condition, one, **{"conditioning_scale": scale} | values))
     warnings = (text for one, (_, told) in zip(made, read, strict=True) for text in (*told, *one.warnings))
     return dataclasses.replace(request, units=tuple(units)), (*notes, *warnings)
 

@@ -13,11 +13,11 @@ from typing import Any
 from annotators.base import Image
 from annotators.poses import Pose
 from cnet_app.cli.engine import create_maps, download_missing
-from cnet_app.cli.texts import parse_control, parse_lora, parse_size, read_ip_adapter
+from cnet_app.cli.texts import ControlText, parse_control, parse_lora, parse_size, read_ip_adapter
 from cnet_app.engine.protocol import Engine
 from cnet_app.maps.annotate import build_unit
 from cnet_app.maps.own import load_source, source_role
-from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.registry.conditions import CONDITIONS, start_scale
 from cnet_app.registry.modes import MODES
 from cnet_app.registry.presets import FEW_STEPS, preset
 from cnet_app.registry.presets import apply as apply_preset
@@ -33,6 +33,7 @@ from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.settings import Settings
 from models.catalog import CATALOG
 from models.errors import InputError
+from models.families import Family
 from models.resolve import missing, resolve
 
 NUMBERS: Mapping[str, str] = {
@@ -222,7 +223,11 @@ def request_of_flags(args: argparse.Namespace, engine: Callable[[], Engine], set
         )
         for control, source in zip(controls, pictures, strict=True)
     ]
-    units = [build_unit(control.condition, map, **control.options) for map, control in zip(made, controls, strict=True)]
+    family = resolve(base, "base").family
+    units = [
+        build_unit(control.condition, map, **_start_options(control, base, family) | control.options)
+        for map, control in zip(made, controls, strict=True)
+    ]
     warnings = (
         text
         for control, map, (_, told) in zip(controls, made, sources, strict=True)
@@ -231,6 +236,12 @@ def request_of_flags(args: argparse.Namespace, engine: Callable[[], Engine], set
     return Asked(
         dataclasses.replace(request, units=tuple(units)), tuple(source for source, _ in sources), (*notes, *warnings)
     )
+
+
+def _start_options(control: ControlText, base: str, family: Family | None) -> dict[str, Any]:
+    """Fields of a unit where the user names none: the strength that suits its ControlNet."""
+    controlnet = control.options.get("controlnet")
+    return {"conditioning_scale": start_scale(control.condition, controlnet and str(controlnet), base, family)}
 
 
 def _given(args: argparse.Namespace) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -107,7 +107,7 @@ class LoadedModels:
                 f"such as {_some_vae(base.family)}."
             )
         controls = [
-            self._controlnet(unit.controlnet or controlnet_id(unit.condition, base.family), base, emit)
+            self._controlnet(unit.controlnet or controlnet_id(unit.condition, base.family, request.base), base, emit)
             for unit in request.units
         ]
         if request.loras and base.rung.layer_by_layer:

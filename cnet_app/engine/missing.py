@@ -50,6 +50,6 @@ def _named(task: GenerationRequest | UpscaleRequest) -> Iterator[tuple[NamedKind
         if unit.controlnet:
             yield "controlnet", unit.controlnet
         elif family:
-            yield "controlnet", controlnet_id(unit.condition, family)
+            yield "controlnet", controlnet_id(unit.condition, family, task.base)
     if isinstance(task, UpscaleRequest) and family:
-        yield "controlnet", controlnet_id("tile", family)
+        yield "controlnet", controlnet_id("tile", family, task.base)

@@ -10,9 +10,11 @@ from annotators.base import shown
 from annotators.kinds import KINDS, MapKind
 from annotators.registry import annotator
 from cnet_app.registry.measures import MEASURES
+from models.catalog import CATALOG, entry
 from models.errors import InputError
 from models.families import TITLES, Family
 from models.names import did_you_mean
+from models.resolve import start_conditioning_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,12 +200,22 @@ def condition(id: str) -> Condition:
     raise InputError(f"There is no condition {shown(id)}{did_you_mean(id, ids)}; choose one of: {', '.join(ids)}.")
 
 
-def controlnet_id(condition_id: str, family: Family) -> str:
-    """Return the catalogue id of a condition's ControlNet for a family; InputError where there is none."""
+def controlnet_id(condition_id: str, family: Family, base: str = "") -> str:
+    """Return the catalogue id of a condition's ControlNet for a base of a family; InputError where there is none."""
     row = condition(condition_id)
+    made_for_base = next((one.controlnet for one in CATALOG if one.id == base and one.controlnet), None)
+    if made_for_base and condition_id in entry(made_for_base).conditions:
+        return made_for_base
     if family not in row.controlnets:
         able = " or ".join(title for known, title in TITLES.items() if known in row.controlnets)
         raise InputError(
             f"{row.title} has no ControlNet for {TITLES[family]}; choose a base model that has one: {able}."
         )
     return row.controlnets[family]
+
+
+def start_scale(condition_id: str, controlnet: str | None, base: str, family: Family | None) -> float:
+    """Return the control strength that a unit starts with; `controlnet` is None for the condition's own."""
+    if controlnet is None and family in condition(condition_id).controlnets:
+        controlnet = controlnet_id(condition_id, family, base)
+    return start_conditioning_scale(controlnet or "", base, family)

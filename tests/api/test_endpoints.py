@@ -80,6 +80,13 @@ def test_a_picture_is_what_was_asked_for(api: Api, photo: Path) -> None:
     assert unit.annotator == "canny"
 
 
+def test_strength_starts_as_the_controlnet_needs_it(api: Api, photo: Path) -> None:
+    answer = api.generate(control(photo), base="z_image", width=64, height=64)
+    job = api.finished(answer)
+    (unit,) = read_request(Path(job["pictures"][0]["path"])).units
+    assert unit.conditioning_scale == 0.75
+
+
 def test_without_a_size_the_picture_follows_the_first_image(api: Api, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 128, 3), np.uint8)).save(tmp_path / "wide.png")
     answer = api.generate(control(tmp_path / "wide.png", annotator="none"))

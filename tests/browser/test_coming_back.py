@@ -91,4 +91,8 @@ def test_a_phone_under_a_finger(browser: Browser, fake_site: str, photo: Path) -
             " return width && Math.min(width, height) < 24; }).map((one) => one.outerHTML.slice(0, 90))"
         )
         assert not small
+        cut = page.locator(".bar button:visible").evaluate_all(
+            "(all) => all.filter((one) => one.getBoundingClientRect().right > 390).map((one) => one.id)"
+        )
+        assert not cut
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

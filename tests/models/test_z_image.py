@@ -18,7 +18,7 @@ from models.errors import DamagedError, InputError
 from models.families import FAMILIES, family_of
 from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae, save_base, save_network
 from models.local import LocalFile, kind_of
-from models.resolve import base_conditioning_scale, base_defaults, resolve
+from models.resolve import base_defaults, resolve, start_conditioning_scale
 from models.tiny import CONTROL_LAYOUTS, tiny_base, tiny_controlnet, tiny_z_image_controlnet
 
 
@@ -66,8 +66,10 @@ def test_its_config_shows_the_family(folder: Path) -> None:
 
 def test_checkpoints_have_settings_of_their_own() -> None:
     """Guidance is one more than in diffusers' pipelines, where the side of the negative prompt is left out at 0."""
-    assert [base_conditioning_scale(id, "z_image") for id in ("z_image", "z_image_base", "mine")] == [0.75, 0.9, 0.75]
-    assert base_conditioning_scale("sd15", "sd15") == 1
+    scales = [start_conditioning_scale("", base, "z_image") for base in ("z_image", "z_image_base", "mine")]
+    assert scales == [0.75, 0.9, 0.75]
+    assert start_conditioning_scale("controlnet_tile_z_image", "z_image_base", "z_image") == 0.85
+    assert start_conditioning_scale("", "sd15", "sd15") == start_conditioning_scale("", "who/model", None) == 1
     defaults = [entry(id).defaults for id in ("z_image", "z_image_base")]
     assert [(one.guidance_scale, one.num_inference_steps) for one in defaults if one] == [(1, 8), (5, 25)]
     assert all(row.conditioning_scale for row in CATALOG if row.family == "z_image" and row.kind == "controlnet")

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from annotators.registry import ANNOTATORS, annotator
-from cnet_app.registry.conditions import CONDITIONS, Condition, condition
+from cnet_app.registry.conditions import CONDITIONS, Condition, condition, controlnet_id, start_scale
 from cnet_app.registry.measures import measure
 from models.catalog import entry
 from models.errors import InputError
@@ -89,3 +89,22 @@ def test_rows_cannot_be_changed() -> None:
 
 def test_a_masked_conditions_example_has_an_area_and_no_other() -> None:
     assert {row.id for row in CONDITIONS if row.example_area} == {row.id for row in CONDITIONS if row.masked}
+
+
+def test_a_base_may_need_other_controlnets_than_its_family() -> None:
+    assert (
+        controlnet_id("canny", "z_image", "z_image") == controlnet_id("canny", "z_image") == "controlnet_union_z_image"
+    )
+    assert controlnet_id("canny", "z_image", "z_image_base") == "controlnet_union_base_z_image"
+    assert controlnet_id("tile", "z_image", "z_image_base") == "controlnet_tile_z_image"
+
+
+def test_strength_starts_as_the_controlnet_needs_it() -> None:
+    assert start_scale("canny", None, "z_image", "z_image") == 0.75
+    assert start_scale("canny", None, "z_image_base", "z_image") == 0.9
+    assert (
+        start_scale("tile", None, "z_image", "z_image")
+        == start_scale("canny", "controlnet_tile_z_image", "z_image", "z_image")
+        == 0.85
+    )
+    assert start_scale("canny", "mine", "mine", None) == start_scale("canny", None, "sd15", "sd15") == 1

@@ -81,3 +81,13 @@ def test_a_job_is_described_with_its_size(caller: Caller) -> None:
     runner = caller.context.runner
     described = describe_job(caller.context, runner.state(runner.submit(request("a job with a size"), "someone")))
     assert (described["width"], described["height"]) == (64, 64)
+
+
+def test_each_controlnet_has_the_strength_to_start_with(caller: Caller) -> None:
+    def scales(base: str, condition: str) -> dict[str, float]:
+        return {row["id"]: row["conditioning_scale"] for row in caller("choices", base=base)["controlnets"][condition]}
+
+    assert scales("z_image", "tile")[""] == 0.85
+    assert scales("z_image", "canny")["controlnet_union_base_z_image"] == 0.9
+    assert scales("z_image_base", "canny")[""] == 0.9
+    assert set(scales("sd15", "canny").values()) == {1}

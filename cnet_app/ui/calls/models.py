@@ -10,7 +10,7 @@ from typing import Any, get_args
 from annotators.base import create, shown
 from annotators.registry import annotator
 from cnet_app.api.describe import describe_models
-from cnet_app.registry.conditions import CONDITIONS
+from cnet_app.registry.conditions import CONDITIONS, start_scale
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.request.known import offered_models
 from cnet_app.ui.bases import OFFERS, controlnet_choices, defaults_of, family_of, model_choices, title_of
@@ -23,7 +23,6 @@ from models.files import HERE, short
 from models.local import FOLDERS, KIND_TITLES, LocalKind
 from models.missing import describe_download, total_size
 from models.places import place_for
-from models.resolve import base_conditioning_scale
 from models.row import Weights
 
 KIND_NAMES: Mapping[Kind | LocalKind, str] = MappingProxyType(
@@ -62,7 +61,6 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "family": family,
             "is_demo": family == "embedded",
             "capabilities": [one for one in get_args(Capability) if FAMILIES[family].has(one)] if family else None,
-            "conditioning_scale": base_conditioning_scale(base, family),
             "blocks": FAMILIES[family].control_blocks if family else None,
             "defaults": asdict(defaults_of(base)),
         },
@@ -70,7 +68,13 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
         "lists": {
             field: listed(model_choices(row, None if field == "base" else family)) for field, row in OFFERS.items()
         },
-        "controlnets": {row.id: listed(controlnet_choices(row.id, family)) for row in CONDITIONS},
+        "controlnets": {
+            row.id: [
+                one | {"conditioning_scale": start_scale(row.id, one["id"] or None, base, family)}
+                for one in listed(controlnet_choices(row.id, family))
+            ]
+            for row in CONDITIONS
+        },
         "conditions": [row.id for row in CONDITIONS if family is None or family in row.controlnets],
         "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],
     }

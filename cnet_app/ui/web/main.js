@@ -2,6 +2,7 @@
 
 import { openBlobs } from "./core/blobs.js";
 import { Drafts, emptyDraft, newLayer } from "./core/draft.js";
+import { startScale } from "./layers/layer_actions.js";
 import { h } from "./core/dom.js";
 import { buildBar, buildEngineLine } from "./page/bar.js";
 import { buildDesk } from "./desk/desk.js";
@@ -161,7 +162,8 @@ class App {
       const example = await this.server.call("example", { condition: id });
       const picture = await this.#keepUrl(example.image, id);
       const mask = example.mask && (await this.#keepUrl(example.mask, "mask"));
-      const layer = newLayer(id, example.drawing ? { source: "drawing", drawing: picture } : {});
+      const drawn = example.drawing ? { source: "drawing", drawing: picture } : {};
+      const layer = newLayer(id, { conditioning_scale: startScale(this.store.state.choices, id), ...drawn });
       this.drafts.edit((draft) => ({
         condition: id,
         prompt: draft.prompt.trim() ? draft.prompt : example.prompt,

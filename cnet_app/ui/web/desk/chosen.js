@@ -1,5 +1,7 @@
 /** The settings of a draft: only what is off its default is kept, so that all that acts can be shown. */
 
+import { withControlnet } from "../layers/layer_actions.js";
+
 const OF_PRESETS = ["scheduler", "num_inference_steps", "guidance_scale"];
 
 /** The value of every setting where the draft has none. */
@@ -140,9 +142,9 @@ function fitted({ settings, layers }, base, old, state, removed) {
 
 function fittedLayer(layer, old, choices, removed) {
   const fits = (choices.controlnets[layer.condition] ?? []).some(({ id }) => id === layer.controlnet);
-  if (!layer.controlnet || fits) return layer;
+  if (!layer.controlnet || fits) return withControlnet(layer, layer.controlnet, old, choices);
   removed.push(titleIn(old.controlnets[layer.condition] ?? [], layer.controlnet));
-  return { ...layer, controlnet: "" };
+  return withControlnet(layer, "", old, choices);
 }
 
 /** The title of an id in a list, without what would be downloaded. */

@@ -11,7 +11,7 @@ export const NOT_RESTORED = { note: "", part: false };
 /** Add a layer of a condition behind the others and open it. Returns its id; null where there are as many as can be. */
 export function addLayer(app, condition, values = {}) {
   if (isFull(app)) return null;
-  const layer = newLayer(condition, { conditioning_scale: app.store.state.choices.base.conditioning_scale, ...values });
+  const layer = newLayer(condition, { conditioning_scale: startScale(app.store.state.choices, condition), ...values });
   app.drafts.edit(({ layers }) => ({ condition, layers: [...layers, layer], open: layer.id }));
   if (app.drafts.now.photo) app.show("map");
   return layer.id;
@@ -63,11 +63,22 @@ async function givePicture(app, id, file, source) {
 
 /** Set all settings of a layer to their defaults; its picture, drawing, pose or classes stay. */
 export function resetLayer(app, id) {
-  const { conditioning_scale } = app.store.state.choices.base;
   app.drafts.editLayer(id, (layer) => {
     const kept = Object.fromEntries(WORK.map((name) => [name, layer[name]]));
-    return newLayer(layer.condition, { conditioning_scale, ...kept });
+    return newLayer(layer.condition, { conditioning_scale: startScale(app.store.state.choices, layer.condition), ...kept });
   });
+}
+
+/** The control strength that a layer of a condition starts with, with the condition's own ControlNet or another one. */
+export function startScale({ controlnets }, condition, controlnet = "") {
+  return (controlnets[condition] ?? []).find(({ id }) => id === controlnet)?.conditioning_scale ?? 1;
+}
+
+/** What a layer becomes with another ControlNet, or with the same one on another base: a strength that was not changed follows. */
+export function withControlnet(layer, controlnet, old, choices) {
+  const isChanged = layer.conditioning_scale !== startScale(old, layer.condition, layer.controlnet);
+  const scale = isChanged ? layer.conditioning_scale : startScale(choices, layer.condition, controlnet);
+  return { ...layer, controlnet, conditioning_scale: scale };
 }
 
 /** Open a layer's card, or with null close the open one. */

@@ -4,10 +4,13 @@ import { blockBars } from "./block_bars.js";
 import { curveEditor, rangeBar, sampled, smallCurve } from "./curves.js";
 import { fill, h, iconButton } from "../core/dom.js";
 import { field, labelOf, labelled } from "./fields.js";
+import { withControlnet } from "./layer_actions.js";
 
 const CUSTOM = "custom"; // the mode with one weight a block
+const FORMS = { authors: "As trained", diffusers: "As diffusers computes it" };
 const HELP = {
   controlnet: "The network that reads the map. The condition's own is the best known one.",
+  form: "Where the hints for the base's first layers go: into the base itself, as in training, or into a copy that the ControlNet alone reads.",
   prompt: "The ControlNet reads this text in place of the prompt. Leave it empty to use the prompt.",
 };
 
@@ -15,6 +18,7 @@ const HELP = {
 export function buildSteering(scope, opened) {
   return [
     controlnetRow(scope),
+    formRow(scope),
     modeRow(scope),
     blockRows(scope),
     rangeRow(scope),
@@ -44,13 +48,29 @@ function promptSummary(text) {
 }
 
 function controlnetRow(scope) {
-  const select = h("select", { id: `controlnet-${scope.id}`, onchange: () => scope.edit({ controlnet: select.value }) });
+  const choose = () => {
+    const { choices } = scope.app.store.state;
+    scope.edit((layer) => withControlnet(layer, select.value, choices, choices));
+  };
+  const select = h("select", { id: `controlnet-${scope.id}`, onchange: choose });
   scope.on(({ controlnet, condition }, { choices }) => [controlnet, choices.controlnets[condition]], ([chosen, listed]) => {
     const known = listed.some(({ id }) => id === chosen) ? listed : [...listed, { id: chosen, title: `${chosen} (not here)` }];
     fill(select, known.map(({ id, title }) => h("option", { value: id }, title)));
     select.value = chosen;
   });
   return labelled("ControlNet", select.id, HELP.controlnet, select);
+}
+
+/** How the ControlNet joins its base, for families whose ControlNets have two forms. */
+function formRow(scope) {
+  const options = Object.entries(FORMS).map(([value, title]) => h("option", { value }, title));
+  const select = h("select", { id: `form-${scope.id}`, onchange: () => scope.edit({ control_form: select.value }) }, options);
+  const row = labelled(labelOf(scope.app.store.state.tables, "control_form"), select.id, HELP.form, select);
+  scope.on(({ control_form }, { choices }) => [control_form, choices.base.capabilities], ([form, capabilities]) => {
+    select.value = form;
+    row.hidden = form === "authors" && !capabilities?.includes("control_forms");
+  });
+  return row;
 }
 
 function modeRow(scope) {

@@ -2,7 +2,7 @@
 
 import { h, iconButton, keyed } from "../core/dom.js";
 import { newLayer } from "../core/draft.js";
-import { addLayer } from "../layers/layer_actions.js";
+import { addLayer, startScale } from "../layers/layer_actions.js";
 
 export function buildRail(app) {
   const tabs = h("div", { class: "rail-tabs", role: "tablist", "aria-label": "Conditions", "aria-orientation": "vertical", onkeydown: step });
@@ -80,5 +80,5 @@ export function openCondition(app, id) {
 }
 
 function startLayer(app, id) {
-  return newLayer(id, { conditioning_scale: app.store.state.choices.base.conditioning_scale });
+  return newLayer(id, { conditioning_scale: startScale(app.store.state.choices, id) });
 }
