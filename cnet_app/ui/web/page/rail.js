@@ -2,7 +2,7 @@
 
 import { h, iconButton, keyed } from "../core/dom.js";
 import { newLayer } from "../core/draft.js";
-import { addLayer, startScale } from "../layers/layer_actions.js";
+import { addLayer, misfit, startScale } from "../layers/layer_actions.js";
 
 export function buildRail(app) {
   const tabs = h("div", { class: "rail-tabs", role: "tablist", "aria-label": "Conditions", "aria-orientation": "vertical", onkeydown: step });
@@ -18,7 +18,10 @@ export function buildRail(app) {
     const isOpen = id === draft.condition;
     tab.setAttribute("aria-selected", String(isOpen));
     tab.tabIndex = isOpen ? 0 : -1;
-    tab.title = `${title}: ${help}`;
+    const fault = misfit(app.store.state, { id, title });
+    tab.title = fault || `${title}: ${help}`;
+    tab.classList.toggle("is-misfit", Boolean(fault));
+    tab.setAttribute("aria-description", fault);
     tab.classList.toggle("is-used", draft.layers.some((layer) => layer.condition === id && layer.enabled));
     const own = draft.layers.find((layer) => layer.condition === id && layer.source !== "photo");
     const { image, annotator } = (own && maps[own.id]) || thumbs[id] || {};
@@ -27,7 +30,7 @@ export function buildRail(app) {
     tab.firstChild.classList.toggle("is-demo", Boolean(image && row?.is_demo));
   };
   app.store.on(
-    ({ tables, draft, thumbs, maps }) => [tables, draft.condition, draft.layers, thumbs, maps],
+    ({ tables, draft, thumbs, maps, choices }) => [tables, draft.condition, draft.layers, thumbs, maps, choices],
     ([{ conditions }]) => keyed(tabs, conditions, ({ id }) => id, build, update),
   );
   return h("nav", { class: "rail", "aria-label": "Conditions" }, tabs, buildAdd(app, tabs));

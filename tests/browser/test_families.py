@@ -1,0 +1,59 @@
+"""The page with a base of another family: what it takes, its strengths, and what it has no ControlNet for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import visit
+from tests.browser.driver import StudioPage
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def studio(browser: Browser, fake_site: str) -> Iterator[StudioPage]:
+    yield from visit(browser, fake_site, 1366, 768)
+
+
+def test_a_base_brings_the_strengths_forms_and_gaps_of_its_family(studio: StudioPage, photo: Path) -> None:
+    page = studio.page
+    studio.choose_photo(photo)
+    studio.open_tab("canny")
+    form = page.get_by_label("Control form", exact=True)
+    expect(form).to_be_hidden()
+    assert studio.state("draft.layers[0].conditioning_scale") == 1
+
+    page.locator(".more > summary").click()
+    page.get_by_label("Base model").select_option("z_image")
+    studio.wait_state("state.choices.base.id === 'z_image'")
+    studio.wait_state("state.draft.layers[0].conditioning_scale === 0.75")
+    expect(form).to_have_value("authors")
+    normals = studio.at("tab-normal")
+    expect(normals).to_have_class(re.compile("is-misfit"))
+    expect(normals).to_have_attribute("title", "There is no Normals ControlNet for Z-Image Turbo.")
+    expect(studio.at("tab-canny")).not_to_have_class(re.compile("is-misfit"))
+    assert studio.state("choices.base.defaults") == {"size": 1024, "guidance_scale": 1, "num_inference_steps": 8}
+
+    form.select_option("diffusers")
+    assert studio.state("draft.layers[0].control_form") == "diffusers"
+    page.get_by_label("ControlNet", exact=True).select_option("controlnet_union_base_z_image")
+    studio.wait_state("state.draft.layers[0].conditioning_scale === 0.9")
+
+
+def test_a_strength_that_was_set_stays(studio: StudioPage, photo: Path) -> None:
+    page = studio.page
+    studio.choose_photo(photo)
+    studio.open_tab("canny")
+    page.evaluate(
+        "(() => { const { app } = document.querySelector('.studio');"
+        " app.drafts.editLayer(app.drafts.now.layers[0].id, { conditioning_scale: 0.4 }); })()"
+    )
+    page.locator(".more > summary").click()
+    page.get_by_label("Base model").select_option("z_image")
+    studio.wait_state("state.choices.base.id === 'z_image'")
+    assert studio.state("draft.layers[0].conditioning_scale") == 0.4
