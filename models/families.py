@@ -141,6 +141,12 @@ class FamilyFacts:
     t2i_square: int | None = None
     """Side in px of the squares that a T2I-Adapter of the family reads; None where there are no T2I-Adapters."""
     loras: bool = True
+    layer_mark: str | None = None
+    """Pattern of the names of layers, in networks and LoRAs of the family; None where only shapes show the family."""
+    network_width: int | None = None
+    """Channels that those layers read."""
+    original_layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Ends or beginnings of layers' names in the authors' code that differ, with the layers that diffusers has for each."""
     ip_adapters: bool = True
     one_file: OneFile | None
     """None where a base of one file cannot be read."""
@@ -306,7 +312,14 @@ _ROWS = (
         text_widths=(),
         words_width=None,
         inpainting_channels=None,
-        loras=False,
+        layer_mark=r"(^|[._])layers[._]\d+[._]attention[._](to_)?(q|k|v|qkv)([._]|$)",
+        network_width=3840,
+        original_layers=(
+            ("attention.qkv", ("attention.to_q", "attention.to_k", "attention.to_v")),
+            ("attention.out", ("attention.to_out.0",)),
+            ("x_embedder", ("all_x_embedder.2-1",)),
+            ("final_layer", ("all_final_layer.2-1",)),
+        ),
         ip_adapters=False,
         one_file=None,
         pipeline_class="ZImagePipeline",

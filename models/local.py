@@ -213,6 +213,10 @@ def _lora_family(shapes: Shapes) -> Family | None:
     def widths(pattern: str | re.Pattern[str]) -> Iterator[int]:
         return (shape[1] for name, shape in shapes.items() if len(shape) > 1 and re.search(pattern, name))
 
+    for facts in FAMILIES.values():
+        mark, width = facts.layer_mark, facts.network_width
+        if mark and width and width in widths(rf"{mark}(?>.*?(lora[._]down|lora_A))"):
+            return facts.id
     in_unet = next(widths(_LORA_READS_WORDS), 0) or _kronecker_width(shapes)
     if in_unet:
         return FAMILY_BY_WIDTH.get(in_unet)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from models.families import FAMILIES, FamilyFacts
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -34,14 +36,38 @@ def parts(base: Base) -> dict[str, Any]:
     return {"unet": base.unet} | {name.removesuffix("_1"): encoder for name, encoder in encoders.items()}
 
 
-def spellings(base: Base) -> dict[str, Place]:
-    """Return every name that a file may use for a layer, with the layer's place."""
-    found: dict[str, Place] = {}
+def spellings(base: Base) -> dict[str, tuple[Place, ...]]:
+    """Return every name that a file may use for a layer, with the layer's place; layers that the authors fused have several."""
+    facts = FAMILIES[base.family]
+    found: dict[str, tuple[Place, ...]] = {}
     for part, network in parts(base).items():
         for name, _ in network.named_modules():
-            spelled = _unet_spellings(base.unet, name) if part == "unet" else _encoder_spellings(part, name)
-            found |= dict.fromkeys(spelled, (part, name))
+            if part != "unet":
+                spelled = _encoder_spellings(part, name)
+            elif facts.backbone == "unet":
+                spelled = _unet_spellings(base.unet, name)
+            else:
+                spelled = _transformer_spellings(name)
+            found |= dict.fromkeys(spelled, ((part, name),))
+    names = dict(base.unet.named_modules())
+    for original, own in _original_layers(facts, names):
+        found |= dict.fromkeys(_transformer_spellings(original), tuple(("unet", name) for name in own))
     return found
+
+
+def _original_layers(facts: FamilyFacts, names: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield names of layers in the authors' code, with those that diffusers has for each."""
+    for original, own in facts.original_layers:
+        for name in names:
+            stem, found, rest = f".{name}.".partition(f".{own[0]}.")
+            if found:
+                around = [f"{stem}.{one}.{rest}".strip(".") for one in (original, *own)]
+                yield around[0], tuple(around[1:])
+
+
+def _transformer_spellings(name: str) -> Iterator[str]:
+    yield from (name, f"transformer.{name}", f"diffusion_model.{name}")
+    yield from (_kohya("lora_unet", name), _kohya("lora_transformer", name))
 
 
 def _unet_spellings(unet: Any, name: str) -> Iterator[str]:

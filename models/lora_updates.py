@@ -66,6 +66,19 @@ class Update:
             case _:
                 return None
 
+    def split(self, count: int) -> tuple[Update, ...]:
+        """Return the updates of the layers that are one in the file, with an equal share of its rows each; () where none is."""
+        if count == 1:
+            return (self,)
+        cut = {*_ROWS.get(self.kind, ()), "bias", "magnitude"} & self.tensors.keys()
+        if self.kind not in _ROWS or "t1" in self.tensors or any(len(self.tensors[name]) % count for name in cut):
+            return ()
+        shares = {name: self.tensors[name].chunk(count) for name in cut}
+        return tuple(
+            Update(self.kind, {**self.tensors, **{name: share[place] for name, share in shares.items()}}, self.scale)
+            for place in range(count)
+        )
+
     def fits(self, shape: Sequence[int]) -> bool:
         """Return whether it can change weights of this shape; the formulas run on shapes alone."""
         meta = {name: tensor.to("meta") for name, tensor in self.tensors.items()}
@@ -78,6 +91,12 @@ class Update:
             return False
         rows = len(change) == shape[0] and reads in (None, shape[1])
         return rows and ("bias" not in meta or meta["bias"].numel() == shape[0])
+
+
+_ROWS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
+    {"low_rank": ("up",), "full": ("diff",), "hadamard": ("w1_a", "w2_a")}
+)
+"""Parts that have the layer's rows, of the kinds that can be cut between them."""
 
 
 def changed(kind: Kind, tensors: Tensors, scale: float, weights: Tensor) -> Tensor:

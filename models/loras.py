@@ -70,28 +70,39 @@ def find_lora(name: str, family: Family | None = None) -> Path:
     return resolve(name, "lora", family).require()
 
 
-def _fitting(base: Base, file: LoraFile, places: Mapping[str, Place]) -> tuple[dict[Place, Update], list[str]]:
+def _fitting(
+    base: Base, file: LoraFile, places: Mapping[str, tuple[Place, ...]]
+) -> tuple[dict[Place, Update], list[str]]:
     """Return a file's updates by the base's layers, and notes on those that fit none.
 
     InputError where it was made for another base: by its width, or because more is left out than applied.
     """
     title = TITLES[base.family]
-    width = base.unet.config.cross_attention_dim
+    width = base.unet.config.get("cross_attention_dim")
     if file.width not in (None, width):
         made = FAMILY_BY_WIDTH.get(file.width or 0)
         family = TITLES[made] if made else f"a base with {file.width} numbers a word"
         raise InputError(f"{file.name} is made for {family}, but the base is {title}; choose a LoRA for {title}.")
-    strange = [layer for layer in file.updates if not isinstance(_plain(base, places.get(layer)), Plain)]
-    known = [layer for layer in file.updates if layer not in set(strange)]
-    unfit = [layer for layer in known if not file.updates[layer].fits(_shape(base, places[layer]))]
-    fitting = {places[layer]: file.updates[layer] for layer in known if layer not in set(unfit)}
+    fitting: dict[Place, Update] = {}
+    strange: list[str] = []
+    unfit: list[str] = []
+    for layer, update in file.updates.items():
+        own = places.get(layer, ())
+        if not own or not all(isinstance(_plain(base, place), Plain) for place in own):
+            strange.append(layer)
+            continue
+        pieces = dict(zip(own, update.split(len(own)), strict=False))
+        if pieces and all(piece.fits(_shape(base, place)) for place, piece in pieces.items()):
+            fitting |= pieces
+        else:
+            unfit.append(layer)
     if len(strange) + len(unfit) > len(fitting):
         raise _refusal(base, file, places, strange, unfit)
     return fitting, list(_left_out(file, title, strange, unfit))
 
 
 def _refusal(
-    base: Base, file: LoraFile, places: Mapping[str, Place], strange: Sequence[str], unfit: Sequence[str]
+    base: Base, file: LoraFile, places: Mapping[str, tuple[Place, ...]], strange: Sequence[str], unfit: Sequence[str]
 ) -> InputError:
     """Return the error for a file of which most does not fit."""
     title = TITLES[base.family]
@@ -105,7 +116,7 @@ def _refusal(
     shapes = " and ".join(str(tuple(tensor.shape)) for tensor in update.tensors.values())
     return InputError(
         f"{file.name} does not fit: its parts for {layer} are {shapes}, the base's layer is "
-        f"{tuple(_shape(base, places[layer]))}; choose a LoRA for {title}."
+        f"{tuple(_shape(base, places[layer][0]))}; choose a LoRA for {title}."
     )
 
 

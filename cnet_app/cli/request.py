@@ -225,7 +225,7 @@ def request_of_flags(args: argparse.Namespace, engine: Callable[[], Engine], set
     ]
     family = resolve(base, "base").family
     units = [
-        build_unit(control.condition, map, **_start_options(control, base, family) | control.options)
+        build_unit(control.condition, map, **{**_start_options(control, base, family), **control.options})
         for map, control in zip(made, controls, strict=True)
     ]
     warnings = (
@@ -241,7 +241,8 @@ def request_of_flags(args: argparse.Namespace, engine: Callable[[], Engine], set
 def _start_options(control: ControlText, base: str, family: Family | None) -> dict[str, Any]:
     """Fields of a unit where the user names none: the strength that suits its ControlNet."""
     controlnet = control.options.get("controlnet")
-    return {"conditioning_scale": start_scale(control.condition, controlnet and str(controlnet), base, family)}
+    named = None if controlnet is None else str(controlnet)
+    return {"conditioning_scale": start_scale(control.condition, named, base, family)}
 
 
 def _given(args: argparse.Namespace) -> tuple[dict[str, Any], tuple[str, ...]]:
