@@ -28,6 +28,8 @@ Capability = Literal[
 """Features that a request may need and a family may lack."""
 Rows = tuple[tuple[float, float, float], ...]
 
+NETWORK_PREFIXES = ("", "model.diffusion_model.", "diffusion_model.")
+"""Before the names of tensors in files that hold the network of every step."""
 TWO_TEXT_STREAMS = "text_time"
 """`addition_embed_type` of a U-Net that also reads pooled words and sizes."""
 CAPABILITY_TITLES: Mapping[Capability, str] = MappingProxyType(
@@ -158,6 +160,8 @@ class FamilyFacts:
     """That network's, in diffusers."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers."""
+    network_mark: str | None = None
+    """Tensor that files with this network alone have; None where a file of it alone is no base."""
     control_mark: str | None = None
     """Tensor that ControlNets of the family alone have; None where shapes show the family."""
     text_encoder_classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
@@ -325,6 +329,7 @@ _ROWS = (
         pipeline_class="ZImagePipeline",
         network_folder="transformer",
         network_class="ZImageTransformer2DModel",
+        network_mark="layers.0.adaLN_modulation.0.weight",
         control_class="ZImageControlNetModel",
         control_mark="control_all_x_embedder.2-1.weight",
         text_encoder_classes=("Qwen3Model",),
@@ -341,6 +346,14 @@ FAMILY_OF_TWO_ENCODERS: Family = next(row.id for row in _ROWS if row.text_encode
 def family_of_control(names: Container[str]) -> Family | None:
     """Return the family of a ControlNet in a file, by the name of a tensor; None where none shows it."""
     return next((row.id for row in _ROWS if row.control_mark and row.control_mark in names), None)
+
+
+def family_of_network(names: Container[str]) -> Family | None:
+    """Return the family whose network alone a file holds, by the name of a tensor; None where none shows it."""
+    marked = (row for row in _ROWS if row.network_mark)
+    return next(
+        (row.id for row in marked if any(f"{prefix}{row.network_mark}" in names for prefix in NETWORK_PREFIXES)), None
+    )
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:

@@ -23,12 +23,13 @@ from models.controlnet_files import needs_base
 from models.errors import InputError
 from models.families import FAMILIES, TITLES, Defaults, Family
 from models.files import stamp
+from models.gguf_files import GGUF, unknown_file
 from models.memory import LADDER, Rung
-from models.modules import load_network, load_scheduler, load_single_file, load_tokenizer, quiet
+from models.modules import load_network, load_network_file, load_scheduler, load_single_file, load_tokenizer, quiet
 from models.one_file import base_family, layout, load_parts
-from models.resolve import CLIP_TOKENIZER, resolve, tokenizer_folder
+from models.resolve import CLIP_TOKENIZER, other_parts, resolve, tokenizer_folder
 from models.union import UnionInput, load_union
-from models.weights import require
+from models.weights import require, require_row
 
 CLIP_TOKENS = 77
 """Longest prompt in tokens, marks included."""
@@ -74,12 +75,20 @@ def load_base(id: str, device: torch.device | str = "cpu", dtype: torch.dtype = 
     Raises InputError and WeightsError, MissingError where files are not on this disk.
     """
     resolved = resolve(id, "base")
-    if resolved.path is not None and resolved.path.is_file():  # its own faults come before a missing vocabulary
-        return _base_of_file(id, resolved.path, torch.device(device), dtype)
-    return _base_of_folder(id, resolved.require(), torch.device(device), dtype)
+    device = torch.device(device)
+    if resolved.path is None or not resolved.path.is_file():
+        return _base_of_folder(id, resolved.require(), device, dtype)
+    if resolved.path.suffix == GGUF and not resolved.family:
+        raise unknown_file(resolved.path)
+    if resolved.family and FAMILIES[resolved.family].network_mark:
+        return _base_of_folder(id, require_row(other_parts(resolved.family)), device, dtype, network=resolved.path)
+    return _base_of_file(id, resolved.path, device, dtype)  # its own faults come before a missing vocabulary
 
 
-def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dtype) -> Base:
+def _base_of_folder(
+    id: str, folder: Path, device: torch.device, dtype: torch.dtype, network: Path | None = None
+) -> Base:
+    """Load a base from a folder; `network` is a file that brings the network of every step in place of the folder's."""
     import diffusers
     import transformers
 
@@ -91,7 +100,11 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
     if len(encoders) != facts.text_encoders:
         raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
 
-    unet = load_network(getattr(diffusers, facts.network_class), folder / facts.network_folder, dtype, device)
+    own = folder / facts.network_folder
+    if network is None:
+        unet = load_network(getattr(diffusers, facts.network_class), own, dtype, device)
+    else:
+        unet = load_network_file(network, family, own, dtype, device)
     vae = None
     if class_name(index, "vae"):
         wide = vae_dtype(family, dtype, read_json(folder / "vae" / CONFIG))

@@ -13,8 +13,16 @@ from typing import Literal
 
 from models.environment import is_public, models_folder
 from models.errors import DamagedError, InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, Family, family_of_control
+from models.families import (
+    FAMILIES,
+    FAMILY_BY_WIDTH,
+    FAMILY_OF_TWO_ENCODERS,
+    Family,
+    family_of_control,
+    family_of_network,
+)
 from models.files import HERE, check_file, read_metadata, read_shapes, sha256_of, sha256_of_tensors, stamp
+from models.gguf_files import GGUF, family_in
 
 LocalKind = Literal["base", "controlnet", "lora", "embedding", "vae"]
 Shapes = Mapping[str, Sequence[int]]
@@ -94,6 +102,8 @@ class LocalFile:
     def family(self) -> Family | None:
         """From the shapes in a .safetensors file's header; None where they do not tell, and of a pickle."""
         file = self.tensors
+        if file.suffix == GGUF:
+            return family_in(file)
         return _family(file, self.kind, stamp(file)) if file.suffix == ".safetensors" else None
 
     @property
@@ -131,7 +141,7 @@ def is_within_models(path: Path) -> bool:
 def _holds(kind: LocalKind, path: Path) -> bool:
     if path.is_dir():
         return bool(adapter_files(path)) if kind == "lora" else kind == "controlnet" and bool(network_files(path))
-    return path.suffix in SUFFIXES and path.is_file()
+    return (path.suffix in SUFFIXES or (kind == "base" and path.suffix == GGUF)) and path.is_file()
 
 
 def adapter_files(folder: Path) -> dict[str, Path]:
@@ -171,7 +181,7 @@ def kind_of(names: Iterable[str]) -> LocalKind | None:
         return "controlnet"
     if any(name.startswith(("control_model.", "zero_convs.", "controlnet_down_blocks.")) for name in known):
         return "controlnet"
-    if any(name.startswith(BASE_PREFIX) for name in known):
+    if family_of_network(known) or any(name.startswith(BASE_PREFIX) for name in known):
         return "base"
     if any(re.match(r"(first_stage_model\.|vae\.)?decoder\.(conv_in|layers\.\d+)\.", name) for name in known):
         return "vae"
@@ -198,7 +208,7 @@ def family_of_shapes(kind: LocalKind, shapes: Shapes) -> Family | None:
         return _embedding_family(shapes)
     if kind == "vae":
         return None
-    if own := family_of_control(shapes):
+    if own := family_of_network(shapes) if kind == "base" else family_of_control(shapes):
         return own
     widths = (shape[1] for name, shape in shapes.items() if name.endswith(READS_WORDS) and len(shape) > 1)
     return FAMILY_BY_WIDTH.get(next(widths, 0)) or (FAMILY_OF_TWO_ENCODERS if reads_sizes(shapes) else None)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.errors import InputError
 from models.lora_files import LoraFile
 from models.lora_updates import Kind, Update, changed
 
@@ -34,7 +35,7 @@ class Adapted(Updated):
         super().__init__(plain, added)
         self.down, self.up = _low_rank(plain, sum(update.rank for _, update, _ in added))
         device = plain.weight.device
-        downs = [update.down.to(device).reshape(-1, *plain.weight.shape[1:]) for _, update, _ in added]
+        downs = [update.down.to(device).reshape(-1, *weight_shape(plain)[1:]) for _, update, _ in added]
         ups = [update.up.to(device).float().flatten(1) * (update.scale * weight) for _, update, weight in added]
         self.down.weight = _parameter(torch.cat([down.float() for down in downs]), self.down, plain)
         self.up.weight = _parameter(torch.cat(ups, dim=1), self.up, plain)
@@ -85,8 +86,25 @@ class Reweighted(Updated):
 
 def create_layer(plain: Plain, added: Sequence[Scaled]) -> Updated:
     """Return the layer with these updates."""
-    kind = Adapted if all(update.is_low_rank for _, update, _ in added) else Reweighted
-    return kind(plain, added)
+    if all(update.is_low_rank for _, update, _ in added):
+        return Adapted(plain, added)
+    if is_quantised(plain):
+        name = next(file.name for file, update, _ in added if not update.is_low_rank)
+        raise InputError(
+            f"{name} changes weights as a whole, which cannot be done to quantised ones; choose a base in 16 bits, or a LoRA "
+            "of low rank."
+        )
+    return Reweighted(plain, added)
+
+
+def is_quantised(plain: Plain) -> bool:
+    """Return whether a layer's weights are packed into whole numbers."""
+    return not plain.weight.is_floating_point()
+
+
+def weight_shape(plain: Plain) -> tuple[int, ...]:
+    """Return the shape of a layer's weights, also where they are packed."""
+    return (plain.out_features, plain.in_features) if isinstance(plain, nn.Linear) else tuple(plain.weight.shape)
 
 
 def source_of(added: Sequence[Scaled]) -> Hashable:
@@ -130,4 +148,6 @@ def _low_rank(plain: Plain, rank: int) -> tuple[Plain, Plain]:
 
 
 def _parameter(values: Tensor, layer: Plain, plain: Plain) -> nn.Parameter:
-    return nn.Parameter(values.reshape(layer.weight.shape).to(plain.weight.dtype), requires_grad=False)
+    own: Any = plain
+    dtype = own.compute_dtype if is_quantised(plain) else plain.weight.dtype
+    return nn.Parameter(values.reshape(layer.weight.shape).to(dtype), requires_grad=False)

@@ -12,7 +12,7 @@ from torch import nn
 from models.errors import InputError
 from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES, Family
 from models.lora_files import LoraFile, read_lora
-from models.lora_layers import Adapted, Plain, Scaled, Updated, create_layer, plain_state, source_of
+from models.lora_layers import Adapted, Plain, Scaled, Updated, create_layer, plain_state, source_of, weight_shape
 from models.lora_names import Place, parts, spellings
 from models.lora_updates import Update
 from models.resolve import resolve
@@ -133,7 +133,7 @@ def _left_out(file: LoraFile, title: str, strange: Sequence[str], unfit: Sequenc
 
 
 def _shape(base: Base, place: Place) -> Sequence[int]:
-    return tuple(_plain(base, place).weight.shape)
+    return weight_shape(_plain(base, place))
 
 
 def _module(base: Base, place: Place | None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -13,10 +13,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from models.adapters import ADAPTER
+from models.checkpoints import open_tensors, part_of, read_all
 from models.configs import CONFIG, read_json
 from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError, MissingError
-from models.families import FAMILIES, TITLES, Family
+from models.families import FAMILIES, NETWORK_PREFIXES, TITLES, Family
+from models.gguf_files import GGUF, load_quantised
 from models.stopping import stopping_point
 from models.weights import check_file, short
 
@@ -100,6 +102,34 @@ def load_single_file(
     return network
 
 
+def load_network_file(path: Path, family: Family, folder: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """Load the network of every step from a file of it alone, in the layout of its authors or of diffusers.
+
+    `folder` has its config. Quantised weights stay so, and are widened to `dtype` in every pass.
+    """
+    import diffusers
+    from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
+
+    facts, title = FAMILIES[family], f"the network of {TITLES[family]}"
+    kind, config = getattr(diffusers, facts.network_class), read_json(folder / CONFIG)
+    if path.suffix == GGUF:
+        with damage_reported(path, title):
+            network = load_quantised(kind, path, folder, dtype)
+        if any(tensor.is_meta for tensor in network.parameters()):
+            raise _unreadable(path, f"some tensors of {title} are not in it")
+        return _ready(network, device, path)
+    with ExitStack() as stack, damage_reported(path, title):
+        tensors = open_tensors(path, stack)
+        prefix = next(one for one in NETWORK_PREFIXES if f"{one}{facts.network_mark}" in tensors)
+        state = read_all(part_of(tensors, prefix), dtype)
+        with torch.device("meta"):
+            network = kind.from_config(config)
+        if not network.state_dict().keys() <= state.keys():
+            convert: Any = SINGLE_FILE_LOADABLE_CLASSES[facts.network_class]["checkpoint_mapping_fn"]
+            state = convert(checkpoint=state, config=config)
+    return fill_network(network, state, path, title, dtype, device)
+
+
 @contextmanager
 def damage_reported(path: Path, title: str) -> Generator[None]:
     """Turn a library's error over missing or odd tensors inside the block into a DamagedError; `title` names the network."""
@@ -157,7 +187,8 @@ def load_scheduler(name: str, folder: Path) -> Any:
 
 def _ready(network: Any, device: torch.device | str, path: Path) -> Any:
     network = network.to(device).eval().requires_grad_(False)
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in network.parameters()):
+    numbers = (tensor for tensor in network.parameters() if tensor.dtype.is_floating_point)  # others are packed
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
         raise _unreadable(path, "some of its numbers are not finite")
     return network
 

@@ -184,12 +184,23 @@ def _catalogue_row(id: str, kind: NamedKind) -> Weights | None:
 
 
 def _of_file(id: str, kind: NamedKind, path: Path) -> Resolved:
-    """A base of one file needs CLIP's vocabulary, out of any base that is here."""
+    """A base of one file needs CLIP's vocabulary, out of any base that is here; one of its network alone all other parts."""
     if kind == "ip_adapter":
         return Resolved(id, kind, path=path)
-    rows = (entry(CLIP_TOKENIZER),) if kind == "base" and tokenizer_folder() is None else ()
     family = LocalFile(path, kind).family
+    rows = ()
+    if kind == "base" and family and FAMILIES[family].network_mark:
+        rows = (other_parts(family),)
+    elif kind == "base" and tokenizer_folder() is None:
+        rows = (entry(CLIP_TOKENIZER),)
     return Resolved(id, kind, None, path, rows, family, FAMILIES[family].defaults if family else UNKNOWN_DEFAULTS)
+
+
+def other_parts(family: Family) -> Weights:
+    """Return the row of the family's own base, without the tensors of the network that a file brings."""
+    row, folder = entry(family), f"{FAMILIES[family].network_folder}/"
+    kept = (file for file in row.files if not file.name.startswith(folder) or file.name == folder + CONFIG)
+    return replace(row, files=tuple(kept))
 
 
 def tokenizer_folder() -> Path | None:

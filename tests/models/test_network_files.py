@@ -1,0 +1,215 @@
+"""Bases whose file holds the network alone: layouts, float8, GGUF, LoRAs on them, and what is missing or wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gguf import GGMLQuantizationType, GGUFWriter
+from gguf.quants import quantize
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.errors import DamagedError, InputError, MissingError
+from models.families import FAMILIES
+from models.loader import Base, load_base, save_base
+from models.local import LocalFile, kind_of
+from models.loras import use_loras
+from models.resolve import missing, other_parts, resolve
+from models.tiny import tiny_base
+
+SHARDS = 3
+FLOAT8 = torch.float8_e4m3fn
+
+
+@pytest.fixture(scope="module")
+def base() -> Base:
+    return tiny_base("z_image")
+
+
+@pytest.fixture
+def others(own_folders: Path, base: Base) -> Path:
+    """All parts but the network, named as the catalogue's base has them."""
+    folder = own_folders / "z_image"
+    save_base(base, folder, torch.float32)
+    (folder / "transformer" / "diffusion_pytorch_model.safetensors").unlink()
+    encoder = folder / "text_encoder"
+    state = load_file(encoder / "model.safetensors")
+    (encoder / "model.safetensors").unlink()
+    names = [f"model-{number:05}-of-{SHARDS:05}.safetensors" for number in range(1, SHARDS + 1)]
+    placed = {key: names[number % SHARDS] for number, key in enumerate(state)}
+    for name in names:
+        save_file(
+            {key: tensor for key, tensor in state.items() if placed[key] == name}, encoder / name, {"format": "pt"}
+        )
+    index = {"metadata": {}, "weight_map": placed}
+    (encoder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    for name in ("vocab.json", "merges.txt"):
+        (folder / "tokenizer" / name).write_text("{}", encoding="utf-8")  # what counts is in tokenizer.json
+    return folder
+
+
+def authors_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The names of the original code, its three matrices of attention in one."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if ".attention.to_q." in name:
+            three = [state[name.replace("to_q", f"to_{letter}")] for letter in "qkv"]
+            found[name.replace("to_q", "qkv")] = torch.cat(three)
+        elif ".attention.to_k." not in name and ".attention.to_v." not in name:
+            for own, original in (
+                ("attention.to_out.0", "attention.out"), ("norm_q", "q_norm"), ("norm_k", "k_norm"),
+                ("all_x_embedder.2-1", "x_embedder"), ("all_final_layer.2-1", "final_layer"),
+            ):  # fmt: skip
+                name = name.replace(own, original)  # noqa: PLW2901 - one after the other
+            found[name] = tensor
+    return found
+
+
+def prefixed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"model.diffusion_model.{name}": tensor for name, tensor in authors_layout(state).items()}
+
+
+def same(one: Any, other: Any) -> bool:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def output(base: Base) -> Tensor:
+    generator = torch.Generator().manual_seed(9)
+    latents = torch.randn((16, 1, 8, 8), generator=generator)
+    words = torch.randn((5, base.unet.config["cap_feat_dim"]), generator=generator)
+    with torch.no_grad():
+        return base.unet([latents], torch.tensor([0.5]), [words], return_dict=False)[0][0]
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize("layout", [dict, authors_layout, prefixed])
+def test_a_file_of_the_network_alone_is_a_base(base: Base, tmp_path: Path, layout: Any) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(layout(base.unet.state_dict()), path)
+    assert LocalFile(path, "base").family == "z_image"
+    assert kind_of(layout(base.unet.state_dict())) == "base"
+    loaded = load_base(str(path))
+    assert (loaded.id, loaded.family, loaded.defaults) == (str(path), "z_image", FAMILIES["z_image"].defaults)
+    for one, other in zip(loaded.networks, base.networks, strict=True):
+        assert same(one, other)
+
+
+@pytest.mark.usefixtures("others")
+def test_float8_is_widened_by_its_scales(base: Base, tmp_path: Path) -> None:
+    state: dict[str, Tensor] = dict(base.unet.state_dict())
+    expected = dict(state)
+    for name in [name for name in state if name.endswith(".weight") and state[name].ndim == 2]:
+        scale = state[name].abs().max() / 448
+        state |= {name: (state[name] / scale).to(FLOAT8), name.replace(".weight", ".scale_weight"): scale}
+        expected[name] = state[name].float() * scale
+    save_file(state, tmp_path / "small.safetensors")
+    loaded = load_base(str(tmp_path / "small.safetensors"))
+    found = loaded.unet.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_the_other_parts_are_named_before_anything_is_read(own_folders: Path, base: Base, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(dict(base.unet.state_dict()), path)
+    (row,) = missing(resolve(str(path), "base"))
+    assert row == other_parts("z_image")
+    names = [file.name for file in row.files]
+    assert "transformer/config.json" in names
+    assert not any(name.startswith("transformer/diffusion") for name in names)
+    assert row.size
+    assert row.size / 1e9 == pytest.approx(8.2, abs=0.1)
+    with pytest.raises(MissingError, match=r"Z-Image Turbo needs .*text_encoder/model-00001-of-00003\.safetensors"):
+        load_base(str(path))
+    assert not own_folders.exists()
+
+
+@pytest.mark.usefixtures("others")
+def test_a_file_that_lacks_tensors_is_damaged(base: Base, tmp_path: Path) -> None:
+    state: dict[str, Tensor] = dict(base.unet.state_dict())
+    del state["layers.1.feed_forward.w1.weight"]
+    save_file(state, tmp_path / "gap.safetensors")
+    with pytest.raises(DamagedError, match=r"gap\.safetensors .*its tensors are not those of the network of Z-Image"):
+        load_base(str(tmp_path / "gap.safetensors"))
+
+
+def write_gguf(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Write matrices in 8 bits and the rest whole; return the tensors as the file has them."""
+    from gguf.quants import dequantize
+
+    kind, writer, kept = GGMLQuantizationType.Q8_0, GGUFWriter(path, "z_image"), dict(state)
+    for name, tensor in state.items():
+        if tensor.ndim == 2 and "embedder" not in name and name.endswith("weight") and tensor.shape[1] % 32 == 0:
+            packed = quantize(tensor.numpy(), kind)
+            writer.add_tensor(name, packed, raw_dtype=kind)
+            kept[name] = torch.from_numpy(dequantize(packed, kind)).half().float()  # as diffusers multiplies by the scale
+        else:
+            writer.add_tensor(name, tensor.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return kept
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize("layout", [dict, authors_layout])
+def test_quantised_weights_run_as_they_are_in_the_file(base: Base, tmp_path: Path, layout: Any) -> None:
+    path = tmp_path / "small.gguf"
+    kept = write_gguf(path, layout(base.unet.state_dict()))
+    assert LocalFile(path, "base").family == "z_image"
+    loaded = load_base(str(path))
+    layer = loaded.unet.layers[0].feed_forward.w1
+    assert (type(layer).__name__, layer.weight.dtype) == ("GGUFLinear", torch.uint8)
+    save_file({name: tensor.contiguous() for name, tensor in kept.items()}, tmp_path / "whole.safetensors")
+    torch.testing.assert_close(
+        output(loaded), output(load_base(str(tmp_path / "whole.safetensors"))), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.usefixtures("others")
+def test_loras_act_beside_quantised_weights(base: Base, tmp_path: Path) -> None:
+    kept = write_gguf(tmp_path / "small.gguf", base.unet.state_dict())
+    name = "layers.1.feed_forward.w1"
+    out, channels = kept[f"{name}.weight"].shape
+    generator = torch.Generator().manual_seed(0)
+    down, up = (torch.randn(shape, generator=generator) for shape in ((2, channels), (out, 2)))
+    save_file(
+        {f"transformer.{name}.lora_A.weight": down, f"transformer.{name}.lora_B.weight": up}, tmp_path / "a.safetensors"
+    )
+    save_file(kept | {f"{name}.weight": kept[f"{name}.weight"] + 0.5 * up @ down}, tmp_path / "merged.safetensors")
+    loaded = load_base(str(tmp_path / "small.gguf"))
+    plain = output(loaded)
+    assert use_loras(loaded, [(str(tmp_path / "a.safetensors"), 0.5)]) == ()
+    torch.testing.assert_close(
+        output(loaded), output(load_base(str(tmp_path / "merged.safetensors"))), rtol=1e-4, atol=1e-4
+    )
+    use_loras(loaded, [])
+    assert torch.equal(output(loaded), plain)
+
+    save_file({f"transformer.{name}.diff": torch.ones(out, channels)}, tmp_path / "full.safetensors")
+    with pytest.raises(InputError, match=r"full\.safetensors .*quantised.*choose a base in 16 bits"):
+        use_loras(loaded, [(str(tmp_path / "full.safetensors"), 1.0)])
+
+
+@pytest.mark.usefixtures("others")
+def test_without_the_package_a_sentence_names_it(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_gguf(tmp_path / "small.gguf", base.unet.state_dict())
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "gguf" else found(name, *rest))
+    with pytest.raises(InputError, match=r"small\.gguf has quantised weights.*pip install gguf"):
+        load_base(str(tmp_path / "small.gguf"))
+
+
+@pytest.mark.usefixtures("others")
+def test_what_is_no_gguf_file_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "bad.gguf").write_bytes(b"not what it says" * 10)
+    with pytest.raises((DamagedError, InputError), match=r"bad\.gguf"):
+        load_base(str(tmp_path / "bad.gguf"))
