@@ -66,7 +66,7 @@ def authors_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 ("attention.to_out.0", "attention.out"), ("norm_q", "q_norm"), ("norm_k", "k_norm"),
                 ("all_x_embedder.2-1", "x_embedder"), ("all_final_layer.2-1", "final_layer"),
             ):  # fmt: skip
-                name = name.replace(own, original)  # noqa: PLW2901 - one after the other
+                name = name.replace(own, original)
             found[name] = tensor
     return found
 
@@ -149,7 +149,9 @@ def write_gguf(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if tensor.ndim == 2 and "embedder" not in name and name.endswith("weight") and tensor.shape[1] % 32 == 0:
             packed = quantize(tensor.numpy(), kind)
             writer.add_tensor(name, packed, raw_dtype=kind)
-            kept[name] = torch.from_numpy(dequantize(packed, kind)).half().float()  # as diffusers multiplies by the scale
+            kept[name] = (
+                torch.from_numpy(dequantize(packed, kind)).half().float()
+            )  # as diffusers multiplies by the scale
         else:
             writer.add_tensor(name, tensor.numpy())
     writer.write_header_to_file()
