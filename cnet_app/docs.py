@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from annotators.registry import annotator, typed
 from cnet_app.api.endpoints import NAMES, Endpoints
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.docs_control import CONTROL_ADVICE, CONTROL_INTRODUCTION
+from cnet_app.docs_memory import families_table, memory_part
 from cnet_app.docs_samplers import SAMPLERS_ADVICE, SAMPLERS_INTRODUCTION
+from cnet_app.docs_tables import markdown_table
 from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
 from cnet_app.registry.conditions import CONDITIONS, Condition
 from cnet_app.registry.measures import MEASURES
@@ -32,7 +34,6 @@ from models.catalog import CATALOG, TITLES, Weights, entry, size_text
 from models.families import FAMILIES
 from models.licences import LICENCES
 from models.local import FOLDERS, SUFFIXES, LocalKind
-from models.memory import LADDER
 
 ROOT = Path(__file__).parent.parent
 NOTE = "<!-- Written by `make docs` from the code; edit there. -->"
@@ -77,7 +78,12 @@ def create_documents(root: Path = ROOT) -> dict[Path, str]:
         Path("README.md"): {"conditions": conditions_table()},
         Path("docs/studio.md"): {"keys": keys_table()},
         Path("docs/api.md"): {"endpoints": endpoints_table()},
-        Path("docs/models.md"): {"folders": folders_table(), "presets": presets_table(), "memory": memory_part()},
+        Path("docs/models.md"): {
+            "folders": folders_table(),
+            "presets": presets_table(),
+            "memory": memory_part(),
+            "families": families_table(),
+        },
         Path("THIRD_PARTY.md"): {"weights": weights_table(), "licences": licences_table()},
     }
     filled = {path: fill((root / path).read_text(encoding="utf-8"), tables) for path, tables in parts.items()}
@@ -107,7 +113,7 @@ def conditions_table() -> str:
         )
         for row in CONDITIONS
     ]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def keys_table() -> str:
@@ -116,7 +122,7 @@ def keys_table() -> str:
         r'title: "([^"]+)", keys: "([^"]+)"(?:, also: "([^"]+)")?',
         (WEB / "core" / "keys.js").read_text(encoding="utf-8"),
     )
-    return _table(
+    return markdown_table(
         ("Key", "What it does"), ((" or ".join(f"`{key}`" for key in keys if key), title) for title, *keys in rows)
     )
 
@@ -133,7 +139,7 @@ def endpoints_table() -> str:
     """Return the table of docs/api.md: each endpoint with its arguments."""
     functions = {f"`/{name}`": getattr(Endpoints, name) for name in NAMES}
     rows = [(name, _arguments(one), " ".join(str(inspect.getdoc(one)).split())) for name, one in functions.items()]
-    return _table(("Endpoint", "Arguments, in this order", "What it does"), rows)
+    return markdown_table(("Endpoint", "Arguments, in this order", "What it does"), rows)
 
 
 def _arguments(function: Callable[..., Any]) -> str:
@@ -158,13 +164,13 @@ def measures_table() -> str:
         )
         for row in MEASURES
     ]
-    return _table(("Measure", "Title", "Meaning", "Range", "Better", "Agreement is 0 at", "Conditions"), rows)
+    return markdown_table(("Measure", "Title", "Meaning", "Range", "Better", "Agreement is 0 at", "Conditions"), rows)
 
 
 def control_page() -> str:
     """Return docs/control.md: the modes of control and when to take which."""
     rows = [(f"`{row.id}`", row.title, row.help, _other_side(row)) for row in MODES.values()]
-    table = _table(("Mode", "Title", "What it does", "Negative prompt's side"), rows)
+    table = markdown_table(("Mode", "Title", "What it does", "Negative prompt's side"), rows)
     drawing = f"![How much each block counts in every mode]({WEIGHTS_DRAWING})"
     sheet = (
         "The embedded model on one map under every mode, guidance 3: the map, then four seeds.\n\n"
@@ -185,7 +191,7 @@ def samplers_page() -> str:
         )
         for row in SAMPLERS
     ]
-    table = _table(("Sampler", "Title", *titles, "Note"), rows)
+    table = markdown_table(("Sampler", "Title", *titles, "Note"), rows)
     return "\n\n".join(["# Samplers", NOTE, SAMPLERS_INTRODUCTION, table.rstrip(), f"{SAMPLERS_ADVICE}\n"])
 
 
@@ -237,27 +243,27 @@ def cli_page() -> str:
         (f"`--{option.name.replace('_', '-')}`", f"`CNET_{option.name.upper()}`", option.metadata["help"])
         for option in fields(Settings)
     ]
-    app = ["## app.py", "", _table(("Flag", "Variable", "Meaning"), settings)]
+    app = ["## app.py", "", markdown_table(("Flag", "Variable", "Meaning"), settings)]
     return "\n".join(["# Command line", NOTE, "", CLI_INTRODUCTION, "", *commands, *app])
 
 
 def weights_table() -> str:
     """Every file that can be downloaded, its source and licence."""
     rows = [(f"`{row.id}`", _source(row), size_text(row.size), _licence(row)) for row in CATALOG]
-    return _table(("Weights", "Source", "Size", "Licence"), rows)
+    return markdown_table(("Weights", "Source", "Size", "Licence"), rows)
 
 
 def licences_table() -> str:
     """Return the table of the weights' licences."""
     rows = [(f"[{name}]({row.link})" if row.link else name, row.use) for name, row in LICENCES.items()]
-    return _table(("Licence", "What it allows"), rows)
+    return markdown_table(("Licence", "What it allows"), rows)
 
 
 def folders_table() -> str:
     """Where users drop which files."""
     rows = [(f"`models/{FOLDERS[kind]}`", *LOCAL_FILES[kind]) for kind in FOLDERS]
     endings = ", ".join(f"`{suffix}`" for suffix in SUFFIXES)
-    return f"{_table(('Folder', 'Takes', 'Named by'), rows)}\nFiles end in {endings}.\n"
+    return f"{markdown_table(('Folder', 'Takes', 'Named by'), rows)}\nFiles end in {endings}.\n"
 
 
 def presets_table() -> str:
@@ -276,22 +282,14 @@ def presets_table() -> str:
         )
         for row in FEW_STEPS
     ]
-    return _table(head, rows)
-
-
-def memory_part() -> str:
-    """The ladder, and how much loaded models may take."""
-    rows = [(f"`{rung.id}`", rung.message or "All of it is on the device, and nothing is given up.") for rung in LADDER]
-    (share,) = (option.metadata["help"] for option in fields(Settings) if option.name == "model_memory_gb")
-    stay = "Models stay loaded, for all tabs and users, and the least recently used makes room."
-    return f"{_table(('Rung', 'What it means'), rows)}\n{stay} `--model-memory-gb`: {share}.\n"
+    return markdown_table(head, rows)
 
 
 def _condition_section(row: Condition) -> str:
     controlnets = [(family, f"`{id}`", _source(entry(id))) for family, id in row.controlnets.items()]
     parts = [f"## {row.title} (`{row.id}`)", f"{row.help} The map is {_reading(row.kind)}.", *_map_pictures(row)]
     parts += [_annotator_section(annotator(id)) for id in row.annotators]
-    parts += ["ControlNets:", _table(("Base model", "Weights", "Source"), controlnets)]
+    parts += ["ControlNets:", markdown_table(("Base model", "Weights", "Source"), controlnets)]
     return "\n\n".join(parts)
 
 
@@ -308,7 +306,7 @@ def _map_pictures(row: Condition) -> list[str]:
         return []
     head = [title for title, _ in there]
     cells = [f"![{title}]({MAP_PICTURES.relative_to('docs')}/{picture_name(row, of)})" for title, of in there]
-    return [_table(head, [cells]).rstrip()]
+    return [markdown_table(head, [cells]).rstrip()]
 
 
 def _needed(row: Weights) -> str:
@@ -323,7 +321,9 @@ def _annotator_section(kind: type[Annotator]) -> str:
         (f"`{name}`", typed(limit.default), _allowed(limit), limit.help) for name, limit in parameters(kind).items()
     ]
     text = f"### {kind.title} (`{kind.id}`)\n\nNeeds {needs}. {kind.note}".rstrip()
-    return f"{text}\n\n{_table(('Parameter', 'Default', 'Allowed', 'Meaning'), rows).rstrip()}" if rows else text
+    return (
+        f"{text}\n\n{markdown_table(('Parameter', 'Default', 'Allowed', 'Meaning'), rows).rstrip()}" if rows else text
+    )
 
 
 def _allowed(limit: Parameter) -> str:
@@ -352,7 +352,7 @@ def _command_sections(name: str, parser: argparse.ArgumentParser) -> list[str]:
         f"## {name}",
         "",
         *([parser.description, ""] if parser.description else []),
-        _table(("Argument", "Meaning"), rows),
+        markdown_table(("Argument", "Meaning"), rows),
     ]
 
 
@@ -370,11 +370,6 @@ def _licence(row: Weights) -> str:
     return (
         f"{row.licence} (non-commercial)" if row.non_commercial and "non-commercial" not in row.licence else row.licence
     )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
 def main() -> None:

@@ -54,6 +54,21 @@ class Defaults:
     num_inference_steps: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """Millions of numbers in the networks of a family's bases, and in a whole ControlNet; counted on their real configs."""
+
+    network: float
+    controlnet: float
+    text_encoders: float
+    vae: float
+
+    @property
+    def control_share(self) -> float:
+        """Size of a ControlNet relative to the network that it steers."""
+        return self.controlnet / self.network
+
+
 @dataclass(frozen=True)
 class OriginalEncoder:
     """A text encoder in a base model of one file."""
@@ -91,6 +106,7 @@ class FamilyFacts:
     defaults: Defaults
     conditioning_scale: float = 1.0
     """Control strength that a unit starts with."""
+    parameters: Parameters
     control_blocks: int
     """Blocks of a ControlNet of the family that have a weight each, the middle block included."""
 
@@ -209,6 +225,7 @@ _ROWS = (
         id="embedded",
         title="the embedded model",
         defaults=Defaults(size=256, guidance_scale=1.5, num_inference_steps=20),
+        parameters=Parameters(network=7.8, controlnet=3.0, text_encoders=0.5, vae=0.4),
         control_blocks=9,
         latent_channels=16,
         latent_scaling=None,
@@ -226,6 +243,7 @@ _ROWS = (
         id="sd15",
         title="SD 1.5",
         defaults=Defaults(size=512, guidance_scale=9.0, num_inference_steps=20),
+        parameters=Parameters(network=859.5, controlnet=361.3, text_encoders=123.1, vae=83.7),
         control_blocks=13,
         latent_channels=4,
         latent_scaling=0.18215,
@@ -247,6 +265,7 @@ _ROWS = (
         id="sd21",
         title="SD 2.1",
         defaults=Defaults(size=768, guidance_scale=9.0, num_inference_steps=20),
+        parameters=Parameters(network=865.9, controlnet=364.2, text_encoders=340.4, vae=83.7),
         control_blocks=13,
         latent_channels=4,
         latent_scaling=0.18215,
@@ -267,6 +286,7 @@ _ROWS = (
         id="sdxl",
         title="SDXL",
         defaults=Defaults(size=1024, guidance_scale=5.0, num_inference_steps=30),
+        parameters=Parameters(network=2567.5, controlnet=1251.0, text_encoders=817.8, vae=83.7),
         control_blocks=10,
         latent_channels=4,
         latent_scaling=0.13025,
@@ -300,6 +320,7 @@ _ROWS = (
         backbone="z_image",
         defaults=Defaults(size=1024, guidance_scale=1.0, num_inference_steps=8),
         conditioning_scale=0.75,
+        parameters=Parameters(network=6154.9, controlnet=3356.2, text_encoders=4022.5, vae=83.8),
         control_blocks=17,
         side_multiple=16,
         latent_channels=16,

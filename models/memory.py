@@ -15,6 +15,8 @@ import psutil
 import torch
 from torch import nn
 
+from models.families import FamilyFacts
+
 VALUES_PER_PIXEL_DECODED, VALUES_PER_PIXEL_DENOISED = 1000, 400
 """Numbers in memory at once, over the pixels of the picture. Measured on full-size Stable Diffusion 1.5: the autoencoder's
 decoder at 256 to 768 px, the U-Net at 256 and 512 px with both sides of guidance."""
@@ -80,6 +82,17 @@ def needed_bytes(rung: Rung, weights: dict[str, int], pixels: int, value_bytes: 
         return sum(weights.values()) + max(decoding, denoising)
     denoiser = 0 if rung.layer_by_layer else weights["denoiser"]
     return max(weights["text"], denoiser + denoising, weights["vae"] + decoding)
+
+
+def family_weights(facts: FamilyFacts, value_bytes: int, units: int = 1) -> dict[str, int]:
+    """Return the bytes of a family's networks with so many ControlNets, as `choose_rung` takes them."""
+    millions = facts.parameters
+    counts = {
+        "text": millions.text_encoders,
+        "denoiser": millions.network + units * millions.controlnet,
+        "vae": millions.vae,
+    }
+    return {part: int(1e6 * count * value_bytes) for part, count in counts.items()}
 
 
 def set_tiling(vae: Any, on: bool) -> None:

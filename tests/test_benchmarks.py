@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import report, training
+from benchmarks import gpu, report, training
 from benchmarks.arms import Arm, create_arms
 from benchmarks.counters import counting
 from benchmarks.jobs import Job, create_request, prepare
@@ -244,3 +245,14 @@ def test_control_costs_are_those_of_what_is_trained(models: Models) -> None:
     assert not any(value.requires_grad for value in models.base.unet.parameters())
     assert "| plain fine-tuning |" in training.cost_text(found, 64, batch=1)
     assert "times as fast" in training.middle_text(training.middle_ratio(models.base, 64, batch=1, pairs=1))
+
+
+@pytest.mark.slow
+def test_the_command_for_a_gpu_runs_on_miniatures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.main(["--tiny", "--speeds", "exact", "--output", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["rows"]
+    assert [(row["family"], row["way"]) for row in rows] == [
+        (family, way) for family in ("sd15", "sdxl", "z_image") for way in ("diffusers, eager", "ours, exact")
+    ]
+    assert all(row["psnr"] > 60 for row in rows if row["way"] != gpu.PEER)
+    assert (tmp_path / "gpu.md").read_text(encoding="utf-8") == capsys.readouterr().out

@@ -20,7 +20,7 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from models import loader, memory
 from models.errors import InputError, OutOfMemoryError
-from models.families import TITLES, Family
+from models.families import FAMILIES, TITLES, Family
 from models.files import stamp
 from models.fitting import fitting_rows
 from models.ip_adapter import IpAdapter, load_ip_adapter
@@ -32,8 +32,6 @@ from models.union import module_of
 
 SHARE = 0.5
 """Share of the device's memory that loaded models may take where the settings name no number."""
-CONTROLNET_SHARE = 0.42
-"""Size of a ControlNet relative to its U-Net."""
 NEVER = 2**63
 """A cost that no request has."""
 
@@ -179,9 +177,10 @@ class LoadedModels:
     def _rung(self, base: loader.Base, request: GenerationRequest, loaded: bool = True) -> Rung:
         """The rung a request runs on."""
         unet = memory.module_bytes([base.unet])
+        share = FAMILIES[base.family].parameters.control_share
         weights = {
             "text": memory.module_bytes(base.text_encoders),
-            "denoiser": int((1 + CONTROLNET_SHARE * max(1, len(request.units))) * unet),
+            "denoiser": int((1 + share * max(1, len(request.units))) * unet),
             "vae": memory.module_bytes([base.vae] if base.vae is not None else []),
         }
         free = memory.free_bytes(self._device)
@@ -227,7 +226,7 @@ class LoadedModels:
         expected = expected_bytes(id)
         if loader.is_completed_by_base(id, base.family):
             key = (*key, *self._key("base", base.id))
-            expected = int(CONTROLNET_SHARE * memory.module_bytes([base.unet]))
+            expected = int(FAMILIES[base.family].parameters.control_share * memory.module_bytes([base.unet]))
         return self._pool.get(key, load, expected)
 
     def _ip_adapter(self, id: str, base: loader.Base, emit: Emit) -> IpAdapter:

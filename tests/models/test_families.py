@@ -8,7 +8,11 @@ from itertools import combinations
 from typing import Any, get_args
 
 import pytest
+import torch
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers.models.qwen3 import Qwen3Config, Qwen3Model
 
+from benchmarks import gpu
 from models.catalog import CATALOG, entry
 from models.errors import InputError
 from models.families import (
@@ -113,3 +117,42 @@ def test_adapters_are_for_families_that_have_them() -> None:
     made = {row.family for row in CATALOG if row.kind == "adapter"}
     assert made == {row.id for row in FAMILIES.values() if row.has("t2i_adapters")}
     assert {row.family for row in CATALOG if row.kind == "lora"} <= {r.id for r in FAMILIES.values() if r.has("loras")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", gpu.BUILDERS)
+def test_parameters_are_those_of_the_real_networks(family: Family) -> None:
+    with torch.device("meta"):
+        parts, controlnet = gpu.BUILDERS[family][0]()
+    millions = FAMILIES[family].parameters
+    found = {"network": parts["unet"], "controlnet": controlnet, "vae": parts["vae"]}
+    for name, network in found.items():
+        assert getattr(millions, name) == pytest.approx(_millions(network), rel=0.01), name
+
+
+@pytest.mark.slow
+def test_parameters_of_text_encoders_are_those_of_the_real_ones() -> None:
+    def clip(kind: Any, width: int, layers: int) -> float:
+        heads = width // 64
+        return _millions(
+            kind(CLIPTextConfig(hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=heads, projection_dim=width))
+        )  # fmt: skip
+
+    qwen3 = Qwen3Config(
+        hidden_size=2560, intermediate_size=9728, num_hidden_layers=36, num_attention_heads=32, num_key_value_heads=8,
+        head_dim=128, vocab_size=151936,
+    )  # fmt: skip
+    with torch.device("meta"):
+        clip_l = clip(CLIPTextModel, 768, 12)
+        found: dict[Family, float] = {
+            "sd15": clip_l,
+            "sd21": clip(CLIPTextModel, 1024, 23),
+            "sdxl": clip_l + clip(CLIPTextModelWithProjection, 1280, 32),
+            "z_image": _millions(Qwen3Model(qwen3)),
+        }
+    for family, count in found.items():
+        assert FAMILIES[family].parameters.text_encoders == pytest.approx(count, rel=0.01), family
+
+
+def _millions(network: torch.nn.Module) -> float:
+    return sum(weight.numel() for weight in network.parameters()) / 1e6
