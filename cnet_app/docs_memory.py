@@ -8,7 +8,7 @@ from cnet_app.docs_tables import markdown_table
 from cnet_app.settings import Settings
 from models.catalog import entry
 from models.families import FAMILIES
-from models.memory import LADDER, RESERVE, family_weights, needed_bytes
+from models.ladder import LADDER, RESERVE, family_weights, needed_bytes
 
 HALF = 2
 """Bytes of a number in half precision."""

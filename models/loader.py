@@ -24,7 +24,7 @@ from models.errors import InputError
 from models.families import FAMILIES, TITLES, Defaults, Family
 from models.files import stamp
 from models.gguf_files import GGUF, unknown_file
-from models.memory import LADDER, Rung
+from models.ladder import LADDER, Rung
 from models.modules import load_network, load_network_file, load_scheduler, load_single_file, load_tokenizer, quiet
 from models.one_file import base_family, layout, load_parts
 from models.resolve import CLIP_TOKENIZER, other_parts, resolve, tokenizer_folder

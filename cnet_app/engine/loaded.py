@@ -24,8 +24,8 @@ from models.families import FAMILIES, TITLES, Family
 from models.files import stamp
 from models.fitting import fitting_rows
 from models.ip_adapter import IpAdapter, load_ip_adapter
+from models.ladder import LADDER, Rung, choose_rung, next_rung
 from models.loras import use_loras
-from models.memory import Rung
 from models.resolve import NamedKind, expected_bytes, resolve
 from models.speed import tune
 from models.union import module_of
@@ -130,10 +130,10 @@ class LoadedModels:
             memory.release(self._device)
             return True
         base = self._pool.peek(self._key("base", request.base))
-        rung = self._rung(base, request) if base else self._untried(memory.LADDER[0], request)
+        rung = self._rung(base, request) if base else self._untried(LADDER[0], request)
         del base
         self._release()
-        if memory.next_rung(rung, self._device) is None:
+        if next_rung(rung, self._device.type) is None:
             return False
         known = self._failed.get((request.base, rung.id), NEVER)
         self._failed[request.base, rung.id] = min(_cost(request), known)
@@ -166,7 +166,7 @@ class LoadedModels:
             base = loader.load_base(request.base, "cpu", self._dtype)
         base = dataclasses.replace(base, device=self._device)
         rung = self._rung(base, request, loaded=False)
-        if rung is not memory.LADDER[0] and self._free_annotators():
+        if rung is not LADDER[0] and self._free_annotators():
             memory.release(self._device)
             rung = self._rung(base, request, loaded=False)
         self._settle(tune(base.unet, self._speed), rung, by_layer=True)
@@ -187,13 +187,13 @@ class LoadedModels:
         itemsize: int = (base.vae or base.unet).dtype.itemsize
         if self._device.type == "cpu" or (loaded and not base.rung.rests_on_cpu):
             free += sum(weights.values())  # they are in this memory already
-        rung = memory.choose_rung(self._device, free, weights, request.width * request.height, itemsize)
+        rung = choose_rung(self._device.type, free, weights, request.width * request.height, itemsize)
         return self._untried(rung, request)
 
     def _untried(self, rung: Rung, request: GenerationRequest) -> Rung:
         """The first rung from this one down on which no request as large has failed; the last where all have."""
         while _cost(request) >= self._failed.get((request.base, rung.id), NEVER):
-            below = memory.next_rung(rung, self._device)
+            below = next_rung(rung, self._device.type)
             if below is None:
                 break
             rung = below

@@ -110,6 +110,10 @@ class EngineStatus:
     base_offer: str = ""
     """Catalogue id of a better base that could be downloaded; empty where there is none."""
     device: str = ""
+    device_bytes: int = 0
+    """Memory of the device, for a CPU of the computer; 0 where it is not known."""
+    value_bytes: int = 4
+    """Bytes of a number in its networks."""
     loaded: tuple[str, ...] = ()
     """Names of the models in memory."""
     loaded_bytes: int = 0

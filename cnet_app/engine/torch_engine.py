@@ -67,6 +67,7 @@ class TorchEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._device, dtype = devices.choose_device(settings.device, settings.speed)
+        self._device_bytes, self._value_bytes = memory.total_bytes(self._device), dtype.itemsize
         self._choice = _choose_base(settings.base, self._device)
         loading = threading.Lock()
         self._runtime = Runtime(str(self._device), LoadedNetworks(loading))
@@ -107,6 +108,8 @@ class TorchEngine:
             base_reason=self._choice.reason,
             base_offer=devices.GPU_BASE if self._choice.offer else "",
             device=str(self._device),
+            device_bytes=self._device_bytes,
+            value_bytes=self._value_bytes,
             loaded=self._loaded[0],
             loaded_bytes=self._loaded[1],
         )

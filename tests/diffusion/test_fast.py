@@ -20,8 +20,9 @@ from cnet_app.diffusion.pipeline import generate
 from models import devices, memory
 from models.catalog import Family
 from models.devices import choose_device
+from models.ladder import LADDER, Rung
 from models.loader import Base
-from models.memory import LADDER, Rung, offload_layers, on_device
+from models.memory import offload_layers, on_device
 from models.speed import tune
 from tests.diffusion.conftest import request_for, unit
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnet_app.engine.protocol import EngineStatus
 from cnet_app.ui.calls.jobs import describe_job
-from cnet_app.ui.calls.models import describe_rows
+from cnet_app.ui.calls.models import describe_rows, memory_words
 from models.catalog import entry
+from models.families import FAMILIES
 from tests.jobs.fake_engine import request
 from tests.ui.conftest import Caller
 
@@ -91,3 +93,27 @@ def test_each_controlnet_has_the_strength_to_start_with(caller: Caller) -> None:
     assert scales("z_image", "canny")["controlnet_union_base_z_image"] == 0.9
     assert scales("z_image_base", "canny")[""] == 0.9
     assert set(scales("sd15", "canny").values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "words"),
+    [
+        (80, "About 29.6 of 80 GB with a ControlNet at 1024 px."),
+        (
+            24,
+            "About 20.2 of 24 GB with a ControlNet at 1024 px. Memory is short: networks wait in the computer's memory, which takes longer.",
+        ),
+        (0, ""),
+    ],
+)
+def test_the_memory_that_a_base_will_take_is_told_before_it_is_loaded(gigabytes: int, words: str) -> None:
+    status = EngineStatus(state="ready", device="cuda:0", device_bytes=gigabytes * 10**9, value_bytes=2)
+    assert memory_words(FAMILIES["z_image"], status) == words
+
+
+def test_a_base_that_does_not_fit_says_so() -> None:
+    status = EngineStatus(state="ready", device="cpu", device_bytes=8 * 10**9)
+    assert (
+        memory_words(FAMILIES["z_image"], status)
+        == "About 56.4 GB with a ControlNet at 1024 px, but the device has 8.0 GB."
+    )

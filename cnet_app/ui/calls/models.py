@@ -10,6 +10,7 @@ from typing import Any, get_args
 from annotators.base import create, shown
 from annotators.registry import annotator
 from cnet_app.api.describe import describe_models
+from cnet_app.engine.protocol import EngineStatus
 from cnet_app.registry.conditions import CONDITIONS, start_scale
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.request.known import offered_models
@@ -18,8 +19,9 @@ from cnet_app.ui.calls.context import Context, Object, Visitor
 from models.catalog import Kind, entry, size_text
 from models.environment import is_offline, models_folder
 from models.errors import InputError
-from models.families import FAMILIES, Capability
+from models.families import FAMILIES, Capability, FamilyFacts
 from models.files import HERE, short
+from models.ladder import RESERVE, choose_rung, family_weights, needed_bytes
 from models.local import FOLDERS, KIND_TITLES, LocalKind
 from models.missing import describe_download, total_size
 from models.places import place_for
@@ -47,7 +49,8 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
     chosen = str(values.get("base") or "")
     base, reason = (chosen, "your choice") if chosen else context.base()
     family = family_of(base)
-    offer = context.runner.engine_status().base_offer
+    status = context.runner.engine_status()
+    offer = status.base_offer
     offered = None if context.settings.is_local else offered_models() | {""}
 
     def listed(pairs: Iterable[tuple[str, str]]) -> list[Object]:
@@ -63,6 +66,7 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "capabilities": [one for one in get_args(Capability) if FAMILIES[family].has(one)] if family else None,
             "blocks": FAMILIES[family].control_blocks if family else None,
             "defaults": asdict(defaults_of(base)),
+            "memory": memory_words(FAMILIES[family], status) if family else "",
         },
         "offer": describe_rows([entry(offer)]) if offer else None,
         "lists": {
@@ -78,6 +82,23 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
         "conditions": [row.id for row in CONDITIONS if family is None or family in row.controlnets],
         "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],
     }
+
+
+def memory_words(facts: FamilyFacts, status: EngineStatus) -> str:
+    """Return what a base of the family will take of the device with one ControlNet, and what is given up for it."""
+    if not status.device_bytes:
+        return ""
+    weights, pixels, device = (
+        family_weights(facts, status.value_bytes),
+        facts.defaults.size**2,
+        status.device.split(":")[0],
+    )
+    rung = choose_rung(device, status.device_bytes, weights, pixels, status.value_bytes)
+    needed = needed_bytes(rung, weights, pixels, status.value_bytes) + RESERVE
+    has, what = status.device_bytes / 1e9, f"with a ControlNet at {facts.defaults.size} px"
+    if needed > status.device_bytes:
+        return f"About {needed / 1e9:.1f} GB {what}, but the device has {has:.1f} GB."
+    return f"About {needed / 1e9:.1f} of {has:.0f} GB {what}. {rung.message}".strip()
 
 
 def catalogue(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:

@@ -23,6 +23,7 @@ export function buildSettings(app) {
         (state) => state.choices.lists.base,
         (id) => chooseBase(app, id),
       ),
+      memoryNote(app),
       choice(app, "vae", labels.vae, (state) => state.choices.lists.vae),
       presetChoice(app),
       loras(app),
@@ -60,6 +61,19 @@ function choice(app, name, label, list, choose = (value) => changeSettings(app, 
     ([rows, value]) => showOptions(select, rows, value),
   );
   return row(label, select.id, select);
+}
+
+/** What the base model will take of the device's memory. */
+function memoryNote(app) {
+  const note = h("p", { class: "note", id: "base-memory" });
+  app.store.on(
+    ({ choices }) => choices.base.memory,
+    (words) => {
+      note.textContent = words;
+      note.hidden = !words;
+    },
+  );
+  return note;
 }
 
 /** A value that is no longer in the list is kept and shown as what it is. */

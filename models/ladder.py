@@ -1,0 +1,87 @@
+"""The ladder of ways to run in less memory, and the bytes that each needs. Loads no torch.
+
+No rung changes the picture's size or seed. They cost time, the tiled autoencoder also a faint difference in tone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.families import FamilyFacts
+
+VALUES_PER_PIXEL_DECODED, VALUES_PER_PIXEL_DENOISED = 1000, 400
+"""Numbers in memory at once, over the pixels of the picture. Measured on full-size Stable Diffusion 1.5: the autoencoder's
+decoder at 256 to 768 px, the U-Net at 256 and 512 px with both sides of guidance."""
+TILE, STEP = 512, 8
+"""Side of a tile in px, instead of the config's; pixels to a latent."""
+RESERVE = 300_000_000
+"""Bytes left to the device itself."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One step of the ladder."""
+
+    id: str
+    message: str
+    """A sentence for the user; empty where nothing is given up."""
+    tiles_vae: bool = True
+    rests_on_cpu: bool = False
+    """Networks wait in the computer's memory and come to the device one stage at a time: text, U-Net with ControlNets, autoencoder."""
+    layer_by_layer: bool = False
+    """U-Net and ControlNets come to the device a layer at a time."""
+
+
+LADDER = (
+    Rung("full", "", tiles_vae=False),
+    Rung("tiled_vae", "Memory is short: the autoencoder works in tiles."),
+    Rung("model_offload", "Memory is short: networks wait in the computer's memory, which takes longer.", rests_on_cpu=True),
+    Rung(
+        "sequential_offload",
+        "Memory is very short: layers come to the device one by one, which takes much longer.",
+        rests_on_cpu=True,
+        layer_by_layer=True,
+    ),
+)  # fmt: skip
+
+
+def next_rung(rung: Rung, device: str) -> Rung | None:
+    """Return the rung below; None at the end. On the device "cpu" no rung offloads to the computer's memory."""
+    below = LADDER[LADDER.index(rung) + 1 :]
+    return next((other for other in below if device != "cpu" or not other.rests_on_cpu), None)
+
+
+def choose_rung(device: str, free: int, weights: dict[str, int], pixels: int, value_bytes: int) -> Rung:
+    """Return the first rung that fits into `free` bytes of the device; the last where none does.
+
+    `weights` are bytes of "text", "denoiser" (U-Net and ControlNets) and "vae"; `pixels` those of the picture.
+    """
+    rung = LADDER[0]
+    while needed_bytes(rung, weights, pixels, value_bytes) + RESERVE > free:
+        below = next_rung(rung, device)
+        if below is None:
+            break
+        rung = below
+    return rung
+
+
+def needed_bytes(rung: Rung, weights: dict[str, int], pixels: int, value_bytes: int) -> int:
+    """Return the most bytes of the device that are in use at once."""
+    decoded = min(pixels, TILE**2) if rung.tiles_vae else pixels
+    decoding = decoded * VALUES_PER_PIXEL_DECODED * value_bytes
+    denoising = pixels * VALUES_PER_PIXEL_DENOISED * value_bytes
+    if not rung.rests_on_cpu:
+        return sum(weights.values()) + max(decoding, denoising)
+    denoiser = 0 if rung.layer_by_layer else weights["denoiser"]
+    return max(weights["text"], denoiser + denoising, weights["vae"] + decoding)
+
+
+def family_weights(facts: FamilyFacts, value_bytes: int, units: int = 1) -> dict[str, int]:
+    """Return the bytes of a family's networks with so many ControlNets, as `choose_rung` takes them."""
+    millions = facts.parameters
+    counts = {
+        "text": millions.text_encoders,
+        "denoiser": millions.network + units * millions.controlnet,
+        "vae": millions.vae,
+    }
+    return {part: int(1e6 * count * value_bytes) for part, count in counts.items()}
