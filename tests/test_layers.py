@@ -62,7 +62,7 @@ FLOORS = {
     "cnet_app.docs_control": 11,
     "cnet_app.docs_memory": 11,
     "cnet_app.docs_samplers": 11,
-    "cnet_app.docs_tables": 11,
+    "cnet_app.docs_tables": 10,
     "cnet_app.__main__": 11,
     "app": 11,
     "cnet_app.docs": 12,
