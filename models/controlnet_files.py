@@ -98,7 +98,7 @@ def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> C
 
 def _check_family(path: Path, family: Family | None, expected: Family) -> None:
     """Raise InputError for a ControlNet of another family; one that reads no words may be made for any U-Net."""
-    if family == expected or (family is None and FAMILIES[expected].control_mark is None):
+    if family == expected or (family is None and not FAMILIES[expected].control_marks):
         return
     made = TITLES[family] if family else "a U-Net"
     raise InputError(

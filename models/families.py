@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from models.errors import InputError
 
-Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image"]
-Backbone = Literal["unet", "z_image"]
+Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image", "qwen_image"]
+Backbone = Literal["unet", "z_image", "qwen_image"]
 """A file of cnet_app/diffusion/backbones/."""
 NoisePrediction = Literal["epsilon", "v_prediction"]
 """The target a U-Net is trained to predict: the noise, or the velocity."""
@@ -147,8 +147,10 @@ class FamilyFacts:
     """That network's, in diffusers."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers."""
-    control_mark: str | None = None
-    """Tensor that ControlNets of the family alone have; None where shapes show the family."""
+    control_marks: tuple[frozenset[str], ...] = ()
+    """Sets of tensors, of which ControlNets of the family alone have one whole; empty where shapes show the family."""
+    vae_classes: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
+    """An autoencoder's, in diffusers."""
     text_encoder_classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
     """Of transformers, that a base's index may name."""
     tokenizer_class: str = "CLIPTokenizer"
@@ -305,8 +307,44 @@ _ROWS = (
         network_folder="transformer",
         network_class="ZImageTransformer2DModel",
         control_class="ZImageControlNetModel",
-        control_mark="control_all_x_embedder.2-1.weight",
+        control_marks=(frozenset({"control_all_x_embedder.2-1.weight"}),),
         text_encoder_classes=("Qwen3Model",),
+        tokenizer_class="Qwen2Tokenizer",
+    ),
+    # Steps, guidance and strength are those of diffusers' pipelines for its ControlNets. Authors and diffusers run it in
+    # bfloat16, and so does half precision here.
+    FamilyFacts(
+        id="qwen_image",
+        title="Qwen-Image",
+        backbone="qwen_image",
+        defaults=Defaults(size=1024, guidance_scale=4.0, num_inference_steps=30),
+        control_blocks=5,
+        side_multiple=16,
+        latent_channels=16,
+        latent_scaling=None,
+        overflows_half=True,
+        preview=None,
+        predictions=("flow",),
+        guidance="two_passes",
+        resolutions=False,
+        latent_hints=True,
+        linear_projection=False,
+        text_widths=(),
+        words_width=None,
+        inpainting_channels=None,
+        loras=False,
+        ip_adapters=False,
+        one_file=None,
+        pipeline_class="QwenImagePipeline",
+        network_folder="transformer",
+        network_class="QwenImageTransformer2DModel",
+        control_class="QwenImageControlNetModel",
+        control_marks=(
+            frozenset({"controlnet_x_embedder.weight", "txt_norm.weight"}),
+            frozenset({"control_img_in.weight", "control_blocks.0.img_mod.1.weight"}),
+        ),
+        vae_classes=("AutoencoderKLQwenImage",),
+        text_encoder_classes=("Qwen2_5_VLForConditionalGeneration",),
         tokenizer_class="Qwen2Tokenizer",
     ),
 )
@@ -318,8 +356,11 @@ FAMILY_OF_TWO_ENCODERS: Family = next(row.id for row in _ROWS if row.text_encode
 
 
 def family_of_control(names: Container[str]) -> Family | None:
-    """Return the family of a ControlNet in a file, by the name of a tensor; None where none shows it."""
-    return next((row.id for row in _ROWS if row.control_mark and row.control_mark in names), None)
+    """Return the family of a ControlNet in a file, by the names of tensors; None where none shows it."""
+    for row in _ROWS:
+        if any(all(name in names for name in mark) for mark in row.control_marks):
+            return row.id
+    return None
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:
