@@ -1,0 +1,156 @@
+"""ControlNets of Qwen-Image: InstantX's, of maps and for inpainting, and the authors of VideoX-Fun's union.
+
+InstantX's is a small transformer of its own, which runs once on the prompt; each residual enters after every one of a run of
+the base's blocks, on both sides of guidance. The union's blocks read what the base's first layers make of picture and text,
+so that it runs for each side; each residual enters after one block. All of them add to image tokens alone, in proportion
+to the strength.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from cnet_app.diffusion.backbones import latents as latents_of
+from cnet_app.diffusion.backbones.base import Control, HintedNetwork, Network, Residuals, Text, Weigh
+from cnet_app.diffusion.backbones.qwen_image_tokens import (
+    PATCH,
+    inner_width,
+    network_time,
+    place_number,
+    shapes_of,
+    to_tokens,
+)
+from cnet_app.diffusion.backbones.transformer import words_of
+from cnet_app.diffusion.cache import EncodingCache
+from cnet_app.diffusion.known import new_latents
+from cnet_app.diffusion.steering import check_form, control_tensor, create_steering, place_masks
+from cnet_app.registry.conditions import condition
+from cnet_app.registry.modes import Mode, Place
+from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.units import ControlUnit
+from models.errors import InputError
+from models.families import FAMILIES
+
+if TYPE_CHECKING:
+    from models.loader import Base
+
+
+@dataclass(frozen=True)
+class Run:
+    """Blocks of the base in a row, after each of which the same residual enters."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class HintedQwenImage:
+    """A HintedNetwork of InstantX. It shares every weight with the loaded network."""
+
+    network: Any
+    hint: Tensor
+    """(1, tokens, C)."""
+    numbers: tuple[int, ...]
+
+    @property
+    def linear(self) -> bool:
+        return True
+
+    def residuals(self, model_input: Tensor, timestep: Tensor, text: Text, weigh: Weigh) -> Residuals:
+        read = text.conditional() if text.guided else text
+        parts = [
+            self.network(
+                hidden_states=to_tokens(model_input[:1]),
+                controlnet_cond=self.hint,
+                encoder_hidden_states=words[None],
+                timestep=network_time(timestep, model_input),
+                img_shapes=shapes_of(model_input),
+                return_dict=False,
+            )
+            for words in words_of(read)
+        ]
+        rows = [torch.cat(place) for place in zip(*parts, strict=True)]
+        if text.guided:  # the other side gets the same, of several parts their mean
+            rows = [torch.cat([row.mean(0, keepdim=True), row]) for row in rows]
+        return {number: weigh(number, row) for number, row in zip(self.numbers, rows, strict=False)}
+
+    def joined(self, other: HintedNetwork) -> None:
+        return None
+
+
+def prepare_controlnet(
+    unit: ControlUnit,
+    network: Network,
+    base: Base,
+    row: Mode,
+    request: GenerationRequest,
+    cache: EncodingCache,
+    known: Callable[[], Tensor | None],
+) -> Control:
+    """Encode a unit's map, once for the whole job, and set the factors of the places.
+
+    `known` returns (1, 1 + C, h, w): a mask that is 1 where the picture stays, and the latents of that part.
+    """
+    controlnet: Any = network
+    facts = FAMILIES[base.family]
+    check_form(unit, has_two=False)
+    _check_size(controlnet, base.unet)
+    hint = _hint(unit, controlnet, base, request, cache)
+    blocks = len(base.unet.transformer_blocks)
+    runs = spread(len(controlnet.transformer_blocks), blocks)
+    places = tuple(_place(run, blocks) for run in runs)
+    steering = create_steering(unit, row, places, unit.conditioning_scale, "ControlNet", unit.prompt)
+    numbers = tuple(place_number(run.first, run.count, blocks) for run in runs)
+    size = (request.width, request.height)
+    masks = place_masks(steering, size, places[:1], facts, base.device, controlnet.dtype)
+    tokens = tuple(mask.flatten(2).transpose(1, 2) for mask in masks) * len(places)
+    return Control(steering, HintedQwenImage(controlnet, hint, numbers), numbers, tokens)
+
+
+def _hint(unit: ControlUnit, network: Any, base: Base, request: GenerationRequest, cache: EncodingCache) -> Tensor:
+    """Return what InstantX's network reads of a map, (1, tokens, C): its latents, and where they are masked, the mask.
+
+    Latents are the mode of the autoencoder's distribution; diffusers' pipelines sample it.
+    """
+    facts = FAMILIES[base.family]
+    masked, reads_mask = condition(unit.condition).masked, network.config["extra_condition_channels"] > 0
+    if masked and not reads_mask:
+        raise InputError(
+            f"Condition {unit.condition} is given to a ControlNet that reads a map alone; choose the ControlNet for "
+            f"inpainting of {facts.title}, or another condition."
+        )
+    if reads_mask and not masked:
+        raise InputError(
+            f"Condition {unit.condition} is given to a ControlNet for inpainting, which reads a masked picture; choose "
+            "condition inpaint, or another ControlNet."
+        )
+    image = control_tensor(unit, request.width, request.height, facts.side_multiple, request.inpaint_mask)
+    latents = latents_of.encode(base, 2 * image.clamp(min=0) - 1, cache)  # the masked part is black
+    if masked:
+        latents = torch.cat([latents, 1 - new_latents(request, facts).to(latents.device)], dim=1)
+    return to_tokens(latents).to(network.dtype)
+
+
+def spread(residuals: int, blocks: int) -> tuple[Run, ...]:
+    """Return the runs of a base's blocks that residuals are spread over, as the base's own forward does: the last may be shorter."""
+    length = -(-blocks // residuals)
+    return tuple(Run(first, min(length, blocks - first)) for first in range(0, blocks, length))
+
+
+def _place(run: Run, blocks: int) -> Place:
+    """Return the place in the middle of a run."""
+    return Place((run.first + (run.count - 1) / 2) / max(1, blocks - 1), PATCH)
+
+
+def _check_size(network: Any, transformer: Any) -> None:
+    own, wanted = (inner_width(part.config) for part in (network, transformer))
+    if own != wanted:
+        raise InputError(
+            f"The ControlNet was made for a base of {own} channels, but this one has {wanted}; choose a ControlNet made "
+            "for it."
+        )
