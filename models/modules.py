@@ -92,7 +92,7 @@ def load_single_file(
         is_adapter = "adapter_type" in file.config
         title = "T2I-Adapter" if is_adapter else "ControlNet"
         with torch.device("meta"):
-            kind = getattr(diffusers, ADAPTER if is_adapter else FAMILIES[family].control_class)
+            kind = file.network or getattr(diffusers, ADAPTER if is_adapter else FAMILIES[family].control_class)
             network: Any = kind(**file.config)
     network = fill_network(network, file.state, path, f"a {title} for {TITLES[family]}", dtype, device)
     for note in file.notes:

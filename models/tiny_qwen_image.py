@@ -11,11 +11,12 @@ from diffusers import (
     QwenImageControlNetModel,
     QwenImageTransformer2DModel,
 )
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_5_vl import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from models.autoencoders import vae_scale_factor
 from models.families import Defaults, Family
 from models.loader import Base
+from models.qwen_image_fun import QwenImageFunControl
 from models.tiny_words import TEXT_WIDTH, byte_tokenizer
 
 _TRANSFORMER: dict[str, Any] = {
@@ -62,6 +63,19 @@ def tiny_qwen_image_controlnet(seed: int = 0, masked: bool = False, num_layers: 
         )
         for part in (network.controlnet_blocks, network.controlnet_x_embedder):
             for weight in part.parameters():
+                torch.nn.init.normal_(weight, std=0.2)
+    return network.eval().requires_grad_(False)
+
+
+def tiny_qwen_image_union(seed: int = 0) -> QwenImageFunControl:
+    """A union ControlNet that visibly changes what the tiny base makes, at two of its four blocks."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = QwenImageFunControl(
+            (0, 2), 132, _TRANSFORMER["num_attention_heads"], _TRANSFORMER["attention_head_dim"]
+        )
+        for name, weight in network.named_parameters():
+            if "after_proj" in name:
                 torch.nn.init.normal_(weight, std=0.2)
     return network.eval().requires_grad_(False)
 

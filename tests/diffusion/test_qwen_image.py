@@ -73,7 +73,8 @@ def wide(*units: ControlUnit, **values: Any) -> GenerationRequest:
 
 
 def wide_unit(seed: int = 3, **values: Any) -> ControlUnit:
-    return unit(**{"control_image": encode_png(control_map(seed, 96, 64))} | values)
+    given: dict[str, Any] = {"control_image": encode_png(control_map(seed, 96, 64))}
+    return unit(**given | values)
 
 
 def latents_of(base: Base, nets: Sequence[Any], request: GenerationRequest, **options: Any) -> Tensor:
@@ -341,7 +342,7 @@ def test_what_a_network_cannot_do_is_refused(base: Base, net: Any, masked_net: A
     with pytest.raises(InputError, match="control_form is diffusers, but the ControlNet of Canny has one form only"):
         generate(base, [net], wide(wide_unit(control_form="diffusers")))
     known = {"initial_image": encode_png(PHOTO), "inpaint_mask": encode_png(HALF)}
-    with pytest.raises(InputError, match="Condition inpaint is given to a ControlNet that reads a map alone; choose"):
+    with pytest.raises(InputError, match="Condition inpaint is given to a ControlNet that reads a map; choose"):
         generate(base, [net], wide(wide_unit(condition="inpaint"), **known))
     with pytest.raises(
         InputError, match="Condition canny is given to a ControlNet for inpainting, which reads a masked"

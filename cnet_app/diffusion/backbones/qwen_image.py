@@ -6,7 +6,7 @@ returns the direction from the picture to noise.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -26,10 +26,22 @@ from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.registry.modes import mode
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    from models.loader import Base
 
 
 class QwenImageBackbone(TransformerBackbone):
     """A Backbone."""
+
+    def __init__(self, base: Base) -> None:
+        super().__init__(base)
+        if base.unet.config["use_additional_t_cond"]:
+            raise InputError(
+                f"{base.id} makes pictures in layers, which this app does not do; choose a {self._facts.title} that makes "
+                "one picture."
+            )
 
     def prepare_control(
         self, unit: ControlUnit, network: Network, request: GenerationRequest, cache: EncodingCache

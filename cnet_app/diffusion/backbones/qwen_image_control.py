@@ -8,7 +8,7 @@ to the strength.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +27,15 @@ from cnet_app.diffusion.backbones.qwen_image_tokens import (
 )
 from cnet_app.diffusion.backbones.transformer import words_of
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.diffusion.known import new_latents
+from cnet_app.diffusion.known import new_latents, with_known
 from cnet_app.diffusion.steering import check_form, control_tensor, create_steering, place_masks
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import Mode, Place
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
-from models.families import FAMILIES
+from models.families import FAMILIES, FamilyFacts
+from models.qwen_image_fun import QwenImageFunControl
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -49,8 +50,8 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False)
-class HintedQwenImage:
-    """A HintedNetwork of InstantX. It shares every weight with the loaded network."""
+class HintedInstantX:
+    """A HintedNetwork. It shares every weight with the loaded network."""
 
     network: Any
     hint: Tensor
@@ -83,6 +84,37 @@ class HintedQwenImage:
         return None
 
 
+@dataclass(frozen=True, eq=False)
+class HintedUnion:
+    """A HintedNetwork. It shares every weight with the loaded network, and reads the base's."""
+
+    network: QwenImageFunControl
+    transformer: Any
+    hint: Tensor
+    """(1, tokens, C)."""
+    numbers: tuple[int, ...]
+
+    @property
+    def linear(self) -> bool:
+        return True
+
+    def residuals(self, model_input: Tensor, timestep: Tensor, text: Text, weigh: Weigh) -> Residuals:
+        base = self.transformer
+        states = base.img_in(to_tokens(model_input[:1]))
+        time = base.time_text_embed(network_time(timestep, model_input).to(states.dtype), states)
+        sides = [self._side(states, base.txt_in(base.txt_norm(words[None])), time, shapes_of(model_input))
+                 for words in words_of(text)]  # fmt: skip
+        rows = [torch.cat(place) for place in zip(*sides, strict=True)]
+        return {number: weigh(number, row) for number, row in zip(self.numbers, rows, strict=True)}
+
+    def _side(self, states: Tensor, words: Tensor, time: Tensor, shapes: Any) -> list[Tensor]:
+        places = self.transformer.pos_embed(shapes, max_txt_seq_len=words.shape[1], device=states.device)
+        return self.network(self.hint, states, words, time, places)
+
+    def joined(self, other: HintedNetwork) -> None:
+        return None
+
+
 def prepare_controlnet(
     unit: ControlUnit,
     network: Network,
@@ -100,16 +132,20 @@ def prepare_controlnet(
     facts = FAMILIES[base.family]
     check_form(unit, has_two=False)
     _check_size(controlnet, base.unet)
-    hint = _hint(unit, controlnet, base, request, cache)
     blocks = len(base.unet.transformer_blocks)
-    runs = spread(len(controlnet.transformer_blocks), blocks)
+    runs = _runs(controlnet, blocks)
     places = tuple(_place(run, blocks) for run in runs)
     steering = create_steering(unit, row, places, unit.conditioning_scale, "ControlNet", unit.prompt)
     numbers = tuple(place_number(run.first, run.count, blocks) for run in runs)
+    if isinstance(controlnet, QwenImageFunControl):
+        hint = _union_hint(unit, controlnet, base, request, cache, known())
+        hinted: HintedNetwork = HintedUnion(controlnet, base.unet, hint, numbers)
+    else:
+        hinted = HintedInstantX(controlnet, _hint(unit, controlnet, base, request, cache), numbers)
     size = (request.width, request.height)
     masks = place_masks(steering, size, places[:1], facts, base.device, controlnet.dtype)
     tokens = tuple(mask.flatten(2).transpose(1, 2) for mask in masks) * len(places)
-    return Control(steering, HintedQwenImage(controlnet, hint, numbers), numbers, tokens)
+    return Control(steering, hinted, numbers, tokens)
 
 
 def _hint(unit: ControlUnit, network: Any, base: Base, request: GenerationRequest, cache: EncodingCache) -> Tensor:
@@ -120,10 +156,7 @@ def _hint(unit: ControlUnit, network: Any, base: Base, request: GenerationReques
     facts = FAMILIES[base.family]
     masked, reads_mask = condition(unit.condition).masked, network.config["extra_condition_channels"] > 0
     if masked and not reads_mask:
-        raise InputError(
-            f"Condition {unit.condition} is given to a ControlNet that reads a map alone; choose the ControlNet for "
-            f"inpainting of {facts.title}, or another condition."
-        )
+        raise _no_inpainting(unit, facts)
     if reads_mask and not masked:
         raise InputError(
             f"Condition {unit.condition} is given to a ControlNet for inpainting, which reads a masked picture; choose "
@@ -134,6 +167,38 @@ def _hint(unit: ControlUnit, network: Any, base: Base, request: GenerationReques
     if masked:
         latents = torch.cat([latents, 1 - new_latents(request, facts).to(latents.device)], dim=1)
     return to_tokens(latents).to(network.dtype)
+
+
+def _union_hint(
+    unit: ControlUnit, network: Any, base: Base, request: GenerationRequest, cache: EncodingCache, known: Tensor | None
+) -> Tensor:
+    """Return what the union reads of a map and of the known part, (1, tokens, C)."""
+    facts = FAMILIES[base.family]
+    if condition(unit.condition).masked:
+        raise _no_inpainting(unit, facts)
+    image = control_tensor(unit, request.width, request.height, facts.side_multiple)
+    latents = latents_of.encode(base, 2 * image - 1, cache)
+    return to_tokens(with_known(latents, known, network.config["control_in_dim"] // PATCH**2)).to(network.dtype)
+
+
+def _no_inpainting(unit: ControlUnit, facts: FamilyFacts) -> InputError:
+    return InputError(
+        f"Condition {unit.condition} is given to a ControlNet that reads a map; choose the ControlNet for inpainting of "
+        f"{facts.title}, or another condition."
+    )
+
+
+def _runs(network: Any, blocks: int) -> tuple[Run, ...]:
+    """Return the base's blocks at which each residual of a network enters."""
+    if not isinstance(network, QwenImageFunControl):
+        return spread(len(network.transformer_blocks), blocks)
+    own: Sequence[int] = network.config["control_layers"]
+    if own[-1] >= blocks:
+        raise InputError(
+            f"The ControlNet was made for a base of more than {own[-1]} blocks, but this one has {blocks}; choose a "
+            "ControlNet made for it."
+        )
+    return tuple(Run(block, 1) for block in own)
 
 
 def spread(residuals: int, blocks: int) -> tuple[Run, ...]:
