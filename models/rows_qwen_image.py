@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.families import FAMILIES, TITLES, Defaults
-from models.row import File, Weights, folder_files, network_files, sharded_files
+from models.row import MB, File, Weights, folder_files, network_files, sharded_files
 
 _APACHE = "Apache-2.0"
 _DEFAULTS = FAMILIES["qwen_image"].defaults
+_FUN = "Qwen-Image-2512-Fun-Controlnet-Union"
 _MB = 40_000
 """Of the transformer, 20 B parameters."""
 
@@ -44,4 +45,6 @@ ROWS: tuple[Weights, ...] = (
              "canny softedge depth openpose", "With several units, start at a strength of 0.5 each."),
     _control("inpaint", "Inpainting (InstantX)", "InstantX/Qwen-Image-ControlNet-Inpainting", network_files(), "inpaint",
              "Reads the masked picture."),
+    _control("fun", "Union (VideoX-Fun, 2512)", f"alibaba-pai/{_FUN}", (File(f"{_FUN}.safetensors", 3510 * MB),),
+             "canny depth openpose mlsd scribble", "For Qwen-Image-2512; it also reads the known part of a picture.", 0.8),
 )  # fmt: skip

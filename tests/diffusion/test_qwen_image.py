@@ -26,6 +26,7 @@ from cnet_app.diffusion.backbones import create_backbone
 from cnet_app.diffusion.backbones.qwen_image import QwenImageBackbone
 from cnet_app.diffusion.backbones.qwen_image_control import spread
 from cnet_app.diffusion.backbones.qwen_image_tokens import residuals_by_block, to_latents, to_tokens
+from cnet_app.diffusion.backbones.transformer import words_of
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.control import unit_residuals
 from cnet_app.diffusion.pipeline import Step, generate
@@ -36,7 +37,7 @@ from models.errors import CancelledError, InputError
 from models.families import FAMILIES
 from models.loader import Base
 from models.tiny import tiny_base
-from models.tiny_qwen_image import tiny_qwen_image_controlnet
+from models.tiny_qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
 from tests.diffusion.conftest import control_map, request_for, unit
 
 PHOTO = control_map(7, 96, 64)
@@ -64,6 +65,11 @@ def net() -> Any:
 @pytest.fixture(scope="module")
 def masked_net() -> Any:
     return tiny_qwen_image_controlnet(seed=2, masked=True).double()
+
+
+@pytest.fixture(scope="module")
+def union() -> Any:
+    return tiny_qwen_image_union(seed=3).double()
 
 
 def wide(*units: ControlUnit, **values: Any) -> GenerationRequest:
@@ -332,6 +338,116 @@ def test_tokens_are_the_pipelines() -> None:
     assert torch.equal(to_latents(packed, 8, 12), latents)
 
 
+def context_of(base: Base, pixels: Any, keep: Any = None, known: Any = None) -> Tensor:
+    """What the authors' pipeline makes of a map, a mask that is 1 where the picture stays, and the known part."""
+    mean, deviation = (
+        torch.tensor(base.vae.config[name])[None, :, None, None, None] for name in ("latents_mean", "latents_std")
+    )
+
+    def encoded(image: Tensor) -> Tensor:
+        return ((base.vae.encode(image[:, :, None]).latent_dist.mode() - mean) / deviation)[:, :, 0]
+
+    control = encoded(torch.tensor(pixels).permute(2, 0, 1)[None].double() / 127.5 - 1)
+    parts = [control, torch.zeros_like(control[:, :1]), torch.zeros_like(control)]
+    if keep is not None:
+        image = (torch.tensor(known).permute(2, 0, 1)[None].double() / 127.5 - 1) * keep
+        parts[1:] = [torch.nn.functional.interpolate(keep, control.shape[-2:]), encoded(image)]
+    packed: Any = QwenImagePipeline._pack_latents(torch.cat(parts, 1)[:, None], 1, 33, *control.shape[-2:])
+    return packed
+
+
+def authors_reference(
+    base: Base, net: Any, words: Tensor, latents: Tensor, timestep: Tensor, context: Tensor, scale: float
+) -> Tensor:
+    """The authors' forward of one side, written out: tokens of the velocity."""
+    transformer: Any = base.unet
+    picture = transformer.img_in(to_tokens(latents.double()))
+    time = transformer.time_text_embed(timestep.double()[None] / 1000, picture)
+    caption = transformer.txt_in(transformer.txt_norm(words[None]))
+    places = transformer.pos_embed([[(1, 4, 6)]], max_txt_seq_len=len(words), device=picture.device)
+
+    def run(block: Any, tokens: Tensor, caption: Tensor) -> Any:
+        return block(tokens, caption, None, time, places)
+
+    control, carried, hints = net.control_img_in(context), caption, []
+    for number, block in enumerate(net.control_blocks):
+        control = block.before_proj(control) + picture if number == 0 else control
+        carried, control = run(block, control, carried)
+        hints.append(block.after_proj(control))
+    for number, block in enumerate(transformer.transformer_blocks):
+        caption, picture = run(block, picture, caption)
+        if number in (0, 2):
+            picture = picture + hints[number // 2] * scale
+    return transformer.proj_out(transformer.norm_out(picture, time))
+
+
+@GUIDANCE
+def test_the_union_of_videox_fun(base: Base, union: Any, guidance_scale: float) -> None:
+    given = wide_unit(conditioning_scale=0.8)
+    request = wide(given, guidance_scale=guidance_scale, negative_prompt="green, and some more words")
+    with torch.no_grad():
+        text = create_backbone(base).encode_texts(request, [], CACHE, 1)[0]
+        context = context_of(base, given.pixels)
+        latents = torch.randn(1, 16, 8, 12, generator=torch.Generator().manual_seed(request.seed))
+        scheduler: Any = FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config)
+        mu = 24 * (0.9 - 0.5) / (8192 - 256) + 0.5 - 256 * (0.9 - 0.5) / (8192 - 256)
+        scheduler.set_timesteps(2, sigmas=[1.0, 0.5], mu=mu)
+        for timestep in scheduler.timesteps:
+            sides = [authors_reference(base, union, w, latents, timestep, context, 0.8) for w in words_of(text)]
+            positive = sides[-1]
+            if len(sides) > 1:
+                guided = sides[0] + guidance_scale * (positive - sides[0])
+                positive = guided * positive.norm(dim=-1, keepdim=True) / guided.norm(dim=-1, keepdim=True)
+            latents = scheduler.step(to_latents(positive, 8, 12), timestep, latents, return_dict=False)[0].float()
+    found = latents_of(base, [union], request)
+    assert_equal(found, latents)
+    assert (found - latents_of(base, [], replace(request, units=()))).abs().max() > 0.05
+
+
+def test_the_union_reads_the_known_part(base: Base, union: Any) -> None:
+    request = wide(wide_unit(), initial_image=encode_png(PHOTO), inpaint_mask=encode_png(HALF))
+    seen: list[Tensor] = []
+    hook = union.control_img_in.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    made = generate(base, [union], request, cache=CACHE)[0]
+    hook.remove()
+    keep = 1 - torch.tensor(HALF)[None, None, :, :, 0].double() / 255
+    with torch.no_grad():
+        assert_equal(seen[-1], context_of(base, request.units[0].pixels, keep, PHOTO))
+    np.testing.assert_array_equal(made[:, :48], PHOTO[:, :48])
+
+
+def test_the_union_obeys_the_same_settings(base: Base, net: Any, union: Any, count_runs: Callable[..., Any]) -> None:
+    plain = latents_of(base, [], wide())
+    for silent in ({"conditioning_scale": 0}, {"mask": encode_png(np.zeros_like(HALF))}):
+        assert torch.equal(latents_of(base, [union], wide(wide_unit(**silent))), plain)
+    runs = count_runs(net=union.control_img_in)
+    latents_of(base, [union], wide(wide_unit(control_guidance_end=0.5), num_inference_steps=4))
+    assert runs["net"] == 4  # both sides of two steps
+    both, one = (residuals_of(base, union, wide_unit(control_mode=mode)) for mode in ("balanced", "unbalanced"))
+    masked, half = (
+        residuals_of(base, union, wide_unit(mask=encode_png(HALF))),
+        residuals_of(base, union, wide_unit(), 0.5),
+    )
+    assert set(both) == {0, 2}
+    for number, residual in both.items():
+        assert not one[number][0].any()
+        assert torch.equal(one[number][1], residual[1])
+        assert not torch.equal(residual[0], residual[1])
+        torch.testing.assert_close(2 * half[number], residual)
+        assert not masked[number].unflatten(1, (4, 6))[:, :, :3].any()
+    request = wide(wide_unit(3, conditioning_scale=0.4), wide_unit(4, condition="depth", conditioning_scale=0.5))
+    together = latents_of(base, [net, union], request)
+    swapped = latents_of(base, [union, net], replace(request, units=request.units[::-1]))
+    torch.testing.assert_close(together, swapped, rtol=1e-4, atol=1e-4)
+    known = {"initial_image": encode_png(PHOTO), "inpaint_mask": encode_png(HALF)}
+    with pytest.raises(InputError, match="Condition inpaint is given to a ControlNet that reads a map; choose"):
+        generate(base, [union], wide(wide_unit(condition="inpaint"), **known))
+    deeper = tiny_qwen_image_union()
+    deeper.register_to_config(control_layers=(0, 12))
+    with pytest.raises(InputError, match="was made for a base of more than 12 blocks, but this one has 4"):
+        generate(base, [deeper], wide(wide_unit()))
+
+
 @pytest.mark.parametrize("mode", ["cfg_resolution", "cfg_resolution_normalised"])
 def test_weights_by_resolution_are_refused(base: Base, net: Any, mode: str) -> None:
     with pytest.raises(InputError, match="needs weights by resolution, which Qwen-Image does not have"):
@@ -386,6 +502,12 @@ def test_every_sampler_of_flow_matching(base: Base, net: Any, scheduler: str) ->
         },
     ):
         assert latents_of(base, [net], wide(wide_unit(), scheduler=scheduler, **given)).isfinite().all()
+
+
+def test_a_single_step_is_refused(base: Base) -> None:
+    """diffusers' scheduler divides 0 by 0 there, since the published one ends at a noise level of 0.02."""
+    with pytest.raises(InputError, match="num_inference_steps is 1, but this base model's noise levels are stretched"):
+        generate(base, [], wide(num_inference_steps=1))
 
 
 def test_prompts_change_and_have_parts(base: Base, net: Any) -> None:
