@@ -10,15 +10,15 @@ from models.row import MB, File, Weights, folder_files, network_files, sharded_f
 _APACHE = "Apache-2.0"
 _DEFAULTS = FAMILIES["qwen_image"].defaults
 _FUN = "Qwen-Image-2512-Fun-Controlnet-Union"
-_MB = 40_000
-"""Of the transformer, 20 B parameters."""
+_TRANSFORMER, _VAE = 40_861, 254
+"""MB of networks, by the numbers of parameters of diffusers' default configs, which are those of the published ones."""
 
 
 def _base(id: str, title: str, note: str, defaults: Defaults = _DEFAULTS, scale: float | None = None) -> Weights:
     """A base; its text encoder is Qwen2.5-VL with 7 B parameters."""
     files = (
-        *folder_files(("vae", "tokenizer", "scheduler")),
-        *sharded_files("transformer", "diffusion_pytorch_model", 9, _MB),
+        *folder_files(("vae", "tokenizer", "scheduler"), {"vae": _VAE * MB}),
+        *sharded_files("transformer", "diffusion_pytorch_model", 9, _TRANSFORMER),
         *sharded_files("text_encoder", "model", 4),
     )
     return Weights(

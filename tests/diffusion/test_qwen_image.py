@@ -418,8 +418,8 @@ def test_the_union_reads_the_known_part(base: Base, union: Any) -> None:
 
 def test_the_union_obeys_the_same_settings(base: Base, net: Any, union: Any, count_runs: Callable[..., Any]) -> None:
     plain = latents_of(base, [], wide())
-    for silent in ({"conditioning_scale": 0}, {"mask": encode_png(np.zeros_like(HALF))}):
-        assert torch.equal(latents_of(base, [union], wide(wide_unit(**silent))), plain)
+    for silent in (wide_unit(conditioning_scale=0), wide_unit(mask=encode_png(np.zeros_like(HALF)))):
+        assert torch.equal(latents_of(base, [union], wide(silent)), plain)
     runs = count_runs(net=union.control_img_in)
     latents_of(base, [union], wide(wide_unit(control_guidance_end=0.5), num_inference_steps=4))
     assert runs["net"] == 4  # both sides of two steps
