@@ -26,7 +26,7 @@ _TRANSFORMER: dict[str, Any] = {
     "axes_dims_rope": (8, 4, 4),
 }
 MASKED_CHANNELS = 4
-"""What a ControlNet for inpainting reads besides the picture's latents: the mask, at four numbers a token."""
+"""Numbers of the mask in a token, which a ControlNet for inpainting reads besides the picture's latents."""
 
 
 def tiny_qwen_image(family: Family, seed: int) -> Base:

@@ -1,4 +1,4 @@
-"""What backbones of transformers have in common: flow matching, and a language model as text encoder.
+"""Common parts of the backbones of transformers: flow matching, and a language model as text encoder.
 
 A language model supports neither weights of words nor embeddings.
 """
