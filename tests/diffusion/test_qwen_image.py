@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -473,6 +474,33 @@ def test_what_a_network_cannot_do_is_refused(base: Base, net: Any, masked_net: A
     adapter: Any = object()
     with pytest.raises(InputError, match="An image prompt needs image prompts"):
         create_backbone(base).use_image_prompt(adapter, 1.0)
+
+
+def test_bases_that_make_layers_are_refused() -> None:
+    base = tiny_base("qwen_image")
+    base.unet.register_to_config(use_additional_t_cond=True)
+    with pytest.raises(
+        InputError, match="^tiny_qwen_image makes pictures in layers, which this app does not do; choose a"
+    ):
+        generate(base, [], wide())
+
+
+def test_half_precision_comes_close(net: Any, union: Any, masked_net: Any) -> None:
+    units = (
+        wide_unit(3, conditioning_scale=0.5, mask=encode_png(HALF)),
+        wide_unit(4, condition="depth", conditioning_scale=0.5),
+    )
+    inpaint = unit(condition="inpaint", control_image=encode_png(PHOTO), conditioning_scale=0.5)
+    known = {"initial_image": encode_png(PHOTO), "inpaint_mask": encode_png(HALF), "strength": 0.5}
+    made: list[Tensor] = []
+    for dtype in (torch.float32, torch.bfloat16):
+        single = tiny_base("qwen_image")
+        nets = [torch.nn.Module.to(copy.deepcopy(one), dtype) for one in (net, union, masked_net)]
+        for network in single.networks:
+            torch.nn.Module.to(network, dtype)
+        request = wide(*units, inpaint, num_inference_steps=4, **known)
+        made.append(latents_of(replace(single, dtype=dtype), nets, request))
+    assert (made[0] - made[1]).abs().max() < 0.1 * made[0].abs().max()
 
 
 def test_a_job_stops_within_a_step(base: Base, net: Any) -> None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Run:
+class BlockRange:
     """Blocks of the base in a row, after each of which the same residual enters."""
 
     first: int
@@ -188,7 +188,7 @@ def _no_inpainting(unit: ControlUnit, facts: FamilyFacts) -> InputError:
     )
 
 
-def _runs(network: Any, blocks: int) -> tuple[Run, ...]:
+def _runs(network: Any, blocks: int) -> tuple[BlockRange, ...]:
     """Return the base's blocks at which each residual of a network enters."""
     if not isinstance(network, QwenImageFunControl):
         return spread(len(network.transformer_blocks), blocks)
@@ -198,16 +198,16 @@ def _runs(network: Any, blocks: int) -> tuple[Run, ...]:
             f"The ControlNet was made for a base of more than {own[-1]} blocks, but this one has {blocks}; choose a "
             "ControlNet made for it."
         )
-    return tuple(Run(block, 1) for block in own)
+    return tuple(BlockRange(block, 1) for block in own)
 
 
-def spread(residuals: int, blocks: int) -> tuple[Run, ...]:
+def spread(residuals: int, blocks: int) -> tuple[BlockRange, ...]:
     """Return the runs of a base's blocks that residuals are spread over, as the base's own forward does: the last may be shorter."""
     length = -(-blocks // residuals)
-    return tuple(Run(first, min(length, blocks - first)) for first in range(0, blocks, length))
+    return tuple(BlockRange(first, min(length, blocks - first)) for first in range(0, blocks, length))
 
 
-def _place(run: Run, blocks: int) -> Place:
+def _place(run: BlockRange, blocks: int) -> Place:
     """Return the place in the middle of a run."""
     return Place((run.first + (run.count - 1) / 2) / max(1, blocks - 1), PATCH)
 
