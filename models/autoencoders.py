@@ -19,7 +19,6 @@ from models.modules import damage_reported, fill_network, load_network
 
 VAE_PREFIX = "first_stage_model."
 """Before the autoencoder's tensors in a file with all of Stable Diffusion, or extracted from one."""
-VAE_CLASSES = ("AutoencoderKL", "AutoencoderTiny")
 USUAL_SCALING = 0.18215
 """Factor on the latents where a config does not name one."""
 
@@ -39,14 +38,23 @@ def vae_scale_factor(vae: Any) -> int:
     return _scale_factor(vae.config)
 
 
+def latent_channels(vae: Any) -> int:
+    """Return the channels of an autoencoder's latents."""
+    return vae.config["z_dim" if makes_films(vae) else "latent_channels"]
+
+
+def makes_films(vae: Any) -> bool:
+    """Return whether an autoencoder is one of films, whose pictures and latents have an axis of frames."""
+    return "temperal_downsample" in vae.config
+
+
 def load_vae_folder(id: str, folder: Path, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
     """Load one in diffusers format; InputError where it does not fit the family."""
     import diffusers
 
     config = read_json(folder / CONFIG)
     name = named_class(config)
-    if name not in VAE_CLASSES:
-        raise InputError(f"{id} is {name}, but this app knows the autoencoders {' and '.join(VAE_CLASSES)} only.")
+    _check_class(id, family, name)
     _check_fit(id, family, config)
     return load_network(getattr(diffusers, name), folder, vae_dtype(family, dtype, config), device)
 
@@ -64,6 +72,11 @@ def read_vae(path: Path, tensors: Tensors, family: Family, dtype: torch.dtype, d
     """Load one from an open file; names have no prefix."""
     import diffusers
 
+    if "AutoencoderKL" not in FAMILIES[family].vae_classes:
+        raise InputError(
+            f"{path.name} is one file, but an autoencoder for {TITLES[family]} is read from a folder in diffusers' format; "
+            "choose such a folder."
+        )
     if "decoder.layers.0.weight" in tensors:
         kind, read = diffusers.AutoencoderTiny, _tiny
     elif "decoder.conv_in.weight" in tensors:
@@ -121,11 +134,21 @@ def _renamed(name: str) -> str:
     return name
 
 
+def _check_class(title: str, family: Family, name: str) -> None:
+    """Raise InputError where this class is none of the autoencoders of the family."""
+    known = FAMILIES[family].vae_classes
+    if name not in known:
+        raise InputError(
+            f"{title} is {name}, but {TITLES[family]} takes the autoencoders {' and '.join(known)} only; "
+            f"choose an autoencoder for {TITLES[family]}."
+        )
+
+
 def _check_fit(title: str, family: Family, config: Mapping[str, Any]) -> None:
     """Raise InputError where the latents of this autoencoder are not those of the family."""
     facts = FAMILIES[family]
     made, wanted = (
-        (config.get("latent_channels", 4), _scale_factor(config)),
+        (config["z_dim"] if "z_dim" in config else config.get("latent_channels", 4), _scale_factor(config)),
         (facts.latent_channels, facts.latent_reduction),
     )
     if made != wanted:
@@ -142,5 +165,7 @@ def _check_fit(title: str, family: Family, config: Mapping[str, Any]) -> None:
 
 
 def _scale_factor(config: Mapping[str, Any]) -> int:
+    if "temperal_downsample" in config:  # diffusers' spelling
+        return 2 ** len(config["temperal_downsample"])
     levels = config.get("block_out_channels") or config["encoder_block_out_channels"]
     return 2 ** (len(levels) - 1)

@@ -6,10 +6,11 @@ Facts that tensors do not show come from `sidecars`, weights that they lack from
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -32,8 +33,9 @@ from models.control_base import MARKS, complete, completion
 from models.errors import InputError
 from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, Family, family_of_control
 from models.local import check_kind, family_of_metadata, reads_sizes
+from models.qwen_image_files import read_control as read_qwen_image
 from models.sidecars import ControlFacts, control_facts
-from models.z_image_files import read_control
+from models.z_image_files import read_control as read_z_image
 
 CONTROL_PREFIX = "control_model."
 """Before the ControlNet's tensors in a file with all of Stable Diffusion, or extracted from one."""
@@ -64,6 +66,14 @@ class ControlFile:
     state: dict[str, Tensor]
     notes: tuple[str, ...] = ()
     """Sentences on what the file leaves open, and what was taken."""
+    network: Callable[..., Any] | None = None
+    """The network's class, where it is not the family's in diffusers."""
+
+
+_READERS: Mapping[
+    str, Callable[[Tensors, Any], tuple[dict[str, Any], dict[str, Tensor], Callable[..., Any] | None]]
+] = MappingProxyType({"ZImageControlNetModel": read_z_image, "QwenImageControlNetModel": read_qwen_image})
+"""By the class of the ControlNets of a family that its tensors show."""
 
 
 def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> ControlFile:
@@ -75,7 +85,8 @@ def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> C
         tensors = open_tensors(path, stack)
         if own := family_of_control(tensors):
             _check_family(path, own, expected)
-            return ControlFile(*read_control(tensors, unet))
+            config, state, network = _READERS[FAMILIES[own].control_class](tensors, unet)
+            return ControlFile(config, state, network=network)
         if is_adapter(tensors):
             return ControlFile(*read_adapter(path, tensors, expected))
         kind = completion(tensors)
@@ -98,7 +109,7 @@ def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> C
 
 def _check_family(path: Path, family: Family | None, expected: Family) -> None:
     """Raise InputError for a ControlNet of another family; one that reads no words may be made for any U-Net."""
-    if family == expected or (family is None and FAMILIES[expected].control_mark is None):
+    if family == expected or (family is None and not FAMILIES[expected].control_marks):
         return
     made = TITLES[family] if family else "a U-Net"
     raise InputError(

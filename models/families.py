@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from models.errors import InputError
 
-Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image"]
-Backbone = Literal["unet", "z_image"]
+Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image", "qwen_image"]
+Backbone = Literal["unet", "z_image", "qwen_image"]
 """A file of cnet_app/diffusion/backbones/."""
 NoisePrediction = Literal["epsilon", "v_prediction"]
 """The target a U-Net is trained to predict: the noise, or the velocity."""
@@ -176,10 +176,12 @@ class FamilyFacts:
     """That network's, in diffusers."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers."""
-    network_mark: str | None = None
-    """Tensor that files with this network alone have; None where a file of it alone is no base."""
-    control_mark: str | None = None
-    """Tensor that ControlNets of the family alone have; None where shapes show the family."""
+    network_mark: frozenset[str] = frozenset()
+    """Tensors that files with this network alone have; empty where a file of it alone is no base."""
+    control_marks: tuple[frozenset[str], ...] = ()
+    """Sets of tensors, of which ControlNets of the family alone have one whole; empty where shapes show the family."""
+    vae_classes: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
+    """An autoencoder's, in diffusers."""
     text_encoder_classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
     """Of transformers, that a base's index may name."""
     tokenizer_class: str = "CLIPTokenizer"
@@ -350,10 +352,49 @@ _ROWS = (
         pipeline_class="ZImagePipeline",
         network_folder="transformer",
         network_class="ZImageTransformer2DModel",
-        network_mark="layers.0.adaLN_modulation.0.weight",
+        network_mark=frozenset({"layers.0.adaLN_modulation.0.weight"}),
         control_class="ZImageControlNetModel",
-        control_mark="control_all_x_embedder.2-1.weight",
+        control_marks=(frozenset({"control_all_x_embedder.2-1.weight"}),),
         text_encoder_classes=("Qwen3Model",),
+        tokenizer_class="Qwen2Tokenizer",
+    ),
+    # Steps, guidance and strength are those of diffusers' pipelines for its ControlNets. Authors and diffusers run it in
+    # bfloat16, and so does half precision here.
+    FamilyFacts(
+        id="qwen_image",
+        title="Qwen-Image",
+        backbone="qwen_image",
+        defaults=Defaults(size=1024, guidance_scale=4.0, num_inference_steps=30),
+        parameters=Parameters(network=20430.4, controlnet=1768.0, text_encoders=8292.2, vae=126.9),
+        control_blocks=5,
+        side_multiple=16,
+        latent_channels=16,
+        latent_scaling=None,
+        overflows_half=True,
+        preview=None,
+        predictions=("flow",),
+        guidance="two_passes",
+        resolutions=False,
+        latent_hints=True,
+        linear_projection=False,
+        text_widths=(),
+        words_width=None,
+        inpainting_channels=None,
+        layer_mark=r"(^|[._])transformer_blocks[._]\d+[._](attn[._]add_q_proj|img_mlp|txt_mlp)([._]|$)",
+        network_width=3072,
+        ip_adapters=False,
+        one_file=None,
+        pipeline_class="QwenImagePipeline",
+        network_folder="transformer",
+        network_class="QwenImageTransformer2DModel",
+        network_mark=frozenset({"txt_norm.weight", "norm_out.linear.weight"}),
+        control_class="QwenImageControlNetModel",
+        control_marks=(
+            frozenset({"controlnet_x_embedder.weight", "txt_norm.weight"}),
+            frozenset({"control_img_in.weight", "control_blocks.0.img_mod.1.weight"}),
+        ),
+        vae_classes=("AutoencoderKLQwenImage",),
+        text_encoder_classes=("Qwen2_5_VLForConditionalGeneration",),
         tokenizer_class="Qwen2Tokenizer",
     ),
 )
@@ -365,16 +406,25 @@ FAMILY_OF_TWO_ENCODERS: Family = next(row.id for row in _ROWS if row.text_encode
 
 
 def family_of_control(names: Container[str]) -> Family | None:
-    """Return the family of a ControlNet in a file, by the name of a tensor; None where none shows it."""
-    return next((row.id for row in _ROWS if row.control_mark and row.control_mark in names), None)
+    """Return the family of a ControlNet in a file, by the names of tensors; None where none shows it."""
+    for row in _ROWS:
+        if any(all(name in names for name in mark) for mark in row.control_marks):
+            return row.id
+    return None
 
 
 def family_of_network(names: Container[str]) -> Family | None:
-    """Return the family whose network alone a file holds, by the name of a tensor; None where none shows it."""
-    marked = (row for row in _ROWS if row.network_mark)
-    return next(
-        (row.id for row in marked if any(f"{prefix}{row.network_mark}" in names for prefix in NETWORK_PREFIXES)), None
-    )
+    """Return the family whose network alone a file holds, by the names of tensors; None where none shows it."""
+    for row in _ROWS:
+        if row.network_mark and network_prefix(row, names) is not None:
+            return row.id
+    return None
+
+
+def network_prefix(facts: FamilyFacts, names: Container[str]) -> str | None:
+    """Return what stands before the names of the family's network in a file; None where that is not in it."""
+    whole = (prefix for prefix in NETWORK_PREFIXES if all(prefix + name in names for name in facts.network_mark))
+    return next(whole, None)
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:

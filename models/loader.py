@@ -17,7 +17,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, T2IAdapter
 
 from models.adapters import ADAPTER
-from models.autoencoders import VAE_CLASSES, load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
+from models.autoencoders import load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
 from models.configs import CONFIG, INDEX, class_name, read_base_family, read_controlnet_config, read_json
 from models.controlnet_files import needs_base
 from models.errors import InputError
@@ -108,7 +108,7 @@ def _base_of_folder(
     vae = None
     if class_name(index, "vae"):
         wide = vae_dtype(family, dtype, read_json(folder / "vae" / CONFIG))
-        vae = load_network(_listed(diffusers, VAE_CLASSES, index, "vae"), folder / "vae", wide, device)
+        vae = load_network(_listed(diffusers, facts.vae_classes, index, "vae"), folder / "vae", wide, device)
     factor = facts.latent_reduction if vae is None else vae_scale_factor(vae)
     return Base(
         id=id,

@@ -19,6 +19,9 @@ def set_tiling(vae: Any, on: bool) -> None:
     if on:
         vae.enable_tiling()
         vae.tile_sample_min_size, vae.tile_latent_min_size = TILE, TILE // STEP
+        if hasattr(vae, "tile_sample_min_height"):  # one of films
+            vae.tile_sample_min_height = vae.tile_sample_min_width = TILE
+            vae.tile_sample_stride_height = vae.tile_sample_stride_width = 3 * TILE // 4
     else:
         vae.disable_tiling()
 

@@ -17,7 +17,7 @@ from models.checkpoints import open_tensors, part_of, read_all
 from models.configs import CONFIG, read_json
 from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError, MissingError
-from models.families import FAMILIES, NETWORK_PREFIXES, TITLES, Family
+from models.families import FAMILIES, TITLES, Family, network_prefix
 from models.gguf_files import GGUF, load_quantised
 from models.stopping import stopping_point
 from models.weights import check_file, short
@@ -94,7 +94,7 @@ def load_single_file(
         is_adapter = "adapter_type" in file.config
         title = "T2I-Adapter" if is_adapter else "ControlNet"
         with torch.device("meta"):
-            kind = getattr(diffusers, ADAPTER if is_adapter else FAMILIES[family].control_class)
+            kind = file.network or getattr(diffusers, ADAPTER if is_adapter else FAMILIES[family].control_class)
             network: Any = kind(**file.config)
     network = fill_network(network, file.state, path, f"a {title} for {TITLES[family]}", dtype, device)
     for note in file.notes:
@@ -120,8 +120,7 @@ def load_network_file(path: Path, family: Family, folder: Path, dtype: torch.dty
         return _ready(network, device, path)
     with ExitStack() as stack, damage_reported(path, title):
         tensors = open_tensors(path, stack)
-        prefix = next(one for one in NETWORK_PREFIXES if f"{one}{facts.network_mark}" in tensors)
-        state = read_all(part_of(tensors, prefix), dtype)
+        state = read_all(part_of(tensors, network_prefix(facts, tensors) or ""), dtype)
         with torch.device("meta"):
             network = kind.from_config(config)
         if not network.state_dict().keys() <= state.keys():

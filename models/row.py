@@ -151,11 +151,11 @@ def folder_files(components: Iterable[str], sizes: Mapping[str, int] | None = No
     return tuple(files)
 
 
-def sharded_files(folder: str, stem: str, shards: int, mb: int) -> tuple[File, ...]:
-    """Config and tensors of a network that is cut into files of about equal size; size of all in MB."""
+def sharded_files(folder: str, stem: str, shards: int, mb: int | None = None) -> tuple[File, ...]:
+    """Config and tensors of a network that is cut into files of about equal size; size of all in MB, None if unknown."""
     names = (f"{folder}/{stem}-{number:05}-of-{shards:05}.safetensors" for number in range(1, shards + 1))
     small = text_files(f"{folder}/config.json", f"{folder}/{stem}.safetensors.index.json")
-    return (*small, *(File(name, mb * MB // shards) for name in names))
+    return (*small, *(File(name, mb and mb * MB // shards) for name in names))
 
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")

@@ -23,7 +23,6 @@ from diffusers import (
     ZImageTransformer2DModel,
 )
 from safetensors.torch import save_file
-from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -32,14 +31,14 @@ from transformers import (
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
 )
-from transformers.models.qwen2 import Qwen2Tokenizer
 from transformers.models.qwen3 import Qwen3Config, Qwen3Model
 
 from models.families import FAMILIES, TWO_TEXT_STREAMS, Defaults, Family
 from models.loader import Base, save_network, vae_scale_factor
+from models.tiny_qwen_image import tiny_qwen_image
+from models.tiny_words import TEXT_WIDTH, byte_tokenizer
 
 WIDTHS = (8, 16)
-TEXT_WIDTH = 16
 TOKENS = 16
 """Longest prompt in tokens, marks included."""
 WORDS = ("a", "and", "ball", "blue", "box", "cone", "green", "night", "person", "poster", "red", "sky", "under", "yellow")  # fmt: skip
@@ -76,6 +75,8 @@ def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
     """A base of about 100,000 parameters on the CPU in float32; the same seed gives the same weights."""
     if FAMILIES[family].backbone == "z_image":
         return _tiny_z_image(family, seed)
+    if FAMILIES[family].backbone == "qwen_image":
+        return tiny_qwen_image(family, seed)
     # The caller's random state stays as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -120,7 +121,7 @@ def _tiny_z_image(family: Family, seed: int) -> Base:
         for token in (transformer.x_pad_token, transformer.cap_pad_token):
             torch.nn.init.normal_(token)  # diffusers leaves them as zeros
         vae = _tiny_autoencoder(family)
-        tokenizer = _byte_tokenizer()
+        tokenizer = byte_tokenizer()
         encoder = Qwen3Model(
             Qwen3Config(
                 hidden_size=TEXT_WIDTH,
@@ -160,20 +161,6 @@ def tiny_z_image_controlnet(layout: str = "2.1", seed: int = 0) -> ZImageControl
             if "before_proj" in name or "after_proj" in name:
                 torch.nn.init.normal_(weight, std=0.2)
     return network.eval().requires_grad_(False)
-
-
-def _byte_tokenizer() -> Qwen2Tokenizer:
-    """A token a byte, and the marks of a conversation."""
-    marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    vocabulary = {token: number for number, token in enumerate([*sorted(ByteLevel.alphabet()), *marks])}
-    merges: Any = []
-    tokenizer: Any = Qwen2Tokenizer(vocab=vocabulary, merges=merges)
-    tokenizer.add_special_tokens({"additional_special_tokens": marks[1:], "pad_token": marks[0]})
-    tokenizer.chat_template = (
-        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
-    return tokenizer
 
 
 def tiny_controlnet(base: Base, seed: int = 0) -> ControlNetModel:

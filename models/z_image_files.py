@@ -17,8 +17,10 @@ BASE_REFINERS = 2
 REFINER = "control_noise_refiner."
 
 
-def read_control(tensors: Tensors, transformer: Any = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the config of diffusers' class, and the tensors. `transformer` is the base's, whose layers the places divide evenly.
+def read_control(tensors: Tensors, transformer: Any = None) -> tuple[dict[str, Any], dict[str, Tensor], None]:
+    """Return the config of diffusers' class, the tensors, and None: the class is the family's.
+
+    `transformer` is the base's, whose layers the places divide evenly.
 
     Versions differ in few tensors: 1 reads the map alone, in 2.1 the layers for the base's refiner have projections of their
     own, and in 2.0, whose file has the same names, the first of these is zero and the main layers do that work.
@@ -41,7 +43,7 @@ def read_control(tensors: Tensors, transformer: Any = None) -> tuple[dict[str, A
     }
     shared = kind == "control_layers"
     kept = {name: read for name, read in tensors.items() if not (shared and name.startswith(REFINER))}
-    return config, read_all(kept)
+    return config, read_all(kept), None
 
 
 def _refiner_kind(tensors: Tensors) -> str | None:

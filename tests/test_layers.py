@@ -21,6 +21,7 @@ FLOORS = {
     "models.row": 0,
     "models.rows": 0,
     "models.rows_z_image": 0,
+    "models.rows_qwen_image": 0,
     "models.licences": 0,
     "models.names": 0,
     "models.console": 0,

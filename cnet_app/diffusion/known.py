@@ -46,3 +46,11 @@ def known_image(request: GenerationRequest, facts: FamilyFacts) -> Tensor:
     black = torch.zeros(1, 3, *padded_size(request, facts))
     image = to_image(initial_pixels(request), facts.side_multiple) if request.initial_image else black
     return image * ~torch.tensor(pad(inpainted(request), facts.side_multiple))
+
+
+def with_known(latents: Tensor, known: Tensor | None, channels: int) -> Tensor:
+    """Return a map's latents with as many channels as a ControlNet reads: the known part follows, or zeros."""
+    missing = channels - latents.shape[1]
+    if known is None or not missing:
+        return F.pad(latents, (0, 0, 0, 0, 0, missing))
+    return torch.cat([latents, known], dim=1)

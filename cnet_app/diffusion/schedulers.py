@@ -134,6 +134,11 @@ def set_steps(scheduler: Any, steps: int, device: Any = None, strength: float = 
         raise InputError(
             f"num_inference_steps is {steps}, but this scheduler runs at most {most}; lower it, or choose another scheduler."
         )
+    if steps == 1 and scheduler.config.get("shift_terminal"):
+        raise InputError(
+            "num_inference_steps is 1, but this base model's noise levels are stretched between a first and a last step; "
+            "raise it to 2 or more."
+        )
     kept = int(steps * strength)
     if not kept:
         raise InputError(

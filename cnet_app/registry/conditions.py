@@ -105,25 +105,25 @@ CONDITIONS: tuple[Condition, ...] = (
         "canny", "Canny", "Hard edges: keeps every outline of the photo.",
         "canny", "coffee", "a poster in ocean colours", "edge_f1", "followed the edges: {percent} %",
         embedded="embedded_canny", sd15="control_v11p_sd15_canny", sd21="controlnet_sd21_canny", sdxl="controlnet_canny_sdxl",
-        z_image="controlnet_union_z_image",
+        z_image="controlnet_union_z_image", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "softedge", "Soft edge", "Soft outlines: keeps shapes; textures are free.",
         "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "world:26", "a clay picture of a red ball and a green cylinder under a day sky", "ms_ssim", "kept the soft outlines: {percent} %", names="hed pidinet pidi teed",
         embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
-        z_image="controlnet_union_z_image",
+        z_image="controlnet_union_z_image", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "openpose", "OpenPose", "Body pose: places people by their joints.",
         "dwpose openpose mediapipe_pose openpose_embedded", "world:56", "a clay picture of a red person under a day sky", "pck", "the pose: {found} of {wanted} joints", names="dwpose dw pose",
         embedded="embedded_openpose", sd15="control_v11p_sd15_openpose", sd21="controlnet_sd21_openpose", sdxl="controlnet_openpose_sdxl",
-        z_image="controlnet_union_z_image",
+        z_image="controlnet_union_z_image", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "depth", "Depth", "Near and far: keeps the layout of the scene.",
         "midas depth_anything_v2 zoe leres depth_embedded", "world:34", "a shaded picture of a red ball and a blue cylinder under a night sky", "rmse pearson", "kept the depth: {percent} %", names="midas leres zoe",
         embedded="embedded_depth", sd15="control_v11f1p_sd15_depth", sd21="controlnet_sd21_depth", sdxl="controlnet_depth_sdxl",
-        z_image="controlnet_union_z_image",
+        z_image="controlnet_union_z_image", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "normal", "Normals", "Surface directions: keeps relief and light.",
@@ -167,6 +167,7 @@ CONDITIONS: tuple[Condition, ...] = (
         "as_it_is", "world:29", "a shaded picture of a yellow ball and a blue box under a day sky", "ms_ssim",
         "kept what was not masked: {percent} %", masked=True, names="repaint", example_area=(0.72, 0.58, 0.3, 0.36),
         embedded="embedded_picture", sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
+        qwen_image="controlnet_inpaint_qwen_image",
     ),
     _row(
         "shuffle", "Shuffle", "Colours and textures without their places: another picture of the same look.",

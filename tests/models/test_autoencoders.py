@@ -109,7 +109,7 @@ def test_other_latents_are_refused_before_the_weights_are_read(tmp_path: Path) -
     with pytest.raises(InputError, match=r"makes 4 channels of 1/8 .* the embedded model needs 16 of 1/8"):
         load_vae(str(tmp_path), "embedded")
     (tmp_path / "config.json").write_text(json.dumps(config | {"_class_name": "AutoencoderDC"}))
-    with pytest.raises(InputError, match="is AutoencoderDC, but this app knows the autoencoders AutoencoderKL and"):
+    with pytest.raises(InputError, match="is AutoencoderDC, but SDXL takes the autoencoders AutoencoderKL and"):
         load_vae(str(tmp_path), "sdxl")
 
 

@@ -27,7 +27,14 @@ from models.families import (
 )
 from tests.source import modules, tree
 
-OWN_NAMES = ("models.families", "models.rows", "models.rows_z_image", "models.tiny", "cnet_app.diffusion.backbones")
+OWN_NAMES = (
+    "models.families",
+    "models.rows",
+    "models.rows_z_image",
+    "models.rows_qwen_image",
+    "models.tiny",
+    "cnet_app.diffusion.backbones",
+)
 """Modules that may name a family: its facts, its rows of the catalogue, the miniatures, and the table of backbones."""
 
 

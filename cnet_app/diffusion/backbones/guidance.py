@@ -28,10 +28,20 @@ def is_guided(facts: FamilyFacts, request: GenerationRequest, controls: Sequence
 
 
 def apply_guidance(prediction: Tensor, text: Text, guidance_scale: float) -> Tensor:
-    """(B, C, h, w) of both sides, or of the prompt's alone, to (1, C, h, w)."""
+    """(B, …) of both sides, or of the prompt's alone, to (1, …)."""
     if len(prediction) == 1:
         return prediction
     unconditional, pulls = prediction[:1], prediction[1:] - prediction[:1]
     if text.weights != (1.0,):
-        pulls = torch.einsum("bchw,b->chw", pulls, pulls.new_tensor(text.weights))[None]
+        pulls = torch.einsum("b...,b->...", pulls, pulls.new_tensor(text.weights))[None]
     return unconditional + guidance_scale * pulls
+
+
+def apply_guidance_to_tokens(prediction: Tensor, text: Text, guidance_scale: float) -> Tensor:
+    """(B, tokens, C) to (1, tokens, C), where each token has the norm that it has without guidance."""
+    guided = apply_guidance(prediction, text, guidance_scale)
+    if len(prediction) == 1:
+        return guided
+    plain = prediction[1:] if text.weights == (1.0,) else apply_guidance(prediction, text, 1.0)
+    norm, wanted = (tokens.norm(dim=-1, keepdim=True) for tokens in (guided, plain))
+    return guided * (wanted / norm.clamp(min=torch.finfo(norm.dtype).tiny))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cnet_app.diffusion.cache import EncodingCache, image_key
 from cnet_app.diffusion.pixels import padded_side
+from models.autoencoders import latent_channels, makes_films
 from models.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def create_noise(base: Base, width: int, height: int, generator: torch.Generator
     """Return (1, C, h, w) normal noise. The generator is the CPU's, so that a seed means the same noise on every device."""
     multiple = FAMILIES[base.family].side_multiple
     sides = (padded_side(side, multiple) // base.vae_scale_factor for side in (height, width))
-    shape = (1, base.vae.config["latent_channels"], *sides)
+    shape = (1, latent_channels(base.vae), *sides)
     return torch.randn(shape, generator=generator, dtype=torch.float32).to(base.device)
 
 
@@ -32,22 +33,34 @@ def encode(base: Base, image: Tensor, cache: EncodingCache, generator: torch.Gen
     vae = base.vae
 
     def moments() -> Tensor:
-        encoded = vae.encode(image.to(base.device, vae.dtype))
-        return encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.parameters
+        pixels = image.to(base.device, vae.dtype)
+        encoded = vae.encode(pixels[:, :, None] if makes_films(vae) else pixels)
+        found = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.parameters
+        return found[:, :, 0] if makes_films(vae) else found
 
     found = cache.get(vae, image_key(image), moments)
-    if found.shape[1] > vae.config["latent_channels"]:
+    if found.shape[1] > latent_channels(vae):
         distribution = DiagonalGaussianDistribution(found)
         found = distribution.mode() if generator is None else distribution.sample(generator)
-    return (found.float() - _shift(vae)) * vae.config["scaling_factor"]
+    shift, scaling = _statistics(vae, found.device)
+    return (found.float() - shift) * scaling
 
 
 def decode(base: Base, latents: Tensor) -> Tensor:
     """(1, C, h, w) latents to (1, 3, H, W) in [-1, 1], float32."""
     vae = base.vae
-    scaled = latents / vae.config["scaling_factor"] + _shift(vae)
-    return vae.decode(scaled.to(vae.dtype), return_dict=False)[0].float()
+    shift, scaling = _statistics(vae, latents.device)
+    scaled = (latents / scaling + shift).to(vae.dtype)
+    if makes_films(vae):
+        return vae.decode(scaled[:, :, None], return_dict=False)[0][:, :, 0].float()
+    return vae.decode(scaled, return_dict=False)[0].float()
 
 
-def _shift(vae: Any) -> float:
-    return vae.config.get("shift_factor") or 0.0
+def _statistics(vae: Any, device: torch.device) -> tuple[float | Tensor, float | Tensor]:
+    """Return what is subtracted from latents, and their factor: two numbers, or (1, C, 1, 1) where channels differ."""
+    if not makes_films(vae):
+        return vae.config.get("shift_factor") or 0.0, vae.config["scaling_factor"]
+    mean, deviation = (
+        torch.tensor(vae.config[name], device=device)[None, :, None, None] for name in ("latents_mean", "latents_std")
+    )
+    return mean, 1 / deviation

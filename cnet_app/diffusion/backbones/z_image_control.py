@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from cnet_app.diffusion.backbones.base import Control, HintedNetwork, Network, Residuals, Text, Weigh
 from cnet_app.diffusion.backbones.z_image_tokens import LAYOUT, PATCH, Tokens, embed, join, joint_length, network_time
+from cnet_app.diffusion.known import with_known
 from cnet_app.diffusion.steering import check_form, create_steering, place_masks
 from cnet_app.registry.modes import Mode, Place
 from cnet_app.request.units import ControlForm, ControlUnit
@@ -120,7 +121,9 @@ def prepare_controlnet(
     check_form(unit, has_two=has_refiner(controlnet))
     numbers, places = control_places(controlnet, transformer)
     steering = create_steering(unit, row, places, unit.conditioning_scale, "ControlNet")
-    hint = embed_hint(controlnet, _with_known(controlnet, latents, known), transformer.x_pad_token)
+    hint = embed_hint(
+        controlnet, with_known(latents, known, controlnet.config["control_in_dim"]), transformer.x_pad_token
+    )
     masks = place_masks(steering, size, places[:1], facts, latents.device, controlnet.dtype)
     tokens = tuple(mask.flatten(2).transpose(1, 2) for mask in masks) * len(places)
     return Control(steering, HintedZImage(controlnet, transformer, hint, unit.control_form), numbers, tokens)
@@ -139,14 +142,6 @@ def control_places(network: Any, transformer: Any) -> tuple[tuple[int, ...], tup
     numbers = (*hinted, *(refiners + layer for layer in own))
     depths = (*(0.0 for _ in hinted), *(layer / max(1, last) for layer in own))
     return numbers, tuple(Place(depth, PATCH) for depth in depths)
-
-
-def _with_known(network: Any, latents: Tensor, known: Tensor | None) -> Tensor:
-    """Return the map's latents with as many channels as the network reads: the known part follows, or zeros."""
-    missing = network.config["control_in_dim"] - latents.shape[1]
-    if known is None or not missing:
-        return F.pad(latents, (0, 0, 0, 0, 0, missing))
-    return torch.cat([latents, known], dim=1)
 
 
 def embed_hint(network: Any, latents: Tensor, filling: Tensor) -> Tensor:

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from cnet_app.diffusion.backbones.base import Text
+from cnet_app.diffusion.backbones.transformer import words_of
 
-LENGTHS = "lengths"
-"""Key of `Text.added`: tokens of each row, on the CPU; the rest of its states is padding."""
 PATCH = 2
 """Side of a token in latents."""
 LAYOUT = f"{PATCH}-1"
@@ -40,13 +39,6 @@ class Tokens:
 def network_time(timestep: Tensor, rows: int) -> Tensor:
     """Return the time that the network reads, (B,) from 0 in noise to 1 in a picture."""
     return ((TIMES - timestep) / TIMES).expand(rows)
-
-
-def words_of(text: Text) -> list[Tensor]:
-    """Return the states of each row without its padding."""
-    assert text.added is not None
-    lengths: list[int] = text.added[LENGTHS].tolist()
-    return [states[:length] for states, length in zip(text.states, lengths, strict=True)]
 
 
 def joint_length(picture: Tokens, text: Text) -> int:

@@ -1,0 +1,200 @@
+"""Qwen-Image on disk: a base in a folder, and ControlNets in folders and of one file, told apart by configs and tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import QwenImagePipeline
+from safetensors.torch import save_file
+
+from models.catalog import CATALOG, entry
+from models.configs import read_base_family
+from models.controlnet_files import load_controlnet_tensors
+from models.errors import DamagedError, InputError
+from models.families import FAMILIES, family_of
+from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae, save_base, save_network
+from models.local import LocalFile, kind_of
+from models.qwen_image_fun import QwenImageFunControl
+from models.resolve import base_defaults, resolve, start_conditioning_scale
+from models.tiny import tiny_base, tiny_z_image_controlnet
+from models.tiny_qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
+
+
+@pytest.fixture(scope="module")
+def base() -> Base:
+    return tiny_base("qwen_image")
+
+
+@pytest.fixture(scope="module")
+def folder(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("qwen_image")
+    save_base(base, folder, torch.float32)
+    return folder
+
+
+def same(one: Any, other: Any) -> bool:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_base_comes_back_from_its_folder(base: Base, folder: Path) -> None:
+    loaded = load_base(str(folder))
+    facts = FAMILIES["qwen_image"]
+    assert (loaded.family, loaded.defaults, loaded.vae_scale_factor) == ("qwen_image", facts.defaults, 8)
+    assert not loaded.inpaints
+    for one, other in zip(loaded.networks, base.networks, strict=True):
+        assert type(one) is type(other)
+        assert same(one, other)
+    assert loaded.tokenizers[0]("a cat").input_ids == base.tokenizers[0]("a cat").input_ids
+    assert loaded.scheduler.config.shift_terminal == base.scheduler.config.shift_terminal
+    assert not (folder / "unet").exists()
+
+
+def test_the_folder_is_ordinary_diffusers_format(base: Base, folder: Path) -> None:
+    pipeline = QwenImagePipeline.from_pretrained(folder, local_files_only=True)
+    assert same(pipeline.transformer, base.unet)
+
+
+def test_its_config_shows_the_family(folder: Path) -> None:
+    assert read_base_family("mine", folder) == "qwen_image"
+    assert base_defaults(str(folder)) == ("qwen_image", FAMILIES["qwen_image"].defaults)
+    assert family_of({"_class_name": "QwenImageControlNetModel"}) == "qwen_image"
+
+
+def test_checkpoints_have_settings_of_their_own() -> None:
+    ids = "qwen_image", "qwen_image_2512", "mine"
+    assert [start_conditioning_scale("", id, "qwen_image") for id in ids] == [1.0, 0.8, 1.0]
+    defaults = [entry(id).defaults for id in ids[:2]]
+    assert [(one.guidance_scale, one.num_inference_steps) for one in defaults if one] == [(4, 30), (4, 50)]
+    scales = {
+        row.id: row.conditioning_scale for row in CATALOG if row.family == "qwen_image" and row.kind == "controlnet"
+    }
+    assert scales == {
+        "controlnet_union_qwen_image": 1.0, "controlnet_inpaint_qwen_image": 1.0, "controlnet_fun_qwen_image": 0.8,
+    }  # fmt: skip
+    assert entry("qwen_image").size is None  # that of the text encoder is not known
+
+
+def test_half_precision_is_bfloat16() -> None:
+    assert base_dtype("qwen_image", torch.float16) == torch.bfloat16
+    assert base_dtype("qwen_image", torch.float32) == torch.float32
+
+
+def test_an_autoencoder_comes_from_a_folder(base: Base, folder: Path, tmp_path: Path) -> None:
+    assert same(load_vae(str(folder / "vae"), "qwen_image"), base.vae)
+    with pytest.raises(
+        InputError, match="is AutoencoderKLQwenImage, but Z-Image takes the autoencoders AutoencoderKL and"
+    ):
+        load_vae(str(folder / "vae"), "z_image")
+    save_base(tiny_base("z_image"), tmp_path, torch.float32)
+    with pytest.raises(
+        InputError, match="is AutoencoderKL, but Qwen-Image takes the autoencoders AutoencoderKLQwenImage"
+    ):
+        load_vae(str(tmp_path / "vae"), "qwen_image")
+    save_file(base.vae.state_dict(), tmp_path / "vae.safetensors")
+    with pytest.raises(
+        InputError, match=r"vae.safetensors is one file, but an autoencoder for Qwen-Image is read from a f"
+    ):
+        load_vae(str(tmp_path / "vae.safetensors"), "qwen_image")
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_instantx_controlnet_of_one_file(base: Base, tmp_path: Path, masked: bool) -> None:
+    made = tiny_qwen_image_controlnet(masked=masked)
+    path = tmp_path / "any.safetensors"
+    save_file(made.state_dict(), path)
+    assert kind_of(made.state_dict()) == "controlnet"
+    assert LocalFile(path, "controlnet").family == "qwen_image"
+    network: Any = load_controlnet(str(path), "qwen_image", unet=base.unet)
+    assert same(network, made)
+    names = ("in_channels", "num_layers", "attention_head_dim", "num_attention_heads", "joint_attention_dim")
+    for name in (*names, "extra_condition_channels", "axes_dims_rope"):
+        assert network.config[name] == made.config[name], name
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_instantx_controlnet_in_a_folder(tmp_path: Path, masked: bool) -> None:
+    made = tiny_qwen_image_controlnet(masked=masked)
+    save_network(made, tmp_path, torch.float32)
+    assert resolve(str(tmp_path), "controlnet").family == "qwen_image"
+    assert same(load_controlnet(str(tmp_path), "qwen_image"), made)
+
+
+UNION_NAMES = {
+    "control_img_in.weight", "control_img_in.bias", "control_blocks.0.before_proj.weight", "control_blocks.0.before_proj.bias",
+    "control_blocks.0.after_proj.weight", "control_blocks.1.after_proj.bias", "control_blocks.0.img_mod.1.weight",
+    "control_blocks.1.txt_mod.1.bias", "control_blocks.0.attn.to_q.weight", "control_blocks.1.attn.add_k_proj.bias",
+    "control_blocks.0.attn.norm_added_q.weight", "control_blocks.0.attn.to_out.0.weight",
+    "control_blocks.1.attn.to_add_out.weight", "control_blocks.0.img_mlp.net.0.proj.weight",
+    "control_blocks.1.txt_mlp.net.2.bias",
+}  # fmt: skip
+"""Some of the published file's."""
+
+
+def test_the_union_of_one_file(base: Base, tmp_path: Path) -> None:
+    made = tiny_qwen_image_union()
+    state = made.state_dict()
+    assert set(state) >= UNION_NAMES
+    assert "control_blocks.1.before_proj.weight" not in state
+    assert all(name.startswith(("control_img_in.", "control_blocks.")) for name in state)
+    path = tmp_path / "any.safetensors"
+    save_file(state, path)
+    assert kind_of(state) == "controlnet"
+    assert LocalFile(path, "controlnet").family == "qwen_image"
+    network: Any = load_controlnet(str(path), "qwen_image", unet=base.unet)
+    assert isinstance(network, QwenImageFunControl)
+    assert same(network, made)
+    assert list(network.config["control_layers"]) == list(made.config["control_layers"]) == [0, 2]
+
+
+def test_the_published_union_has_the_size_in_the_catalogue(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        published = QwenImageFunControl()
+    parameters = sum(weight.numel() for weight in published.parameters())
+    assert entry("controlnet_fun_qwen_image").size == pytest.approx(2 * parameters, rel=0.005)
+    state = {f"control_blocks.{n}.after_proj.weight": torch.ones(1) for n in range(5)}
+    state |= {"control_blocks.0.img_mod.1.weight": torch.ones(1), "control_img_in.weight": torch.ones(8, 132)}
+    state |= {"control_blocks.0.attn.norm_q.weight": torch.ones(4)}
+    save_file(state, tmp_path / "x.safetensors")
+    config = load_controlnet_tensors(tmp_path / "x.safetensors", "qwen_image").config
+    assert config == {
+        "control_layers": [0, 12, 24, 36, 48], "control_in_dim": 132, "num_attention_heads": 2, "attention_head_dim": 4,
+    }  # fmt: skip
+
+
+def test_another_family_is_refused(tmp_path: Path) -> None:
+    save_file(tiny_qwen_image_union().state_dict(), tmp_path / "union.safetensors")
+    with pytest.raises(
+        InputError, match=r"^union.safetensors is a ControlNet for Qwen-Image, but the base is SDXL; choose"
+    ):
+        load_controlnet(str(tmp_path / "union.safetensors"), "sdxl")
+    save_file(tiny_z_image_controlnet("1").state_dict(), tmp_path / "z.safetensors")
+    with pytest.raises(
+        InputError, match=r"^z.safetensors is a ControlNet for Z-Image, but the base is Qwen-Image; choose"
+    ):
+        load_controlnet(str(tmp_path / "z.safetensors"), "qwen_image")
+    save_network(tiny_qwen_image_controlnet(), tmp_path / "folder", torch.float32)
+    with pytest.raises(InputError, match=r"was made for Qwen-Image and cannot steer SD 1\.5"):
+        load_controlnet(str(tmp_path / "folder"), "sd15")
+    flux = {"controlnet_x_embedder.weight": torch.ones(2, 2), "controlnet_blocks.0.weight": torch.ones(2, 2)}
+    save_file(flux, tmp_path / "flux.safetensors")
+    with pytest.raises(InputError, match="is a ControlNet for FLUX, SD 3 or another transformer"):
+        load_controlnet(str(tmp_path / "flux.safetensors"), "qwen_image")
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (tiny_qwen_image_union, "control_blocks.1.after_proj.weight"),
+        (tiny_qwen_image_controlnet, "controlnet_blocks.1.bias"),
+    ],
+)
+def test_a_file_that_lacks_tensors_is_damaged(base: Base, tmp_path: Path, make: Any, name: str) -> None:
+    state = dict(make().state_dict())
+    del state[name]
+    save_file(state, tmp_path / "gap.safetensors")
+    with pytest.raises(DamagedError, match=r"1 of its tensors are not those of a ControlNet for Qwen-Image"):
+        load_controlnet(str(tmp_path / "gap.safetensors"), "qwen_image", unet=base.unet)
