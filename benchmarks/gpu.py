@@ -42,7 +42,8 @@ from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.request.generation import GenerationRequest
 from models.errors import StudioError
-from models.families import FAMILIES, Family
+from models.families import FAMILIES
+from models.family_facts import Family
 from models.loader import CLIP_TOKENS, Base, base_dtype
 from models.speed import tune
 from models.tiny import tiny_base, tiny_controlnet, tiny_z_image_controlnet

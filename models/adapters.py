@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError
-from models.families import FAMILIES, TITLES, Family
+from models.families import FAMILIES, TITLES
+from models.family_facts import Family
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,8 @@ from torch import Tensor
 from models.checkpoints import Tensors, count_parts, open_tensors, part_of, read_all
 from models.configs import CONFIG, named_class, read_json
 from models.errors import InputError
-from models.families import FAMILIES, TITLES, Family
+from models.families import FAMILIES, TITLES
+from models.family_facts import Family
 from models.local import check_kind
 from models.modules import damage_reported, fill_network, load_network
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from models.families import TITLES, Defaults, Family
+from models.families import TITLES
+from models.family_facts import Defaults, Family
 from models.names import did_you_mean
 from models.row import (
     COMPONENTS,

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from models.errors import InputError
-from models.families import FAMILIES, TWO_TEXT_STREAMS, Family
+from models.families import FAMILIES
+from models.family_facts import TWO_TEXT_STREAMS, Family
 from models.files import MAX_NAME
 from models.local import READS_WORDS
 from models.pickles import read_pickle, unreadable

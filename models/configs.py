@@ -10,7 +10,8 @@ from typing import Any
 
 from models.adapters import ADAPTER, adapter_family
 from models.errors import DamagedError, InputError, MissingError
-from models.families import FAMILIES, TITLES, Family, family_of
+from models.families import FAMILIES, TITLES, family_of
+from models.family_facts import Family
 from models.files import check_file, short
 
 _CONTROL_CLASSES = tuple(row.control_class.removesuffix("Model") for row in FAMILIES.values())

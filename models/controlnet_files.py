@@ -31,7 +31,8 @@ from models.checkpoints import (
 )
 from models.control_base import MARKS, complete, completion
 from models.errors import InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, Family, family_of_control
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, family_of_control
+from models.family_facts import Family
 from models.local import check_kind, family_of_metadata, reads_sizes
 from models.qwen_image_files import read_control as read_qwen_image
 from models.sidecars import ControlFacts, control_facts

@@ -7,211 +7,23 @@ encoded words. What a family does with these facts is in cnet_app/diffusion/back
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from models.errors import InputError
-
-Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image", "qwen_image"]
-Backbone = Literal["unet", "z_image", "qwen_image"]
-"""A file of cnet_app/diffusion/backbones/."""
-NoisePrediction = Literal["epsilon", "v_prediction"]
-"""The target a U-Net is trained to predict: the noise, or the velocity."""
-Prediction = NoisePrediction | Literal["flow"]
-"""The target of any network; a flow is the direction from the picture to the noise."""
-Guidance = Literal["batched", "two_passes", "distilled", "none"]
-"""Implementation of guidance: both sides in one batch, in two passes, as one more input of the network, or none."""
-Capability = Literal[
-    "loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions", "control_prompts", "control_forms"
-]
-"""Features that a request may need and a family may lack."""
-Rows = tuple[tuple[float, float, float], ...]
-
-NETWORK_PREFIXES = ("", "model.diffusion_model.", "diffusion_model.")
-"""Before the names of tensors in files that hold the network of every step."""
-TWO_TEXT_STREAMS = "text_time"
-"""`addition_embed_type` of a U-Net that also reads pooled words and sizes."""
-CAPABILITY_TITLES: Mapping[Capability, str] = MappingProxyType(
-    {
-        "loras": "LoRAs",
-        "t2i_adapters": "T2I-Adapters",
-        "ip_adapters": "image prompts (IP-Adapters)",
-        "guidance_sides": "control of one side of guidance alone",
-        "resolutions": "weights by resolution",
-        "control_prompts": "ControlNets that read text",
-        "control_forms": "ControlNets with two forms",
-    }
+from models.family_facts import (
+    CAPABILITY_TITLES,
+    NETWORK_PREFIXES,
+    TWO_TEXT_STREAMS,
+    Capability,
+    Defaults,
+    Family,
+    FamilyFacts,
+    OneFile,
+    OriginalEncoder,
+    Parameters,
+    Rows,
 )
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """Settings a base model starts with: side of the square picture in px, guidance scale, steps."""
-
-    size: int
-    guidance_scale: float
-    num_inference_steps: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parameters:
-    """Millions of numbers in the networks of a family's bases, and in a whole ControlNet; counted on their real configs."""
-
-    network: float
-    controlnet: float
-    text_encoders: float
-    vae: float
-
-    @property
-    def control_share(self) -> float:
-        """Size of a ControlNet relative to the network that it steers."""
-        return self.controlnet / self.network
-
-
-@dataclass(frozen=True)
-class OriginalEncoder:
-    """A text encoder in a base model of one file."""
-
-    prefix: str
-    """Before the names of its tensors."""
-    open_clip: bool = False
-    """Trained by OpenCLIP, whose tensors, activation and padding differ from CLIP's."""
-    projects: bool = False
-    """Has a projection of the pooled words, which the U-Net reads."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OneFile:
-    """Parts that a single-file base model in the original layout does not contain."""
-
-    text_encoders: tuple[OriginalEncoder, ...]
-    latent_side: int
-    """Side of the latents in training."""
-    latent_side_v: int
-    """The same for bases that predict velocity."""
-    upcast_attention: bool = False
-    heads: int | None = None
-    """Attention heads of every level; None where a head has 64 channels and wider levels have more of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FamilyFacts:
-    """A row of the table."""
-
-    id: Family
-    title: str
-    """As it stands in a sentence."""
-    backbone: Backbone = "unet"
-    defaults: Defaults
-    conditioning_scale: float = 1.0
-    """Control strength that a unit starts with."""
-    parameters: Parameters
-    control_blocks: int
-    """Blocks of a ControlNet of the family that have a weight each, the middle block included."""
-
-    side_multiple: int = 8
-    """Pictures are padded to sides that are multiples of it, in px."""
-    latent_reduction: int = 8
-    """Side of the picture over side of the latents."""
-    latent_channels: int
-    latent_scaling: float | None
-    """Factor on an AutoencoderKL's latents; None where the base's own autoencoder scales by itself."""
-    latent_shift: float | None = None
-    """Subtracted from an AutoencoderKL's latents before they are scaled; None where nothing is."""
-    overflows_half: bool = False
-    """Networks and text encoder overflow in float16, so that their half precision is bfloat16."""
-    vae_overflows_half: bool = False
-    """The autoencoder overflows in float16, unless its config has `force_upcast` false."""
-    preview: Rows | None
-    """Linear map from latent channels to RGB in [-1, 1], the last row added; None decodes the preview."""
-
-    predictions: tuple[Prediction, ...]
-    """Targets that published bases of the family predict."""
-    zero_terminal_snr: bool = False
-    """Its bases start from pure noise: their last timestep holds no signal."""
-    guidance: Guidance = "batched"
-    resolutions: bool = True
-    """Places of residuals differ in resolution, so that weights by resolution have a meaning."""
-    latent_hints: bool = False
-    """Its ControlNets read their map as latents, which the base's autoencoder makes."""
-    control_prompts: bool = True
-    """Its ControlNets read text, so that one may have a prompt of its own."""
-    control_forms: bool = False
-    """Its ControlNets are computed in two ways: as their authors do, and as diffusers does."""
-    linear_projection: bool
-    """Linear layers around attention, `use_linear_projection`; SD 1.5 alone has convolutions."""
-    size_conditions: bool = False
-    """The network also reads pooled words, the picture's size and its crop."""
-
-    text_widths: tuple[int, ...]
-    """Numbers per word of each text encoder; empty where it is no published one."""
-    words_width: int | None
-    """Numbers per word that the network reads."""
-    text_encoders: int = 1
-    penultimate_words: bool = False
-    """Words are read from the encoders' last layer but one."""
-    zero_negative: bool = False
-    """An absent negative prompt is zeros, not the encoding of the empty text."""
-
-    inpainting_channels: int | None
-    """Input channels of an inpainting base: latents, mask and known latents; None where there are none."""
-    t2i_square: int | None = None
-    """Side in px of the squares that a T2I-Adapter of the family reads; None where there are no T2I-Adapters."""
-    loras: bool = True
-    layer_mark: str | None = None
-    """Pattern of the names of layers, in networks and LoRAs of the family; None where only shapes show the family."""
-    network_width: int | None = None
-    """Channels that those layers read."""
-    original_layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Ends or beginnings of layers' names in the authors' code that differ, with the layers that diffusers has for each."""
-    ip_adapters: bool = True
-    one_file: OneFile | None
-    """None where a base of one file cannot be read."""
-    pipeline_class: str = "StableDiffusionPipeline"
-    """Of diffusers, that reads a base in folder format."""
-    network_folder: str = "unet"
-    """Folder there of the network that runs at every step."""
-    network_class: str = "UNet2DConditionModel"
-    """That network's, in diffusers."""
-    control_class: str = "ControlNetModel"
-    """A ControlNet's, in diffusers."""
-    network_mark: frozenset[str] = frozenset()
-    """Tensors that files with this network alone have; empty where a file of it alone is no base."""
-    control_marks: tuple[frozenset[str], ...] = ()
-    """Sets of tensors, of which ControlNets of the family alone have one whole; empty where shapes show the family."""
-    vae_classes: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
-    """An autoencoder's, in diffusers."""
-    text_encoder_classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
-    """Of transformers, that a base's index may name."""
-    tokenizer_class: str = "CLIPTokenizer"
-    """Of transformers."""
-
-    def has(self, capability: Capability) -> bool:
-        """Return whether the family has the capability."""
-        match capability:
-            case "loras":
-                return self.loras
-            case "ip_adapters":
-                return self.ip_adapters
-            case "t2i_adapters":
-                return self.t2i_square is not None
-            case "guidance_sides":
-                return self.guidance in ("batched", "two_passes")
-            case "resolutions":
-                return self.resolutions
-            case "control_prompts":
-                return self.control_prompts
-            case "control_forms":
-                return self.control_forms
-
-    def require(self, capability: Capability, what: str) -> None:
-        """Raise InputError where the family lacks what `what`, the subject of the sentence, needs."""
-        if not self.has(capability):
-            able = [row.title for row in FAMILIES.values() if row.has(capability)]
-            hint = f"choose a base model of another family: {', '.join(able)}" if able else "leave it out"
-            raise InputError(f"{what} needs {CAPABILITY_TITLES[capability]}, which {self.title} does not have; {hint}.")
-
 
 # Fitted by others: discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204 (SD),
 # huggingface.co/blog/TimothyAlexisVass/explaining-the-sdxl-latent-space (SDXL, there for 0 … 255).
@@ -403,6 +215,14 @@ TITLES: Mapping[Family, str] = MappingProxyType({row.id: row.title for row in _R
 FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({row.words_width: row.id for row in _ROWS if row.words_width})
 """By the numbers per word that a network reads."""
 FAMILY_OF_TWO_ENCODERS: Family = next(row.id for row in _ROWS if row.text_encoders == 2)
+
+
+def require(facts: FamilyFacts, capability: Capability, what: str) -> None:
+    """Raise InputError where the family lacks what `what`, the subject of the sentence, needs."""
+    if not facts.has(capability):
+        able = [row.title for row in FAMILIES.values() if row.has(capability)]
+        hint = f"choose a base model of another family: {', '.join(able)}" if able else "leave it out"
+        raise InputError(f"{what} needs {CAPABILITY_TITLES[capability]}, which {facts.title} does not have; {hint}.")
 
 
 def family_of_control(names: Container[str]) -> Family | None:

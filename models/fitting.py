@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from models.errors import InputError
-from models.families import TITLES, Family
+from models.families import TITLES
+from models.family_facts import Family
 from models.local import LocalFile, LocalKind, local_files
 from models.own import known_rows
 from models.row import Kind, Weights

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError
-from models.families import FAMILIES, Family, family_of_network
+from models.families import FAMILIES, family_of_network
+from models.family_facts import Family
 from models.files import stamp
 
 GGUF = ".gguf"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.errors import DamagedError, InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES
+from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES, require
 from models.modules import READ_FAULTS, load_network
 from models.resolve import IMAGE_ENCODER, resolve
 from models.weights import check_file, read_shapes, short
@@ -49,7 +49,7 @@ def load_ip_adapter(id: str, base: Base) -> IpAdapter:
     """
     from transformers import CLIPVisionModelWithProjection
 
-    FAMILIES[base.family].require("ip_adapters", f"IP-Adapter {id}")
+    require(FAMILIES[base.family], "ip_adapters", f"IP-Adapter {id}")
     file = resolve(id, "ip_adapter", base.family).require()
     check_file(file)
     shapes = read_shapes(file)

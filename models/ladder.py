@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.families import FamilyFacts
+from models.family_facts import FamilyFacts
 
 VALUES_PER_PIXEL_DECODED, VALUES_PER_PIXEL_DENOISED = 1000, 400
 """Numbers in memory at once, over the pixels of the picture. Measured on full-size Stable Diffusion 1.5: the autoencoder's

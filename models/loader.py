@@ -21,7 +21,8 @@ from models.autoencoders import load_vae_file, load_vae_folder, vae_dtype, vae_s
 from models.configs import CONFIG, INDEX, class_name, read_base_family, read_controlnet_config, read_json
 from models.controlnet_files import needs_base
 from models.errors import InputError
-from models.families import FAMILIES, TITLES, Defaults, Family
+from models.families import FAMILIES, TITLES
+from models.family_facts import Defaults, Family
 from models.files import stamp
 from models.gguf_files import GGUF, unknown_file
 from models.ladder import LADDER, Rung

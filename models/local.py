@@ -13,14 +13,8 @@ from typing import Literal
 
 from models.environment import is_public, models_folder
 from models.errors import DamagedError, InputError
-from models.families import (
-    FAMILIES,
-    FAMILY_BY_WIDTH,
-    FAMILY_OF_TWO_ENCODERS,
-    Family,
-    family_of_control,
-    family_of_network,
-)
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, family_of_control, family_of_network
+from models.family_facts import Family
 from models.files import HERE, check_file, read_metadata, read_shapes, sha256_of, sha256_of_tensors, stamp
 from models.gguf_files import GGUF, family_in
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from models.families import FAMILIES, FamilyFacts
+from models.families import FAMILIES
+from models.family_facts import FamilyFacts
 
 if TYPE_CHECKING:
     from models.loader import Base

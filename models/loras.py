@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from models.errors import InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES, Family
+from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES, require
+from models.family_facts import Family
 from models.lora_files import LoraFile, read_lora
 from models.lora_layers import Adapted, Plain, Scaled, Updated, create_layer, plain_state, source_of, weight_shape
 from models.lora_names import Place, parts, spellings
@@ -28,7 +29,7 @@ def use_loras(base: Base, loras: Sequence[tuple[str, float]]) -> tuple[str, ...]
     ways. Raises InputError and WeightsError, and then nothing has changed.
     """
     for name, weight in loras:
-        FAMILIES[base.family].require("loras", f"LoRA {name}")
+        require(FAMILIES[base.family], "loras", f"LoRA {name}")
         if not math.isfinite(weight):
             raise InputError(f"The weight of LoRA {name} is {weight}; give a number such as 0.8.")
     files = [(read_lora(find_lora(name, base.family)), weight) for name, weight in loras]

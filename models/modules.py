@@ -17,7 +17,8 @@ from models.checkpoints import open_tensors, part_of, read_all
 from models.configs import CONFIG, read_json
 from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError, MissingError
-from models.families import FAMILIES, TITLES, Family, network_prefix
+from models.families import FAMILIES, TITLES, network_prefix
+from models.family_facts import Family
 from models.gguf_files import GGUF, load_quantised
 from models.stopping import stopping_point
 from models.weights import check_file, short

@@ -27,16 +27,8 @@ from models.checkpoints import (
     words_width,
 )
 from models.errors import InputError
-from models.families import (
-    FAMILIES,
-    FAMILY_BY_WIDTH,
-    TITLES,
-    TWO_TEXT_STREAMS,
-    Family,
-    NoisePrediction,
-    OneFile,
-    OriginalEncoder,
-)
+from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES
+from models.family_facts import TWO_TEXT_STREAMS, Family, NoisePrediction, OneFile, OriginalEncoder
 from models.local import BASE_PREFIX, check_kind
 from models.modules import damage_reported, fill_network
 from models.sidecars import base_prediction

@@ -26,7 +26,8 @@ from models.configs import (
     wrong_family,
 )
 from models.errors import InputError, MissingError, WeightsError
-from models.families import FAMILIES, TITLES, Defaults, Family
+from models.families import FAMILIES, TITLES
+from models.family_facts import Defaults, Family
 from models.files import quoted
 from models.fitting import check_fit
 from models.local import LocalFile, adapter_files, find_local, local_files, network_files

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from models.families import Defaults, Family
+from models.family_facts import Defaults, Family
 from models.licences import LICENCES
 
 Kind = Literal["base", "controlnet", "adapter", "ip_adapter", "lora", "vae", "annotator", "tokenizer"]

@@ -13,7 +13,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from models.families import FAMILIES, TITLES, Family
+from models.families import FAMILIES, TITLES
+from models.family_facts import Family
 from models.row import (
     COMPONENTS,
     COMPONENTS_XL,

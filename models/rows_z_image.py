@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.families import FAMILIES, TITLES, Defaults
+from models.families import FAMILIES, TITLES
+from models.family_facts import Defaults
 from models.row import MB, File, Weights, folder_files, sharded_files, text_files
 
 _APACHE = "Apache-2.0"

@@ -33,7 +33,8 @@ from transformers import (
 )
 from transformers.models.qwen3 import Qwen3Config, Qwen3Model
 
-from models.families import FAMILIES, TWO_TEXT_STREAMS, Defaults, Family
+from models.families import FAMILIES
+from models.family_facts import TWO_TEXT_STREAMS, Defaults, Family
 from models.loader import Base, save_network, vae_scale_factor
 from models.tiny_qwen_image import tiny_qwen_image
 from models.tiny_words import TEXT_WIDTH, byte_tokenizer

@@ -14,7 +14,7 @@ from diffusers import (
 from transformers.models.qwen2_5_vl import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from models.autoencoders import vae_scale_factor
-from models.families import Defaults, Family
+from models.family_facts import Defaults, Family
 from models.loader import Base
 from models.qwen_image_fun import QwenImageFunControl
 from models.tiny_words import TEXT_WIDTH, byte_tokenizer

@@ -16,6 +16,7 @@ FLOORS = {
     "models": 1,
     "models.errors": 0,
     "models.families": 0,
+    "models.family_facts": 0,
     "models.environment": 0,
     "models.catalog": 0,
     "models.row": 0,

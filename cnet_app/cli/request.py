@@ -33,7 +33,7 @@ from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.settings import Settings
 from models.catalog import CATALOG
 from models.errors import InputError
-from models.families import Family
+from models.family_facts import Family
 from models.resolve import missing, resolve
 
 NUMBERS: Mapping[str, str] = {

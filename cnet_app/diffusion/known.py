@@ -13,7 +13,7 @@ from annotators.images import load_image, resize
 from cnet_app.diffusion.pixels import pad, padded_side, to_image
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import white_pixels
-from models.families import FamilyFacts
+from models.family_facts import FamilyFacts
 
 
 def padded_size(request: GenerationRequest, facts: FamilyFacts) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from cnet_app.request.factors import active_steps, curve_at, place_weights
 from cnet_app.request.pictures import white_pixels
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
-from models.families import FamilyFacts
+from models.family_facts import FamilyFacts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,8 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from models import loader, memory
 from models.errors import InputError, OutOfMemoryError
-from models.families import FAMILIES, TITLES, Family
+from models.families import FAMILIES, TITLES
+from models.family_facts import Family
 from models.files import stamp
 from models.fitting import fitting_rows
 from models.ip_adapter import IpAdapter, load_ip_adapter

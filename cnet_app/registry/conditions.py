@@ -12,7 +12,8 @@ from annotators.registry import annotator
 from cnet_app.registry.measures import MEASURES
 from models.catalog import CATALOG, entry
 from models.errors import InputError
-from models.families import TITLES, Family
+from models.families import TITLES
+from models.family_facts import Family
 from models.names import did_you_mean
 from models.resolve import start_conditioning_scale
 
@@ -217,6 +218,6 @@ def controlnet_id(condition_id: str, family: Family, base: str = "") -> str:
 
 def start_scale(condition_id: str, controlnet: str | None, base: str, family: Family | None) -> float:
     """Return the control strength that a unit starts with; `controlnet` is None for the condition's own."""
-    if controlnet is None and family in condition(condition_id).controlnets:
+    if controlnet is None and family and family in condition(condition_id).controlnets:
         controlnet = controlnet_id(condition_id, family, base)
     return start_conditioning_scale(controlnet or "", base, family)

@@ -12,7 +12,8 @@ from types import MappingProxyType
 
 from annotators.base import shown
 from models.errors import InputError
-from models.families import Capability, FamilyFacts
+from models.families import require
+from models.family_facts import Capability, FamilyFacts
 from models.names import did_you_mean
 
 SOFT = 0.825
@@ -62,7 +63,7 @@ class Mode:
     def check(self, facts: FamilyFacts) -> None:
         """Raise InputError where the family lacks what the mode needs."""
         for capability in self.needs:
-            facts.require(capability, f"Control mode {self.title!r}")
+            require(facts, capability, f"Control mode {self.title!r}")
 
 
 def _even(places: Sequence[Place]) -> Weights:

@@ -10,7 +10,7 @@ from typing import Any
 
 from annotators.base import shown
 from models.errors import InputError
-from models.families import FamilyFacts
+from models.family_facts import FamilyFacts
 from models.names import did_you_mean
 
 

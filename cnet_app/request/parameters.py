@@ -17,7 +17,7 @@ from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.files import TITLES, Kind
 from cnet_app.request.generation import MASK_AREA, GenerationRequest
 from cnet_app.request.units import ControlUnit, Lora
-from models.families import Family
+from models.family_facts import Family
 from models.local import SUFFIXES
 from models.resolve import base_defaults
 

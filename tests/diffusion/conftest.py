@@ -15,7 +15,8 @@ from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
-from models.families import FAMILIES, Family
+from models.families import FAMILIES
+from models.family_facts import Family
 from models.loader import Base
 from models.tiny import tiny_base, tiny_controlnet
 from tests.families import UNETS

@@ -33,7 +33,7 @@ from cnet_app.registry.samplers import SAMPLERS, SPACINGS
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from models.errors import InputError
-from models.families import Family
+from models.family_facts import Family
 from models.loader import Base
 from models.tiny import tiny_base
 from tests.diffusion.conftest import control_map, request_for, unit

@@ -20,7 +20,7 @@ from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.prompt_schedule import MAX_PARTS, prompts_by_step, split_parts, syntax_notes, without_and
 from cnet_app.request.wildcards import Wildcards
 from models.errors import InputError
-from models.families import Family
+from models.family_facts import Family
 from models.loader import Base
 from tests.diffusion.conftest import request_for, unit
 

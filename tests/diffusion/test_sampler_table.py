@@ -16,7 +16,8 @@ from cnet_app.diffusion.schedulers import create_scheduler, late_start_note, set
 from cnet_app.registry.samplers import SAMPLERS, Sampler, works_with
 from cnet_app.request.pictures import encode_png
 from models.errors import InputError
-from models.families import FAMILIES, Family
+from models.families import FAMILIES
+from models.family_facts import Family
 from models.files import HERE
 from models.loader import Base
 from models.modules import load_scheduler

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 
 from models.catalog import File, Weights
-from models.families import Family
+from models.family_facts import Family
 from models.resolve import NamedKind, missing, resolve
 from models.weights import fetch_row
 

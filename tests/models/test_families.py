@@ -15,20 +15,13 @@ from transformers.models.qwen3 import Qwen3Config, Qwen3Model
 from benchmarks import gpu
 from models.catalog import CATALOG, entry
 from models.errors import InputError
-from models.families import (
-    CAPABILITY_TITLES,
-    FAMILIES,
-    FAMILY_BY_WIDTH,
-    FAMILY_OF_TWO_ENCODERS,
-    Capability,
-    Family,
-    FamilyFacts,
-    family_of,
-)
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, family_of, require
+from models.family_facts import CAPABILITY_TITLES, Capability, Family, FamilyFacts
 from tests.source import modules, tree
 
 OWN_NAMES = (
     "models.families",
+    "models.family_facts",
     "models.rows",
     "models.rows_z_image",
     "models.rows_qwen_image",
@@ -112,11 +105,11 @@ def test_what_a_family_cannot_do_is_refused_in_a_sentence(capability: Capability
         FAMILIES["sd15"], title="A poor one", loras=False, ip_adapters=False, t2i_square=None, guidance="none", resolutions=False, control_prompts=False
     )  # fmt: skip
     able = next(row for row in FAMILIES.values() if row.has(capability))
-    able.require(capability, "x")
+    require(able, capability, "x")
     with pytest.raises(
         InputError, match=rf"^x needs .*, which A poor one does not have; choose a base .*{able.title}"
     ) as told:
-        poor.require(capability, "x")
+        require(poor, capability, "x")
     assert CAPABILITY_TITLES[capability] in str(told.value)
 
 

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from models import own
 from models.catalog import CATALOG, entry
 from models.errors import DamagedError, InputError, MissingError
-from models.families import FAMILIES, Defaults, Family
+from models.families import FAMILIES
+from models.family_facts import Defaults, Family
 from models.loader import load_base, load_controlnet, load_vae, save_base, save_network
 from models.loras import use_loras
 from models.resolve import (

@@ -12,7 +12,8 @@ import pytest
 
 from cnet_app.registry.modes import MODES, Mode, Place, even_places
 from models.errors import InputError
-from models.families import FAMILIES, Capability
+from models.families import FAMILIES
+from models.family_facts import Capability
 
 SD15 = (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8)
 SDXL = (1, 1, 1, 2, 2, 2, 4, 4, 4, 4)

@@ -22,7 +22,7 @@ from cnet_app.training.loop import Loop
 from cnet_app.training.run import Record, RunFolder
 from cnet_app.training.trainable import create_trainable
 from models.errors import InputError, SaveError, TrainingError
-from models.families import Family
+from models.family_facts import Family
 from models.tiny import tiny_base
 from tests.source import ROOT
 from tests.training.examples import MemoryExamples

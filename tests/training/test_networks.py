@@ -17,7 +17,7 @@ from cnet_app.training.trainable.files import original_name
 from cnet_app.training.trainable.networks import create_network, fill_joints, low_rank_layers
 from models.checkpoints import diffusers_names
 from models.controlnet_files import load_controlnet_tensors
-from models.families import Family
+from models.family_facts import Family
 from models.loader import load_controlnet
 from models.tiny import tiny_base
 from tests.models.layouts import SIZES

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from cnet_app.training.objective import DiffusionObjective, FlowObjective
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.networks import fill_joints
-from models.families import Family
+from models.family_facts import Family
 from models.tiny import tiny_base
 from tests.training.test_loop import PLAN
 

@@ -11,7 +11,7 @@ from cnet_app.diffusion.backbones.qwen_image import QwenImageBackbone
 from cnet_app.diffusion.backbones.unet import UNetBackbone
 from cnet_app.diffusion.backbones.z_image import ZImageBackbone
 from models.families import FAMILIES
-from models.families import Backbone as BackboneId
+from models.family_facts import Backbone as BackboneId
 
 if TYPE_CHECKING:
     from models.loader import Base

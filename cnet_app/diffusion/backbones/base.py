@@ -19,7 +19,7 @@ from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.steering import Steering
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
-from models.families import FamilyFacts
+from models.family_facts import FamilyFacts
 from models.ip_adapter import IpAdapter
 from models.union import UnionInput
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import Control, StaticControl, Text
 from cnet_app.request.generation import GenerationRequest
-from models.families import FamilyFacts
+from models.family_facts import FamilyFacts
 
 
 def is_guided(facts: FamilyFacts, request: GenerationRequest, controls: Sequence[Control | StaticControl]) -> bool:

@@ -34,7 +34,8 @@ from cnet_app.registry.modes import Mode, Place
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
-from models.families import FAMILIES, FamilyFacts
+from models.families import FAMILIES
+from models.family_facts import FamilyFacts
 from models.qwen_image_fun import QwenImageFunControl
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts, syn
 from cnet_app.diffusion.prompt_syntax import has_weights, plain_words
 from cnet_app.request.generation import GenerationRequest
 from models.embeddings import Embedding, embedding_files, split_words
-from models.families import FAMILIES, FamilyFacts
+from models.families import FAMILIES, require
+from models.family_facts import FamilyFacts
 from models.ip_adapter import IpAdapter, image_embeds
 
 if TYPE_CHECKING:
@@ -138,12 +139,12 @@ class TransformerBackbone(ABC):
             yield f"{name} is {longest} tokens long, of which {LONGEST} are read; what comes later has no effect."
 
     def encode_image_prompt(self, adapter: IpAdapter, image: Image) -> Tensor:
-        self._facts.require("ip_adapters", "An image prompt")
+        require(self._facts, "ip_adapters", "An image prompt")
         return image_embeds(adapter, image)
 
     def use_image_prompt(self, adapter: IpAdapter | None, scale: float) -> AbstractContextManager[None]:
         if adapter is not None:
-            self._facts.require("ip_adapters", "An image prompt")
+            require(self._facts, "ip_adapters", "An image prompt")
         return nullcontext()
 
     def create_noise(self, width: int, height: int, generator: torch.Generator) -> Tensor:

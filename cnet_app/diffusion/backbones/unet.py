@@ -26,7 +26,8 @@ from cnet_app.diffusion.steering import check_form, control_tensor
 from cnet_app.registry.modes import mode
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
-from models.families import FAMILIES, FamilyFacts
+from models.families import FAMILIES, require
+from models.family_facts import FamilyFacts
 from models.ip_adapter import IpAdapter, image_embeds, use_ip_adapter
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class UNetBackbone:
         size = request.width, request.height
         image = control_tensor(unit, *size, self._facts.side_multiple, request.inpaint_mask)
         if unit.prompt is not None:
-            self._facts.require("control_prompts", "The prompt of a control unit")
+            require(self._facts, "control_prompts", "The prompt of a control unit")
         if isinstance(network, T2IAdapter):
             return prepare_adapter(unit, network, image, row, size, self._facts, self.device, cache)
         prompt = None if unit.prompt == request.prompt else unit.prompt

@@ -20,7 +20,7 @@ from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import Mode, Place, even_places
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
-from models.families import FamilyFacts
+from models.family_facts import FamilyFacts
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601)."""

@@ -17,7 +17,7 @@ from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import CUSTOM, Mode, Place, even_places, mode
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
-from models.families import FamilyFacts
+from models.family_facts import FamilyFacts
 from models.union import UnionInput, UnionPass
 
 

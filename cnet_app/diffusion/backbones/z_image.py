@@ -24,6 +24,7 @@ from cnet_app.registry.modes import mode
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
+from models.families import require
 
 
 class ZImageBackbone(TransformerBackbone):
@@ -38,7 +39,7 @@ class ZImageBackbone(TransformerBackbone):
                 "inpaint mask; leave the unit out, and give initial_image and inpaint_mask."
             )
         if unit.prompt is not None:
-            self._facts.require("control_prompts", "The prompt of a control unit")
+            require(self._facts, "control_prompts", "The prompt of a control unit")
         row = mode("control" if request.guess_mode else unit.control_mode)
         row.check(self._facts)
         image = control_tensor(unit, request.width, request.height, self._facts.side_multiple)

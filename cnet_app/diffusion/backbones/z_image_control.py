@@ -24,7 +24,7 @@ from cnet_app.diffusion.steering import check_form, create_steering, place_masks
 from cnet_app.registry.modes import Mode, Place
 from cnet_app.request.units import ControlForm, ControlUnit
 from models.errors import InputError
-from models.families import FamilyFacts
+from models.family_facts import FamilyFacts
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from cnet_app.request.generation import MAX_LORAS, REQUEST_LIMITS, GenerationReq
 from cnet_app.request.limits import MAX_PIXELS, MAX_PROMPT
 from cnet_app.request.units import LORA_LIMITS, Lora
 from models.errors import InputError
-from models.families import Defaults
+from models.family_facts import Defaults
 from models.resolve import base_defaults
 
 

@@ -9,7 +9,8 @@ from cnet_app.request.training import TrainingPlan
 from cnet_app.training.trainable.base import Trainable
 from cnet_app.training.trainable.unet import UNetTrainable
 from models.errors import InputError
-from models.families import FAMILIES, Backbone
+from models.families import FAMILIES
+from models.family_facts import Backbone
 from models.loader import Base
 
 TRAINABLES: Mapping[Backbone, Callable[[Base, TrainingPlan], Trainable]] = MappingProxyType({"unet": UNetTrainable})

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cnet_app.diffusion.backbones.base import Text
 from cnet_app.training.objective import Objective
-from models.families import FamilyFacts
+from models.family_facts import FamilyFacts
 from models.loader import Base
 
 

@@ -16,7 +16,8 @@ from cnet_app.training.objective import DiffusionObjective, Objective
 from cnet_app.training.trainable.files import save_light, save_whole
 from cnet_app.training.trainable.networks import check_start, create_network
 from models.errors import InputError
-from models.families import FAMILIES, FamilyFacts
+from models.families import FAMILIES
+from models.family_facts import FamilyFacts
 from models.loader import Base, load_controlnet
 
 PLAIN_ATTENTION = 1024

@@ -19,7 +19,8 @@ from cnet_app.ui.calls.context import Context, Object, Visitor
 from models.catalog import Kind, entry, size_text
 from models.environment import is_offline, models_folder
 from models.errors import InputError
-from models.families import FAMILIES, Capability, FamilyFacts
+from models.families import FAMILIES
+from models.family_facts import Capability, FamilyFacts
 from models.files import HERE, short
 from models.ladder import RESERVE, choose_rung, family_weights, needed_bytes
 from models.local import FOLDERS, KIND_TITLES, LocalKind

@@ -18,7 +18,7 @@ from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.describe import declared
 from cnet_app.ui.labels import in_form_words
 from models.errors import InputError
-from models.families import Family
+from models.family_facts import Family
 
 ONLY_OWNER = (
     "Only the one who runs this app may train models on its server; start the app on your own machine to train."
