@@ -14,7 +14,7 @@ from models.errors import InputError
 def create_optimizer(plan: TrainingPlan, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """Return AdamW over parameter groups, or its 8-bit form; InputError where that needs a package that is not here."""
     if plan.optimizer == "adamw":
-        return torch.optim.AdamW(groups, weight_decay=plan.weight_decay)
+        return torch.optim.AdamW(groups, weight_decay=plan.weight_decay, fused=True)  # one pass over memory, not ten
     try:
         library: Any = importlib.import_module("bitsandbytes")
     except ImportError as error:
