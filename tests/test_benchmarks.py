@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from benchmarks import __main__ as command
 from benchmarks import gpu, report, training
 from benchmarks.arms import Arm, create_arms
 from benchmarks.counters import counting
+from benchmarks.experiments.claims import EXPERIMENTS
+from benchmarks.experiments.curves import curves
 from benchmarks.jobs import Job, create_request, prepare
 from benchmarks.machine import this_machine
 from benchmarks.measure import Bench, Result, Verdict, psnr
@@ -256,3 +259,18 @@ def test_the_command_for_a_gpu_runs_on_miniatures(tmp_path: Path, capsys: pytest
     ]
     assert all(row["psnr"] > 60 for row in rows if row["way"] != gpu.PEER)
     assert (tmp_path / "gpu.md").read_text(encoding="utf-8") == capsys.readouterr().out
+
+
+def test_curves_show_the_runs_of_an_arm_and_their_mean() -> None:
+    experiment = EXPERIMENTS[0]
+    looks = [[0, 0.1], [10, 0.4], [20, 0.9]]
+    drawn = curves(
+        experiment, {"zero": [{"looks": looks}, {"looks": looks}], "lite": [{"looks": looks}], "gaussian": []}
+    )
+    root = ElementTree.fromstring(drawn)
+    lines = [node for node in root if node.tag.endswith("polyline")]
+    assert len(lines) == 2 + 2  # a single run is its mean
+    texts = [node.text for node in root if node.tag.endswith("text")]
+    assert texts[-2:] == [experiment.arms["zero"].title, experiment.arms["lite"].title]
+    first, *_, last = (tuple(map(float, point.split(","))) for point in lines[0].attrib["points"].split())
+    assert first[0] < last[0] and first[1] > last[1]

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.experiments.claims import EXPERIMENTS
-from benchmarks.experiments.document import document, section
+from benchmarks.experiments.curves import curves
+from benchmarks.experiments.document import document, drawing_name, section
 from benchmarks.experiments.suite import Suite
 
 OUTPUT, RESULTS = Path("build/experiments"), Path("docs/experiments.jsonl")
@@ -56,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(text)
         else:
             args.document.write_text(text, encoding="utf-8")
+            for row in wanted:
+                drawing = args.document.parent / "images" / drawing_name(row)
+                drawing.write_text(curves(row, suite.results(row)), encoding="utf-8")
     return 0
 
 

@@ -51,7 +51,13 @@ def section(experiment: Experiment, results: Mapping[str, Sequence[Values]]) -> 
     for arm, row in experiment.arms.items():
         cells = (_cell([run[name] for run in results[arm]], name) for name in experiment.measures)
         lines.append(f"| {row.title} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"`python -m benchmarks.experiments --only {experiment.id}`", ""])
+    drawing = f"![Score over the steps, by arm](images/{drawing_name(experiment)})"
+    return "\n".join([*lines, "", drawing, "", f"`python -m benchmarks.experiments --only {experiment.id}`", ""])
+
+
+def drawing_name(experiment: Experiment) -> str:
+    """Return the name of the file with an experiment's curves."""
+    return f"experiment_{experiment.id}.svg"
 
 
 def _cell(values: Sequence[float], name: str) -> str:
@@ -85,7 +91,8 @@ A verdict compares means; with few seeds and so small a base it shows a directio
 COSTS = """\
 A step of a ControlNet takes somewhat more memory and time than one of the base itself: at most half as much again.
 
-The paper: 23 % more memory and 34 % more time in each step, on an A100."""
+The paper: 23 % more memory and 34 % more time in each step, on an A100. Here, at batch 1, gradients, optimiser and update of
+what is trained weigh most, and the base has more than twice as many numbers as the copy; at large batches activations weigh more."""
 TAIL = """\
 ## Not testable here
 
