@@ -40,7 +40,7 @@ def unknown_file(path: Path) -> InputError:
         return InputError(
             f"{path.name} has quantised weights, which need the package gguf; run pip install gguf, or choose a .safetensors file."
         )
-    known = ", ".join(row.title for row in FAMILIES.values() if row.network_mark)
+    known = ", ".join(row.title for row in FAMILIES.values() if row.network_marks)
     return InputError(f"{path.name} does not hold a network that this app knows; choose one of: {known}.")
 
 

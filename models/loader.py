@@ -81,7 +81,7 @@ def load_base(id: str, device: torch.device | str = "cpu", dtype: torch.dtype = 
         return _base_of_folder(id, resolved.require(), device, dtype)
     if resolved.path.suffix == GGUF and not resolved.family:
         raise unknown_file(resolved.path)
-    if resolved.family and FAMILIES[resolved.family].network_mark:
+    if resolved.family and FAMILIES[resolved.family].network_marks:
         return _base_of_folder(id, require_row(other_parts(resolved.family)), device, dtype, network=resolved.path)
     return _base_of_file(id, resolved.path, device, dtype)  # its own faults come before a missing vocabulary
 
@@ -121,8 +121,8 @@ def _base_of_folder(
             for name in encoders
         ),
         tokenizers=tuple(
-            load_tokenizer(folder / name.replace("text_encoder", "tokenizer"), facts.tokenizer_class)
-            for name in encoders
+            load_tokenizer(folder / name.replace("text_encoder", "tokenizer"), kind)
+            for name, kind in zip(encoders, facts.tokenizer_classes, strict=False)
         ),
         scheduler=load_scheduler(class_name(index, "scheduler"), folder / "scheduler"),
         device=device,

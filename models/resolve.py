@@ -190,7 +190,7 @@ def _of_file(id: str, kind: NamedKind, path: Path) -> Resolved:
         return Resolved(id, kind, path=path)
     family = LocalFile(path, kind).family
     rows = ()
-    if kind == "base" and family and FAMILIES[family].network_mark:
+    if kind == "base" and family and FAMILIES[family].network_marks:
         rows = (other_parts(family),)
     elif kind == "base" and tokenizer_folder() is None:
         rows = (entry(CLIP_TOKENIZER),)
