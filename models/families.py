@@ -250,16 +250,10 @@ _ROWS = (
                 }
             ),
         ),
+        guidance_tensors=("guidance_in.in_layer.weight", "guidance_embedder.linear_1.weight"),
+        base_without_guidance="flux_schnell",
         control_class="FluxControlNetModel",
-        control_marks=(
-            frozenset(
-                {
-                    "controlnet_x_embedder.weight",
-                    "time_text_embed.text_embedder.linear_1.weight",
-                    "transformer_blocks.0.ff.net.2.weight",
-                }
-            ),
-        ),
+        control_marks=(frozenset({"controlnet_x_embedder.weight", "time_text_embed.text_embedder.linear_1.weight"}),),
         vae_classes=("AutoencoderKL",),
         text_encoder_classes=("CLIPTextModel", "T5EncoderModel"),
         tokenizer_classes=("CLIPTokenizer", "T5TokenizerFast"),

@@ -176,6 +176,10 @@ class FamilyFacts:
     """Folder there of the network that runs at every step."""
     network_class: str = "UNet2DConditionModel"
     """That network's, in diffusers."""
+    guidance_tensors: tuple[str, ...] = ()
+    """Ends of the names of tensors that read guidance_scale, in networks that do."""
+    base_without_guidance: str = ""
+    """Catalogue id of the base whose other parts complete a network that has none of these; empty where there are no such."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers."""
     network_marks: tuple[frozenset[str], ...] = ()

@@ -19,19 +19,24 @@ GGUF = ".gguf"
 
 def family_in(path: Path) -> Family | None:
     """Return the family whose network the file holds; None where its names show none, or the package is not installed."""
-    return _family_in(path, stamp(path))
+    return family_of_network(names_in(path))
+
+
+def names_in(path: Path) -> frozenset[str]:
+    """Return the names of a file's tensors; none where it is damaged, or the package is not installed."""
+    return _names_in(path, stamp(path))
 
 
 @lru_cache(maxsize=1000)
-def _family_in(path: Path, stamped: Hashable) -> Family | None:
+def _names_in(path: Path, stamped: Hashable) -> frozenset[str]:
     if importlib.util.find_spec("gguf") is None:
-        return None
+        return frozenset()
     from gguf import GGUFReader
 
     try:
-        return family_of_network({tensor.name for tensor in GGUFReader(path).tensors})
+        return frozenset(tensor.name for tensor in GGUFReader(path).tensors)
     except (OSError, ValueError, LookupError):  # not what its ending says
-        return None
+        return frozenset()
 
 
 def unknown_file(path: Path) -> InputError:

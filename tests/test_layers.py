@@ -22,6 +22,7 @@ FLOORS = {
     "models.row": 0,
     "models.rows": 0,
     "models.rows_z_image": 0,
+    "models.rows_flux": 0,
     "models.rows_qwen_image": 0,
     "models.licences": 0,
     "models.names": 0,
