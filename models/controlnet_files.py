@@ -31,7 +31,7 @@ from models.checkpoints import (
 )
 from models.control_base import MARKS, complete, completion
 from models.errors import InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, family_of_control
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, family_of_control, takers
 from models.family_facts import Family
 from models.flux_files import read_control as read_flux
 from models.local import check_kind, family_of_metadata, reads_sizes
@@ -117,7 +117,8 @@ def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> C
 
 def _check_family(path: Path, family: Family | None, expected: Family) -> None:
     """Raise InputError for a ControlNet of another family; one that reads no words may be made for any U-Net."""
-    if family == expected or (family is None and not FAMILIES[expected].control_marks):
+    other_names = FAMILIES[FAMILIES[expected].shares_with or expected].control_marks
+    if (family and expected in takers(family)) or (family is None and not other_names):
         return
     made = TITLES[family] if family else "a U-Net"
     raise InputError(

@@ -258,6 +258,45 @@ _ROWS = (
         text_encoder_classes=("CLIPTextModel", "T5EncoderModel"),
         tokenizer_classes=("CLIPTokenizer", "T5TokenizerFast"),
     ),
+    # Steps and guidance are those of diffusers' documentation; the strength is FLUX.1's.
+    FamilyFacts(
+        id="chroma",
+        title="Chroma",
+        backbone="chroma",
+        defaults=Defaults(size=1024, guidance_scale=3.0, num_inference_steps=40),
+        conditioning_scale=0.7,
+        parameters=Parameters(network=8900.0, controlnet=2140.9, text_encoders=4762.3, vae=83.8),
+        control_blocks=5,
+        side_multiple=16,
+        latent_channels=16,
+        latent_scaling=0.3611,
+        latent_shift=0.1159,
+        overflows_half=True,
+        preview=None,
+        predictions=("flow",),
+        guidance="two_passes",
+        resolutions=False,
+        latent_hints=True,
+        linear_projection=False,
+        text_widths=(),
+        words_width=None,
+        shares_with="flux",
+        inpainting_channels=None,
+        original_layers=_FLUX_LAYERS,
+        ip_adapters=False,
+        one_file=None,
+        pipeline_class="ChromaPipeline",
+        network_folder="transformer",
+        network_class="ChromaTransformer2DModel",
+        network_marks=tuple(
+            frozenset({"distilled_guidance_layer.in_proj.weight", name})
+            for name in ("double_blocks.0.img_attn.qkv.weight", "single_transformer_blocks.0.attn.to_q.weight")
+        ),
+        control_class="FluxControlNetModel",
+        vae_classes=("AutoencoderKL",),
+        text_encoder_classes=("T5EncoderModel",),
+        tokenizer_classes=("T5TokenizerFast",),
+    ),
     # Steps, guidance and strength are those of diffusers' pipelines for its ControlNets. Authors and diffusers run it in
     # bfloat16, and so does half precision here.
     FamilyFacts(
@@ -311,6 +350,11 @@ def require(facts: FamilyFacts, capability: Capability, what: str) -> None:
         able = [row.title for row in FAMILIES.values() if row.has(capability)]
         hint = f"choose a base model of another family: {', '.join(able)}" if able else "leave it out"
         raise InputError(f"{what} needs {CAPABILITY_TITLES[capability]}, which {facts.title} does not have; {hint}.")
+
+
+def takers(family: Family) -> tuple[Family, ...]:
+    """Return the families that ControlNets and LoRAs made for one fit: that, and those that share them."""
+    return (family, *(row.id for row in _ROWS if row.shares_with == family))
 
 
 def family_of_control(names: Container[str]) -> Family | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image", "flux", "qwen_image"]
+Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image", "flux", "chroma", "qwen_image"]
 Backbone = Literal["unet", "z_image", "flux", "chroma", "qwen_image"]
 """A file of cnet_app/diffusion/backbones/."""
 NoisePrediction = Literal["epsilon", "v_prediction"]
@@ -156,6 +156,8 @@ class FamilyFacts:
     zero_negative: bool = False
     """An absent negative prompt is zeros, not the encoding of the empty text."""
 
+    shares_with: Family | None = None
+    """Family whose ControlNets and LoRAs fit this one too; None where it has its own."""
     inpainting_channels: int | None
     """Input channels of an inpainting base: latents, mask and known latents; None where there are none."""
     t2i_square: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ READ_FAULTS = (
     UnpicklingError,
 )
 """Raised by the libraries for a bad folder, with texts for programmers."""
+TOKENIZER, PIECES = "tokenizer.json", "spiece.model"
+"""A tokenizer's file, and the one of SentencePiece that transformers makes it from."""
 
 
 @contextmanager
@@ -166,6 +169,12 @@ def load_tokenizer(folder: Path, kind: str = "CLIPTokenizer", **options: Any) ->
     """Load a tokenizer of a class of transformers; `options` replace those of its files."""
     import transformers
 
+    pieces = (folder / PIECES).is_file() and not (folder / TOKENIZER).is_file()
+    if pieces and importlib.util.find_spec("sentencepiece") is None:
+        raise InputError(
+            f"The tokenizer in {short(folder)} is {PIECES}, which needs the package sentencepiece; run pip install "
+            f"sentencepiece, or put {TOKENIZER} of the same tokenizer there."
+        )
     try:
         return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **options)
     except READ_FAULTS as error:

@@ -1,4 +1,4 @@
-"""The catalogue's rows of FLUX.1: bases in several files, and their ControlNets. See rows.py on sizes."""
+"""The catalogue's rows of FLUX.1 and Chroma: bases in several files, and the ControlNets of both. See rows.py on sizes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ _DEV, _APACHE = "FLUX.1 [dev] Non-Commercial", "Apache-2.0"
 _DEFAULTS = FAMILIES["flux"].defaults
 _TRANSFORMER, _T5, _CLIP, _VAE = 23_803, 9525, 246, 168
 """MB of networks, by the numbers of parameters of the published configs."""
-T5_FILES = ("tokenizer.json", "tokenizer_config.json")
-"""Of the tokenizer."""
 
 
 def _base(id: str, title: str, licence: str, note: str, defaults: Defaults = _DEFAULTS) -> Weights:
@@ -22,7 +20,7 @@ def _base(id: str, title: str, licence: str, note: str, defaults: Defaults = _DE
         *folder_files(
             ("vae", "text_encoder", "tokenizer", "scheduler"), {"vae": _VAE * MB, "text_encoder": _CLIP * MB}
         ),
-        *text_files(*(f"tokenizer_2/{name}" for name in T5_FILES)),
+        *text_files("tokenizer_2/tokenizer.json", "tokenizer_2/tokenizer_config.json"),
         *sharded_files("text_encoder_2", "model", 2, _T5),
         *sharded_files("transformer", "diffusion_pytorch_model", 3, _TRANSFORMER),
     )
@@ -48,12 +46,29 @@ def _xlabs(name: str, title: str, condition: str) -> Weights:
     )  # fmt: skip
 
 
+def _chroma() -> Weights:
+    files = (
+        *folder_files(("vae", "scheduler"), {"vae": _VAE * MB}),
+        File("tokenizer/spiece.model", 0, others=("tokenizer/tokenizer.json",)),
+        *text_files("tokenizer/tokenizer_config.json"),
+        *sharded_files("text_encoder", "model", 2, _T5),
+        *sharded_files("transformer", "diffusion_pytorch_model", 2, 17_800),
+    )
+    return Weights(
+        id="chroma", kind="base", family="chroma", title="Chroma1-HD", repo="lodestones/Chroma1-HD", licence=_APACHE,
+        files=files, defaults=FAMILIES["chroma"].defaults,
+        note="Made from FLUX.1-schnell, and no longer distilled: it reads a negative prompt. FLUX.1's ControlNets steer it. Its tokenizer "
+        "needs the package sentencepiece.",
+    )  # fmt: skip
+
+
 ROWS: tuple[Weights, ...] = (
     _base("flux", "FLUX.1-dev", _DEV,
           "Gated: accept its terms on its page first. guidance_scale is a number that the network reads; there is no negative "
           "prompt."),
     _base("flux_schnell", "FLUX.1-schnell", _APACHE, "Distilled to few steps: it reads no guidance_scale and no negative prompt.",
           replace(_DEFAULTS, guidance_scale=1.0, num_inference_steps=4)),
+    _chroma(),
     _control("union", "Union Pro 2.0", "Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro-2.0", network_files(4282),
              "canny softedge depth openpose recolor",
              "Its authors' strengths: canny and soft edge 0.7, depth 0.8, pose 0.9 to 0.65 of the steps, grey 0.9 to 0.8.", 0.7),

@@ -12,7 +12,7 @@ from annotators.registry import annotator
 from cnet_app.registry.measures import MEASURES
 from models.catalog import CATALOG, entry
 from models.errors import InputError
-from models.families import TITLES
+from models.families import FAMILIES, TITLES
 from models.family_facts import Family
 from models.names import did_you_mean
 from models.resolve import start_conditioning_scale
@@ -82,12 +82,13 @@ def _row(
 ) -> Condition:
     """Return a condition; without measures, `score_words` are the sentence why."""
     measure, *more = measures.split() if measures else [None]
+    shared = {row.id: controlnets[row.shares_with] for row in FAMILIES.values() if row.shares_with in controlnets}
     return Condition(
         id=id,
         title=title,
         help=help,
         annotators=tuple(annotators.split()),
-        controlnets=MappingProxyType(controlnets),
+        controlnets=MappingProxyType(controlnets | shared),
         example=example,
         example_prompt=example_prompt,
         example_area=example_area,

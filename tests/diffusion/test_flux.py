@@ -26,7 +26,6 @@ from PIL import Image
 from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
-from cnet_app.diffusion.backbones.base import Text
 from cnet_app.diffusion.backbones.flux import FluxBackbone
 from cnet_app.diffusion.backbones.flux_control import block_runs, block_samples, place_number, places_of, run_of
 from cnet_app.diffusion.backbones.tokens import BlockRange, to_latents, to_tokens
@@ -376,11 +375,11 @@ def test_places_have_numbers_in_their_order() -> None:
 def test_residuals_are_added_up_by_block(dev: Base) -> None:
     one = torch.ones(1, 1, 1)
     number = partial(place_number, blocks=DOUBLES + SINGLES)
-    assert block_samples({}, dev.unet) == (None, None)
-    doubles, singles = block_samples({number(BlockRange(0, 3)): one, number(BlockRange(1, 2, 2)): 2 * one}, dev.unet)
+    assert block_samples({}, dev.unet, 0) == (None, None)
+    doubles, singles = block_samples({number(BlockRange(0, 3)): one, number(BlockRange(1, 2, 2)): 2 * one}, dev.unet, 0)
     assert [float(tensor) for tensor in doubles or ()] == [1, 3, 1, 2, 0]
     assert singles is None
-    doubles, singles = block_samples({number(BlockRange(7, 2)): one}, dev.unet)
+    doubles, singles = block_samples({number(BlockRange(7, 2)): one}, dev.unet, 0)
     assert doubles is None
     assert [float(tensor) for tensor in singles or ()] == [0, 0, 1, 1]
 
@@ -390,7 +389,7 @@ def test_tokens_and_their_places_are_the_pipelines() -> None:
     packed: Any = FluxPipeline._pack_latents(latents, 1, 16, 8, 12)
     assert torch.equal(to_tokens(latents), packed)
     expected: Any = FluxPipeline._prepare_latent_image_ids(1, 4, 6, torch.device("cpu"), torch.float32)
-    places = places_of(latents, Text(torch.zeros(1, 5, 2)))
+    places = places_of(latents, torch.zeros(5, 2))
     assert torch.equal(places["img_ids"], expected)
     assert torch.equal(places["txt_ids"], torch.zeros(5, 3))
 

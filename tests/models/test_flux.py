@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -236,12 +237,9 @@ def others(base: Base, folder: Path) -> None:
     encoder = folder / "text_encoder_2"
     (encoder / "model.safetensors").rename(encoder / "model-00001-of-00002.safetensors")
     save_file({"none": torch.zeros(1)}, encoder / "model-00002-of-00002.safetensors", {"format": "pt"})
-    names = base.text_encoders[1].state_dict()
-    (encoder / "model.safetensors.index.json").write_text(
-        '{"metadata": {}, "weight_map": {%s}}'
-        % ", ".join(f'"{name}": "model-00001-of-00002.safetensors"' for name in names),
-        encoding="utf-8",
-    )
+    placed = dict.fromkeys(base.text_encoders[1].state_dict(), "model-00001-of-00002.safetensors")
+    index = {"metadata": {}, "weight_map": placed}
+    (encoder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def test_controlnets_and_other_networks_are_no_bases() -> None:

@@ -6,6 +6,7 @@ The prompt alone is read, once a step. The network returns the direction from th
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,8 +32,8 @@ LONGEST_WITHOUT_GUIDANCE = 256
 """Tokens of a prompt that the authors give to schnell, which reads no guidance."""
 
 
-class FluxBackbone(TransformerBackbone):
-    """A Backbone."""
+class FluxLikeBackbone(TransformerBackbone):
+    """The parts of a Backbone that FLUX.1 shares with bases made from it, which take the same ControlNets."""
 
     def __init__(self, base: Base) -> None:
         super().__init__(base)
@@ -43,6 +44,29 @@ class FluxBackbone(TransformerBackbone):
                 f"{self._facts.title} that reads {self._facts.latent_channels}, and a ControlNet."
             )
 
+    @abstractmethod
+    def control_guidance(self, request: GenerationRequest) -> float:
+        """Return the guidance scale that a ControlNet reads."""
+        ...
+
+    def prepare_control(
+        self, unit: ControlUnit, network: Network, request: GenerationRequest, cache: EncodingCache
+    ) -> Control:
+        row = mode("control" if request.guess_mode else unit.control_mode)
+        row.check(self._facts)
+        return prepare_controlnet(unit, network, self._base, row, request, cache, self.control_guidance(request))
+
+    def count_tokens(self, text: str) -> int:
+        return len(self._base.tokenizers[-1](text).input_ids)
+
+    def pack(self, latents: Tensor, text: Text) -> Tensor:
+        """(1, C, h, w) to (B, C, h, w): tokens are made where the size is known."""
+        return latents.to(self._base.unet.dtype).expand(len(text.states), -1, -1, -1)
+
+
+class FluxBackbone(FluxLikeBackbone):
+    """A Backbone."""
+
     @property
     def longest(self) -> int:
         return LONGEST if self._reads_guidance else LONGEST_WITHOUT_GUIDANCE
@@ -51,12 +75,8 @@ class FluxBackbone(TransformerBackbone):
     def _reads_guidance(self) -> bool:
         return bool(self._base.unet.config["guidance_embeds"])
 
-    def prepare_control(
-        self, unit: ControlUnit, network: Network, request: GenerationRequest, cache: EncodingCache
-    ) -> Control:
-        row = mode("control" if request.guess_mode else unit.control_mode)
-        row.check(self._facts)
-        return prepare_controlnet(unit, network, self._base, row, request, cache, request.guidance_scale)
+    def control_guidance(self, request: GenerationRequest) -> float:
+        return request.guidance_scale
 
     def encode_rows(self, texts: Sequence[str], weights: tuple[float, ...], cache: EncodingCache) -> Text:
         encoders = self._base.text_encoders
@@ -82,9 +102,6 @@ class FluxBackbone(TransformerBackbone):
         states, pooled, _ = pipeline.encode_prompt(text, device=self.device, max_sequence_length=self.longest)
         return states.to(base.dtype), pooled.to(base.dtype)
 
-    def count_tokens(self, text: str) -> int:
-        return len(self._base.tokenizers[-1](text).input_ids)
-
     def text_notes(self, request: GenerationRequest, steps: int) -> Sequence[str]:
         notes = list(super().text_notes(request, steps))
         if request.guidance_scale > 1 and not self._reads_guidance:
@@ -94,13 +111,9 @@ class FluxBackbone(TransformerBackbone):
             )
         return notes
 
-    def pack(self, latents: Tensor, text: Text) -> Tensor:
-        """(1, C, h, w) to (B, C, h, w): tokens are made where the size is known."""
-        return latents.to(self._base.unet.dtype).expand(len(text.states), -1, -1, -1)
-
     def predict(self, batch: Tensor, timestep: Tensor, text: Text, guidance_scale: float, extras: Extras) -> Tensor:
         transformer = self._base.unet
-        doubles, singles = block_samples(extras.residuals or {}, transformer)
+        doubles, singles = block_samples(extras.residuals or {}, transformer, 0)
         assert text.added is not None
         tokens = transformer(
             hidden_states=to_tokens(batch),
@@ -111,6 +124,6 @@ class FluxBackbone(TransformerBackbone):
             controlnet_block_samples=doubles,
             controlnet_single_block_samples=singles,
             return_dict=False,
-            **places_of(batch, text),
+            **places_of(batch, text.states[0]),
         )[0]
         return to_latents(tokens.float(), batch.shape[-2], batch.shape[-1])

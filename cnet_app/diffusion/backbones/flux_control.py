@@ -18,6 +18,7 @@ from torch import Tensor
 from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import Control, HintedNetwork, Network, Residuals, Text, Weigh
 from cnet_app.diffusion.backbones.tokens import PATCH, BlockRange, inner_width, network_time, spread, to_tokens
+from cnet_app.diffusion.backbones.transformer import LENGTHS, words_of
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.steering import check_form, control_tensor, create_steering, place_masks
 from cnet_app.registry.conditions import condition
@@ -54,28 +55,34 @@ class HintedFlux:
         return True
 
     def residuals(self, model_input: Tensor, timestep: Tensor, text: Text, weigh: Weigh) -> Residuals:
-        network, read = self.network, text.conditional() if text.guided else text
-        rows, device = len(read.states), model_input.device
-        guided = network.config["guidance_embeds"]
-        found = network(
-            hidden_states=to_tokens(model_input[:1]).expand(rows, -1, -1),
-            controlnet_cond=self.hint.expand(rows, *self.hint.shape[1:]),
-            controlnet_mode=None if self.mode is None else torch.full((rows, 1), self.mode, device=device),
-            encoder_hidden_states=read.states,
-            pooled_projections=_pooled(network, read),
-            timestep=network_time(timestep, model_input),
-            guidance=torch.full((1,), self.guidance_scale, device=device) if guided else None,
-            return_dict=False,
-            **places_of(model_input, text),
-        )
-        pairs = [
-            pair
-            for numbers, kind in zip(self.runs, found, strict=True)
-            for pair in zip(numbers, kind or (), strict=False)
+        read = text.conditional() if text.guided else text
+        parts = [
+            self._part(model_input[:1], timestep, words[None], pooled[None])
+            for words, pooled in zip(_words(read), _pooled(self.network, read), strict=True)
         ]
+        rows = {number: torch.cat([part[number] for part in parts]) for number in parts[0]}
         if text.guided:  # the other side gets the same, of several parts their mean
-            pairs = [(number, torch.cat([row.mean(0, keepdim=True), row])) for number, row in pairs]
-        return {number: weigh(number, row) for number, row in pairs}
+            rows = {number: torch.cat([row.mean(0, keepdim=True), row]) for number, row in rows.items()}
+        return {number: weigh(number, row) for number, row in rows.items()}
+
+    def _part(self, latents: Tensor, timestep: Tensor, words: Tensor, pooled: Tensor) -> dict[int, Tensor]:
+        """Return (1, tokens, C) by the number of the place, for one part of the prompt."""
+        network, device = self.network, latents.device
+        found = network(
+            hidden_states=to_tokens(latents),
+            controlnet_cond=self.hint,
+            controlnet_mode=None if self.mode is None else torch.full((1, 1), self.mode, device=device),
+            encoder_hidden_states=words,
+            pooled_projections=pooled,
+            timestep=network_time(timestep, latents),
+            guidance=torch.full((1,), self.guidance_scale, device=device)
+            if network.config["guidance_embeds"]
+            else None,
+            return_dict=False,
+            **places_of(latents, words[0]),
+        )
+        kinds = zip(self.runs, found, strict=True)
+        return {number: row for numbers, kind in kinds for number, row in zip(numbers, kind or (), strict=False)}
 
     def joined(self, other: HintedNetwork) -> None:
         return None
@@ -88,13 +95,18 @@ def _pooled(network: Any, text: Text) -> Tensor:
     return text.states.new_zeros(len(text.states), network.config["pooled_projection_dim"])
 
 
-def places_of(latents: Tensor, text: Text) -> dict[str, Tensor]:
-    """Return `img_ids` and `txt_ids`, (tokens, 3) each: row and column of a picture's tokens; words have no place."""
+def _words(text: Text) -> list[Tensor]:
+    """Return the words of each row, (words, channels), as the base reads them."""
+    return words_of(text) if text.added and LENGTHS in text.added else list(text.states)
+
+
+def places_of(latents: Tensor, words: Tensor) -> dict[str, Tensor]:
+    """Return `img_ids` and `txt_ids`, (tokens, 3) each: row and column of a picture's tokens; (words, channels) have no place."""
     height, width = (side // PATCH for side in latents.shape[-2:])
     image = latents.new_zeros(height, width, 3)
     image[..., 1] = torch.arange(height, device=latents.device)[:, None]
     image[..., 2] = torch.arange(width, device=latents.device)
-    return {"img_ids": image.flatten(0, 1), "txt_ids": latents.new_zeros(text.states.shape[1], 3)}
+    return {"img_ids": image.flatten(0, 1), "txt_ids": latents.new_zeros(len(words), 3)}
 
 
 def prepare_controlnet(
@@ -186,15 +198,18 @@ def run_of(number: int, blocks: int) -> BlockRange:
     return BlockRange(first, count, stride)
 
 
-def block_samples(residuals: Residuals, transformer: Any) -> tuple[list[Any] | None, list[Any] | None]:
-    """Return what is added after each double and each single block, (B, tokens, C) or 0; None of a kind that gets nothing."""
+def block_samples(residuals: Residuals, transformer: Any, row: int) -> tuple[list[Any] | None, list[Any] | None]:
+    """Return what is added after each double and each single block for a row of the batch: (1, tokens, C), or 0.
+
+    None of a kind of blocks that gets nothing.
+    """
     doubles, singles = _blocks(transformer)
     blocks = doubles + singles
     added: list[Any] = [0] * blocks
     for number, tensor in sorted(residuals.items()):
         run = run_of(number, blocks)
         for block in range(run.first, run.first + run.count * run.stride, run.stride):
-            added[block] = added[block] + tensor
+            added[block] = added[block] + tensor[row : row + 1]
     kinds = added[:doubles], added[doubles:]
     first, later = (kind if any(isinstance(one, Tensor) for one in kind) else None for kind in kinds)
     return first, later

@@ -28,6 +28,7 @@ from models.embeddings import Embedding, embedding_files, split_words
 from models.families import FAMILIES, require
 from models.family_facts import FamilyFacts
 from models.ip_adapter import IpAdapter, image_embeds
+from models.loras import lora_versions
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -178,6 +179,7 @@ class LanguageModelBackbone(TransformerBackbone):
 
     def encode_rows(self, texts: Sequence[str], weights: tuple[float, ...], cache: EncodingCache) -> Text:
         encoder = self._base.text_encoders[0]
-        rows = [cache.get(encoder, text, partial(self.encode_words, text)) for text in texts]
+        versions = lora_versions(encoder)
+        rows = [cache.get(encoder, (text, versions), partial(self.encode_words, text)) for text in texts]
         lengths = torch.tensor([len(row) for row in rows])
         return Text(pad_sequence(rows, batch_first=True), {LENGTHS: lengths}, weights)
