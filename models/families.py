@@ -282,7 +282,16 @@ _ROWS = (
         words_width=None,
         shares_with="flux",
         inpainting_channels=None,
-        original_layers=_FLUX_LAYERS,
+        original_layers=(
+            *_FLUX_LAYERS,
+            *(
+                (
+                    f"distilled_guidance_layer.layers.{{}}.{side}_layer",
+                    (f"distilled_guidance_layer.layers.{{}}.linear_{n}",),
+                )
+                for n, side in enumerate(("in", "out"), 1)
+            ),
+        ),
         ip_adapters=False,
         one_file=None,
         pipeline_class="ChromaPipeline",

@@ -97,7 +97,7 @@ def load_single_file(
         file = load_controlnet_tensors(path, family, unet)
         is_adapter = "adapter_type" in file.config
         title = "T2I-Adapter" if is_adapter else "ControlNet"
-        with torch.device("meta"):
+        with without_weights():
             kind = file.network or getattr(diffusers, ADAPTER if is_adapter else FAMILIES[family].control_class)
             network: Any = kind(**file.config)
     network = fill_network(network, file.state, path, f"a {title} for {TITLES[family]}", dtype, device)
@@ -125,12 +125,22 @@ def load_network_file(path: Path, family: Family, folder: Path, dtype: torch.dty
     with ExitStack() as stack, damage_reported(path, title):
         tensors = open_tensors(path, stack)
         state = read_all(part_of(tensors, network_prefix(facts, tensors) or ""), dtype)
-        with torch.device("meta"):
+        with without_weights():
             network = kind.from_config(config)
         if not network.state_dict().keys() <= state.keys():
             convert: Any = SINGLE_FILE_LOADABLE_CLASSES[facts.network_class]["checkpoint_mapping_fn"]
             state = convert(checkpoint=state, config=config)
     return fill_network(network, state, path, title, dtype, device)
+
+
+@contextmanager
+def without_weights() -> Generator[None]:
+    """Let parameters of networks that are built inside the block take no memory; what no file holds is computed as usual."""
+    from accelerate import init_empty_weights
+
+    empty: Any = init_empty_weights
+    with empty():
+        yield
 
 
 @contextmanager
@@ -152,7 +162,7 @@ def fill_network(
     dtype: torch.dtype,
     device: torch.device | str,
 ) -> Any:
-    """Fill a network on the meta device with a file's tensors, and put it on the device, frozen. All tensors must fit."""
+    """Fill a network without weights with a file's tensors, and put it on the device, frozen. All tensors must fit."""
     expected: Mapping[str, Tensor] = network.state_dict()
     stopping_point()
     # diffusers' converters write None where a file lacks what they look for.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from diffusers import FluxControlNetModel, FluxPipeline, FluxTransformer2DModel
 from diffusers.loaders.lora_conversion_utils import (
     _convert_kohya_flux_lora_to_diffusers as to_diffusers,
 )
-from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -30,8 +28,8 @@ from models.resolve import missing, resolve, start_conditioning_scale
 from models.tiny import tiny_base
 from models.tiny_flux import KINDS, tiny_flux_controlnet
 from models.tiny_qwen_image import tiny_qwen_image_controlnet
-
-State = dict[str, Tensor]
+from tests.models.flux_layout import State, authors_layout, narrow_conversion, prefixed
+from tests.models.gguf import write_gguf
 
 
 @pytest.fixture(scope="module")
@@ -154,56 +152,9 @@ def _bytes(network: torch.nn.Module) -> int:
     return 2 * sum(weight.numel() for weight in network.parameters())
 
 
-WIDTH = 32
-"""Numbers of a token in the miniature."""
-
-
-def authors_layout(state: Mapping[str, Tensor]) -> State:
-    """The names of the original code, with its fused matrices; the last norm's halves are exchanged there."""
-    found: State = {}
-
-    def fused(new: str, *own: str) -> None:
-        for end in ("weight", "bias"):
-            found[f"{new}.{end}"] = torch.cat([state[f"{name}.{end}"] for name in own])
-
-    for original, own in FAMILIES["flux"].original_layers:
-        numbers: list[tuple[str, ...]] = [()]
-        if "{}" in original:
-            kind = own[0].split(".")[0]
-            numbers = [
-                (number,) for number in sorted({name.split(".")[1] for name in state if name.startswith(f"{kind}.")})
-            ]
-        for number in numbers:
-            if f"{own[0].format(*number)}.weight" in state:
-                fused(original.format(*number), *(name.format(*number) for name in own))
-        for (number,) in (number for number in numbers if number and "qkv" in original):
-            side = "added_" if "txt" in original else ""
-            for letter, name in (("q", "query"), ("k", "key")):
-                norm = original.format(number).replace("qkv", f"norm.{name}_norm.scale")
-                found[norm] = state[f"transformer_blocks.{number}.attn.norm_{side}{letter}.weight"]
-    for number in {name.split(".")[1] for name in state if name.startswith("single_transformer_blocks.")}:
-        for letter, name in (("q", "query"), ("k", "key")):
-            norm = state[f"single_transformer_blocks.{number}.attn.norm_{letter}.weight"]
-            found[f"single_blocks.{number}.norm.{name}_norm.scale"] = norm
-    for end in ("weight", "bias"):
-        halves = state[f"norm_out.linear.{end}"].chunk(2)[::-1]
-        found[f"final_layer.adaLN_modulation.1.{end}"] = torch.cat(halves)
-    return found
-
-
-def prefixed(state: Mapping[str, Tensor]) -> State:
-    return {f"model.diffusion_model.{name}": tensor for name, tensor in authors_layout(state).items()}
-
-
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """diffusers' conversion, whose width is fixed to that of the published base, at the miniature's."""
-    row = SINGLE_FILE_LOADABLE_CLASSES["FluxTransformer2DModel"]
-    convert: Any = copy.copy(row["checkpoint_mapping_fn"])
-    code = convert.__code__
-    constants = tuple(WIDTH if constant == 3072 else constant for constant in code.co_consts)
-    narrowed = type(convert)(code.replace(co_consts=constants), convert.__globals__)
-    monkeypatch.setitem(row, "checkpoint_mapping_fn", narrowed)
+    narrow_conversion(monkeypatch, "flux")
 
 
 @pytest.mark.usefixtures("narrow")
@@ -240,6 +191,22 @@ def others(base: Base, folder: Path) -> None:
     placed = dict.fromkeys(base.text_encoders[1].state_dict(), "model-00001-of-00002.safetensors")
     index = {"metadata": {}, "weight_map": placed}
     (encoder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("layout", [dict, authors_layout])
+def test_quantised_weights_run_as_they_are_in_the_file(
+    base: Base, own_folders: Path, tmp_path: Path, layout: Any
+) -> None:
+    others(base, own_folders / "flux")
+    path = tmp_path / "small.gguf"
+    kept = write_gguf(path, layout(base.unet.state_dict()))
+    assert LocalFile(path, "base").family == "flux"
+    loaded = load_base(str(path))
+    assert type(loaded.unet.transformer_blocks[0].ff.net[2]).__name__ == "GGUFLinear"
+    save_file({name: tensor.contiguous() for name, tensor in kept.items()}, tmp_path / "whole.safetensors")
+    whole = load_base(str(tmp_path / "whole.safetensors"))
+    torch.testing.assert_close(output(loaded.unet), output(whole.unet), rtol=0, atol=1e-5)
 
 
 def test_controlnets_and_other_networks_are_no_bases() -> None:

@@ -110,6 +110,7 @@ def test_an_instantx_controlnet_of_one_file(base: Base, tmp_path: Path, masked: 
     assert LocalFile(path, "controlnet").family == "qwen_image"
     network: Any = load_controlnet(str(path), "qwen_image", unet=base.unet)
     assert same(network, made)
+    assert torch.equal(network.pos_embed.pos_freqs, made.pos_embed.pos_freqs)  # which no file holds
     names = ("in_channels", "num_layers", "attention_head_dim", "num_attention_heads", "joint_attention_dim")
     for name in (*names, "extra_condition_channels", "axes_dims_rope"):
         assert network.config[name] == made.config[name], name
