@@ -253,7 +253,10 @@ _ROWS = (
         guidance_tensors=("guidance_in.in_layer.weight", "guidance_embedder.linear_1.weight"),
         base_without_guidance="flux_schnell",
         control_class="FluxControlNetModel",
-        control_marks=(frozenset({"controlnet_x_embedder.weight", "time_text_embed.text_embedder.linear_1.weight"}),),
+        control_marks=(
+            frozenset({"controlnet_x_embedder.weight", "time_text_embed.text_embedder.linear_1.weight"}),
+            frozenset({"double_blocks.0.img_attn.qkv.weight", "pos_embed_input.weight", "input_hint_block.14.weight"}),
+        ),
         vae_classes=("AutoencoderKL",),
         text_encoder_classes=("CLIPTextModel", "T5EncoderModel"),
         tokenizer_classes=("CLIPTokenizer", "T5TokenizerFast"),

@@ -109,6 +109,30 @@ def test_a_controlnet_in_a_folder(tmp_path: Path, kind: str) -> None:
     assert network.config["num_mode"] == made.config["num_mode"]
 
 
+def xlabs(state: State) -> State:
+    """XLabs' own names."""
+    hint = {"conv_in": 0, **{f"blocks.{number}": 2 * number + 2 for number in range(6)}, "conv_out": 14}
+    found = authors_layout(state)
+    for name, tensor in state.items():
+        if name.startswith("input_hint_block."):
+            layer, _, end = name.removeprefix("input_hint_block.").rpartition(".")
+            found[f"input_hint_block.{hint[layer]}.{end}"] = tensor
+        elif name.startswith(("controlnet_blocks.", "controlnet_x_embedder.")):
+            found[name.replace("controlnet_x_embedder", "pos_embed_input")] = tensor
+    return found
+
+
+def test_a_controlnet_in_the_names_of_xlabs(base: Base, tmp_path: Path) -> None:
+    made = tiny_flux_controlnet("pixels")
+    state, path = xlabs(made.state_dict()), tmp_path / "any.safetensors"
+    assert len(state) < len(made.state_dict())
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    assert (kind_of(state), LocalFile(path, "controlnet").family) == ("controlnet", "flux")
+    assert same(load_controlnet(str(path), "flux", unet=base.unet), made)
+    with pytest.raises(InputError, match=r"is a ControlNet for FLUX.1, but the base is SDXL"):
+        load_controlnet(str(path), "sdxl")
+
+
 def test_another_family_is_refused(tmp_path: Path) -> None:
     save_file(tiny_flux_controlnet().state_dict(), tmp_path / "flux.safetensors")
     with pytest.raises(InputError, match=r"^flux.safetensors is a ControlNet for FLUX.1, but the base is SDXL; choose"):
@@ -212,8 +236,7 @@ def test_quantised_weights_run_as_they_are_in_the_file(
 def test_controlnets_and_other_networks_are_no_bases() -> None:
     for kind in KINDS:
         assert kind_of(tiny_flux_controlnet(kind).state_dict()) == "controlnet"
-    xlabs = {"double_blocks.0.img_attn.qkv.weight", "vector_in.in_layer.weight", "controlnet_blocks.0.weight"}
-    assert kind_of(xlabs) is None
+    assert kind_of(xlabs(tiny_flux_controlnet("pixels").state_dict())) == "controlnet"
 
 
 RANK, WEIGHT, ALPHA = 3, 0.7, 6.0
