@@ -24,6 +24,7 @@ from models.family_facts import (
     Parameters,
     Rows,
 )
+from models.family_layers import CHROMA_LAYERS, FLUX_LAYERS
 
 # Fitted by others: discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204 (SD),
 # huggingface.co/blog/TimothyAlexisVass/explaining-the-sdxl-latent-space (SDXL, there for 0 … 255).
@@ -33,42 +34,6 @@ _SD_PREVIEW: Rows = (
 _SDXL_PREVIEW: Rows = (
     (0.471, 0.471, 0.471), (-0.471, -0.039, 0.078), (0.196, 0.118, -0.039), (-0.549, -0.392, -0.275), (0.176, 0.098, 0.020),
 )  # fmt: skip
-_FLUX_LAYERS = (
-    *(
-        (f"double_blocks.{{}}.{original}", tuple(f"transformer_blocks.{{}}.{layer}" for layer in own.split()))
-        for original, own in (
-            ("img_attn.qkv", "attn.to_q attn.to_k attn.to_v"),
-            ("txt_attn.qkv", "attn.add_q_proj attn.add_k_proj attn.add_v_proj"),
-            ("img_attn.proj", "attn.to_out.0"),
-            ("txt_attn.proj", "attn.to_add_out"),
-            ("img_mlp.0", "ff.net.0.proj"),
-            ("img_mlp.2", "ff.net.2"),
-            ("txt_mlp.0", "ff_context.net.0.proj"),
-            ("txt_mlp.2", "ff_context.net.2"),
-            ("img_mod.lin", "norm1.linear"),
-            ("txt_mod.lin", "norm1_context.linear"),
-        )
-    ),
-    *(
-        (f"single_blocks.{{}}.{original}", tuple(f"single_transformer_blocks.{{}}.{layer}" for layer in own.split()))
-        for original, own in (
-            ("linear1", "attn.to_q attn.to_k attn.to_v proj_mlp"),
-            ("linear2", "proj_out"),
-            ("modulation.lin", "norm.linear"),
-        )
-    ),
-    ("img_in", ("x_embedder",)),
-    ("txt_in", ("context_embedder",)),
-    ("final_layer.linear", ("proj_out",)),
-    *(
-        (f"{original}.{side}_layer", (f"time_text_embed.{own}.linear_{number}",))
-        for original, own in (
-            ("time_in", "timestep_embedder"), ("vector_in", "text_embedder"), ("guidance_in", "guidance_embedder"),
-        )
-        for number, side in enumerate(("in", "out"), 1)
-    ),
-)  # fmt: skip
-
 _ROWS = (
     FamilyFacts(
         id="embedded",
@@ -232,7 +197,7 @@ _ROWS = (
         inpainting_channels=None,
         layer_mark=r"(^|[._])(single_transformer_blocks|double_blocks|single_blocks)[._]\d+[._]",
         network_width=3072,
-        original_layers=_FLUX_LAYERS,
+        original_layers=FLUX_LAYERS,
         ip_adapters=False,
         one_file=None,
         pipeline_class="FluxPipeline",
@@ -285,16 +250,7 @@ _ROWS = (
         words_width=None,
         shares_with="flux",
         inpainting_channels=None,
-        original_layers=(
-            *_FLUX_LAYERS,
-            *(
-                (
-                    f"distilled_guidance_layer.layers.{{}}.{side}_layer",
-                    (f"distilled_guidance_layer.layers.{{}}.linear_{n}",),
-                )
-                for n, side in enumerate(("in", "out"), 1)
-            ),
-        ),
+        original_layers=CHROMA_LAYERS,
         ip_adapters=False,
         one_file=None,
         pipeline_class="ChromaPipeline",

@@ -12,7 +12,8 @@ from diffusers import (
     FluxControlNetModel,
     FluxTransformer2DModel,
 )
-from transformers import T5Config, T5EncoderModel, T5TokenizerFast
+from transformers.models.t5 import T5Config, T5EncoderModel
+from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
 from models.autoencoders import vae_scale_factor
 from models.families import FAMILIES
@@ -87,13 +88,8 @@ def tiny_flux_controlnet(kind: str = "plain", seed: int = 0, **config: Any) -> F
     """A ControlNet that visibly changes what the tiny bases make; kinds are KINDS."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        settings = {
-            **_TRANSFORMER,
-            "pooled_projection_dim": TEXT_WIDTH,
-            "guidance_embeds": True,
-            **_KINDS[kind],
-            **config,
-        }
+        settings: dict[str, Any] = {"pooled_projection_dim": TEXT_WIDTH, "guidance_embeds": True}
+        settings |= _TRANSFORMER | _KINDS[kind] | config
         network = FluxControlNetModel(**settings)
         parts = (network.controlnet_blocks, network.controlnet_single_blocks, network.controlnet_x_embedder)
         for weight in (weight for part in parts for weight in part.parameters()):
@@ -104,11 +100,11 @@ def tiny_flux_controlnet(kind: str = "plain", seed: int = 0, **config: Any) -> F
     return network.eval().requires_grad_(False)
 
 
-def _t5() -> tuple[T5EncoderModel, T5TokenizerFast]:
+def _t5() -> tuple[T5EncoderModel, T5Tokenizer]:
     """An encoder, and a tokenizer with a token a letter."""
     letters = [chr(code) for code in range(33, 127)]
     marks = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
-    tokenizer: Any = T5TokenizerFast(vocab=[*marks, *((letter, -3.0) for letter in letters)], extra_ids=0)
+    tokenizer: Any = T5Tokenizer(vocab=[*marks, *((letter, -3.0) for letter in letters)], extra_ids=0)
     config = T5Config(
         vocab_size=len(tokenizer), d_model=TEXT_WIDTH, d_kv=8, d_ff=2 * TEXT_WIDTH, num_layers=2, num_heads=2,
         feed_forward_proj="gated-gelu",

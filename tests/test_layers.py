@@ -17,6 +17,7 @@ FLOORS = {
     "models.errors": 0,
     "models.families": 0,
     "models.family_facts": 0,
+    "models.family_layers": 0,
     "models.environment": 0,
     "models.catalog": 0,
     "models.row": 0,

@@ -261,6 +261,6 @@ def test_half_precision() -> None:
     base = tiny_base("chroma")
     for network in base.networks:
         torch.nn.Module.to(network, torch.bfloat16)
-    net = tiny_flux_controlnet().to(torch.bfloat16)
+    net = torch.nn.Module.to(tiny_flux_controlnet(), torch.bfloat16)
     made = generate(replace(base, dtype=torch.bfloat16), [net], wide(wide_unit(), negative_prompt=LONG))
     assert made[0].shape == (64, 96, 3)

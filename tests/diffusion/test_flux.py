@@ -453,7 +453,7 @@ def test_half_precision(net: Any) -> None:
     base = tiny_base("flux")
     for network in base.networks:
         torch.nn.Module.to(network, torch.bfloat16)
-    half = tiny_flux_controlnet().to(torch.bfloat16)
+    half = torch.nn.Module.to(tiny_flux_controlnet(), torch.bfloat16)
     made = generate(replace(base, dtype=torch.bfloat16), [half], wide(wide_unit()))
     assert made[0].shape == (64, 96, 3)
 

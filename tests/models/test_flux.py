@@ -306,7 +306,8 @@ def test_loras_in_the_authors_names_equal_weights_merged_by_hand(base: Base, tmp
 
 def test_a_lora_in_the_librarys_names(base: Base, tmp_path: Path) -> None:
     name, merged = f"{SINGLE}.proj_mlp", copy.deepcopy(base.unet)
-    down, up = pair(*merged.get_submodule(name).weight.shape, 0)
+    out, channels = merged.get_submodule(name).weight.shape
+    down, up = pair(out, channels, 0)
     merged.get_submodule(name).weight.data += WEIGHT * up @ down
     save_file(library(name, down, up), tmp_path / "a.safetensors")
     assert use_loras(base, [(str(tmp_path / "a.safetensors"), WEIGHT)]) == ()
