@@ -10,7 +10,7 @@ from typing import Any
 
 from models.adapters import ADAPTER, adapter_family
 from models.errors import DamagedError, InputError, MissingError
-from models.families import FAMILIES, TITLES, family_of
+from models.families import FAMILIES, TITLES, family_of, takers
 from models.family_facts import Family
 from models.files import check_file, short
 
@@ -74,7 +74,7 @@ def read_controlnet_config(id: str, path: Path, family: Family | None) -> Mappin
     if kind != ADAPTER and not kind.startswith(_CONTROL_CLASSES):
         raise InputError(f"{id} is no ControlNet but {kind}; choose a ControlNet or a T2I-Adapter.")
     own = controlnet_family(config)
-    if family is not None and own != family:
+    if family is not None and (own is None or family not in takers(own)):
         raise wrong_family(id, own, family)
     return config
 

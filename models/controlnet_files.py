@@ -31,8 +31,9 @@ from models.checkpoints import (
 )
 from models.control_base import MARKS, complete, completion
 from models.errors import InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, family_of_control
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, family_of_control, takers
 from models.family_facts import Family
+from models.flux_files import read_control as read_flux
 from models.local import check_kind, family_of_metadata, reads_sizes
 from models.qwen_image_files import read_control as read_qwen_image
 from models.sidecars import ControlFacts, control_facts
@@ -51,7 +52,7 @@ _OTHER_KINDS: tuple[tuple[str, str, str], ...] = (
     (r".*motion_modules\.", "a SparseCtrl for videos", "choose a ControlNet for pictures"),
     (
         r"(controlnet_x_embedder|controlnet_blocks|controlnet_transformer_blocks|double_blocks|transformer_blocks)\b",
-        "a ControlNet for FLUX, SD 3 or another transformer",
+        "a ControlNet for SD 3 or another transformer",
         "choose one for a U-Net",
     ),
     (r".*(enc_zero_convs_out|ctrl_to_base|base_to_ctrl)\b", "a ControlNet-XS", "choose a ControlNet"),
@@ -73,7 +74,13 @@ class ControlFile:
 
 _READERS: Mapping[
     str, Callable[[Tensors, Any], tuple[dict[str, Any], dict[str, Tensor], Callable[..., Any] | None]]
-] = MappingProxyType({"ZImageControlNetModel": read_z_image, "QwenImageControlNetModel": read_qwen_image})
+] = MappingProxyType(
+    {
+        "ZImageControlNetModel": read_z_image,
+        "FluxControlNetModel": read_flux,
+        "QwenImageControlNetModel": read_qwen_image,
+    }
+)
 """By the class of the ControlNets of a family that its tensors show."""
 
 
@@ -110,7 +117,8 @@ def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> C
 
 def _check_family(path: Path, family: Family | None, expected: Family) -> None:
     """Raise InputError for a ControlNet of another family; one that reads no words may be made for any U-Net."""
-    if family == expected or (family is None and not FAMILIES[expected].control_marks):
+    other_names = FAMILIES[FAMILIES[expected].shares_with or expected].control_marks
+    if (family and expected in takers(family)) or (family is None and not other_names):
         return
     made = TITLES[family] if family else "a U-Net"
     raise InputError(

@@ -24,6 +24,7 @@ from models.family_facts import (
     Parameters,
     Rows,
 )
+from models.family_layers import CHROMA_LAYERS, FLUX_LAYERS
 
 # Fitted by others: discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204 (SD),
 # huggingface.co/blog/TimothyAlexisVass/explaining-the-sdxl-latent-space (SDXL, there for 0 … 255).
@@ -33,7 +34,6 @@ _SD_PREVIEW: Rows = (
 _SDXL_PREVIEW: Rows = (
     (0.471, 0.471, 0.471), (-0.471, -0.039, 0.078), (0.196, 0.118, -0.039), (-0.549, -0.392, -0.275), (0.176, 0.098, 0.020),
 )  # fmt: skip
-
 _ROWS = (
     FamilyFacts(
         id="embedded",
@@ -164,11 +164,106 @@ _ROWS = (
         pipeline_class="ZImagePipeline",
         network_folder="transformer",
         network_class="ZImageTransformer2DModel",
-        network_mark=frozenset({"layers.0.adaLN_modulation.0.weight"}),
+        network_marks=(frozenset({"layers.0.adaLN_modulation.0.weight"}),),
         control_class="ZImageControlNetModel",
         control_marks=(frozenset({"control_all_x_embedder.2-1.weight"}),),
         text_encoder_classes=("Qwen3Model",),
-        tokenizer_class="Qwen2Tokenizer",
+        tokenizer_classes=("Qwen2Tokenizer",),
+    ),
+    # Steps and guidance are those of dev, and the strength that of Union-Pro-2.0. T5 and the transformer overflow in float16:
+    # authors and diffusers run both in bfloat16.
+    FamilyFacts(
+        id="flux",
+        title="FLUX.1",
+        backbone="flux",
+        defaults=Defaults(size=1024, guidance_scale=3.5, num_inference_steps=28),
+        conditioning_scale=0.7,
+        parameters=Parameters(network=11901.4, controlnet=2140.9, text_encoders=4885.4, vae=83.8),
+        control_blocks=5,
+        side_multiple=16,
+        latent_channels=16,
+        latent_scaling=0.3611,
+        latent_shift=0.1159,
+        overflows_half=True,
+        preview=None,
+        predictions=("flow",),
+        guidance="distilled",
+        resolutions=False,
+        latent_hints=True,
+        linear_projection=False,
+        text_widths=(),
+        words_width=None,
+        text_encoders=2,
+        inpainting_channels=None,
+        layer_mark=r"(^|[._])(single_transformer_blocks|double_blocks|single_blocks)[._]\d+[._]",
+        network_width=3072,
+        original_layers=FLUX_LAYERS,
+        ip_adapters=False,
+        one_file=None,
+        pipeline_class="FluxPipeline",
+        network_folder="transformer",
+        network_class="FluxTransformer2DModel",
+        network_marks=(
+            frozenset(
+                {"double_blocks.0.img_attn.qkv.weight", "vector_in.in_layer.weight", "final_layer.linear.weight"}
+            ),
+            frozenset(
+                {
+                    "single_transformer_blocks.0.attn.to_q.weight",
+                    "time_text_embed.text_embedder.linear_1.weight",
+                    "proj_out.weight",
+                }
+            ),
+        ),
+        guidance_tensors=("guidance_in.in_layer.weight", "guidance_embedder.linear_1.weight"),
+        base_without_guidance="flux_schnell",
+        control_class="FluxControlNetModel",
+        control_marks=(
+            frozenset({"controlnet_x_embedder.weight", "time_text_embed.text_embedder.linear_1.weight"}),
+            frozenset({"double_blocks.0.img_attn.qkv.weight", "pos_embed_input.weight", "input_hint_block.14.weight"}),
+        ),
+        vae_classes=("AutoencoderKL",),
+        text_encoder_classes=("CLIPTextModel", "T5EncoderModel"),
+        tokenizer_classes=("CLIPTokenizer", "T5TokenizerFast"),
+    ),
+    # Steps and guidance are those of diffusers' documentation; the strength is FLUX.1's.
+    FamilyFacts(
+        id="chroma",
+        title="Chroma",
+        backbone="chroma",
+        defaults=Defaults(size=1024, guidance_scale=3.0, num_inference_steps=40),
+        conditioning_scale=0.7,
+        parameters=Parameters(network=8900.0, controlnet=2140.9, text_encoders=4762.3, vae=83.8),
+        control_blocks=5,
+        side_multiple=16,
+        latent_channels=16,
+        latent_scaling=0.3611,
+        latent_shift=0.1159,
+        overflows_half=True,
+        preview=None,
+        predictions=("flow",),
+        guidance="two_passes",
+        resolutions=False,
+        latent_hints=True,
+        linear_projection=False,
+        text_widths=(),
+        words_width=None,
+        shares_with="flux",
+        inpainting_channels=None,
+        original_layers=CHROMA_LAYERS,
+        ip_adapters=False,
+        one_file=None,
+        pipeline_class="ChromaPipeline",
+        network_folder="transformer",
+        network_class="ChromaTransformer2DModel",
+        network_marks=tuple(
+            frozenset({"distilled_guidance_layer.in_proj.weight", name})
+            for name in ("double_blocks.0.img_attn.qkv.weight", "single_transformer_blocks.0.attn.to_q.weight")
+        ),
+        control_class="FluxControlNetModel",
+        vae_classes=("AutoencoderKL",),
+        text_encoder_classes=("T5EncoderModel",),
+        tokenizer_classes=("T5TokenizerFast",),
     ),
     # Steps, guidance and strength are those of diffusers' pipelines for its ControlNets. Authors and diffusers run it in
     # bfloat16, and so does half precision here.
@@ -199,7 +294,7 @@ _ROWS = (
         pipeline_class="QwenImagePipeline",
         network_folder="transformer",
         network_class="QwenImageTransformer2DModel",
-        network_mark=frozenset({"txt_norm.weight", "norm_out.linear.weight"}),
+        network_marks=(frozenset({"txt_norm.weight", "norm_out.linear.weight"}),),
         control_class="QwenImageControlNetModel",
         control_marks=(
             frozenset({"controlnet_x_embedder.weight", "txt_norm.weight"}),
@@ -207,7 +302,7 @@ _ROWS = (
         ),
         vae_classes=("AutoencoderKLQwenImage",),
         text_encoder_classes=("Qwen2_5_VLForConditionalGeneration",),
-        tokenizer_class="Qwen2Tokenizer",
+        tokenizer_classes=("Qwen2Tokenizer",),
     ),
 )
 FAMILIES: Mapping[Family, FamilyFacts] = MappingProxyType({row.id: row for row in _ROWS})
@@ -225,6 +320,11 @@ def require(facts: FamilyFacts, capability: Capability, what: str) -> None:
         raise InputError(f"{what} needs {CAPABILITY_TITLES[capability]}, which {facts.title} does not have; {hint}.")
 
 
+def takers(family: Family) -> tuple[Family, ...]:
+    """Return the families that ControlNets and LoRAs made for one fit: that, and those that share them."""
+    return (family, *(row.id for row in _ROWS if row.shares_with == family))
+
+
 def family_of_control(names: Container[str]) -> Family | None:
     """Return the family of a ControlNet in a file, by the names of tensors; None where none shows it."""
     for row in _ROWS:
@@ -236,15 +336,17 @@ def family_of_control(names: Container[str]) -> Family | None:
 def family_of_network(names: Container[str]) -> Family | None:
     """Return the family whose network alone a file holds, by the names of tensors; None where none shows it."""
     for row in _ROWS:
-        if row.network_mark and network_prefix(row, names) is not None:
+        if network_prefix(row, names) is not None:
             return row.id
     return None
 
 
 def network_prefix(facts: FamilyFacts, names: Container[str]) -> str | None:
     """Return what stands before the names of the family's network in a file; None where that is not in it."""
-    whole = (prefix for prefix in NETWORK_PREFIXES if all(prefix + name in names for name in facts.network_mark))
-    return next(whole, None)
+    for prefix in NETWORK_PREFIXES:
+        if any(all(prefix + name in names for name in mark) for mark in facts.network_marks):
+            return prefix
+    return None
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image", "qwen_image"]
-Backbone = Literal["unet", "z_image", "qwen_image"]
+Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image", "flux", "chroma", "qwen_image"]
+Backbone = Literal["unet", "z_image", "flux", "chroma", "qwen_image"]
 """A file of cnet_app/diffusion/backbones/."""
 NoisePrediction = Literal["epsilon", "v_prediction"]
 """The target a U-Net is trained to predict: the noise, or the velocity."""
@@ -17,7 +17,14 @@ Prediction = NoisePrediction | Literal["flow"]
 Guidance = Literal["batched", "two_passes", "distilled", "none"]
 """Implementation of guidance: both sides in one batch, in two passes, as one more input of the network, or none."""
 Capability = Literal[
-    "loras", "t2i_adapters", "ip_adapters", "guidance_sides", "resolutions", "control_prompts", "control_forms"
+    "loras",
+    "t2i_adapters",
+    "ip_adapters",
+    "guidance_sides",
+    "prompt_parts",
+    "resolutions",
+    "control_prompts",
+    "control_forms",
 ]
 """Features that a request may need and a family may lack."""
 Rows = tuple[tuple[float, float, float], ...]
@@ -32,6 +39,7 @@ CAPABILITY_TITLES: Mapping[Capability, str] = MappingProxyType(
         "t2i_adapters": "T2I-Adapters",
         "ip_adapters": "image prompts (IP-Adapters)",
         "guidance_sides": "control of one side of guidance alone",
+        "prompt_parts": "guidance by a second prompt",
         "resolutions": "weights by resolution",
         "control_prompts": "ControlNets that read text",
         "control_forms": "ControlNets with two forms",
@@ -148,6 +156,8 @@ class FamilyFacts:
     zero_negative: bool = False
     """An absent negative prompt is zeros, not the encoding of the empty text."""
 
+    shares_with: Family | None = None
+    """Family whose ControlNets and LoRAs fit this one too; None where it has its own."""
     inpainting_channels: int | None
     """Input channels of an inpainting base: latents, mask and known latents; None where there are none."""
     t2i_square: int | None = None
@@ -158,7 +168,7 @@ class FamilyFacts:
     network_width: int | None = None
     """Channels that those layers read."""
     original_layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Ends or beginnings of layers' names in the authors' code that differ, with the layers that diffusers has for each."""
+    """Parts of layers' names in the authors' code that differ, with the layers that diffusers has for each; {} is a number."""
     ip_adapters: bool = True
     one_file: OneFile | None
     """None where a base of one file cannot be read."""
@@ -168,18 +178,22 @@ class FamilyFacts:
     """Folder there of the network that runs at every step."""
     network_class: str = "UNet2DConditionModel"
     """That network's, in diffusers."""
+    guidance_tensors: tuple[str, ...] = ()
+    """Ends of the names of tensors that read guidance_scale, in networks that do."""
+    base_without_guidance: str = ""
+    """Catalogue id of the base whose other parts complete a network that has none of these; empty where there are no such."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers."""
-    network_mark: frozenset[str] = frozenset()
-    """Tensors that files with this network alone have; empty where a file of it alone is no base."""
+    network_marks: tuple[frozenset[str], ...] = ()
+    """Sets of tensors, of which a file with this network alone has one whole; empty where a file of it alone is no base."""
     control_marks: tuple[frozenset[str], ...] = ()
     """Sets of tensors, of which ControlNets of the family alone have one whole; empty where shapes show the family."""
     vae_classes: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
     """An autoencoder's, in diffusers."""
     text_encoder_classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
     """Of transformers, that a base's index may name."""
-    tokenizer_class: str = "CLIPTokenizer"
-    """Of transformers."""
+    tokenizer_classes: tuple[str, ...] = ("CLIPTokenizer", "CLIPTokenizer")
+    """Of transformers, in the order of the text encoders."""
 
     def has(self, capability: Capability) -> bool:
         """Return whether the family has the capability."""
@@ -190,7 +204,7 @@ class FamilyFacts:
                 return self.ip_adapters
             case "t2i_adapters":
                 return self.t2i_square is not None
-            case "guidance_sides":
+            case "guidance_sides" | "prompt_parts":
                 return self.guidance in ("batched", "two_passes")
             case "resolutions":
                 return self.resolutions

@@ -12,8 +12,7 @@ from models.row import Kind, Weights
 
 def fits(thing: Weights | LocalFile, family: Family) -> bool:
     """Return whether it was made for this family, or for one that neither row nor file tells: then loading decides."""
-    made_for = thing.made_for if isinstance(thing, Weights) else () if thing.family is None else (thing.family,)
-    return not made_for or family in made_for
+    return not thing.made_for or family in thing.made_for
 
 
 def fitting_rows(kind: Kind, family: Family) -> list[Weights]:

@@ -19,19 +19,24 @@ GGUF = ".gguf"
 
 def family_in(path: Path) -> Family | None:
     """Return the family whose network the file holds; None where its names show none, or the package is not installed."""
-    return _family_in(path, stamp(path))
+    return family_of_network(names_in(path))
+
+
+def names_in(path: Path) -> frozenset[str]:
+    """Return the names of a file's tensors; none where it is damaged, or the package is not installed."""
+    return _names_in(path, stamp(path))
 
 
 @lru_cache(maxsize=1000)
-def _family_in(path: Path, stamped: Hashable) -> Family | None:
+def _names_in(path: Path, stamped: Hashable) -> frozenset[str]:
     if importlib.util.find_spec("gguf") is None:
-        return None
+        return frozenset()
     from gguf import GGUFReader
 
     try:
-        return family_of_network({tensor.name for tensor in GGUFReader(path).tensors})
+        return frozenset(tensor.name for tensor in GGUFReader(path).tensors)
     except (OSError, ValueError, LookupError):  # not what its ending says
-        return None
+        return frozenset()
 
 
 def unknown_file(path: Path) -> InputError:
@@ -40,7 +45,7 @@ def unknown_file(path: Path) -> InputError:
         return InputError(
             f"{path.name} has quantised weights, which need the package gguf; run pip install gguf, or choose a .safetensors file."
         )
-    known = ", ".join(row.title for row in FAMILIES.values() if row.network_mark)
+    known = ", ".join(row.title for row in FAMILIES.values() if row.network_marks)
     return InputError(f"{path.name} does not hold a network that this app knows; choose one of: {known}.")
 
 

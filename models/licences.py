@@ -38,6 +38,11 @@ LICENCES: Mapping[str, Licence] = MappingProxyType(
         "OpenRAIL": Licence(
             _RAIL, "yes", "https://www.licenses.ai/blog/2022/8/18/naming-convention-of-responsible-ai-licenses"
         ),
+        "FLUX.1 [dev] Non-Commercial": Licence(
+            "Nothing commercial with the model itself; its text says what may be done with pictures.",
+            "no",
+            "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md",
+        ),
         "CMU academic, non-commercial": Licence(
             "Academic research only, nothing commercial; the university sells commercial licences.",
             "no",

@@ -28,7 +28,7 @@ from models.gguf_files import GGUF, unknown_file
 from models.ladder import LADDER, Rung
 from models.modules import load_network, load_network_file, load_scheduler, load_single_file, load_tokenizer, quiet
 from models.one_file import base_family, layout, load_parts
-from models.resolve import CLIP_TOKENIZER, other_parts, resolve, tokenizer_folder
+from models.resolve import CLIP_TOKENIZER, resolve, tokenizer_folder
 from models.union import UnionInput, load_union
 from models.weights import require, require_row
 
@@ -81,8 +81,8 @@ def load_base(id: str, device: torch.device | str = "cpu", dtype: torch.dtype = 
         return _base_of_folder(id, resolved.require(), device, dtype)
     if resolved.path.suffix == GGUF and not resolved.family:
         raise unknown_file(resolved.path)
-    if resolved.family and FAMILIES[resolved.family].network_mark:
-        return _base_of_folder(id, require_row(other_parts(resolved.family)), device, dtype, network=resolved.path)
+    if resolved.family and FAMILIES[resolved.family].network_marks:
+        return _base_of_folder(id, require_row(resolved.rows[0]), device, dtype, network=resolved.path)
     return _base_of_file(id, resolved.path, device, dtype)  # its own faults come before a missing vocabulary
 
 
@@ -121,8 +121,8 @@ def _base_of_folder(
             for name in encoders
         ),
         tokenizers=tuple(
-            load_tokenizer(folder / name.replace("text_encoder", "tokenizer"), facts.tokenizer_class)
-            for name in encoders
+            load_tokenizer(folder / name.replace("text_encoder", "tokenizer"), kind)
+            for name, kind in zip(encoders, facts.tokenizer_classes, strict=False)
         ),
         scheduler=load_scheduler(class_name(index, "scheduler"), folder / "scheduler"),
         device=device,

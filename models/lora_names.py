@@ -59,10 +59,12 @@ def spellings(base: Base) -> dict[str, tuple[Place, ...]]:
 def _original_layers(facts: FamilyFacts, names: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield names of layers in the authors' code, with those that diffusers has for each."""
     for original, own in facts.original_layers:
+        inner = re.escape(own[0]).replace(re.escape("{}"), r"(\d+)")
+        first = re.compile(rf"(.*\.)?{inner}(\..*)?")
         for name in names:
-            stem, found, rest = f".{name}.".partition(f".{own[0]}.")
-            if found:
-                around = [f"{stem}.{one}.{rest}".strip(".") for one in (original, *own)]
+            if match := first.fullmatch(name):
+                stem, *numbers, rest = match.groups(default="")
+                around = [f"{stem}{one.format(*numbers)}{rest}" for one in (original, *own)]
                 yield around[0], tuple(around[1:])
 
 

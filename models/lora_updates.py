@@ -66,17 +66,17 @@ class Update:
             case _:
                 return None
 
-    def split(self, count: int) -> tuple[Update, ...]:
-        """Return the updates of the layers that are one in the file, with an equal share of its rows each; () where none is."""
-        if count == 1:
+    def split(self, rows: Sequence[int]) -> tuple[Update, ...]:
+        """Return the updates of the layers that are one in the file, by the rows of each in turn; () where they do not fit."""
+        if len(rows) == 1:
             return (self,)
         cut = {*_ROWS.get(self.kind, ()), "bias", "magnitude"} & self.tensors.keys()
-        if self.kind not in _ROWS or "t1" in self.tensors or any(len(self.tensors[name]) % count for name in cut):
+        if self.kind not in _ROWS or "t1" in self.tensors or any(len(self.tensors[name]) != sum(rows) for name in cut):
             return ()
-        shares = {name: self.tensors[name].chunk(count) for name in cut}
+        shares = {name: self.tensors[name].split(list(rows)) for name in cut}
         return tuple(
             Update(self.kind, {**self.tensors, **{name: share[place] for name, share in shares.items()}}, self.scale)
-            for place in range(count)
+            for place in range(len(rows))
         )
 
     def fits(self, shape: Sequence[int]) -> bool:

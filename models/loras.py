@@ -92,7 +92,7 @@ def _fitting(
         if not own or not all(isinstance(_plain(base, place), Plain) for place in own):
             strange.append(layer)
             continue
-        pieces = dict(zip(own, update.split(len(own)), strict=False))
+        pieces = dict(zip(own, update.split([_shape(base, place)[0] for place in own]), strict=False))
         if pieces and all(piece.fits(_shape(base, place)) for place, piece in pieces.items()):
             fitting |= pieces
         else:

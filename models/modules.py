@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ READ_FAULTS = (
     UnpicklingError,
 )
 """Raised by the libraries for a bad folder, with texts for programmers."""
+TOKENIZER, PIECES = "tokenizer.json", "spiece.model"
+"""A tokenizer's file, and the one of SentencePiece that transformers makes it from."""
 
 
 @contextmanager
@@ -94,7 +97,7 @@ def load_single_file(
         file = load_controlnet_tensors(path, family, unet)
         is_adapter = "adapter_type" in file.config
         title = "T2I-Adapter" if is_adapter else "ControlNet"
-        with torch.device("meta"):
+        with without_weights():
             kind = file.network or getattr(diffusers, ADAPTER if is_adapter else FAMILIES[family].control_class)
             network: Any = kind(**file.config)
     network = fill_network(network, file.state, path, f"a {title} for {TITLES[family]}", dtype, device)
@@ -122,12 +125,22 @@ def load_network_file(path: Path, family: Family, folder: Path, dtype: torch.dty
     with ExitStack() as stack, damage_reported(path, title):
         tensors = open_tensors(path, stack)
         state = read_all(part_of(tensors, network_prefix(facts, tensors) or ""), dtype)
-        with torch.device("meta"):
+        with without_weights():
             network = kind.from_config(config)
         if not network.state_dict().keys() <= state.keys():
             convert: Any = SINGLE_FILE_LOADABLE_CLASSES[facts.network_class]["checkpoint_mapping_fn"]
             state = convert(checkpoint=state, config=config)
     return fill_network(network, state, path, title, dtype, device)
+
+
+@contextmanager
+def without_weights() -> Generator[None]:
+    """Let parameters of networks that are built inside the block take no memory; what no file holds is computed as usual."""
+    from accelerate import init_empty_weights
+
+    empty: Any = init_empty_weights
+    with empty():
+        yield
 
 
 @contextmanager
@@ -149,7 +162,7 @@ def fill_network(
     dtype: torch.dtype,
     device: torch.device | str,
 ) -> Any:
-    """Fill a network on the meta device with a file's tensors, and put it on the device, frozen. All tensors must fit."""
+    """Fill a network without weights with a file's tensors, and put it on the device, frozen. All tensors must fit."""
     expected: Mapping[str, Tensor] = network.state_dict()
     stopping_point()
     # diffusers' converters write None where a file lacks what they look for.
@@ -166,6 +179,12 @@ def load_tokenizer(folder: Path, kind: str = "CLIPTokenizer", **options: Any) ->
     """Load a tokenizer of a class of transformers; `options` replace those of its files."""
     import transformers
 
+    pieces = (folder / PIECES).is_file() and not (folder / TOKENIZER).is_file()
+    if pieces and importlib.util.find_spec("sentencepiece") is None:
+        raise InputError(
+            f"The tokenizer in {short(folder)} is {PIECES}, which needs the package sentencepiece; run pip install "
+            f"sentencepiece, or put {TOKENIZER} of the same tokenizer there."
+        )
     try:
         return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **options)
     except READ_FAULTS as error:

@@ -7,7 +7,7 @@ that has to be there first. Loads no torch, so that a form can show the settings
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -28,8 +28,9 @@ from models.configs import (
 from models.errors import InputError, MissingError, WeightsError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Defaults, Family
-from models.files import quoted
+from models.files import quoted, read_shapes
 from models.fitting import check_fit
+from models.gguf_files import GGUF, names_in
 from models.local import LocalFile, adapter_files, find_local, local_files, network_files
 from models.names import did_you_mean
 from models.own import HUB_ID, known_rows, own_rows
@@ -189,19 +190,31 @@ def _of_file(id: str, kind: NamedKind, path: Path) -> Resolved:
     if kind == "ip_adapter":
         return Resolved(id, kind, path=path)
     family = LocalFile(path, kind).family
-    rows = ()
-    if kind == "base" and family and FAMILIES[family].network_mark:
-        rows = (other_parts(family),)
+    rows: tuple[Weights, ...] = ()
+    defaults = FAMILIES[family].defaults if family else UNKNOWN_DEFAULTS
+    if kind == "base" and family and FAMILIES[family].network_marks:
+        rows = (other_parts(family, path),)
+        defaults = _row_defaults(rows[0])
     elif kind == "base" and tokenizer_folder() is None:
         rows = (entry(CLIP_TOKENIZER),)
-    return Resolved(id, kind, None, path, rows, family, FAMILIES[family].defaults if family else UNKNOWN_DEFAULTS)
+    return Resolved(id, kind, None, path, rows, family, defaults)
 
 
-def other_parts(family: Family) -> Weights:
-    """Return the row of the family's own base, without the tensors of the network that a file brings."""
-    row, folder = entry(family), f"{FAMILIES[family].network_folder}/"
+def other_parts(family: Family, file: Path | None = None) -> Weights:
+    """Return the row of the family's own base, without the tensors of the network that a file brings.
+
+    A family may have another base for networks that do not read guidance_scale.
+    """
+    facts = FAMILIES[family]
+    row, folder = entry(family), f"{facts.network_folder}/"
+    if file and facts.base_without_guidance and not any(n.endswith(facts.guidance_tensors) for n in _names(file)):
+        row = entry(facts.base_without_guidance)
     kept = (file for file in row.files if not file.name.startswith(folder) or file.name == folder + CONFIG)
     return replace(row, files=tuple(kept))
+
+
+def _names(file: Path) -> Iterable[str]:
+    return names_in(file) if file.suffix == GGUF else read_shapes(file)
 
 
 def tokenizer_folder() -> Path | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from models.families import takers
 from models.family_facts import Defaults, Family
 from models.licences import LICENCES
 
@@ -79,7 +80,9 @@ class Weights:
     @property
     def made_for(self) -> tuple[Family, ...]:
         """The families it fits; empty where only the files can tell."""
-        return (self.family,) if self.family else self.families
+        own = (self.family,) if self.family else self.families
+        shared = self.kind in ("controlnet", "lora")
+        return tuple(taker for family in own for taker in takers(family)) if shared else own
 
     @property
     def page(self) -> str:

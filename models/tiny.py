@@ -36,6 +36,7 @@ from transformers.models.qwen3 import Qwen3Config, Qwen3Model
 from models.families import FAMILIES
 from models.family_facts import TWO_TEXT_STREAMS, Defaults, Family
 from models.loader import Base, save_network, vae_scale_factor
+from models.tiny_flux import tiny_chroma, tiny_flux
 from models.tiny_qwen_image import tiny_qwen_image
 from models.tiny_words import TEXT_WIDTH, byte_tokenizer
 
@@ -76,6 +77,8 @@ def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
     """A base of about 100,000 parameters on the CPU in float32; the same seed gives the same weights."""
     if FAMILIES[family].backbone == "z_image":
         return _tiny_z_image(family, seed)
+    if FAMILIES[family].backbone in ("flux", "chroma"):
+        return _tiny_flux(family, seed, **unet_config)
     if FAMILIES[family].backbone == "qwen_image":
         return tiny_qwen_image(family, seed)
     # The caller's random state stays as it was.
@@ -100,6 +103,15 @@ def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
         vae_scale_factor=vae_scale_factor(vae),
         defaults=Defaults(size=64, guidance_scale=5.0 if family != "embedded" else 1.0, num_inference_steps=4),
     )
+
+
+def _tiny_flux(family: Family, seed: int, **config: Any) -> Base:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vae, encoder = _tiny_autoencoder(family), _text_encoder(CLIPTextModel)
+    if FAMILIES[family].backbone == "chroma":
+        return tiny_chroma(family, seed, cast("AutoencoderKL", vae))
+    return tiny_flux(family, seed, (encoder, _tokenizer()), cast("AutoencoderKL", vae), **config)
 
 
 _TRANSFORMER: dict[str, Any] = {"dim": 32, "n_refiner_layers": 2, "n_heads": 2, "n_kv_heads": 2}

@@ -12,7 +12,7 @@ from annotators.registry import annotator
 from cnet_app.registry.measures import MEASURES
 from models.catalog import CATALOG, entry
 from models.errors import InputError
-from models.families import TITLES
+from models.families import FAMILIES, TITLES
 from models.family_facts import Family
 from models.names import did_you_mean
 from models.resolve import start_conditioning_scale
@@ -82,12 +82,13 @@ def _row(
 ) -> Condition:
     """Return a condition; without measures, `score_words` are the sentence why."""
     measure, *more = measures.split() if measures else [None]
+    shared = {row.id: controlnets[row.shares_with] for row in FAMILIES.values() if row.shares_with in controlnets}
     return Condition(
         id=id,
         title=title,
         help=help,
         annotators=tuple(annotators.split()),
-        controlnets=MappingProxyType(controlnets),
+        controlnets=MappingProxyType(controlnets | shared),
         example=example,
         example_prompt=example_prompt,
         example_area=example_area,
@@ -106,25 +107,25 @@ CONDITIONS: tuple[Condition, ...] = (
         "canny", "Canny", "Hard edges: keeps every outline of the photo.",
         "canny", "coffee", "a poster in ocean colours", "edge_f1", "followed the edges: {percent} %",
         embedded="embedded_canny", sd15="control_v11p_sd15_canny", sd21="controlnet_sd21_canny", sdxl="controlnet_canny_sdxl",
-        z_image="controlnet_union_z_image", qwen_image="controlnet_union_qwen_image",
+        z_image="controlnet_union_z_image", flux="controlnet_union_flux", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "softedge", "Soft edge", "Soft outlines: keeps shapes; textures are free.",
         "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "world:26", "a clay picture of a red ball and a green cylinder under a day sky", "ms_ssim", "kept the soft outlines: {percent} %", names="hed pidinet pidi teed",
         embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
-        z_image="controlnet_union_z_image", qwen_image="controlnet_union_qwen_image",
+        z_image="controlnet_union_z_image", flux="controlnet_union_flux", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "openpose", "OpenPose", "Body pose: places people by their joints.",
         "dwpose openpose mediapipe_pose openpose_embedded", "world:56", "a clay picture of a red person under a day sky", "pck", "the pose: {found} of {wanted} joints", names="dwpose dw pose",
         embedded="embedded_openpose", sd15="control_v11p_sd15_openpose", sd21="controlnet_sd21_openpose", sdxl="controlnet_openpose_sdxl",
-        z_image="controlnet_union_z_image", qwen_image="controlnet_union_qwen_image",
+        z_image="controlnet_union_z_image", flux="controlnet_union_flux", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "depth", "Depth", "Near and far: keeps the layout of the scene.",
         "midas depth_anything_v2 zoe leres depth_embedded", "world:34", "a shaded picture of a red ball and a blue cylinder under a night sky", "rmse pearson", "kept the depth: {percent} %", names="midas leres zoe",
         embedded="embedded_depth", sd15="control_v11f1p_sd15_depth", sd21="controlnet_sd21_depth", sdxl="controlnet_depth_sdxl",
-        z_image="controlnet_union_z_image", qwen_image="controlnet_union_qwen_image",
+        z_image="controlnet_union_z_image", flux="controlnet_union_flux", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "normal", "Normals", "Surface directions: keeps relief and light.",
@@ -161,7 +162,7 @@ CONDITIONS: tuple[Condition, ...] = (
         "tile", "Tile", "Adds fine detail; use it to upscale.",
         "tile blur", "coffee", "a poster in fire colours", "ms_ssim", "kept the picture: {percent} %",
         embedded="embedded_picture", sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
-        z_image="controlnet_tile_z_image",
+        z_image="controlnet_tile_z_image", flux="controlnet_instantx_flux",
     ),
     _row(
         "inpaint", "Inpaint", "Repaints the area you mark so it blends in.",
@@ -183,7 +184,7 @@ CONDITIONS: tuple[Condition, ...] = (
     _row(
         "recolor", "Recolor", "Keeps light and shade; colours are new.",
         "recolor_luminance recolor_intensity", "coffee", "a poster in ocean colours", "ms_ssim", "kept light and shade: {percent} %",
-        embedded="embedded_picture",
+        embedded="embedded_picture", flux="controlnet_union_flux",
     ),
     _row(
         "color", "Color grid", "Keeps rough colours in place; shapes are free.",

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
 from cnet_app.diffusion.backbones.qwen_image import QwenImageBackbone
-from cnet_app.diffusion.backbones.qwen_image_control import spread
-from cnet_app.diffusion.backbones.qwen_image_tokens import residuals_by_block, to_latents, to_tokens
+from cnet_app.diffusion.backbones.qwen_image_tokens import residuals_by_block
+from cnet_app.diffusion.backbones.tokens import spread, to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import words_of
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.control import unit_residuals

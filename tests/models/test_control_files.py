@@ -331,7 +331,7 @@ def test_one_that_reads_neither_words_nor_sizes_is_told(tmp_path: Path) -> None:
         ("control_add_embedding.linear_1.weight", "a union ControlNet"),
         ("image_proj.proj.weight", "an IP-Adapter"),
         ("down_blocks.0.motion_modules.0.temporal_transformer.norm.weight", "a SparseCtrl for videos"),
-        ("controlnet_x_embedder.weight", "a ControlNet for FLUX, SD 3 or another transformer"),
+        ("controlnet_x_embedder.weight", "a ControlNet for SD 3 or another transformer"),
         ("control_model.enc_zero_convs_out.0.0.weight", "a ControlNet-XS"),
     ],
 )

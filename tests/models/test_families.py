@@ -24,6 +24,7 @@ OWN_NAMES = (
     "models.family_facts",
     "models.rows",
     "models.rows_z_image",
+    "models.rows_flux",
     "models.rows_qwen_image",
     "models.tiny",
     "cnet_app.diffusion.backbones",

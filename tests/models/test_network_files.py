@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from gguf import GGMLQuantizationType, GGUFWriter
-from gguf.quants import quantize
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -22,6 +20,7 @@ from models.local import LocalFile, kind_of
 from models.loras import use_loras
 from models.resolve import missing, other_parts, resolve
 from models.tiny import tiny_base
+from tests.models.gguf import write_gguf
 
 SHARDS = 3
 FLOAT8 = torch.float8_e4m3fn
@@ -138,27 +137,6 @@ def test_a_file_that_lacks_tensors_is_damaged(base: Base, tmp_path: Path) -> Non
     save_file(state, tmp_path / "gap.safetensors")
     with pytest.raises(DamagedError, match=r"gap\.safetensors .*its tensors are not those of the network of Z-Image"):
         load_base(str(tmp_path / "gap.safetensors"))
-
-
-def write_gguf(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Write matrices in 8 bits and the rest whole; return the tensors as the file has them."""
-    from gguf.quants import dequantize
-
-    kind, writer, kept = GGMLQuantizationType.Q8_0, GGUFWriter(path, "z_image"), dict(state)
-    for name, tensor in state.items():
-        if tensor.ndim == 2 and "embedder" not in name and name.endswith("weight") and tensor.shape[1] % 32 == 0:
-            packed = quantize(tensor.numpy(), kind)
-            writer.add_tensor(name, packed, raw_dtype=kind)
-            kept[name] = (
-                torch.from_numpy(dequantize(packed, kind)).half().float()
-            )  # as diffusers multiplies by the scale
-        else:
-            writer.add_tensor(name, tensor.numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return kept
 
 
 @pytest.mark.usefixtures("others")

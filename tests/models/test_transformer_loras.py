@@ -115,12 +115,12 @@ def test_names_are_read_as_the_library_reads_them() -> None:
 
 def test_only_kinds_with_rows_of_their_own_are_cut() -> None:
     parts = {"k1": torch.ones(3, 3), "k2": torch.ones(4, 4)}
-    assert Update("kronecker", parts).split(3) == ()
-    pieces = Update("full", {"diff": torch.arange(6.0).reshape(6, 1), "bias": torch.arange(6.0)}, 2.0).split(3)
-    assert [piece.tensors["diff"].flatten().tolist() for piece in pieces] == [[0, 1], [2, 3], [4, 5]]
-    assert [piece.tensors["bias"].tolist() for piece in pieces] == [[0, 1], [2, 3], [4, 5]]
+    assert Update("kronecker", parts).split((4, 4, 4)) == ()
+    pieces = Update("full", {"diff": torch.arange(6.0).reshape(6, 1), "bias": torch.arange(6.0)}, 2.0).split((1, 3, 2))
+    assert [piece.tensors["diff"].flatten().tolist() for piece in pieces] == [[0], [1, 2, 3], [4, 5]]
+    assert [piece.tensors["bias"].tolist() for piece in pieces] == [[0], [1, 2, 3], [4, 5]]
     assert {piece.scale for piece in pieces} == {2.0}
-    assert Update("low_rank", {"down": torch.ones(2, 4), "up": torch.ones(7, 2)}).split(3) == ()
+    assert Update("low_rank", {"down": torch.ones(2, 4), "up": torch.ones(7, 2)}).split((2, 2, 2)) == ()
 
 
 def test_the_family_of_a_file_is_shown_by_names_and_widths() -> None:

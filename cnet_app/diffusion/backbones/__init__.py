@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cnet_app.diffusion.backbones.base import Backbone
+from cnet_app.diffusion.backbones.chroma import ChromaBackbone
+from cnet_app.diffusion.backbones.flux import FluxBackbone
 from cnet_app.diffusion.backbones.qwen_image import QwenImageBackbone
 from cnet_app.diffusion.backbones.unet import UNetBackbone
 from cnet_app.diffusion.backbones.z_image import ZImageBackbone
@@ -17,7 +19,13 @@ if TYPE_CHECKING:
     from models.loader import Base
 
 BACKBONES: Mapping[BackboneId, Callable[[Base], Backbone]] = MappingProxyType(
-    {"unet": UNetBackbone, "z_image": ZImageBackbone, "qwen_image": QwenImageBackbone}
+    {
+        "unet": UNetBackbone,
+        "z_image": ZImageBackbone,
+        "flux": FluxBackbone,
+        "chroma": ChromaBackbone,
+        "qwen_image": QwenImageBackbone,
+    }
 )
 
 

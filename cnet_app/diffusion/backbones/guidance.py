@@ -15,8 +15,11 @@ from models.family_facts import FamilyFacts
 def is_guided(facts: FamilyFacts, request: GenerationRequest, controls: Sequence[Control | StaticControl]) -> bool:
     """Return whether guidance changes anything: beyond 1, and where its sides differ, by prompts, control or image prompt.
 
-    They always differ in a family that takes an absent negative prompt as zeros.
+    They always differ in a family that takes an absent negative prompt as zeros. A family whose guidance is an input of the
+    network, or that has none, reads the prompt alone.
     """
+    if not facts.has("guidance_sides"):
+        return False
     same_prompts = request.prompt == request.negative_prompt and not facts.zero_negative
     same_words = same_prompts and not request.ip_adapter
     same_control = all(

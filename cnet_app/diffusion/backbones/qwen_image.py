@@ -14,14 +14,9 @@ from torch import Tensor
 from cnet_app.diffusion.backbones.base import Control, Extras, Network, Text
 from cnet_app.diffusion.backbones.guidance import apply_guidance_to_tokens
 from cnet_app.diffusion.backbones.qwen_image_control import prepare_controlnet
-from cnet_app.diffusion.backbones.qwen_image_tokens import (
-    network_time,
-    residuals_by_block,
-    shapes_of,
-    to_latents,
-    to_tokens,
-)
-from cnet_app.diffusion.backbones.transformer import LONGEST, TransformerBackbone, words_of
+from cnet_app.diffusion.backbones.qwen_image_tokens import residuals_by_block, shapes_of
+from cnet_app.diffusion.backbones.tokens import network_time, to_latents, to_tokens
+from cnet_app.diffusion.backbones.transformer import LONGEST, LanguageModelBackbone, words_of
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.registry.modes import mode
 from cnet_app.request.generation import GenerationRequest
@@ -32,7 +27,7 @@ if TYPE_CHECKING:
     from models.loader import Base
 
 
-class QwenImageBackbone(TransformerBackbone):
+class QwenImageBackbone(LanguageModelBackbone):
     """A Backbone."""
 
     def __init__(self, base: Base) -> None:

@@ -17,14 +17,8 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import Control, HintedNetwork, Network, Residuals, Text, Weigh
-from cnet_app.diffusion.backbones.qwen_image_tokens import (
-    PATCH,
-    inner_width,
-    network_time,
-    place_number,
-    shapes_of,
-    to_tokens,
-)
+from cnet_app.diffusion.backbones.qwen_image_tokens import place_number, shapes_of
+from cnet_app.diffusion.backbones.tokens import PATCH, BlockRange, inner_width, network_time, spread, to_tokens
 from cnet_app.diffusion.backbones.transformer import words_of
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.known import new_latents, with_known
@@ -40,14 +34,6 @@ from models.qwen_image_fun import QwenImageFunControl
 
 if TYPE_CHECKING:
     from models.loader import Base
-
-
-@dataclass(frozen=True)
-class BlockRange:
-    """Blocks of the base in a row, after each of which the same residual enters."""
-
-    first: int
-    count: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,15 +188,9 @@ def _runs(network: Any, blocks: int) -> tuple[BlockRange, ...]:
     return tuple(BlockRange(block, 1) for block in own)
 
 
-def spread(residuals: int, blocks: int) -> tuple[BlockRange, ...]:
-    """Return the runs of a base's blocks that residuals are spread over, as the base's own forward does: the last may be shorter."""
-    length = -(-blocks // residuals)
-    return tuple(BlockRange(first, min(length, blocks - first)) for first in range(0, blocks, length))
-
-
 def _place(run: BlockRange, blocks: int) -> Place:
     """Return the place in the middle of a run."""
-    return Place((run.first + (run.count - 1) / 2) / max(1, blocks - 1), PATCH)
+    return Place(run.middle / max(1, blocks - 1), PATCH)
 
 
 def _check_size(network: Any, transformer: Any) -> None:

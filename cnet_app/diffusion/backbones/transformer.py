@@ -1,6 +1,6 @@
-"""Common parts of the backbones of transformers: flow matching, and a language model as text encoder.
+"""Common parts of the backbones of transformers: flow matching, and text encoders that read no more than plain words.
 
-A language model supports neither weights of words nor embeddings.
+They support neither weights of words nor embeddings.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from models.embeddings import Embedding, embedding_files, split_words
 from models.families import FAMILIES, require
 from models.family_facts import FamilyFacts
 from models.ip_adapter import IpAdapter, image_embeds
+from models.loras import lora_versions
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 LENGTHS = "lengths"
 """Key of `Text.added`: tokens of each row, on the CPU; the rest of its states is padding."""
 LONGEST = 512
-"""Tokens of a prompt that are read; as in diffusers and in training."""
+"""Tokens of a prompt that are read at most; as in diffusers and in training."""
 
 
 def words_of(text: Text) -> list[Tensor]:
@@ -68,14 +69,19 @@ class TransformerBackbone(ABC):
     def inpaints(self) -> bool:
         return False
 
+    @property
+    def longest(self) -> int:
+        """Tokens of a prompt that are read."""
+        return LONGEST
+
     @abstractmethod
-    def encode_words(self, text: str) -> Tensor:
-        """Return (tokens, channels) of a text in the network's number format."""
+    def encode_rows(self, texts: Sequence[str], weights: tuple[float, ...], cache: EncodingCache) -> Text:
+        """Return texts as the network reads them in one step, a row each, in its number format; `weights` as in Text."""
         ...
 
     @abstractmethod
     def count_tokens(self, text: str) -> int:
-        """Return how many tokens of LONGEST a text takes."""
+        """Return how many tokens of `longest` a text takes."""
         ...
 
     def known_part(self, request: GenerationRequest, cache: EncodingCache) -> Tensor | None:
@@ -106,23 +112,26 @@ class TransformerBackbone(ABC):
         `own` stands in the place of every part.
         """
         parts = split_parts(positive)
+        if len(parts) > 1:
+            require(self._facts, "prompt_parts", "A prompt of several parts (AND)")
         read = [without_and(negative)] if both or len(parts) > 1 else []
         read += [part if own is None else without_and(own) for part, _ in parts]
-        words = [plain_words(text) for text in read]
-        encoder = self._base.text_encoders[0]
-        rows = [cache.get(encoder, text, partial(self.encode_words, text)) for text in words]
-        lengths = torch.tensor([len(row) for row in rows])
-        return Text(pad_sequence(rows, batch_first=True), {LENGTHS: lengths}, tuple(weight for _, weight in parts))
+        return self.encode_rows([plain_words(text) for text in read], tuple(weight for _, weight in parts), cache)
 
     def text_notes(self, request: GenerationRequest, steps: int) -> Sequence[str]:
         prompts = {"prompt": request.prompt}
         several = any(len(split_parts(text)) > 1 for text in prompts_by_step(request.prompt, steps))
-        is_read = request.guidance_scale > 1 or several
+        two_sides = self._facts.has("prompt_parts")
+        is_read = two_sides and (request.guidance_scale > 1 or several)
         if is_read:
             prompts["negative_prompt"] = request.negative_prompt
         notes = [note for name, text in prompts.items() for note in self._prompt_notes(name, text, steps)]
         if request.negative_prompt and not is_read:
-            notes.append("negative_prompt has no effect at guidance_scale 1; raise guidance_scale to use it.")
+            notes.append(
+                "negative_prompt has no effect at guidance_scale 1; raise guidance_scale to use it."
+                if two_sides
+                else f"negative_prompt has no effect: {self._facts.title} reads the prompt alone; name in it what you want."
+            )
         return notes
 
     def _prompt_notes(self, name: str, prompt: str, steps: int) -> Iterator[str]:
@@ -135,8 +144,8 @@ class TransformerBackbone(ABC):
         if named:
             yield f"{name} names {', '.join(sorted(named))}, but {self._facts.title} reads no embeddings: it is a plain word."
         longest = max(self.count_tokens(plain_words(text)) for text in texts)
-        if longest > LONGEST:
-            yield f"{name} is {longest} tokens long, of which {LONGEST} are read; what comes later has no effect."
+        if longest > self.longest:
+            yield f"{name} is {longest} tokens long, of which {self.longest} are read; what comes later has no effect."
 
     def encode_image_prompt(self, adapter: IpAdapter, image: Image) -> Tensor:
         require(self._facts, "ip_adapters", "An image prompt")
@@ -158,3 +167,19 @@ class TransformerBackbone(ABC):
 
     def predict_original(self, scheduler: Any, model_input: Tensor, prediction: Tensor, timestep: Tensor) -> Tensor:
         return model_input - timestep / scheduler.config.num_train_timesteps * prediction
+
+
+class LanguageModelBackbone(TransformerBackbone):
+    """The parts of a Backbone whose one text encoder is a language model, which returns as many tokens as there are."""
+
+    @abstractmethod
+    def encode_words(self, text: str) -> Tensor:
+        """Return (tokens, channels) of a text in the network's number format."""
+        ...
+
+    def encode_rows(self, texts: Sequence[str], weights: tuple[float, ...], cache: EncodingCache) -> Text:
+        encoder = self._base.text_encoders[0]
+        versions = lora_versions(encoder)
+        rows = [cache.get(encoder, (text, versions), partial(self.encode_words, text)) for text in texts]
+        lengths = torch.tensor([len(row) for row in rows])
+        return Text(pad_sequence(rows, batch_first=True), {LENGTHS: lengths}, weights)

@@ -14,7 +14,7 @@ from torch import Tensor
 from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import Control, Extras, Network, Text
 from cnet_app.diffusion.backbones.guidance import apply_guidance
-from cnet_app.diffusion.backbones.transformer import TransformerBackbone, words_of
+from cnet_app.diffusion.backbones.transformer import LanguageModelBackbone, words_of
 from cnet_app.diffusion.backbones.z_image_control import adding_hints, prepare_controlnet
 from cnet_app.diffusion.backbones.z_image_tokens import network_time
 from cnet_app.diffusion.cache import EncodingCache
@@ -27,7 +27,7 @@ from models.errors import InputError
 from models.families import require
 
 
-class ZImageBackbone(TransformerBackbone):
+class ZImageBackbone(LanguageModelBackbone):
     """A Backbone."""
 
     def prepare_control(
