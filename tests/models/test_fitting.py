@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from models.catalog import CATALOG, TITLES, Family, entry
 from models.errors import InputError
+from models.families import FAMILIES
 from models.files import read_shapes
 from models.fitting import check_fit, fits, fitting_files, fitting_rows
 from models.local import local_files
@@ -30,8 +31,10 @@ def lora(folder: Path, name: str, width: int) -> Path:
 def test_rows_of_another_family_are_not_offered(family: Family) -> None:
     for kind in ("base", "controlnet", "adapter", "ip_adapter", "lora", "vae"):
         rows = fitting_rows(kind, family)
-        assert {row.family for row in rows} <= {None, family}
-        assert [row for row in CATALOG if row.kind == kind and row.family == family] == [r for r in rows if r.family]
+        assert all(not row.made_for or family in row.made_for for row in rows)
+        own = {family, FAMILIES[family].shares_with} if kind in ("controlnet", "lora") else {family}
+        found = [row for row in CATALOG if row.kind == kind and row.family and row.family in own]
+        assert found == [row for row in rows if row.family]
 
 
 def test_an_autoencoder_fits_the_families_of_its_latents() -> None:

@@ -41,7 +41,7 @@ FILES: list[tuple[LocalKind, dict[str, tuple[int, ...]], Family | None]] = [
     ("lora", {"text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight": (4, 768)}, "sd15"),
     ("lora", {"lora_te1_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight": (4, 768)}, "sdxl"),
     ("lora", {"text_encoder_2.text_model.encoder.layers.0.mlp.fc1.lora_A.weight": (4, 1280)}, "sdxl"),
-    ("lora", {"lora_unet_single_blocks_0_linear1.lora_down.weight": (4, 3072)}, None),
+    ("lora", {"lora_unet_single_blocks_0_linear1.lora_down.weight": (4, 3072)}, "flux"),
     ("embedding", {"emb_params": (3, 768)}, "sd15"),
     ("embedding", {"emb_params": (3, 1024)}, "sd21"),
     ("embedding", {"<cat>": (768,)}, "sd15"),
