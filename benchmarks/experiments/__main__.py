@@ -50,9 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     print("The time is over; run the command again to go on.")
                     return 0
                 suite.result(arm, seed)
-        text = document(
-            [*(section(row, suite.results(row)) for row in wanted), "" if args.only else suite.costs()], seed + 1
-        )
+        text = document([*(section(row, suite.results(row)) for row in wanted), "" if args.only else suite.costs()])
         if is_try or args.only:
             print(text)
         else:

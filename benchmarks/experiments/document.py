@@ -12,7 +12,6 @@ from benchmarks.experiments.claims import (
     PROBES,
     PROMPTS,
     RATE,
-    SEEDS,
     SIDE,
     STEPS,
     Experiment,
@@ -30,12 +29,14 @@ def means(experiment: Experiment, results: Mapping[str, Sequence[Values]]) -> di
 
 
 NUMBERS = (
-    *(f"score, {name}" for name in PROMPTS), "score with the other", "score on a tuned base", "blank", "jump", "milliseconds", "found", "steepest", "found near",
+    *(f"score, {name}" for name in PROMPTS), "score with the other", "score on a tuned base", "blank", "jump", "found", "steepest", "found near",
 )  # fmt: skip
 
 
 def section(experiment: Experiment, results: Mapping[str, Sequence[Values]]) -> str:
-    """Return the section of an experiment in Markdown: claim, table, verdict."""
+    """Return the section of an experiment in Markdown: claim, table, verdict. Its arms are compared on the seeds that all have."""
+    seeds = min(map(len, results.values()))
+    results = {arm: runs[:seeds] for arm, runs in results.items()}
     found = means(experiment, results)
     verdict = "reproduced" if experiment.holds(found) else "not reproduced"
     lines = [
@@ -43,7 +44,7 @@ def section(experiment: Experiment, results: Mapping[str, Sequence[Values]]) -> 
         "",
         experiment.claim,
         "",
-        f"The paper: {experiment.paper}.",
+        f"The paper: {experiment.paper}. Seeds: {seeds}.",
         "",
         f"| arm | {' | '.join(experiment.measures)} |",
         f"|---|{'---|' * len(experiment.measures)}",
@@ -66,13 +67,13 @@ def _cell(values: Sequence[float], name: str) -> str:
         return ", ".join(f"{value:.0f}" if value <= STEPS else "none" for value in values)
     if name in ("found", "found near"):
         return f"{sum(values):.0f} of {len(values)}"
-    digits = 1 if name == "milliseconds" else 3
-    return f"{statistics.fmean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    mean = f"{statistics.fmean(values):.3f}"
+    return f"{mean} ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else mean
 
 
-def document(sections: Sequence[str], seeds: int) -> str:
-    """Return docs/experiments.md, of so many seeds."""
-    return "\n".join([HEAD, f"Seeds of each arm so far: {min(seeds, SEEDS)}.\n", *sections, TAIL])
+def document(sections: Sequence[str]) -> str:
+    """Return docs/experiments.md."""
+    return "\n".join([HEAD, *sections, TAIL])
 
 
 HEAD = f"""\
