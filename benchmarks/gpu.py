@@ -88,7 +88,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one way to run a subject."""
+    """Figures of one pipeline on one subject."""
 
     family: Family
     side: int
@@ -343,7 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, metavar="DIR", help="write gpu.json and gpu.md there")
     args = parser.parse_args(arguments)
     if not args.tiny and not torch.cuda.is_available():
-        parser.error("there is no GPU that torch can use; try --tiny")
+        parser.error("torch finds no CUDA device; add --tiny to run miniatures on the CPU")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.float16 if device.type == "cuda" and not args.tiny else torch.float32
     rows: list[Figures] = []

@@ -1,4 +1,4 @@
-"""What is known of a family of base models: the fields of the rows in families.py. Loads nothing."""
+"""Types of the table of families in families.py. Loads nothing."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class FamilyFacts:
     """The network also reads pooled words, the picture's size and its crop."""
 
     text_widths: tuple[int, ...]
-    """Numbers per word of each text encoder; empty where it is no published one."""
+    """Numbers per word of each published CLIP text encoder; empty where the family has other encoders."""
     words_width: int | None
     """Numbers per word that the network reads."""
     text_encoders: int = 1
@@ -181,13 +181,13 @@ class FamilyFacts:
     guidance_tensors: tuple[str, ...] = ()
     """Ends of the names of tensors that read guidance_scale, in networks that do."""
     base_without_guidance: str = ""
-    """Catalogue id of the base whose other parts complete a network that has none of these; empty where there are no such."""
+    """Catalogue id of the base that completes a file without guidance layers; empty where the family's own base completes every file."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers."""
     network_marks: tuple[frozenset[str], ...] = ()
-    """Sets of tensors, of which a file with this network alone has one whole; empty where a file of it alone is no base."""
+    """Sets of tensor names. A file that has all names of one set holds this network; empty where such a file is not read."""
     control_marks: tuple[frozenset[str], ...] = ()
-    """Sets of tensors, of which ControlNets of the family alone have one whole; empty where shapes show the family."""
+    """The same for ControlNets of the family; empty where only shapes show the family."""
     vae_classes: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
     """An autoencoder's, in diffusers."""
     text_encoder_classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")

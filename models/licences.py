@@ -39,7 +39,7 @@ LICENCES: Mapping[str, Licence] = MappingProxyType(
             _RAIL, "yes", "https://www.licenses.ai/blog/2022/8/18/naming-convention-of-responsible-ai-licenses"
         ),
         "FLUX.1 [dev] Non-Commercial": Licence(
-            "Nothing commercial with the model itself; its text says what may be done with pictures.",
+            "No commercial use of the model; the licence text has the terms for pictures made with it.",
             "no",
             "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md",
         ),

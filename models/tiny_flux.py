@@ -28,7 +28,7 @@ _TRANSFORMER: dict[str, Any] = {
     "axes_dims_rope": (8, 4, 4),
 }
 DOUBLES, SINGLES = 5, 4
-"""Blocks of a base; the first are no multiple of a ControlNet's, as in the published ones."""
+"""Double and single blocks of a base. As in the published bases, the doubles are not a multiple of the ControlNet's."""
 _KINDS: dict[str, dict[str, Any]] = {
     "plain": {"num_layers": 2, "num_single_layers": 0},
     "union": {"num_layers": 2, "num_single_layers": 2, "num_mode": 7},
