@@ -41,6 +41,10 @@ NamedKind = Literal["base", "vae", "controlnet", "lora", "ip_adapter"]
 """Kinds that a request names; a T2I-Adapter is named like a ControlNet."""
 UNKNOWN_DEFAULTS = Defaults(size=512, guidance_scale=7.5, num_inference_steps=30)
 """For a base model of which nothing is known yet."""
+SCALES: Mapping[str, float] = MappingProxyType(
+    {row.id: row.conditioning_scale for row in CATALOG if row.conditioning_scale is not None}
+)
+"""Control strength to start with, by row."""
 CLIP_TOKENIZER = "clip_tokenizer"
 IMAGE_ENCODER = "image_encoder"
 """Folder of an IP-Adapter's image encoder, next to the adapter's file."""
@@ -129,8 +133,8 @@ def base_defaults(id: str) -> tuple[Family | None, Defaults]:
 
 def start_conditioning_scale(controlnet: str, base: str, family: Family | None) -> float:
     """Return the control strength that a unit starts with: its ControlNet's, else its base's, else the family's."""
-    scales = {row.id: row.conditioning_scale for row in CATALOG if row.conditioning_scale is not None}
-    return scales.get(controlnet) or scales.get(base) or (FAMILIES[family].conditioning_scale if family else 1.0)
+    plain = FAMILIES[family].conditioning_scale if family else 1.0
+    return SCALES.get(controlnet, SCALES.get(base, plain))
 
 
 def expected_bytes(id: str) -> int:
