@@ -146,7 +146,7 @@ def misplaced(fits: Fits) -> Iterator[Misplaced]:
     if not fits.mean_something:
         return
     suspects = np.flatnonzero(np.abs(fits.own) < WORSE * fits.usual)
-    best = {int(place): other for place, other in zip(suspects, _best_others(fits, suspects), strict=True)}
+    best = _exchanged(fits, dict(zip(map(int, suspects), _best_others(fits, suspects), strict=True)))
     for place, other in best.items():
         elsewhere, clearer = fits.of(place, other), float(fits.own[place]) + CLEARER
         score, shift = best_shift(_unit(fits.images[place]), _unit(fits.controls[place]))
@@ -155,6 +155,17 @@ def misplaced(fits: Fits) -> Iterator[Misplaced]:
             yield Misplaced(place, shift, severity=0.8)
         elif elsewhere >= clearer and _belongs_to(fits, best, place, elsewhere):
             yield Misplaced(place, other=other)
+
+
+def _exchanged(fits: Fits, best: Mapping[int, int]) -> Mapping[int, int]:
+    """Return the best other pictures, where one that gave its own map in exchange goes before one that fits as well."""
+    wanting = {other: place for place, other in best.items() if other in best}
+    nearly = {
+        place: wanting[place]
+        for place, other in best.items()
+        if place in wanting and fits.of(place, wanting[place]) >= ONCE * fits.of(place, other)
+    }
+    return {**best, **nearly}
 
 
 def _belongs_to(fits: Fits, best: Mapping[int, int], place: int, elsewhere: float) -> bool:
