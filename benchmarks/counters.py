@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from benchmarks.models import Models
 
 PARTS = ("unet", "controlnet", "hint", "text", "vae")
 """U-Net, ControlNet, its hint encoder, text encoder, the autoencoder's decoder."""
 CPU_ATTENTION: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001
-"""torch knows the FLOPs of a GPU's attention alone; the formula is the same."""
+CPU_ATTENTION_BACK: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward  # noqa: SLF001
+"""torch knows the FLOPs of a GPU's attention alone; the formulas are the same."""
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Counted:
 def counting(models: Models) -> Generator[Counted]:
     """Counts what runs inside. The networks' hooks are gone again afterwards."""
     counted = Counted()
-    flops = FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: _attention_flops})
+    flops = flop_counter()
     networks = (
         models.base.unet,
         models.controlnet,
@@ -60,8 +61,18 @@ def counting(models: Models) -> Generator[Counted]:
             hook.remove()
 
 
+def flop_counter() -> FlopCounterMode:
+    """Return a counter that knows the attention of a CPU too."""
+    known = {CPU_ATTENTION: _attention_flops, CPU_ATTENTION_BACK: _attention_back_flops}
+    return FlopCounterMode(display=False, custom_mapping=known)
+
+
 def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
     return sdpa_flop_count(query, key, value)
+
+
+def _attention_back_flops(grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return sdpa_backward_flop_count(grad, query, key, value)
 
 
 def _watch(part: str, network: nn.Module, counted: Counted, flops: FlopCounterMode) -> list[Any]:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from diffusers import ControlNetModel, DDPMScheduler
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from PIL import Image as Pillow
+from torch import nn
 from torch.nn import functional as F
 from torchvision import transforms
 
+from benchmarks.counters import flop_counter
 from benchmarks.drawn_pairs import write_pairs
 from benchmarks.machine import this_machine
 from benchmarks.models import full_size, miniature
@@ -34,6 +35,7 @@ from cnet_app.training.data.readers import read_data
 from cnet_app.training.estimate import Memory, counted, saved_bytes
 from cnet_app.training.loop import Loop
 from cnet_app.training.run import RunFolder
+from cnet_app.training.start import DTYPES, create_accelerator
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
 from models.loader import Base
@@ -47,11 +49,11 @@ BYTES_OF_ADAM = 8
 Step = Callable[[], object]
 
 
-def create_plan(size: int, batch: int, **values: Any) -> TrainingPlan:
+def create_plan(size: int, batch: int, precision: str = "float32", **values: Any) -> TrainingPlan:
     """Return the plan of a run that no test or look interrupts."""
     plain: dict[str, Any] = {
         "name": "benchmark", "condition": "canny", "data": "data", "size": size, "batch_size": batch, "steps": 1_000_000,
-        "checkpoint_every": 1_000_000, "probe_every": 0,
+        "checkpoint_every": 1_000_000, "probe_every": 0, "precision": precision,
     }  # fmt: skip
     return TrainingPlan(**plain | values)
 
@@ -60,7 +62,8 @@ def our_step(base: Base, plan: TrainingPlan, data: DataSet, folder: Path) -> Ste
     """Return one update of our loop; pictures and prompts are encoded before."""
     trainable = create_trainable(base, plan)
     examples = encode_examples(data.pairs, plan, trainable, folder / "cache")
-    loop = Loop(RunFolder(folder / "run"), plan, trainable, examples, None, Accelerator(cpu=True), lambda record: None)
+    accelerator = create_accelerator(plan, base.device)
+    loop = Loop(RunFolder(folder / "run"), plan, trainable, examples, None, accelerator, lambda record: None)
     layers: list[Any] = [module for module in base.unet.modules() if isinstance(module, Attention)]
     processors = [layer.processor for layer in layers]
 
@@ -74,7 +77,7 @@ def our_step(base: Base, plan: TrainingPlan, data: DataSet, folder: Path) -> Ste
 
 def diffusers_step(base: Base, plan: TrainingPlan, data: DataSet) -> Step:
     """Return one update as examples/controlnet/train_controlnet.py makes it, with diffusers' own classes."""
-    accelerator: Any = Accelerator(cpu=True)
+    accelerator: Any = create_accelerator(plan, base.device)
     controlnet: Any = ControlNetModel.from_unet(base.unet)
     controlnet.train()
     optimizer: Any = torch.optim.AdamW(controlnet.parameters(), lr=plan.learning_rate)
@@ -98,7 +101,7 @@ def diffusers_step(base: Base, plan: TrainingPlan, data: DataSet) -> Step:
     def step() -> None:
         base.unet.set_attn_processor(AttnProcessor2_0())
         pictures, hints, ids = batch()
-        latents = base.vae.encode(pictures).latent_dist.sample() * base.vae.config["scaling_factor"]
+        latents = base.vae.encode(pictures.to(base.dtype)).latent_dist.sample() * base.vae.config["scaling_factor"]
         noise = torch.randn_like(latents)
         timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (len(latents),))
         noisy = scheduler.add_noise(latents, noise, timesteps)
@@ -110,8 +113,8 @@ def diffusers_step(base: Base, plan: TrainingPlan, data: DataSet) -> Step:
             noisy,
             timesteps,
             encoder_hidden_states=states,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=middle,
+            down_block_additional_residuals=[one.to(base.dtype) for one in down],
+            mid_block_additional_residual=middle.to(base.dtype),
             return_dict=False,
         )[0]
         accelerator.backward(F.mse_loss(prediction.float(), noise.float(), reduction="mean"))
@@ -126,16 +129,35 @@ def _open(source: Any) -> Pillow.Image:
     return Pillow.open(source.path).convert("RGB")
 
 
-def step_ratio(base: Base, size: int, batch: int, pairs: int) -> Wall:
-    """Return the times of our steps and of diffusers', in turn, on the same base and pictures."""
+@dataclass(frozen=True)
+class StepRatio:
+    """Our step with cached latents and prompts, and diffusers'."""
+
+    flops: tuple[int, int]
+    wall: Wall
+
+
+def step_ratio(base: Base, size: int, batch: int, precision: str, pairs: int) -> StepRatio:
+    """Count and time our steps and diffusers', in turn, on the same base and pictures.
+
+    Puts the base into `precision`, as both trainers do with what they do not train.
+    """
+    for network in (base.unet, base.vae, *base.text_encoders):
+        nn.Module.to(network, DTYPES[precision])
+    base = replace(base, dtype=DTYPES[precision])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pairs(folder / "data", "canny", PAIRS, size)
-        plan, data = create_plan(size, batch), read_data(folder / "data")
+        plan, data = create_plan(size, batch, precision), read_data(folder / "data")
         steps = our_step(base, plan, data, folder), diffusers_step(base, plan, data)
-        for step in steps:
-            step()
-        return time_pairs(*steps, pairs)
+        ours, theirs = map(_flops, steps)
+        return StepRatio((ours, theirs), time_pairs(*steps, pairs))
+
+
+def _flops(step: Step) -> int:
+    with flop_counter() as counter:
+        step()
+    return counter.get_total_flops()
 
 
 @dataclass(frozen=True)
@@ -230,13 +252,15 @@ def _update_seconds(network: Any) -> float:
     return seconds
 
 
-def step_text(wall: Wall, size: int, batch: int) -> str:
-    """Return the step's ratio as a sentence."""
+def step_text(found: StepRatio, size: int, batch: int, precision: str) -> str:
+    """Return the step's ratios in sentences."""
+    wall, counted = found.wall, [flops / 1e12 for flops in found.flops]
     low, high = wall.interval
     ours, theirs = wall.median_seconds
     return (
-        f"A step of batch {batch} at {size} px: {ours:.2f} s with cached latents and prompts, {theirs:.2f} s as diffusers' "
-        f"trainer makes it; ratio {wall.ratio:.3f} (95 %: {low:.3f} to {high:.3f}, {len(wall.ours)} pairs, load {wall.load:.1f})."
+        f"A step of batch {batch} at {size} px in {precision}: {ours:.2f} s with cached latents and prompts, {theirs:.2f} s as diffusers' "
+        f"trainer makes it; ratio {wall.ratio:.3f} (95 %: {low:.3f} to {high:.3f}, {len(wall.ours)} pairs, load {wall.load:.1f}). "
+        f"Counted: {counted[0]:.3g} and {counted[1]:.3g} TFLOP, ratio {counted[0] / counted[1]:.3f}."
     )
 
 
@@ -281,10 +305,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--size", type=int, default=256, metavar="PX", help="side of the pictures (default: %(default)s)"
     )
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="pairs in a step (default: %(default)s)")
+    parser.add_argument(
+        "--precision", choices=sorted(DTYPES), default="float32", help="of a step's passes (default: %(default)s)"
+    )
     parser.add_argument("--pairs", type=int, default=7, metavar="N", help="timed pairs of steps (default: %(default)s)")
     parser.add_argument("--tiny", action="store_true", help="a miniature, in seconds")
     args = parser.parse_args(arguments)
     args.size = 64 if args.tiny else args.size
+    if args.precision != "float32" and args.only != "step":
+        parser.error(f"--precision is {args.precision}, but costs are measured in float32 alone; add --only step")
     base = miniature().base if args.tiny else full_size(args.size).base
     machine, ratio = this_machine(), 0.0
     print(
@@ -292,9 +321,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flush=True,
     )
     if args.only != "cost":
-        wall = step_ratio(base, args.size, args.batch, args.pairs)
-        ratio = wall.ratio
-        print(step_text(wall, args.size, args.batch), flush=True)
+        found = step_ratio(base, args.size, args.batch, args.precision, args.pairs)
+        ratio = found.wall.ratio
+        print(step_text(found, args.size, args.batch, args.precision), flush=True)
     if args.only != "step":
         print(cost_text(cost(base, args.size, args.batch, args.pairs), args.size, args.batch), flush=True)
         print(middle_text(middle_ratio(base, args.size, args.batch, args.pairs)))

@@ -48,7 +48,7 @@ def run_training(run: RunFolder, device: torch.device, show: Callable[[Record], 
     `show` gets every record of the log. Raises USER_ERRORS, which are in the log too.
     """
     plan = run.plan()
-    accelerator = _accelerator(plan, device)
+    accelerator = create_accelerator(plan, device)
     with _alone(run, accelerator.num_processes):
         _forget_wishes(run)
         repair_log(run)
@@ -172,7 +172,7 @@ def _keep_maps(run: RunFolder, probes: Probes) -> None:
         ) from error
 
 
-def _accelerator(plan: TrainingPlan, device: torch.device) -> Accelerator:
+def create_accelerator(plan: TrainingPlan, device: torch.device) -> Accelerator:
     """Raises InputError where the device cannot train in the plan's number format."""
     if plan.precision == "float16" and device.type != "cuda":
         raise InputError(
