@@ -1,4 +1,4 @@
-"""The way from a folder of photos to a control of one's own, timed: `python -m tests.browser.train_journey`.
+"""The way from a folder of pictures to a control of one's own, timed: `python -m tests.browser.train_journey`.
 
 A newcomer's clicks in the browser: build pairs, check them, train with the suggested plan, try the control, compare scores.
 """
@@ -51,19 +51,23 @@ def score_of_new_picture(studio: StudioPage, scale: float) -> str:
     return caption.inner_text().split("\n")[0]
 
 
-def journey(studio: StudioPage, folder: Path, count: int) -> None:
+def write_photo(path: Path) -> Path:
+    """Write a photo that is not among them."""
+    Image.fromarray(np.ascontiguousarray(data.chelsea())).save(path)
+    return path
+
+
+def journey(studio: StudioPage, pictures: Path, unseen: Path) -> None:
     """Print each part's seconds and what the page shows at its end."""
     begun = time.monotonic()
 
     def tell(part: str, words: str) -> None:
         print(f"{time.monotonic() - begun:7.1f} s  {part}: {words}", flush=True)
 
-    photo = folder / "held-out.png"
-    Image.fromarray(np.ascontiguousarray(data.chelsea())).save(photo)
     view = studio.page.locator("dialog.train")
     studio.at("open-train").click()
     studio.at("train-new").click()
-    studio.at("train-folder").fill(str(write_pictures(folder / "photos", count)))
+    studio.at("train-folder").fill(str(pictures))
     studio.at("train-look").click()
     studio.at("build-condition").select_option("canny")
     studio.at("build-caption").fill("a photo")
@@ -76,17 +80,21 @@ def journey(studio: StudioPage, folder: Path, count: int) -> None:
     tell("training", f"{state.inner_text()} {view.locator('.run-converged').inner_text()}")
     view.get_by_role("button", name="Try it now").click()
     expect(view).to_be_hidden(timeout=LONG)
-    studio.choose_photo(photo)
+    studio.choose_photo(unseen)
     studio.wait_map()
     for scale in (0.0, 1.0):
-        tell(f"a photo that it was not trained on, strength {scale:g}", score_of_new_picture(studio, scale))
+        tell(f"a picture that it was not trained on, strength {scale:g}", score_of_new_picture(studio, scale))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start the app with folders of its own, and go the way."""
     parser = argparse.ArgumentParser(prog="python -m tests.browser.train_journey", description=__doc__)
     parser.add_argument("--pictures", type=int, default=64, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="pictures of one's own, in place of the photos")
+    parser.add_argument("--unseen", type=Path, metavar="FILE", help="a picture that is not among them")
     args = parser.parse_args(arguments)
+    if (args.folder is None) != (args.unseen is None):
+        parser.error("--folder and --unseen go together; give both")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -97,7 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ):
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             context = browser.new_context(viewport={"width": 1366, "height": 768})
-            journey(open_page(context.new_page(), url), folder, args.pictures)
+            pictures = args.folder or write_pictures(folder / "photos", args.pictures)
+            journey(open_page(context.new_page(), url), pictures, args.unseen or write_photo(folder / "unseen.png"))
             context.close()
     return 0
 
