@@ -21,6 +21,7 @@ from tests.source import modules, tree
 
 OWN_NAMES = (
     "models.families",
+    "models.family_rows",
     "models.family_facts",
     "models.rows",
     "models.rows_z_image",
