@@ -66,7 +66,7 @@ def family_of(config: Mapping[str, Any]) -> Family | None:
     """
     named = config.get("_class_name")
     for row in ROWS:
-        if row.backbone != "unet" and named in (row.network_class, row.control_class):
+        if named and row.backbone != "unet" and named in (row.network_class, row.control_class):
             return row.id
     if isinstance(named, str) and "Transformer" in named:
         return None

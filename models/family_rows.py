@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.family_facts import Defaults, FamilyFacts, OneFile, OriginalEncoder, Parameters, Rows
-from models.family_layers import CHROMA_LAYERS, FLUX_LAYERS
+from models.family_layers import CHROMA_LAYERS, FLUX2_LAYERS, FLUX_LAYERS
 
 # Fitted by others: discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204 (SD),
 # huggingface.co/blog/TimothyAlexisVass/explaining-the-sdxl-latent-space (SDXL, there for 0 … 255).
@@ -130,8 +130,7 @@ ROWS = (
         text_widths=(),
         words_width=None,
         inpainting_channels=None,
-        layer_mark=r"(^|[._])layers[._]\d+[._]attention[._](to_)?(q|k|v|qkv)([._]|$)",
-        network_width=3840,
+        layer_marks=((r"(^|[._])layers[._]\d+[._]attention[._](to_)?(q|k|v|qkv)([._]|$)", 3840),),
         original_layers=(
             ("attention.qkv", ("attention.to_q", "attention.to_k", "attention.to_v")),
             ("attention.out", ("attention.to_out.0",)),
@@ -174,8 +173,7 @@ ROWS = (
         words_width=None,
         text_encoders=2,
         inpainting_channels=None,
-        layer_mark=r"(^|[._])(single_transformer_blocks|double_blocks|single_blocks)[._]\d+[._]",
-        network_width=3072,
+        layer_marks=((r"(^|[._])(single_transformer_blocks|double_blocks|single_blocks)[._]\d+[._]", 3072),),
         original_layers=FLUX_LAYERS,
         ip_adapters=False,
         one_file=None,
@@ -244,6 +242,56 @@ ROWS = (
         text_encoder_classes=("T5EncoderModel",),
         tokenizer_classes=("T5TokenizerFast",),
     ),
+    # Steps and guidance are those of diffusers' documentation: of klein 4B, and of its base, which is not distilled.
+    FamilyFacts(
+        id="flux2",
+        title="FLUX.2",
+        backbone="flux2",
+        defaults=Defaults(size=1024, guidance_scale=1.0, num_inference_steps=4),
+        undistilled=Defaults(size=1024, guidance_scale=4.0, num_inference_steps=50),
+        parameters=Parameters(network=3875.5, controlnet=0.0, text_encoders=4022.5, vae=84.0),
+        control_blocks=0,
+        side_multiple=16,
+        latent_channels=32,
+        latent_scaling=None,
+        overflows_half=True,
+        preview=None,
+        predictions=("flow",),
+        shift_by_steps=True,
+        guidance="two_passes",
+        resolutions=False,
+        latent_hints=True,
+        references=True,
+        reference_strength=True,
+        control_prompts=False,
+        linear_projection=False,
+        text_widths=(),
+        words_width=None,
+        inpainting_channels=None,
+        layer_marks=(
+            (r"(^|[._])single_(transformer_)?blocks[._]\d+[._](linear2|attn[._]to_out)([._]|$)", 12288),
+            (r"(^|[._])(attn[._]to_qkv_mlp_proj|(double|single)_stream_modulation(_img|_txt)?)([._]|$)", 3072),
+        ),
+        original_layers=FLUX2_LAYERS,
+        ip_adapters=False,
+        one_file=None,
+        pipeline_class="Flux2KleinPipeline",
+        network_folder="transformer",
+        network_class="Flux2Transformer2DModel",
+        network_marks=(
+            frozenset({"double_stream_modulation_img.lin.weight", "single_stream_modulation.lin.weight"}),
+            frozenset(
+                {
+                    "double_stream_modulation_img.linear.weight",
+                    "single_transformer_blocks.0.attn.to_qkv_mlp_proj.weight",
+                }
+            ),
+        ),
+        control_class="",
+        vae_classes=("AutoencoderKLFlux2",),
+        text_encoder_classes=("Qwen3ForCausalLM",),
+        tokenizer_classes=("Qwen2Tokenizer",),
+    ),
     # Steps, guidance and strength are those of diffusers' pipelines for its ControlNets. Authors and diffusers run it in
     # bfloat16, and so does half precision here.
     FamilyFacts(
@@ -266,8 +314,7 @@ ROWS = (
         text_widths=(),
         words_width=None,
         inpainting_channels=None,
-        layer_mark=r"(^|[._])transformer_blocks[._]\d+[._](attn[._]add_q_proj|img_mlp|txt_mlp)([._]|$)",
-        network_width=3072,
+        layer_marks=((r"(^|[._])transformer_blocks[._]\d+[._](attn[._]add_q_proj|img_mlp|txt_mlp)([._]|$)", 3072),),
         ip_adapters=False,
         one_file=None,
         pipeline_class="QwenImagePipeline",

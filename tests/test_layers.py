@@ -25,6 +25,7 @@ FLOORS = {
     "models.rows": 0,
     "models.rows_z_image": 0,
     "models.rows_flux": 0,
+    "models.rows_flux2": 0,
     "models.rows_qwen_image": 0,
     "models.licences": 0,
     "models.names": 0,
