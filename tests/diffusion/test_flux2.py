@@ -21,6 +21,7 @@ from cnet_app.diffusion.backbones.flux2 import Flux2Backbone
 from cnet_app.diffusion.backbones.flux2_reference import attention_bias, joined_tokens, word_places
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pipeline import generate
+from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
@@ -371,6 +372,13 @@ def test_a_prompt_of_several_parts_needs_guidance(klein: Base, guided: Base) -> 
 def test_a_job_stops_within_a_step(klein: Base) -> None:
     with pytest.raises(CancelledError):
         latents_of(klein, wide(wide_unit()), cancelled=lambda: True)
+
+
+@pytest.mark.parametrize("id", [row.id for row in SAMPLERS if row.has_flow_form])
+def test_every_sampler_of_flow_matching_runs(klein: Base, id: str) -> None:
+    made = latents_of(klein, wide(wide_unit(), scheduler=id, num_inference_steps=4))
+    assert made.isfinite().all()
+    assert float(made.abs().max()) < 50
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0])
