@@ -287,6 +287,9 @@ def presets_table() -> str:
 
 def _condition_section(row: Condition) -> str:
     controlnets = [(family, f"`{id}`", _source(entry(id))) for family, id in row.controlnets.items()]
+    controlnets += [
+        (one, "none", "the base reads the map itself") for one in row.families if one not in row.controlnets
+    ]
     parts = [f"## {row.title} (`{row.id}`)", f"{row.help} The map is {_reading(row.kind)}.", *_map_pictures(row)]
     parts += [_annotator_section(annotator(id)) for id in row.annotators]
     parts += ["ControlNets:", markdown_table(("Base model", "Weights", "Source"), controlnets)]

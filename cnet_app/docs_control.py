@@ -6,7 +6,8 @@ CONTROL_INTRODUCTION = """\
 A ControlNet adds to its base at thirteen places (ten for SDXL): the skip connections of the encoder from the shallowest,
 which holds the details, to the deepest, and last the middle block, which holds what the picture is about. Guidance runs the
 base twice a step, with the prompt and with the negative prompt, and moves on from the second towards the first. A mode says
-how much each block counts, and whether the side of the negative prompt is steered too."""
+how much each block counts, and whether the side of the negative prompt is steered too. FLUX.2 has no ControlNets, and reads
+maps itself: what of this page is for it is in [models.md](models.md#flux2)."""
 CONTROL_ADVICE = """\
 ## Which one to take
 

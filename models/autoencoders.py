@@ -49,6 +49,11 @@ def makes_films(vae: Any) -> bool:
     return "temperal_downsample" in vae.config
 
 
+def normalises_tokens(vae: Any) -> bool:
+    """Return whether an autoencoder has statistics of its own for each number of a token of 2 x 2 latents."""
+    return "batch_norm_eps" in vae.config
+
+
 def load_vae_folder(id: str, folder: Path, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
     """Load one in diffusers format; InputError where it does not fit the family."""
     import diffusers

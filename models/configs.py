@@ -14,7 +14,7 @@ from models.families import FAMILIES, TITLES, family_of, takers
 from models.family_facts import Family
 from models.files import check_file, short
 
-_CONTROL_CLASSES = tuple(row.control_class.removesuffix("Model") for row in FAMILIES.values())
+_CONTROL_CLASSES = tuple(row.control_class.removesuffix("Model") for row in FAMILIES.values() if row.control_class)
 """Beginnings of the classes of ControlNets, unions included."""
 CONFIG, INDEX = "config.json", "model_index.json"
 
@@ -59,6 +59,11 @@ def _network_config(folder: Path) -> dict[str, Any]:
     """Return the config of the network that runs at every step, from the first of the families' folders that is there."""
     folders = [folder / name for name in dict.fromkeys(row.network_folder for row in FAMILIES.values())]
     return read_json(next((place for place in folders if (place / CONFIG).is_file()), folders[0]) / CONFIG)
+
+
+def is_distilled(index: Mapping[str, Any]) -> bool:
+    """Return whether the index of a base model names it distilled to few steps, where guidance has no effect."""
+    return index.get("is_distilled") is True
 
 
 def read_sample_size(folder: Path) -> int | None:

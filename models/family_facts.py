@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image", "flux", "chroma", "qwen_image"]
-Backbone = Literal["unet", "z_image", "flux", "chroma", "qwen_image"]
+Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image", "flux", "chroma", "flux2", "qwen_image"]
+Backbone = Literal["unet", "z_image", "flux", "chroma", "flux2", "qwen_image"]
 """A file of cnet_app/diffusion/backbones/."""
 NoisePrediction = Literal["epsilon", "v_prediction"]
 """The target a U-Net is trained to predict: the noise, or the velocity."""
@@ -25,6 +25,9 @@ Capability = Literal[
     "resolutions",
     "control_prompts",
     "control_forms",
+    "control_masks",
+    "control_weights",
+    "control_strength",
 ]
 """Features that a request may need and a family may lack."""
 Rows = tuple[tuple[float, float, float], ...]
@@ -43,6 +46,9 @@ CAPABILITY_TITLES: Mapping[Capability, str] = MappingProxyType(
         "resolutions": "weights by resolution",
         "control_prompts": "ControlNets that read text",
         "control_forms": "ControlNets with two forms",
+        "control_masks": "control of parts of the picture",
+        "control_weights": "weights by block or by side of guidance",
+        "control_strength": "control strengths besides 0 and 1",
     }
 )
 
@@ -106,6 +112,8 @@ class FamilyFacts:
     """As it stands in a sentence."""
     backbone: Backbone = "unet"
     defaults: Defaults
+    undistilled: Defaults | None = None
+    """Settings of a base whose index does not name it distilled; None where no index tells."""
     conditioning_scale: float = 1.0
     """Control strength that a unit starts with."""
     parameters: Parameters
@@ -130,13 +138,19 @@ class FamilyFacts:
 
     predictions: tuple[Prediction, ...]
     """Targets that published bases of the family predict."""
+    shift_by_steps: bool = False
+    """Noise levels are shifted by the number of steps, besides that of tokens."""
     zero_terminal_snr: bool = False
     """Its bases start from pure noise: their last timestep holds no signal."""
     guidance: Guidance = "batched"
     resolutions: bool = True
     """Places of residuals differ in resolution, so that weights by resolution have a meaning."""
     latent_hints: bool = False
-    """Its ControlNets read their map as latents, which the base's autoencoder makes."""
+    """Its ControlNets, or the base itself, read a map as latents, which the base's autoencoder makes."""
+    references: bool = False
+    """Its control units have no network of their own: the base reads their maps as further tokens of the picture."""
+    reference_strength: bool = False
+    """The strength of such a unit acts in attention; without it a map is read, or it is not."""
     control_prompts: bool = True
     """Its ControlNets read text, so that one may have a prompt of its own."""
     control_forms: bool = False
@@ -163,10 +177,9 @@ class FamilyFacts:
     t2i_square: int | None = None
     """Side in px of the squares that a T2I-Adapter of the family reads; None where there are no T2I-Adapters."""
     loras: bool = True
-    layer_mark: str | None = None
-    """Pattern of the names of layers, in networks and LoRAs of the family; None where only shapes show the family."""
-    network_width: int | None = None
-    """Channels that those layers read."""
+    layer_marks: tuple[tuple[str, int], ...] = ()
+    """Patterns of the names of layers, in networks and LoRAs of the family, with the channels that such a layer reads; empty
+    where only shapes show the family."""
     original_layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Parts of layers' names in the authors' code that differ, with the layers that diffusers has for each; {} is a number."""
     ip_adapters: bool = True
@@ -183,7 +196,7 @@ class FamilyFacts:
     base_without_guidance: str = ""
     """Catalogue id of the base that completes a file without guidance layers; empty where the family's own base completes every file."""
     control_class: str = "ControlNetModel"
-    """A ControlNet's, in diffusers."""
+    """A ControlNet's, in diffusers; empty where there are none."""
     network_marks: tuple[frozenset[str], ...] = ()
     """Sets of tensor names. A file that has all names of one set holds this network; empty where such a file is not read."""
     control_marks: tuple[frozenset[str], ...] = ()
@@ -212,3 +225,7 @@ class FamilyFacts:
                 return self.control_prompts
             case "control_forms":
                 return self.control_forms
+            case "control_masks" | "control_weights":
+                return not self.references
+            case "control_strength":
+                return not self.references or self.reference_strength

@@ -39,6 +39,34 @@ FLUX_LAYERS: Layers = (
         for number, side in enumerate(("in", "out"), 1)
     ),
 )  # fmt: skip
+FLUX2_LAYERS: Layers = (
+    *(
+        (f"double_blocks.{{}}.{original}", tuple(f"transformer_blocks.{{}}.{layer}" for layer in own.split()))
+        for original, own in (
+            ("img_attn.qkv", "attn.to_q attn.to_k attn.to_v"),
+            ("txt_attn.qkv", "attn.add_q_proj attn.add_k_proj attn.add_v_proj"),
+            ("img_attn.proj", "attn.to_out.0"),
+            ("txt_attn.proj", "attn.to_add_out"),
+            ("img_mlp.0", "ff.linear_in"),
+            ("img_mlp.2", "ff.linear_out"),
+            ("txt_mlp.0", "ff_context.linear_in"),
+            ("txt_mlp.2", "ff_context.linear_out"),
+        )
+    ),
+    ("single_blocks.{}.linear1", ("single_transformer_blocks.{}.attn.to_qkv_mlp_proj",)),
+    ("single_blocks.{}.linear2", ("single_transformer_blocks.{}.attn.to_out",)),
+    *(
+        (f"{stream}.lin", (f"{stream}.linear",))
+        for stream in ("double_stream_modulation_img", "double_stream_modulation_txt", "single_stream_modulation")
+    ),
+    ("img_in", ("x_embedder",)),
+    ("txt_in", ("context_embedder",)),
+    ("final_layer.linear", ("proj_out",)),
+    *(
+        (f"time_in.{side}_layer", (f"time_guidance_embed.timestep_embedder.linear_{number}",))
+        for number, side in enumerate(("in", "out"), 1)
+    ),
+)
 CHROMA_LAYERS: Layers = (
     *FLUX_LAYERS,
     *(

@@ -18,7 +18,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, T2IAdapter
 
 from models.adapters import ADAPTER
 from models.autoencoders import load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
-from models.configs import CONFIG, INDEX, class_name, read_base_family, read_controlnet_config, read_json
+from models.configs import CONFIG, INDEX, class_name, is_distilled, read_base_family, read_controlnet_config, read_json
 from models.controlnet_files import needs_base
 from models.errors import InputError
 from models.families import FAMILIES, TITLES
@@ -56,6 +56,8 @@ class Base:
     vae_scale_factor: int
     """Side of the picture over side of the latents."""
     defaults: Defaults
+    is_distilled: bool = False
+    """Distilled to few steps by its index, so that guidance has no effect. A file of the network alone does not tell."""
     rung: Rung = LADDER[0]
     """The rung of the memory ladder that it was loaded on."""
 
@@ -101,6 +103,7 @@ def _base_of_folder(
     if len(encoders) != facts.text_encoders:
         raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
 
+    kinds = [_listed(transformers, facts.text_encoder_classes, index, name) for name in encoders]
     own = folder / facts.network_folder
     if network is None:
         unet = load_network(getattr(diffusers, facts.network_class), own, dtype, device)
@@ -117,8 +120,7 @@ def _base_of_folder(
         unet=unet,
         vae=vae,
         text_encoders=tuple(
-            load_network(_listed(transformers, facts.text_encoder_classes, index, name), folder / name, dtype, device)
-            for name in encoders
+            load_network(kind, folder / name, dtype, device) for kind, name in zip(kinds, encoders, strict=True)
         ),
         tokenizers=tuple(
             load_tokenizer(folder / name.replace("text_encoder", "tokenizer"), kind)
@@ -128,7 +130,8 @@ def _base_of_folder(
         device=device,
         dtype=dtype,
         vae_scale_factor=factor,
-        defaults=_defaults(family, unet.config.get("sample_size"), factor),
+        defaults=_defaults(family, unet.config.get("sample_size"), factor, network is None and not is_distilled(index)),
+        is_distilled=network is None and is_distilled(index),
     )
 
 
@@ -192,6 +195,10 @@ def load_controlnet(
     """
     import diffusers
 
+    if FAMILIES[family].references:
+        raise InputError(
+            f"{id} is given as a ControlNet, but {TITLES[family]} has none: it reads maps itself; leave it out, or name a LoRA."
+        )
     resolved = resolve(id, "controlnet", family)
     path, row = resolved.require(), resolved.row
     if path.is_file():
@@ -228,9 +235,10 @@ def _reading_rgb(network: Any) -> Any:
     return network
 
 
-def _defaults(family: Family, sample_size: object, factor: int) -> Defaults:
+def _defaults(family: Family, sample_size: object, factor: int, undistilled: bool = False) -> Defaults:
     """The family's, at the size that this model was trained at."""
-    defaults = FAMILIES[family].defaults
+    facts = FAMILIES[family]
+    defaults = facts.undistilled or facts.defaults if undistilled else facts.defaults
     return replace(defaults, size=sample_size * factor) if isinstance(sample_size, int) else defaults
 
 
@@ -254,6 +262,8 @@ def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> N
         library = "diffusers" if type(part).__module__.startswith("diffusers") else "transformers"
         index[name] = [library, type(part).__name__]
         save_network(part, folder / name, dtype)
+    if FAMILIES[base.family].undistilled:
+        index["is_distilled"] = base.is_distilled
     index |= {"safety_checker": [None, None], "feature_extractor": [None, None]}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 

@@ -232,9 +232,8 @@ def _lora_family(shapes: Shapes) -> Family | None:
     def widths(pattern: str | re.Pattern[str]) -> Iterator[int]:
         return (shape[1] for name, shape in shapes.items() if len(shape) > 1 and re.search(pattern, name))
 
-    for facts in FAMILIES.values():
-        mark, width = facts.layer_mark, facts.network_width
-        if mark and width and width in widths(rf"{mark}(?>.*?(lora[._]down|lora_A))"):
+    for facts in reversed(list(FAMILIES.values())):  # names of FLUX.1's layers are also in FLUX.2
+        if any(width in widths(rf"{mark}(?>.*?(lora[._]down|lora_A))") for mark, width in facts.layer_marks):
             return facts.id
     in_unet = next(widths(_LORA_READS_WORDS), 0) or _kronecker_width(shapes)
     if in_unet:

@@ -19,6 +19,7 @@ from models.configs import (
     INDEX,
     class_name,
     controlnet_family,
+    is_distilled,
     read_base_family,
     read_controlnet_config,
     read_json,
@@ -276,7 +277,10 @@ def _of_folder(found: Resolved, family: Family | None) -> Resolved:
         return found
     own, side = read_base_family(found.id, folder), read_sample_size(folder)
     facts = FAMILIES[own]
-    defaults = replace(facts.defaults, size=side * facts.latent_reduction) if side else facts.defaults
+    defaults = facts.defaults
+    if facts.undistilled and not is_distilled(read_json(folder / INDEX)):
+        defaults = facts.undistilled
+    defaults = replace(defaults, size=side * facts.latent_reduction) if side else defaults
     return replace(found, family=own, defaults=defaults)
 
 

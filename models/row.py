@@ -54,7 +54,7 @@ class Weights:
     shares: str = ""
     """Name of the folder on this disk where several rows find the one network they read; empty where it has its own."""
     conditions: tuple[str, ...] = ()
-    """Kinds of map that a ControlNet or adapter reads, as condition ids; empty where they are none of those."""
+    """Kinds of map that a ControlNet or adapter reads, or with a LoRA the base, as condition ids; empty where there are none."""
     note: str = ""
     """A remark for the user, in one sentence."""
     aliases: tuple[str, ...] = ()

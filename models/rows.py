@@ -27,6 +27,7 @@ from models.row import (
     text_files,
 )
 from models.rows_flux import ROWS as _FLUX
+from models.rows_flux2 import ROWS as _FLUX2
 from models.rows_qwen_image import ROWS as _QWEN_IMAGE
 from models.rows_z_image import ROWS as _Z_IMAGE
 
@@ -393,5 +394,5 @@ _TOKENIZERS = (
 )  # fmt: skip
 
 ROWS: tuple[Weights, ...] = (
-    *_BASES, *_CONTROLNETS, *_Z_IMAGE, *_FLUX, *_QWEN_IMAGE, *_ADAPTERS, *_IP_ADAPTERS, *_LORAS, *_VAES, *_ANNOTATORS, *_TOKENIZERS,
+    *_BASES, *_CONTROLNETS, *_Z_IMAGE, *_FLUX, *_FLUX2, *_QWEN_IMAGE, *_ADAPTERS, *_IP_ADAPTERS, *_LORAS, *_VAES, *_ANNOTATORS, *_TOKENIZERS,
 )  # fmt: skip

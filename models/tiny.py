@@ -37,6 +37,7 @@ from models.families import FAMILIES
 from models.family_facts import TWO_TEXT_STREAMS, Defaults, Family
 from models.loader import Base, save_network, vae_scale_factor
 from models.tiny_flux import tiny_chroma, tiny_flux
+from models.tiny_flux2 import tiny_flux2
 from models.tiny_qwen_image import tiny_qwen_image
 from models.tiny_words import TEXT_WIDTH, byte_tokenizer
 
@@ -79,6 +80,8 @@ def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
         return _tiny_z_image(family, seed)
     if FAMILIES[family].backbone in ("flux", "chroma"):
         return _tiny_flux(family, seed, **unet_config)
+    if FAMILIES[family].backbone == "flux2":
+        return tiny_flux2(family, seed, **unet_config)
     if FAMILIES[family].backbone == "qwen_image":
         return tiny_qwen_image(family, seed)
     # The caller's random state stays as it was.

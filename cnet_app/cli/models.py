@@ -122,10 +122,11 @@ def _first_picture(family: Family, conditions: Sequence[str]) -> list[Weights]:
     """The base of a family, and of each condition the ControlNet and the best annotator that allows commercial use."""
     ids = [family]
     for row in map(condition, conditions):
-        if family not in row.controlnets:
-            able = ", ".join(other.id for other in CONDITIONS if family in other.controlnets)
+        if family not in row.families:
+            able = ", ".join(other.id for other in CONDITIONS if family in other.families)
             raise InputError(f"--condition {row.id} has no ControlNet for {TITLES[family]}; choose one of: {able}.")
-        ids += [row.controlnets[family], *create(annotator(free_annotator(row.id))).needs()]
+        own = (row.controlnets[family],) if family in row.controlnets else ()  # a base may read maps itself
+        ids += [*own, *create(annotator(free_annotator(row.id))).needs()]
     return [entry(id) for id in ids]
 
 

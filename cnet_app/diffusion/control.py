@@ -15,7 +15,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cnet_app.diffusion.backbones.base import Control, Features, Residuals, StaticControl, Text, Weigh
+from cnet_app.diffusion.backbones.base import (
+    ActiveReference,
+    Control,
+    Features,
+    PreparedControl,
+    ReferenceControl,
+    Residuals,
+    StaticControl,
+    Text,
+    Weigh,
+)
 from cnet_app.request.factors import active_steps, curve_at, runs_at
 from cnet_app.request.units import ControlUnit
 
@@ -53,8 +63,8 @@ def effect_notes(units: Sequence[ControlUnit], steps: int) -> Iterator[str]:
 
 
 def with_own_texts(
-    controls: Sequence[Control | StaticControl], encode: Callable[[str], tuple[Text, ...]]
-) -> list[Control | StaticControl]:
+    controls: Sequence[PreparedControl], encode: Callable[[str], tuple[Text, ...]]
+) -> list[PreparedControl]:
     """Return the controls, each ControlNet that has a prompt of its own with that text at every step."""
     return [
         replace(control, texts=encode(control.steering.prompt))
@@ -225,3 +235,14 @@ def weighted_features(control: StaticControl, strength: float, rows: int) -> Fea
     sides = [other, *[one] * max(1, rows - 1)][-rows:]
     weights = torch.tensor(sides, dtype=like.dtype, device=like.device) * strength
     return [feature * weights[:, level, None, None, None] for level, feature in enumerate(control.features)]
+
+
+def active_references(controls: Sequence[ReferenceControl], step: int, steps: int) -> tuple[ActiveReference, ...]:
+    """Return the maps that the base reads at this step; those of units at strength 0 or out of their range are left out."""
+    found = (
+        ActiveReference(
+            number, control.latents, control.steering.conditional[0] * control.steering.strength_at(step, steps)
+        )
+        for number, control in enumerate(controls)
+    )
+    return tuple(reference for reference in found if reference.strength)

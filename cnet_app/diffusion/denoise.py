@@ -10,8 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnet_app.diffusion.backbones.base import Backbone, Control, Extras, Residuals, StaticControl, Text
-from cnet_app.diffusion.control import ActiveControls, sum_features, sum_residuals
+from cnet_app.diffusion.backbones.base import (
+    Backbone,
+    Control,
+    Extras,
+    PreparedControl,
+    ReferenceControl,
+    Residuals,
+    StaticControl,
+    Text,
+)
+from cnet_app.diffusion.control import ActiveControls, active_references, sum_features, sum_residuals
 from cnet_app.diffusion.schedulers import late_start_note, scale_model_input
 from cnet_app.diffusion.start import Start
 from cnet_app.registry.samplers import SAMPLERS
@@ -40,7 +49,7 @@ def denoise(
     scheduler: Any,
     start: Start,
     texts: Sequence[Text],
-    controls: Sequence[Control | StaticControl],
+    controls: Sequence[PreparedControl],
     request: GenerationRequest,
     *,
     generator: torch.Generator,
@@ -61,6 +70,7 @@ def denoise(
         [control for control in controls if isinstance(control, Control)], request.residual_interval
     )
     static = [control for control in controls if isinstance(control, StaticControl)]
+    references = [control for control in controls if isinstance(control, ReferenceControl)]
     for step, (timestep, text) in enumerate(zip(start.timesteps, texts, strict=True)):
         _stop_if(cancelled)
         model_input = scale_model_input(scheduler, latents, timestep)
@@ -69,6 +79,7 @@ def denoise(
         extras = Extras(
             residuals=sum_residuals(units, request.norm_preserving),
             features=sum_features(static, step, steps, len(batch)),
+            references=active_references(references, step, steps),
             known=start.known,
             image_prompt=image_prompt,
         )

@@ -151,10 +151,11 @@ def generate(
 
 def _scheduler(base: Base, request: GenerationRequest) -> tuple[Any, torch.Tensor]:
     """Return a new scheduler, and the timesteps that run."""
-    multiple = FAMILIES[base.family].side_multiple
+    facts, steps = FAMILIES[base.family], request.num_inference_steps
+    multiple, shift_steps = facts.side_multiple, steps if facts.shift_by_steps else 0
     tokens = math.prod(padded_side(side, multiple) // multiple for side in (request.width, request.height))
-    scheduler = create_scheduler(request.scheduler, base.scheduler, tokens)
-    return scheduler, set_steps(scheduler, request.num_inference_steps, base.device, request.strength, tokens)
+    scheduler = create_scheduler(request.scheduler, base.scheduler, tokens, shift_steps)
+    return scheduler, set_steps(scheduler, steps, base.device, request.strength, tokens, shift_steps)
 
 
 def _tell(on_note: Callable[[str], None], *notes: Iterable[str]) -> None:

@@ -28,16 +28,17 @@ def is_flow(scheduler: Any) -> bool:
     return type(scheduler).__name__.startswith("FlowMatch") or bool(scheduler.config.get("use_flow_sigmas"))
 
 
-def create_scheduler(id: str, base_scheduler: Any, tokens: int = 0) -> Any:
+def create_scheduler(id: str, base_scheduler: Any, tokens: int = 0, shift_steps: int = 0) -> Any:
     """Return a new diffusers scheduler; it has state from step to step, so pictures never share one.
 
     `tokens` is the number of a picture's tokens, by which some bases of flow matching shift their noise levels.
+    `shift_steps` is the number of steps, for bases that shift them by that too; 0 for all others.
     """
     import diffusers
 
     row = sampler(id)
     if is_flow(base_scheduler):
-        return _create_flow_scheduler(row, base_scheduler, tokens)
+        return _create_flow_scheduler(row, base_scheduler, tokens, shift_steps)
     if base_scheduler.config.get("rescale_betas_zero_snr") and not row.from_pure_noise:
         able = ", ".join(other.id for other in SAMPLERS if other.from_pure_noise)
         raise InputError(
@@ -47,7 +48,7 @@ def create_scheduler(id: str, base_scheduler: Any, tokens: int = 0) -> Any:
     return cls.from_config(base_scheduler.config, **row.options)
 
 
-def _create_flow_scheduler(row: Sampler, base_scheduler: Any, tokens: int) -> Any:
+def _create_flow_scheduler(row: Sampler, base_scheduler: Any, tokens: int, shift_steps: int) -> Any:
     import diffusers
 
     if not row.has_flow_form:
@@ -62,7 +63,7 @@ def _create_flow_scheduler(row: Sampler, base_scheduler: Any, tokens: int) -> An
     shift = config.get("shift", config.get("flow_shift", 1.0))
     options = {**config, **row.options, "use_flow_sigmas": True, "prediction_type": "flow_prediction"}
     if config.get("use_dynamic_shifting") and not _takes_sigmas(cls):
-        shift = _shift_by_tokens(config, tokens)
+        shift = _constant_shift(config, _mu(config, tokens, shift_steps))
         options["use_dynamic_shifting"] = False
     options |= {"shift": shift, "flow_shift": shift}
     known = inspect.signature(cls.__init__).parameters  # the classes differ in their options, and warn of others
@@ -74,17 +75,20 @@ def _takes_sigmas(scheduler: Any) -> bool:
     return "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
 
 
-def _token_mu(config: Any, tokens: int) -> float:
-    """Return the `mu` of a picture of so many tokens, as diffusers' pipelines compute it."""
+def _mu(config: Any, tokens: int, shift_steps: int) -> float:
+    """Return the `mu` of a picture of so many tokens, as diffusers' pipelines compute it; see `create_scheduler`."""
+    if shift_steps:
+        from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
+
+        return compute_empirical_mu(tokens, shift_steps)
     fewest, most = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
     least, largest = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
     slope = (largest - least) / (most - fewest)
     return tokens * slope + (least - slope * fewest)
 
 
-def _shift_by_tokens(config: Any, tokens: int) -> float:
+def _constant_shift(config: Any, mu: float) -> float:
     """Return the constant shift that is the same as a shift by `mu`."""
-    mu = _token_mu(config, tokens)
     return mu if config.get("time_shift_type") == "linear" else math.exp(mu)
 
 
@@ -122,12 +126,14 @@ def scheduler_facts(id: str, base_scheduler: Any) -> dict[str, str]:
     }
 
 
-def set_steps(scheduler: Any, steps: int, device: Any = None, strength: float = 1.0, tokens: int = 0) -> Any:
+def set_steps(
+    scheduler: Any, steps: int, device: Any = None, strength: float = 1.0, tokens: int = 0, shift_steps: int = 0
+) -> Any:
     """Set the timesteps of a run from its first step on, and return those that run: all, or the last `strength` of them.
 
     The first of them is about as noisy as `strength`: on a base with zero terminal SNR, Karras and exponential spacing
     have most of their steps where noise hides any picture, so there these are spaced below the noise of `strength`.
-    `tokens` is as in `create_scheduler`. InputError where the sampler cannot run as many, or none is left.
+    `tokens` and `shift_steps` are as in `create_scheduler`. InputError where the sampler cannot run as many, or none is left.
     """
     most = scheduler.config.get("original_inference_steps", steps)
     if steps > most:
@@ -145,7 +151,7 @@ def set_steps(scheduler: Any, steps: int, device: Any = None, strength: float = 
             f"strength is {strength:g}, which leaves none of {steps} steps; raise it, or num_inference_steps."
         )
     total = _respaced(scheduler, steps, kept, strength) if kept < steps else steps
-    _set_timesteps(scheduler, total, device, tokens)
+    _set_timesteps(scheduler, total, device, tokens, shift_steps)
     _drop_step_before_first(scheduler)
     first = (total - kept) * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
@@ -155,7 +161,7 @@ def set_steps(scheduler: Any, steps: int, device: Any = None, strength: float = 
     return scheduler.timesteps[first:]
 
 
-def _set_timesteps(scheduler: Any, steps: int, device: Any, tokens: int) -> None:
+def _set_timesteps(scheduler: Any, steps: int, device: Any, tokens: int, shift_steps: int) -> None:
     """Set timesteps; those of flow matching are at even distances before their shift, the last one `1 / steps` from its end."""
     if not (is_flow(scheduler) and _takes_sigmas(scheduler)):
         scheduler.set_timesteps(steps, device=device)
@@ -163,7 +169,7 @@ def _set_timesteps(scheduler: Any, steps: int, device: Any, tokens: int) -> None
     import torch
 
     sigmas = np.array(torch.linspace(1.0, 1 / steps, steps).tolist())  # the very numbers of diffusers' pipelines
-    mu = {"mu": _token_mu(scheduler.config, tokens)} if scheduler.config.get("use_dynamic_shifting") else {}
+    mu = {"mu": _mu(scheduler.config, tokens, shift_steps)} if scheduler.config.get("use_dynamic_shifting") else {}
     scheduler.set_timesteps(steps, device=device, sigmas=sigmas, **mu)
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from cnet_app.diffusion.backbones.base import Network
+from cnet_app.diffusion.control import has_effect
 from cnet_app.engine.pool import Pool
 from cnet_app.engine.protocol import Loading
 from cnet_app.engine.stream import Emit
-from cnet_app.registry.conditions import controlnet_id
+from cnet_app.registry.conditions import control_model
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from models import loader, memory
@@ -27,6 +28,7 @@ from models.fitting import fitting_rows
 from models.ip_adapter import IpAdapter, load_ip_adapter
 from models.ladder import LADDER, Rung, choose_rung, next_rung
 from models.loras import use_loras
+from models.references import NoNetwork
 from models.resolve import NamedKind, expected_bytes, resolve
 from models.speed import tune
 from models.union import module_of
@@ -105,15 +107,14 @@ class LoadedModels:
                 f"{request.base} is {TITLES[base.family]} without an autoencoder (VAE); choose one with vae (`--vae`), "
                 f"such as {_some_vae(base.family)}."
             )
-        controls = [
-            self._controlnet(unit.controlnet or controlnet_id(unit.condition, base.family, request.base), base, emit)
-            for unit in request.units
-        ]
-        if request.loras and base.rung.layer_by_layer:
+        models = [control_model(unit.condition, unit.controlnet, base.family, request.base) for unit in request.units]
+        controls = [self._control(model, base, emit) for model in models]
+        loras = _loras(request, models)
+        if loras and base.rung.layer_by_layer:
             raise OutOfMemoryError(
                 "LoRAs need more memory than is free here; leave them out, or choose a smaller base."
             )
-        notes = use_loras(base, [(lora.name, lora.scale) for lora in request.loras])
+        notes = use_loras(base, loras)
         adapter = self._ip_adapter(request.ip_adapter.name, base, emit) if request.ip_adapter else None
         notes = (*(note for control in controls for note in control.notes), *notes)
         return Ready(base, [control.network for control in controls], adapter, tuple(dict.fromkeys(notes)))
@@ -212,6 +213,12 @@ class LoadedModels:
         memory.set_tiling(vae, base.rung.tiles_vae)
         return vae
 
+    def _control(self, model: tuple[NamedKind, str] | None, base: loader.Base, emit: Emit) -> LoadedControl:
+        """Return the network of a unit; a base that reads maps itself needs none, and a LoRA is put on the base."""
+        if model is None or model[0] == "lora":
+            return LoadedControl(NoNetwork(), ())
+        return self._controlnet(model[1], base, emit)
+
     def _controlnet(self, id: str, base: loader.Base, emit: Emit) -> LoadedControl:
         def load() -> LoadedControl:
             emit(Loading(name=id))
@@ -249,6 +256,15 @@ class LoadedModels:
             memory.offload_layers(network, self._device)
         elif not rung.rests_on_cpu:
             torch.nn.Module.to(network, self._device)
+
+
+def _loras(request: GenerationRequest, models: Sequence[tuple[NamedKind, str] | None]) -> list[tuple[str, float]]:
+    """Return names and weights of the request's LoRAs, and of those that its units name: each once, the request's first."""
+    found = [(lora.name, lora.scale) for lora in request.loras]
+    named = {name for name, _ in found}
+    of_units = (model for model, unit in zip(models, request.units, strict=True) if model and has_effect(unit))
+    own = dict.fromkeys(name for kind, name in of_units if kind == "lora" and name not in named)
+    return [*found, *((name, 1.0) for name in own)]
 
 
 def _place(rung: Rung) -> tuple[bool, bool]:

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from annotators.base import create
 from annotators.registry import annotator
-from cnet_app.registry.conditions import controlnet_id
+from cnet_app.registry.conditions import control_model
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
@@ -46,10 +46,10 @@ def _named(task: GenerationRequest | UpscaleRequest) -> Iterator[tuple[NamedKind
         yield "ip_adapter", task.ip_adapter.name
     family = resolve(task.base, "base").family
     units = task.units if isinstance(task, GenerationRequest) else ()
-    for unit in units:
-        if unit.controlnet:
-            yield "controlnet", unit.controlnet
-        elif family:
-            yield "controlnet", controlnet_id(unit.condition, family, task.base)
-    if isinstance(task, UpscaleRequest) and family:
-        yield "controlnet", controlnet_id("tile", family, task.base)
+    wanted = [(unit.condition, unit.controlnet) for unit in units]
+    wanted += [("tile", None)] if isinstance(task, UpscaleRequest) else []
+    for condition_id, named in wanted:
+        if family and (model := control_model(condition_id, named, family, task.base)):
+            yield model
+        elif named and not family:
+            yield "controlnet", named

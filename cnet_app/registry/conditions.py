@@ -15,7 +15,7 @@ from models.errors import InputError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Family
 from models.names import did_you_mean
-from models.resolve import start_conditioning_scale
+from models.resolve import NamedKind, start_conditioning_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,13 @@ class Condition:
     def kind(self) -> MapKind:
         """The kind of its maps, the same for all its annotators."""
         return KINDS[annotator(self.annotators[0]).kind]
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that it can control: by a ControlNet, or by a map that the base itself reads."""
+        return tuple(
+            id for id, facts in FAMILIES.items() if id in self.controlnets or (facts.references and not self.masked)
+        )
 
     @property
     def evaluated(self) -> tuple[str, ...]:
@@ -215,6 +222,16 @@ def controlnet_id(condition_id: str, family: Family, base: str = "") -> str:
             f"{row.title} has no ControlNet for {TITLES[family]}; choose a base model that has one: {able}."
         )
     return row.controlnets[family]
+
+
+def control_model(condition_id: str, named: str | None, family: Family, base: str = "") -> tuple[NamedKind, str] | None:
+    """Return kind and id of what a unit needs beside the base; `named` is what it names, None for the condition's own.
+
+    A base that reads maps itself needs nothing, or the LoRA that is named. InputError where the condition cannot control it.
+    """
+    if family not in condition(condition_id).families or not FAMILIES[family].references:
+        return "controlnet", named or controlnet_id(condition_id, family, base)
+    return ("lora", named) if named else None
 
 
 def start_scale(condition_id: str, controlnet: str | None, base: str, family: Family | None) -> float:

@@ -99,13 +99,14 @@ _ROWS = (
         help="The map decides the large shapes, the prompt the details.",
         weights=_soft,
         both_sides=True,
+        needs=("control_weights",),
     ),
     Mode(
         id="control",
         title="ControlNet is more important",
         help="The original's guess mode: the map alone decides what is seen; works with an empty prompt.",
         weights=_soft,
-        needs=("guidance_sides",),
+        needs=("guidance_sides", "control_weights"),
     ),
     Mode(
         id="unbalanced",
@@ -113,7 +114,7 @@ _ROWS = (
         help="Guidance strengthens the map as it does the prompt, in every detail.",
         weights=_even,
         by_place=False,
-        needs=("guidance_sides",),
+        needs=("guidance_sides", "control_weights"),
     ),
     Mode(
         id="cfg_resolution",
@@ -134,6 +135,7 @@ _ROWS = (
         title="Custom",
         help="One number a block, for either side of guidance.",
         weights=_even,
+        needs=("control_weights",),
     ),
 )
 MODES: Mapping[str, Mode] = MappingProxyType({row.id: row for row in _ROWS})

@@ -9,7 +9,9 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from cnet_app.request.generation import GenerationRequest
+from models.families import FAMILIES
 from models.local import LocalFile, adapter_files, local_files
+from models.resolve import base_defaults
 
 Kind: TypeAlias = Literal["base", "vae", "controlnet", "lora", "ip_adapter"]
 TITLES: Mapping[Kind, str] = MappingProxyType(
@@ -43,9 +45,10 @@ def _named(request: GenerationRequest) -> Iterator[tuple[Kind, str]]:
     yield "base", request.base
     if request.vae:
         yield "vae", request.vae
-    for unit in request.units:
-        if unit.controlnet:
-            yield "controlnet", unit.controlnet
+    named = [unit.controlnet for unit in request.units if unit.controlnet]
+    family, _ = base_defaults(request.base) if named else (None, None)
+    for name in named:  # a base that reads maps itself takes LoRAs for them
+        yield "lora" if family and FAMILIES[family].references else "controlnet", name
     for lora in request.loras:
         yield "lora", lora.name
     if request.ip_adapter:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cnet_app.registry.conditions import condition
 from cnet_app.settings import Settings
 from models.catalog import TITLES, Defaults, Family, Kind, size_text
+from models.families import FAMILIES
 from models.fitting import fits
 from models.local import LocalFile, LocalKind, local_files
 from models.own import known_rows
@@ -67,6 +68,8 @@ def model_choices(offer: Offer, family: Family | None) -> Choices:
 
 def controlnet_choices(condition_id: str, family: Family | None) -> Choices:
     """Return the condition's own, named by an empty id, the user's own files, then what else reads its maps."""
+    if family and FAMILIES[family].references:
+        return _reference_choices(condition_id, family)
     files = [file for file in local_files("controlnet") if _fits(file, family)]
     listed = [(f"{file.name} ({TITLES[file.family]})" if file.family else file.name, file.name) for file in files]
     own = {*condition(condition_id).controlnets.values()}
@@ -74,6 +77,13 @@ def controlnet_choices(condition_id: str, family: Family | None) -> Choices:
     fitting = [row for row in rows if condition_id in row.conditions or not row.conditions]
     listed += [(row.title, row.id) for row in fitting if _fits(row, family)]
     return [("The condition's own", ""), *listed]
+
+
+def _reference_choices(condition_id: str, family: Family) -> Choices:
+    """Return the map alone, named by an empty id, the user's own LoRAs, then those of the catalogue that read such maps."""
+    files = [(file.name, file.name) for file in local_files("lora") if _fits(file, family)]
+    rows = [row for row in known_rows() if row.kind == "lora" and condition_id in row.conditions and _fits(row, family)]
+    return [("The map as it is", ""), *files, *((row.title, row.id) for row in rows)]
 
 
 def _fits(thing: Weights | LocalFile, family: Family | None) -> bool:

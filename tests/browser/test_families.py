@@ -57,3 +57,29 @@ def test_a_strength_that_was_set_stays(studio: StudioPage, photo: Path) -> None:
     page.get_by_label("Base model").select_option("z_image")
     studio.wait_state("state.choices.base.id === 'z_image'")
     assert studio.state("draft.layers[0].conditioning_scale") == 0.4
+
+
+def test_a_base_that_reads_maps_itself_shows_what_it_can_do(studio: StudioPage, photo: Path) -> None:
+    page = studio.page
+    studio.choose_photo(photo)
+    studio.open_tab("canny")
+    parts = page.locator(".layer-part")
+    refused = [
+        page.locator(".layer-place"),
+        *(parts.filter(has_text=title) for title in ("Strength over depth", "Prompt for")),
+    ]
+    for part in refused:
+        expect(part).to_be_visible()
+
+    page.locator(".more > summary").click()
+    page.get_by_label("Base model").select_option("flux2")
+    studio.wait_state("state.choices.base.id === 'flux2'")
+    for part in refused:
+        expect(part).to_be_hidden()
+    expect(parts.filter(has_text="Strength over the steps")).to_be_visible()
+    expect(studio.at("tab-normal")).not_to_have_class(re.compile("is-misfit"))
+    expect(studio.at("tab-inpaint")).to_have_class(re.compile("is-misfit"))
+    modes = page.get_by_label("Control mode", exact=True).locator("option:not([disabled])")
+    expect(modes).to_have_count(1)
+    listed = page.get_by_label("ControlNet", exact=True).locator("option")
+    expect(listed.first).to_have_text("The map as it is")

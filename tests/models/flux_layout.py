@@ -1,4 +1,4 @@
-"""FLUX.1 and Chroma in the layout of their authors, and diffusers' conversion of it at the miniatures' width."""
+"""FLUX.1, FLUX.2 and Chroma in the layout of their authors, and diffusers' conversion of it at the miniatures' width."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ WIDTH = 32
 def authors_layout(state: Mapping[str, Tensor], family: Family = "flux") -> State:
     """Return the names of the original code, with its fused matrices; the last norm's halves are exchanged there.
 
-    Chroma has no such norm, and other names in the layers that make its modulations.
+    Chroma has no such norm, and other names in the layers that make its modulations; FLUX.2 has no biases.
     """
     found: State = {}
 
     def fused(new: str, *own: str) -> None:
         for end in ("weight", "bias"):
-            found[f"{new}.{end}"] = torch.cat([state[f"{name}.{end}"] for name in own])
+            if f"{own[0]}.{end}" in state:
+                found[f"{new}.{end}"] = torch.cat([state[f"{name}.{end}"] for name in own])
 
     for original, own in FAMILIES[family].original_layers:
         pattern = re.compile(re.escape(own[0]).replace(re.escape("{}"), r"(\d+)") + r"\.weight")
@@ -51,7 +52,7 @@ def authors_layout(state: Mapping[str, Tensor], family: Family = "flux") -> Stat
             found[name] = tensor
         elif name.startswith(f"{guidance}norms"):
             found[name.replace("weight", "scale")] = tensor
-    for end in ("weight", "bias") if "norm_out.linear.weight" in state else ():
+    for end in (end for end in ("weight", "bias") if f"norm_out.linear.{end}" in state):
         halves = state[f"norm_out.linear.{end}"].chunk(2)[::-1]
         found[f"final_layer.adaLN_modulation.1.{end}"] = torch.cat(halves)
     return found

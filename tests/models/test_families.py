@@ -21,10 +21,12 @@ from tests.source import modules, tree
 
 OWN_NAMES = (
     "models.families",
+    "models.family_rows",
     "models.family_facts",
     "models.rows",
     "models.rows_z_image",
     "models.rows_flux",
+    "models.rows_flux2",
     "models.rows_qwen_image",
     "models.tiny",
     "cnet_app.diffusion.backbones",
@@ -103,7 +105,7 @@ def _is_default_base(module: str) -> bool:
 @pytest.mark.parametrize("capability", get_args(Capability))
 def test_what_a_family_cannot_do_is_refused_in_a_sentence(capability: Capability) -> None:
     poor = dataclasses.replace(
-        FAMILIES["sd15"], title="A poor one", loras=False, ip_adapters=False, t2i_square=None, guidance="none", resolutions=False, control_prompts=False
+        FAMILIES["sd15"], title="A poor one", loras=False, ip_adapters=False, t2i_square=None, guidance="none", resolutions=False, control_prompts=False, references=True,
     )  # fmt: skip
     able = next(row for row in FAMILIES.values() if row.has(capability))
     require(able, capability, "x")

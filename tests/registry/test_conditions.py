@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from annotators.registry import ANNOTATORS, annotator
-from cnet_app.registry.conditions import CONDITIONS, Condition, condition, controlnet_id, start_scale
+from cnet_app.registry.conditions import CONDITIONS, Condition, condition, control_model, controlnet_id, start_scale
 from cnet_app.registry.measures import measure
 from models.catalog import entry
 from models.errors import InputError
@@ -108,3 +108,19 @@ def test_strength_starts_as_the_controlnet_needs_it() -> None:
         == 0.85
     )
     assert start_scale("canny", "mine", "mine", None) == start_scale("canny", None, "sd15", "sd15") == 1
+
+
+def test_a_base_that_reads_maps_itself_takes_every_condition_with_a_map() -> None:
+    assert {row.id for row in CONDITIONS if "flux2" not in row.families} == {"inpaint"}
+    assert start_scale("canny", None, "flux2", "flux2") == 1
+    assert control_model("normal", None, "flux2") is None
+    assert control_model("depth", "mine", "flux2") == ("lora", "mine")
+    assert control_model("depth", None, "sdxl") == ("controlnet", "controlnet_depth_sdxl")
+    assert control_model("depth", "mine", "sdxl") == ("controlnet", "mine")
+    with pytest.raises(InputError, match=r"Inpaint has no ControlNet for FLUX\.2"):
+        control_model("inpaint", None, "flux2")
+
+
+@rows
+def test_families_of_a_condition_are_those_that_it_can_control(row: Condition) -> None:
+    assert row.controlnets.keys() <= set(row.families)

@@ -95,6 +95,23 @@ def test_each_controlnet_has_the_strength_to_start_with(caller: Caller) -> None:
     assert set(scales("sd15", "canny").values()) == {1}
 
 
+def test_a_base_that_reads_maps_itself_takes_every_layer_but_a_masked_one(caller: Caller) -> None:
+    choices = caller("choices", base="flux2")
+    assert {"normal", "ip2p", "recolor", "openpose"} < set(choices["conditions"])
+    assert "inpaint" not in choices["conditions"]
+    listed = {id: [(row["title"], row["id"]) for row in rows] for id, rows in choices["controlnets"].items()}
+    assert listed["canny"] == [("The map as it is", "")]
+    assert listed["depth"] == [("The map as it is", ""), ("RefControl, depth, for FLUX.2", "refcontrol_depth_flux2")]
+    capabilities = choices["base"]["capabilities"]
+    assert {"control_strength", "loras"} <= set(capabilities)
+    assert not {"control_masks", "control_weights", "control_prompts"} & set(capabilities)
+    assert caller("choices", base="chroma")["controlnets"]["canny"][0] == {
+        "title": "The condition's own", "id": "", "conditioning_scale": 0.7,
+    }  # fmt: skip
+    status = EngineStatus(state="ready", device="cuda:0", device_bytes=80 * 10**9, value_bytes=2)
+    assert memory_words(FAMILIES["flux2"], status).endswith("of 80 GB at 1024 px.")
+
+
 @pytest.mark.parametrize(
     ("gigabytes", "words"),
     [

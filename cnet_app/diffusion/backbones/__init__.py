@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cnet_app.diffusion.backbones.base import Backbone
 from cnet_app.diffusion.backbones.chroma import ChromaBackbone
 from cnet_app.diffusion.backbones.flux import FluxBackbone
+from cnet_app.diffusion.backbones.flux2 import Flux2Backbone
 from cnet_app.diffusion.backbones.qwen_image import QwenImageBackbone
 from cnet_app.diffusion.backbones.unet import UNetBackbone
 from cnet_app.diffusion.backbones.z_image import ZImageBackbone
@@ -24,6 +25,7 @@ BACKBONES: Mapping[BackboneId, Callable[[Base], Backbone]] = MappingProxyType(
         "z_image": ZImageBackbone,
         "flux": FluxBackbone,
         "chroma": ChromaBackbone,
+        "flux2": Flux2Backbone,
         "qwen_image": QwenImageBackbone,
     }
 )

@@ -24,7 +24,7 @@ from models.ip_adapter import IpAdapter
 from models.union import UnionInput
 
 Network = nn.Module | UnionInput
-"""A loaded ControlNet or adapter; see models.loader.load_controlnet."""
+"""A loaded ControlNet or adapter; see models.loader.load_controlnet. NoNetwork where the base itself reads a unit's map."""
 
 Residuals = Mapping[int, Tensor]
 """By the number of the place in the base, from 0 for the shallowest: (B, C, h, w), or (B, tokens, C) with image tokens first."""
@@ -103,12 +103,41 @@ class StaticControl:
     """See Control."""
 
 
+@dataclass(frozen=True)
+class ReferenceControl:
+    """A unit whose map the base itself reads, made ready for a job."""
+
+    steering: Steering
+    """Of one place."""
+    latents: Tensor
+    """(1, C, h, w) of the map."""
+    note: str = ""
+    """See Control."""
+
+
+PreparedControl = Control | StaticControl | ReferenceControl
+"""A unit made ready for a job, by what stands behind it: a ControlNet, an adapter, or the base itself."""
+
+
+@dataclass(frozen=True)
+class ActiveReference:
+    """A map that the base reads at a step."""
+
+    number: int
+    """Of its unit among those whose maps the base reads, from 0; the same at every step."""
+    latents: Tensor
+    """(1, C, h, w)."""
+    strength: float
+    """Above 0; 1 is as trained."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Extras:
     """Inputs of the base model's network besides latents, time and text."""
 
     residuals: Residuals | None = None
     features: Features | None = None
+    references: Sequence[ActiveReference] = ()
     known: Tensor | None = None
     """(1, 1 + C, h, w) for an inpainting base: the mask, and the latents of what is known."""
     image_prompt: Tensor | None = None
@@ -136,14 +165,14 @@ class Backbone(Protocol):
 
     def prepare_control(
         self, unit: ControlUnit, network: Network, request: GenerationRequest, cache: EncodingCache
-    ) -> Control | StaticControl:
+    ) -> PreparedControl:
         """Encode the unit's map and set the factors of its places, once for the whole job."""
         ...
 
     def encode_texts(
         self,
         request: GenerationRequest,
-        controls: Sequence[Control | StaticControl],
+        controls: Sequence[PreparedControl],
         cache: EncodingCache,
         steps: int,
         prompt: str | None = None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cnet_app.diffusion.backbones.base import Control, StaticControl, Text
+from cnet_app.diffusion.backbones.base import PreparedControl, Text
 from cnet_app.diffusion.backbones.guidance import is_guided
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts, syntax_notes, without_and
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def encode_prompts(
     base: Base,
     request: GenerationRequest,
-    controls: Sequence[Control | StaticControl] = (),
+    controls: Sequence[PreparedControl] = (),
     cache: EncodingCache | None = None,
     prompt: str | None = None,
 ) -> Text:
@@ -41,7 +41,7 @@ def encode_prompts(
 def encode_steps(
     base: Base,
     request: GenerationRequest,
-    controls: Sequence[Control | StaticControl],
+    controls: Sequence[PreparedControl],
     cache: EncodingCache,
     steps: int,
     prompt: str | None = None,

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cnet_app.diffusion.backbones.base import Control, StaticControl, Text
+from cnet_app.diffusion.backbones.base import PreparedControl, Text
 from cnet_app.request.generation import GenerationRequest
 from models.family_facts import FamilyFacts
 
 
-def is_guided(facts: FamilyFacts, request: GenerationRequest, controls: Sequence[Control | StaticControl]) -> bool:
+def is_guided(facts: FamilyFacts, request: GenerationRequest, controls: Sequence[PreparedControl]) -> bool:
     """Return whether guidance changes anything: beyond 1, and where its sides differ, by prompts, control or image prompt.
 
     They always differ in a family that takes an absent negative prompt as zeros. A family whose guidance is an input of the

@@ -8,9 +8,10 @@ import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor
 
+from cnet_app.diffusion.backbones.tokens import PATCH
 from cnet_app.diffusion.cache import EncodingCache, image_key
 from cnet_app.diffusion.pixels import padded_side
-from models.autoencoders import latent_channels, makes_films
+from models.autoencoders import latent_channels, makes_films, normalises_tokens
 from models.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -42,25 +43,36 @@ def encode(base: Base, image: Tensor, cache: EncodingCache, generator: torch.Gen
     if found.shape[1] > latent_channels(vae):
         distribution = DiagonalGaussianDistribution(found)
         found = distribution.mode() if generator is None else distribution.sample(generator)
-    shift, scaling = _statistics(vae, found.device)
+    shift, scaling = _statistics(vae, found)
     return (found.float() - shift) * scaling
 
 
 def decode(base: Base, latents: Tensor) -> Tensor:
     """(1, C, h, w) latents to (1, 3, H, W) in [-1, 1], float32."""
     vae = base.vae
-    shift, scaling = _statistics(vae, latents.device)
+    shift, scaling = _statistics(vae, latents)
     scaled = (latents / scaling + shift).to(vae.dtype)
     if makes_films(vae):
         return vae.decode(scaled[:, :, None], return_dict=False)[0][:, :, 0].float()
     return vae.decode(scaled, return_dict=False)[0].float()
 
 
-def _statistics(vae: Any, device: torch.device) -> tuple[float | Tensor, float | Tensor]:
-    """Return what is subtracted from latents, and their factor: two numbers, or (1, C, 1, 1) where channels differ."""
+def _statistics(vae: Any, latents: Tensor) -> tuple[float | Tensor, float | Tensor]:
+    """Return what is subtracted from latents, and their factor: two numbers, or tensors where channels or places differ."""
+    device = latents.device
+    if normalises_tokens(vae):
+        mean, variance = vae.bn.running_mean.float(), vae.bn.running_var.float() + vae.config["batch_norm_eps"]
+        return _over_tokens(mean, latents), _over_tokens(variance.rsqrt(), latents)
     if not makes_films(vae):
         return vae.config.get("shift_factor") or 0.0, vae.config["scaling_factor"]
     mean, deviation = (
         torch.tensor(vae.config[name], device=device)[None, :, None, None] for name in ("latents_mean", "latents_std")
     )
     return mean, 1 / deviation
+
+
+def _over_tokens(numbers: Tensor, latents: Tensor) -> Tensor:
+    """(4 C,) numbers, one a channel of a token, to (1, C, h, w) of latents."""
+    height, width = (side // PATCH for side in latents.shape[-2:])
+    grid = numbers.to(latents.device)[None, :, None, None].expand(-1, -1, height, width)
+    return torch.nn.functional.pixel_shuffle(grid, PATCH)

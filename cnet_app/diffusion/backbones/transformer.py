@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from annotators.base import Image
 from cnet_app.diffusion.backbones import latents as latents_of
-from cnet_app.diffusion.backbones.base import Control, StaticControl, Text
+from cnet_app.diffusion.backbones.base import PreparedControl, Text
 from cnet_app.diffusion.backbones.guidance import is_guided
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.known import known_image, new_latents
@@ -25,6 +25,7 @@ from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts, syn
 from cnet_app.diffusion.prompt_syntax import has_weights, plain_words
 from cnet_app.request.generation import GenerationRequest
 from models.embeddings import Embedding, embedding_files, split_words
+from models.errors import InputError
 from models.families import FAMILIES, require
 from models.family_facts import FamilyFacts
 from models.ip_adapter import IpAdapter, image_embeds
@@ -74,6 +75,11 @@ class TransformerBackbone(ABC):
         """Tokens of a prompt that are read."""
         return LONGEST
 
+    @property
+    def two_sides(self) -> bool:
+        """Whether guidance has a second side, which reads the negative prompt."""
+        return self._facts.has("guidance_sides")
+
     @abstractmethod
     def encode_rows(self, texts: Sequence[str], weights: tuple[float, ...], cache: EncodingCache) -> Text:
         """Return texts as the network reads them in one step, a row each, in its number format; `weights` as in Text."""
@@ -94,12 +100,12 @@ class TransformerBackbone(ABC):
     def encode_texts(
         self,
         request: GenerationRequest,
-        controls: Sequence[Control | StaticControl],
+        controls: Sequence[PreparedControl],
         cache: EncodingCache,
         steps: int,
         prompt: str | None = None,
     ) -> tuple[Text, ...]:
-        both = is_guided(self._facts, request, controls)
+        both = self.two_sides and is_guided(self._facts, request, controls)
         negatives, positives = (prompts_by_step(text, steps) for text in (request.negative_prompt, request.prompt))
         own = (None,) * steps if prompt is None else prompts_by_step(prompt, steps)
         keys = list(zip(negatives, positives, own, strict=True))
@@ -114,6 +120,11 @@ class TransformerBackbone(ABC):
         parts = split_parts(positive)
         if len(parts) > 1:
             require(self._facts, "prompt_parts", "A prompt of several parts (AND)")
+            if not self.two_sides:
+                raise InputError(
+                    f"A prompt of several parts (AND) needs guidance, which {self._base.id} does not have: it was distilled to "
+                    "few steps; choose a base that is not distilled."
+                )
         read = [without_and(negative)] if both or len(parts) > 1 else []
         read += [part if own is None else without_and(own) for part, _ in parts]
         return self.encode_rows([plain_words(text) for text in read], tuple(weight for _, weight in parts), cache)
@@ -121,16 +132,16 @@ class TransformerBackbone(ABC):
     def text_notes(self, request: GenerationRequest, steps: int) -> Sequence[str]:
         prompts = {"prompt": request.prompt}
         several = any(len(split_parts(text)) > 1 for text in prompts_by_step(request.prompt, steps))
-        two_sides = self._facts.has("prompt_parts")
-        is_read = two_sides and (request.guidance_scale > 1 or several)
+        reader = "this base" if self._facts.has("guidance_sides") else self._facts.title
+        is_read = self.two_sides and (request.guidance_scale > 1 or several)
         if is_read:
             prompts["negative_prompt"] = request.negative_prompt
         notes = [note for name, text in prompts.items() for note in self._prompt_notes(name, text, steps)]
         if request.negative_prompt and not is_read:
             notes.append(
                 "negative_prompt has no effect at guidance_scale 1; raise guidance_scale to use it."
-                if two_sides
-                else f"negative_prompt has no effect: {self._facts.title} reads the prompt alone; name in it what you want."
+                if self.two_sides
+                else f"negative_prompt has no effect: {reader} reads the prompt alone; name in it what you want."
             )
         return notes
 

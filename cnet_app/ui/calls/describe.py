@@ -85,7 +85,7 @@ def _condition(row: Condition, context: Context) -> Object:
         "masked": row.masked,
         "data": row.kind.id if row.kind.id == "pose" else "classes" if row.kind.id == "labels" else None,
         "measure": row.measure,
-        "families": list(row.controlnets),
+        "families": list(row.families),
         "example_prompt": row.example_prompt,
         "annotators": describe_annotators(row.id, context.maps.faults),
         "default_annotator": default_annotator(row.id, context.maps.faults),

@@ -80,13 +80,13 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             ]
             for row in CONDITIONS
         },
-        "conditions": [row.id for row in CONDITIONS if family is None or family in row.controlnets],
+        "conditions": [row.id for row in CONDITIONS if family is None or family in row.families],
         "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],
     }
 
 
 def memory_words(facts: FamilyFacts, status: EngineStatus) -> str:
-    """Return what a base of the family will take of the device with one ControlNet, and what is given up for it."""
+    """Return what a base of the family will take of the device, with a ControlNet if it takes any, and what is given up for it."""
     if not status.device_bytes:
         return ""
     weights, pixels, device = (
@@ -96,7 +96,10 @@ def memory_words(facts: FamilyFacts, status: EngineStatus) -> str:
     )
     rung = choose_rung(device, status.device_bytes, weights, pixels, status.value_bytes)
     needed = needed_bytes(rung, weights, pixels, status.value_bytes) + RESERVE
-    has, what = status.device_bytes / 1e9, f"with a ControlNet at {facts.defaults.size} px"
+    has, what = (
+        status.device_bytes / 1e9,
+        f"{'' if facts.references else 'with a ControlNet '}at {facts.defaults.size} px",
+    )
     if needed > status.device_bytes:
         return f"About {needed / 1e9:.1f} GB {what}, but the device has {has:.1f} GB."
     return f"About {needed / 1e9:.1f} of {has:.0f} GB {what}. {rung.message}".strip()

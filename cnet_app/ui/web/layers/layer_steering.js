@@ -16,6 +16,8 @@ const HELP = {
 
 /** Build the part of a layer's form about how it steers. `opened` is the set of names of the parts that are unfolded. */
 export function buildSteering(scope, opened) {
+  const curve = part(scope, opened, "depth_curve", "Strength over depth", curveSummary, depthCurve(scope));
+  const prompt = part(scope, opened, "prompt", "Prompt for this layer", promptSummary, promptRow(scope));
   return [
     controlnetRow(scope),
     formRow(scope),
@@ -23,10 +25,18 @@ export function buildSteering(scope, opened) {
     blockRows(scope),
     rangeRow(scope),
     part(scope, opened, "strength_curve", "Strength over the steps", curveSummary, strengthCurve(scope)),
-    part(scope, opened, "depth_curve", "Strength over depth", curveSummary, depthCurve(scope)),
-    part(scope, opened, "prompt", "Prompt for this layer", promptSummary, promptRow(scope)),
-    placeRow(scope),
+    hiddenWithout(scope, "control_weights", curve, ({ depth_curve }) => depth_curve.length > 0),
+    hiddenWithout(scope, "control_prompts", prompt, (layer) => Boolean(layer.prompt)),
+    hiddenWithout(scope, "control_masks", placeRow(scope), ({ mask, weight_map }) => Boolean(mask || weight_map)),
   ];
+}
+
+/** A part that a base without the capability refuses; one that is set stays, so that it can be removed. */
+function hiddenWithout(scope, capability, element, isSet) {
+  scope.on((layer, { choices }) => [isSet(layer), choices.base.capabilities], ([stays, capabilities]) => {
+    element.hidden = !stays && Boolean(capabilities) && !capabilities.includes(capability);
+  });
+  return element;
 }
 
 /** A part that unfolds; its summary shows what is set inside. */

@@ -1,0 +1,323 @@
+"""FLUX.2's files: bases in folders and of one network, told apart from FLUX.1's by tensors alone; and LoRAs in all layouts."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
+from diffusers.loaders.lora_conversion_utils import _convert_non_diffusers_flux2_lora_to_diffusers as to_diffusers
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers.models.qwen3 import Qwen3Config, Qwen3ForCausalLM
+
+from models.catalog import entry
+from models.configs import read_base_family
+from models.errors import DamagedError, InputError
+from models.families import FAMILIES, family_of, family_of_network
+from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae, save_base
+from models.local import LocalFile, family_of_shapes, kind_of
+from models.loras import use_loras
+from models.resolve import missing, resolve
+from models.tiny import tiny_base
+from tests.models.flux_layout import State, authors_layout
+from tests.models.gguf import write_gguf
+
+FACTS = FAMILIES["flux2"]
+
+
+@pytest.fixture(scope="module")
+def base() -> Base:
+    return tiny_base("flux2")
+
+
+@pytest.fixture(scope="module")
+def folder(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("flux2")
+    save_base(base, folder, torch.float32)
+    return folder
+
+
+def same(one: Any, other: Any) -> bool:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def in_authors_names(state: State) -> State:
+    """Return a network in the layout of its authors."""
+    return {name: tensor.contiguous() for name, tensor in authors_layout(state, "flux2").items()}
+
+
+def prefixed(state: State) -> State:
+    return {f"model.diffusion_model.{name}": tensor for name, tensor in in_authors_names(state).items()}
+
+
+def test_a_base_comes_back_from_its_folder(base: Base, folder: Path) -> None:
+    loaded = load_base(str(folder))
+    assert (loaded.family, loaded.defaults, loaded.vae_scale_factor) == ("flux2", FACTS.defaults, 8)
+    assert loaded.is_distilled
+    assert not loaded.inpaints
+    for one, other in zip(loaded.networks, base.networks, strict=True):
+        assert type(one) is type(other)
+        assert same(one, other)
+    assert loaded.tokenizers[0]("a red ball").input_ids == base.tokenizers[0]("a red ball").input_ids
+    assert loaded.scheduler.config.use_dynamic_shifting
+
+
+def test_the_folder_is_ordinary_diffusers_format(base: Base, folder: Path) -> None:
+    pipeline: Any = Flux2KleinPipeline.from_pretrained(folder, local_files_only=True)
+    assert same(pipeline.transformer, base.unet)
+    assert same(pipeline.vae, base.vae)
+    assert pipeline.config.is_distilled
+    assert read_base_family("mine", folder) == "flux2"
+    assert family_of({"_class_name": "Flux2Transformer2DModel"}) == "flux2"
+    assert family_of({"_class_name": ""}) == family_of({})
+
+
+def test_an_index_tells_whether_a_base_is_distilled(tmp_path: Path) -> None:
+    save_base(tiny_base("flux2", distilled=False), tmp_path, torch.float32)
+    loaded = load_base(str(tmp_path))
+    assert not loaded.is_distilled
+    assert loaded.defaults == resolve(str(tmp_path), "base").defaults == FACTS.undistilled
+    index = tmp_path / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"is_distilled": True}), encoding="utf-8")
+    assert load_base(str(tmp_path)).is_distilled
+    assert resolve(str(tmp_path), "base").defaults == FACTS.defaults
+
+
+def test_a_base_with_another_text_encoder_is_refused_before_it_is_read(base: Base, tmp_path: Path) -> None:
+    """Such as dev, whose network is of the same class."""
+    save_base(base, tmp_path, torch.float32)
+    (tmp_path / "transformer" / "diffusion_pytorch_model.safetensors").unlink()
+    index = tmp_path / "model_index.json"
+    index.write_text(
+        index.read_text().replace("Qwen3ForCausalLM", "Mistral3ForConditionalGeneration"), encoding="utf-8"
+    )
+    with pytest.raises(InputError, match="text_encoder is Mistral3ForConditionalGeneration, but this app knows Qwen3"):
+        load_base(str(tmp_path))
+
+
+def test_checkpoints_have_settings_of_their_own() -> None:
+    defaults = [entry(id).defaults for id in ("flux2", "flux2_base")]
+    assert [(one.guidance_scale, one.num_inference_steps) for one in defaults if one] == [(1, 4), (4, 50)]
+    rows = [entry(id) for id in ("flux2", "flux2_base", "refcontrol_depth_flux2")]
+    assert {(row.commercial, row.made_for) for row in rows} == {("yes", ("flux2",))}
+
+
+def test_half_precision_is_bfloat16() -> None:
+    assert base_dtype("flux2", torch.float16) == torch.bfloat16
+
+
+def test_sizes_in_the_catalogue_are_those_of_the_published_configs() -> None:
+    encoder = Qwen3Config(
+        hidden_size=2560, intermediate_size=9728, num_hidden_layers=36, num_attention_heads=32, num_key_value_heads=8,
+        head_dim=128, vocab_size=151936, tie_word_embeddings=True,
+    )  # fmt: skip
+    with torch.device("meta"):
+        network: Any = Flux2Transformer2DModel(
+            num_layers=5, num_single_layers=20, num_attention_heads=24, joint_attention_dim=7680, guidance_embeds=False
+        )
+        counts = [_count(part) for part in (network, Qwen3ForCausalLM(encoder), AutoencoderKLFlux2())]
+    millions = FACTS.parameters
+    assert [millions.network, millions.text_encoders, millions.vae] == pytest.approx(counts, rel=1e-3)
+    assert entry("flux2").size == entry("flux2_base").size == pytest.approx(2e6 * sum(counts), rel=0.001)
+    assert network.inner_dim == 3072
+    linear = network.single_transformer_blocks[0].attn.to_out
+    assert linear.in_features == 12288
+
+
+def _count(network: torch.nn.Module) -> float:
+    """In millions."""
+    return sum(weight.numel() for weight in network.parameters()) / 1e6
+
+
+@pytest.mark.parametrize("layout", [dict, in_authors_names, prefixed])
+def test_a_file_of_the_network_alone_is_a_base(base: Base, own_folders: Path, tmp_path: Path, layout: Any) -> None:
+    """The other parts are those of klein's folder. The file does not tell whether it is distilled, so guidance is read."""
+    path, state = tmp_path / "mine.safetensors", layout(base.unet.state_dict())
+    save_file(state, path)
+    assert LocalFile(path, "base").family == "flux2"
+    assert (kind_of(state), family_of_network(state)) == ("base", "flux2")
+    resolved = resolve(str(path), "base")
+    assert [one.id for one in missing(resolved)] == ["flux2"]
+    assert resolved.defaults == FACTS.defaults
+    others(base, own_folders / "flux2")
+    loaded = load_base(str(path))
+    assert (loaded.family, loaded.is_distilled, loaded.defaults) == ("flux2", False, FACTS.defaults)
+    for one, other in zip(loaded.networks, base.networks, strict=True):
+        assert same(one, other)
+
+
+def others(base: Base, folder: Path) -> None:
+    """Write all parts but the network, named as the catalogue's bases have them."""
+    save_base(base, folder, torch.float32)
+    (folder / "transformer" / "diffusion_pytorch_model.safetensors").unlink()
+    for name in ("vocab.json", "merges.txt"):
+        (folder / "tokenizer" / name).write_text("{}", encoding="utf-8")  # what counts is in tokenizer.json
+    encoder = folder / "text_encoder"
+    (encoder / "model.safetensors").rename(encoder / "model-00001-of-00002.safetensors")
+    save_file({"none": torch.zeros(1)}, encoder / "model-00002-of-00002.safetensors", {"format": "pt"})
+    placed = dict.fromkeys(base.text_encoders[0].state_dict(), "model-00001-of-00002.safetensors")
+    index = {"metadata": {}, "weight_map": placed}
+    (encoder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def output(network: Any) -> Tensor:
+    generator = torch.Generator().manual_seed(9)
+    tokens, words = (torch.randn(shape, generator=generator) for shape in ((1, 6, 128), (1, 5, 48)))
+    with torch.no_grad():
+        return network(
+            tokens, words, torch.tensor([0.5]), torch.zeros(6, 4), torch.zeros(5, 4), return_dict=False
+        )[0]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", [dict, in_authors_names])
+def test_quantised_weights_run_as_they_are_in_the_file(
+    base: Base, own_folders: Path, tmp_path: Path, layout: Any
+) -> None:
+    others(base, own_folders / "flux2")
+    path = tmp_path / "small.gguf"
+    kept = write_gguf(path, layout(base.unet.state_dict()))
+    assert LocalFile(path, "base").family == "flux2"
+    loaded = load_base(str(path))
+    assert type(loaded.unet.transformer_blocks[0].ff.linear_out).__name__ == "GGUFLinear"
+    save_file({name: tensor.contiguous() for name, tensor in kept.items()}, tmp_path / "whole.safetensors")
+    whole = load_base(str(tmp_path / "whole.safetensors"))
+    torch.testing.assert_close(output(loaded.unet), output(whole.unet), rtol=0, atol=1e-5)
+
+
+def test_files_of_eight_bits_are_widened(base: Base, own_folders: Path, tmp_path: Path) -> None:
+    others(base, own_folders / "flux2")
+    small = {
+        name: tensor.to(torch.float8_e4m3fn) if tensor.ndim > 1 else tensor
+        for name, tensor in in_authors_names(base.unet.state_dict()).items()
+    }
+    save_file(small, tmp_path / "small.safetensors")
+    loaded = load_base(str(tmp_path / "small.safetensors"))
+    assert loaded.unet.dtype == torch.float32
+    assert (output(loaded.unet) - output(base.unet)).abs().max() < 0.2
+
+
+def test_bases_of_flux_1_and_2_are_told_apart() -> None:
+    for family in ("flux", "chroma", "qwen_image", "z_image"):
+        assert family_of_network(tiny_base(family).unet.state_dict()) == family
+    assert family_of_network(authors_layout(tiny_base("flux").unet.state_dict())) == "flux"
+
+
+def test_another_size_of_the_family_is_refused(base: Base, own_folders: Path, tmp_path: Path) -> None:
+    others(base, own_folders / "flux2")
+    state = in_authors_names(base.unet.state_dict())
+    del state["single_blocks.2.linear1.weight"]
+    save_file(state, tmp_path / "gap.safetensors")
+    with pytest.raises(DamagedError, match=r"tensors are not those of the network of FLUX\.2"):
+        load_base(str(tmp_path / "gap.safetensors"))
+
+
+def test_there_are_no_controlnets(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"any is given as a ControlNet, but FLUX\.2 has none: it reads maps itself"):
+        load_controlnet("any", "flux2")
+
+
+def test_an_autoencoder_of_another_family_is_refused(base: Base, tmp_path: Path) -> None:
+    save_base(tiny_base("flux"), tmp_path / "flux", torch.float32)
+    with pytest.raises(
+        InputError, match=r"is AutoencoderKL, but FLUX\.2 takes the autoencoders AutoencoderKLFlux2 only"
+    ):
+        load_vae(str(tmp_path / "flux" / "vae"), "flux2")
+    save_base(base, tmp_path / "flux2", torch.float32)
+    assert same(load_vae(str(tmp_path / "flux2" / "vae"), "flux2"), base.vae)
+
+
+RANK, WEIGHT, ALPHA = 3, 0.7, 6.0
+DOUBLE, SINGLE = "transformer_blocks.1", "single_transformer_blocks.2"
+FUSED = {
+    "double_blocks.1.img_attn.qkv": [f"{DOUBLE}.attn.to_{letter}" for letter in "qkv"],
+    "double_blocks.1.txt_attn.qkv": [f"{DOUBLE}.attn.add_{letter}_proj" for letter in "qkv"],
+    "double_blocks.1.img_attn.proj": [f"{DOUBLE}.attn.to_out.0"],
+    "double_blocks.1.txt_mlp.2": [f"{DOUBLE}.ff_context.linear_out"],
+    "double_blocks.1.img_mlp.0": [f"{DOUBLE}.ff.linear_in"],
+    "single_blocks.2.linear1": [f"{SINGLE}.attn.to_qkv_mlp_proj"],
+    "single_blocks.2.linear2": [f"{SINGLE}.attn.to_out"],
+    "double_stream_modulation_img.lin": ["double_stream_modulation_img.linear"],
+    "single_stream_modulation.lin": ["single_stream_modulation.linear"],
+    "img_in": ["x_embedder"],
+    "time_in.in_layer": ["time_guidance_embed.timestep_embedder.linear_1"],
+}
+"""Layers of the authors' code, with those of diffusers."""
+
+
+def pair(out: int, channels: int, seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((RANK, channels), generator=generator), torch.randn((out, RANK), generator=generator) / 4
+
+
+def kohya(layer: str, down: Tensor, up: Tensor) -> State:
+    name = f"lora_unet_{layer.replace('.', '_')}"
+    return {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up, f"{name}.alpha": torch.tensor(ALPHA)}
+
+
+def dotted(layer: str, down: Tensor, up: Tensor) -> State:
+    return {f"diffusion_model.{layer}.lora_A.weight": down, f"diffusion_model.{layer}.lora_B.weight": up}
+
+
+def library(layer: str, down: Tensor, up: Tensor) -> State:
+    return {f"transformer.{layer}.lora_A.weight": down, f"transformer.{layer}.lora_B.weight": up}
+
+
+@pytest.mark.parametrize("writer", [kohya, dotted])
+def test_loras_in_the_authors_names_equal_weights_merged_by_hand(base: Base, tmp_path: Path, writer: Any) -> None:
+    merged, plain = copy.deepcopy(base.unet), output(base.unet)
+    state: State = {}
+    scale = WEIGHT * (ALPHA / RANK if writer is kohya else 1)
+    for seed, (original, own) in enumerate(FUSED.items()):
+        shapes = [merged.get_submodule(name).weight.shape for name in own]
+        down, up = pair(sum(shape[0] for shape in shapes), shapes[0][1], seed)
+        state |= writer(original, down, up)
+        changes = (scale * up @ down).split([shape[0] for shape in shapes])
+        for name, change in zip(own, changes, strict=True):
+            merged.get_submodule(name).weight.data += change
+    save_file(state, tmp_path / "a.safetensors")
+    assert use_loras(base, [(str(tmp_path / "a.safetensors"), WEIGHT)]) == ()
+    torch.testing.assert_close(output(base.unet), output(merged), rtol=1e-5, atol=1e-5)
+    assert (output(base.unet) - plain).abs().max() > 0.01
+    use_loras(base, [])
+    assert torch.equal(output(base.unet), plain)
+
+
+def test_a_lora_in_the_librarys_names(base: Base, tmp_path: Path) -> None:
+    name, merged = f"{SINGLE}.attn.to_qkv_mlp_proj", copy.deepcopy(base.unet)
+    out, channels = merged.get_submodule(name).weight.shape
+    down, up = pair(out, channels, 0)
+    merged.get_submodule(name).weight.data += WEIGHT * up @ down
+    save_file(library(name, down, up), tmp_path / "a.safetensors")
+    assert use_loras(base, [(str(tmp_path / "a.safetensors"), WEIGHT)]) == ()
+    torch.testing.assert_close(output(base.unet), output(merged), rtol=1e-5, atol=1e-5)
+    use_loras(base, [])
+
+
+def test_names_are_read_as_the_library_reads_them() -> None:
+    for original, own in FUSED.items():
+        found = to_diffusers(dotted(original, torch.ones(RANK, 8), torch.ones(3 * len(own), RANK)))
+        names = {name.removeprefix("transformer.") for name in found}
+        assert names == {f"{name}.lora_{side}.weight" for name in own for side in "AB"}
+
+
+def shapes_of(state: State) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def test_loras_of_flux_1_and_2_are_told_apart() -> None:
+    """Both have single blocks, and the same width; the layers in them read other numbers."""
+    up, narrow = torch.zeros(8, RANK), torch.zeros(RANK, 3072)
+    for wide, family in ((12288, "flux2"), (15360, "flux")):
+        state = kohya("single_blocks.0.linear1", narrow, up) | kohya(
+            "single_blocks.0.linear2", torch.zeros(RANK, wide), up
+        )
+        assert family_of_shapes("lora", shapes_of(state)) == family
+    for layer in (f"{SINGLE}.attn.to_qkv_mlp_proj", "double_stream_modulation_img.linear"):
+        assert family_of_shapes("lora", shapes_of(library(layer, narrow, up))) == "flux2"
+    assert family_of_shapes("lora", shapes_of(library(f"{SINGLE}.attn.to_q", narrow, up))) == "flux"
