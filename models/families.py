@@ -29,6 +29,11 @@ def require(facts: FamilyFacts, capability: Capability, what: str) -> None:
         raise InputError(f"{what} needs {CAPABILITY_TITLES[capability]}, which {facts.title} does not have; {hint}.")
 
 
+def side_multiple(family: Family | None) -> int:
+    """Return what sides of pictures are multiples of, in px; the least of all where the family is not known."""
+    return min(row.side_multiple for row in FAMILIES.values() if family in (None, row.id))
+
+
 def takers(family: Family) -> tuple[Family, ...]:
     """Return the families that ControlNets and LoRAs made for one fit: that, and those that share them."""
     return (family, *(row.id for row in ROWS if row.shares_with == family))

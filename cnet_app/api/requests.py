@@ -22,6 +22,7 @@ from cnet_app.request.sizes import fit_budget, size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.request.wildcards import TEMPLATES
 from models.errors import InputError
+from models.families import side_multiple
 from models.names import did_you_mean
 from models.resolve import resolve
 
@@ -141,9 +142,10 @@ def _request_fields(
     base = given.setdefault("base", base)
     if not isinstance(base, str):
         raise InputError(f"base is {shown(base)}, but it must be the name of a base model.")
-    start = dataclasses.asdict(resolve(base, "base").defaults)
-    side = start.pop("size")
-    width, height = (side, side) if source is None else fit_budget(*size_of(source), side)
+    resolved = resolve(base, "base")
+    start = dataclasses.asdict(resolved.defaults)
+    side, multiple = start.pop("size"), side_multiple(resolved.family)
+    width, height = (side, side) if source is None else fit_budget(*size_of(source), side, multiple)
     return {**start, "width": width, "height": height, "seed": secrets.randbelow(2**31), **given}, notes
 
 

@@ -26,7 +26,9 @@ from cnet_app.request.sizes import fit_budget, size_of
 from cnet_app.request.tables import Row, read_caption
 from cnet_app.request.wildcards import TEMPLATES, Wildcards, resolve_request
 from models.errors import InputError, SaveError
+from models.families import side_multiple
 from models.names import did_you_mean
+from models.resolve import resolve
 from models.whole import unfinished
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif")
@@ -183,7 +185,7 @@ class BatchWork:
         request = replace(self._recipe, seed=int(what["seed"]))
         if self._plan["size"] == "follow":
             side = round(math.sqrt(request.width * request.height))
-            width, height = fit_budget(*size_of(source), side)
+            width, height = fit_budget(*size_of(source), side, side_multiple(resolve(request.base, "base").family))
             request = replace(request, width=width, height=height)
         request = self._with_source(request, file, source)
         values = dict(what["values"])

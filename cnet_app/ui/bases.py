@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cnet_app.registry.conditions import condition
 from cnet_app.settings import Settings
 from models.catalog import TITLES, Defaults, Family, Kind, size_text
-from models.families import FAMILIES
+from models.families import FAMILIES, side_multiple
 from models.fitting import fits
 from models.local import LocalFile, LocalKind, local_files
 from models.own import known_rows
@@ -47,6 +47,11 @@ def defaults_of(base: str) -> Defaults:
     ids = (base, family_of(base))
     rows = {row.id: row.defaults for row in known_rows() if row.kind == "base" and row.defaults}
     return next((rows[id] for id in ids if id in rows), UNLISTED)
+
+
+def side_multiple_of(base: str) -> int:
+    """Return what sides of pictures are multiples of, in px."""
+    return side_multiple(family_of(base))
 
 
 def title_of(base: str) -> str:

@@ -39,6 +39,19 @@ def test_a_base_brings_the_strengths_forms_and_gaps_of_its_family(studio: Studio
     expect(studio.at("tab-canny")).not_to_have_class(re.compile("is-misfit"))
     assert studio.state("choices.base.defaults") == {"size": 1024, "guidance_scale": 1, "num_inference_steps": 8}
 
+    page.locator(".size-button").click()
+    page.get_by_label("Custom").check()
+    width = page.get_by_label("Width in px")
+    width.fill("1000")
+    width.press("Enter")
+    expect(
+        page.get_by_text("Width is 1000, but it must be a multiple of 16 from 64 to 2048, such as 1008.")
+    ).to_be_visible()
+    width.fill("1008")
+    width.press("Enter")
+    studio.wait_state("state.frame.width === 1008")
+    page.keyboard.press("Escape")
+
     form.select_option("diffusers")
     assert studio.state("draft.layers[0].control_form") == "diffusers"
     page.get_by_label("ControlNet", exact=True).select_option("controlnet_union_base_z_image")

@@ -80,7 +80,7 @@ def test_each_map_is_made_of_its_picture_at_its_aspect(folder: Path, maps: Maps)
     assert list(made) == ["photo1.png", "photo2.png", "photo10.png"]
     for name, request in made.items():
         photo = load_image(folder / name)
-        size = fit_budget(photo.shape[1], photo.shape[0], 128)
+        size = fit_budget(photo.shape[1], photo.shape[0], 128, 8)
         (unit,) = request.units
         assert (request.width, request.height) == size
         assert np.array_equal(unit.pixels, Canny(low_threshold=40)(resize(photo, *size)))

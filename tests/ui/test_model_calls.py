@@ -134,3 +134,12 @@ def test_a_base_that_does_not_fit_says_so() -> None:
         memory_words(FAMILIES["z_image"], status)
         == "About 56.4 GB with a ControlNet at 1024 px, but the device has 8.0 GB."
     )
+
+
+def test_sizes_that_follow_a_photo_lie_on_the_grid_of_the_family(caller: Caller) -> None:
+    photo = {"width": 428, "height": 300}
+    for base, multiple in (("sdxl", 8), ("z_image", 16), ("owner/unknown", 8)):
+        assert caller("choices", base=base)["base"]["side_multiple"] == multiple
+        frame = caller("frame", base=base, photo=photo)
+        assert frame["width"] % multiple == frame["height"] % multiple == 0
+    assert caller("frame", base="z_image", photo=photo) != caller("frame", base="sdxl", photo=photo)

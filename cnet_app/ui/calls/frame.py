@@ -12,7 +12,7 @@ from annotators.images import ResizeMode, resize
 from cnet_app.request.generation import REQUEST_LIMITS
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.sizes import fit_budget
-from cnet_app.ui.bases import defaults_of
+from cnet_app.ui.bases import defaults_of, side_multiple_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from models.errors import InputError
 
@@ -65,10 +65,11 @@ def frame_of(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
     """
     size: Mapping[str, Any] = values.get("size") or {}
     photo: Mapping[str, Any] | None = values.get("photo")
-    side = defaults_of(str(values.get("base") or "")).size
+    base = str(values.get("base") or "")
+    side, multiple = defaults_of(base).size, side_multiple_of(base)
     if size.get("mode") == "custom":
         width, height = size.get("width"), size.get("height")
     else:
-        width, height = fit_budget(photo["width"], photo["height"], side) if photo else (side, side)
+        width, height = fit_budget(photo["width"], photo["height"], side, multiple) if photo else (side, side)
     frame = read_frame({"width": width, "height": height, "fit": size.get("fit", "crop")})
     return {"width": frame.width, "height": frame.height, "fit": frame.resize}

@@ -14,7 +14,15 @@ from cnet_app.engine.protocol import EngineStatus
 from cnet_app.registry.conditions import CONDITIONS, start_scale
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.request.known import offered_models
-from cnet_app.ui.bases import OFFERS, controlnet_choices, defaults_of, family_of, model_choices, title_of
+from cnet_app.ui.bases import (
+    OFFERS,
+    controlnet_choices,
+    defaults_of,
+    family_of,
+    model_choices,
+    side_multiple_of,
+    title_of,
+)
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from models.catalog import Kind, entry, size_text
 from models.environment import is_offline, models_folder
@@ -67,6 +75,7 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "capabilities": [one for one in get_args(Capability) if FAMILIES[family].has(one)] if family else None,
             "blocks": FAMILIES[family].control_blocks if family else None,
             "defaults": asdict(defaults_of(base)),
+            "side_multiple": side_multiple_of(base),
             "memory": memory_words(FAMILIES[family], status) if family else "",
         },
         "offer": describe_rows([entry(offer)]) if offer else None,

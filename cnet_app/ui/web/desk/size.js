@@ -136,17 +136,19 @@ function sidesOf({ draft, frame }) {
 }
 
 function buildSide(app, name, label, faultLine) {
-  const { minimum, maximum, step } = app.store.state.tables.limits.request[name];
+  const { minimum, maximum } = app.store.state.tables.limits.request[name];
   const take = () => {
+    const { side_multiple: step } = app.store.state.choices.base;
     const fault = faultOf(label, Number(input.value), { minimum, maximum, step });
     faultLine.textContent = fault;
     input.setAttribute("aria-invalid", String(Boolean(fault)));
     if (!fault) edit(app, { ...sidesOf(app.store.state), mode: "custom", [name]: Number(input.value) }, name);
   };
-  const input = h("input", { type: "number", "aria-label": `${label} in px`, min: minimum, max: maximum, step, onchange: take });
+  const input = h("input", { type: "number", "aria-label": `${label} in px`, min: minimum, max: maximum, onchange: take });
   app.store.on(
-    ({ draft, frame }) => [draft.size, frame],
+    ({ draft, frame, choices }) => [draft.size, frame, choices.base],
     () => {
+      input.step = app.store.state.choices.base.side_multiple;
       if (app.store.state.frame) input.value = sidesOf(app.store.state)[name];
       input.setAttribute("aria-invalid", "false");
       faultLine.textContent = "";
