@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from models.family_facts import Defaults, FamilyFacts, OneFile, OriginalEncoder, Parameters, Rows
+from models.family_facts import Defaults, FamilyFacts, OneFile, OriginalEncoder, Parameters
 from models.family_layers import CHROMA_LAYERS, FLUX2_LAYERS, FLUX_LAYERS
+from models.family_previews import FLUX2_PREVIEW, FLUX_PREVIEW, SD_PREVIEW, SDXL_PREVIEW, WAN_PREVIEW
 
-# Fitted by others: discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204 (SD),
-# huggingface.co/blog/TimothyAlexisVass/explaining-the-sdxl-latent-space (SDXL, there for 0 … 255).
-_SD_PREVIEW: Rows = (
-    (0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473), (0, 0, 0),
-)  # fmt: skip
-_SDXL_PREVIEW: Rows = (
-    (0.471, 0.471, 0.471), (-0.471, -0.039, 0.078), (0.196, 0.118, -0.039), (-0.549, -0.392, -0.275), (0.176, 0.098, 0.020),
-)  # fmt: skip
 ROWS = (
     FamilyFacts(
         id="embedded",
@@ -40,7 +33,7 @@ ROWS = (
         control_blocks=13,
         latent_channels=4,
         latent_scaling=0.18215,
-        preview=_SD_PREVIEW,
+        preview=SD_PREVIEW,
         predictions=("epsilon",),
         linear_projection=False,
         text_widths=(768,),
@@ -62,7 +55,7 @@ ROWS = (
         control_blocks=13,
         latent_channels=4,
         latent_scaling=0.18215,
-        preview=_SD_PREVIEW,
+        preview=SD_PREVIEW,
         predictions=("epsilon", "v_prediction"),
         linear_projection=True,
         text_widths=(1024,),
@@ -84,7 +77,7 @@ ROWS = (
         latent_channels=4,
         latent_scaling=0.13025,
         vae_overflows_half=True,
-        preview=_SDXL_PREVIEW,
+        preview=SDXL_PREVIEW,
         predictions=("epsilon",),
         linear_projection=True,
         size_conditions=True,
@@ -120,7 +113,7 @@ ROWS = (
         latent_scaling=0.3611,
         latent_shift=0.1159,
         overflows_half=True,
-        preview=None,
+        preview=FLUX_PREVIEW,
         predictions=("flow",),
         resolutions=False,
         latent_hints=True,
@@ -163,7 +156,7 @@ ROWS = (
         latent_scaling=0.3611,
         latent_shift=0.1159,
         overflows_half=True,
-        preview=None,
+        preview=FLUX_PREVIEW,
         predictions=("flow",),
         guidance="distilled",
         resolutions=False,
@@ -217,7 +210,7 @@ ROWS = (
         latent_scaling=0.3611,
         latent_shift=0.1159,
         overflows_half=True,
-        preview=None,
+        preview=FLUX_PREVIEW,
         predictions=("flow",),
         guidance="two_passes",
         resolutions=False,
@@ -255,7 +248,7 @@ ROWS = (
         latent_channels=32,
         latent_scaling=None,
         overflows_half=True,
-        preview=None,
+        preview=FLUX2_PREVIEW,
         predictions=("flow",),
         shift_by_steps=True,
         guidance="two_passes",
@@ -305,7 +298,7 @@ ROWS = (
         latent_channels=16,
         latent_scaling=None,
         overflows_half=True,
-        preview=None,
+        preview=WAN_PREVIEW,
         predictions=("flow",),
         guidance="two_passes",
         resolutions=False,

@@ -18,6 +18,7 @@ FLOORS = {
     "models.families": 0,
     "models.family_facts": 0,
     "models.family_layers": 0,
+    "models.family_previews": 0,
     "models.family_rows": 0,
     "models.environment": 0,
     "models.catalog": 0,

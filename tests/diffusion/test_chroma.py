@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
-from cnet_app.diffusion.backbones.chroma import ChromaBackbone
 from cnet_app.diffusion.backbones.tokens import to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import words_of
-from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.control import unit_residuals
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.request.generation import GenerationRequest
@@ -32,11 +30,11 @@ from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny_flux import KINDS, tiny_flux_controlnet
 from tests.diffusion.conftest import control_map, request_for, unit
+from tests.diffusion.latents import CACHE, latents_of
 
 PHOTO = control_map(7, 96, 64)
 HALF = np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2)
 TOLERANCE = 1e-6
-CACHE = EncodingCache()
 """Texts are encoded once for all tests."""
 LONG = "a much longer negative prompt than the prompt is"
 
@@ -64,21 +62,6 @@ def wide(*units: ControlUnit, **values: Any) -> GenerationRequest:
 def wide_unit(seed: int = 3, **values: Any) -> ControlUnit:
     given: dict[str, Any] = {"control_image": encode_png(control_map(seed, 96, 64))}
     return unit(**given | values)
-
-
-def latents_of(base: Base, nets: Sequence[Any], request: GenerationRequest, **options: Any) -> Tensor:
-    """The finished latents of one picture."""
-    found: list[Tensor] = []
-
-    class Kept(ChromaBackbone):
-        def decode(self, latents: Tensor) -> Tensor:
-            found.append(latents)
-            return latents.new_zeros(1, 3, 8 * latents.shape[2], 8 * latents.shape[3])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cnet_app.diffusion.pipeline.create_backbone", Kept)
-        generate(base, nets, request, cache=CACHE, **options)
-    return found[-1]
 
 
 def theirs(kind: Any, base: Base, request: GenerationRequest, as_mask: bool = True, **options: Any) -> Tensor:

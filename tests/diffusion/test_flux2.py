@@ -17,9 +17,7 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
 from cnet_app.diffusion.backbones.base import ActiveReference
-from cnet_app.diffusion.backbones.flux2 import Flux2Backbone
 from cnet_app.diffusion.backbones.flux2_reference import attention_bias, joined_tokens, word_places
-from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import GenerationRequest
@@ -32,12 +30,13 @@ from models.loader import Base
 from models.references import NoNetwork
 from models.tiny import tiny_base
 from tests.diffusion.conftest import control_map, request_for, unit
+from tests.diffusion.latents import CACHE, last_preview, preview_of
+from tests.diffusion.latents import latents_of as finished_latents
 
 PHOTO = control_map(7, 96, 64)
 HALF = np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2)
 WHITE = np.full_like(HALF, 255)
 TOLERANCE = 1e-6
-CACHE = EncodingCache()
 """Texts are encoded once for all tests."""
 WORDS, PICTURE = 512, 24
 """Tokens of a text, and of a picture of 96 x 64 px."""
@@ -74,17 +73,7 @@ def wide_unit(seed: int = 3, **values: Any) -> ControlUnit:
 
 def latents_of(base: Base, request: GenerationRequest, **options: Any) -> Tensor:
     """The finished latents of one picture."""
-    found: list[Tensor] = []
-
-    class Kept(Flux2Backbone):
-        def decode(self, latents: Tensor) -> Tensor:
-            found.append(latents)
-            return latents.new_zeros(1, 3, 8 * latents.shape[2], 8 * latents.shape[3])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cnet_app.diffusion.pipeline.create_backbone", Kept)
-        generate(base, [NoNetwork()] * len(request.units), request, cache=CACHE, **options)
-    return found[-1]
+    return finished_latents(base, [NoNetwork()] * len(request.units), request, **options)
 
 
 def theirs(kind: Any, base: Base, request: GenerationRequest, **options: Any) -> Tensor:
@@ -389,3 +378,9 @@ def test_half_precision(scale: float) -> None:
     request = wide(wide_unit(conditioning_scale=scale))
     made: Sequence[Any] = generate(replace(base, dtype=torch.bfloat16), [NoNetwork()], request)
     assert made[0].shape == (64, 96, 3)
+
+
+def test_previews_end_in_the_picture(klein: Base) -> None:
+    end = preview_of(klein, latents_of(klein, wide()))
+    assert end.shape[:2] == (wide().height // 8, wide().width // 8)
+    assert np.abs(last_preview(klein, wide()).astype(int) - end).max() <= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,11 +24,9 @@ from PIL import Image
 from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
-from cnet_app.diffusion.backbones.qwen_image import QwenImageBackbone
 from cnet_app.diffusion.backbones.qwen_image_tokens import residuals_by_block
 from cnet_app.diffusion.backbones.tokens import spread, to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import words_of
-from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.control import unit_residuals
 from cnet_app.diffusion.pipeline import Step, generate
 from cnet_app.request.generation import GenerationRequest
@@ -40,12 +38,12 @@ from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny_qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
 from tests.diffusion.conftest import control_map, request_for, unit
+from tests.diffusion.latents import CACHE, last_preview, latents_of, preview_of
 
 PHOTO = control_map(7, 96, 64)
 HALF = np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2)
 WHITE = np.full((64, 96, 3), 255, np.uint8)
 TOLERANCE = 1e-6
-CACHE = EncodingCache()
 """Texts are encoded once for all tests."""
 
 
@@ -82,21 +80,6 @@ def wide(*units: ControlUnit, **values: Any) -> GenerationRequest:
 def wide_unit(seed: int = 3, **values: Any) -> ControlUnit:
     given: dict[str, Any] = {"control_image": encode_png(control_map(seed, 96, 64))}
     return unit(**given | values)
-
-
-def latents_of(base: Base, nets: Sequence[Any], request: GenerationRequest, **options: Any) -> Tensor:
-    """The finished latents of one picture."""
-    found: list[Tensor] = []
-
-    class Kept(QwenImageBackbone):
-        def decode(self, latents: Tensor) -> Tensor:
-            found.append(latents)
-            return latents.new_zeros(1, 3, 8 * latents.shape[2], 8 * latents.shape[3])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cnet_app.diffusion.pipeline.create_backbone", Kept)
-        generate(base, nets, request, cache=CACHE, **options)
-    return found[-1]
 
 
 def theirs(kind: Any, base: Base, request: GenerationRequest, net: Any = None, **options: Any) -> Tensor:
@@ -511,11 +494,9 @@ def test_a_job_stops_within_a_step(base: Base, net: Any) -> None:
 
 
 def test_a_preview_shows_what_is_predicted(base: Base) -> None:
-    seen: list[Any] = []
-    made = generate(base, [], wide(), on_step=lambda step: seen.append(step.preview()), cache=CACHE)[0]
-    assert seen[-1].shape == made.shape
     # The last step ends at noise 0, so that it points at what is made.
-    assert np.abs(seen[-1].astype(int) - made).max() <= 1
+    end = preview_of(base, latents_of(base, [], wide()))
+    assert np.abs(last_preview(base, wide()).astype(int) - end).max() <= 1
 
 
 @pytest.mark.parametrize("scheduler", ["euler", "heun", "unipc", "dpmpp_2m"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
-from cnet_app.diffusion.backbones.z_image import ZImageBackbone
 from cnet_app.diffusion.backbones.z_image_control import HintedZImage, embed_hint
 from cnet_app.diffusion.backbones.z_image_tokens import embed, join, network_time
-from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.control import unit_residuals
 from cnet_app.diffusion.pipeline import Step, generate
 from cnet_app.diffusion.prompt_syntax import has_weights, plain_words
@@ -36,12 +34,12 @@ from models.families import FAMILIES
 from models.loader import Base
 from models.tiny import CONTROL_LAYOUTS, tiny_base, tiny_z_image_controlnet
 from tests.diffusion.conftest import control_map, request_for, unit
+from tests.diffusion.latents import CACHE, last_preview, latents_of, preview_of
 
 PHOTO = encode_png(control_map(7, 96, 64))
 HALF = encode_png(np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2))
 WITH_REFINER = tuple(layout for layout in CONTROL_LAYOUTS if layout != "1")
 TOLERANCE = 1e-6
-CACHE = EncodingCache()
 """Texts are encoded once for all tests."""
 
 
@@ -73,21 +71,6 @@ def wide(*units: ControlUnit, **values: Any) -> GenerationRequest:
 def of_diffusers(layout: str, **values: Any) -> ControlUnit:
     """A unit run as diffusers does; version 1 has one form only."""
     return unit(**values) if layout == "1" else unit(control_form="diffusers", **values)
-
-
-def latents_of(base: Base, nets: Sequence[Any], request: GenerationRequest, **options: Any) -> Tensor:
-    """The finished latents of one picture."""
-    found: list[Tensor] = []
-
-    class Kept(ZImageBackbone):
-        def decode(self, latents: Tensor) -> Tensor:
-            found.append(latents)
-            return latents.new_zeros(1, 3, 8 * latents.shape[2], 8 * latents.shape[3])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cnet_app.diffusion.pipeline.create_backbone", Kept)
-        generate(base, nets, request, cache=CACHE, **options)
-    return found[-1]
 
 
 def picture_of(data: bytes) -> Image.Image:
@@ -382,10 +365,8 @@ def test_a_job_stops_within_a_step(base: Base, nets: dict[str, Any]) -> None:
 
 
 def test_a_preview_shows_what_is_predicted(base: Base) -> None:
-    seen: list[Any] = []
-    picture = generate(base, [], wide(), on_step=lambda step: seen.append(step.preview()))[0]
-    assert seen[-1].shape == picture.shape
-    assert np.abs(seen[-1].astype(int) - picture).max() <= 1
+    end = preview_of(base, latents_of(base, [], wide()))
+    assert np.abs(last_preview(base, wide()).astype(int) - end).max() <= 1
 
 
 @pytest.mark.parametrize("scheduler", ["euler", "heun", "unipc", "dpmpp_2m"])
