@@ -20,7 +20,9 @@ from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES, TITLES, network_prefix
 from models.family_facts import Family
+from models.files import read_shapes
 from models.gguf_files import GGUF, load_quantised
+from models.quantised import check_quantised, is_four_bits, load_four_bits
 from models.stopping import stopping_point
 from models.weights import check_file, short
 
@@ -56,7 +58,7 @@ def quiet() -> Generator[None]:
 def load_network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
     """Load a diffusers or transformers network onto the device, frozen; tensors of another dtype are converted."""
     stopping_point()
-    read_json(folder / CONFIG)
+    check_quantised(read_json(folder / CONFIG), short(folder))
     files = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
     for path in files:
         check_file(path)
@@ -116,9 +118,14 @@ def load_network_file(path: Path, family: Family, folder: Path, dtype: torch.dty
 
     facts, title = FAMILIES[family], f"the network of {TITLES[family]}"
     kind, config = getattr(diffusers, facts.network_class), read_json(folder / CONFIG)
-    if path.suffix == GGUF:
+    check_file(path)
+    names = read_shapes(path) if path.suffix == ".safetensors" else {}
+    if path.suffix == GGUF or is_four_bits(names):
         with damage_reported(path, title):
-            network = load_quantised(kind, path, folder, dtype)
+            if path.suffix == GGUF:
+                network = load_quantised(kind, path, folder, dtype)
+            else:
+                network = load_four_bits(kind, path, names, folder, dtype)
         if any(tensor.is_meta for tensor in network.parameters()):
             raise _unreadable(path, f"some tensors of {title} are not in it")
         return _ready(network, device, path)
