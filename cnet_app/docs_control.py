@@ -44,7 +44,7 @@ A mode belongs to a unit: several in one picture may have different ones. `guess
   proportional to the strength, as here, `residual_interval` runs the network again at a step of another strength.
 - `residual_interval`: at 2 ControlNets run at every second step, at 3 at every third, and what they last said is added again
   in between, as strongly as the step asks. That is faster, and makes another picture. T2I-Adapters cost a step nothing, so
-  nothing changes for them.
+  nothing changes for them. `reuse_threshold` spares whole steps: [models.md](models.md#speed).
 
 ## Several units
 

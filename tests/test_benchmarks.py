@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import gpu, report, training
+from benchmarks import gpu, report, reuse, training
 from benchmarks.arms import Arm, create_arms
 from benchmarks.counters import counting
 from benchmarks.experiments.claims import EXPERIMENTS
@@ -276,3 +277,12 @@ def test_curves_show_the_runs_of_an_arm_and_their_mean() -> None:
     assert texts[-2:] == [experiment.arms["zero"].title, experiment.arms["lite"].title]
     first, *_, last = (tuple(map(float, point.split(","))) for point in lines[0].attrib["points"].split())
     assert first[0] < last[0] and first[1] > last[1]
+
+
+@pytest.mark.slow
+def test_reused_steps_are_counted_and_compared() -> None:
+    exact, near = reuse.measure(1, 8, (0.0, 0.5), size=64)
+    assert (exact.computed, exact.psnr) == (1, math.inf)
+    assert near.computed < 1 and 10 < near.psnr < math.inf
+    text = reuse.table([(8, 0.0, exact), (8, 0.5, near)])
+    assert "| 8 | 0 | 100% |  |" in text and f"{near.psnr:.1f} dB" in text

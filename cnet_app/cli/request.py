@@ -44,6 +44,7 @@ NUMBERS: Mapping[str, str] = {
     "strength": "strength",
     "inpaint_padding": "inpaint_padding",
     "residual_interval": "residual_interval",
+    "reuse_threshold": "reuse_threshold",
     "num_images": "num_images",
 }
 """Flag to field of the request; bounds and help are the request's own."""

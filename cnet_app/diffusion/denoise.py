@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from cnet_app.diffusion.backbones.base import (
     Text,
 )
 from cnet_app.diffusion.control import ActiveControls, active_references, sum_features, sum_residuals
+from cnet_app.diffusion.reuse import StepReuse
 from cnet_app.diffusion.schedulers import late_start_note, scale_model_input
 from cnet_app.diffusion.start import Start
 from cnet_app.registry.samplers import SAMPLERS
@@ -41,7 +42,9 @@ class FinishedStep:
     """(1, C, h, w): the network's prediction, guidance applied."""
     timestep: Tensor
     units: Sequence[Residuals]
-    """Residuals of each ControlNet that ran; units that share a pass count as one."""
+    """Residuals of each ControlNet that ran, at this step or the last computed one; units that share a pass count as one."""
+    is_reused: bool = False
+    """The prediction is that of an earlier step; see reuse.py."""
 
 
 def denoise(
@@ -71,25 +74,39 @@ def denoise(
     )
     static = [control for control in controls if isinstance(control, StaticControl)]
     references = [control for control in controls if isinstance(control, ReferenceControl)]
+    reuse, units = StepReuse(request.reuse_threshold, steps), list[Residuals]()
     for step, (timestep, text) in enumerate(zip(start.timesteps, texts, strict=True)):
         _stop_if(cancelled)
         model_input = scale_model_input(scheduler, latents, timestep)
-        batch = backbone.pack(model_input, text)
-        units = active.residuals(step, steps, batch, timestep, text)
-        extras = Extras(
-            residuals=sum_residuals(units, request.norm_preserving),
-            features=sum_features(static, step, steps, len(batch)),
-            references=active_references(references, step, steps),
-            known=start.known,
-            image_prompt=image_prompt,
-        )
-        _stop_if(cancelled)
-        prediction = backbone.predict(batch, timestep, text, request.guidance_scale, extras)
+        circumstances = _circumstances(text, controls, step, steps)
+        reused = reuse.prediction(step, model_input, circumstances)
+        if reused is None:
+            batch = backbone.pack(model_input, text)
+            units = active.residuals(step, steps, batch, timestep, text)
+            extras = Extras(
+                residuals=sum_residuals(units, request.norm_preserving),
+                features=sum_features(static, step, steps, len(batch)),
+                references=active_references(references, step, steps),
+                known=start.known,
+                image_prompt=image_prompt,
+            )
+            _stop_if(cancelled)
+            prediction = backbone.predict(batch, timestep, text, request.guidance_scale, extras)
+            reuse.keep(model_input, prediction, circumstances)
+        else:
+            prediction = reused
         latents = scheduler.step(prediction, timestep, latents, **options, return_dict=False)[0]
         latents = start.restore(latents, step)
-        on_step(FinishedStep(step + 1, steps, model_input, prediction, timestep, units))
+        on_step(FinishedStep(step + 1, steps, model_input, prediction, timestep, units, reused is not None))
     _stop_if(cancelled)
     return latents
+
+
+def _circumstances(text: Text, controls: Sequence[PreparedControl], step: int, steps: int) -> Hashable:
+    """Return what acts on a step besides its input and time: texts, which are equal where they are the same, and strengths."""
+    own = (control.texts for control in controls if isinstance(control, Control) and control.texts)
+    read = [id(one) for one in (text, *(texts[step] for texts in own))]
+    return (*read, *(control.steering.strength_at(step, steps) for control in controls))
 
 
 def step_options(scheduler: Any, generator: torch.Generator, eta: float) -> Mapping[str, Any]:

@@ -49,6 +49,7 @@ REQUEST_LIMITS: Mapping[str, Parameter] = MappingProxyType(
         "strength": Parameter(default=1.0, minimum=0.0, maximum=1.0, step=0.05, help="How much of the initial picture is painted again; 1 keeps next to nothing."),
         "inpaint_padding": Parameter(default=32, minimum=0, maximum=512, step=8, unit="px", help="How far around the mask the initial picture is seen, with inpaint_area mask."),
         "residual_interval": Parameter(default=1, minimum=1, maximum=10, step=1, help="ControlNets run at every so many steps and their residuals are reused between: faster, but another picture."),
+        "reuse_threshold": Parameter(default=0.0, minimum=0.0, maximum=0.5, step=0.01, help="Steps whose prediction would change by less than this share take the last one again: faster, but another picture; 0 computes all."),
         "num_images": Parameter(default=1, minimum=1, maximum=8, step=1, help="Pictures made with seed, seed + 1, …"),
     }
 )  # fmt: skip
@@ -101,6 +102,8 @@ class GenerationRequest(SharedFields):
     """The original's: every unit in mode "control"; an empty prompt is fine."""
     residual_interval: int = 1
     """At 2 and more the ControlNets run at every second (…) step only, and their last residuals are added between."""
+    reuse_threshold: float = 0.0
+    """Relative change below which a step takes the last computed prediction again; 0 computes every step."""
     norm_preserving: bool = False
     """The sum of several units takes, in every block, the norm of the strongest of them."""
     initial_image: bytes | None = field(default=None, repr=False)

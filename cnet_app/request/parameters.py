@@ -72,6 +72,7 @@ def _rare_values(request: GenerationRequest, files: Mapping[str, str]) -> dict[s
         "IP-Adapter": example.name if example else None,
         "IP-Adapter scale": f"{example.scale:g}" if example else None,
         "Residual interval": request.residual_interval if request.residual_interval > 1 else None,
+        "Reuse threshold": f"{request.reuse_threshold:g}" if request.reuse_threshold else None,
         "Norm preserving": request.norm_preserving or None,
     }
 

@@ -49,6 +49,7 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "prompt": "Prompt",
         "residual_interval": "Reuse ControlNet output for",
         "resize": "Resize",
+        "reuse_threshold": "Reuse steps that change by less than",
         "scheduler": "Sampler",
         "strength": "Denoising strength",
         "strength_curve": "Strength schedule",

@@ -79,6 +79,7 @@ requests = st.builds(
     loras=st.lists(st.builds(Lora, name=names, scale=st.floats(-2, 2)), max_size=2).map(tuple),
     ip_adapter=st.none() | st.builds(IpAdapter, name=names, image=st.just(MAP), scale=st.floats(0, 1.5)),
     residual_interval=st.integers(1, 10),
+    reuse_threshold=st.integers(0, 50).map(lambda share: share / 100),
 )
 
 

@@ -113,6 +113,7 @@ WRONG_REQUESTS: list[tuple[dict[str, Any], str]] = [
     ({"units": [unit()] * 9}, "units has 9 entries, but at most 8"),
     ({"loras": ["detail"]}, "loras must be a list of Lora"),
     ({"ip_adapter": "face"}, "ip_adapter is 'face', but it must be an IpAdapter"),
+    ({"reuse_threshold": 0.6}, "reuse_threshold is 0.6, but it must be from 0 to 0.5"),
     ({"residual_interval": 0}, "residual_interval is 0, but it must be from 1 to 10"),
     ({"vae": 5}, "vae is 5, but it must be text"),
 ]

@@ -90,6 +90,7 @@ def test_other_tools_read_additions() -> None:
         vae="soft, old.safetensors",
         ip_adapter=IpAdapter(name="ip_adapter_sd15", image=encode_png(PICTURE), scale=0.7),
         residual_interval=3,
+        reuse_threshold=0.07,
         norm_preserving=True,
         eta=0.5,
         initial_image=encode_png(PICTURE),
@@ -101,6 +102,7 @@ def test_other_tools_read_additions() -> None:
     assert found["VAE"] == '"soft, old.safetensors"'
     assert (found["IP-Adapter"], found["IP-Adapter scale"]) == ("ip_adapter_sd15", "0.7")
     assert (found["Residual interval"], found["Norm preserving"]) == ("3", "True")
+    assert found["Reuse threshold"] == "0.07"
     assert (found["Denoising strength"], found["Eta DDIM"]) == ("0.6", "0.5")
     alone = dataclasses.replace(request, prompt="", loras=request.loras[1:])
     assert parameters_text(alone).startswith("<lora:hyper_sd15_4steps:-1>\nSteps: 20")

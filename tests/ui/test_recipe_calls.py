@@ -79,7 +79,7 @@ def rich_request(desk: Desk) -> GenerationRequest:
     drawn = ControlUnit(condition="scribble", control_image=rings(), weight_map=gradient())
     return GenerationRequest(
         prompt="rings", negative_prompt="squares", width=128, height=96, units=(canny, pose, classes, drawn), seed=77,
-        num_inference_steps=3, guidance_scale=4.5, scheduler="euler", residual_interval=2, norm_preserving=True,
+        num_inference_steps=3, guidance_scale=4.5, scheduler="euler", residual_interval=2, reuse_threshold=0.07, norm_preserving=True,
         initial_image=encode_png(PHOTO), strength=0.5, inpaint_mask=gradient(),
     )  # fmt: skip
 

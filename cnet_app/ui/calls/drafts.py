@@ -30,6 +30,7 @@ from models.errors import InputError
 Fields = dict[str, Any]
 SETTINGS = (
     "negative_prompt", "vae", "scheduler", "num_inference_steps", "guidance_scale", "eta", "residual_interval",
+    "reuse_threshold",
     "norm_preserving", "guess_mode",
 )  # fmt: skip
 """Fields of a request that a draft's settings hold as they are."""

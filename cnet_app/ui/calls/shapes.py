@@ -185,7 +185,9 @@ LAYER = Fields(
 SETTINGS = Fields(
     {
         **dict.fromkeys(("base", "vae", "scheduler"), TEXT),
-        **dict.fromkeys(("num_inference_steps", "guidance_scale", "eta", "residual_interval"), NUMBER),
+        **dict.fromkeys(
+            ("num_inference_steps", "guidance_scale", "eta", "residual_interval", "reuse_threshold"), NUMBER
+        ),
         **dict.fromkeys(("norm_preserving", "guess_mode"), SWITCH),
         "negative_prompt": LONG_TEXT,
         "loras": ListOf(Fields({"name": TEXT, "scale": NUMBER}, ("name",))),

@@ -5,7 +5,13 @@ import { h, icon, keyed } from "../core/dom.js";
 import { etaReason } from "./settings.js";
 import { startText } from "./start_from.js";
 
-const NUMBERS = { num_inference_steps: "Steps", guidance_scale: "Guidance", eta: "Eta", residual_interval: "Reuse control for steps:" };
+const NUMBERS = {
+  num_inference_steps: "Steps",
+  guidance_scale: "Guidance",
+  eta: "Eta",
+  residual_interval: "Reuse control for steps:",
+  reuse_threshold: "Reuse steps below",
+};
 const SWITCHES = ["norm_preserving", "guess_mode"];
 
 /** The list of chips; hidden while all is at its default. */

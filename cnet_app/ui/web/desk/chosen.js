@@ -21,6 +21,7 @@ function defaultsOf({ tables, choices }) {
     guidance_scale,
     eta: request.eta.default,
     residual_interval: request.residual_interval.default,
+    reuse_threshold: request.reuse_threshold.default,
     norm_preserving: false,
     guess_mode: false,
   };

@@ -34,6 +34,7 @@ export function buildSettings(app) {
       number(app, "num_inference_steps"),
       number(app, "guidance_scale"),
       number(app, "eta", etaReason),
+      number(app, "reuse_threshold"),
       h("h3", {}, "Control"),
       number(app, "residual_interval", undefined, { unit: "steps" }),
       toggle(app, "norm_preserving", labels.norm_preserving, "All layers together push no harder than the strongest of them."),
