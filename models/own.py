@@ -10,12 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
 
-from models.catalog import CATALOG, COMPONENTS_XL, Family, File, Kind, Weights, hub_entry, no_weights
+from models.catalog import CATALOG, Family, File, Kind, Weights, hub_entry, no_weights
 from models.configs import named_class
 from models.errors import DamagedError, InputError
-from models.families import FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS
 from models.ledger import read_ledger, unreadable, write_ledger
 from models.local import FOLDERS, KIND_TITLES, SUFFIXES, kind_of
+from models.row import ALL_COMPONENTS
 from models.weights import check_file, fetch_row, present, read_shapes
 
 LEDGER = "models.json"
@@ -30,6 +31,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "StableDiffusionInpaintPipeline": "base",
         "StableDiffusionXLPipeline": "base",
         "StableDiffusionXLInpaintPipeline": "base",
+        **{row.pipeline_class: "base" for row in FAMILIES.values()},
     }
 )
 """Kind by the class that a config names."""
@@ -70,7 +72,7 @@ def add_repository(repo: str, kind: Kind | None = None) -> Weights:
     if kind is None or kind == "base":
         config = _config(repo)
         said = {"kind": kind or _kind(repo, config), "family": _family(config)}
-        said["components"] = [part for part in COMPONENTS_XL if said["kind"] == "base" and part in config]
+        said["components"] = [part for part in ALL_COMPONENTS if said["kind"] == "base" and part in config]
     row = _row(repo, said)
     write_ledger(LEDGER, read_ledger(LEDGER) | {repo: said})
     return row
@@ -116,7 +118,13 @@ def _kind(repo: str, config: Mapping[str, Any]) -> Kind:
 
 def _family(config: Mapping[str, Any]) -> Family | None:
     """Return the family as far as this config gives it; None where only other files can."""
-    if "XL" in str(config.get("_class_name")):
+    named = config.get("_class_name")
+    own: Family | None = next(
+        (row.id for row in FAMILIES.values() if row.backbone != "unet" and row.pipeline_class == named), None
+    )
+    if own:
+        return own
+    if "XL" in str(named):
         return FAMILY_OF_TWO_ENCODERS
     width = config.get("cross_attention_dim")
     return FAMILY_BY_WIDTH.get(width) if isinstance(width, int) else None
@@ -133,7 +141,7 @@ def _row(repo: str, said: Any) -> Weights:
         and kind in OWN_KINDS
         and family in (None, *get_args(Family))
         and isinstance(components, list)
-        and all(part in COMPONENTS_XL for part in components)
+        and all(part in ALL_COMPONENTS for part in components)
     )
     if not understood:
         raise unreadable(LEDGER)

@@ -13,11 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from models.catalog import CATALOG, COMPONENTS_XL, File, Kind, Weights, entry, hub_entry
+from models.catalog import CATALOG, File, Kind, Weights, entry, hub_entry
 from models.configs import (
     CONFIG,
     INDEX,
-    class_name,
     controlnet_family,
     is_distilled,
     read_base_family,
@@ -32,6 +31,7 @@ from models.family_facts import Defaults, Family
 from models.files import quoted, read_shapes
 from models.fitting import check_fit
 from models.gguf_files import GGUF, names_in
+from models.hub_bases import base_row
 from models.local import LocalFile, adapter_files, find_local, local_files, network_files
 from models.names import did_you_mean
 from models.own import HUB_ID, known_rows, own_rows
@@ -157,7 +157,11 @@ def download_steps(id: str) -> Iterator[Weights]:
         if find_row(start) is None:
             yield start
         folder = require_row(start)
-        row = _whole_base(id, folder) if present(folder, File(INDEX)) else hub_entry(id, "controlnet")
+        is_base = present(folder, File(INDEX)) is not None
+        row = base_row(id, folder) if is_base else hub_entry(id, "controlnet")
+        if is_base and find_row(row) is None:
+            yield row  # networks may be cut into files that are known then
+            row = base_row(id, folder)
     if find_row(row) is None:
         yield row
 
@@ -243,12 +247,6 @@ def _row_defaults(row: Weights) -> Defaults:
     return row.defaults or (FAMILIES[row.family].defaults if row.family else UNKNOWN_DEFAULTS)
 
 
-def _whole_base(id: str, folder: Path) -> Weights:
-    """The row of a base model on the hub, by the index in a folder."""
-    index = read_json(folder / INDEX)
-    return hub_entry(id, "base", [name for name in COMPONENTS_XL if class_name(index, name)])
-
-
 def _check_row(kind: NamedKind, row: Weights, family: Family | None) -> None:
     if family is None or not row.made_for or family in row.made_for:
         return
@@ -300,7 +298,7 @@ def _of_hub(id: str, kind: NamedKind, family: Family | None) -> Resolved:
         read_controlnet_config(id, folder / CONFIG, family)
         found = replace(found, rows=(row,))
     else:
-        row = replace(_whole_base(id, folder), family=row.family)
+        row = replace(base_row(id, folder), family=row.family)
         found = replace(found, row=row, rows=(row,))
     whole = find_row(row)
     return found if whole is None else _of_folder(replace(found, path=whole), family)

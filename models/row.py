@@ -135,7 +135,9 @@ def network_files(mb: int | None = None) -> tuple[File, ...]:
 
 def shipped(files: Iterable[File]) -> tuple[File, ...]:
     """The same files as this project's own writer names them: no variants."""
-    return tuple(File(next(name for name in reversed(file.names) if not name.endswith(".bin"))) for file in files)
+    return tuple(
+        File(next(name for name in reversed(file.names) if not name.endswith((".bin", ".model")))) for file in files
+    )
 
 
 def folder_files(components: Iterable[str], sizes: Mapping[str, int] | None = None) -> tuple[File, ...]:
@@ -143,7 +145,7 @@ def folder_files(components: Iterable[str], sizes: Mapping[str, int] | None = No
     files = [File("model_index.json", 0)]
     for part in components:
         if part.startswith("tokenizer"):
-            one_file = (f"{part}/tokenizer.json",)
+            one_file = (f"{part}/tokenizer.json", f"{part}/spiece.model")
             files += [File(f"{part}/{name}", 0, others=one_file) for name in ("vocab.json", "merges.txt")]
             files += text_files(f"{part}/tokenizer_config.json")
         elif part == "scheduler":
@@ -152,6 +154,12 @@ def folder_files(components: Iterable[str], sizes: Mapping[str, int] | None = No
             stem = f"{part}/model" if part.startswith("text_encoder") else f"{part}/diffusion_pytorch_model"
             files += [File(f"{part}/config.json", 0), network_file(stem, (sizes or {}).get(part))]
     return tuple(files)
+
+
+def shard_index(file: File) -> File:
+    """Return the index of the files that a network's tensors may be cut into; without it, the file of all serves."""
+    whole = file.names[-2 if file.names[-1].endswith(".bin") else -1]
+    return File(f"{whole}.index.json", 0, others=file.names)
 
 
 def sharded_files(folder: str, stem: str, shards: int, mb: int | None = None) -> tuple[File, ...]:
@@ -164,3 +172,5 @@ def sharded_files(folder: str, stem: str, shards: int, mb: int | None = None) ->
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """Parts of a base model with one text encoder."""
 COMPONENTS_XL = (*COMPONENTS, "text_encoder_2", "tokenizer_2")
+ALL_COMPONENTS = ("transformer", *COMPONENTS_XL)
+"""Parts of a base model of any family."""
