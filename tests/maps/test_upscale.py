@@ -15,6 +15,12 @@ from models.errors import InputError
 PHOTO = data.coffee()[:100, :150]
 
 
+@pytest.mark.parametrize(("base", "scale"), [("sd15", 1.0), ("z_image", 0.85), ("owner/unknown", 1.0)])
+def test_the_unit_starts_at_the_strength_of_its_controlnet(base: str, scale: float) -> None:
+    request = to_generation(UpscaleRequest(picture=encode_png(PHOTO), factor=2, prompt="coffee", base=base))
+    assert request.units[0].conditioning_scale == scale
+
+
 def test_the_picture_is_start_and_map_at_its_new_size() -> None:
     request = to_generation(UpscaleRequest(picture=encode_png(PHOTO), factor=2, prompt="coffee", seed=3))
     assert (request.width, request.height, request.prompt, request.seed) == (300, 200, "coffee", 3)
