@@ -40,7 +40,7 @@ def counting(models: Models) -> Generator[Counted]:
     counted = Counted()
     flops = flop_counter()
     networks = (
-        models.base.unet,
+        models.base.network,
         models.controlnet,
         models.controlnet.controlnet_cond_embedding,
         models.base.text_encoders[0],

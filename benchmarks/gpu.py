@@ -207,7 +207,7 @@ def peer_of(subject: Subject) -> Callable[[int], Pictures]:
         "sd15": "StableDiffusionControlNetPipeline", "sdxl": "StableDiffusionXLControlNetPipeline", "z_image": "ZImageControlNetPipeline",
     }  # fmt: skip
     parts: dict[str, Any] = {
-        FAMILIES[base.family].network_folder: base.unet,
+        FAMILIES[base.family].network_folder: base.network,
         "vae": base.vae,
         "scheduler": base.scheduler,
     }
@@ -235,7 +235,7 @@ def peer_of(subject: Subject) -> Callable[[int], Pictures]:
 
 def ours(subject: Subject, speed: str) -> Callable[[int], Pictures]:
     """Our pipeline at a speed; takes the number of steps."""
-    base = replace(subject.base, unet=tune(subject.base.unet, speed))
+    base = replace(subject.base, network=tune(subject.base.network, speed))
     controlnet = tune(subject.controlnet, speed)
     return lambda steps: generate(base, [controlnet], subject.request(steps), cache=EncodingCache())
 

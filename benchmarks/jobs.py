@@ -67,7 +67,7 @@ def _diffusers(request: GenerationRequest, models: Models) -> Callable[[], Pictu
     kind: Any = StableDiffusionControlNetPipeline
     pipe = kind(
         vae=base.vae,
-        unet=base.unet,
+        unet=base.network,
         text_encoder=base.text_encoders[0],
         tokenizer=base.tokenizers[0],
         scheduler=create_scheduler(request.scheduler, base.scheduler),

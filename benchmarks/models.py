@@ -54,7 +54,7 @@ def full_size(size: int = 256) -> Models:
     base = replace(
         tiny_base("sd15"),
         id="full_sd15",
-        unet=_locked(unet),
+        network=_locked(unet),
         vae=_locked(vae),
         text_encoders=(_locked(text_encoder),),
         tokenizers=(tokenizer,),
@@ -71,7 +71,7 @@ def in_format(models: Models, dtype: torch.dtype) -> Models:
 
     base = replace(
         models.base,
-        unet=tune(copied(models.base.unet), "near"),
+        network=tune(copied(models.base.network), "near"),
         vae=copied(models.base.vae),
         text_encoders=tuple(copied(encoder) for encoder in models.base.text_encoders),
         dtype=dtype,
@@ -83,14 +83,14 @@ def control_effect(models: Models) -> float:
     """By how much two maps' predictions are apart, over their own size. Were it 0, equal pictures would prove nothing."""
     base = models.base
     sample = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    states = torch.zeros(1, 4, base.unet.config["cross_attention_dim"])
+    states = torch.zeros(1, 4, base.network.config["cross_attention_dim"])
     side = 16 * base.vae_scale_factor
     predictions: list[torch.Tensor] = []
     with torch.inference_mode():
         for level in (0.0, 1.0):
             hint = torch.full((1, 3, side, side), level)
             down, middle = models.controlnet(sample, 500, states, hint, return_dict=False)
-            predictions += base.unet(
+            predictions += base.network(
                 sample,
                 500,
                 states,

@@ -64,7 +64,7 @@ def our_step(base: Base, plan: TrainingPlan, data: DataSet, folder: Path) -> Ste
     examples = encode_examples(data.pairs, plan, trainable, folder / "cache")
     accelerator = create_accelerator(plan, base.device)
     loop = Loop(RunFolder(folder / "run"), plan, trainable, examples, None, accelerator, lambda record: None)
-    layers: list[Any] = [module for module in base.unet.modules() if isinstance(module, Attention)]
+    layers: list[Any] = [module for module in base.network.modules() if isinstance(module, Attention)]
     processors = [layer.processor for layer in layers]
 
     def step() -> None:
@@ -78,7 +78,7 @@ def our_step(base: Base, plan: TrainingPlan, data: DataSet, folder: Path) -> Ste
 def diffusers_step(base: Base, plan: TrainingPlan, data: DataSet) -> Step:
     """Return one update as examples/controlnet/train_controlnet.py makes it, with diffusers' own classes."""
     accelerator: Any = create_accelerator(plan, base.device)
-    controlnet: Any = ControlNetModel.from_unet(base.unet)
+    controlnet: Any = ControlNetModel.from_unet(base.network)
     controlnet.train()
     optimizer: Any = torch.optim.AdamW(controlnet.parameters(), lr=plan.learning_rate)
     controlnet, optimizer = accelerator.prepare(controlnet, optimizer)
@@ -99,7 +99,7 @@ def diffusers_step(base: Base, plan: TrainingPlan, data: DataSet) -> Step:
         return pictures, torch.stack([to_map(_open(pair.control)) for pair in chosen]), ids.input_ids
 
     def step() -> None:
-        base.unet.set_attn_processor(AttnProcessor2_0())
+        base.network.set_attn_processor(AttnProcessor2_0())
         pictures, hints, ids = batch()
         latents = base.vae.encode(pictures.to(base.dtype)).latent_dist.sample() * base.vae.config["scaling_factor"]
         noise = torch.randn_like(latents)
@@ -109,7 +109,7 @@ def diffusers_step(base: Base, plan: TrainingPlan, data: DataSet) -> Step:
         down, middle = controlnet(
             noisy, timesteps, encoder_hidden_states=states, controlnet_cond=hints, return_dict=False
         )
-        prediction = base.unet(
+        prediction = base.network(
             noisy,
             timesteps,
             encoder_hidden_states=states,
@@ -142,7 +142,7 @@ def step_ratio(base: Base, size: int, batch: int, precision: str, pairs: int) ->
 
     Puts the base into `precision`, as both trainers do with what they do not train.
     """
-    for network in (base.unet, base.vae, *base.text_encoders):
+    for network in (base.network, base.vae, *base.text_encoders):
         nn.Module.to(network, DTYPES[precision])
     base = replace(base, dtype=DTYPES[precision])
     with tempfile.TemporaryDirectory() as name:
@@ -191,17 +191,17 @@ class Passes:
         self._noisy = torch.randn(batch, 4, side, side)
         self._hints = torch.rand(batch, 3, size, size)
         self._timesteps = torch.full((batch,), 500)
-        self._states = torch.randn(batch, 77, base.unet.config["cross_attention_dim"])
+        self._states = torch.randn(batch, 77, base.network.config["cross_attention_dim"])
 
     def control(self, trainable: Trainable) -> None:
         """Of a ControlNet on the locked base."""
-        self._base.unet.requires_grad_(False)
+        self._base.network.requires_grad_(False)
         self._back(trainable.module(self._noisy, self._timesteps, self._hints, self._states, None))
 
     def plain(self) -> None:
         """Of the base itself."""
-        self._base.unet.requires_grad_(True)
-        self._back(self._base.unet(self._noisy, self._timesteps, self._states, return_dict=False)[0])
+        self._base.network.requires_grad_(True)
+        self._back(self._base.network(self._noisy, self._timesteps, self._states, return_dict=False)[0])
 
     def _back(self, prediction: Any) -> None:
         F.mse_loss(prediction, self._noisy).backward()
@@ -215,11 +215,11 @@ def cost(base: Base, size: int, batch: int, pairs: int) -> Cost:
     plan, passes_of = create_plan(size, batch), Passes(base, size, batch)
     trainable = create_trainable(base, plan)
     control, plain = partial(passes_of.control, trainable), passes_of.plain
-    kept = saved_bytes(control, trainable.module), saved_bytes(plain, base.unet)
+    kept = saved_bytes(control, trainable.module), saved_bytes(plain, base.network)
     passes = time_pairs(control, plain, pairs)
-    updates = _update_seconds(trainable.for_pictures()), _update_seconds(base.unet)
-    base.unet.requires_grad_(False)
-    own = module_bytes([base.unet])
+    updates = _update_seconds(trainable.for_pictures()), _update_seconds(base.network)
+    base.network.requires_grad_(False)
+    own = module_bytes([base.network])
     locked = module_bytes([base.vae, *base.text_encoders])
     return Cost(
         replace(counted(plan, trainable), activations=kept[0]),

@@ -84,16 +84,16 @@ _READERS: Mapping[
 """By the class of the ControlNets of a family that its tensors show."""
 
 
-def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> ControlFile:
+def load_controlnet_tensors(path: Path, expected: Family, base_network: Any = None) -> ControlFile:
     """Return the ControlNet or T2I-Adapter in a file.
 
-    `unet` is the base's network, for a file that holds a part of its weights, or belongs to some of its layers. One of another family, or none at all, is refused with an InputError, a ControlNet before its tensors are read.
+    `base_network` is the base's, for a file that holds a part of its weights, or belongs to some of its layers. One of another family, or none at all, is refused with an InputError, a ControlNet before its tensors are read.
     """
     with ExitStack() as stack:
         tensors = open_tensors(path, stack)
         if own := family_of_control(tensors):
             _check_family(path, own, expected)
-            config, state, network = _READERS[FAMILIES[own].control_class](tensors, unet)
+            config, state, network = _READERS[FAMILIES[own].control_class](tensors, base_network)
             return ControlFile(config, state, network=network)
         if is_adapter(tensors):
             return ControlFile(*read_adapter(path, tensors, expected))
@@ -108,7 +108,7 @@ def load_controlnet_tensors(path: Path, expected: Family, unet: Any = None) -> C
         state = _in_diffusers_layout(state)
         config = encoder_config(expected, state)
     else:
-        config, state = complete(path, kind, state, unet)
+        config, state = complete(path, kind, state, base_network)
     config |= {"conditioning_embedding_out_channels": _hint_channels(state)}
     config |= {"global_pool_conditions": facts.pools, "controlnet_conditioning_channel_order": facts.channel_order}
     notes = facts.notes + (() if family else (f"{path.name} reads no words, so that it may be made for another base.",))

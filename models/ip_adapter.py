@@ -100,7 +100,7 @@ def use_ip_adapter(base: Base, adapter: IpAdapter | None, scale: float) -> Gener
     if adapter is None:
         yield
         return
-    unet = base.unet
+    unet = base.network
     before: dict[str, Any] = dict(unet.attn_processors)
     hidden, kind = unet.encoder_hid_proj, unet.config.encoder_hid_dim_type
     for layer in adapter.attention.values():
@@ -123,7 +123,7 @@ def _check(id: str, shapes: Mapping[str, list[int]], base: Base) -> bool:
     if FIRST_LAYER not in shapes or not {PLAIN, PLUS} & set(shapes):
         raise InputError(f"{id} is no IP-Adapter for whole pictures, plain or plus; choose one of those.")
     width = shapes[FIRST_LAYER][1]
-    if width != base.unet.config["cross_attention_dim"]:
+    if width != base.network.config["cross_attention_dim"]:
         family = FAMILY_BY_WIDTH.get(width)
         raise _misfit(id, f"for {TITLES[family]}" if family else f"for a base with {width} numbers a word", base)
     return PLUS in shapes
@@ -144,7 +144,7 @@ def _modules(file: Path, base: Base) -> tuple[dict[str, nn.Module], nn.Module]:
     for name, tensor in load_file(file).items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
-    unet = base.unet
+    unet = base.network
     convert_attention = unet._convert_ip_adapter_attn_to_diffusers  # noqa: SLF001 - it has no public door
     convert_projection = unet._convert_ip_adapter_image_proj_to_diffusers  # noqa: SLF001
     converted = convert_attention([parts], low_cpu_mem_usage=False)

@@ -44,7 +44,7 @@ class Base:
 
     id: str
     family: Family
-    unet: Any
+    network: Any
     """The network that runs at every step: a U-Net, or the transformer of a family without one."""
     vae: Any
     """Its dtype may be wider than `dtype`: the one of SDXL overflows in float16. None where the files have none."""
@@ -64,12 +64,12 @@ class Base:
     @property
     def networks(self) -> tuple[Any, ...]:
         """The network that runs at every step, the autoencoder where there is one, and the text encoders."""
-        return tuple(part for part in (self.unet, self.vae, *self.text_encoders) if part is not None)
+        return tuple(part for part in (self.network, self.vae, *self.text_encoders) if part is not None)
 
     @property
     def inpaints(self) -> bool:
         """Whether the network also reads a mask and the latents of the masked picture."""
-        return self.unet.config["in_channels"] == FAMILIES[self.family].inpainting_channels
+        return self.network.config["in_channels"] == FAMILIES[self.family].inpainting_channels
 
 
 def load_base(id: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
@@ -84,14 +84,12 @@ def load_base(id: str, device: torch.device | str = "cpu", dtype: torch.dtype = 
     if resolved.path.suffix == GGUF and not resolved.family:
         raise unknown_file(resolved.path)
     if resolved.family and FAMILIES[resolved.family].network_marks:
-        return _base_of_folder(id, require_row(resolved.rows[0]), device, dtype, network=resolved.path)
+        return _base_of_folder(id, require_row(resolved.rows[0]), device, dtype, file=resolved.path)
     return _base_of_file(id, resolved.path, device, dtype)  # its own faults come before a missing vocabulary
 
 
-def _base_of_folder(
-    id: str, folder: Path, device: torch.device, dtype: torch.dtype, network: Path | None = None
-) -> Base:
-    """Load a base from a folder; `network` is a file that brings the network of every step in place of the folder's."""
+def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dtype, file: Path | None = None) -> Base:
+    """Load a base from a folder; `file` brings the network of every step in place of the folder's."""
     import diffusers
     import transformers
 
@@ -105,10 +103,10 @@ def _base_of_folder(
 
     kinds = [_listed(transformers, facts.text_encoder_classes, index, name) for name in encoders]
     own = folder / facts.network_folder
-    if network is None:
-        unet = load_network(getattr(diffusers, facts.network_class), own, dtype, device)
+    if file is None:
+        network = load_network(getattr(diffusers, facts.network_class), own, dtype, device)
     else:
-        unet = load_network_file(network, family, own, dtype, device)
+        network = load_network_file(file, family, own, dtype, device)
     vae = None
     if class_name(index, "vae"):
         wide = vae_dtype(family, dtype, read_json(folder / "vae" / CONFIG))
@@ -117,7 +115,7 @@ def _base_of_folder(
     return Base(
         id=id,
         family=family,
-        unet=unet,
+        network=network,
         vae=vae,
         text_encoders=tuple(
             load_network(kind, folder / name, dtype, device) for kind, name in zip(kinds, encoders, strict=True)
@@ -130,8 +128,8 @@ def _base_of_folder(
         device=device,
         dtype=dtype,
         vae_scale_factor=factor,
-        defaults=_defaults(family, unet.config.get("sample_size"), factor, network is None and not is_distilled(index)),
-        is_distilled=network is None and is_distilled(index),
+        defaults=_defaults(family, network.config.get("sample_size"), factor, file is None and not is_distilled(index)),
+        is_distilled=file is None and is_distilled(index),
     )
 
 
@@ -147,7 +145,7 @@ def _base_of_file(id: str, file: Path, device: torch.device, dtype: torch.dtype)
     return Base(
         id=id,
         family=parts.family,
-        unet=parts.unet,
+        network=parts.unet,
         vae=parts.vae,
         text_encoders=parts.text_encoders,
         tokenizers=tokenizers,
@@ -185,12 +183,12 @@ def load_controlnet(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     *,
-    unet: Any = None,
+    base_network: Any = None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> torch.nn.Module | UnionInput:
     """Load a ControlNet, T2I-Adapter or union input by catalogue id, name of a dropped file, path or hub id.
 
-    One of another family is refused before its weights are read. `unet` is the base's network, whose weights complete those
+    One of another family is refused before its weights are read. `base_network` is the base's, whose weights complete those
     of a Control-LoRA, and whose layers show where those of a file belong; `on_note` gets a sentence on what a file leaves open. Raises InputError and WeightsError.
     """
     import diffusers
@@ -202,7 +200,7 @@ def load_controlnet(
     resolved = resolve(id, "controlnet", family)
     path, row = resolved.require(), resolved.row
     if path.is_file():
-        return load_single_file(path, family, dtype, device, unet, on_note)
+        return load_single_file(path, family, dtype, device, base_network, on_note)
     config = read_controlnet_config(id, path / CONFIG, family)
     if config["_class_name"] == ADAPTER:
         return load_network(T2IAdapter, path, dtype, device)
@@ -252,7 +250,7 @@ def _listed(library: Any, allowed: tuple[str, ...], index: Mapping[str, Any], pa
 
 def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> None:
     """Write a base in diffusers folder format; diffusers' own pipelines can load it too."""
-    parts: dict[str, Any] = {FAMILIES[base.family].network_folder: base.unet, "vae": base.vae}
+    parts: dict[str, Any] = {FAMILIES[base.family].network_folder: base.network, "vae": base.vae}
     for number, (encoder, tokenizer) in enumerate(zip(base.text_encoders, base.tokenizers, strict=True)):
         suffix = f"_{number + 1}" if number else ""
         parts |= {f"text_encoder{suffix}": encoder, f"tokenizer{suffix}": tokenizer}

@@ -34,7 +34,7 @@ ORIGINAL_EDGES = {
 def parts(base: Base) -> dict[str, Any]:
     """Return the networks that a LoRA may change."""
     encoders = {f"text_encoder_{number + 1}": encoder for number, encoder in enumerate(base.text_encoders)}
-    return {"unet": base.unet} | {name.removesuffix("_1"): encoder for name, encoder in encoders.items()}
+    return {"unet": base.network} | {name.removesuffix("_1"): encoder for name, encoder in encoders.items()}
 
 
 def spellings(base: Base) -> dict[str, tuple[Place, ...]]:
@@ -46,11 +46,11 @@ def spellings(base: Base) -> dict[str, tuple[Place, ...]]:
             if part != "unet":
                 spelled = _encoder_spellings(part, name)
             elif facts.backbone == "unet":
-                spelled = _unet_spellings(base.unet, name)
+                spelled = _unet_spellings(base.network, name)
             else:
                 spelled = _transformer_spellings(name)
             found |= dict.fromkeys(spelled, ((part, name),))
-    names = dict(base.unet.named_modules())
+    names = dict(base.network.named_modules())
     for original, own in _original_layers(facts, names):
         found |= dict.fromkeys(_transformer_spellings(original), tuple(("unet", name) for name in own))
     return found

@@ -79,7 +79,7 @@ def _fitting(
     InputError where it was made for another base: by its width, or because more is left out than applied.
     """
     title = TITLES[base.family]
-    width = base.unet.config.get("cross_attention_dim")
+    width = base.network.config.get("cross_attention_dim")
     if file.width not in (None, width):
         made = FAMILY_BY_WIDTH.get(file.width or 0)
         family = TITLES[made] if made else f"a base with {file.width} numbers a word"

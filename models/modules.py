@@ -86,17 +86,17 @@ def load_single_file(
     family: Family,
     dtype: torch.dtype,
     device: torch.device | str,
-    unet: Any = None,
+    base_network: Any = None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> Any:
     """Load a ControlNet or T2I-Adapter from a file without a config; InputError for another family's, and for anything else.
 
-    `unet` is the base's, for a file that holds a part of the weights; `on_note` gets what the file leaves open.
+    `base_network` is the base's, for a file that holds a part of the weights; `on_note` gets what the file leaves open.
     """
     import diffusers
 
     with damage_reported(path, f"a ControlNet or T2I-Adapter for {TITLES[family]}"):
-        file = load_controlnet_tensors(path, family, unet)
+        file = load_controlnet_tensors(path, family, base_network)
         is_adapter = "adapter_type" in file.config
         title = "T2I-Adapter" if is_adapter else "ControlNet"
         with without_weights():

@@ -96,7 +96,7 @@ def tiny_base(family: Family, seed: int = 0, **unet_config: Any) -> Base:
     return Base(
         id=f"tiny_{family}",
         family=family,
-        unet=unet.eval().requires_grad_(False),
+        network=unet.eval().requires_grad_(False),
         vae=vae.eval().requires_grad_(False),
         text_encoders=encoders,
         tokenizers=tuple(_tokenizer() for _ in encoders),
@@ -153,7 +153,7 @@ def _tiny_z_image(family: Family, seed: int) -> Base:
     return Base(
         id=f"tiny_{family}",
         family=family,
-        unet=transformer.eval().requires_grad_(False),
+        network=transformer.eval().requires_grad_(False),
         vae=vae.eval().requires_grad_(False),
         text_encoders=(encoder.eval().requires_grad_(False),),
         tokenizers=(tokenizer,),
@@ -185,7 +185,7 @@ def tiny_controlnet(base: Base, seed: int = 0) -> ControlNetModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         controlnet = ControlNetModel.from_unet(
-            base.unet, conditioning_embedding_out_channels=tuple(4 * (1 + i) for i in range(levels))
+            base.network, conditioning_embedding_out_channels=tuple(4 * (1 + i) for i in range(levels))
         )
         # The hint's encoder as well: its usual weights let a map fade to nothing within so few channels.
         wanted = (
@@ -202,7 +202,7 @@ def tiny_controlnet(base: Base, seed: int = 0) -> ControlNetModel:
 
 def tiny_union(base: Base, seed: int = 0, num_control_type: int = 6) -> ControlNetUnionModel:
     """A union ControlNet for a tiny SDXL base; all of its weights are visible."""
-    settings = _unet_settings(base.family) | {"block_out_channels": base.unet.config["block_out_channels"]}
+    settings = _unet_settings(base.family) | {"block_out_channels": base.network.config["block_out_channels"]}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         union = ControlNetUnionModel(
@@ -229,16 +229,16 @@ def tiny_adapter(seed: int = 0, **config: Any) -> T2IAdapter:
 
 def save_tiny_ip_adapter(base: Base, folder: Path, plus: bool = False, seed: int = 0) -> Path:
     """Writes an IP-Adapter for the base as its authors do, image encoder beside it; returns the adapter's file."""
-    words, tokens = base.unet.config["cross_attention_dim"], 4
+    words, tokens = base.network.config["cross_attention_dim"], 4
     sizes: dict[str, tuple[int, ...]] = {"proj.weight": (tokens * words, TEXT_WIDTH), "proj.bias": (tokens * words,)}
     sizes |= {"norm.weight": (words,), "norm.bias": (words,)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sizes = _resampler(words, tokens) if plus else sizes
         tensors = {f"image_proj.{name}": torch.randn(size) for name, size in sizes.items()}
-        named = [name for name in base.unet.attn_processors if name.endswith("attn2.processor")]
+        named = [name for name in base.network.attn_processors if name.endswith("attn2.processor")]
         for number, name in enumerate(named):
-            width = len(base.unet.get_submodule(name.removesuffix(".processor")).to_k.weight)
+            width = len(base.network.get_submodule(name.removesuffix(".processor")).to_k.weight)
             tensors |= {f"ip_adapter.{2 * number + 1}.to_{one}_ip.weight": torch.randn(width, words) for one in "kv"}
         encoder = CLIPVisionModelWithProjection(
             CLIPVisionConfig(

@@ -72,7 +72,7 @@ def _base(family: Family, transformer: Any, vae: Any, encoders: Any, tokenizers:
     return Base(
         id=f"tiny_{family}",
         family=family,
-        unet=transformer.eval().requires_grad_(False),
+        network=transformer.eval().requires_grad_(False),
         vae=vae.eval().requires_grad_(False),
         text_encoders=encoders,
         tokenizers=tokenizers,

@@ -37,7 +37,7 @@ def tiny_flux2(family: Family, seed: int, distilled: bool = True) -> Base:
     return Base(
         id=f"tiny_{family}",
         family=family,
-        unet=transformer.eval().requires_grad_(False),
+        network=transformer.eval().requires_grad_(False),
         vae=vae.eval().requires_grad_(False),
         text_encoders=(encoder.eval().requires_grad_(False),),
         tokenizers=(tokenizer,),

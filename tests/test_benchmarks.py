@@ -114,8 +114,8 @@ def test_arms_have_ids_of_their_own_and_the_last_gate_can_fail() -> None:
 
 def test_a_copy_in_another_format_leaves_the_models_as_they_were(models: Models) -> None:
     copied = in_format(models, torch.bfloat16)
-    assert {copied.base.unet.dtype, copied.base.vae.dtype, copied.controlnet.dtype} == {torch.bfloat16}
-    assert {models.base.unet.dtype, models.controlnet.dtype} == {torch.float32}
+    assert {copied.base.network.dtype, copied.base.vae.dtype, copied.controlnet.dtype} == {torch.bfloat16}
+    assert {models.base.network.dtype, models.controlnet.dtype} == {torch.float32}
 
 
 def test_pairs_run_a_b_b_a() -> None:
@@ -242,13 +242,13 @@ def test_a_step_of_training_is_timed_against_diffusers(models: Models) -> None:
 @pytest.mark.slow
 def test_control_costs_are_those_of_what_is_trained(models: Models) -> None:
     found = training.cost(models.base, 64, batch=1, pairs=2)
-    unet = module_bytes([models.base.unet])
+    unet = module_bytes([models.base.network])
     control = module_bytes([create_trainable(models.base, training.create_plan(64, 1)).for_pictures()])
     assert found.plain.network == found.plain.gradients == unet and found.plain.optimizer == 2 * unet
     assert found.control.network == found.control.gradients == control and found.control.optimizer == 2 * control
     assert found.control.base == found.plain.base + unet
     assert found.control.activations > 0 < found.plain.activations
-    assert not any(value.requires_grad for value in models.base.unet.parameters())
+    assert not any(value.requires_grad for value in models.base.network.parameters())
     assert "| plain fine-tuning |" in training.cost_text(found, 64, batch=1)
     assert "times as fast" in training.middle_text(training.middle_ratio(models.base, 64, batch=1, pairs=1))
 

@@ -178,7 +178,7 @@ class Suite:
         folder, other_kind = self.data(other), condition(other).kind
         pairs = {pair.name: pair for pair in read_data(folder).pairs}
         others = [read_control(pairs[pair.name], other_kind) for pair in held_out]
-        second = load_controlnet(condition(other).controlnets[family], family, unet=base.unet)
+        second = load_controlnet(condition(other).controlnets[family], family, base_network=base.network)
         nothing = [""] * len(captions)
         found["score with the other"] = self._score(base, [network, second], plan, [controls, others], nothing)
         found["score on a tuned base"] = self._score(self.tuned_base(), [network], plan, [controls], captions)
@@ -190,14 +190,14 @@ class Suite:
         path = self.output / "tuned.safetensors"
         if not path.exists():
             self._tune(base)
-            save_file({name: tensor.contiguous() for name, tensor in base.unet.state_dict().items()}, path)
-        base.unet.load_state_dict(load_file(path))
+            save_file({name: tensor.contiguous() for name, tensor in base.network.state_dict().items()}, path)
+        base.network.load_state_dict(load_file(path))
         return base
 
     def _tune(self, base: Base) -> None:
         trainable = create_trainable(base, replace(PLAN, data="data"))
         pairs = read_data(self.data("canny")).pairs[:PAIRS]
-        unet, objective = base.unet.requires_grad_(True), trainable.objective
+        unet, objective = base.network.requires_grad_(True), trainable.objective
         optimizer = torch.optim.AdamW(unet.parameters(), lr=2e-4)
         generator = torch.Generator().manual_seed(9)
         for _ in range(max(1, round(TUNING * self._scale))):

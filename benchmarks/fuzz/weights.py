@@ -228,7 +228,7 @@ def _load_base(path: Path) -> None:
 _LOADERS: Mapping[LocalKind, Callable[[Path], object]] = MappingProxyType(
     {
         "base": _load_base,
-        "controlnet": lambda path: load_single_file(path, "sd15", torch.float32, "cpu", _base().unet),
+        "controlnet": lambda path: load_single_file(path, "sd15", torch.float32, "cpu", _base().network),
         "lora": read_lora,
         "embedding": lambda path: read_embedding(Embedding(path.stem, path), _base()),
         "vae": lambda path: load_vae_file(path, "sd15", torch.float32, "cpu"),

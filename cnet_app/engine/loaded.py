@@ -171,14 +171,14 @@ class LoadedModels:
         if rung is not LADDER[0] and self._free_annotators():
             memory.release(self._device)
             rung = self._rung(base, request, loaded=False)
-        self._settle(tune(base.unet, self._speed), rung, by_layer=True)
+        self._settle(tune(base.network, self._speed), rung, by_layer=True)
         for network in base.networks[1:]:
             self._settle(network, rung)
         return dataclasses.replace(base, rung=rung)
 
     def _rung(self, base: loader.Base, request: GenerationRequest, loaded: bool = True) -> Rung:
         """The rung a request runs on."""
-        unet = memory.module_bytes([base.unet])
+        unet = memory.module_bytes([base.network])
         share = FAMILIES[base.family].parameters.control_share
         weights = {
             "text": memory.module_bytes(base.text_encoders),
@@ -186,7 +186,7 @@ class LoadedModels:
             "vae": memory.module_bytes([base.vae] if base.vae is not None else []),
         }
         free = memory.free_bytes(self._device)
-        itemsize: int = (base.vae or base.unet).dtype.itemsize
+        itemsize: int = (base.vae or base.network).dtype.itemsize
         if self._device.type == "cpu" or (loaded and not base.rung.rests_on_cpu):
             free += sum(weights.values())  # they are in this memory already
         rung = choose_rung(self._device.type, free, weights, request.width * request.height, itemsize)
@@ -225,7 +225,7 @@ class LoadedModels:
             notes: list[str] = []
             with self._loading:
                 network = loader.load_controlnet(
-                    id, base.family, "cpu", base.dtype, unet=base.unet, on_note=notes.append
+                    id, base.family, "cpu", base.dtype, base_network=base.network, on_note=notes.append
                 )
             self._settle(tune(module_of(network), self._speed), base.rung, by_layer=True)
             return LoadedControl(network, tuple(notes))
@@ -234,7 +234,7 @@ class LoadedModels:
         expected = expected_bytes(id)
         if loader.is_completed_by_base(id, base.family):
             key = (*key, *self._key("base", base.id))
-            expected = int(FAMILIES[base.family].parameters.control_share * memory.module_bytes([base.unet]))
+            expected = int(FAMILIES[base.family].parameters.control_share * memory.module_bytes([base.network]))
         return self._pool.get(key, load, expected)
 
     def _ip_adapter(self, id: str, base: loader.Base, emit: Emit) -> IpAdapter:

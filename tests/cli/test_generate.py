@@ -105,7 +105,7 @@ def test_generate_takes_what_is_not_said_from_the_base(call: Call, tmp_path: Pat
 def save_lora(path: Path, number: float = 1.0) -> Path:
     """A LoRA of rank 1 for the miniature of SD 1.5."""
     layer = "mid_block.attentions.0.proj_in"
-    channels, width = tiny_base("sd15").unet.get_submodule(layer).weight.shape[:2]
+    channels, width = tiny_base("sd15").network.get_submodule(layer).weight.shape[:2]
     down, up = torch.full((1, width, 1, 1), number), torch.ones(channels, 1, 1, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}, path)

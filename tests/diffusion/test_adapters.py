@@ -64,7 +64,7 @@ def theirs(base: Base, adapters: Sequence[Any], request: GenerationRequest) -> T
     """Latents that diffusers makes of the request."""
     parts: dict[str, Any] = {
         "vae": base.vae,
-        "unet": base.unet,
+        "unet": base.network,
         "text_encoder": base.text_encoders[0],
         "tokenizer": base.tokenizers[0],
         "scheduler": create_scheduler(request.scheduler, base.scheduler),
@@ -201,14 +201,14 @@ def test_the_adapter_runs_once_and_only_in_its_range(
 ) -> None:
     base = bases["sd15"]
     given: list[Any] = []
-    forward = base.unet.forward
+    forward = base.network.forward
 
     def watched(*arguments: Any, **options: Any) -> Any:
         features = options["down_intrablock_additional_residuals"]
         given.append(features and features[0][0].norm().item())
         return forward(*arguments, **options)
 
-    monkeypatch.setattr(base.unet, "forward", watched)
+    monkeypatch.setattr(base.network, "forward", watched)
     runs = count_runs(adapter=adapter.adapter)
     curved = unit(strength_curve=((0, 1), (0.5, 0.5)), control_guidance_end=0.75)
     generate(base, [adapter], request_for(curved, num_images=2))
@@ -231,7 +231,7 @@ def test_it_adds_up_with_a_controlnet(
 def test_one_sided_control_keeps_guidance_between_equal_prompts(
     bases: dict[Family, Base], adapter: Any, count_runs: CountRuns
 ) -> None:
-    runs = count_runs(unet=bases["sd15"].unet)
+    runs = count_runs(unet=bases["sd15"].network)
     for mode, rows in (("balanced", 1), ("unbalanced", 2)):
         runs.clear()
         generate(bases["sd15"], [adapter], request_for(unit(control_mode=mode), prompt="", guidance_scale=3))

@@ -87,4 +87,4 @@ def test_versions_name_every_lora_on_a_network(tmp_path: Path) -> None:
         use_loras(base, [(str(path), weight)])
         versions.add(lora_versions(encoder))
     assert len(versions) == 3
-    assert lora_versions(base.unet) == ()
+    assert lora_versions(base.network) == ()

@@ -72,7 +72,7 @@ def theirs(kind: Any, base: Base, request: GenerationRequest, as_mask: bool = Tr
     """
     pipe = kind(
         scheduler=FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config), vae=base.vae,
-        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.unet,
+        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.network,
     )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
     prepare = kind._prepare_attention_mask
@@ -142,7 +142,7 @@ def test_pictures_from_pictures(base: Base) -> None:
 
 def test_a_part_of_a_picture(base: Base) -> None:
     request = wide(initial_image=encode_png(PHOTO), inpaint_mask=encode_png(HALF), strength=0.5, num_inference_steps=4)
-    base.unet.register_to_config(
+    base.network.register_to_config(
         guidance_embeds=False
     )  # which the pipeline reads, and the network's class does not set
     expected = theirs(
@@ -161,7 +161,7 @@ def test_controlnets_of_flux(base: Base, networks: dict[str, Any], kind: str) ->
     net: Any = networks[kind]
     request = wide(wide_unit(condition="depth", conditioning_scale=0.75), negative_prompt=LONG)
     image = torch.tensor(request.units[0].pixels).permute(2, 0, 1)[None].double() / 127.5 - 1
-    backbone, transformer = create_backbone(base), base.unet
+    backbone, transformer = create_backbone(base), base.network
     config = base.vae.config
     with torch.no_grad():
         encoded = (base.vae.encode(image).latent_dist.mode() - config.shift_factor) * config.scaling_factor
@@ -204,7 +204,7 @@ def test_strength_0_is_the_base_alone(base: Base, networks: dict[str, Any]) -> N
 
 
 def test_half_a_range_halves_the_runs(base: Base, networks: dict[str, Any], count_runs: Callable[..., Any]) -> None:
-    runs = count_runs(net=networks["plain"].x_embedder, base=base.unet.x_embedder)
+    runs = count_runs(net=networks["plain"].x_embedder, base=base.network.x_embedder)
     latents_of(base, [networks["plain"]], wide(wide_unit(control_guidance_end=0.5), num_inference_steps=4))
     assert (runs["base"], runs["net"]) == (8, 2)
 

@@ -100,7 +100,7 @@ def test_ranges_are_those_of_diffusers(
     monkeypatch.setattr(networks, "forward", watched)
     parts: dict[str, Any] = {
         "vae": base.vae,
-        "unet": base.unet,
+        "unet": base.network,
         "text_encoder": base.text_encoders[0],
         "tokenizer": base.tokenizers[0],
         "scheduler": create_scheduler("ddim", base.scheduler),
@@ -142,7 +142,7 @@ def written_out(
                 added = {name: tensor[row : row + 1] for name, tensor in (text.added or {}).items()}
                 down, middle = net(latents, t, words, hint, added_cond_kwargs=added, return_dict=False)
                 residuals = [r * weight for r, weight in zip((*down, middle), weights, strict=True)]
-                led = base.unet(
+                led = base.network(
                     latents,
                     t,
                     words,
@@ -356,7 +356,7 @@ def test_networks_run_only_where_they_have_an_effect(
     bases: dict[Family, Base], nets: Nets, count_runs: CountRuns, values: dict[str, Any], calls: int, rows: int
 ) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
-    runs = count_runs(net=net.controlnet_mid_block, hint=net.controlnet_cond_embedding, unet=base.unet)
+    runs = count_runs(net=net.controlnet_mid_block, hint=net.controlnet_cond_embedding, unet=base.network)
     generate(base, [net], request_for(unit(**values), guidance_scale=3, num_inference_steps=8))
     assert runs == {"net": calls, "net rows": rows, "hint": 1, "hint rows": 1, "unet": 8, "unet rows": 16}
 
@@ -365,7 +365,7 @@ def test_without_guidance_only_the_prompts_side_runs(
     bases: dict[Family, Base], nets: Nets, count_runs: CountRuns
 ) -> None:
     base, net = bases["sdxl"], nets["sdxl"][0]
-    runs = count_runs(net=net.controlnet_mid_block, unet=base.unet)
+    runs = count_runs(net=net.controlnet_mid_block, unet=base.network)
     generate(base, [net], request_for(unit(), guidance_scale=1, num_inference_steps=4))
     assert runs == {"net": 4, "net rows": 4, "unet": 4, "unet rows": 4}
 
@@ -385,7 +385,7 @@ def test_guidance_between_two_equal_sides_does_not_run(
 ) -> None:
     base, net = bases[family], nets[family][0]
     assert family != "sd15" or len(controlnet_places(net)) == 5
-    runs = count_runs(unet=base.unet)
+    runs = count_runs(unet=base.network)
     generate(base, [net], request_for(unit(**values), prompt="", guidance_scale=5, num_inference_steps=4))
     assert runs["unet rows"] == rows
 

@@ -62,7 +62,7 @@ def theirs(base: Base, prompt: str, found: list[Tensor]) -> tuple[Tensor, Tensor
     """diffusers' encoding. It takes several vectors for a word only where that has no capitals."""
     prompt = prompt.replace("Style", "<style>")
     base = copy.deepcopy(base)
-    parts: dict[str, Any] = {"unet": base.unet, "vae": base.vae, "scheduler": base.scheduler}
+    parts: dict[str, Any] = {"unet": base.network, "vae": base.vae, "scheduler": base.scheduler}
     for number, name in enumerate(("", "_2")[: len(found)]):
         parts |= {f"text_encoder{name}": base.text_encoders[number], f"tokenizer{name}": base.tokenizers[number]}
     cls: Any = StableDiffusionXLPipeline if len(found) > 1 else StableDiffusionPipeline
@@ -218,7 +218,7 @@ def test_words_of_two_encoders_inside_a_lora(bases: dict[Family, Base], folder: 
     base = copy.deepcopy(bases["sdxl"])
     words = {"Style.clip_l": vectors(2, seed=1), "Style.clip_g": vectors(2, seed=2), "Style.clip_l_out": vectors(2)}
     layer = "unet.time_embedding.linear_1"
-    width = base.unet.time_embedding.linear_1.weight.shape
+    width = base.network.time_embedding.linear_1.weight.shape
     update = {f"{layer}.lora_A.weight": torch.zeros(1, width[1]), f"{layer}.lora_B.weight": torch.zeros(width[0], 1)}
     save_file(update | {f"bundle_emb.{name}": tensor for name, tensor in words.items()}, folder / "two.safetensors")
     assert use_loras(base, [(str(folder / "two.safetensors"), 1.0)]) == ()

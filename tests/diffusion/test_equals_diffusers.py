@@ -85,7 +85,7 @@ def theirs(base: Base, nets: Sequence[ControlNetModel], request: GenerationReque
     """Return diffusers' pictures of the request. Its guess mode weighs blocks differently, so it is not compared here."""
     parts: dict[str, Any] = {
         "vae": base.vae,
-        "unet": base.unet,
+        "unet": base.network,
         "text_encoder": base.text_encoders[0],
         "tokenizer": base.tokenizers[0],
         "scheduler": create_scheduler(request.scheduler, base.scheduler),

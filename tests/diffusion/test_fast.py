@@ -59,14 +59,14 @@ class Whereabouts:
 @pytest.mark.parametrize("rung", LADDER, ids=lambda rung: rung.id)
 def test_no_rung_changes_the_picture(bases: dict[Family, Base], nets: Nets, rung: Rung) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
-    unet, control, vae = copy.deepcopy(base.unet), copy.deepcopy(net), copy.deepcopy(base.vae)
+    unet, control, vae = copy.deepcopy(base.network), copy.deepcopy(net), copy.deepcopy(base.vae)
     notes: list[str] = []
     if rung.layer_by_layer:
         offload_layers(unet, base.device)
         offload_layers(control, base.device)
     # The picture is smaller than a tile, but not than the autoencoder's own setting for one.
     memory.set_tiling(vae, rung.tiles_vae)
-    made = generate(replace(base, unet=unet, vae=vae, rung=rung), [control], REQUEST, on_note=notes.append)[0]
+    made = generate(replace(base, network=unet, vae=vae, rung=rung), [control], REQUEST, on_note=notes.append)[0]
     np.testing.assert_array_equal(made, picture(base, net))
     assert notes == [rung.message] * bool(rung.message)
     assert bool(vae.use_tiling) == rung.tiles_vae
@@ -78,7 +78,7 @@ def test_every_network_is_on_the_device_when_it_runs(
 ) -> None:
     base = copy.deepcopy(bases["sd15"])
     networks = {
-        "unet": base.unet, "vae": base.vae, "text": base.text_encoders[0], "net": copy.deepcopy(nets["sd15"][0])
+        "unet": base.network, "vae": base.vae, "text": base.text_encoders[0], "net": copy.deepcopy(nets["sd15"][0])
     }  # fmt: skip
     where = Whereabouts(monkeypatch, **networks)
     monkeypatch.setattr(pipeline, "on_device", lambda rung, device, modules: on_device(rung, ELSEWHERE, modules))
@@ -113,7 +113,7 @@ def test_ranges_and_curves_are_obeyed_between_the_turns(bases: dict[Family, Base
 
 @pytest.mark.slow
 def test_compiled_networks_obey_strength_and_range(bases: dict[Family, Base], nets: Nets) -> None:
-    base = replace(bases["sd15"], unet=tune(copy.deepcopy(bases["sd15"].unet), "compiled", backend="eager"))
+    base = replace(bases["sd15"], network=tune(copy.deepcopy(bases["sd15"].network), "compiled", backend="eager"))
     net = tune(copy.deepcopy(nets["sd15"][0]), "compiled", backend="eager")
     blocks = [module for module in net.modules() if type(module).__name__ == "BasicTransformerBlock"]
     assert blocks and all(vars(block)["_compiled_call_impl"] for block in blocks)
@@ -132,10 +132,10 @@ def test_compiled_networks_obey_strength_and_range(bases: dict[Family, Base], ne
 @pytest.mark.slow
 def test_half_precision_is_close(bases: dict[Family, Base], nets: Nets) -> None:
     base = copy.deepcopy(bases["sd15"])
-    for network in (base.unet, base.vae, *base.text_encoders):
+    for network in (base.network, base.vae, *base.text_encoders):
         torch.nn.Module.to(network, torch.bfloat16)
     net = tune(torch.nn.Module.to(copy.deepcopy(nets["sd15"][0]), torch.bfloat16), "near")
-    made = picture(replace(base, dtype=torch.bfloat16, unet=tune(base.unet, "near")), net)
+    made = picture(replace(base, dtype=torch.bfloat16, network=tune(base.network, "near")), net)
     error = made.astype(float) - picture(bases["sd15"], nets["sd15"][0])
     assert 10 * np.log10(255**2 / (error**2).mean()) > 25
 

@@ -93,7 +93,7 @@ def theirs(kind: Any, base: Base, request: GenerationRequest, net: Any = None, *
     pipe = kind(
         scheduler=FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config), vae=base.vae,
         text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], text_encoder_2=base.text_encoders[1],
-        tokenizer_2=base.tokenizers[1], transformer=base.unet, **parts,
+        tokenizer_2=base.tokenizers[1], transformer=base.network, **parts,
     )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
     module = kind.__module__
@@ -135,7 +135,7 @@ def test_pictures_from_text(dev: Base, guidance_scale: float) -> None:
 
 
 def test_guidance_is_an_input_of_the_network(dev: Base, count_runs: Callable[..., Any]) -> None:
-    runs = count_runs(base=dev.unet.x_embedder)
+    runs = count_runs(base=dev.network.x_embedder)
     low, high = (latents_of(dev, [], wide(guidance_scale=scale, negative_prompt="green")) for scale in (1.5, 6))
     assert (runs["base"], runs["base rows"]) == (4, 4)
     assert (low - high).abs().max() > 1e-3
@@ -276,7 +276,7 @@ def test_strength_0_is_the_base_alone(dev: Base, networks: dict[str, Any], kind:
 
 
 def test_half_a_range_halves_the_runs(dev: Base, net: Any, count_runs: Callable[..., Any]) -> None:
-    runs = count_runs(net=net.x_embedder, base=dev.unet.x_embedder)
+    runs = count_runs(net=net.x_embedder, base=dev.network.x_embedder)
     latents_of(dev, [net], wide(wide_unit(control_guidance_end=0.5), num_inference_steps=4))
     assert (runs["base"], runs["net"]) == (4, 2)
 
@@ -337,13 +337,13 @@ def test_a_unit_may_have_a_prompt_of_its_own(dev: Base, net: Any) -> None:
 
 
 def test_residuals_enter_where_the_library_adds_them(networks: dict[str, Any], dev: Base) -> None:
-    plain, union, pixels = (block_runs(networks[kind], dev.unet) for kind in KINDS)
+    plain, union, pixels = (block_runs(networks[kind], dev.network) for kind in KINDS)
     assert plain == ((BlockRange(0, 3), BlockRange(3, 2)), ())
     assert union == (plain[0], (BlockRange(5, 2), BlockRange(7, 2)))
     assert pixels == ((BlockRange(0, 3, 2), BlockRange(1, 2, 2)), ())
-    six = block_runs(tiny_flux_controlnet(num_layers=6), dev.unet)[0]
+    six = block_runs(tiny_flux_controlnet(num_layers=6), dev.network)[0]
     assert six == tuple(BlockRange(block, 1) for block in range(5))
-    three = block_runs(tiny_flux_controlnet(num_layers=4), dev.unet)[0]
+    three = block_runs(tiny_flux_controlnet(num_layers=4), dev.network)[0]
     assert [(run.first, run.count) for run in three] == [(0, 2), (2, 2), (4, 1)]  # the fourth is left out
 
 
@@ -358,11 +358,13 @@ def test_places_have_numbers_in_their_order() -> None:
 def test_residuals_are_added_up_by_block(dev: Base) -> None:
     one = torch.ones(1, 1, 1)
     number = partial(place_number, blocks=DOUBLES + SINGLES)
-    assert block_samples({}, dev.unet, 0) == (None, None)
-    doubles, singles = block_samples({number(BlockRange(0, 3)): one, number(BlockRange(1, 2, 2)): 2 * one}, dev.unet, 0)
+    assert block_samples({}, dev.network, 0) == (None, None)
+    doubles, singles = block_samples(
+        {number(BlockRange(0, 3)): one, number(BlockRange(1, 2, 2)): 2 * one}, dev.network, 0
+    )
     assert [float(tensor) for tensor in doubles or ()] == [1, 3, 1, 2, 0]
     assert singles is None
-    doubles, singles = block_samples({number(BlockRange(7, 2)): one}, dev.unet, 0)
+    doubles, singles = block_samples({number(BlockRange(7, 2)): one}, dev.network, 0)
     assert doubles is None
     assert [float(tensor) for tensor in singles or ()] == [0, 0, 1, 1]
 
@@ -407,9 +409,9 @@ def test_what_the_family_cannot_do_is_refused(dev: Base, networks: dict[str, Any
 
 
 def test_a_base_that_reads_a_further_picture_is_refused(dev: Base) -> None:
-    unet: Any = type("Fill", (), {"config": {**dev.unet.config, "in_channels": 384}})
+    unet: Any = type("Fill", (), {"config": {**dev.network.config, "in_channels": 384}})
     with pytest.raises(InputError, match=r"^tiny_flux reads 96 channels, .*choose a FLUX\.1 that reads 16, and a C"):
-        create_backbone(replace(dev, unet=unet))
+        create_backbone(replace(dev, network=unet))
 
 
 def test_what_has_no_effect_is_noted(dev: Base, schnell: Base) -> None:

@@ -80,7 +80,7 @@ def theirs(kind: Any, base: Base, request: GenerationRequest, **options: Any) ->
     """Latents of one of diffusers' pipelines, (1, C, h, w) as in training, with noise drawn in single precision."""
     pipe = kind(
         scheduler=FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config), vae=base.vae,
-        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.unet, is_distilled=base.is_distilled,
+        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.network, is_distilled=base.is_distilled,
     )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
 
@@ -189,7 +189,7 @@ def test_places_are_those_of_the_library(klein: Base) -> None:
 def token_counts(base: Base) -> Iterator[list[int]]:
     """The tokens of pictures and maps of each run of the base."""
     counts: list[int] = []
-    handle = base.unet.x_embedder.register_forward_hook(lambda _, given, __: counts.append(given[0].shape[1]))
+    handle = base.network.x_embedder.register_forward_hook(lambda _, given, __: counts.append(given[0].shape[1]))
     try:
         yield counts
     finally:
@@ -216,7 +216,7 @@ def test_half_a_range_joins_the_map_in_half_of_the_steps(klein: Base) -> None:
 
 def test_a_map_has_the_same_place_in_time_at_every_step(klein: Base) -> None:
     times: list[set[int]] = []
-    handle = klein.unet.pos_embed.register_forward_hook(lambda _, ids, __: times.append(set(ids[0][:, 0].tolist())))
+    handle = klein.network.pos_embed.register_forward_hook(lambda _, ids, __: times.append(set(ids[0][:, 0].tolist())))
     request = wide(
         wide_unit(control_guidance_end=0.5), wide_unit(4), wide_unit(5, conditioning_scale=0), num_inference_steps=2
     )
@@ -240,7 +240,7 @@ def test_strength_0_is_the_base_alone(case: Case) -> None:
 def masks_of(base: Base, request: GenerationRequest) -> list[Tensor | None]:
     """What a block adds to the scores of attention in each run."""
     found: list[Tensor | None] = []
-    handle = base.unet.transformer_blocks[0].attn.register_forward_pre_hook(
+    handle = base.network.transformer_blocks[0].attn.register_forward_pre_hook(
         lambda _, args, named: found.append(named.get("attention_mask")), with_kwargs=True
     )
     latents_of(base, request)
@@ -268,7 +268,7 @@ def test_a_strength_follows_its_curve_and_range(klein: Base) -> None:
 def test_a_bias_is_that_of_attention_written_out(klein: Base) -> None:
     """Scores of text and picture for a map get the logarithm of its strength; those of maps for anything get none."""
     references = [ActiveReference(0, torch.empty(0), 0.5), ActiveReference(1, torch.empty(0), 1.5)]
-    attention: Any = klein.unet.single_transformer_blocks[0].attn
+    attention: Any = klein.network.single_transformer_blocks[0].attn
     states = torch.randn(1, 10, 32, generator=torch.Generator().manual_seed(0)).double()
     bias = attention_bias(references, 5, (3, 2), states)
     assert bias is not None

@@ -75,7 +75,7 @@ def with_picture(
 def theirs(base: Base, file: Path, scale: float, request: GenerationRequest, *nets: ControlNetModel) -> Tensor:
     parts: dict[str, Any] = {
         "vae": base.vae,
-        "unet": copy.deepcopy(base.unet),
+        "unet": copy.deepcopy(base.network),
         "text_encoder": base.text_encoders[0],
         "tokenizer": base.tokenizers[0],
         "scheduler": create_scheduler(request.scheduler, base.scheduler),
@@ -143,7 +143,7 @@ def test_scale_zero_is_no_picture(
 
 
 def test_afterwards_the_base_is_what_it_was_even_after_a_fault(bases: dict[Family, Base], adapter: IpAdapter) -> None:
-    unet = bases["sd15"].unet
+    unet = bases["sd15"].network
     processors, config = dict(unet.attn_processors), dict(vars(unet.config))
     modules = [name for name, _ in unet.named_modules()]
     with pytest.raises(AssertionError), use_ip_adapter(bases["sd15"], adapter, 1.0):
@@ -196,10 +196,10 @@ def test_a_file_that_lacks_a_layer_is_told_and_changes_nothing(
     tensors = {name: tensor for name, tensor in load_file(file).items() if not name.startswith("ip_adapter.3")}
     short = file.with_name("short.safetensors")
     save_file(tensors, short)
-    before = dict(bases["sd15"].unet.attn_processors)
+    before = dict(bases["sd15"].network.attn_processors)
     with pytest.raises(DamagedError, match=r"short.safetensors .* its tensors do not fit tiny_sd15"):
         load_ip_adapter(str(short), bases["sd15"])
-    assert bases["sd15"].unet.attn_processors == before
+    assert bases["sd15"].network.attn_processors == before
 
 
 @pytest.mark.parametrize("name", ["image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"])

@@ -63,7 +63,7 @@ def words_read(
     def keep(found: list[torch.Tensor]) -> Callable[..., None]:
         return lambda module, inputs, options: found.append(options["encoder_hidden_states"])
 
-    modules = net, base.unet
+    modules = net, base.network
     hooks = [
         module.register_forward_pre_hook(keep(found), with_kwargs=True)
         for module, found in zip(modules, read, strict=True)
@@ -113,7 +113,7 @@ def test_a_prompt_of_its_own_is_encoded_once(bases: dict[Family, Base], nets: Ne
 def test_guidance_runs_where_only_a_units_prompt_differs_from_the_negative_one(
     bases: dict[Family, Base], nets: Nets, count_runs: CountRuns
 ) -> None:
-    runs = count_runs(unet=bases["sd15"].unet)
+    runs = count_runs(unet=bases["sd15"].network)
     for prompt, rows in (("", 4), (None, 4), ("a blue cone", 8)):
         runs.clear()
         generate(bases["sd15"], nets["sd15"][:1], request_for(unit(prompt=prompt), prompt="", guidance_scale=5))

@@ -117,7 +117,7 @@ def test_cancel_stops_before_the_next_step(
     base, net = bases["sd15"], nets["sd15"][:1]
     request = request_for(unit(), num_inference_steps=8, num_images=2)
     expected = generate(base, net, request)
-    runs, done = count_runs(unet=base.unet), list[Step]()
+    runs, done = count_runs(unet=base.network), list[Step]()
     with pytest.raises(CancelledError):
         generate(base, net, request, on_step=done.append, cancelled=lambda: len(done) >= after)
     assert runs["unet"] == after
@@ -145,10 +145,10 @@ def test_too_little_memory_passes_through_and_the_next_job_works(
 
 
 def test_invalid_numbers_are_told(bases: dict[Family, Base]) -> None:
-    unet: Any = copy.deepcopy(bases["sd15"].unet)
+    unet: Any = copy.deepcopy(bases["sd15"].network)
     unet.conv_out.bias.data[:] = float("nan")
     with pytest.raises(StudioError, match=r"no valid numbers in torch\.float32 at guidance_scale 3"):
-        generate(dataclasses.replace(bases["sd15"], unet=unet), [], request_for(guidance_scale=3))
+        generate(dataclasses.replace(bases["sd15"], network=unet), [], request_for(guidance_scale=3))
 
 
 def test_units_and_networks_must_agree(bases: dict[Family, Base], nets: Nets) -> None:
@@ -165,7 +165,7 @@ def test_half_precision_makes_nearly_the_same_picture(
     base, request = bases[family], request_for(unit(), guidance_scale=2)
     half = dataclasses.replace(
         base,
-        unet=copy.deepcopy(base.unet).to(dtype),
+        network=copy.deepcopy(base.network).to(dtype),
         text_encoders=tuple(copy.deepcopy(encoder).to(dtype) for encoder in base.text_encoders),
         dtype=dtype,
     )
@@ -176,9 +176,9 @@ def test_half_precision_makes_nearly_the_same_picture(
 
 def test_the_loaded_models_are_left_as_they_were(bases: dict[Family, Base], nets: Nets) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
-    before = {name: tensor.clone() for name, tensor in (*base.unet.state_dict().items(), *net.state_dict().items())}
+    before = {name: tensor.clone() for name, tensor in (*base.network.state_dict().items(), *net.state_dict().items())}
     generate(base, [net], request_for(unit(), guidance_scale=2))
-    after = dict((*base.unet.state_dict().items(), *net.state_dict().items()))
+    after = dict((*base.network.state_dict().items(), *net.state_dict().items()))
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert base.scheduler.timesteps.shape == (1000,)  # ours are made afresh

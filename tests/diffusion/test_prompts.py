@@ -22,8 +22,8 @@ def test_shapes(bases: dict[Family, Base], family: Family) -> None:
     with torch.no_grad():
         one = encode_prompts(base, request_for(guidance_scale=1))
         two = encode_prompts(base, request_for(guidance_scale=2, negative_prompt="green"))
-    assert one.states.shape == (1, 16, base.unet.config.cross_attention_dim)
-    assert two.states.shape == (2, 16, base.unet.config.cross_attention_dim)
+    assert one.states.shape == (1, 16, base.network.config.cross_attention_dim)
+    assert two.states.shape == (2, 16, base.network.config.cross_attention_dim)
     assert torch.equal(two.conditional().states, one.states)
     assert not torch.equal(two.states[0], two.states[1])
     assert (one.added is not None) == (family == "sdxl")

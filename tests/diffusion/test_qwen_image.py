@@ -90,7 +90,7 @@ def theirs(kind: Any, base: Base, request: GenerationRequest, net: Any = None, *
     parts = {} if net is None else {"controlnet": net}
     pipe = kind(
         scheduler=FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config), vae=base.vae,
-        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.unet, **parts,
+        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.network, **parts,
     )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
     module = kind.__module__
@@ -241,7 +241,7 @@ def test_strength_0_is_the_base_alone(base: Base, net: Any) -> None:
 
 
 def test_half_a_range_halves_the_runs(base: Base, net: Any, count_runs: Callable[..., Any]) -> None:
-    runs = count_runs(net=net.img_in, base=base.unet.img_in)
+    runs = count_runs(net=net.img_in, base=base.network.img_in)
     latents_of(base, [net], wide(wide_unit(control_guidance_end=0.5), num_inference_steps=4))
     assert (runs["base"], runs["net"]) == (8, 2)
 
@@ -344,7 +344,7 @@ def authors_reference(
     base: Base, net: Any, words: Tensor, latents: Tensor, timestep: Tensor, context: Tensor, scale: float
 ) -> Tensor:
     """The authors' forward of one side, written out: tokens of the velocity."""
-    transformer: Any = base.unet
+    transformer: Any = base.network
     picture = transformer.img_in(to_tokens(latents.double()))
     time = transformer.time_text_embed(timestep.double()[None] / 1000, picture)
     caption = transformer.txt_in(transformer.txt_norm(words[None]))
@@ -461,7 +461,7 @@ def test_what_a_network_cannot_do_is_refused(base: Base, net: Any, masked_net: A
 
 def test_bases_that_make_layers_are_refused() -> None:
     base = tiny_base("qwen_image")
-    base.unet.register_to_config(use_additional_t_cond=True)
+    base.network.register_to_config(use_additional_t_cond=True)
     with pytest.raises(
         InputError, match="^tiny_qwen_image makes pictures in layers, which this app does not do; choose a"
     ):
@@ -543,7 +543,7 @@ def test_notes_on_prompts(base: Base) -> None:
 
 def test_the_row_states_what_diffusers_declares(base: Base) -> None:
     facts = FAMILIES["qwen_image"]
-    assert (base.vae.config["z_dim"], base.unet.config["in_channels"]) == (
+    assert (base.vae.config["z_dim"], base.network.config["in_channels"]) == (
         facts.latent_channels,
         4 * facts.latent_channels,
     )

@@ -43,7 +43,7 @@ def test_networks_rest_at_reused_steps(
     bases: dict[Family, Base], nets: dict[Family, Any], count_runs: Callable[..., Counter[str]]
 ) -> None:
     base, net = bases["sd15"], nets["sd15"][0]
-    counted = count_runs(base=base.unet.mid_block, control=net.mid_block)
+    counted = count_runs(base=base.network.mid_block, control=net.mid_block)
 
     def made(steps: int, threshold: float, **values: Any) -> Image:
         counted.clear()

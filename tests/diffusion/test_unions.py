@@ -43,7 +43,7 @@ def theirs(base: Base, union: ControlNetUnionModel, control_types: Sequence[int]
     """Latents that diffusers makes of the request, all its maps in one pass."""
     pipe: Any = StableDiffusionXLControlNetUnionPipeline(
         vae=base.vae,
-        unet=base.unet,
+        unet=base.network,
         text_encoder=base.text_encoders[0],
         text_encoder_2=base.text_encoders[1],
         tokenizer=base.tokenizers[0],

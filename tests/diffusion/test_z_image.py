@@ -86,7 +86,7 @@ def theirs(kind: Any, base: Base, request: GenerationRequest, net: Any = None, *
         }
     pipe = kind(
         scheduler=FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config), vae=base.vae,
-        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.unet, **parts,
+        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.network, **parts,
     )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
     return pipe(
@@ -169,7 +169,7 @@ def test_strength_0_is_the_base_alone(base: Base, nets: dict[str, Any], layout: 
 def test_half_a_range_halves_the_runs(
     base: Base, nets: dict[str, Any], layout: str, count_runs: Callable[..., Any]
 ) -> None:
-    runs = count_runs(net=nets[layout].control_layers[-1], base=base.unet.layers[0])
+    runs = count_runs(net=nets[layout].control_layers[-1], base=base.network.layers[0])
     request = wide(unit(control_guidance_end=0.5), num_inference_steps=4, guidance_scale=4)
     found = latents_of(base, [nets[layout]], request)
     assert runs["base"] == 4
@@ -198,7 +198,7 @@ def authors_reference(
     base: Base, net: Any, text: Any, latents: Tensor, timestep: Tensor, image: Tensor, scale: float
 ) -> Tensor:
     """The authors' forward, written out: hints change the base's own tokens, which control and main layers read."""
-    transformer: Any = base.unet
+    transformer: Any = base.network
     backbone = create_backbone(base)
     batch = backbone.pack(latents, text)
     time = transformer.t_embedder(network_time(timestep, len(batch)) * 1000)
@@ -361,7 +361,7 @@ def test_a_job_stops_within_a_step(base: Base, nets: dict[str, Any]) -> None:
     with pytest.raises(CancelledError):
         generate(base, [nets["2.1"]], wide(unit()), on_step=steps.append, cancelled=lambda: len(steps) > 0)
     assert len(steps) == 1
-    assert not base.unet.noise_refiner[0]._forward_hooks
+    assert not base.network.noise_refiner[0]._forward_hooks
 
 
 def test_a_preview_shows_what_is_predicted(base: Base) -> None:

@@ -38,7 +38,7 @@ def wide_base(seed: int) -> Base:
     tiny = tiny_base("sd15")
     settings = tiny.text_encoders[0].config.to_dict() | {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 32}  # fmt: skip
     encoder = CLIPTextModel(CLIPTextConfig(**settings)).eval()
-    return replace(tiny, unet=create_unet("sd15"), vae=create_vae("sd15"), text_encoders=(encoder,))
+    return replace(tiny, network=create_unet("sd15"), vae=create_vae("sd15"), text_encoders=(encoder,))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_control_lora_follows_its_base_and_its_memory_is_counted(
     file = tmp_path / "control-lora.safetensors"
     for number, folder in enumerate(bases):
         base = wide_base({"one": 3 + ord("o"), "two": 3 + ord("t")}[folder.name])
-        whole, tensors = control_lora(base.unet, 4)
+        whole, tensors = control_lora(base.network, 4)
         if not number:
             save_file(tensors, file)
             save_network(whole, tmp_path / "whole", torch.float32)
@@ -169,7 +169,7 @@ def test_a_lora_in_the_base_does_not_change_a_control_lora(
     engine: TorchEngine, bases: tuple[Path, Path], tmp_path: Path
 ) -> None:
     base = wide_base(3 + ord("o"))
-    _, tensors = control_lora(copy.deepcopy(base.unet), 4)
+    _, tensors = control_lora(copy.deepcopy(base.network), 4)
     save_file(tensors, tmp_path / "control-lora.safetensors")
     layer = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
     save_file(

@@ -49,7 +49,7 @@ def test_layers_may_come_to_the_device_one_by_one(family: Family, kind: str) -> 
     base, net = tiny_base(family), tiny_flux_controlnet(kind)
     request = request_for(unit(), num_inference_steps=2, guidance_scale=3)
     whole = generate(base, [net], request)[0]
-    for network in (base.unet, net):
+    for network in (base.network, net):
         offload_layers(network, torch.device("cpu"))
     np.testing.assert_array_equal(generate(base, [net], request)[0], whole)
 

@@ -39,7 +39,7 @@ def base(tmp_path: Path) -> str:
 @pytest.fixture
 def lora(tmp_path: Path) -> str:
     path, generator = tmp_path / "refcontrol.safetensors", torch.Generator().manual_seed(0)
-    out, channels = tiny_base("flux2").unet.get_submodule(LAYER).weight.shape
+    out, channels = tiny_base("flux2").network.get_submodule(LAYER).weight.shape
     down, up = torch.randn(4, channels, generator=generator), torch.randn(out, 4, generator=generator)
     save_file({f"transformer.{LAYER}.lora_A.weight": down, f"transformer.{LAYER}.lora_B.weight": up}, path)
     return str(path)
@@ -103,7 +103,7 @@ def test_layers_may_come_to_the_device_one_by_one() -> None:
     base = tiny_base("flux2")
     request = small(unit(conditioning_scale=0.5))
     whole = generate(base, [NoNetwork()], request)[0]
-    offload_layers(base.unet, torch.device("cpu"))
+    offload_layers(base.network, torch.device("cpu"))
     np.testing.assert_array_equal(generate(base, [NoNetwork()], request)[0], whole)
 
 

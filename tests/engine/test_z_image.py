@@ -63,6 +63,6 @@ def test_layers_may_come_to_the_device_one_by_one() -> None:
     base, net = tiny_base("z_image"), tiny_z_image_controlnet("2.1")
     request = request_for(unit(), num_inference_steps=2, guidance_scale=3)
     whole = generate(base, [net], request)[0]
-    for network in (base.unet, net):
+    for network in (base.network, net):
         offload_layers(network, torch.device("cpu"))
     np.testing.assert_array_equal(generate(base, [net], request)[0], whole)

@@ -49,7 +49,7 @@ def test_a_base_comes_back_from_its_folder(base: Base, tmp_path: Path) -> None:
         assert same(one, other)
     assert loaded.tokenizers[0]("a red ball").input_ids == base.tokenizers[0]("a red ball").input_ids
     assert read_base_family("mine", tmp_path) == "chroma"
-    assert same(ChromaPipeline.from_pretrained(tmp_path, local_files_only=True).transformer, base.unet)
+    assert same(ChromaPipeline.from_pretrained(tmp_path, local_files_only=True).transformer, base.network)
 
 
 def authors(state: Any) -> dict[str, Tensor]:
@@ -62,7 +62,7 @@ def test_a_file_of_the_network_alone_is_a_base(
 ) -> None:
     narrow_conversion(monkeypatch, "chroma")
     path = tmp_path / "mine.safetensors"
-    state = layout(base.unet.state_dict())
+    state = layout(base.network.state_dict())
     save_file(state, path)
     assert (kind_of(state), family_of_network(state), LocalFile(path, "base").family) == ("base", "chroma", "chroma")
     assert [row.id for row in missing(resolve(str(path), "base"))] == ["chroma"]
@@ -73,8 +73,8 @@ def test_a_file_of_the_network_alone_is_a_base(
     save_file({"none": torch.zeros(1)}, encoder / "model-00001-of-00002.safetensors", {"format": "pt"})
     save_file({"none": torch.zeros(1)}, encoder / "model-00002-of-00002.safetensors", {"format": "pt"})
     loaded = load_base(str(path))
-    assert same(loaded.unet, base.unet)
-    assert torch.equal(output(loaded.unet), output(base.unet))
+    assert same(loaded.network, base.network)
+    assert torch.equal(output(loaded.network), output(base.network))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,7 +82,7 @@ def test_controlnets_of_flux_fit(base: Base, tmp_path: Path, kind: str) -> None:
     made = tiny_flux_controlnet(kind)
     path = tmp_path / "any.safetensors"
     save_file(made.state_dict(), path)
-    assert same(load_controlnet(str(path), "chroma", unet=base.unet), made)
+    assert same(load_controlnet(str(path), "chroma", base_network=base.network), made)
     save_network(made, tmp_path / "folder", torch.float32)
     assert same(load_controlnet(str(tmp_path / "folder"), "chroma"), made)
     assert fits(LocalFile(path, "controlnet"), "chroma")
@@ -92,7 +92,7 @@ def test_controlnets_of_flux_fit(base: Base, tmp_path: Path, kind: str) -> None:
 def test_those_of_other_families_do_not(base: Base, tmp_path: Path) -> None:
     save_file(tiny_qwen_image_controlnet().state_dict(), tmp_path / "qwen.safetensors")
     with pytest.raises(InputError, match="is a ControlNet for Qwen-Image, but the base is Chroma; choose"):
-        load_controlnet(str(tmp_path / "qwen.safetensors"), "chroma", unet=base.unet)
+        load_controlnet(str(tmp_path / "qwen.safetensors"), "chroma", base_network=base.network)
     save_network(tiny_qwen_image_controlnet(), tmp_path / "folder", torch.float32)
     with pytest.raises(InputError, match="was made for Qwen-Image and cannot steer Chroma"):
         load_controlnet(str(tmp_path / "folder"), "chroma")
@@ -132,7 +132,7 @@ def output(network: Any) -> Tensor:
 
 def test_loras_of_flux_act_on_the_layers_that_are_there(base: Base, tmp_path: Path) -> None:
     """FLUX.1's own layers of modulation are not."""
-    merged, plain = copy.deepcopy(base.unet), output(base.unet)
+    merged, plain = copy.deepcopy(base.network), output(base.network)
     generator = torch.Generator().manual_seed(0)
     state: dict[str, Tensor] = {}
     own = {
@@ -154,10 +154,10 @@ def test_loras_of_flux_act_on_the_layers_that_are_there(base: Base, tmp_path: Pa
     assert note.startswith(
         "1 layers of LoRA a.safetensors were left out, such as diffusion_model.double_blocks.1.img_mod.lin"
     )
-    torch.testing.assert_close(output(base.unet), output(merged), rtol=1e-5, atol=1e-5)
-    assert (output(base.unet) - plain).abs().max() > 1e-3
+    torch.testing.assert_close(output(base.network), output(merged), rtol=1e-5, atol=1e-5)
+    assert (output(base.network) - plain).abs().max() > 1e-3
     use_loras(base, [])
-    assert torch.equal(output(base.unet), plain)
+    assert torch.equal(output(base.network), plain)
 
 
 def test_a_tokenizer_of_sentencepiece_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

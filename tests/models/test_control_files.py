@@ -33,7 +33,7 @@ POOLED_YAML = "model:\n  target: cldm.cldm.ControlLDM\n  params:\n    global_ave
 
 def load(path: Path, family: Family = "sd15", unet: Any = None) -> tuple[Any, list[str]]:
     notes: list[str] = []
-    return load_controlnet(str(path), family, unet=unet, on_note=notes.append), notes
+    return load_controlnet(str(path), family, base_network=unet, on_note=notes.append), notes
 
 
 def pools(network: Any) -> bool:

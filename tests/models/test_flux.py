@@ -65,7 +65,7 @@ def test_a_base_comes_back_from_its_folder(base: Base, folder: Path) -> None:
 
 def test_the_folder_is_ordinary_diffusers_format(base: Base, folder: Path) -> None:
     pipeline = FluxPipeline.from_pretrained(folder, local_files_only=True)
-    assert same(pipeline.transformer, base.unet)
+    assert same(pipeline.transformer, base.network)
     assert read_base_family("mine", folder) == "flux"
     assert family_of({"_class_name": "FluxControlNetModel"}) == "flux"
 
@@ -92,9 +92,9 @@ def test_a_controlnet_of_one_file(base: Base, tmp_path: Path, kind: str) -> None
     save_file(made.state_dict(), path)
     assert kind_of(made.state_dict()) == "controlnet"
     assert LocalFile(path, "controlnet").family == "flux"
-    network: Any = load_controlnet(str(path), "flux", unet=base.unet)
+    network: Any = load_controlnet(str(path), "flux", base_network=base.network)
     assert same(network, made)
-    for name in load_controlnet_tensors(path, "flux", base.unet).config:
+    for name in load_controlnet_tensors(path, "flux", base.network).config:
         assert network.config[name] == made.config[name], name
     assert tuple(load_controlnet_tensors(path, "flux").config["axes_dims_rope"]) == (16, 56, 56)
 
@@ -128,7 +128,7 @@ def test_a_controlnet_in_the_names_of_xlabs(base: Base, tmp_path: Path) -> None:
     assert len(state) < len(made.state_dict())
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
     assert (kind_of(state), LocalFile(path, "controlnet").family) == ("controlnet", "flux")
-    assert same(load_controlnet(str(path), "flux", unet=base.unet), made)
+    assert same(load_controlnet(str(path), "flux", base_network=base.network), made)
     with pytest.raises(InputError, match=r"is a ControlNet for FLUX.1, but the base is SDXL"):
         load_controlnet(str(path), "sdxl")
 
@@ -150,7 +150,7 @@ def test_a_file_that_lacks_tensors_is_damaged(base: Base, tmp_path: Path) -> Non
     del state["controlnet_blocks.1.bias"]
     save_file(state, tmp_path / "gap.safetensors")
     with pytest.raises(DamagedError, match=r"1 of its tensors are not those of a ControlNet for FLUX\.1"):
-        load_controlnet(str(tmp_path / "gap.safetensors"), "flux", unet=base.unet)
+        load_controlnet(str(tmp_path / "gap.safetensors"), "flux", base_network=base.network)
 
 
 def test_sizes_in_the_catalogue_are_those_of_the_published_configs() -> None:
@@ -189,16 +189,16 @@ def test_a_file_of_the_network_alone_is_a_base(own_folders: Path, tmp_path: Path
     made = tiny_base("flux", guidance_embeds=guided)
     row = entry("flux" if guided else "flux_schnell")
     path = tmp_path / "mine.safetensors"
-    save_file(layout(made.unet.state_dict()), path)
+    save_file(layout(made.network.state_dict()), path)
     assert LocalFile(path, "base").family == "flux"
-    assert kind_of(layout(made.unet.state_dict())) == "base"
+    assert kind_of(layout(made.network.state_dict())) == "base"
     resolved = resolve(str(path), "base")
     assert [one.id for one in missing(resolved)] == [row.id]
     assert resolved.defaults == row.defaults
     others(made, own_folders / row.id)
     loaded = load_base(str(path))
     assert loaded.family == "flux"
-    assert loaded.unet.config["guidance_embeds"] == guided
+    assert loaded.network.config["guidance_embeds"] == guided
     for one, other in zip(loaded.networks, made.networks, strict=True):
         assert same(one, other)
 
@@ -224,13 +224,13 @@ def test_quantised_weights_run_as_they_are_in_the_file(
 ) -> None:
     others(base, own_folders / "flux")
     path = tmp_path / "small.gguf"
-    kept = write_gguf(path, layout(base.unet.state_dict()))
+    kept = write_gguf(path, layout(base.network.state_dict()))
     assert LocalFile(path, "base").family == "flux"
     loaded = load_base(str(path))
-    assert type(loaded.unet.transformer_blocks[0].ff.net[2]).__name__ == "GGUFLinear"
+    assert type(loaded.network.transformer_blocks[0].ff.net[2]).__name__ == "GGUFLinear"
     save_file({name: tensor.contiguous() for name, tensor in kept.items()}, tmp_path / "whole.safetensors")
     whole = load_base(str(tmp_path / "whole.safetensors"))
-    torch.testing.assert_close(output(loaded.unet), output(whole.unet), rtol=0, atol=1e-5)
+    torch.testing.assert_close(output(loaded.network), output(whole.network), rtol=0, atol=1e-5)
 
 
 def test_controlnets_and_other_networks_are_no_bases() -> None:
@@ -286,7 +286,7 @@ FUSED = {
 
 @pytest.mark.parametrize("writer", [kohya, dotted])
 def test_loras_in_the_authors_names_equal_weights_merged_by_hand(base: Base, tmp_path: Path, writer: Any) -> None:
-    merged, plain = copy.deepcopy(base.unet), output(base.unet)
+    merged, plain = copy.deepcopy(base.network), output(base.network)
     state: State = {}
     scale = WEIGHT * (ALPHA / RANK if writer is kohya else 1)
     for seed, (original, own) in enumerate(FUSED.items()):
@@ -298,20 +298,20 @@ def test_loras_in_the_authors_names_equal_weights_merged_by_hand(base: Base, tmp
             merged.get_submodule(name).weight.data += change
     save_file(state, tmp_path / "a.safetensors")
     assert use_loras(base, [(str(tmp_path / "a.safetensors"), WEIGHT)]) == ()
-    torch.testing.assert_close(output(base.unet), output(merged), rtol=1e-5, atol=1e-5)
-    assert (output(base.unet) - plain).abs().max() > 0.01
+    torch.testing.assert_close(output(base.network), output(merged), rtol=1e-5, atol=1e-5)
+    assert (output(base.network) - plain).abs().max() > 0.01
     use_loras(base, [])
-    assert torch.equal(output(base.unet), plain)
+    assert torch.equal(output(base.network), plain)
 
 
 def test_a_lora_in_the_librarys_names(base: Base, tmp_path: Path) -> None:
-    name, merged = f"{SINGLE}.proj_mlp", copy.deepcopy(base.unet)
+    name, merged = f"{SINGLE}.proj_mlp", copy.deepcopy(base.network)
     out, channels = merged.get_submodule(name).weight.shape
     down, up = pair(out, channels, 0)
     merged.get_submodule(name).weight.data += WEIGHT * up @ down
     save_file(library(name, down, up), tmp_path / "a.safetensors")
     assert use_loras(base, [(str(tmp_path / "a.safetensors"), WEIGHT)]) == ()
-    torch.testing.assert_close(output(base.unet), output(merged), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(output(base.network), output(merged), rtol=1e-5, atol=1e-5)
     use_loras(base, [])
 
 

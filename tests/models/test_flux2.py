@@ -70,7 +70,7 @@ def test_a_base_comes_back_from_its_folder(base: Base, folder: Path) -> None:
 
 def test_the_folder_is_ordinary_diffusers_format(base: Base, folder: Path) -> None:
     pipeline: Any = Flux2KleinPipeline.from_pretrained(folder, local_files_only=True)
-    assert same(pipeline.transformer, base.unet)
+    assert same(pipeline.transformer, base.network)
     assert same(pipeline.vae, base.vae)
     assert pipeline.config.is_distilled
     assert read_base_family("mine", folder) == "flux2"
@@ -138,7 +138,7 @@ def _count(network: torch.nn.Module) -> float:
 @pytest.mark.parametrize("layout", [dict, in_authors_names, prefixed])
 def test_a_file_of_the_network_alone_is_a_base(base: Base, own_folders: Path, tmp_path: Path, layout: Any) -> None:
     """The other parts are those of klein's folder. The file does not tell whether it is distilled, so guidance is read."""
-    path, state = tmp_path / "mine.safetensors", layout(base.unet.state_dict())
+    path, state = tmp_path / "mine.safetensors", layout(base.network.state_dict())
     save_file(state, path)
     assert LocalFile(path, "base").family == "flux2"
     assert (kind_of(state), family_of_network(state)) == ("base", "flux2")
@@ -181,36 +181,36 @@ def test_quantised_weights_run_as_they_are_in_the_file(
 ) -> None:
     others(base, own_folders / "flux2")
     path = tmp_path / "small.gguf"
-    kept = write_gguf(path, layout(base.unet.state_dict()))
+    kept = write_gguf(path, layout(base.network.state_dict()))
     assert LocalFile(path, "base").family == "flux2"
     loaded = load_base(str(path))
-    assert type(loaded.unet.transformer_blocks[0].ff.linear_out).__name__ == "GGUFLinear"
+    assert type(loaded.network.transformer_blocks[0].ff.linear_out).__name__ == "GGUFLinear"
     save_file({name: tensor.contiguous() for name, tensor in kept.items()}, tmp_path / "whole.safetensors")
     whole = load_base(str(tmp_path / "whole.safetensors"))
-    torch.testing.assert_close(output(loaded.unet), output(whole.unet), rtol=0, atol=1e-5)
+    torch.testing.assert_close(output(loaded.network), output(whole.network), rtol=0, atol=1e-5)
 
 
 def test_files_of_eight_bits_are_widened(base: Base, own_folders: Path, tmp_path: Path) -> None:
     others(base, own_folders / "flux2")
     small = {
         name: tensor.to(torch.float8_e4m3fn) if tensor.ndim > 1 else tensor
-        for name, tensor in in_authors_names(base.unet.state_dict()).items()
+        for name, tensor in in_authors_names(base.network.state_dict()).items()
     }
     save_file(small, tmp_path / "small.safetensors")
     loaded = load_base(str(tmp_path / "small.safetensors"))
-    assert loaded.unet.dtype == torch.float32
-    assert (output(loaded.unet) - output(base.unet)).abs().max() < 0.2
+    assert loaded.network.dtype == torch.float32
+    assert (output(loaded.network) - output(base.network)).abs().max() < 0.2
 
 
 def test_bases_of_flux_1_and_2_are_told_apart() -> None:
     for family in ("flux", "chroma", "qwen_image", "z_image"):
-        assert family_of_network(tiny_base(family).unet.state_dict()) == family
-    assert family_of_network(authors_layout(tiny_base("flux").unet.state_dict())) == "flux"
+        assert family_of_network(tiny_base(family).network.state_dict()) == family
+    assert family_of_network(authors_layout(tiny_base("flux").network.state_dict())) == "flux"
 
 
 def test_another_size_of_the_family_is_refused(base: Base, own_folders: Path, tmp_path: Path) -> None:
     others(base, own_folders / "flux2")
-    state = in_authors_names(base.unet.state_dict())
+    state = in_authors_names(base.network.state_dict())
     del state["single_blocks.2.linear1.weight"]
     save_file(state, tmp_path / "gap.safetensors")
     with pytest.raises(DamagedError, match=r"tensors are not those of the network of FLUX\.2"):
@@ -270,7 +270,7 @@ def library(layer: str, down: Tensor, up: Tensor) -> State:
 
 @pytest.mark.parametrize("writer", [kohya, dotted])
 def test_loras_in_the_authors_names_equal_weights_merged_by_hand(base: Base, tmp_path: Path, writer: Any) -> None:
-    merged, plain = copy.deepcopy(base.unet), output(base.unet)
+    merged, plain = copy.deepcopy(base.network), output(base.network)
     state: State = {}
     scale = WEIGHT * (ALPHA / RANK if writer is kohya else 1)
     for seed, (original, own) in enumerate(FUSED.items()):
@@ -282,20 +282,20 @@ def test_loras_in_the_authors_names_equal_weights_merged_by_hand(base: Base, tmp
             merged.get_submodule(name).weight.data += change
     save_file(state, tmp_path / "a.safetensors")
     assert use_loras(base, [(str(tmp_path / "a.safetensors"), WEIGHT)]) == ()
-    torch.testing.assert_close(output(base.unet), output(merged), rtol=1e-5, atol=1e-5)
-    assert (output(base.unet) - plain).abs().max() > 0.01
+    torch.testing.assert_close(output(base.network), output(merged), rtol=1e-5, atol=1e-5)
+    assert (output(base.network) - plain).abs().max() > 0.01
     use_loras(base, [])
-    assert torch.equal(output(base.unet), plain)
+    assert torch.equal(output(base.network), plain)
 
 
 def test_a_lora_in_the_librarys_names(base: Base, tmp_path: Path) -> None:
-    name, merged = f"{SINGLE}.attn.to_qkv_mlp_proj", copy.deepcopy(base.unet)
+    name, merged = f"{SINGLE}.attn.to_qkv_mlp_proj", copy.deepcopy(base.network)
     out, channels = merged.get_submodule(name).weight.shape
     down, up = pair(out, channels, 0)
     merged.get_submodule(name).weight.data += WEIGHT * up @ down
     save_file(library(name, down, up), tmp_path / "a.safetensors")
     assert use_loras(base, [(str(tmp_path / "a.safetensors"), WEIGHT)]) == ()
-    torch.testing.assert_close(output(base.unet), output(merged), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(output(base.network), output(merged), rtol=1e-5, atol=1e-5)
     use_loras(base, [])
 
 

@@ -51,9 +51,9 @@ def test_a_base_in_several_files_comes_step_by_step(hub: Hub, shards: Path) -> N
     assert download_all("who/tuned", "base") == ["who/tuned"] * 3  # the index of parts, those of files, the files
     found = resolve("who/tuned", "base")
     assert (found.family, missing(found)) == ("z_image", ())
-    loaded = load_base("who/tuned").unet
+    loaded = load_base("who/tuned").network
     assert isinstance(loaded, ZImageTransformer2DModel)
-    own_state = tiny_base("z_image").unet.state_dict()
+    own_state = tiny_base("z_image").network.state_dict()
     assert all(torch.equal(tensor, own_state[name]) for name, tensor in loaded.state_dict().items())
     assert list(download_steps("who/tuned")) == []
 
@@ -70,7 +70,7 @@ def test_a_base_in_whole_files_needs_no_third_step(hub: Hub, tmp_path: Path) -> 
     save_base(tiny_base("flux"), tmp_path / "base", torch.float32)
     put(hub, tmp_path / "base", "who/flux")
     assert download_all("who/flux", "base") == ["who/flux"] * 2
-    assert isinstance(load_base("who/flux").unet, FluxTransformer2DModel)
+    assert isinstance(load_base("who/flux").network, FluxTransformer2DModel)
 
 
 def test_a_noted_base_has_its_family_from_its_pipeline(hub: Hub, shards: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_base_comes_back_from_its_folder(saved: dict[Family, Path], family: Fa
     assert base.vae_scale_factor == 8
     assert base.defaults.size == 64
     assert base.defaults.num_inference_steps == (entry(family).defaults or made.defaults).num_inference_steps
-    assert same(made.unet, base.unet)
+    assert same(made.network, base.network)
     assert same(made.vae, base.vae)
     assert all(same(*pair) for pair in zip(made.text_encoders, base.text_encoders, strict=True))
     assert dict(base.scheduler.config)["prediction_type"] == made.scheduler.config["prediction_type"]
@@ -85,7 +85,7 @@ def test_saving_leaves_the_base_as_it_was(tmp_path: Path) -> None:
 
 def test_the_autoencoder_of_sdxl_stays_wide(saved: dict[Family, Path]) -> None:
     base = load_base(str(saved["sdxl"] / "base"), dtype=torch.float16)
-    assert (base.unet.dtype, base.vae.dtype) == (torch.float16, torch.float32)
+    assert (base.network.dtype, base.vae.dtype) == (torch.float16, torch.float32)
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_the_autoencoder_of_sdxl_stays_wide(saved: dict[Family, Path]) -> None:
 )
 def test_the_folder_is_ordinary_diffusers_format(saved: dict[Family, Path], family: Family, kind: Any) -> None:
     pipeline = kind.from_pretrained(saved[family] / "base", local_files_only=True)
-    assert same(pipeline.unet, tiny_base(family).unet)
+    assert same(pipeline.unet, tiny_base(family).network)
 
 
 @pytest.mark.parametrize("family", UNETS)
@@ -322,4 +322,4 @@ def test_loading_can_be_stopped_before_each_network(saved: dict[Family, Path]) -
 
 
 def networks(base: Base) -> tuple[Any, ...]:
-    return (base.unet, base.vae, *base.text_encoders)
+    return (base.network, base.vae, *base.text_encoders)

@@ -193,7 +193,7 @@ def write(path: Path, base: Base, kind: Any) -> dict[str, Tensor]:
     """A file for a linear layer and a convolution; returns their weights by the formula."""
     state: dict[str, Tensor] = {}
     expected: dict[str, Tensor] = {}
-    plain = plain_state(base.unet)
+    plain = plain_state(base.network)
     for layer in LAYERS:
         parts, expected[layer] = kind(plain[f"{layer}.weight"])
         state |= {f"{kohya_name(layer)}.{name}": tensor for name, tensor in parts.items()}
@@ -204,8 +204,8 @@ def write(path: Path, base: Base, kind: Any) -> dict[str, Tensor]:
 
 def merged(base: Base, *weighted: tuple[dict[str, Tensor], float]) -> list[Tensor]:
     """Outputs of the base with every file's change of the weights added at its weight."""
-    unet = copy.deepcopy(base.unet)
-    plain = plain_state(base.unet)
+    unet = copy.deepcopy(base.network)
+    plain = plain_state(base.network)
     for weights, weight in weighted:
         for layer, new in weights.items():
             unet.get_submodule(layer).weight += weight * (new - plain[f"{layer}.weight"])
@@ -231,9 +231,9 @@ def test_kinds_add_up_on_one_layer_and_low_rank_alone_stays_fast(base: Base, lor
     one, two = write(loras / "one.safetensors", base, low_rank), write(loras / "two.safetensors", base, dora)
     wanted = merged(base, (one, 0.5), (two, -0.7))
     use_loras(base, [("one", 0.5)])
-    assert isinstance(base.unet.get_submodule(ATTENTION), Adapted)
+    assert isinstance(base.network.get_submodule(ATTENTION), Adapted)
     use_loras(base, [("one", 0.5), ("two", -0.7)])
-    assert isinstance(base.unet.get_submodule(ATTENTION), Reweighted)
+    assert isinstance(base.network.get_submodule(ATTENTION), Reweighted)
     assert_close(of(base), wanted)
 
 
@@ -245,7 +245,7 @@ def test_a_bound_keeps_rotations_small(base: Base, loras: Path) -> None:
     skew = skew * (0.01 * 8 / skew.norm())
     one = torch.eye(4)
     whole = torch.block_diag(*((one + s) @ torch.linalg.inv(one - s) for s in skew)).T
-    plain = plain_state(base.unet)[f"{ATTENTION}.weight"]
+    plain = plain_state(base.network)[f"{ATTENTION}.weight"]
     wanted = merged(base, ({ATTENTION: whole @ plain}, 1.0))
     use_loras(base, [("bound", 1.0)])
     assert_close(of(base), wanted)
@@ -254,7 +254,7 @@ def test_a_bound_keeps_rotations_small(base: Base, loras: Path) -> None:
 def test_a_difference_of_a_bias(base: Base, loras: Path) -> None:
     layer, change = "mid_block.attentions.0.proj_in", rand(16)
     save_file({f"{kohya_name(layer)}.diff_b": change}, loras / "bias.safetensors")
-    unet = copy.deepcopy(base.unet)
+    unet = copy.deepcopy(base.network)
     unet.get_submodule(layer).bias += 0.5 * change
     wanted = outputs([unet, *base.text_encoders])
     use_loras(base, [("bias", 0.5)])
@@ -264,9 +264,9 @@ def test_a_difference_of_a_bias(base: Base, loras: Path) -> None:
 def test_half_precision_keeps_its_format(loras: Path) -> None:
     base = tiny_base("sd15")
     expected = write(loras / "style.safetensors", base, loha)
-    base.unet.bfloat16()
+    base.network.bfloat16()
     use_loras(base, [("style", 1.0)])
-    layer: Any = base.unet.get_submodule(ATTENTION)
+    layer: Any = base.network.get_submodule(ATTENTION)
     weight, _ = layer.weights()
     assert weight.dtype == torch.bfloat16
     torch.testing.assert_close(weight.float(), expected[ATTENTION], rtol=0.02, atol=0.02)
@@ -287,7 +287,7 @@ def test_float8_equals_the_same_numbers_in_full(base: Base, loras: Path, format:
 
 
 def _state(base: Base, kind: Any) -> dict[str, Tensor]:
-    plain = plain_state(base.unet)
+    plain = plain_state(base.network)
     parts = {layer: kind(plain[f"{layer}.weight"])[0] for layer in LAYERS}
     return {f"{kohya_name(layer)}.{name}": t for layer, found in parts.items() for name, t in found.items()}
 
@@ -337,8 +337,8 @@ def test_a_file_of_which_most_does_not_fit_is_refused(base: Base, loras: Path) -
 
 
 def test_a_folder_by_peft_with_its_settings(base: Base, loras: Path, tmp_path: Path) -> None:
-    both = pair(base.unet.get_submodule(ATTENTION))
-    other = pair(base.unet.get_submodule("conv_in"), 1)
+    both = pair(base.network.get_submodule(ATTENTION))
+    other = pair(base.network.get_submodule("conv_in"), 1)
     state = {
         f"base_model.model.{layer}.lora_{part}.weight": tensor
         for layer, found in ((ATTENTION, both), ("conv_in", other))
@@ -384,7 +384,7 @@ def test_numbers_that_no_network_has_are_none(tmp_path: Path) -> None:
 
 
 def _applied(base: Base, *changes: tuple[str, Any, float]) -> list[Tensor]:
-    unet, plain = copy.deepcopy(base.unet), plain_state(base.unet)
+    unet, plain = copy.deepcopy(base.network), plain_state(base.network)
     for layer, (down, up), scale in changes:
         module: Any = unet.get_submodule(layer)
         weight = plain[f"{layer}.weight"] + scale * (up.flatten(1) @ down.flatten(1)).reshape(
@@ -401,7 +401,7 @@ def test_peft_without_its_settings_is_told(base: Base, loras: Path) -> None:
     folder.mkdir()
     state = {
         f"base_model.model.{ATTENTION}.lora_{part}.weight": t
-        for part, t in zip("AB", pair(base.unet.get_submodule(ATTENTION)), strict=True)
+        for part, t in zip("AB", pair(base.network.get_submodule(ATTENTION)), strict=True)
     }
     save_file(state, folder / "adapter_model.safetensors")
     (note,) = use_loras(base, [("lost", 1.0)])
@@ -413,7 +413,7 @@ def test_folders_of_several_networks(base: Base, loras: Path) -> None:
     encoder = base.text_encoders[0]
     inner = ("text_model." if hasattr(encoder, "text_model") else "") + words
     for part, layer, module in (
-        ("unet", ATTENTION, base.unet),
+        ("unet", ATTENTION, base.network),
         ("text_encoder", f"text_model.{words}", encoder),
     ):
         folder = loras / "two" / part
@@ -438,7 +438,7 @@ def test_kohyas_metadata_that_contradicts_its_tensors_is_told(base: Base, loras:
 
 
 def test_pefts_other_kinds_take_their_scale_from_the_settings(base: Base, loras: Path) -> None:
-    weight = plain_state(base.unet)[f"{ATTENTION}.weight"]
+    weight = plain_state(base.network)[f"{ATTENTION}.weight"]
     parts, _ = lokr_full(weight)
     folder = loras / "lokr"
     folder.mkdir()
@@ -450,11 +450,11 @@ def test_pefts_other_kinds_take_their_scale_from_the_settings(base: Base, loras:
 
 
 def test_pefts_magnitudes_are_one_a_row(base: Base, loras: Path) -> None:
-    both = {layer: pair(base.unet.get_submodule(layer)) for layer in LAYERS}
+    both = {layer: pair(base.network.get_submodule(layer)) for layer in LAYERS}
     state: dict[str, Tensor] = {}
     expected: dict[str, Tensor] = {}
     for layer, (down, up) in both.items():
-        weight = plain_state(base.unet)[f"{layer}.weight"]
+        weight = plain_state(base.network)[f"{layer}.weight"]
         magnitude = 1 + rand(len(weight)).abs()
         shape = (1, len(weight), *(1 for _ in weight.shape[2:]))
         state |= peft("unet", layer, (down, up))

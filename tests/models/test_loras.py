@@ -87,7 +87,7 @@ def older(part: str, layer: str, pair: Pair) -> dict[str, Tensor]:
 def write(path: Path, base: Base, writer: Writer = peft, seed: int = 0) -> list[tuple[str, str, Pair]]:
     """A LoRA for some layers of each kind; returns what it changes."""
     changed: list[tuple[str, str, Pair]] = []
-    networks = {"unet": base.unet, "text_encoder": base.text_encoders[0], "text_encoder_2": base.text_encoders[-1]}
+    networks = {"unet": base.network, "text_encoder": base.text_encoders[0], "text_encoder_2": base.text_encoders[-1]}
     for part, network in list(networks.items())[: 1 + len(base.text_encoders)]:
         inner = "text_model." if hasattr(network, "text_model") else ""
         layers = [*LINES, CONVOLUTION, HALVING] if part == "unet" else [inner + WORDS, inner + MLP]
@@ -98,7 +98,7 @@ def write(path: Path, base: Base, writer: Writer = peft, seed: int = 0) -> list[
 
 def merged(base: Base, *loras: tuple[list[tuple[str, str, Pair]], float]) -> list[Any]:
     """The base's networks with the updates added to their weights."""
-    networks = copy.deepcopy([base.unet, *base.text_encoders])
+    networks = copy.deepcopy([base.network, *base.text_encoders])
     numbers = {"unet": 0, "text_encoder": 1, "text_encoder_2": 2}
     for changed, weight in loras:
         for part, name, (down, up) in changed:
@@ -120,7 +120,7 @@ def outputs(networks: list[Any]) -> list[Tensor]:
 
 
 def of(base: Base) -> list[Tensor]:
-    return outputs([base.unet, *base.text_encoders])
+    return outputs([base.network, *base.text_encoders])
 
 
 def assert_close(found: list[Tensor], expected: list[Tensor]) -> None:
@@ -151,7 +151,7 @@ def base_without(base: Base) -> Base:
 
 
 def test_two_add_and_are_swapped_without_a_trace(base: Base, loras: Path) -> None:
-    plain, state = of(base), {name: tensor.clone() for name, tensor in base.unet.state_dict().items()}
+    plain, state = of(base), {name: tensor.clone() for name, tensor in base.network.state_dict().items()}
     one, two = (write(loras / f"{name}.safetensors", base, seed=seed) for seed, name in enumerate(("one", "two")))
     use_loras(base, [("one", 0.5), ("two.safetensors", -0.3)])
     assert_close(of(base), outputs(merged(base_without(base), (one, 0.5), (two, -0.3))))
@@ -159,7 +159,7 @@ def test_two_add_and_are_swapped_without_a_trace(base: Base, loras: Path) -> Non
     assert_close(of(base), outputs(merged(base_without(base), (two, 1.0))))
     use_loras(base, [("one", 0.0)])
     assert same(of(base), plain)
-    after = base.unet.state_dict()
+    after = base.network.state_dict()
     assert after.keys() == state.keys()
     assert all(torch.equal(after[name], tensor) for name, tensor in state.items())
 
@@ -168,13 +168,13 @@ def test_what_is_there_is_neither_read_nor_made_again(base: Base, loras: Path, m
     write(loras / "one.safetensors", base)
     write(loras / "two.safetensors", base)
     use_loras(base, [("one", 1.0)])
-    first = base.unet.get_submodule(ATTENTION)
+    first = base.network.get_submodule(ATTENTION)
     with monkeypatch.context() as patch:
         patch.delattr(lora_files, "open_tensors")
         use_loras(base, [("one", 1.0)])
-        assert base.unet.get_submodule(ATTENTION) is first
+        assert base.network.get_submodule(ATTENTION) is first
         use_loras(base, [("one", 0.5)])
-        assert base.unet.get_submodule(ATTENTION).plain is first.plain
+        assert base.network.get_submodule(ATTENTION).plain is first.plain
     before = of(base)
     write(loras / "one.safetensors", base, seed=5)
     use_loras(base, [("one", 0.5)])
@@ -183,7 +183,7 @@ def test_what_is_there_is_neither_read_nor_made_again(base: Base, loras: Path, m
 
 
 def test_kohyas_alpha_and_pefts_settings_scale(base: Base, loras: Path) -> None:
-    layer = base.unet.get_submodule(ATTENTION)
+    layer = base.network.get_submodule(ATTENTION)
     both = pair(layer)
     settings = {"unet.r": RANK, "unet.lora_alpha": 1, "unet.alpha_pattern": {"attn1.to_q": 6}}
     state = kohya("unet", ATTENTION, both)
@@ -197,7 +197,7 @@ def test_kohyas_alpha_and_pefts_settings_scale(base: Base, loras: Path) -> None:
 
 
 def test_a_pickle_works_and_one_with_code_does_not(base: Base, loras: Path) -> None:
-    state = peft("unet", ATTENTION, pair(base.unet.get_submodule(ATTENTION)))
+    state = peft("unet", ATTENTION, pair(base.network.get_submodule(ATTENTION)))
     torch.save(state, loras / "good.pt")
     torch.save({"x": Path()}, loras / "bad.pt")
     use_loras(base, [("good", 1.0)])
@@ -312,7 +312,7 @@ def test_a_fault_halfway_leaves_the_base_as_it_was(xl: Base, loras: Path, monkey
         with pytest.raises(torch.OutOfMemoryError):
             use_loras(xl, [("style", 1.0)])
     assert same(of(xl), before)
-    assert not any(isinstance(module, Adapted) for module in xl.unet.modules())
+    assert not any(isinstance(module, Adapted) for module in xl.network.modules())
 
 
 @pytest.mark.parametrize("weight", [float("nan"), float("inf")])
@@ -356,7 +356,7 @@ def test_the_other_family_is_named(loras: Path, base: Base) -> None:
 
 def test_a_linear_layer_is_a_convolution_on_single_pixels(base: Base, loras: Path) -> None:
     layer = "mid_block.attentions.0.proj_in"
-    down, up = (part.flatten(1) for part in pair(base.unet.get_submodule(layer)))
+    down, up = (part.flatten(1) for part in pair(base.network.get_submodule(layer)))
     save_file(peft("unet", layer, (down, up)), loras / "flat.safetensors")
     save_file(peft("unet", layer, (down[..., None, None], up[..., None, None])), loras / "deep.safetensors")
     use_loras(base, [("flat", 1.0), ("deep", 0.5)])

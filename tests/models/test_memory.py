@@ -38,7 +38,7 @@ def test_bytes_are_those_of_all_tensors() -> None:
 
 
 def test_a_network_that_comes_layer_by_layer_gives_the_same_numbers() -> None:
-    unet = tiny_base("sd15").unet
+    unet = tiny_base("sd15").network
     inputs = (torch.ones(1, 4, 8, 8), 3, torch.ones(1, 16, 16))
     whole = unet(*inputs).sample
     lazy = copy.deepcopy(unet)

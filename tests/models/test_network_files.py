@@ -82,18 +82,18 @@ def same(one: Any, other: Any) -> bool:
 def output(base: Base) -> Tensor:
     generator = torch.Generator().manual_seed(9)
     latents = torch.randn((16, 1, 8, 8), generator=generator)
-    words = torch.randn((5, base.unet.config["cap_feat_dim"]), generator=generator)
+    words = torch.randn((5, base.network.config["cap_feat_dim"]), generator=generator)
     with torch.no_grad():
-        return base.unet([latents], torch.tensor([0.5]), [words], return_dict=False)[0][0]
+        return base.network([latents], torch.tensor([0.5]), [words], return_dict=False)[0][0]
 
 
 @pytest.mark.usefixtures("others")
 @pytest.mark.parametrize("layout", [dict, authors_layout, prefixed])
 def test_a_file_of_the_network_alone_is_a_base(base: Base, tmp_path: Path, layout: Any) -> None:
     path = tmp_path / "mine.safetensors"
-    save_file(layout(base.unet.state_dict()), path)
+    save_file(layout(base.network.state_dict()), path)
     assert LocalFile(path, "base").family == "z_image"
-    assert kind_of(layout(base.unet.state_dict())) == "base"
+    assert kind_of(layout(base.network.state_dict())) == "base"
     loaded = load_base(str(path))
     assert (loaded.id, loaded.family, loaded.defaults) == (str(path), "z_image", FAMILIES["z_image"].defaults)
     for one, other in zip(loaded.networks, base.networks, strict=True):
@@ -102,7 +102,7 @@ def test_a_file_of_the_network_alone_is_a_base(base: Base, tmp_path: Path, layou
 
 @pytest.mark.usefixtures("others")
 def test_float8_is_widened_by_its_scales(base: Base, tmp_path: Path) -> None:
-    state: dict[str, Tensor] = dict(base.unet.state_dict())
+    state: dict[str, Tensor] = dict(base.network.state_dict())
     expected = dict(state)
     for name in [name for name in state if name.endswith(".weight") and state[name].ndim == 2]:
         scale = state[name].abs().max() / 448
@@ -110,14 +110,14 @@ def test_float8_is_widened_by_its_scales(base: Base, tmp_path: Path) -> None:
         expected[name] = state[name].float() * scale
     save_file(state, tmp_path / "small.safetensors")
     loaded = load_base(str(tmp_path / "small.safetensors"))
-    found = loaded.unet.state_dict()
+    found = loaded.network.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
 def test_the_other_parts_are_named_before_anything_is_read(own_folders: Path, base: Base, tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
-    save_file(dict(base.unet.state_dict()), path)
+    save_file(dict(base.network.state_dict()), path)
     (row,) = missing(resolve(str(path), "base"))
     assert row == other_parts("z_image")
     names = [file.name for file in row.files]
@@ -132,7 +132,7 @@ def test_the_other_parts_are_named_before_anything_is_read(own_folders: Path, ba
 
 @pytest.mark.usefixtures("others")
 def test_a_file_that_lacks_tensors_is_damaged(base: Base, tmp_path: Path) -> None:
-    state: dict[str, Tensor] = dict(base.unet.state_dict())
+    state: dict[str, Tensor] = dict(base.network.state_dict())
     del state["layers.1.feed_forward.w1.weight"]
     save_file(state, tmp_path / "gap.safetensors")
     with pytest.raises(DamagedError, match=r"gap\.safetensors .*its tensors are not those of the network of Z-Image"):
@@ -143,10 +143,10 @@ def test_a_file_that_lacks_tensors_is_damaged(base: Base, tmp_path: Path) -> Non
 @pytest.mark.parametrize("layout", [dict, authors_layout])
 def test_quantised_weights_run_as_they_are_in_the_file(base: Base, tmp_path: Path, layout: Any) -> None:
     path = tmp_path / "small.gguf"
-    kept = write_gguf(path, layout(base.unet.state_dict()))
+    kept = write_gguf(path, layout(base.network.state_dict()))
     assert LocalFile(path, "base").family == "z_image"
     loaded = load_base(str(path))
-    layer = loaded.unet.layers[0].feed_forward.w1
+    layer = loaded.network.layers[0].feed_forward.w1
     assert (type(layer).__name__, layer.weight.dtype) == ("GGUFLinear", torch.uint8)
     save_file({name: tensor.contiguous() for name, tensor in kept.items()}, tmp_path / "whole.safetensors")
     torch.testing.assert_close(
@@ -156,7 +156,7 @@ def test_quantised_weights_run_as_they_are_in_the_file(base: Base, tmp_path: Pat
 
 @pytest.mark.usefixtures("others")
 def test_loras_act_beside_quantised_weights(base: Base, tmp_path: Path) -> None:
-    kept = write_gguf(tmp_path / "small.gguf", base.unet.state_dict())
+    kept = write_gguf(tmp_path / "small.gguf", base.network.state_dict())
     name = "layers.1.feed_forward.w1"
     out, channels = kept[f"{name}.weight"].shape
     generator = torch.Generator().manual_seed(0)
@@ -181,7 +181,7 @@ def test_loras_act_beside_quantised_weights(base: Base, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("others")
 def test_without_the_package_a_sentence_names_it(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_gguf(tmp_path / "small.gguf", base.unet.state_dict())
+    write_gguf(tmp_path / "small.gguf", base.network.state_dict())
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "gguf" else found(name, *rest))
     with pytest.raises(InputError, match=r"small\.gguf has quantised weights.*pip install gguf"):

@@ -136,7 +136,7 @@ def text_states(encoder: Any) -> list[Tensor]:
 
 
 def assert_same(base: Base, made: Made) -> None:
-    assert torch.equal(answer(base.unet, base.family), answer(made.unet, base.family))
+    assert torch.equal(answer(base.network, base.family), answer(made.unet, base.family))
     latents, picture = torch.randn(1, 4, 4, 4), torch.randn(1, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(base.vae.decode(latents)[0], made.vae.decode(latents)[0])
@@ -155,7 +155,7 @@ def test_a_base_of_one_file(made: dict[Family, Made], words: Path, tmp_path: Pat
     assert_same(base, made[family])
     assert base.vae.config["scaling_factor"] == (0.13025 if family == "sdxl" else 0.18215)
     assert base.vae_scale_factor == 8
-    assert not any(parameter.requires_grad for parameter in base.unet.parameters())
+    assert not any(parameter.requires_grad for parameter in base.network.parameters())
     padding = [tokenizer.pad_token for tokenizer in base.tokenizers]
     assert padding == {"sd15": ["<|endoftext|>"], "sd21": ["!"], "sdxl": ["<|endoftext|>", "!"]}[family]
     assert all(tokenizer.model_max_length == 77 for tokenizer in base.tokenizers)
@@ -179,8 +179,8 @@ def test_a_dropped_pickle_in_half_with_moving_averages_and_odd_extras(
     torch.save({"state_dict": state, "global_step": 3}, own_folders / "checkpoints" / "mine.ckpt")
     base = load_base("mine.ckpt")
     halved = copy.deepcopy(made["sd15"].unet).half().float()
-    assert torch.equal(answer(base.unet, "sd15"), answer(halved, "sd15"))
-    assert {p.dtype for p in (*base.unet.parameters(), *base.text_encoders[0].parameters())} == {torch.float32}
+    assert torch.equal(answer(base.network, "sd15"), answer(halved, "sd15"))
+    assert {p.dtype for p in (*base.network.parameters(), *base.text_encoders[0].parameters())} == {torch.float32}
 
 
 @pytest.mark.slow
@@ -190,7 +190,7 @@ def test_a_base_that_inpaints(made: dict[Family, Made], words: Path, tmp_path: P
     save_file(state, tmp_path / "inpaint.safetensors")
     base = load_base(str(tmp_path / "inpaint.safetensors"))
     assert (base.family, base.inpaints) == ("sd15", True)
-    assert torch.equal(answer(base.unet, "sd15"), answer(unet, "sd15"))
+    assert torch.equal(answer(base.network, "sd15"), answer(unet, "sd15"))
 
 
 @pytest.mark.slow
@@ -229,7 +229,7 @@ def test_sdxl_in_half_that_says_by_keys_that_it_foretells_velocity(
     base = load_base(str(tmp_path / "any.safetensors"), dtype=torch.float16)
     check_training(base, "v_prediction", zero_snr=True)
     assert base.defaults.size == 1024
-    assert {base.unet.dtype, *(encoder.dtype for encoder in base.text_encoders)} == {torch.float16}
+    assert {base.network.dtype, *(encoder.dtype for encoder in base.text_encoders)} == {torch.float16}
     assert base.vae.dtype == torch.float32  # it overflows in float16
 
 
@@ -293,7 +293,7 @@ def test_without_an_autoencoder_it_is_loaded_without_one(made: dict[Family, Made
     save_file(state, tmp_path / "part.safetensors")
     base = load_base(str(tmp_path / "part.safetensors"))
     assert (base.vae, base.vae_scale_factor, len(base.networks)) == (None, 8, 2)
-    assert torch.equal(answer(base.unet, "sd15"), answer(made["sd15"].unet, "sd15"))
+    assert torch.equal(answer(base.network, "sd15"), answer(made["sd15"].unet, "sd15"))
 
 
 @pytest.mark.parametrize(("said", "expected"), [("v", "v_prediction"), ("eps", "epsilon"), ("odd", "epsilon")])

@@ -112,7 +112,7 @@ def test_four_bits_run_as_they_are_packed(
     shutil.copy(tmp_path / "whole" / "transformer" / "diffusion_pytorch_model.safetensors", file)
     assert LocalFile(file, "base").family == "z_image"
     for loaded in (
-        load_base(str(tmp_path / "whole")).unet,
+        load_base(str(tmp_path / "whole")).network,
         quantised.load_four_bits(kind, file, packed.state_dict(), folder / "transformer", torch.float32),
     ):
         layer, own = loaded.layers[0].feed_forward.w1, packed.layers[0].feed_forward.w1

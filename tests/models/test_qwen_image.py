@@ -55,7 +55,7 @@ def test_a_base_comes_back_from_its_folder(base: Base, folder: Path) -> None:
 
 def test_the_folder_is_ordinary_diffusers_format(base: Base, folder: Path) -> None:
     pipeline = QwenImagePipeline.from_pretrained(folder, local_files_only=True)
-    assert same(pipeline.transformer, base.unet)
+    assert same(pipeline.transformer, base.network)
 
 
 def test_its_config_shows_the_family(folder: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_instantx_controlnet_of_one_file(base: Base, tmp_path: Path, masked: 
     save_file(made.state_dict(), path)
     assert kind_of(made.state_dict()) == "controlnet"
     assert LocalFile(path, "controlnet").family == "qwen_image"
-    network: Any = load_controlnet(str(path), "qwen_image", unet=base.unet)
+    network: Any = load_controlnet(str(path), "qwen_image", base_network=base.network)
     assert same(network, made)
     assert torch.equal(network.pos_embed.pos_freqs, made.pos_embed.pos_freqs)  # which no file holds
     names = ("in_channels", "num_layers", "attention_head_dim", "num_attention_heads", "joint_attention_dim")
@@ -145,7 +145,7 @@ def test_the_union_of_one_file(base: Base, tmp_path: Path) -> None:
     save_file(state, path)
     assert kind_of(state) == "controlnet"
     assert LocalFile(path, "controlnet").family == "qwen_image"
-    network: Any = load_controlnet(str(path), "qwen_image", unet=base.unet)
+    network: Any = load_controlnet(str(path), "qwen_image", base_network=base.network)
     assert isinstance(network, QwenImageFunControl)
     assert same(network, made)
     assert list(network.config["control_layers"]) == list(made.config["control_layers"]) == [0, 2]
@@ -198,4 +198,4 @@ def test_a_file_that_lacks_tensors_is_damaged(base: Base, tmp_path: Path, make: 
     del state[name]
     save_file(state, tmp_path / "gap.safetensors")
     with pytest.raises(DamagedError, match=r"1 of its tensors are not those of a ControlNet for Qwen-Image"):
-        load_controlnet(str(tmp_path / "gap.safetensors"), "qwen_image", unet=base.unet)
+        load_controlnet(str(tmp_path / "gap.safetensors"), "qwen_image", base_network=base.network)

@@ -19,9 +19,9 @@ FAMILIES: tuple[Family, ...] = get_args(Family)
 def test_a_controlnet_answers_to_its_map(family: Family) -> None:
     base = tiny_base(family)
     controlnet = tiny_controlnet(base)
-    assert family_of(base.unet.config) == family_of(controlnet.config) == family
-    latents = torch.randn(1, base.unet.config["in_channels"], 8, 8)
-    text = torch.randn(1, 16, base.unet.config["cross_attention_dim"])
+    assert family_of(base.network.config) == family_of(controlnet.config) == family
+    latents = torch.randn(1, base.network.config["in_channels"], 8, 8)
+    text = torch.randn(1, 16, base.network.config["cross_attention_dim"])
     added = {"text_embeds": torch.randn(1, 16), "time_ids": torch.zeros(1, 6)}
 
     side = 8 * base.vae_scale_factor
@@ -41,7 +41,7 @@ def test_a_controlnet_answers_to_its_map(family: Family) -> None:
 def test_the_seed_alone_decides(family: Family) -> None:
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    weights = [next(tiny_base(family, seed).unet.parameters()) for seed in (0, 0, 1)]
+    weights = [next(tiny_base(family, seed).network.parameters()) for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
     assert torch.equal(state, torch.get_rng_state())

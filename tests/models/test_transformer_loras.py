@@ -75,26 +75,26 @@ def test_every_layout_equals_weights_merged_by_hand(
     tmp_path: Path, writer: Callable[[str, Tensor, Tensor], State]
 ) -> None:
     base = tiny_base("z_image")
-    plain = output(base.unet)
-    shapes: dict[str, tuple[int, int]] = {name: base.unet.get_submodule(name).weight.shape for name in LAYERS}
+    plain = output(base.network)
+    shapes: dict[str, tuple[int, int]] = {name: base.network.get_submodule(name).weight.shape for name in LAYERS}
     pairs = {name: pair(*shape, seed) for seed, (name, shape) in enumerate(shapes.items())}
     scale = WEIGHT * (ALPHA / RANK if writer is kohya else 1)
-    expected = output(merged(base.unet, {name: scale * up @ down for name, (down, up) in pairs.items()}))
+    expected = output(merged(base.network, {name: scale * up @ down for name, (down, up) in pairs.items()}))
     save_file(
         {key: one for name, parts in pairs.items() for key, one in writer(name, *parts).items()},
         tmp_path / "a.safetensors",
     )
     assert use_loras(base, [(str(tmp_path / "a.safetensors"), WEIGHT)]) == ()
-    torch.testing.assert_close(output(base.unet), expected, rtol=1e-5, atol=1e-5)
-    assert (output(base.unet) - plain).abs().max() > 0.01
+    torch.testing.assert_close(output(base.network), expected, rtol=1e-5, atol=1e-5)
+    assert (output(base.network) - plain).abs().max() > 0.01
     use_loras(base, [])
-    assert torch.equal(output(base.unet), plain)
+    assert torch.equal(output(base.network), plain)
 
 
 def test_fused_layers_are_cut_into_those_of_the_base(tmp_path: Path) -> None:
     base = tiny_base("z_image")
     name = "layers.1.attention"
-    width = base.unet.get_submodule(f"{name}.to_q").weight.shape[1]
+    width = base.network.get_submodule(f"{name}.to_q").weight.shape[1]
     down, up = pair(3 * width, width, 0)
     save_file(
         {f"diffusion_model.{name}.qkv.lora_A.weight": down, f"diffusion_model.{name}.qkv.lora_B.weight": up},
@@ -102,9 +102,9 @@ def test_fused_layers_are_cut_into_those_of_the_base(tmp_path: Path) -> None:
     )
     thirds = (up @ down).chunk(3)
     changes = {f"{name}.to_{letter}": WEIGHT * third for letter, third in zip("qkv", thirds, strict=True)}
-    expected = output(merged(base.unet, changes))
+    expected = output(merged(base.network, changes))
     assert use_loras(base, [(str(tmp_path / "a.safetensors"), WEIGHT)]) == ()
-    torch.testing.assert_close(output(base.unet), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(output(base.network), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_names_are_read_as_the_library_reads_them() -> None:

@@ -54,7 +54,7 @@ def test_a_base_comes_back_from_its_folder(base: Base, folder: Path) -> None:
 
 def test_the_folder_is_ordinary_diffusers_format(base: Base, folder: Path) -> None:
     pipeline = ZImagePipeline.from_pretrained(folder, local_files_only=True)
-    assert same(pipeline.transformer, base.unet)
+    assert same(pipeline.transformer, base.network)
 
 
 def test_its_config_shows_the_family(folder: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_controlnet_of_one_file(base: Base, tmp_path: Path, layout: str) -> No
     path = authors_file(layout, tmp_path / "any.safetensors")
     assert kind_of(tiny_z_image_controlnet(layout).state_dict()) == "controlnet"
     assert LocalFile(path, "controlnet").family == "z_image"
-    network: Any = load_controlnet(str(path), "z_image", unet=base.unet)
+    network: Any = load_controlnet(str(path), "z_image", base_network=base.network)
     names = "control_layers_places", "control_in_dim", "add_control_noise_refiner"
     assert tuple(network.config[name] for name in names) == CONFIGS[layout]
     made = tiny_z_image_controlnet(layout)
@@ -164,7 +164,7 @@ def test_another_family_is_refused_before_the_tensors_are_read(tmp_path: Path) -
     with pytest.raises(InputError, match=r"^net.safetensors is a ControlNet for Z-Image, but the base is SDXL; choose"):
         load_controlnet(str(path), "sdxl")
     with pytest.raises(DamagedError):
-        load_controlnet(str(path), "z_image", unet=tiny_base("z_image").unet)
+        load_controlnet(str(path), "z_image", base_network=tiny_base("z_image").network)
     save_network(tiny_z_image_controlnet("1"), tmp_path / "folder", torch.float32)
     with pytest.raises(InputError, match=r"was made for Z-Image and cannot steer SD 1\.5"):
         load_controlnet(str(tmp_path / "folder"), "sd15")
@@ -186,4 +186,4 @@ def test_a_file_that_lacks_tensors_is_damaged(tmp_path: Path) -> None:
     del state["control_layers.1.after_proj.weight"]
     save_file(state, tmp_path / "gap.safetensors")
     with pytest.raises(DamagedError, match=r"1 of its tensors are not those of a ControlNet for Z-Image"):
-        load_controlnet(str(tmp_path / "gap.safetensors"), "z_image", unet=tiny_base("z_image").unet)
+        load_controlnet(str(tmp_path / "gap.safetensors"), "z_image", base_network=tiny_base("z_image").network)

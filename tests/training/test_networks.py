@@ -41,12 +41,12 @@ def test_before_the_first_step_the_base_is_as_it_was(family: Family, network: An
     )
     noisy, timesteps, hints, states, added = inputs(base, trainable)
     with torch.no_grad():
-        plain = base.unet(noisy, timesteps, states, added_cond_kwargs=added, return_dict=False)[0]
+        plain = base.network(noisy, timesteps, states, added_cond_kwargs=added, return_dict=False)[0]
         assert torch.equal(trainable.module(noisy, timesteps, hints, states, added), plain)
 
 
 def test_a_copy_begins_with_the_bases_encoder_and_a_fresh_one_does_not() -> None:
-    unet = tiny_base("sd15").unet
+    unet = tiny_base("sd15").network
     copied = create_network(unet, PLAN)
     fresh = create_network(unet, TrainingPlan(name="a", condition="canny", data="x", initial="fresh"))
     name = "down_blocks.0.resnets.0.conv1.weight"
@@ -97,7 +97,7 @@ def test_a_light_network_is_a_control_lora_that_loads_as_what_was_trained(family
         nn.init.normal_(factors.up, std=0.3)
     nn.init.normal_(network.controlnet_cond_embedding.conv_out.weight)
     trainable.save(tmp_path / "light", "light", {"controlnet_studio.family": family})
-    file = load_controlnet_tensors(tmp_path / "light" / "light.safetensors", family, base.unet)
+    file = load_controlnet_tensors(tmp_path / "light" / "light.safetensors", family, base.network)
     loaded: Any = ControlNetModel(**file.config)
     loaded.load_state_dict({name: tensor.float() for name, tensor in file.state.items()})
     noisy, timesteps, hints, states, added = inputs(base, trainable)
@@ -123,4 +123,4 @@ def test_a_trained_controlnet_is_found_by_its_name(tmp_path: Path, monkeypatch: 
     trainable = create_trainable(tiny_base("sd15"), PLAN)
     trainable.save(tmp_path / "controlnets" / "mine", "mine", {"controlnet_studio.family": "sd15"})
     loaded: Any = load_controlnet("mine", "sd15")
-    assert tuple(loaded.config["block_out_channels"]) == trainable.base.unet.config["block_out_channels"]
+    assert tuple(loaded.config["block_out_channels"]) == trainable.base.network.config["block_out_channels"]

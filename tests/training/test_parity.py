@@ -44,7 +44,7 @@ def reference_loss(
     down, middle = controlnet(
         noisy, timesteps, encoder_hidden_states=words, controlnet_cond=hints, added_cond_kwargs=added, return_dict=False
     )
-    prediction = base.unet(
+    prediction = base.network(
         noisy,
         timesteps,
         encoder_hidden_states=words,

@@ -45,7 +45,7 @@ class ChromaBackbone(FluxLikeBackbone, LanguageModelBackbone):
         return states[0, : int(mask[0].sum())].to(base.dtype)
 
     def predict(self, batch: Tensor, timestep: Tensor, text: Text, guidance_scale: float, extras: Extras) -> Tensor:
-        transformer = self._base.unet
+        transformer = self._base.network
         residuals = extras.residuals or {}
         sides: list[Tensor] = []
         for row, words in enumerate(words_of(text)):

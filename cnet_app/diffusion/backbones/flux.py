@@ -37,7 +37,7 @@ class FluxLikeBackbone(TransformerBackbone):
 
     def __init__(self, base: Base) -> None:
         super().__init__(base)
-        read = base.unet.config["in_channels"] // PATCH**2
+        read = base.network.config["in_channels"] // PATCH**2
         if read != self._facts.latent_channels:
             raise InputError(
                 f"{base.id} reads {read} channels, a further picture among them, which this app does not give; choose a "
@@ -61,7 +61,7 @@ class FluxLikeBackbone(TransformerBackbone):
 
     def pack(self, latents: Tensor, text: Text) -> Tensor:
         """(1, C, h, w) to (B, C, h, w): tokens are made where the size is known."""
-        return latents.to(self._base.unet.dtype).expand(len(text.states), -1, -1, -1)
+        return latents.to(self._base.network.dtype).expand(len(text.states), -1, -1, -1)
 
 
 class FluxBackbone(FluxLikeBackbone):
@@ -73,7 +73,7 @@ class FluxBackbone(FluxLikeBackbone):
 
     @property
     def _reads_guidance(self) -> bool:
-        return bool(self._base.unet.config["guidance_embeds"])
+        return bool(self._base.network.config["guidance_embeds"])
 
     def control_guidance(self, request: GenerationRequest) -> float:
         return request.guidance_scale
@@ -112,7 +112,7 @@ class FluxBackbone(FluxLikeBackbone):
         return notes
 
     def predict(self, batch: Tensor, timestep: Tensor, text: Text, guidance_scale: float, extras: Extras) -> Tensor:
-        transformer = self._base.unet
+        transformer = self._base.network
         doubles, singles = block_samples(extras.residuals or {}, transformer, 0)
         assert text.added is not None
         tokens = transformer(

@@ -85,7 +85,7 @@ class Flux2Backbone(TransformerBackbone):
 
     def pack(self, latents: Tensor, text: Text) -> Tensor:
         """(1, C, h, w) to (B, C, h, w): tokens are made where the size is known."""
-        return latents.to(self._base.unet.dtype).expand(len(text.states), -1, -1, -1)
+        return latents.to(self._base.network.dtype).expand(len(text.states), -1, -1, -1)
 
     def predict(self, batch: Tensor, timestep: Tensor, text: Text, guidance_scale: float, extras: Extras) -> Tensor:
         rows = zip(batch.split(1), text.states.split(1), strict=True)
@@ -100,7 +100,7 @@ class Flux2Backbone(TransformerBackbone):
         parts, places = joined_tokens(latents, references)
         own, *counts = (part.shape[1] for part in parts)
         bias = attention_bias(references, words.shape[1] + own, counts, latents)
-        predicted = self._base.unet(
+        predicted = self._base.network(
             hidden_states=torch.cat(parts, dim=1),
             encoder_hidden_states=words,
             timestep=network_time(timestep, latents),

@@ -125,9 +125,9 @@ def prepare_controlnet(
     controlnet: Any = network
     facts = FAMILIES[base.family]
     check_form(unit, has_two=False)
-    _check_size(controlnet, base.unet)
-    kinds = block_runs(controlnet, base.unet)
-    blocks = sum(_blocks(base.unet))
+    _check_size(controlnet, base.network)
+    kinds = block_runs(controlnet, base.network)
+    blocks = sum(_blocks(base.network))
     places = tuple(Place(run.middle / max(1, blocks - 1), PATCH) for runs in kinds for run in runs)
     steering = create_steering(unit, row, places, unit.conditioning_scale, "ControlNet", unit.prompt)
     doubles, singles = (tuple(place_number(run, blocks) for run in runs) for runs in kinds)

@@ -32,7 +32,7 @@ class QwenImageBackbone(LanguageModelBackbone):
 
     def __init__(self, base: Base) -> None:
         super().__init__(base)
-        if base.unet.config["use_additional_t_cond"]:
+        if base.network.config["use_additional_t_cond"]:
             raise InputError(
                 f"{base.id} makes pictures in layers, which this app does not do; choose a {self._facts.title} that makes "
                 "one picture."
@@ -72,10 +72,10 @@ class QwenImageBackbone(LanguageModelBackbone):
 
     def pack(self, latents: Tensor, text: Text) -> Tensor:
         """(1, C, h, w) to (B, C, h, w): tokens are made where the size is known."""
-        return latents.to(self._base.unet.dtype).expand(len(text.states), -1, -1, -1)
+        return latents.to(self._base.network.dtype).expand(len(text.states), -1, -1, -1)
 
     def predict(self, batch: Tensor, timestep: Tensor, text: Text, guidance_scale: float, extras: Extras) -> Tensor:
-        transformer = self._base.unet
+        transformer = self._base.network
         blocks = len(transformer.transformer_blocks)
         sides = [
             transformer(

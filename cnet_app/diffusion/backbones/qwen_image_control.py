@@ -118,15 +118,15 @@ def prepare_controlnet(
     controlnet: Any = network
     facts = FAMILIES[base.family]
     check_form(unit, has_two=False)
-    _check_size(controlnet, base.unet)
-    blocks = len(base.unet.transformer_blocks)
+    _check_size(controlnet, base.network)
+    blocks = len(base.network.transformer_blocks)
     runs = _runs(controlnet, blocks)
     places = tuple(_place(run, blocks) for run in runs)
     steering = create_steering(unit, row, places, unit.conditioning_scale, "ControlNet", unit.prompt)
     numbers = tuple(place_number(run.first, run.count, blocks) for run in runs)
     if isinstance(controlnet, QwenImageFunControl):
         hint = _union_hint(unit, controlnet, base, request, cache, known())
-        hinted: HintedNetwork = HintedUnion(controlnet, base.unet, hint, numbers)
+        hinted: HintedNetwork = HintedUnion(controlnet, base.network, hint, numbers)
     else:
         hinted = HintedInstantX(controlnet, _hint(unit, controlnet, base, request, cache), numbers)
     size = (request.width, request.height)

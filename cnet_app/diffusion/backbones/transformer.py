@@ -64,7 +64,7 @@ class TransformerBackbone(ABC):
 
     @property
     def denoiser(self) -> nn.Module:
-        return self._base.unet
+        return self._base.network
 
     @property
     def inpaints(self) -> bool:

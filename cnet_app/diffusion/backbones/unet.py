@@ -54,7 +54,7 @@ class UNetBackbone:
 
     @property
     def denoiser(self) -> nn.Module:
-        return self._base.unet
+        return self._base.network
 
     @property
     def inpaints(self) -> bool:
@@ -104,7 +104,7 @@ class UNetBackbone:
         return latents_of.decode(self._base, latents)
 
     def pack(self, latents: Tensor, text: Text) -> Tensor:
-        return latents.expand(len(text.states), -1, -1, -1).to(self._base.unet.dtype)
+        return latents.expand(len(text.states), -1, -1, -1).to(self._base.network.dtype)
 
     def predict(self, batch: Tensor, timestep: Tensor, text: Text, guidance_scale: float, extras: Extras) -> Tensor:
         rows = len(batch)
@@ -115,7 +115,7 @@ class UNetBackbone:
             sides = [0, *[1] * max(1, rows - 1)][-rows:]
             added = {**(added or {}), "image_embeds": [extras.image_prompt[sides]]}
         residuals = [tensor for _, tensor in sorted((extras.residuals or {}).items())]
-        prediction = self._base.unet(
+        prediction = self._base.network(
             batch,
             timestep,
             encoder_hidden_states=text.states,

@@ -46,7 +46,7 @@ class ZImageBackbone(LanguageModelBackbone):
         return prepare_controlnet(
             unit,
             network,
-            self._base.unet,
+            self._base.network,
             latents_of.encode(self._base, 2 * image - 1, cache),
             self.known_part(request, cache),
             row,
@@ -81,10 +81,10 @@ class ZImageBackbone(LanguageModelBackbone):
 
     def pack(self, latents: Tensor, text: Text) -> Tensor:
         """(1, C, h, w) to (B, C, 1, h, w): the network also makes films."""
-        return latents.to(self._base.unet.dtype).expand(len(text.states), -1, -1, -1)[:, :, None]
+        return latents.to(self._base.network.dtype).expand(len(text.states), -1, -1, -1)[:, :, None]
 
     def predict(self, batch: Tensor, timestep: Tensor, text: Text, guidance_scale: float, extras: Extras) -> Tensor:
-        transformer = self._base.unet
+        transformer = self._base.network
         refiners = len(transformer.noise_refiner)
         residuals = extras.residuals or {}
         with adding_hints(transformer, {number: hint for number, hint in residuals.items() if number < refiners}):

@@ -188,7 +188,7 @@ class TrainingRun:
         if base is None or self._start is None:
             return None
         networks = create_networks(self._tokenizer())
-        networks.unet.load_state_dict(base.unet.state_dict())
+        networks.unet.load_state_dict(base.network.state_dict())
         networks.text_encoder.load_state_dict(base.text_encoders[0].state_dict())
         networks.controlnet.load_state_dict(mean_controlnet(self._start / "controlnet"))
         return networks

@@ -22,7 +22,7 @@ def as_base(networks: Networks, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) 
     return Base(
         id="embedded",
         family="embedded",
-        unet=networks.unet,
+        network=networks.unet,
         vae=vae,
         text_encoders=(networks.text_encoder,),
         tokenizers=(tokenizer,),

@@ -63,29 +63,29 @@ class UNetTrainable:
             raise InputError(f"base is {base.id!r}, which has no autoencoder; give one as vae.")
         self._base, self._plan, self._facts = base, plan, FAMILIES[base.family]
         self._control = self._create()
-        self._module = Controlled(base.unet, self._control, plan.only_mid_control)
+        self._module = Controlled(base.network, self._control, plan.only_mid_control)
         self._prepare()
 
     def _create(self) -> Any:
-        unet, start = self._base.unet, self._plan.start
+        unet, start = self._base.network, self._plan.start
         if start is None:
             return create_network(unet, self._plan)
-        network: Any = load_controlnet(start, self._base.family, unet=unet)
+        network: Any = load_controlnet(start, self._base.family, base_network=unet)
         check_start(network, unet, start)
         return network.requires_grad_(True)
 
     def _prepare(self) -> None:
-        self._base.unet.requires_grad_(False).eval()
+        self._base.network.requires_grad_(False).eval()
         self._control.train()
         nn.Module.to(self._control, self._base.device)
         if self._plan.only_mid_control:
             self._control.controlnet_down_blocks.requires_grad_(False)
         if self._plan.gradient_checkpointing:
-            for network in (self._base.unet, self._control):
+            for network in (self._base.network, self._control):
                 network.enable_gradient_checkpointing()
         small = (self._plan.size // self._base.vae_scale_factor) ** 2 <= PLAIN_ATTENTION
         if self._base.device.type == "cpu" and small:
-            for network in (self._base.unet, self._control):
+            for network in (self._base.network, self._control):
                 if hasattr(network, "set_attn_processor"):
                     network.set_attn_processor(AttnProcessor())
 
@@ -117,7 +117,7 @@ class UNetTrainable:
             value.requires_grad_(True)
 
     def _decoder(self) -> list[nn.Parameter]:
-        unet: Any = self._base.unet
+        unet: Any = self._base.network
         return [value for part in (unet.up_blocks, unet.conv_norm_out, unet.conv_out) for value in part.parameters()]
 
     def trained_state(self) -> dict[str, Tensor]:
