@@ -125,7 +125,7 @@ class FamilyFacts:
     latent_reduction: int = 8
     """Side of the picture over side of the latents."""
     latent_channels: int
-    latent_scaling: float | None
+    latent_scaling: float | None = None
     """Factor on an AutoencoderKL's latents; None where the base's own autoencoder scales by itself."""
     latent_shift: float | None = None
     """Subtracted from an AutoencoderKL's latents before they are scaled; None where nothing is."""
@@ -133,7 +133,7 @@ class FamilyFacts:
     """Networks and text encoder overflow in float16, so that their half precision is bfloat16."""
     vae_overflows_half: bool = False
     """The autoencoder overflows in float16, unless its config has `force_upcast` false."""
-    preview: Rows | None
+    preview: Rows | None = None
     """Linear map from latent channels to RGB in [-1, 1], the last row added; None decodes the preview."""
 
     predictions: tuple[Prediction, ...]
@@ -155,15 +155,15 @@ class FamilyFacts:
     """Its ControlNets read text, so that one may have a prompt of its own."""
     control_forms: bool = False
     """Its ControlNets are computed in two ways: as their authors do, and as diffusers does."""
-    linear_projection: bool
+    linear_projection: bool = False
     """Linear layers around attention, `use_linear_projection`; SD 1.5 alone has convolutions."""
     size_conditions: bool = False
     """The network also reads pooled words, the picture's size and its crop."""
 
-    text_widths: tuple[int, ...]
+    text_widths: tuple[int, ...] = ()
     """Numbers per word of each published CLIP text encoder; empty where the family has other encoders."""
-    words_width: int | None
-    """Numbers per word that the network reads."""
+    words_width: int | None = None
+    """Numbers per word that a U-Net reads; None where encoders of words are told apart otherwise."""
     text_encoders: int = 1
     penultimate_words: bool = False
     """Words are read from the encoders' last layer but one."""
@@ -172,7 +172,7 @@ class FamilyFacts:
 
     shares_with: Family | None = None
     """Family whose ControlNets and LoRAs fit this one too; None where it has its own."""
-    inpainting_channels: int | None
+    inpainting_channels: int | None = None
     """Input channels of an inpainting base: latents, mask and known latents; None where there are none."""
     t2i_square: int | None = None
     """Side in px of the squares that a T2I-Adapter of the family reads; None where there are no T2I-Adapters."""
@@ -183,7 +183,7 @@ class FamilyFacts:
     original_layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Parts of layers' names in the authors' code that differ, with the layers that diffusers has for each; {} is a number."""
     ip_adapters: bool = True
-    one_file: OneFile | None
+    one_file: OneFile | None = None
     """None where a base of one file cannot be read."""
     pipeline_class: str = "StableDiffusionPipeline"
     """Of diffusers, that reads a base in folder format."""
