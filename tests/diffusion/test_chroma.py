@@ -29,13 +29,17 @@ from cnet_app.request.units import ControlUnit
 from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny_flux import KINDS, tiny_flux_controlnet
-from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.latents import CACHE, latents_of
+from tests.diffusion.conftest import control_map, request_for
+from tests.diffusion.latents import (
+    CACHE,
+    assert_equal,
+    diffusers_latents,
+    latents_of,
+    wide_unit,
+)
 
 PHOTO = control_map(7, 96, 64)
 HALF = np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2)
-TOLERANCE = 1e-6
-"""Texts are encoded once for all tests."""
 LONG = "a much longer negative prompt than the prompt is"
 
 
@@ -59,56 +63,27 @@ def wide(*units: ControlUnit, **values: Any) -> GenerationRequest:
     return request_for(*units, **plain | values)
 
 
-def wide_unit(seed: int = 3, **values: Any) -> ControlUnit:
-    given: dict[str, Any] = {"control_image": encode_png(control_map(seed, 96, 64))}
-    return unit(**given | values)
-
-
 def theirs(kind: Any, base: Base, request: GenerationRequest, as_mask: bool = True, **options: Any) -> Tensor:
-    """Latents of one of diffusers' pipelines, (1, C, h, w), with noise drawn in single precision.
+    """Latents of one of diffusers' pipelines, (1, C, h, w).
 
     It adds its mask to the attention's scores, where a mask must be of truth values to leave anything out; `as_mask` makes
     it one, as in training.
     """
-    pipe = kind(
-        scheduler=FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config), vae=base.vae,
-        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.network,
-    )  # fmt: skip
-    pipe.set_progress_bar_config(disable=True)
     prepare = kind._prepare_attention_mask
-
-    def noise(shape: Any, generator: Any = None, device: Any = None, dtype: Any = None) -> Tensor:
-        return torch.randn(shape, generator=generator).to(dtype)
 
     def mask(self: Any, *args: Any, **values: Any) -> Any:
         found = prepare(self, *args, **values)
         return found.bool() if as_mask and found is not None else found
 
+    guided = {"guidance_scale": request.guidance_scale, "negative_prompt": request.negative_prompt}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"{kind.__module__}.randn_tensor", noise)
         patch.setattr(kind, "_prepare_attention_mask", mask)
-        tokens = pipe(
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            width=request.width,
-            height=request.height,
-            num_inference_steps=request.num_inference_steps,
-            guidance_scale=request.guidance_scale,
-            generator=torch.Generator().manual_seed(request.seed),
-            output_type="latent",
-            **options,
-        ).images
+        tokens = diffusers_latents(kind, base, request, **guided, **options)
     return to_latents(tokens, request.height // 8, request.width // 8)
 
 
 def picture(pixels: Any) -> Image.Image:
     return Image.fromarray(pixels)
-
-
-def assert_equal(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(
-        found, expected.to(found.dtype), rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(expected.abs().max()))
-    )
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 3.0])

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
-    FlowMatchEulerDiscreteScheduler,
     FluxControlNetImg2ImgPipeline,
     FluxControlNetInpaintPipeline,
     FluxControlNetPipeline,
@@ -38,12 +37,18 @@ from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny_flux import DOUBLES, KINDS, SINGLES, tiny_flux_controlnet
 from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.latents import CACHE, last_preview, latents_of, preview_of
+from tests.diffusion.latents import (
+    CACHE,
+    assert_equal,
+    diffusers_latents,
+    last_preview,
+    latents_of,
+    preview_of,
+    wide_unit,
+)
 
 PHOTO = control_map(7, 96, 64)
 HALF = np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2)
-TOLERANCE = 1e-6
-"""Texts are encoded once for all tests."""
 
 
 def doubled(base: Base) -> Base:
@@ -79,53 +84,14 @@ def wide(*units: ControlUnit, **values: Any) -> GenerationRequest:
     return request_for(*units, **plain | values)
 
 
-def wide_unit(seed: int = 3, **values: Any) -> ControlUnit:
-    given: dict[str, Any] = {"control_image": encode_png(control_map(seed, 96, 64))}
-    return unit(**given | values)
-
-
 def theirs(kind: Any, base: Base, request: GenerationRequest, net: Any = None, **options: Any) -> Tensor:
-    """Latents of one of diffusers' pipelines, (1, C, h, w), with noise drawn in single precision.
-
-    It samples what the autoencoder makes of maps, which here are its mode.
-    """
-    parts = {} if net is None else {"controlnet": net}
-    pipe = kind(
-        scheduler=FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config), vae=base.vae,
-        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], text_encoder_2=base.text_encoders[1],
-        tokenizer_2=base.tokenizers[1], transformer=base.network, **parts,
-    )  # fmt: skip
-    pipe.set_progress_bar_config(disable=True)
-    module = kind.__module__
-
-    def noise(shape: Any, generator: Any = None, device: Any = None, dtype: Any = None) -> Tensor:
-        return torch.randn(shape, generator=generator).to(dtype)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"{module}.randn_tensor", noise)
-        if net is not None:
-            patch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
-        tokens = pipe(
-            prompt=request.prompt,
-            width=request.width,
-            height=request.height,
-            num_inference_steps=request.num_inference_steps,
-            guidance_scale=request.guidance_scale,
-            generator=torch.Generator().manual_seed(request.seed),
-            output_type="latent",
-            **options,
-        ).images
+    """Latents of one of diffusers' pipelines, (1, C, h, w)."""
+    tokens = diffusers_latents(kind, base, request, net, guidance_scale=request.guidance_scale, **options)
     return to_latents(tokens, request.height // 8, request.width // 8)
 
 
 def picture(pixels: Any) -> Image.Image:
     return Image.fromarray(pixels)
-
-
-def assert_equal(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(
-        found, expected.to(found.dtype), rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(expected.abs().max()))
-    )
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 3.5])

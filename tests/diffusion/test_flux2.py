@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinInpaintPipeline, Flux2KleinPipeline
+from diffusers import Flux2KleinInpaintPipeline, Flux2KleinPipeline
 from PIL import Image
 from torch import Tensor
 
@@ -30,14 +30,12 @@ from models.loader import Base
 from models.references import NoNetwork
 from models.tiny import tiny_base
 from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.latents import CACHE, last_preview, preview_of
+from tests.diffusion.latents import CACHE, assert_equal, diffusers_latents, last_preview, preview_of
 from tests.diffusion.latents import latents_of as finished_latents
 
 PHOTO = control_map(7, 96, 64)
 HALF = np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2)
 WHITE = np.full_like(HALF, 255)
-TOLERANCE = 1e-6
-"""Texts are encoded once for all tests."""
 WORDS, PICTURE = 512, 24
 """Tokens of a text, and of a picture of 96 x 64 px."""
 
@@ -77,31 +75,13 @@ def latents_of(base: Base, request: GenerationRequest, **options: Any) -> Tensor
 
 
 def theirs(kind: Any, base: Base, request: GenerationRequest, **options: Any) -> Tensor:
-    """Latents of one of diffusers' pipelines, (1, C, h, w) as in training, with noise drawn in single precision."""
-    pipe = kind(
-        scheduler=FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config), vae=base.vae,
-        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.network, is_distilled=base.is_distilled,
-    )  # fmt: skip
-    pipe.set_progress_bar_config(disable=True)
-
-    def noise(shape: Any, generator: Any = None, device: Any = None, dtype: Any = None) -> Tensor:
-        return torch.randn(shape, generator=generator).to(dtype)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"{kind.__module__}.randn_tensor", noise)
-        latents = pipe(
-            prompt=request.prompt,
-            width=request.width,
-            height=request.height,
-            num_inference_steps=request.num_inference_steps,
-            guidance_scale=request.guidance_scale,
-            generator=torch.Generator().manual_seed(request.seed),
-            output_type="latent",
-            **options,
-        ).images
-    mean, deviation = pipe.vae.bn.running_mean, (pipe.vae.bn.running_var + pipe.vae.config.batch_norm_eps).sqrt()
-    tokens = (pipe._patchify_latents(latents) - mean[:, None, None]) / deviation[:, None, None]
-    return pipe._unpatchify_latents(tokens)
+    """Latents of one of diffusers' pipelines, (1, C, h, w) as in training."""
+    parts = {"is_distilled": base.is_distilled}
+    latents = diffusers_latents(kind, base, request, None, parts, guidance_scale=request.guidance_scale, **options)
+    norm: Any = base.vae.bn
+    mean, deviation = norm.running_mean, (norm.running_var + base.vae.config.batch_norm_eps).sqrt()
+    tokens = (kind._patchify_latents(latents) - mean[:, None, None]) / deviation[:, None, None]
+    return kind._unpatchify_latents(tokens)
 
 
 def picture(pixels: Any) -> Image.Image:
@@ -110,12 +90,6 @@ def picture(pixels: Any) -> Image.Image:
 
 def maps(*seeds: int) -> list[Image.Image]:
     return [picture(control_map(seed, 96, 64)) for seed in seeds]
-
-
-def assert_equal(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(
-        found, expected.to(found.dtype), rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(expected.abs().max()))
-    )
 
 
 @pytest.fixture(params=["distilled", "guided"])

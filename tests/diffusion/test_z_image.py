@@ -34,13 +34,11 @@ from models.families import FAMILIES
 from models.loader import Base
 from models.tiny import CONTROL_LAYOUTS, tiny_base, tiny_z_image_controlnet
 from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.latents import CACHE, last_preview, latents_of, preview_of
+from tests.diffusion.latents import CACHE, assert_equal, diffusers_latents, last_preview, latents_of, preview_of
 
 PHOTO = encode_png(control_map(7, 96, 64))
 HALF = encode_png(np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2))
 WITH_REFINER = tuple(layout for layout in CONTROL_LAYOUTS if layout != "1")
-TOLERANCE = 1e-6
-"""Texts are encoded once for all tests."""
 
 
 @pytest.fixture(scope="module")
@@ -78,32 +76,13 @@ def picture_of(data: bytes) -> Image.Image:
 
 
 def theirs(kind: Any, base: Base, request: GenerationRequest, net: Any = None, **options: Any) -> Tensor:
-    parts = {} if net is None else {"controlnet": net}
     if net is not None:
         options |= {
             "control_image": Image.fromarray(request.units[0].pixels).resize((request.width, request.height), 0),
             "controlnet_conditioning_scale": request.units[0].conditioning_scale,
         }
-    pipe = kind(
-        scheduler=FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config), vae=base.vae,
-        text_encoder=base.text_encoders[0], tokenizer=base.tokenizers[0], transformer=base.network, **parts,
-    )  # fmt: skip
-    pipe.set_progress_bar_config(disable=True)
-    return pipe(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        width=request.width,
-        height=request.height,
-        num_inference_steps=request.num_inference_steps,
-        guidance_scale=request.guidance_scale - 1,
-        generator=torch.Generator().manual_seed(request.seed),
-        output_type="latent",
-        **options,
-    ).images
-
-
-def assert_equal(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(expected.abs().max())))
+    guided = {"guidance_scale": request.guidance_scale - 1, "negative_prompt": request.negative_prompt}
+    return diffusers_latents(kind, base, request, net, **guided, **options)
 
 
 GUIDANCE = pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
