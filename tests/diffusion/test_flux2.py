@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,8 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
 from cnet_app.diffusion.backbones.base import ActiveReference
-from cnet_app.diffusion.backbones.flux2_reference import attention_bias, joined_tokens, word_places
+from cnet_app.diffusion.backbones.flux2_reference import joined_tokens, word_places
+from cnet_app.diffusion.backbones.flux2_strength import mixed_attention, shares_of
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import GenerationRequest
@@ -211,11 +211,11 @@ def test_strength_0_is_the_base_alone(case: Case) -> None:
     assert torch.equal(latents_of(base, wide(wide_unit(conditioning_scale=0), wide_unit(4), **values)), one)
 
 
-def masks_of(base: Base, request: GenerationRequest) -> list[Tensor | None]:
-    """What a block adds to the scores of attention in each run."""
-    found: list[Tensor | None] = []
+def processors_of(base: Base, request: GenerationRequest) -> list[Any]:
+    """The processor of a block's attention in each run."""
+    found: list[Any] = []
     handle = base.network.transformer_blocks[0].attn.register_forward_pre_hook(
-        lambda _, args, named: found.append(named.get("attention_mask")), with_kwargs=True
+        lambda module, _: found.append(module.processor)
     )
     latents_of(base, request)
     handle.remove()
@@ -223,39 +223,58 @@ def masks_of(base: Base, request: GenerationRequest) -> list[Tensor | None]:
 
 
 def test_strength_1_runs_the_ordinary_attention(klein: Base) -> None:
+    own = klein.network.transformer_blocks[0].attn.processor
     request = wide(wide_unit(), num_inference_steps=4)
-    assert masks_of(klein, request) == [None] * 4
+    assert processors_of(klein, request) == [own] * 4
     full = wide(wide_unit(conditioning_scale=0.5, strength_curve=((0, 2), (1, 2))), num_inference_steps=4)
     assert torch.equal(latents_of(klein, full), latents_of(klein, request))
 
 
 def test_a_strength_follows_its_curve_and_range(klein: Base) -> None:
+    own = klein.network.transformer_blocks[0].attn.processor
     curved = wide_unit(conditioning_scale=0.8, strength_curve=((0, 1), (0.5, 0.5), (1, 0.5)), control_guidance_end=0.75)
-    found = masks_of(klein, wide(curved, num_inference_steps=4))
-    assert found[3] is None
-    own = WORDS + PICTURE
-    for mask, strength in zip(found, (0.8, 0.6, 0.4), strict=False):
-        assert mask is not None
-        assert mask[0, 0, own - 1, own].item() == pytest.approx(math.log(strength))
+    *mixed, last = processors_of(klein, wide(curved, num_inference_steps=4))
+    assert [one.shares[0][0] for one in mixed] == pytest.approx([0.8, 0.6, 0.4])
+    assert last is own is klein.network.transformer_blocks[0].attn.processor
 
 
-def test_a_bias_is_that_of_attention_written_out(klein: Base) -> None:
-    """Scores of text and picture for a map get the logarithm of its strength; those of maps for anything get none."""
-    references = [ActiveReference(0, torch.empty(0), 0.5), ActiveReference(1, torch.empty(0), 1.5)]
+@pytest.mark.parametrize(
+    ("strengths", "shares"),
+    [
+        ((1,), [(1, (False,))]),
+        ((0.25,), [(0.25, (False,)), (0.75, (True,))]),
+        ((0.5, 1), [(0.5, (False, False)), (0.5, (True, False))]),
+        ((0.75, 0.25), [(0.25, (False, False)), (0.5, (False, True)), (0.25, (True, True))]),
+        ((1.5,), [(1.5, (False,)), (-0.5, (True,))]),
+    ],
+)
+def test_shares_of_attention_give_each_map_its_strength(strengths: tuple[float, ...], shares: list[Any]) -> None:
+    found = shares_of(strengths)
+    assert [(one.weight, one.hidden) for one in found] == shares
+    assert sum(one.weight for one in found) == 1
+    for number, strength in enumerate(strengths):
+        assert sum(one.weight for one in found if not one.hidden[number]) == strength
+
+
+def test_mixed_attention_is_that_written_out(klein: Base) -> None:
+    """Text and picture, 5 tokens, read maps of 3 and 2 at strengths of 0.5 and 1.5; maps read everything."""
     attention: Any = klein.network.single_transformer_blocks[0].attn
     states = torch.randn(1, 10, 32, generator=torch.Generator().manual_seed(0)).double()
-    bias = attention_bias(references, 5, (3, 2), states)
-    assert bias is not None
     with torch.no_grad():
-        found = attention(states, attention_mask=bias)
+        with mixed_attention(klein.network, (0.5, 1.5), 5, (3, 2)):
+            found = attention(states)
         fused = attention.to_qkv_mlp_proj(states)
         query, key, value, rest = fused.split([32, 32, 32, fused.shape[-1] - 96], dim=-1)
         query, key, value = (one.unflatten(-1, (2, 16)).transpose(1, 2) for one in (query, key, value))
         scores = (attention.norm_q(query) @ attention.norm_k(key).transpose(2, 3) / 4).exp()
-        scores[:, :, :5, 5:8] *= 0.5
-        scores[:, :, :5, 8:] *= 1.5
-        read = (scores / scores.sum(-1, keepdim=True) @ value).transpose(1, 2).flatten(2)
-        written = attention.to_out(torch.cat([read, attention.mlp_act_fn(rest)], dim=-1))
+        read = torch.zeros(())
+        for weight, kept in ((0.5, [*range(10)]), (1.0, [*range(5), 8, 9]), (-0.5, [*range(5)])):
+            mask = torch.zeros(10, 10, dtype=torch.double)
+            mask[:, kept] = 1
+            mask[5:] = 1
+            part = scores * mask
+            read = read + weight * (part / part.sum(-1, keepdim=True) @ value)
+        written = attention.to_out(torch.cat([read.transpose(1, 2).flatten(2), attention.mlp_act_fn(rest)], dim=-1))
         torch.testing.assert_close(found, written)
         assert (found - attention(states)).abs().max() > 1e-4
 

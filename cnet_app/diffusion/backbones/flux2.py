@@ -16,7 +16,8 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import ActiveReference, Extras, Network, ReferenceControl, Text
-from cnet_app.diffusion.backbones.flux2_reference import attention_bias, joined_tokens, prepare_reference, word_places
+from cnet_app.diffusion.backbones.flux2_reference import joined_tokens, prepare_reference, word_places
+from cnet_app.diffusion.backbones.flux2_strength import mixed_attention
 from cnet_app.diffusion.backbones.guidance import apply_guidance
 from cnet_app.diffusion.backbones.tokens import PATCH, network_time, to_latents
 from cnet_app.diffusion.backbones.transformer import TransformerBackbone
@@ -99,14 +100,14 @@ class Flux2Backbone(TransformerBackbone):
         """Return (1, tokens, C) of the picture, for one side of guidance or one part of the prompt."""
         parts, places = joined_tokens(latents, references)
         own, *counts = (part.shape[1] for part in parts)
-        bias = attention_bias(references, words.shape[1] + own, counts, latents)
-        predicted = self._base.network(
-            hidden_states=torch.cat(parts, dim=1),
-            encoder_hidden_states=words,
-            timestep=network_time(timestep, latents),
-            img_ids=places,
-            txt_ids=word_places(words.shape[1], words.device),
-            joint_attention_kwargs=None if bias is None else {"attention_mask": bias},
-            return_dict=False,
-        )
+        strengths = [one.strength for one in references]
+        with mixed_attention(self._base.network, strengths, words.shape[1] + own, counts):
+            predicted = self._base.network(
+                hidden_states=torch.cat(parts, dim=1),
+                encoder_hidden_states=words,
+                timestep=network_time(timestep, latents),
+                img_ids=places,
+                txt_ids=word_places(words.shape[1], words.device),
+                return_dict=False,
+            )
         return predicted[0][:, :own]

@@ -1,13 +1,11 @@
 """Maps that FLUX.2 itself reads: further tokens of the picture, each map with a time of its own among their places.
 
-A unit has no network, and so neither places nor a side of guidance. Its strength is a bias of attention: picture and text
-attend to its tokens as if there were `strength` times as many of them. At 1 there is none, as in training; at 0 the tokens
-are left out. Idea: OminiControl (arXiv 2411.15098).
+A unit has no network, and so neither places nor a side of guidance. At strength 1 it is read as in training, at 0 its tokens
+are left out; between them see flux2_strength.py.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -94,20 +92,3 @@ def joined_tokens(latents: Tensor, references: Sequence[ActiveReference]) -> tup
     times = [0, *(TIME + TIME * one.number for one in references)]
     places = [token_places(time, picture) for time, picture in zip(times, pictures, strict=True)]
     return [to_tokens(picture) for picture in pictures], torch.cat(places)
-
-
-def attention_bias(
-    references: Sequence[ActiveReference], own: int, counts: Sequence[int], like: Tensor
-) -> Tensor | None:
-    """Return what is added to the scores of attention, (1, 1, tokens, tokens) in the format of `like`; None for nothing.
-
-    The first `own` tokens are text and picture, which alone attend to a map at its strength; those of maps attend to all
-    at 1. `counts` are the tokens of each map.
-    """
-    if all(one.strength == 1 for one in references):
-        return None
-    total = own + sum(counts)
-    bias = like.new_zeros(1, 1, total, total)
-    for part, one in zip(bias[:, :, :own, own:].split(list(counts), dim=-1), references, strict=True):
-        part.fill_(math.log(one.strength))
-    return bias
