@@ -1,0 +1,72 @@
+"""The forms of strength for a reference latent: their ends are the plain base and the network as trained; the command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+
+from benchmarks.reference_strength.__main__ import TINY, main
+from benchmarks.reference_strength.forms import FORMS, Form, Moment
+from benchmarks.reference_strength.network import TOKENS, Training, create_network, train
+from benchmarks.reference_strength.task import CHANNELS, draw, to_pictures, to_tokens, to_words
+
+SAME = {"atol": 1e-6, "rtol": 0.0}
+
+
+@pytest.fixture(scope="module")
+def moment() -> Moment:
+    network = create_network(TINY)
+    generator = torch.Generator().manual_seed(0)
+    drawn = draw(2, generator)
+    noise = torch.randn(2, TOKENS, CHANNELS, generator=generator)
+    return Moment(network, noise, torch.tensor([0.3, 0.9]), to_words(drawn.colours), to_tokens(drawn.maps), 0.5)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.id)
+@torch.no_grad()
+def test_strength_1_is_as_trained_and_half_is_not(form: Form, moment: Moment) -> None:
+    trained = moment.predict()
+    torch.testing.assert_close(form.predict(moment, 1), trained, **SAME)
+    assert (form.predict(moment, 0.5) - trained).abs().max() > 1e-4
+    torch.testing.assert_close(moment.predict(), trained, **SAME)  # nothing is left on the network
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form.plain_at_zero], ids=lambda form: form.id)
+@torch.no_grad()
+def test_strength_0_is_the_plain_base(form: Form, moment: Moment) -> None:
+    plain = moment.without().predict()
+    assert (plain - moment.predict()).abs().max() > 1e-3
+    torch.testing.assert_close(form.predict(moment, 0), plain, **SAME)
+
+
+def test_tokens_are_the_pixels_of_a_picture() -> None:
+    pictures = draw(2, torch.Generator().manual_seed(0)).pictures
+    assert torch.equal(to_pictures(to_tokens(pictures)), pictures)
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    whole = train(TINY, tmp_path / "whole")
+    with pytest.raises(InterruptedError):
+        train(TINY, tmp_path / "stopped", every=2, look=_interrupt)
+    resumed = train(TINY, tmp_path / "stopped", every=2)
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def _interrupt(_: Training) -> None:
+    raise InterruptedError
+
+
+def test_the_command_writes_page_figures_and_drawing(tmp_path: Path) -> None:
+    assert main(["--tiny", "--seeds", "1", "--output", str(tmp_path)]) == 0
+    text = (tmp_path / "reference-strength.md").read_text(encoding="utf-8")
+    assert all(form.title in text for form in FORMS)
+    figures = tmp_path / "reference-strength.jsonl"
+    known = figures.read_text(encoding="utf-8")
+    root = ElementTree.parse(tmp_path / "images" / "reference_strength.svg").getroot()
+    assert len([node for node in root if node.tag.endswith("polyline")]) == len(FORMS)
+    assert main(["--tiny", "--seeds", "1", "--output", str(tmp_path)]) == 0
+    assert figures.read_text(encoding="utf-8") == known  # nothing is made twice
