@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.reference_strength.document import DRAWING, curves, document
 from benchmarks.reference_strength.network import Plan, train
 from benchmarks.reference_strength.study import Sampling, Study
+from benchmarks.reference_strength.verdicts import judge
 
 OUTPUT, DOCUMENT = Path("build/reference_strength"), Path("docs/reference-strength.md")
 TINY = Plan(heads=1, double=1, single=1, batch=2, steps=4)
@@ -39,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = Study(page.with_suffix(".jsonl"), sampling)
     for row in plans:
         study.measure(train(row, args.output), row)
-    figures = study.all(plans)
-    page.write_text(document(figures, plans, sampling), encoding="utf-8")
-    (images / DRAWING).write_text(curves(figures), encoding="utf-8")
+    findings = judge(study.all(plans))
+    page.write_text(document(findings, plans, sampling), encoding="utf-8")
+    (images / DRAWING).write_text(curves(findings), encoding="utf-8")
     return 0
 
 

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from benchmarks.experiments.curves import drawing
 from benchmarks.reference_strength.measures import TOLERANCE
 from benchmarks.reference_strength.network import WITHOUT, Plan
-from benchmarks.reference_strength.study import BEYOND, STRENGTHS, Figures, Sampling
+from benchmarks.reference_strength.study import BEYOND, STRENGTHS, Sampling
 from benchmarks.reference_strength.task import PATCH, SIDE
-from benchmarks.reference_strength.verdicts import LEAST_RISE, LEAST_SHAPE, MOST_ERROR, Finding, Point, Step, judge
+from benchmarks.reference_strength.verdicts import LEAST_RISE, LEAST_SHAPE, MOST_ERROR, Finding, Point, Step
 
 DRAWING = "reference_strength.svg"
 ARROWS: dict[Step, str] = {"rises": "↑", "level": "=", "falls": "↓"}
 
 
-def document(figures: Sequence[Figures], plans: Sequence[Plan], sampling: Sampling) -> str:
+def document(findings: Sequence[Finding], plans: Sequence[Plan], sampling: Sampling) -> str:
     """Return docs/reference-strength.md in Markdown."""
-    findings = judge(figures)
     trainings = (
         "three trainings" if len(plans) == 3 else "one training" if len(plans) == 1 else f"{len(plans)} trainings"
     )
@@ -53,11 +52,10 @@ def document(figures: Sequence[Figures], plans: Sequence[Plan], sampling: Sampli
     )  # fmt: skip
 
 
-def curves(figures: Sequence[Figures]) -> str:
+def curves(findings: Sequence[Finding]) -> str:
     """Return the drawing: a line a form, the mean over maps and trainings."""
     lines = {
-        finding.form.title: [[(point.strength, point.adherence) for point in finding.points]]
-        for finding in judge(figures)
+        finding.form.title: [[(point.strength, point.adherence) for point in finding.points]] for finding in findings
     }
     return drawing(lines, STRENGTHS, 1)
 

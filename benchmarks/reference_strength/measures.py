@@ -58,8 +58,9 @@ def _shapes(pictures: Tensor, colours: Tensor) -> tuple[Masks, Numbers]:
 def _outline(shape: Masks) -> Image:
     """Return the shape's pixels that have a neighbour outside, white on black."""
     pixels = shape.astype(np.uint8)
-    lines = pixels - cv2.erode(pixels, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.repeat(255 * lines[:, :, None], 3, axis=2)
+    inner = cv2.erode(pixels, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    lines = (pixels - inner).astype(np.uint8)
+    return np.repeat(lines[:, :, None] * np.uint8(255), 3, axis=2)
 
 
 def _nearest(found: Masks) -> Numbers:

@@ -31,7 +31,7 @@ class Sampling:
     steps: int = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Figures:
     """What one network makes with one form at one strength; kept as a line of JSON."""
 
@@ -67,18 +67,18 @@ class Study:
         for form, strength in missing:
             pictures = sample(network, form, strength, drawn, noise, self._sampling.steps)
             found = score(pictures, drawn)
-            numbers = (found.overlap, found.colour_error, found.shape)
-            self._keep(
-                Figures(
-                    self._key(plan),
-                    plan.seed,
-                    form.id,
-                    strength,
-                    [round(value, 4) for value in found.adherence.tolist()],
-                    *(round(float(values.mean()), 4) for values in numbers),
-                    round(float((pictures - plain).square().mean().sqrt() / 2), 4),
-                )
+            figures = Figures(
+                key=self._key(plan),
+                seed=plan.seed,
+                form=form.id,
+                strength=strength,
+                adherence=[round(value, 4) for value in found.adherence.tolist()],
+                overlap=round(float(found.overlap.mean()), 4),
+                colour_error=round(float(found.colour_error.mean()), 4),
+                shape=round(float(found.shape.mean()), 4),
+                from_base=round(float((pictures - plain).square().mean().sqrt() / 2), 4),
             )
+            self._keep(figures)
 
     def find(self, plan: Plan, form: str, strength: float) -> Figures | None:
         """Return the figures of one setting, where they are known."""

@@ -55,8 +55,10 @@ class Finding:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """Of the rise from strength 0 to 1, by step; they add up to 1."""
+        """Of the rise from strength 0 to 1, by step; they add up to 1. Empty where there is no rise."""
         rise = self.points[-1].adherence - self.points[0].adherence
+        if rise < LEAST_RISE:
+            return ()
         return tuple((after.adherence - before.adherence) / rise for before, after in pairwise(self.points))
 
     @property
@@ -119,7 +121,7 @@ def _point(rows: Sequence[Figures], strength: float) -> Point:
 
 def _adherence(rows: Sequence[Figures]) -> Numbers:
     """Return the adherence to each map, the mean over the trainings: the maps are the same for all."""
-    return np.mean([row.adherence for row in rows], axis=0, dtype=np.float64)
+    return np.array([row.adherence for row in rows], np.float64).mean(axis=0, keepdims=True)[0]
 
 
 def _step(before: Numbers, after: Numbers) -> Step:
