@@ -11,7 +11,7 @@ from benchmarks.experiments.claims import Experiment, Values
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 300, 44, 16, 14, 34
 LINE = 18
 """Height of a line of the legend in px."""
-COLOURS = ("#0f766e", "#c2410c", "#4338ca", "#a16207", "#be185d", "#0369a1", "#65a30d", "#7c3aed")
+COLOURS = ("#0f766e", "#c2410c", "#4338ca", "#a16207", "#be185d", "#0369a1", "#65a30d", "#7c3aed", "#57534e")
 GREY = "#888"
 """Readable on a white page and on a dark one."""
 Look = Sequence[float]

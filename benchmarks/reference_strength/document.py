@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from benchmarks.experiments.curves import drawing
 from benchmarks.reference_strength.measures import TOLERANCE
@@ -20,7 +20,7 @@ def document(findings: Sequence[Finding], plans: Sequence[Plan], sampling: Sampl
     trainings = (
         "three trainings" if len(plans) == 3 else "one training" if len(plans) == 1 else f"{len(plans)} trainings"
     )
-    heads = " | ".join(f"s = {strength:g}" for strength in (*STRENGTHS, BEYOND))
+    strengths = [f"s = {strength:g}" for strength in (*STRENGTHS, BEYOND)]
     return "\n".join(
         [
             _head(plans[0], sampling, trainings),
@@ -31,11 +31,10 @@ def document(findings: Sequence[Finding], plans: Sequence[Plan], sampling: Sampl
             "## Adherence",
             "",
             "Mean edge F1 with its 95 % interval. Steps are between neighbouring strengths from 0 to 1: ↑ the interval of the "
-            "paired difference is above 0, ↓ below, = it holds 0. Shares say how much of the whole rise falls to each step.",
+            "paired difference is above 0, ↓ below, = it holds 0. Shares are of the whole rise, by step. The last column is "
+            "what a step of sampling needs more than the network as trained.",
             "",
-            f"| form | {heads} | steps | monotone in | shares of the rise |",
-            f"|---|{'---|' * (len(STRENGTHS) + 4)}",
-            *map(_adherence_row, findings),
+            *_table(("form", *strengths, "steps", "monotone in", "shares", "needs"), map(_adherence_cells, findings)),
             "",
             f"![Adherence over the strength, by form](images/{DRAWING})",
             "",
@@ -44,12 +43,14 @@ def document(findings: Sequence[Finding], plans: Sequence[Plan], sampling: Sampl
             "Colour error, and after the stroke the likeness of the shape to the nearest valid one. The last column is the "
             "difference of the pictures at s = 0 from those of the plain base.",
             "",
-            f"| form | {heads} | at 0 from base |",
-            f"|---|{'---|' * (len(STRENGTHS) + 2)}",
-            *map(_picture_row, findings),
+            *_table(("form", *strengths, "at 0 from base"), map(_picture_cells, findings)),
             "",
         ]
-    )  # fmt: skip
+    )
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
 
 
 def curves(findings: Sequence[Finding]) -> str:
@@ -100,13 +101,15 @@ def _answer(findings: Sequence[Finding]) -> list[str]:
     return [verdict, "", *lines]  # fmt: skip
 
 
-def _adherence_row(finding: Finding) -> str:
-    cells = [_adherence_cell(point) for point in finding.points]
-    cells.append(_adherence_cell(finding.beyond) if finding.beyond else "")
-    cells.append(" ".join(ARROWS[step] for step in finding.steps))
-    cells.append(f"{sum(finding.monotone_alone)} of {len(finding.monotone_alone)}")
-    cells.append(", ".join(f"{share:.0%}" for share in finding.shares))
-    return f"| {finding.form.title} | {' | '.join(cells)} |"
+def _adherence_cells(finding: Finding) -> list[str]:
+    return [
+        finding.form.title,
+        *(_adherence_cell(point) if point else "" for point in (*finding.points, finding.beyond)),
+        " ".join(ARROWS[step] for step in finding.steps),
+        f"{sum(finding.monotone_alone)} of {len(finding.monotone_alone)}",
+        ", ".join(f"{share:.0%}" for share in finding.shares),
+        finding.form.needs,
+    ]
 
 
 def _adherence_cell(point: Point) -> str:
@@ -114,7 +117,7 @@ def _adherence_cell(point: Point) -> str:
     return f"{point.adherence:.3f} ({low:.2f} to {high:.2f})"
 
 
-def _picture_row(finding: Finding) -> str:
+def _picture_cells(finding: Finding) -> list[str]:
     points = (*finding.points, finding.beyond)
     cells = [f"{point.colour_error:.3f} / {point.shape:.2f}" if point else "" for point in points]
-    return f"| {finding.form.title} | {' | '.join(cells)} | {finding.points[0].from_base:.3f} |"
+    return [finding.form.title, *cells, f"{finding.points[0].from_base:.3f}"]

@@ -54,6 +54,8 @@ class Form:
     """Takes a moment with a reference, and the strength."""
     plain_at_zero: bool
     """Strength 0 is the plain base, by construction."""
+    needs: str
+    """In a step, more than the network as trained."""
     goes_beyond: bool = False
     """A strength above 1 is defined."""
 
@@ -61,6 +63,11 @@ class Form:
 def with_bias(moment: Moment, strength: float) -> Tensor:
     """Add log(strength) to what text and picture attend to the reference with, in every block."""
     return moment.predict({"attention_mask": reader_bias(moment.length, strength)})
+
+
+def with_cubed_bias(moment: Moment, strength: float) -> Tensor:
+    """Add 3 log(strength): the same bias, with a dial that is slower at its lower end."""
+    return with_bias(moment, strength**3)
 
 
 def reader_bias(length: int, strength: float) -> Tensor:
@@ -170,19 +177,21 @@ def in_first_steps(moment: Moment, strength: float) -> Tensor:
     return (moment if moment.done < strength else moment.without()).predict()
 
 
+def without_reference(moment: Moment, _: float) -> Tensor:
+    """Predict as the plain base does, at every strength."""
+    return moment.without().predict()
+
+
+BASE = Form("base", "plain base", without_reference, True, "less")
+"""What the forms are compared with."""
 FORMS = (
-    Form("bias", "attention bias log(s) on the reference", with_bias, True, goes_beyond=True),
-    Form(
-        "picture_bias",
-        "attention bias log(s) between picture and reference alone",
-        with_picture_bias,
-        False,
-        goes_beyond=True,
-    ),
-    Form("values", "values of the reference times s", with_scaled_values, False, goes_beyond=True),
-    Form("blend", "attention outputs mixed", with_blended_attention, True, goes_beyond=True),
-    Form("black", "map mixed with black", with_black, False),
-    Form("noise", "map mixed with noise", with_noise, False),
-    Form("predictions", "predictions mixed", with_mixed_predictions, True, goes_beyond=True),
-    Form("steps", "reference in the first share s of the steps", in_first_steps, True),
+    Form("bias", "attention bias log(s)", with_bias, True, "a mask", goes_beyond=True),
+    Form("cubed_bias", "attention bias 3 log(s)", with_cubed_bias, True, "a mask", goes_beyond=True),
+    Form("picture_bias", "attention bias log(s), text left free", with_picture_bias, False, "a mask", goes_beyond=True),
+    Form("values", "values of the reference times s", with_scaled_values, False, "nothing", goes_beyond=True),
+    Form("blend", "attention outputs mixed", with_blended_attention, True, "attention twice", goes_beyond=True),
+    Form("black", "map mixed with black", with_black, False, "nothing"),
+    Form("noise", "map mixed with noise", with_noise, False, "nothing"),
+    Form("predictions", "predictions mixed", with_mixed_predictions, True, "two passes", goes_beyond=True),
+    Form("steps", "reference in the first s of the steps", in_first_steps, True, "less"),
 )

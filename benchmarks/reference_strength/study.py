@@ -11,7 +11,7 @@ import torch
 from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from torch import Tensor
 
-from benchmarks.reference_strength.forms import FORMS, Form, Moment
+from benchmarks.reference_strength.forms import BASE, FORMS, Form, Moment
 from benchmarks.reference_strength.measures import score
 from benchmarks.reference_strength.network import TOKENS, Plan
 from benchmarks.reference_strength.task import CHANNELS, Drawn, draw, to_pictures, to_tokens, to_words
@@ -63,7 +63,7 @@ class Study:
         drawn = draw(self._sampling.maps, generator)
         noise = torch.randn(self._sampling.maps, TOKENS, CHANNELS, generator=generator)
         missing = [row for row in wanted() if self.find(plan, row[0].id, row[1]) is None]
-        plain = sample(network, FORMS[0], 0, drawn, noise, self._sampling.steps) if missing else noise
+        plain = sample(network, BASE, 0, drawn, noise, self._sampling.steps) if missing else noise
         for form, strength in missing:
             pictures = sample(network, form, strength, drawn, noise, self._sampling.steps)
             found = score(pictures, drawn)
