@@ -61,12 +61,15 @@ class Form:
 
 
 def with_bias(moment: Moment, strength: float) -> Tensor:
-    """Add log(strength) to what text and picture attend to the reference with, in every block."""
+    """Add log(s) to the attention logits from text and picture to the reference, in every block.
+
+    OminiControl's code adds it from the reference to the others too (arXiv 2411.15098), which leaves strength 0 the same.
+    """
     return moment.predict({"attention_mask": reader_bias(moment.length, strength)})
 
 
 def with_cubed_bias(moment: Moment, strength: float) -> Tensor:
-    """Add 3 log(strength): the same bias, with a dial that is slower at its lower end."""
+    """Add 3 log(s): the same bias, with a dial that is slower at its lower end."""
     return with_bias(moment, strength**3)
 
 
@@ -82,7 +85,7 @@ def reader_bias(length: int, strength: float) -> Tensor:
 
 
 def with_picture_bias(moment: Moment, strength: float) -> Tensor:
-    """Add log(strength) between picture and reference, both ways, as OminiControl does (arXiv 2411.15098); text is free."""
+    """Add log(s) between picture and reference, both ways; text still reads the reference."""
     bias = torch.zeros(moment.length, moment.length)
     picture, reference = slice(-2 * TOKENS, -TOKENS), slice(-TOKENS, None)
     bias[picture, reference] = bias[reference, picture] = torch.tensor(strength).log()
@@ -90,7 +93,7 @@ def with_picture_bias(moment: Moment, strength: float) -> Tensor:
 
 
 def with_scaled_values(moment: Moment, strength: float) -> Tensor:
-    """Scale the reference's values in every attention; its keys stay, so that strength 0 still takes attention away."""
+    """Scale the reference's values in every attention; its keys stay, so that s = 0 still takes attention away."""
     with ExitStack() as hooks:
         for attention in attentions(moment.network):
             single = isinstance(attention, Flux2ParallelSelfAttention)
@@ -108,7 +111,7 @@ def with_scaled_values(moment: Moment, strength: float) -> Tensor:
 
 
 def with_blended_attention(moment: Moment, strength: float) -> Tensor:
-    """Mix the outputs of every attention: strength of that with the reference, the rest of that without."""
+    """Mix the outputs of every attention: s of that with the reference, the rest of that without."""
     with blended(moment.network, reader_bias(moment.length, 0), strength):
         return moment.predict()
 
@@ -152,12 +155,12 @@ def attentions(network: Flux2Transformer2DModel) -> list[Any]:
 
 
 def with_black(moment: Moment, strength: float) -> Tensor:
-    """Mix the map with a black one, which has no lines."""
+    """Give s times the map, the rest a black one, which has no lines."""
     return _with_mixed(moment, strength, torch.tensor(-1.0))
 
 
 def with_noise(moment: Moment, strength: float) -> Tensor:
-    """Mix the map with noise, the same at every step."""
+    """Give s times the map, the rest noise, the same at every step."""
     shape = moment.noisy.shape
     return _with_mixed(moment, strength, torch.randn(shape, generator=torch.Generator().manual_seed(1)))
 
@@ -168,12 +171,12 @@ def _with_mixed(moment: Moment, strength: float, other: Tensor) -> Tensor:
 
 
 def with_mixed_predictions(moment: Moment, strength: float) -> Tensor:
-    """Go from the prediction without the reference towards that with it, as guidance does."""
+    """Go by s from the prediction without the reference to that with it, as guidance does."""
     return torch.lerp(moment.without().predict(), moment.predict(), strength)
 
 
 def in_first_steps(moment: Moment, strength: float) -> Tensor:
-    """Leave the reference out after that share of the steps."""
+    """Leave the reference out after the first s of the steps."""
     return (moment if moment.done < strength else moment.without()).predict()
 
 

@@ -48,6 +48,8 @@ class Finding:
     beyond: Point | None
     steps: tuple[Step, ...]
     """From each strength to the next; `level` where the interval of the difference holds 0."""
+    runs: tuple[tuple[float, ...], ...]
+    """Mean adherence of each training alone, by strength."""
     monotone_alone: tuple[bool, ...]
     """Of each training alone: no step falls."""
     ruined_at: tuple[float, ...]
@@ -60,6 +62,11 @@ class Finding:
         if rise < LEAST_RISE:
             return ()
         return tuple((after.adherence - before.adherence) / rise for before, after in pairwise(self.points))
+
+    @property
+    def spread(self) -> float:
+        """Largest difference of adherence between trainings at one strength."""
+        return max(max(found) - min(found) for found in zip(*self.runs, strict=True))
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -92,20 +99,20 @@ def judge(figures: Sequence[Figures]) -> list[Finding]:
 
 def _judge(form: Form, rows: dict[float, list[Figures]], ends: tuple[Point, Point]) -> Finding:
     points = tuple(_point(rows[strength], strength) for strength in STRENGTHS)
-    alone = [[_adherence([row]) for row in rows[strength]] for strength in STRENGTHS]
+    alone = list(zip(*([_adherence([row]) for row in rows[strength]] for strength in STRENGTHS), strict=True))
     error, shape = max(end.colour_error for end in ends), min(end.shape for end in ends)
-    ruined = (
-        point.strength
-        for point in points
-        if point.colour_error > error + MOST_ERROR or point.shape < shape - LEAST_SHAPE
-    )
     return Finding(
-        form,
-        points,
-        _point(rows[BEYOND], BEYOND) if rows[BEYOND] else None,
-        tuple(_step(_adherence(rows[before]), _adherence(rows[after])) for before, after in pairwise(STRENGTHS)),
-        tuple(all(_step(*pair) != "falls" for pair in pairwise(run)) for run in zip(*alone, strict=True)),
-        tuple(ruined),
+        form=form,
+        points=points,
+        beyond=_point(rows[BEYOND], BEYOND) if rows[BEYOND] else None,
+        steps=tuple(_step(_adherence(rows[before]), _adherence(rows[after])) for before, after in pairwise(STRENGTHS)),
+        runs=tuple(tuple(float(maps.mean()) for maps in run) for run in alone),
+        monotone_alone=tuple(all(_step(*pair) != "falls" for pair in pairwise(run)) for run in alone),
+        ruined_at=tuple(
+            point.strength
+            for point in points
+            if point.colour_error > error + MOST_ERROR or point.shape < shape - LEAST_SHAPE
+        ),
     )
 
 
