@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,9 +10,13 @@ import pytest
 import torch
 
 from benchmarks.reference_strength.__main__ import TINY, main
+from benchmarks.reference_strength.document import document
 from benchmarks.reference_strength.forms import FORMS, Form, Moment
+from benchmarks.reference_strength.measures import score
 from benchmarks.reference_strength.network import TOKENS, Training, create_network, train
+from benchmarks.reference_strength.study import Figures, Sampling, wanted
 from benchmarks.reference_strength.task import CHANNELS, draw, to_pictures, to_tokens, to_words
+from benchmarks.reference_strength.verdicts import judge
 
 MOST = 1e-6
 """Difference of predictions that are equal but for the order of additions."""
@@ -71,3 +76,46 @@ def test_the_command_writes_page_figures_and_drawing(tmp_path: Path) -> None:
     assert len([node for node in root if node.tag.endswith("polyline")]) == len(FORMS)
     assert main(["--tiny", "--seeds", "1", "--output", str(tmp_path)]) == 0
     assert figures.read_text(encoding="utf-8") == known  # nothing is made twice
+
+
+def test_the_drawn_picture_scores_full_and_another_one_does_not() -> None:
+    drawn = draw(3, torch.Generator().manual_seed(0))
+    own, other = score(drawn.pictures, drawn), score(drawn.pictures.roll(1, dims=3), drawn)
+    assert (own.adherence == 1).all() and (own.overlap == 1).all()
+    assert (own.shape > 0.85).all() and (own.colour_error < 0.1).all()
+    assert (other.overlap < 1).all()
+
+
+def test_a_form_that_falls_between_two_strengths_does_not_hold() -> None:
+    findings = {row.form.id: row for row in judge(list(_figures()))}
+    assert findings["blend"].reasons == ()
+    assert findings["blend"].steps == ("rises",) * 4
+    assert findings["blend"].shares == pytest.approx((0.25,) * 4)
+    assert findings["steps"].steps == ("rises", "falls", "rises", "rises")
+    assert findings["steps"].reasons == ("adherence falls on the way",)
+    assert findings["black"].reasons == ("s = 0 is not the plain base",)
+    assert findings["predictions"].reasons == ("pictures are ruined at s = 0.5",)
+
+
+def test_the_document_tells_of_a_dip_of_the_bias_below_its_lowest_strength() -> None:
+    text = document(judge(list(_figures())), [TINY], Sampling())
+    assert "holds at these five strengths, not between them: at s = 0.016" in text
+
+
+def _figures() -> Iterator[Figures]:
+    """Yield figures of two trainings in which adherence grows evenly, but for four forms with a fault each."""
+    falls = {("steps", 0.5): 0.3, ("cubed_bias", 0.25): 0.1}
+    for seed in range(2):
+        for form, strength in wanted():
+            level = falls.get((form.id, strength), 0.2 + 0.6 * strength)
+            yield Figures(
+                key="",
+                seed=seed,
+                form=form.id,
+                strength=strength,
+                adherence=[level, level + 0.02, level - 0.02],
+                overlap=level,
+                colour_error=0.2 if (form.id, strength) == ("predictions", 0.5) else 0.05,
+                shape=0.9,
+                from_base=0.1 + strength - form.plain_at_zero * 0.1,
+            )

@@ -15,6 +15,14 @@ from benchmarks.reference_strength.verdicts import LEAST_RISE, LEAST_SHAPE, MOST
 DRAWING = "reference_strength.svg"
 ARROWS: dict[Step, str] = {"rises": "↑", "level": "=", "falls": "↓"}
 
+MAKING = """\
+Both kinds of attention of FLUX.2, `Flux2Attention` of the double blocks and `Flux2ParallelSelfAttention` of the single ones, attend
+over the same sequence, text, picture, reference, and pass their mask on to the softmax. So a bias is one matrix for all blocks, in
+`joint_attention_kwargs={"attention_mask": bias}`, and no processor is needed. Values are scaled in the output of `to_v`, and in the
+third part of that of `to_qkv_mlp_proj`. To mix attention outputs, a processor runs the usual one twice, with the reference and with
+it masked; all after the softmax is linear in both kinds, so that whole outputs may be mixed.
+"""
+
 
 def document(findings: Sequence[Finding], plans: Sequence[Plan], sampling: Sampling) -> str:
     """Return docs/reference-strength.md in Markdown."""
@@ -33,6 +41,7 @@ def document(findings: Sequence[Finding], plans: Sequence[Plan], sampling: Sampl
             "",
             *_table(("form", "what it does"), ([row.form.title, _words(row.form)] for row in findings)),
             "",
+            MAKING,
             "## Adherence",
             "",
             "Mean edge F1 with its 95 % interval. Steps are between neighbouring strengths from 0 to 1: ↑ the interval of the "
@@ -97,8 +106,9 @@ nearer of the two prompted colours, and by the overlap of their shape with the n
 if s = 0 is the plain base, no step falls, neither in the mean nor in one training, adherence rises by {LEAST_RISE:g} or more, and
 pictures are nowhere worse than at both ends by more than {MOST_ERROR:g} in colour or {LEAST_SHAPE:g} in shape.
 
-`python -m benchmarks.reference_strength` trains, samples and writes this page; its figures are in
-[reference-strength.jsonl](reference-strength.jsonl). So small a network shows what a form can do, not the numbers of FLUX.2.
+`python -m benchmarks.reference_strength` trains, about four minutes of one core for each network, samples and writes this page; its
+figures are in [reference-strength.jsonl](reference-strength.jsonl). So small a network shows what a form can do, not the numbers
+of FLUX.2 klein, which makes its pictures in 4 steps and was trained on pictures, not on maps alone.
 """
 
 

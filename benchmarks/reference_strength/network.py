@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from math import nan
@@ -33,7 +34,7 @@ DECAY = 0.99
 
 @dataclass(frozen=True)
 class Plan:
-    """A training; its weights are cached under its text."""
+    """A training; its weights are cached under its text, which leaves out the constants of the modules: delete them after a change."""
 
     heads: int = 3
     double: int = 1
@@ -98,6 +99,17 @@ def _places() -> Tensor:
     """Return the positions (T, H, W, L) of the picture's tokens, then of the reference's."""
     rows, one = torch.arange(ROWS), torch.zeros(1, dtype=torch.int64)
     return torch.cat([torch.cartesian_prod(one + moment, rows, rows, one) for moment in (0, TIME)])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, so that sums have one order and the figures are the same again."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def loss_at(network: Flux2Transformer2DModel, plan: Plan, step: int) -> Tensor:
@@ -178,6 +190,7 @@ def share_of_rate(plan: Plan, step: int) -> float:
     return min((step + 1) / plan.warm, (plan.steps - step) / plan.steps)
 
 
+@one_thread()
 def train(
     plan: Plan, folder: Path, every: int = 200, look: Callable[[Training], None] = lambda _: None
 ) -> Flux2Transformer2DModel:

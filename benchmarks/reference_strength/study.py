@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.reference_strength.forms import BASE, FORMS, Form, Moment
 from benchmarks.reference_strength.measures import score
-from benchmarks.reference_strength.network import TOKENS, Plan
+from benchmarks.reference_strength.network import TOKENS, Plan, one_thread
 from benchmarks.reference_strength.task import CHANNELS, Drawn, draw, to_pictures, to_tokens, to_words
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -57,6 +57,7 @@ class Study:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         self._known = [Figures(**json.loads(line)) for line in lines if line.endswith("}")]
 
+    @one_thread()
     def measure(self, network: Flux2Transformer2DModel, plan: Plan) -> None:
         """Sample all that is missing of a trained network."""
         generator = torch.Generator().manual_seed(HELD_OUT)
