@@ -97,14 +97,18 @@ def test_a_form_that_falls_between_two_strengths_does_not_hold() -> None:
     assert findings["predictions"].reasons == ("pictures are ruined at s = 0.5",)
 
 
-def test_the_document_tells_of_a_dip_of_the_bias_below_its_lowest_strength() -> None:
+def test_the_document_names_the_forms_that_hold_and_the_faults_of_the_others() -> None:
     text = document(judge(list(_figures())), [TINY], Sampling())
-    assert "holds at these five strengths, not between them: at s = 0.016" in text
+    assert "Yes, with 1 of 9 forms" in text
+    assert "- **attention outputs mixed** holds" in text
+    assert (
+        "- attention bias log(s): no, near s = 0 adherence is below that of the plain base, 0.100 at s = 0.02." in text
+    )
 
 
 def _figures() -> Iterator[Figures]:
-    """Yield figures of two trainings in which adherence grows evenly, but for four forms with a fault each."""
-    falls = {("steps", 0.5): 0.3, ("cubed_bias", 0.25): 0.1}
+    """Yield figures of two trainings in which adherence grows evenly, but for the forms that have a fault."""
+    falls = {("steps", 0.5): 0.3, ("cubed_bias", 0.25): 0.1, ("bias", 0.02): 0.1}
     for seed in range(2):
         for form, strength in wanted():
             level = falls.get((form.id, strength), 0.2 + 0.6 * strength)

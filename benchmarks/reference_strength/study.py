@@ -17,6 +17,8 @@ from benchmarks.reference_strength.network import TOKENS, Plan, one_thread
 from benchmarks.reference_strength.task import CHANNELS, Drawn, draw, to_pictures, to_tokens, to_words
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+LOW = (0.02, 0.1)
+"""Strengths near 0, where a reference that is hardly read might not be an absent one; for forms that are plain at 0."""
 BEYOND = 1.5
 """A strength above that of training, for the forms that have one."""
 HELD_OUT = 7
@@ -109,7 +111,8 @@ class Study:
 def wanted() -> Iterator[tuple[Form, float]]:
     """Yield every form with every strength that it has; those that are equal by construction once, under the first form."""
     for form in FORMS:
-        for strength in (*STRENGTHS, *([BEYOND] if form.goes_beyond else [])):
+        strengths = (*STRENGTHS, *(LOW if form.plain_at_zero else ()), *((BEYOND,) if form.goes_beyond else ()))
+        for strength in strengths:
             if form is FORMS[0] or not is_shared(form, strength):
                 yield form, strength
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.reference_strength.forms import FORMS, Form
 from benchmarks.reference_strength.measures import Numbers
-from benchmarks.reference_strength.study import BEYOND, STRENGTHS, Figures, is_shared
+from benchmarks.reference_strength.study import BEYOND, LOW, STRENGTHS, Figures, is_shared
 from cnet_app.evaluation.statistics import Means, Pairs, Settings, bootstrap
 
 Step = Literal["rises", "level", "falls"]
@@ -45,6 +45,10 @@ class Finding:
     form: Form
     points: tuple[Point, ...]
     """One for each strength."""
+    low: tuple[Point, ...]
+    """One for each strength of LOW; empty for a form that is not plain at 0."""
+    drops: bool
+    """At a strength of LOW adherence is below that at 0."""
     beyond: Point | None
     steps: tuple[Step, ...]
     """From each strength to the next; `level` where the interval of the difference holds 0."""
@@ -77,6 +81,11 @@ class Finding:
             found.append("s = 0 is not the plain base")
         if "falls" in self.steps or not all(self.monotone_alone):
             found.append("adherence falls on the way")
+        if self.drops:
+            lowest = min(self.low, key=lambda point: point.adherence)
+            found.append(
+                f"near s = 0 adherence is below that of the plain base, {lowest.adherence:.3f} at s = {lowest.strength:g}"
+            )
         if last.adherence - first.adherence < LEAST_RISE:
             found.append(f"adherence rises by less than {LEAST_RISE:g}")
         if self.ruined_at:
@@ -94,7 +103,7 @@ def judge(figures: Sequence[Figures]) -> list[Finding]:
         return [table[id, strength, seed] for seed in seeds if (id, strength, seed) in table]
 
     ends = (_point(rows(FORMS[0], 0), 0), _point(rows(FORMS[0], 1), 1))
-    return [_judge(form, {s: rows(form, s) for s in (*STRENGTHS, BEYOND)}, ends) for form in FORMS]
+    return [_judge(form, {s: rows(form, s) for s in (*STRENGTHS, *LOW, BEYOND)}, ends) for form in FORMS]
 
 
 def _judge(form: Form, rows: dict[float, list[Figures]], ends: tuple[Point, Point]) -> Finding:
@@ -104,6 +113,8 @@ def _judge(form: Form, rows: dict[float, list[Figures]], ends: tuple[Point, Poin
     return Finding(
         form=form,
         points=points,
+        low=tuple(_point(rows[strength], strength) for strength in LOW if rows[strength]),
+        drops=any(_step(_adherence(rows[0]), _adherence(rows[low])) == "falls" for low in LOW if rows[low]),
         beyond=_point(rows[BEYOND], BEYOND) if rows[BEYOND] else None,
         steps=tuple(_step(_adherence(rows[before]), _adherence(rows[after])) for before, after in pairwise(STRENGTHS)),
         runs=tuple(tuple(float(maps.mean()) for maps in run) for run in alone),
