@@ -95,6 +95,10 @@ A step of a ControlNet takes somewhat more memory and time than one of the base 
 The paper: 23 % more memory and 34 % more time in each step, on an A100. Here, at batch 1, gradients, optimiser and update of
 what is trained weigh most, and the base has more than twice as many numbers as the copy; at large batches activations weigh more."""
 TAIL = """\
+## Elsewhere
+
+- [A strength for reference latents](reference-strength.md): the map as a reference of FLUX.2, and which forms of strength work there.
+
 ## Not testable here
 
 - Fidelity ranked by people, FID and CLIP scores against other methods (tables 1 and 3): they need people, a real base and
