@@ -13,9 +13,10 @@ from models.row import ALL_COMPONENTS, File, Weights, shard_index
 
 
 def base_row(id: str, folder: Path) -> Weights:
-    """Return the row of a repository by the index of parts in a folder; with the files of cut networks once their index is there.
+    """Return the row of a repository by the index of its parts in a folder.
 
-    Its files may be more when those of the row are here. Raises DamagedError for an index that cannot be read.
+    The files of a network that is cut into several are among them once that network's own index is in the folder too. Raises
+    DamagedError for an index that cannot be read.
     """
     index = read_json(folder / INDEX)
     row = hub_entry(id, "base", [part for part in ALL_COMPONENTS if class_name(index, part)])
