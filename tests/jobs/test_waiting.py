@@ -177,6 +177,9 @@ def test_pace_grows_with_pixels_and_steps_and_knows_bases_apart() -> None:
     pace.measure(replace(small, units=3), steps=1, seconds=1.0)
     assert pace.seconds(small) == pytest.approx(6.0)
     assert pace.seconds(replace(small, units=3)) == pytest.approx(30.0)
+    pace.measure(replace(small, reuse_threshold=0.1), steps=10, seconds=1.0)
+    assert pace.seconds(replace(small, reuse_threshold=0.1)) == pytest.approx(3.0)
+    assert pace.seconds(small) == pytest.approx(6.0)
 
 
 def test_work_is_what_runs() -> None:
