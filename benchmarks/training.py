@@ -10,14 +10,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 from diffusers import ControlNetModel, DDPMScheduler
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from PIL import Image as Pillow
 from torch import nn
 from torch.nn import functional as F
@@ -27,7 +29,7 @@ from benchmarks.counters import flop_counter
 from benchmarks.drawn_pairs import write_pairs
 from benchmarks.machine import this_machine
 from benchmarks.models import full_size, miniature
-from benchmarks.wall import Wall, time_pairs
+from benchmarks.wall import Wall, measure_pairs, seconds_of, time_pairs
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.pairs import DataSet
@@ -46,7 +48,10 @@ MOST_RATIO = 0.6
 """Time of a step with cached latents and prompts, over that of one which encodes them."""
 BYTES_OF_ADAM = 8
 """AdamW keeps two float32 numbers for each that it trains."""
+STEPS = 6
+"""Timed in a turn of each side, after a first one."""
 Step = Callable[[], object]
+CreateStep = Callable[[Base, TrainingPlan, DataSet, Path], Step]
 
 
 def create_plan(size: int, batch: int, precision: str = "float32", **values: Any) -> TrainingPlan:
@@ -64,18 +69,10 @@ def our_step(base: Base, plan: TrainingPlan, data: DataSet, folder: Path) -> Ste
     examples = encode_examples(data.pairs, plan, trainable, folder / "cache")
     accelerator = create_accelerator(plan, base.device)
     loop = Loop(RunFolder(folder / "run"), plan, trainable, examples, None, accelerator, lambda record: None)
-    layers: list[Any] = [module for module in base.network.modules() if isinstance(module, Attention)]
-    processors = [layer.processor for layer in layers]
-
-    def step() -> None:
-        for layer, processor in zip(layers, processors, strict=True):
-            layer.set_processor(processor)
-        loop.update()
-
-    return step
+    return loop.update
 
 
-def diffusers_step(base: Base, plan: TrainingPlan, data: DataSet) -> Step:
+def diffusers_step(base: Base, plan: TrainingPlan, data: DataSet, folder: Path) -> Step:
     """Return one update as examples/controlnet/train_controlnet.py makes it, with diffusers' own classes."""
     accelerator: Any = create_accelerator(plan, base.device)
     controlnet: Any = ControlNetModel.from_unet(base.network)
@@ -99,7 +96,6 @@ def diffusers_step(base: Base, plan: TrainingPlan, data: DataSet) -> Step:
         return pictures, torch.stack([to_map(_open(pair.control)) for pair in chosen]), ids.input_ids
 
     def step() -> None:
-        base.network.set_attn_processor(AttnProcessor2_0())
         pictures, hints, ids = batch()
         latents = base.vae.encode(pictures.to(base.dtype)).latent_dist.sample() * base.vae.config["scaling_factor"]
         noise = torch.randn_like(latents)
@@ -137,27 +133,56 @@ class StepRatio:
     wall: Wall
 
 
-def step_ratio(base: Base, size: int, batch: int, precision: str, pairs: int) -> StepRatio:
+@dataclass(frozen=True)
+class Setting:
+    """What both sides train."""
+
+    size: int
+    batch: int
+    precision: str = "float32"
+    tiny: bool = False
+    """A miniature, in place of Stable Diffusion 1.5."""
+
+
+def step_ratio(setting: Setting, pairs: int, steps: int = STEPS) -> StepRatio:
     """Count and time our steps and diffusers', in turn, on the same base and pictures.
 
-    Puts the base into `precision`, as both trainers do with what they do not train.
+    Each turn is a process that trains alone, as trainings do: two in one memory slow each other down.
     """
+    flops = {create: _in_process(create, setting, 0) for create in (our_step, diffusers_step)}
+    ours, theirs = (partial(_in_process, create, setting, steps) for create in flops)
+    return StepRatio((int(flops[our_step]), int(flops[diffusers_step])), measure_pairs(ours, theirs, pairs))
+
+
+def _in_process(create: CreateStep, setting: Setting, steps: int) -> float:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_train, create, setting, steps).result()
+
+
+def _train(create: CreateStep, setting: Setting, steps: int) -> float:
+    """Return the median seconds of so many steps after a first one; the FLOPs of that one where none are asked for.
+
+    Puts what is not trained into the number format, as both trainers do.
+    """
+    base, dtype = create_base(setting), DTYPES[setting.precision]
     for network in (base.network, base.vae, *base.text_encoders):
-        nn.Module.to(network, DTYPES[precision])
-    base = replace(base, dtype=DTYPES[precision])
+        nn.Module.to(network, dtype)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_pairs(folder / "data", "canny", PAIRS, size)
-        plan, data = create_plan(size, batch, precision), read_data(folder / "data")
-        steps = our_step(base, plan, data, folder), diffusers_step(base, plan, data)
-        ours, theirs = map(_flops, steps)
-        return StepRatio((ours, theirs), time_pairs(*steps, pairs))
-
-
-def _flops(step: Step) -> int:
-    with flop_counter() as counter:
+        write_pairs(folder / "data", "canny", PAIRS, setting.size)
+        plan, data = create_plan(setting.size, setting.batch, setting.precision), read_data(folder / "data")
+        step = create(replace(base, dtype=dtype), plan, data, folder)
+        if not steps:
+            with flop_counter() as counter:
+                step()
+            return counter.get_total_flops()
         step()
-    return counter.get_total_flops()
+        return median(seconds_of(step) for _ in range(steps))
+
+
+def create_base(setting: Setting) -> Base:
+    """Return the base that is trained on."""
+    return miniature().base if setting.tiny else full_size(setting.size).base
 
 
 @dataclass(frozen=True)
@@ -252,14 +277,14 @@ def _update_seconds(network: Any) -> float:
     return seconds
 
 
-def step_text(found: StepRatio, size: int, batch: int, precision: str) -> str:
+def step_text(found: StepRatio, setting: Setting) -> str:
     """Return the step's ratios in sentences."""
     wall, counted = found.wall, [flops / 1e12 for flops in found.flops]
     low, high = wall.interval
     ours, theirs = wall.median_seconds
     return (
-        f"A step of batch {batch} at {size} px in {precision}: {ours:.2f} s with cached latents and prompts, {theirs:.2f} s as diffusers' "
-        f"trainer makes it; ratio {wall.ratio:.3f} (95 %: {low:.3f} to {high:.3f}, {len(wall.ours)} pairs, load {wall.load:.1f}). "
+        f"A step of batch {setting.batch} at {setting.size} px in {setting.precision}: {ours:.2f} s with cached latents and prompts, "
+        f"{theirs:.2f} s as diffusers' trainer makes it; ratio {wall.ratio:.3f} (95 %: {low:.3f} to {high:.3f}, {len(wall.ours)} pairs, load {wall.load:.1f}). "
         f"Counted: {counted[0]:.3g} and {counted[1]:.3g} TFLOP, ratio {counted[0] / counted[1]:.3f}."
     )
 
@@ -308,23 +333,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--precision", choices=sorted(DTYPES), default="float32", help="of a step's passes (default: %(default)s)"
     )
-    parser.add_argument("--pairs", type=int, default=7, metavar="N", help="timed pairs of steps (default: %(default)s)")
+    parser.add_argument("--pairs", type=int, default=7, metavar="N", help="timed pairs (default: %(default)s)")
     parser.add_argument("--tiny", action="store_true", help="a miniature, in seconds")
     args = parser.parse_args(arguments)
     args.size = 64 if args.tiny else args.size
     if args.precision != "float32" and args.only != "step":
         parser.error(f"--precision is {args.precision}, but costs are measured in float32 alone; add --only step")
-    base = miniature().base if args.tiny else full_size(args.size).base
+    setting = Setting(args.size, args.batch, args.precision, args.tiny)
     machine, ratio = this_machine(), 0.0
     print(
         f"{machine.cpu} ({machine.flags}), {machine.cores} cores, {machine.threads} threads; {machine.versions}.",
         flush=True,
     )
     if args.only != "cost":
-        found = step_ratio(base, args.size, args.batch, args.precision, args.pairs)
+        found = step_ratio(setting, args.pairs)
         ratio = found.wall.ratio
-        print(step_text(found, args.size, args.batch, args.precision), flush=True)
+        print(step_text(found, setting), flush=True)
     if args.only != "step":
+        base = create_base(setting)
         print(cost_text(cost(base, args.size, args.batch, args.pairs), args.size, args.batch), flush=True)
         print(middle_text(middle_ratio(base, args.size, args.batch, args.pairs)))
     return int(ratio > MOST_RATIO)

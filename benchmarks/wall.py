@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +63,24 @@ class Wall:
 
 def time_pairs(ours: Callable[[], object], reference: Callable[[], object], pairs: int) -> Wall:
     """A B B A …: a machine that warms up or slows down does so for both. Both have run before."""
+    return measure_pairs(partial(seconds_of, ours), partial(seconds_of, reference), pairs)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return the time that work takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def measure_pairs(ours: Callable[[], float], reference: Callable[[], float], pairs: int) -> Wall:
+    """Do as `time_pairs` does with functions that return their own seconds."""
     loads: list[float] = []
-    seconds: dict[Callable[[], object], list[float]] = {ours: [], reference: []}
+    seconds: dict[Callable[[], float], list[float]] = {ours: [], reference: []}
     before = _ticks()
     for pair in range(pairs):
         for work in (ours, reference) if pair % 2 == 0 else (reference, ours):
-            started = time.perf_counter()
-            work()
-            seconds[work].append(time.perf_counter() - started)
+            seconds[work].append(work())
             loads.append(os.getloadavg()[0])
     total, stolen = (now - then for now, then in zip(_ticks(), before, strict=True))
     return Wall(
