@@ -85,6 +85,8 @@ def load_four_bits(kind: Any, path: Path, names: Iterable[str], config: Path, dt
     }
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        (folder / CONFIG).write_text(json.dumps({**read_json(config / CONFIG), "quantization_config": quantised}))
+        (folder / CONFIG).write_text(
+            json.dumps({**read_json(config / CONFIG), "quantization_config": quantised}), encoding="utf-8"
+        )
         (folder / "diffusion_pytorch_model.safetensors").symlink_to(path.resolve())
         return kind.from_pretrained(folder, dtype=dtype, local_files_only=True)

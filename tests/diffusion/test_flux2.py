@@ -261,7 +261,7 @@ def test_mixed_attention_is_that_written_out(klein: Base) -> None:
     attention: Any = klein.network.single_transformer_blocks[0].attn
     states = torch.randn(1, 10, 32, generator=torch.Generator().manual_seed(0)).double()
     with torch.no_grad():
-        with mixed_attention(klein.network, (0.5, 1.5), 5, (3, 2)):
+        with mixed_attention(klein.network, (0.5, 1.5), 5, (3, 2), states.device):
             found = attention(states)
         fused = attention.to_qkv_mlp_proj(states)
         query, key, value, rest = fused.split([32, 32, 32, fused.shape[-1] - 96], dim=-1)

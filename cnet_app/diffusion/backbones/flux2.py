@@ -101,7 +101,7 @@ class Flux2Backbone(TransformerBackbone):
         parts, places = joined_tokens(latents, references)
         own, *counts = (part.shape[1] for part in parts)
         strengths = [one.strength for one in references]
-        with mixed_attention(self._base.network, strengths, words.shape[1] + own, counts):
+        with mixed_attention(self._base.network, strengths, words.shape[1] + own, counts, latents.device):
             predicted = self._base.network(
                 hidden_states=torch.cat(parts, dim=1),
                 encoder_hidden_states=words,

@@ -72,12 +72,17 @@ def _mixed(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
 
 
 @contextmanager
-def mixed_attention(network: Any, strengths: Sequence[float], own: int, counts: Sequence[int]) -> Generator[None]:
-    """Give maps, each of so many tokens behind `own` others, their strengths inside the block; at 1 nothing changes."""
+def mixed_attention(
+    network: Any, strengths: Sequence[float], own: int, counts: Sequence[int], device: torch.device
+) -> Generator[None]:
+    """Give maps, each of so many tokens behind `own` others, their strengths inside the block; at 1 nothing changes.
+
+    `device` is that of the tokens: weights may rest elsewhere.
+    """
     if all(strength == 1 for strength in strengths):
         yield
         return
-    shares = [(one.weight, attention_mask(one.hidden, own, counts, network.device)) for one in shares_of(strengths)]
+    shares = [(one.weight, attention_mask(one.hidden, own, counts, device)) for one in shares_of(strengths)]
     blocks = (*network.transformer_blocks, *network.single_transformer_blocks)
     kept = [(block.attn, block.attn.processor) for block in blocks]
     try:
