@@ -135,7 +135,7 @@ class StepRatio:
 
 @dataclass(frozen=True)
 class Setting:
-    """What both sides train."""
+    """Settings of a training, the same for both sides."""
 
     size: int
     batch: int

@@ -163,7 +163,7 @@ class FamilyFacts:
     text_widths: tuple[int, ...] = ()
     """Numbers per word of each published CLIP text encoder; empty where the family has other encoders."""
     words_width: int | None = None
-    """Numbers per word that a U-Net reads; None where encoders of words are told apart otherwise."""
+    """Numbers per word that a U-Net reads, by which its files are told apart; None for other networks."""
     text_encoders: int = 1
     penultimate_words: bool = False
     """Words are read from the encoders' last layer but one."""

@@ -186,7 +186,7 @@ def without_reference(moment: Moment, _: float) -> Tensor:
 
 
 BASE = Form("base", "plain base", without_reference, True, "less")
-"""What the forms are compared with."""
+"""The plain base, with which all forms are compared."""
 FORMS = (
     Form("bias", "attention bias log(s)", with_bias, True, "a mask", goes_beyond=True),
     Form("cubed_bias", "attention bias 3 log(s)", with_cubed_bias, True, "a mask", goes_beyond=True),

@@ -27,7 +27,7 @@ HELD_OUT = 7
 
 @dataclass(frozen=True)
 class Sampling:
-    """How pictures are made, the same for all forms and strengths."""
+    """Settings of sampling, the same for all forms and strengths."""
 
     maps: int = 64
     steps: int = 16
@@ -35,7 +35,7 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What one network makes with one form at one strength; kept as a line of JSON."""
+    """Figures of the pictures of one network, form and strength; stored as a line of JSON."""
 
     key: str
     """Of training and sampling."""
@@ -43,7 +43,7 @@ class Figures:
     form: str
     strength: float
     adherence: list[float]
-    """Of each map."""
+    """One number a map."""
     overlap: float
     colour_error: float
     shape: float
@@ -118,7 +118,7 @@ def wanted() -> Iterator[tuple[Form, float]]:
 
 
 def is_shared(form: Form, strength: float) -> bool:
-    """Whether a setting is the plain base or the network as trained; FORMS[0] has the figures of both."""
+    """Return whether a setting is the plain base or the network as trained, which FORMS[0] measures for all forms."""
     return strength == 1 or (strength == 0 and form.plain_at_zero)
 
 

@@ -1,4 +1,4 @@
-"""What the figures of a form come to: its means with intervals, its steps, and whether it holds."""
+"""Summary of the figures of a form: means with intervals, steps between strengths, and whether it holds."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ class Finding:
     runs: tuple[tuple[float, ...], ...]
     """Mean adherence of each training alone, by strength."""
     monotone_alone: tuple[bool, ...]
-    """Of each training alone: no step falls."""
+    """For each training: whether no step falls in it."""
     ruined_at: tuple[float, ...]
     """Strengths at which pictures are worse than at both ends."""
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """Of the rise from strength 0 to 1, by step; they add up to 1. Empty where there is no rise."""
+        """Return the share of each step in the rise from strength 0 to 1. They add up to 1; empty where there is no rise."""
         rise = self.points[-1].adherence - self.points[0].adherence
         if rise < LEAST_RISE:
             return ()

@@ -178,11 +178,11 @@ class LoadedModels:
 
     def _rung(self, base: loader.Base, request: GenerationRequest, loaded: bool = True) -> Rung:
         """The rung a request runs on."""
-        unet = memory.module_bytes([base.network])
+        network = memory.module_bytes([base.network])
         share = FAMILIES[base.family].parameters.control_share
         weights = {
             "text": memory.module_bytes(base.text_encoders),
-            "denoiser": int((1 + share * max(1, len(request.units))) * unet),
+            "denoiser": int((1 + share * max(1, len(request.units))) * network),
             "vae": memory.module_bytes([base.vae] if base.vae is not None else []),
         }
         free = memory.free_bytes(self._device)

@@ -225,7 +225,7 @@ def controlnet_id(condition_id: str, family: Family, base: str = "") -> str:
 
 
 def control_model(condition_id: str, named: str | None, family: Family, base: str = "") -> tuple[NamedKind, str] | None:
-    """Return kind and id of what a unit needs beside the base; `named` is what it names, None for the condition's own.
+    """Return kind and id of the model that a unit needs besides the base; `named` is its `controlnet`, None for the condition's own.
 
     A base that reads maps itself needs nothing, or the LoRA that is named. InputError where the condition cannot control it.
     """

@@ -77,7 +77,7 @@ class TransformerBackbone(ABC):
 
     @property
     def two_sides(self) -> bool:
-        """Whether guidance has a second side, which reads the negative prompt."""
+        """Whether guidance also runs the network on the negative prompt."""
         return self._facts.has("guidance_sides")
 
     @abstractmethod
