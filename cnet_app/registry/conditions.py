@@ -12,7 +12,7 @@ from annotators.registry import annotator
 from cnet_app.registry.measures import MEASURES
 from models.catalog import CATALOG, entry
 from models.errors import InputError
-from models.families import FAMILIES, TITLES
+from models.families import FAMILIES, TITLES, takers
 from models.family_facts import Family
 from models.names import did_you_mean
 from models.resolve import NamedKind, start_conditioning_scale
@@ -27,8 +27,8 @@ class Condition:
     help: str
     annotators: tuple[str, ...]
     """Annotator ids, the best first. Where a file is missing the app starts with the first that can run."""
-    controlnets: Mapping[str, str]
-    """Base-model family to catalogue id of the ControlNet."""
+    controlnets: Mapping[Family, str]
+    """Catalogue id of the ControlNet, by family."""
     example: str
     """scikit-image photo (skimage.data), `world:SEED`, a procedural scene, or `drawing:NAME` of cnet_app.ui.examples."""
     example_prompt: str
@@ -72,6 +72,18 @@ class Condition:
         return tuple(dict.fromkeys((self.measure, *self.more_measures, *of_kind)))
 
 
+def _controlnets(condition_id: str) -> Mapping[Family, str]:
+    """Return the first ControlNet or adapter of the catalogue that reads these maps, by family.
+
+    One that a base names as its own was made for that base.
+    """
+    of_a_base = {row.controlnet for row in CATALOG}
+    networks = [row for row in CATALOG if row.kind in ("controlnet", "adapter") and row.id not in of_a_base]
+    fitting = [(row.family, row.id) for row in reversed(networks) if row.family and condition_id in row.conditions]
+    found = {taker: id for family, id in fitting for taker in takers(family)}
+    return MappingProxyType({family: found[family] for family in FAMILIES if family in found})
+
+
 def _row(
     id: str,
     title: str,
@@ -85,17 +97,15 @@ def _row(
     masked: bool = False,
     names: str = "",
     example_area: tuple[float, ...] = (),
-    **controlnets: str,
 ) -> Condition:
     """Return a condition; without measures, `score_words` are the sentence why."""
     measure, *more = measures.split() if measures else [None]
-    shared = {row.id: controlnets[row.shares_with] for row in FAMILIES.values() if row.shares_with in controlnets}
     return Condition(
         id=id,
         title=title,
         help=help,
         annotators=tuple(annotators.split()),
-        controlnets=MappingProxyType(controlnets | shared),
+        controlnets=_controlnets(id),
         example=example,
         example_prompt=example_prompt,
         example_area=example_area,
@@ -113,90 +123,67 @@ CONDITIONS: tuple[Condition, ...] = (
     _row(
         "canny", "Canny", "Hard edges: keeps every outline of the photo.",
         "canny", "coffee", "a poster in ocean colours", "edge_f1", "followed the edges: {percent} %",
-        embedded="embedded_canny", sd15="control_v11p_sd15_canny", sd21="controlnet_sd21_canny", sdxl="controlnet_canny_sdxl",
-        z_image="controlnet_union_z_image", flux="controlnet_union_flux", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "softedge", "Soft edge", "Soft outlines: keeps shapes; textures are free.",
         "hed hed_safe pidinet pidinet_safe teed softedge_gradient softedge_embedded", "world:26", "a clay picture of a red ball and a green cylinder under a day sky", "ms_ssim", "kept the soft outlines: {percent} %", names="hed pidinet pidi teed",
-        embedded="embedded_softedge", sd15="control_v11p_sd15_softedge", sd21="controlnet_sd21_hed", sdxl="controlnet_softedge_sdxl",
-        z_image="controlnet_union_z_image", flux="controlnet_union_flux", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "openpose", "OpenPose", "Body pose: places people by their joints.",
         "dwpose openpose mediapipe_pose openpose_embedded", "world:56", "a clay picture of a red person under a day sky", "pck", "the pose: {found} of {wanted} joints", names="dwpose dw pose",
-        embedded="embedded_openpose", sd15="control_v11p_sd15_openpose", sd21="controlnet_sd21_openpose", sdxl="controlnet_openpose_sdxl",
-        z_image="controlnet_union_z_image", flux="controlnet_union_flux", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "depth", "Depth", "Near and far: keeps the layout of the scene.",
         "midas depth_anything_v2 zoe leres depth_embedded", "world:34", "a shaded picture of a red ball and a blue cylinder under a night sky", "rmse pearson", "kept the depth: {percent} %", names="midas leres zoe",
-        embedded="embedded_depth", sd15="control_v11f1p_sd15_depth", sd21="controlnet_sd21_depth", sdxl="controlnet_depth_sdxl",
-        z_image="controlnet_union_z_image", flux="controlnet_union_flux", qwen_image="controlnet_union_qwen_image",
     ),
     _row(
         "normal", "Normals", "Surface directions: keeps relief and light.",
         "normal_bae normal_embedded normal_from_depth", "world:5", "a clay picture of a red cone and a yellow box under a day sky", "mean_angle", "kept the surface directions: {percent} %", names="bae",
-        embedded="embedded_normal", sd15="control_v11p_sd15_normalbae", sd21="controlnet_sd21_normalbae", sdxl="controlnet_union_sdxl",
     ),
     _row(
         "segmentation", "Segmentation", "What is where, in ADE20K colours.",
         "oneformer_ade20k_tiny oneformer_ade20k ade20k segmentation_embedded", "world:17", "a flat picture of a purple cylinder and an orange ball under a sunset sky", "mean_iou", "put things in their places: {percent} %", names="segment oneformer seg",
-        embedded="embedded_segmentation", sd15="control_v11p_sd15_seg", sd21="controlnet_sd21_ade20k", sdxl="controlnet_segmentation_sdxl",
     ),
     _row(
         "scribble", "Scribble", "A rough drawing: draw it here or take the outlines of a photo.",
         "scribble_hed scribble_pidinet scribble_xdog threshold", "drawing:boat", "a stained glass window in fire colours", "edge_f1", "followed the drawing: {percent} %", canvas=True, names="sketch",
-        embedded="embedded_scribble", sd15="control_v11p_sd15_scribble", sd21="controlnet_sd21_scribble", sdxl="controlnet_scribble_sdxl",
     ),
     _row(
         "lineart", "Line art", "A drawing of the photo: keeps fine lines and how strong they are.",
         "lineart lineart_coarse lineart_standard invert", "chelsea", "a poster in fire colours", "ms_ssim", "followed the line art: {percent} %",
-        embedded="embedded_lineart", sd15="control_v11p_sd15_lineart", sd21="controlnet_sd21_lineart", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "lineart_anime", "Anime line art", "A drawing of the photo as in anime.",
         "lineart_anime lineart_standard invert", "coffee", "an ink drawing in forest colours", "ms_ssim", "followed the line art: {percent} %", names="anime_lineart",
-        embedded="embedded_lineart", sd15="control_v11p_sd15s2_lineart_anime", sdxl="controlnet_softedge_sdxl",
     ),
     _row(
         "mlsd", "Lines (M-LSD)", "Straight lines of walls, roofs and furniture; everything else is free.",
         "mlsd mlsd_tiny lines_opencv", "world:76", "a poster in forest colours", "edge_f1", "kept the straight lines: {percent} %",
-        embedded="embedded_lineart", sd15="control_v11p_sd15_mlsd", sdxl="controlnet_union_lines_sdxl",
-        z_image="controlnet_union_z_image",
     ),
     _row(
         "tile", "Tile", "Adds fine detail; use it to upscale.",
         "tile blur", "coffee", "a poster in fire colours", "ms_ssim", "kept the picture: {percent} %",
-        embedded="embedded_picture", sd15="control_v11f1e_sd15_tile", sdxl="controlnet_tile_sdxl",
-        z_image="controlnet_tile_z_image", flux="controlnet_instantx_flux",
     ),
     _row(
         "inpaint", "Inpaint", "Repaints the area you mark so it blends in.",
         "as_it_is", "world:29", "a shaded picture of a yellow ball and a blue box under a day sky", "ms_ssim",
         "kept what was not masked: {percent} %", masked=True, names="repaint", example_area=(0.72, 0.58, 0.3, 0.36),
-        embedded="embedded_picture", sd15="control_v11p_sd15_inpaint", sdxl="controlnet_promax_inpaint_sdxl",
-        qwen_image="controlnet_inpaint_qwen_image",
     ),
     _row(
         "shuffle", "Shuffle", "Colours and textures without their places: another picture of the same look.",
         "shuffle", "chelsea", "a cat on a sofa", None, "Shuffle leaves places free, so there is nothing to compare.",
-        sd15="control_v11e_sd15_shuffle",
     ),
     _row(
         "ip2p", "Edit (IP2P)", "Edits the picture by an instruction in the prompt, such as: make it winter.",
         "as_it_is", "rocket", "make it winter", None, "An edit is meant to change the picture, so there is nothing to compare.",
-        sd15="control_v11e_sd15_ip2p",
     ),
     _row(
         "recolor", "Recolor", "Keeps light and shade; colours are new.",
         "recolor_luminance recolor_intensity", "coffee", "a poster in ocean colours", "ms_ssim", "kept light and shade: {percent} %",
-        embedded="embedded_picture", flux="controlnet_union_flux",
     ),
     _row(
         "color", "Color grid", "Keeps rough colours in place; shapes are free.",
         "color_grid", "world:81", "a shaded picture of a pink ball and a blue cone under a sunset sky", "rmse", "kept the colours in place: {percent} %",
-        embedded="embedded_picture", sd15="t2iadapter_color_sd15", sd21="controlnet_sd21_color",
     ),
 )  # fmt: skip
 
