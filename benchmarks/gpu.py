@@ -46,7 +46,9 @@ from models.families import FAMILIES
 from models.family_facts import Family
 from models.loader import CLIP_TOKENS, Base, base_dtype
 from models.speed import tune
-from models.tiny import tiny_base, tiny_controlnet, tiny_z_image_controlnet
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_controlnet
+from models.tiny.z_image import tiny_z_image_controlnet
 
 PEER = "diffusers, eager"
 ANNOTATORS = ("midas", "oneformer_ade20k_tiny")

@@ -14,7 +14,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from models.families import FAMILIES
 from models.loader import CLIP_TOKENS, Base
 from models.speed import tune
-from models.tiny import tiny_base, tiny_controlnet
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_controlnet
 
 AUTOENCODER: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),

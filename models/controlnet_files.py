@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -33,11 +33,8 @@ from models.control_base import MARKS, complete, completion
 from models.errors import InputError
 from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, TITLES, family_of_control, takers
 from models.family_facts import Family
-from models.flux_files import read_control as read_flux
 from models.local import check_kind, family_of_metadata, reads_sizes
-from models.qwen_image_files import read_control as read_qwen_image
 from models.sidecars import ControlFacts, control_facts
-from models.z_image_files import read_control as read_z_image
 
 CONTROL_PREFIX = "control_model."
 """Before the ControlNet's tensors in a file with all of Stable Diffusion, or extracted from one."""
@@ -72,16 +69,8 @@ class ControlFile:
     """The network's class, where it is not the family's in diffusers."""
 
 
-_READERS: Mapping[
-    str, Callable[[Tensors, Any], tuple[dict[str, Any], dict[str, Tensor], Callable[..., Any] | None]]
-] = MappingProxyType(
-    {
-        "ZImageControlNetModel": read_z_image,
-        "FluxControlNetModel": read_flux,
-        "QwenImageControlNetModel": read_qwen_image,
-    }
-)
-"""By the class of the ControlNets of a family that its tensors show."""
+ReadControl = Callable[[Tensors, Any], tuple[dict[str, Any], dict[str, Tensor], Callable[..., Any] | None]]
+"""Tensors and the base's network to config, state and the network's class, None where it is the family's in diffusers."""
 
 
 def load_controlnet_tensors(path: Path, expected: Family, base_network: Any = None) -> ControlFile:
@@ -93,7 +82,8 @@ def load_controlnet_tensors(path: Path, expected: Family, base_network: Any = No
         tensors = open_tensors(path, stack)
         if own := family_of_control(tensors):
             _check_family(path, own, expected)
-            config, state, network = _READERS[FAMILIES[own].control_class](tensors, base_network)
+            read: ReadControl = import_module(f"models.{own}_files").read_control
+            config, state, network = read(tensors, base_network)
             return ControlFile(config, state, network=network)
         if is_adapter(tensors):
             return ControlFile(*read_adapter(path, tensors, expected))

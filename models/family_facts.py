@@ -1,15 +1,14 @@
-"""Types of the table of families in families.py. Loads nothing."""
+"""Types of the rows of families. Loads nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
-Family = Literal["embedded", "sd15", "sd21", "sdxl", "z_image", "flux", "chroma", "flux2", "qwen_image"]
-Backbone = Literal["unet", "z_image", "flux", "chroma", "flux2", "qwen_image"]
-"""A file of cnet_app/diffusion/backbones/."""
+Family = str
+"""Id of a family: the name of its file in models/families/."""
 NoisePrediction = Literal["epsilon", "v_prediction"]
 """The target a U-Net is trained to predict: the noise, or the velocity."""
 Prediction = NoisePrediction | Literal["flow"]
@@ -30,8 +29,12 @@ Capability = Literal[
     "control_strength",
 ]
 """Features that a request may need and a family may lack."""
+Layers = tuple[tuple[str, tuple[str, ...]], ...]
+"""Of an authors' layer, the layers that diffusers has for it; {} is a number."""
 Rows = tuple[tuple[float, float, float], ...]
 
+TINY_WORDS = 16
+"""Numbers per word of the text encoders of miniatures."""
 NETWORK_PREFIXES = ("", "model.diffusion_model.", "diffusion_model.")
 """Before the names of tensors in files that hold the network of every step."""
 TWO_TEXT_STREAMS = "text_time"
@@ -60,6 +63,20 @@ class Defaults:
     size: int
     guidance_scale: float
     num_inference_steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Miniature:
+    """A base of the family as small as tests need it: see models.tiny."""
+
+    network: Mapping[str, Any]
+    """Config of its network."""
+    scheduler: Mapping[str, Any]
+    """Config of its scheduler."""
+    text_encoder: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the config of its text encoders needs besides the smallest."""
+    guidance_scale: float | None = None
+    """None where it is the family's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +127,8 @@ class FamilyFacts:
     id: Family
     title: str
     """As it stands in a sentence."""
-    backbone: Backbone = "unet"
+    backbone: str = "unet"
+    """Name of a file in cnet_app/diffusion/backbones/."""
     defaults: Defaults
     undistilled: Defaults | None = None
     """Settings of a base whose index does not name it distilled; None where no index tells."""
@@ -180,8 +198,8 @@ class FamilyFacts:
     layer_marks: tuple[tuple[str, int], ...] = ()
     """Patterns of the names of layers, in networks and LoRAs of the family, with the channels that such a layer reads; empty
     where only shapes show the family."""
-    original_layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Parts of layers' names in the authors' code that differ, with the layers that diffusers has for each; {} is a number."""
+    original_layers: Layers = ()
+    """Parts of layers' names in the authors' code that differ from diffusers'."""
     ip_adapters: bool = True
     one_file: OneFile | None = None
     """None where a base of one file cannot be read."""
@@ -200,7 +218,7 @@ class FamilyFacts:
     network_marks: tuple[frozenset[str], ...] = ()
     """Sets of tensor names. A file that has all names of one set holds this network; empty where such a file is not read."""
     control_marks: tuple[frozenset[str], ...] = ()
-    """The same for ControlNets of the family; empty where only shapes show the family."""
+    """The same for ControlNets, which `read_control` of models/<id>_files.py reads; empty where only shapes show the family."""
     vae_classes: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
     """An autoencoder's, in diffusers."""
     text_encoder_classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")

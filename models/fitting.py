@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from models.errors import InputError
-from models.families import TITLES
+from models.families import TITLES, takers
 from models.family_facts import Family
 from models.local import LocalFile, LocalKind, local_files
 from models.own import known_rows
 from models.row import Kind, Weights
 
 
+def made_for(thing: Weights | LocalFile) -> tuple[Family, ...]:
+    """Return the families that it fits; empty where neither row nor file tells."""
+    several = thing.families if isinstance(thing, Weights) else ()
+    own = (thing.family,) if thing.family else several
+    shared = thing.kind in ("controlnet", "lora")
+    return tuple(taker for family in own for taker in takers(family)) if shared else own
+
+
 def fits(thing: Weights | LocalFile, family: Family) -> bool:
     """Return whether it was made for this family, or for one that neither row nor file tells: then loading decides."""
-    return not thing.made_for or family in thing.made_for
+    fitting = made_for(thing)
+    return not fitting or family in fitting
 
 
 def fitting_rows(kind: Kind, family: Family) -> list[Weights]:
@@ -30,7 +39,7 @@ def check_fit(row: Weights, family: Family) -> None:
     if fits(row, family):
         return
     others = ", ".join(other.id for other in fitting_rows(row.kind, family)) or "none"
-    made_for = " and ".join(TITLES[made] for made in row.made_for)
+    made = " and ".join(TITLES[one] for one in made_for(row))
     raise InputError(
-        f"{row.title} ({row.id}) is made for {made_for}, but the base is {TITLES[family]}; for that there are: {others}."
+        f"{row.title} ({row.id}) is made for {made}, but the base is {TITLES[family]}; for that there are: {others}."
     )

@@ -19,7 +19,6 @@ from models.families import (
     FAMILY_OF_TWO_ENCODERS,
     family_of_control,
     family_of_network,
-    takers,
 )
 from models.family_facts import Family
 from models.files import HERE, check_file, read_metadata, read_shapes, sha256_of, sha256_of_tensors, stamp
@@ -106,14 +105,6 @@ class LocalFile:
         if file.suffix == GGUF:
             return family_in(file)
         return _family(file, self.kind, stamp(file)) if file.suffix == ".safetensors" else None
-
-    @property
-    def made_for(self) -> tuple[Family, ...]:
-        """The families it fits; empty where it does not tell."""
-        own = self.family
-        if own is None:
-            return ()
-        return takers(own) if self.kind in ("controlnet", "lora") else (own,)
 
     @property
     def sha256(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
 from models.catalog import CATALOG, Family, File, Kind, Weights, hub_entry, no_weights
 from models.configs import named_class
@@ -139,7 +139,7 @@ def _row(repo: str, said: Any) -> Weights:
     understood = (
         HUB_ID.fullmatch(repo)
         and kind in OWN_KINDS
-        and family in (None, *get_args(Family))
+        and family in (None, *FAMILIES)
         and isinstance(components, list)
         and all(part in ALL_COMPONENTS for part in components)
     )

@@ -29,7 +29,7 @@ from models.errors import InputError, MissingError, WeightsError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Defaults, Family
 from models.files import quoted, read_shapes
-from models.fitting import check_fit
+from models.fitting import check_fit, fits, made_for
 from models.gguf_files import GGUF, names_in
 from models.hub_bases import base_row
 from models.local import LocalFile, adapter_files, find_local, local_files, network_files
@@ -248,13 +248,14 @@ def _row_defaults(row: Weights) -> Defaults:
 
 
 def _check_row(kind: NamedKind, row: Weights, family: Family | None) -> None:
-    if family is None or not row.made_for or family in row.made_for:
+    if family is None or fits(row, family):
         return
+    made = made_for(row)[0]
     if kind == "controlnet":
-        raise wrong_family(row.title, row.made_for[0], family)
+        raise wrong_family(row.title, made, family)
     if kind == "ip_adapter":
         raise InputError(
-            f"{row.title} was made for {TITLES[row.made_for[0]]} and does not fit {TITLES[family]}; "
+            f"{row.title} was made for {TITLES[made]} and does not fit {TITLES[family]}; "
             f"choose an IP-Adapter for {TITLES[family]}."
         )
     check_fit(row, family)

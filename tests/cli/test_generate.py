@@ -24,7 +24,8 @@ from cnet_app.request.recipe import MADE_CHUNK, read_request
 from models.catalog import entry
 from models.loader import save_network
 from models.resolve import resolve
-from models.tiny import save_tiny_ip_adapter, tiny_base
+from models.tiny import tiny_base
+from models.tiny.unets import save_tiny_ip_adapter
 from tests.cli.conftest import Call, pixels
 
 pytestmark = pytest.mark.slow

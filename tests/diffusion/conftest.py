@@ -18,7 +18,8 @@ from cnet_app.request.units import ControlUnit
 from models.families import FAMILIES
 from models.family_facts import Family
 from models.loader import Base
-from models.tiny import tiny_base, tiny_controlnet
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_controlnet
 from tests.families import UNETS
 
 

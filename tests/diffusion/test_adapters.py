@@ -31,7 +31,8 @@ from cnet_app.request.pictures import encode_png
 from models.catalog import Family
 from models.errors import InputError
 from models.loader import Base
-from models.tiny import tiny_adapter, tiny_base
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_adapter
 from tests.diffusion.conftest import control_map, prepare, request_for, unit
 from tests.diffusion.test_equals_diffusers import ours
 

@@ -28,7 +28,7 @@ from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
 from models.loader import Base
 from models.tiny import tiny_base
-from models.tiny_flux import KINDS, tiny_flux_controlnet
+from models.tiny.flux import KINDS, tiny_flux_controlnet
 from tests.diffusion.conftest import control_map, request_for
 from tests.diffusion.latents import (
     CACHE,

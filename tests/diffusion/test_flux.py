@@ -35,7 +35,7 @@ from cnet_app.request.units import ControlUnit
 from models.errors import CancelledError, InputError
 from models.loader import Base
 from models.tiny import tiny_base
-from models.tiny_flux import DOUBLES, KINDS, SINGLES, tiny_flux_controlnet
+from models.tiny.flux import KINDS, tiny_flux_controlnet, tiny_schnell
 from tests.diffusion.conftest import control_map, request_for, unit
 from tests.diffusion.latents import (
     CACHE,
@@ -48,6 +48,8 @@ from tests.diffusion.latents import (
 )
 
 PHOTO = control_map(7, 96, 64)
+BLOCKS = 9
+"""Of the miniatures: five double and four single ones."""
 HALF = np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2)
 
 
@@ -65,7 +67,7 @@ def dev() -> Base:
 
 @pytest.fixture(scope="module")
 def schnell() -> Base:
-    return doubled(tiny_base("flux", guidance_embeds=False))
+    return doubled(tiny_schnell())
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +291,7 @@ def test_weights_by_depth(dev: Base, networks: dict[str, Any]) -> None:
     union = networks["union"]
     even, soft = (residuals_of(dev, union, wide_unit(control_mode=mode)) for mode in ("balanced", "prompt"))
     factors = [float((soft[number] / even[number]).mean()) for number in sorted(even)]
-    depths = [middle / (DOUBLES + SINGLES - 1) for middle in (1, 3.5, 5.5, 7.5)]
+    depths = [middle / (BLOCKS - 1) for middle in (1, 3.5, 5.5, 7.5)]
     assert factors == pytest.approx([0.825 ** (3 * (1 - depth)) for depth in depths])
     deep = residuals_of(dev, union, wide_unit(depth_curve=((0.0, 0.0), (0.5, 0.0), (0.6, 1.0))))
     assert [bool(residual.any()) for _, residual in sorted(deep.items())] == [False, False, True, True]
@@ -323,7 +325,7 @@ def test_places_have_numbers_in_their_order() -> None:
 
 def test_residuals_are_added_up_by_block(dev: Base) -> None:
     one = torch.ones(1, 1, 1)
-    number = partial(place_number, blocks=DOUBLES + SINGLES)
+    number = partial(place_number, blocks=BLOCKS)
     assert block_samples({}, dev.network, 0) == (None, None)
     doubles, singles = block_samples(
         {number(BlockRange(0, 3)): one, number(BlockRange(1, 2, 2)): 2 * one}, dev.network, 0

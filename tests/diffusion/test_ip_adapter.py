@@ -29,7 +29,7 @@ from models.catalog import Family
 from models.errors import DamagedError, InputError, MissingError
 from models.ip_adapter import IpAdapter, image_embeds, load_ip_adapter, use_ip_adapter
 from models.loader import Base
-from models.tiny import save_tiny_ip_adapter
+from models.tiny.unets import save_tiny_ip_adapter
 from tests.diffusion.conftest import control_map, request_for, unit
 from tests.diffusion.test_equals_diffusers import ours
 

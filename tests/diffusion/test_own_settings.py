@@ -25,7 +25,7 @@ from models.catalog import Family
 from models.errors import InputError
 from models.families import FAMILIES
 from models.loader import Base
-from models.tiny import tiny_adapter, tiny_union
+from models.tiny.unets import tiny_adapter, tiny_union
 from models.union import UnionInput
 from tests.diffusion.conftest import prepare, request_for, unit
 

@@ -35,7 +35,7 @@ from models.errors import CancelledError, InputError
 from models.families import FAMILIES
 from models.loader import Base
 from models.tiny import tiny_base
-from models.tiny_qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
+from models.tiny.qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
 from tests.diffusion.conftest import control_map, request_for, unit
 from tests.diffusion.latents import (
     CACHE,

@@ -32,7 +32,8 @@ from cnet_app.request.units import ControlUnit
 from models.errors import CancelledError, InputError
 from models.families import FAMILIES
 from models.loader import Base
-from models.tiny import CONTROL_LAYOUTS, tiny_base, tiny_z_image_controlnet
+from models.tiny import tiny_base
+from models.tiny.z_image import CONTROL_LAYOUTS, tiny_z_image_controlnet
 from tests.diffusion.conftest import control_map, request_for, unit
 from tests.diffusion.latents import CACHE, assert_equal, diffusers_latents, last_preview, latents_of, preview_of
 

@@ -17,7 +17,7 @@ from models.family_facts import Family
 from models.loader import save_base, save_network
 from models.memory import offload_layers, set_tiling
 from models.tiny import tiny_base
-from models.tiny_flux import KINDS, tiny_flux_controlnet
+from models.tiny.flux import KINDS, tiny_flux_controlnet
 from tests.diffusion.conftest import request_for, unit
 
 FAMILIES: tuple[Family, ...] = ("flux", "chroma")

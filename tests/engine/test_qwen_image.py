@@ -16,7 +16,7 @@ from cnet_app.settings import Settings
 from models.loader import save_base, save_network
 from models.memory import offload_layers, set_tiling
 from models.tiny import tiny_base
-from models.tiny_qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
+from models.tiny.qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
 from tests.diffusion.conftest import request_for, unit
 
 

@@ -28,7 +28,8 @@ from cnet_app.settings import Settings
 from models import loader, memory
 from models.errors import CancelledError, EngineError, InputError, MissingError, OutOfMemoryError
 from models.loader import save_base, save_network
-from models.tiny import tiny_base, tiny_union
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_union
 from models.union import module_of
 from tests.engine.conftest import PHOTO, Make, small
 
@@ -125,7 +126,7 @@ def test_units_of_a_union_share_its_network(
 
 
 def test_a_request_takes_its_additions_and_leaves_none_behind(make: Make, tmp_path: Path) -> None:
-    from models.tiny import save_tiny_ip_adapter
+    from models.tiny.unets import save_tiny_ip_adapter
     from tests.models.test_loras import kohya, write
 
     plain = make(small())

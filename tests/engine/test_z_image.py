@@ -19,7 +19,8 @@ from cnet_app.settings import Settings
 from models.catalog import entry
 from models.loader import save_base
 from models.memory import offload_layers
-from models.tiny import tiny_base, tiny_z_image_controlnet
+from models.tiny import tiny_base
+from models.tiny.z_image import tiny_z_image_controlnet
 from tests.diffusion.conftest import control_map, request_for, unit
 
 

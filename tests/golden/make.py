@@ -28,7 +28,8 @@ from models.catalog import Family, entry
 from models.ip_adapter import IpAdapter, load_ip_adapter
 from models.loader import Base, load_base, load_controlnet
 from models.loras import use_loras
-from models.tiny import save_tiny_ip_adapter, tiny_adapter, tiny_base, tiny_controlnet, tiny_union
+from models.tiny import tiny_base
+from models.tiny.unets import save_tiny_ip_adapter, tiny_adapter, tiny_controlnet, tiny_union
 from models.union import UnionInput
 
 Pixels = NDArray[np.uint8]

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from models.catalog import Family
 from models.errors import DamagedError, InputError
 from models.loader import load_controlnet
-from models.tiny import tiny_adapter
+from models.tiny.unets import tiny_adapter
 
 WIDTHS = (8, 16, 24, 24)
 KINDS: dict[str, dict[str, Any]] = {

@@ -7,6 +7,7 @@ import pytest
 from annotators.registry import ANNOTATORS
 from cnet_app.registry.conditions import CONDITIONS
 from models.catalog import CATALOG, entry, hub_entry, size_text
+from models.fitting import made_for
 from models.licences import LICENCES
 from models.places import local_folders
 
@@ -32,7 +33,7 @@ def test_ids_are_unique() -> None:
 def test_every_controlnet_of_the_registry_is_there_and_fits_its_family() -> None:
     named = [(id, family) for condition in CONDITIONS for family, id in condition.controlnets.items()]
     assert named
-    assert all(entry(id).id == id and family in entry(id).made_for for id, family in named)
+    assert all(entry(id).id == id and family in made_for(entry(id)) for id, family in named)
     assert {entry(id).kind for id, _ in named} == {"controlnet", "adapter"}
 
 

@@ -25,8 +25,8 @@ from models.loras import use_loras
 from models.modules import load_tokenizer
 from models.resolve import missing, resolve
 from models.tiny import tiny_base
-from models.tiny_flux import KINDS, tiny_flux_controlnet
-from models.tiny_qwen_image import tiny_qwen_image_controlnet
+from models.tiny.flux import KINDS, tiny_flux_controlnet
+from models.tiny.qwen_image import tiny_qwen_image_controlnet
 from tests.models.flux_layout import authors_layout, narrow_conversion
 
 

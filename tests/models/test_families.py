@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from importlib import import_module
 from itertools import combinations
 from typing import Any, get_args
 
+import diffusers
 import pytest
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -15,31 +17,33 @@ from transformers.models.qwen3 import Qwen3Config, Qwen3Model
 from benchmarks import gpu
 from models.catalog import CATALOG, entry
 from models.errors import InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, family_of, require
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, FILES, family_of, require
 from models.family_facts import CAPABILITY_TITLES, Capability, Family, FamilyFacts
 from tests.source import modules, tree
 
 OWN_NAMES = (
     "models.families",
-    "models.family_rows",
-    "models.family_facts",
     "models.rows",
-    "models.rows_z_image",
-    "models.rows_flux",
-    "models.rows_flux2",
-    "models.rows_qwen_image",
-    "models.tiny",
-    "cnet_app.diffusion.backbones",
+    "models.tiny.flux",
 )
-"""Modules that may name a family: its facts, its rows of the catalogue, the miniatures, and the table of backbones."""
+"""Modules that may name a family, besides those of the family: autoencoders that several share, and a second miniature."""
 
 
 def test_every_family_has_one_row_and_a_base_of_its_name() -> None:
-    assert tuple(FAMILIES) == get_args(Family)
     bases = {row.id for row in CATALOG if row.kind == "base"}
-    assert set(FAMILIES) <= bases, f"give models/rows.py a base of the id {set(FAMILIES) - bases}"
-    for id, row in FAMILIES.items():
+    assert set(FAMILIES) <= bases, f"no file of a family has a base of the id {set(FAMILIES) - bases}"
+    for file in FILES:
+        id, row = getattr(file, "__name__", "").rpartition(".")[2], file.FACTS
         assert (row.id, entry(id).family, entry(id).defaults) == (id, id, row.defaults)
+        assert {one.family for one in file.WEIGHTS} == {id}
+
+
+@pytest.mark.parametrize("row", FAMILIES.values(), ids=lambda row: row.id)
+def test_the_code_that_a_row_names_is_there(row: FamilyFacts) -> None:
+    assert import_module(f"cnet_app.diffusion.backbones.{row.backbone}").create
+    for kind in (row.network_class, *row.vae_classes, *filter(None, [row.control_class])):
+        assert hasattr(diffusers, kind)
+    assert not row.control_marks or import_module(f"models.{row.id}_files").read_control
 
 
 def test_families_are_found_by_width_and_encoders() -> None:
@@ -86,8 +90,10 @@ def test_a_config_shows_its_family(config: dict[str, Any], family: Family | None
 
 def test_no_other_module_names_a_family() -> None:
     """Facts that depend on a family are read from its row, so that a new family is a row and a backbone."""
-    names = set(get_args(Family)) - {"embedded"}  # which is also the name of a folder and of annotators
-    looked_at = [m for m in modules() if m.startswith(("models.", "cnet_app.diffusion")) and m not in OWN_NAMES]
+    names = set(FAMILIES) - {"embedded"}  # which is also the name of a folder and of annotators
+    looked_at = [
+        m for m in modules() if m.startswith(("models.", "cnet_app.diffusion")) and not m.startswith(OWN_NAMES)
+    ]
     found = [
         f"{module}:{node.lineno} {node.value!r}"
         for module in looked_at

@@ -26,8 +26,8 @@ from models.local import LocalFile, family_of_shapes, kind_of
 from models.loras import use_loras
 from models.resolve import missing, resolve, start_conditioning_scale
 from models.tiny import tiny_base
-from models.tiny_flux import KINDS, tiny_flux_controlnet
-from models.tiny_qwen_image import tiny_qwen_image_controlnet
+from models.tiny.flux import KINDS, tiny_flux_controlnet, tiny_schnell
+from models.tiny.qwen_image import tiny_qwen_image_controlnet
 from tests.models.flux_layout import State, authors_layout, narrow_conversion, prefixed
 from tests.models.gguf import write_gguf
 
@@ -186,7 +186,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("layout", [dict, authors_layout, prefixed])
 def test_a_file_of_the_network_alone_is_a_base(own_folders: Path, tmp_path: Path, layout: Any, guided: bool) -> None:
     """The other parts are those of dev's folder, or of schnell's."""
-    made = tiny_base("flux", guidance_embeds=guided)
+    made = tiny_base("flux") if guided else tiny_schnell()
     row = entry("flux" if guided else "flux_schnell")
     path = tmp_path / "mine.safetensors"
     save_file(layout(made.network.state_dict()), path)

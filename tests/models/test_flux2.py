@@ -19,6 +19,7 @@ from models.catalog import entry
 from models.configs import read_base_family
 from models.errors import DamagedError, InputError
 from models.families import FAMILIES, family_of, family_of_network
+from models.fitting import made_for
 from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae, save_base
 from models.local import LocalFile, family_of_shapes, kind_of
 from models.loras import use_loras
@@ -79,7 +80,7 @@ def test_the_folder_is_ordinary_diffusers_format(base: Base, folder: Path) -> No
 
 
 def test_an_index_tells_whether_a_base_is_distilled(tmp_path: Path) -> None:
-    save_base(tiny_base("flux2", distilled=False), tmp_path, torch.float32)
+    save_base(tiny_base("flux2", is_distilled=False), tmp_path, torch.float32)
     loaded = load_base(str(tmp_path))
     assert not loaded.is_distilled
     assert loaded.defaults == resolve(str(tmp_path), "base").defaults == FACTS.undistilled
@@ -105,7 +106,7 @@ def test_checkpoints_have_settings_of_their_own() -> None:
     defaults = [entry(id).defaults for id in ("flux2", "flux2_base")]
     assert [(one.guidance_scale, one.num_inference_steps) for one in defaults if one] == [(1, 4), (4, 50)]
     rows = [entry(id) for id in ("flux2", "flux2_base", "refcontrol_depth_flux2")]
-    assert {(row.commercial, row.made_for) for row in rows} == {("yes", ("flux2",))}
+    assert {(row.commercial, made_for(row)) for row in rows} == {("yes", ("flux2",))}
 
 
 def test_half_precision_is_bfloat16() -> None:

@@ -26,7 +26,8 @@ from models.loader import (
     save_network,
 )
 from models.stopping import stoppable
-from models.tiny import tiny_adapter, tiny_base, tiny_controlnet
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_adapter, tiny_controlnet
 from models.union import module_of
 from tests.families import UNETS
 from tests.models.hub import Hub, download_all
@@ -164,7 +165,8 @@ def test_a_catalogue_id_loads_from_a_local_folder(own_folders: Path, saved: dict
 
 def test_an_unknown_name_says_what_may_be_given() -> None:
     with pytest.raises(
-        InputError, match=r"There is no base 'nonsense'; give a file, a folder .* or one of: embedded, sd15, sd21, sdxl"
+        InputError,
+        match=r"There is no base 'nonsense'; give a file, a folder .* or one of: embedded, sd15, sd15_inpaint, sd21",
     ):
         load_base("nonsense")
 

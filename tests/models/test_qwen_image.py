@@ -19,8 +19,9 @@ from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae
 from models.local import LocalFile, kind_of
 from models.qwen_image_fun import QwenImageFunControl
 from models.resolve import base_defaults, resolve, start_conditioning_scale
-from models.tiny import tiny_base, tiny_z_image_controlnet
-from models.tiny_qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
+from models.tiny import tiny_base
+from models.tiny.qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
+from models.tiny.z_image import tiny_z_image_controlnet
 
 
 @pytest.fixture(scope="module")

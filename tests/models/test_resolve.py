@@ -29,7 +29,8 @@ from models.resolve import (
     missing,
     resolve,
 )
-from models.tiny import tiny_adapter, tiny_base, tiny_controlnet
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_adapter, tiny_controlnet
 from models.weights import fetch_row
 from tests.models.hub import Hub, download_all
 from tests.source import ROOT

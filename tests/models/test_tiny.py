@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 import torch
 
 from models.catalog import Family
-from models.families import family_of
-from models.tiny import tiny_base, tiny_controlnet
+from models.families import FAMILIES, family_of
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_controlnet
 from tests.families import UNETS
-
-FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
 @pytest.mark.parametrize("family", UNETS)

@@ -12,7 +12,8 @@ from diffusers import ControlNetUnionModel
 
 from models.errors import InputError
 from models.loader import load_controlnet, save_network
-from models.tiny import tiny_base, tiny_union
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_union
 from models.union import UnionInput, load_union
 
 

@@ -19,7 +19,9 @@ from models.families import FAMILIES, family_of
 from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae, save_base, save_network
 from models.local import LocalFile, kind_of
 from models.resolve import base_defaults, resolve, start_conditioning_scale
-from models.tiny import CONTROL_LAYOUTS, tiny_base, tiny_controlnet, tiny_z_image_controlnet
+from models.tiny import tiny_base
+from models.tiny.unets import tiny_controlnet
+from models.tiny.z_image import CONTROL_LAYOUTS, tiny_z_image_controlnet
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from cnet_app.registry.conditions import CONDITIONS, Condition, condition, contr
 from cnet_app.registry.measures import measure
 from models.catalog import entry
 from models.errors import InputError
+from models.fitting import made_for
 
 rows = pytest.mark.parametrize("row", CONDITIONS, ids=lambda row: row.id)
 
@@ -34,7 +35,7 @@ def test_every_controlnet_is_in_the_catalogue_for_that_family(row: Condition) ->
     assert row.controlnets, f"{row.id} has no ControlNet for any family"
     for family, id in row.controlnets.items():
         assert entry(id).kind in ("controlnet", "adapter")
-        assert family in entry(id).made_for
+        assert family in made_for(entry(id))
 
 
 @rows

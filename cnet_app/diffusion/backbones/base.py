@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from cnet_app.request.units import ControlUnit
 from models.family_facts import FamilyFacts
 from models.ip_adapter import IpAdapter
 from models.union import UnionInput
+
+if TYPE_CHECKING:
+    from models.loader import Base
 
 Network = nn.Module | UnionInput
 """A loaded ControlNet or adapter; see models.loader.load_controlnet. NoNetwork where the base itself reads a unit's map."""
@@ -218,3 +221,7 @@ class Backbone(Protocol):
     def predict_original(self, scheduler: Any, model_input: Tensor, prediction: Tensor, timestep: Tensor) -> Tensor:
         """Return the noise-free latents that the prediction of one step points at; `model_input` is as scaled for it."""
         ...
+
+
+CreateBackbone = Callable[["Base"], Backbone]
+"""Type of `create`, by which the file of a backbone is used."""

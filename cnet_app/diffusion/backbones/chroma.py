@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnet_app.diffusion.backbones.base import Extras, Text
+from cnet_app.diffusion.backbones.base import CreateBackbone, Extras, Text
 from cnet_app.diffusion.backbones.flux import FluxLikeBackbone
 from cnet_app.diffusion.backbones.flux_control import block_samples, places_of
 from cnet_app.diffusion.backbones.guidance import apply_guidance
@@ -63,3 +63,6 @@ class ChromaBackbone(FluxLikeBackbone, LanguageModelBackbone):
             sides.append(predicted[0])
         guided = apply_guidance(torch.cat(sides).float(), text, guidance_scale)
         return to_latents(guided, batch.shape[-2], batch.shape[-1])
+
+
+create: CreateBackbone = ChromaBackbone

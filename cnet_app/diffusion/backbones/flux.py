@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cnet_app.diffusion.backbones.base import Control, Extras, Network, Text
+from cnet_app.diffusion.backbones.base import Control, CreateBackbone, Extras, Network, Text
 from cnet_app.diffusion.backbones.flux_control import POOLED, block_samples, places_of, prepare_controlnet
 from cnet_app.diffusion.backbones.tokens import PATCH, network_time, to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import LONGEST, TransformerBackbone
@@ -127,3 +127,6 @@ class FluxBackbone(FluxLikeBackbone):
             **places_of(batch, text.states[0]),
         )[0]
         return to_latents(tokens.float(), batch.shape[-2], batch.shape[-1])
+
+
+create: CreateBackbone = FluxBackbone

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from cnet_app.diffusion.backbones import latents as latents_of
-from cnet_app.diffusion.backbones.base import ActiveReference, Extras, Network, ReferenceControl, Text
+from cnet_app.diffusion.backbones.base import ActiveReference, CreateBackbone, Extras, Network, ReferenceControl, Text
 from cnet_app.diffusion.backbones.flux2_reference import joined_tokens, prepare_reference, word_places
 from cnet_app.diffusion.backbones.flux2_strength import mixed_attention
 from cnet_app.diffusion.backbones.guidance import apply_guidance
@@ -111,3 +111,6 @@ class Flux2Backbone(TransformerBackbone):
                 return_dict=False,
             )
         return predicted[0][:, :own]
+
+
+create: CreateBackbone = Flux2Backbone

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cnet_app.diffusion.backbones.base import Control, Extras, Network, Text
+from cnet_app.diffusion.backbones.base import Control, CreateBackbone, Extras, Network, Text
 from cnet_app.diffusion.backbones.guidance import apply_guidance_to_tokens
 from cnet_app.diffusion.backbones.qwen_image_control import prepare_controlnet
 from cnet_app.diffusion.backbones.qwen_image_tokens import residuals_by_block, shapes_of
@@ -90,3 +90,6 @@ class QwenImageBackbone(LanguageModelBackbone):
         ]
         tokens = apply_guidance_to_tokens(torch.cat(sides).float(), text, guidance_scale)
         return to_latents(tokens, batch.shape[-2], batch.shape[-1])
+
+
+create: CreateBackbone = QwenImageBackbone

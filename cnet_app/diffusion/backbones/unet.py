@@ -1,7 +1,7 @@
 """Bases with a U-Net: the embedded model, SD 1.5, SD 2.1, SDXL, and their inpainting models.
 
 Residuals enter at the skip connections and the middle block, adapters' features inside the encoder. Guidance runs both
-sides in one batch. Nothing is packed. What differs between the four is in their rows of models/family_rows.py.
+sides in one batch. Nothing is packed. What differs between the four is in their files in models/families/.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from annotators.base import Image
 from cnet_app.diffusion.backbones import clip
 from cnet_app.diffusion.backbones import latents as latents_of
-from cnet_app.diffusion.backbones.base import Control, Extras, Network, PreparedControl, StaticControl, Text
+from cnet_app.diffusion.backbones.base import (
+    Control,
+    CreateBackbone,
+    Extras,
+    Network,
+    PreparedControl,
+    StaticControl,
+    Text,
+)
 from cnet_app.diffusion.backbones.guidance import apply_guidance
 from cnet_app.diffusion.backbones.unet_adapter import prepare_adapter
 from cnet_app.diffusion.backbones.unet_control import prepare_controlnet
@@ -136,3 +144,6 @@ class UNetBackbone:
         if scheduler.config.prediction_type == "sample":
             return prediction
         return (model_input - noise * prediction) / signal.clamp(min=LEAST_SIGNAL)
+
+
+create: CreateBackbone = UNetBackbone

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cnet_app.diffusion.backbones import latents as latents_of
-from cnet_app.diffusion.backbones.base import Control, Extras, Network, Text
+from cnet_app.diffusion.backbones.base import Control, CreateBackbone, Extras, Network, Text
 from cnet_app.diffusion.backbones.guidance import apply_guidance
 from cnet_app.diffusion.backbones.transformer import LanguageModelBackbone, words_of
 from cnet_app.diffusion.backbones.z_image_control import adding_hints, prepare_controlnet
@@ -96,3 +96,6 @@ class ZImageBackbone(LanguageModelBackbone):
                 return_dict=False,
             )[0]
         return apply_guidance(-torch.stack(rows).float()[:, :, 0], text, guidance_scale)
+
+
+create: CreateBackbone = ZImageBackbone

@@ -10,10 +10,10 @@ from cnet_app.training.trainable.base import Trainable
 from cnet_app.training.trainable.unet import UNetTrainable
 from models.errors import InputError
 from models.families import FAMILIES
-from models.family_facts import Backbone
 from models.loader import Base
 
-TRAINABLES: Mapping[Backbone, Callable[[Base, TrainingPlan], Trainable]] = MappingProxyType({"unet": UNetTrainable})
+TRAINABLES: Mapping[str, Callable[[Base, TrainingPlan], Trainable]] = MappingProxyType({"unet": UNetTrainable})
+"""By the backbone of the family."""
 
 
 def create_trainable(base: Base, plan: TrainingPlan) -> Trainable:

@@ -1,22 +1,60 @@
-"""The catalogue's rows of Z-Image: bases in several files, and ControlNets in one file of their authors. See rows.py on sizes."""
+"""Z-Image: bases in several files, and ControlNets in one file of their authors. Loads nothing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from models.families import FAMILIES, TITLES
-from models.family_facts import Defaults
+from models.families.previews import FLUX_PREVIEW
+from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Miniature, Parameters
 from models.row import MB, File, Weights, folder_files, sharded_files, text_files
 
+# Steps, guidance and strength are those of the distilled base, Z-Image-Turbo. Guidance here is one more than the
+# number that diffusers' pipelines and the authors give: they add the difference of the sides to the prompt's.
+FACTS = FamilyFacts(
+    id="z_image",
+    title="Z-Image",
+    backbone="z_image",
+    defaults=Defaults(size=1024, guidance_scale=1.0, num_inference_steps=8),
+    conditioning_scale=0.75,
+    parameters=Parameters(network=6154.9, controlnet=3356.2, text_encoders=4022.5, vae=83.8),
+    control_blocks=17,
+    side_multiple=16,
+    latent_channels=16,
+    latent_scaling=0.3611,
+    latent_shift=0.1159,
+    overflows_half=True,
+    preview=FLUX_PREVIEW,
+    predictions=("flow",),
+    resolutions=False,
+    latent_hints=True,
+    control_prompts=False,
+    control_forms=True,
+    layer_marks=((r"(^|[._])layers[._]\d+[._]attention[._](to_)?(q|k|v|qkv)([._]|$)", 3840),),
+    original_layers=(
+        ("attention.qkv", ("attention.to_q", "attention.to_k", "attention.to_v")),
+        ("attention.out", ("attention.to_out.0",)),
+        ("x_embedder", ("all_x_embedder.2-1",)),
+        ("final_layer", ("all_final_layer.2-1",)),
+    ),
+    ip_adapters=False,
+    pipeline_class="ZImagePipeline",
+    network_folder="transformer",
+    network_class="ZImageTransformer2DModel",
+    network_marks=(frozenset({"layers.0.adaLN_modulation.0.weight"}),),
+    control_class="ZImageControlNetModel",
+    control_marks=(frozenset({"control_all_x_embedder.2-1.weight"}),),
+    text_encoder_classes=("Qwen3Model",),
+    tokenizer_classes=("Qwen2Tokenizer",),
+)
+
 _APACHE = "Apache-2.0"
-_DEFAULTS = FAMILIES["z_image"].defaults
 _TURBO = "Z-Image-Turbo-Fun-Controlnet"
 _UNION = "canny softedge depth openpose mlsd"
 _FOR_TURBO = "For Z-Image Turbo, whose few steps it keeps."
 
 
 def _base(
-    id: str, title: str, repo: str, shards: int, mb: int, scale: float, note: str, defaults: Defaults = _DEFAULTS,
+    id: str, title: str, repo: str, shards: int, mb: int, scale: float, note: str, defaults: Defaults = FACTS.defaults,
     controlnet: str = "",
 ) -> Weights:  # fmt: skip
     """A base, its transformer cut into files of `mb` together; the text encoder is Qwen3 with 4 B parameters."""
@@ -37,19 +75,19 @@ def _control(
     name: str, title: str, repo: str, file: str, mb: int, scale: float, note: str, conditions: str = _UNION
 ) -> Weights:
     return Weights(
-        id=f"controlnet_{name}_z_image", kind="controlnet", family="z_image", title=f"{title} for {TITLES['z_image']}",
+        id=f"controlnet_{name}_z_image", kind="controlnet", family="z_image", title=f"{title} for {FACTS.title}",
         repo=f"alibaba-pai/{repo}", licence=_APACHE, files=(File(f"{file}.safetensors", mb * MB),),
         conditions=tuple(conditions.split()), conditioning_scale=scale, note=note,
     )  # fmt: skip
 
 
-ROWS: tuple[Weights, ...] = (
+WEIGHTS: tuple[Weights, ...] = (
     _base("z_image", "Z-Image Turbo", "Z-Image-Turbo", 3, 24_600, 0.75,
           "Distilled: keep guidance_scale at 1. It is one more here than the number that the authors give."),
     _base("z_image_base", "Z-Image", "Z-Image", 2, 12_310, 0.9,
           "Not distilled: it takes more steps, and reads a negative prompt. guidance_scale is one more here than the number "
           "that the authors give.",
-          replace(_DEFAULTS, guidance_scale=5.0, num_inference_steps=25), "controlnet_union_base_z_image"),
+          replace(FACTS.defaults, guidance_scale=5.0, num_inference_steps=25), "controlnet_union_base_z_image"),
     _control("union", "Union 2.1 (Turbo)", f"{_TURBO}-Union-2.1", f"{_TURBO}-Union-2.1-8steps", 6712, 0.75, _FOR_TURBO),
     _control("union_lite", "Union 2.1 lite (Turbo)", f"{_TURBO}-Union-2.1", f"{_TURBO}-Union-2.1-lite-2602-8steps", 2020,
              0.75, "For Z-Image Turbo; small, with control at three of the base's layers."),
@@ -59,3 +97,18 @@ ROWS: tuple[Weights, ...] = (
     _control("union_base", "Union 2.1 (not distilled)", "Z-Image-Fun-Controlnet-Union-2.1",
              "Z-Image-Fun-Controlnet-Union-2.1", 6712, 0.9, "For Z-Image, the base that is not distilled."),
 )  # fmt: skip
+
+MINIATURE = Miniature(
+    network={
+        "dim": 32,
+        "n_refiner_layers": 2,
+        "n_heads": 2,
+        "n_kv_heads": 2,
+        "n_layers": 4,
+        "cap_feat_dim": TINY_WORDS,
+        "axes_dims": [8, 4, 4],
+        "axes_lens": [1024, 64, 64],
+    },
+    scheduler={"shift": 3.0},
+    guidance_scale=5.0,
+)

@@ -1,4 +1,4 @@
-"""The facts of each family of base models: one frozen row a family, and no other module repeats them. Loads nothing.
+"""The facts of each family of base models: one frozen row a family, in a file of its name. Loads nothing.
 
 A family is what a ControlNet, a LoRA or an adapter is made for: bases of one family take the same latents and the same
 encoded words. What a family does with these facts is in cnet_app/diffusion/backbones/, one file a backbone.
@@ -8,13 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from models.errors import InputError
-from models.family_facts import CAPABILITY_TITLES, NETWORK_PREFIXES, TWO_TEXT_STREAMS, Capability, Family, FamilyFacts
-from models.family_rows import ROWS
+from models.families import chroma, embedded, flux, flux2, qwen_image, sd15, sd21, sdxl, z_image
+from models.family_facts import (
+    CAPABILITY_TITLES,
+    NETWORK_PREFIXES,
+    TWO_TEXT_STREAMS,
+    Capability,
+    Family,
+    FamilyFacts,
+    Miniature,
+)
+from models.row import Weights
 
+
+class FamilyFile(Protocol):
+    """What the file of a family holds."""
+
+    FACTS: FamilyFacts
+    WEIGHTS: tuple[Weights, ...]
+    """Its rows of the catalogue; the id of its main base is the family's."""
+    MINIATURE: Miniature
+
+
+FILES: tuple[FamilyFile, ...] = (embedded, sd15, sd21, sdxl, z_image, flux, chroma, flux2, qwen_image)
+"""In the order in which they are shown."""
+ROWS = tuple(file.FACTS for file in FILES)
 FAMILIES: Mapping[Family, FamilyFacts] = MappingProxyType({row.id: row for row in ROWS})
+MINIATURES: Mapping[Family, Miniature] = MappingProxyType({file.FACTS.id: file.MINIATURE for file in FILES})
 TITLES: Mapping[Family, str] = MappingProxyType({row.id: row.title for row in ROWS})
 FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({row.words_width: row.id for row in ROWS if row.words_width})
 """By the numbers per word that a network reads."""
