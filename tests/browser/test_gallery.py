@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from annotators.images import load_image
 from cnet_app.jobs.picture_rows import insert_picture
@@ -107,6 +107,17 @@ def long_job(page: Page, prompt: str) -> None:
     page.wait_for_function(f"{APP}.store.state.running?.step > 0")
 
 
+def press_while_its_text_changes(page: Page, button: Locator) -> None:
+    """Click a button that shows progress, and hold the mouse down until it shows another."""
+    box = button.locator("span").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    before = button.inner_text()
+    page.mouse.down()
+    expect(button).not_to_have_text(before)
+    page.mouse.up()
+
+
 def test_a_reload_finds_the_running_job_which_is_cancelled_and_continued(studio: Page) -> None:
     long_job(studio, "a castle")
     studio.wait_for_function(f"{APP}.store.state.pictures.length > 0")
@@ -114,7 +125,7 @@ def test_a_reload_finds_the_running_job_which_is_cancelled_and_continued(studio:
     expect(studio.locator(".strip-job")).to_be_visible()
     expect(studio.locator(".strip-picture:not(.strip-job)").first).to_be_visible()
     assert "%" in studio.title()
-    studio.locator("#queue").click()
+    press_while_its_text_changes(studio, studio.locator("#queue"))
     studio.locator(".queue-cancel").click()
     expect(studio.locator(".queue-empty")).to_be_visible()
     made = len(pictures(studio))

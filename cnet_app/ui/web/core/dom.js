@@ -24,6 +24,11 @@ export function fill(element, ...children) {
   return element;
 }
 
+/** Set the text of an element where it changes: a live region speaks whatever is set. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** Keep one child an item of a list: `build(item)` makes an element once, `update(element, item)` brings it up to date. */
 export function keyed(parent, items, keyOf, build, update) {
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));

@@ -1,7 +1,7 @@
 /** The queue: what runs and waits, in which order; and what ended too early and can go on. */
 
 import { alertsOn, listenForEnds, switchAlert } from "./alerts.js";
-import { duration, fill, h, icon, iconButton, keyed } from "../core/dom.js";
+import { duration, fill, h, icon, iconButton, keyed, setText } from "../core/dom.js";
 import { withPopover } from "../desk/popover.js";
 
 const OFFERED = "studio-not-continued";
@@ -9,7 +9,8 @@ const MOST_KEPT = 200;
 
 /** A button with the number of jobs and the time left, and the panel with all of them. */
 export function buildQueue(app) {
-  const button = h("button", { type: "button", class: "quiet queue-button", id: "queue" });
+  const words = h("span"); // stays while its text changes: a click whose target is replaced before the release is lost
+  const button = h("button", { type: "button", class: "quiet queue-button", id: "queue" }, icon("queue"), words);
   const list = h("ol", { class: "queue-list", "aria-label": "Jobs" });
   const empty = h("p", { class: "queue-empty" }, "Queue is empty.");
   const others = h("p", { class: "queue-others" });
@@ -19,7 +20,8 @@ export function buildQueue(app) {
     ({ jobs, others: count, unfinished }) => [jobs, count, unfinished],
     ([jobs, count, unfinished]) => {
       const text = [buttonText(jobs), unfinished && `${unfinished} to continue`].filter(Boolean).join(" · ");
-      fill(button, icon("queue"), h("span", { class: jobs.length || unfinished ? "" : "unseen" }, text));
+      setText(words, text);
+      words.classList.toggle("unseen", !jobs.length && !unfinished);
       button.setAttribute("aria-label", jobs.length ? `Queue: ${text}` : text);
       button.title = text;
       keyed(list, jobs, ({ id }) => id, (job) => buildJob(app, job), (item, job) => updateJob(app, item, job));

@@ -2,7 +2,7 @@
 
 import { h } from "../core/dom.js";
 import { conditionField } from "./data_step.js";
-import { progressOf, refill, step } from "./steps.js";
+import { refill, showProgress, step } from "./steps.js";
 
 export class DataCheck {
   #new;
@@ -25,7 +25,7 @@ export class DataCheck {
     if (this.element.hidden) return;
     const isOurs = work?.kind === "check" && work.data === found.path;
     if (isOurs && work.status === "running") {
-      refill(this.body, progressOf(this.#new, "Checking the data"));
+      showProgress(this.body, this.#new, "Checking the data");
       return;
     }
     refill(

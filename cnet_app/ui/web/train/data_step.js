@@ -2,7 +2,7 @@
 
 import { fill, h } from "../core/dom.js";
 import { help, labelled } from "../layers/fields.js";
-import { progressOf, refill, step } from "./steps.js";
+import { refill, showProgress, step } from "./steps.js";
 
 const FORMS =
   "A folder with images and conditioning_images, or with metadata.jsonl or .csv, prompt.json, or .tar shards, is taken as pairs. A folder of pictures alone is one to build pairs from. The path is one on the machine that runs the app.";
@@ -46,7 +46,7 @@ export class DataStep {
     this.build.hidden = !found || found.pairs > 0;
     if (this.build.hidden) return;
     if (work?.kind === "build" && work.status === "running") {
-      refill(this.build, progressOf(this.#new, "Building pairs"));
+      showProgress(this.build, this.#new, "Building pairs");
       return;
     }
     const failed = work?.kind === "build" && work.status === "failed" && work.message;

@@ -1,6 +1,6 @@
 /** One run: how it stands, what can be done with it, its curves and its samples; followed while it is shown. */
 
-import { duration, fill, h } from "../core/dom.js";
+import { duration, fill, h, setText } from "../core/dom.js";
 import { open } from "../dialogs/boards.js";
 import { refreshModels } from "../dialogs/models.js";
 import { chooseBase } from "../desk/chosen.js";
@@ -194,9 +194,4 @@ export class Run {
 
 function reasonNotToTry({ network, checkpoint_every: every, steps }) {
   return network === "lite" ? "A ControlNet-lite is for experiments; no tab takes it" : `From the first checkpoint on, after step ${Math.min(every, steps)}`;
-}
-
-/** Live regions speak what is set: only what changed is. */
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }

@@ -1,6 +1,6 @@
 /** The Train view: a new training step by step, and every run with its curves, samples and what can be done with it. */
 
-import { h, iconButton, keyed } from "../core/dom.js";
+import { h, iconButton, keyed, setText } from "../core/dom.js";
 import { NewTraining } from "./new_training.js";
 import { Run } from "./run.js";
 import { shortState } from "./states.js";
@@ -66,9 +66,8 @@ class TrainView {
         error.hidden = !text;
       },
     );
-    const create = this.#choice("");
+    const create = this.#choice("", "New training");
     create.id = "train-new";
-    create.append("New training");
     return h(
       "dialog",
       { class: "library train", "aria-labelledby": "train-title" },
@@ -78,8 +77,8 @@ class TrainView {
     );
   }
 
-  #choice(name) {
-    return h("button", { type: "button", class: "quiet train-choice", dataset: { name }, onclick: () => this.show(name) });
+  #choice(name, ...parts) {
+    return h("button", { type: "button", class: "quiet train-choice", dataset: { name }, onclick: () => this.show(name) }, parts);
   }
 
   async #look() {
@@ -91,7 +90,7 @@ class TrainView {
       this.list,
       answer.trainings,
       ({ name }) => name,
-      ({ name }) => h("li", {}, this.#choice(name)),
+      ({ name }) => h("li", {}, this.#choice(name, h("span", { class: "train-name" }, name), h("span", { class: "quiet-text" }))),
       (item, training) => this.#showItem(item.firstChild, training),
     );
     return answer.trainings;
@@ -99,10 +98,8 @@ class TrainView {
 
   #showItem(button, training) {
     const words = shortState(training);
-    if (button.title !== `${training.name}: ${words}`) {
-      button.title = `${training.name}: ${words}`;
-      button.replaceChildren(h("span", { class: "train-name" }, training.name), h("span", { class: "quiet-text" }, words));
-    }
+    button.title = `${training.name}: ${words}`;
+    setText(button.querySelector(".quiet-text"), words);
     mark(button, training.name === this.#chosen);
   }
 
