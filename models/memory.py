@@ -28,7 +28,13 @@ def set_tiling(vae: Any, on: bool) -> None:
 
 def module_bytes(modules: Iterable[nn.Module]) -> int:
     """Return the bytes of all parameters and buffers."""
-    return sum(tensor.nbytes for module in modules for tensor in (*module.parameters(), *module.buffers()))
+    return sum(_held(tensor) for module in modules for tensor in (*module.parameters(), *module.buffers()))
+
+
+def _held(tensor: Any) -> int:
+    """Return the bytes of a tensor; a quantised one presents itself in its wide format, and holds its parts."""
+    flatten: Any = getattr(tensor, "__tensor_flatten__", None)
+    return tensor.nbytes if flatten is None else sum(_held(getattr(tensor, name)) for name in flatten()[0])
 
 
 def free_bytes(device: torch.device) -> int:

@@ -211,10 +211,15 @@ def load_scheduler(name: str, folder: Path) -> Any:
     return create.from_config(read_json(folder / "scheduler_config.json"))
 
 
+def has_odd_numbers(network: torch.nn.Module) -> bool:
+    """Return whether a weight is not finite; packed ones are not looked at."""
+    plain = (weight for weight in network.parameters() if type(weight) is torch.nn.Parameter)
+    return not all(bool(torch.isfinite(weight).all()) for weight in plain if weight.dtype.is_floating_point)
+
+
 def _ready(network: Any, device: torch.device | str, path: Path) -> Any:
     network = network.to(device).eval().requires_grad_(False)
-    numbers = (tensor for tensor in network.parameters() if tensor.dtype.is_floating_point)  # others are packed
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
+    if has_odd_numbers(network):
         raise _unreadable(path, "some of its numbers are not finite")
     return network
 

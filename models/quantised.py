@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -88,5 +89,13 @@ def load_four_bits(kind: Any, path: Path, names: Iterable[str], config: Path, dt
         (folder / CONFIG).write_text(
             json.dumps({**read_json(config / CONFIG), "quantization_config": quantised}), encoding="utf-8"
         )
-        (folder / "diffusion_pytorch_model.safetensors").symlink_to(path.resolve())
+        _put(path.resolve(), folder / "diffusion_pytorch_model.safetensors")
         return kind.from_pretrained(folder, dtype=dtype, local_files_only=True)
+
+
+def _put(path: Path, place: Path) -> None:
+    """Link a file into a place, or copy it where the system forbids links."""
+    try:
+        place.symlink_to(path)
+    except OSError:
+        shutil.copy(path, place)

@@ -12,12 +12,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from cnet_app.request.generation import GenerationRequest
 from models import quantised
 from models.errors import InputError
 from models.families import FAMILIES
 from models.loader import Base, load_base, save_base
 from models.local import LocalFile
+from models.memory import module_bytes
+from models.modules import has_odd_numbers
 from models.tiny import tiny_base
+from tests.diffusion.latents import latents_of
 
 NAMES = ("layers.0.adaLN_modulation.0.weight", "layers.0.adaLN_modulation.0.weight.quant_state.bitsandbytes__nf4")
 
@@ -131,3 +135,56 @@ def test_a_file_in_four_bits_names_its_package(folder: Path, tmp_path: Path) -> 
         InputError, match=r"four\.safetensors (has quantised weights.*pip install bitsandbytes|is quantised by)"
     ):
         load_network_file(path, "z_image", folder / "transformer", torch.float32, "cpu")
+
+
+class Packed(torch.Tensor):
+    """A tensor that presents itself as float32 and holds bytes, as those of torchao and quanto do."""
+
+    packed: torch.Tensor
+
+    @staticmethod
+    def __new__(cls: type[Packed], shape: tuple[int, ...]) -> Packed:
+        made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32)
+        made.packed = torch.zeros(shape, dtype=torch.int8)
+        return made
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        return ["packed"], None
+
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.ops.aten.detach.default:
+            return args[0]
+        raise NotImplementedError(str(function))
+
+
+def test_packed_weights_are_neither_read_as_numbers_nor_counted_as_wide_ones(tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 3, bias=False)
+    network.weight = torch.nn.Parameter(Packed((3, 2)), requires_grad=False)
+    assert module_bytes([network]) == 6
+    assert not has_odd_numbers(network)
+
+
+@pytest.mark.parametrize("method", ["torchao", "quanto"])
+def test_a_folder_of_packed_weights_makes_nearly_the_same_picture(folder: Path, base: Base, method: str) -> None:
+    """Needs the package."""
+    pytest.importorskip(quantised.PACKAGES[method][0])
+    import diffusers
+
+    if method == "torchao":
+        from torchao.quantization import Int8WeightOnlyConfig  # pyright: ignore
+
+        config: Any = diffusers.TorchAoConfig(Int8WeightOnlyConfig())
+    else:
+        config = diffusers.QuantoConfig(weights_dtype="int8")
+    kind: Any = getattr(diffusers, FAMILIES["z_image"].network_class)
+    packed = kind.from_pretrained(folder / "transformer", quantization_config=config, dtype=torch.float32)
+    shutil.rmtree(folder / "transformer")
+    packed.save_pretrained(folder / "transformer", safe_serialization=method != "torchao")
+    loaded = load_base(str(folder))
+    assert module_bytes([loaded.network]) < 0.5 * module_bytes([base.network])
+    request = GenerationRequest(
+        prompt="a red ball", seed=1, width=64, height=64, num_inference_steps=2, guidance_scale=1
+    )
+    found, exact = (latents_of(one, [], request) for one in (loaded, base))
+    assert 0 < (found - exact).abs().max() < 0.02 * exact.abs().max()
