@@ -21,7 +21,10 @@ def families_table() -> str:
     rows: list[tuple[str, ...]] = []
     for facts in FAMILIES.values():
         pixels, weights = facts.defaults.size**2, family_weights(facts, HALF)
-        full, in_turn = (needed_bytes(rung, weights, pixels, HALF) + RESERVE for rung in (LADDER[0], LADDER[2]))
+        full, in_turn = (
+            needed_bytes(rung, weights, pixels, HALF, int(facts.references)) + RESERVE
+            for rung in (LADDER[0], LADDER[2])
+        )
         millions = facts.parameters
         networks = f"{millions.network / 1000:.3g} + {millions.controlnet / 1000:.3g}"
         row = (

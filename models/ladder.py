@@ -51,13 +51,14 @@ def next_rung(rung: Rung, device: str) -> Rung | None:
     return next((other for other in below if device != "cpu" or not other.rests_on_cpu), None)
 
 
-def choose_rung(device: str, free: int, weights: dict[str, int], pixels: int, value_bytes: int) -> Rung:
+def choose_rung(device: str, free: int, weights: dict[str, int], pixels: int, value_bytes: int, maps: int = 0) -> Rung:
     """Return the first rung that fits into `free` bytes of the device; the last where none does.
 
-    `weights` are bytes of "text", "denoiser" (U-Net and ControlNets) and "vae"; `pixels` those of the picture.
+    `weights` are bytes of "text", "denoiser" (U-Net and ControlNets) and "vae"; `pixels` those of the picture, and `maps`
+    the number of maps that the base itself reads beside it.
     """
     rung = LADDER[0]
-    while needed_bytes(rung, weights, pixels, value_bytes) + RESERVE > free:
+    while needed_bytes(rung, weights, pixels, value_bytes, maps) + RESERVE > free:
         below = next_rung(rung, device)
         if below is None:
             break
@@ -65,11 +66,11 @@ def choose_rung(device: str, free: int, weights: dict[str, int], pixels: int, va
     return rung
 
 
-def needed_bytes(rung: Rung, weights: dict[str, int], pixels: int, value_bytes: int) -> int:
-    """Return the most bytes of the device that are in use at once."""
+def needed_bytes(rung: Rung, weights: dict[str, int], pixels: int, value_bytes: int, maps: int = 0) -> int:
+    """Return the most bytes of the device that are in use at once; parameters as of `choose_rung`."""
     decoded = min(pixels, TILE**2) if rung.tiles_vae else pixels
     decoding = decoded * VALUES_PER_PIXEL_DECODED * value_bytes
-    denoising = pixels * VALUES_PER_PIXEL_DENOISED * value_bytes
+    denoising = (1 + maps) * pixels * VALUES_PER_PIXEL_DENOISED * value_bytes
     if not rung.rests_on_cpu:
         return sum(weights.values()) + max(decoding, denoising)
     denoiser = 0 if rung.layer_by_layer else weights["denoiser"]

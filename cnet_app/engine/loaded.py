@@ -189,7 +189,8 @@ class LoadedModels:
         itemsize: int = (base.vae or base.network).dtype.itemsize
         if self._device.type == "cpu" or (loaded and not base.rung.rests_on_cpu):
             free += sum(weights.values())  # they are in this memory already
-        rung = choose_rung(self._device.type, free, weights, request.width * request.height, itemsize)
+        maps = len(request.units) if FAMILIES[base.family].references else 0
+        rung = choose_rung(self._device.type, free, weights, request.width * request.height, itemsize, maps)
         return self._untried(rung, request)
 
     def _untried(self, rung: Rung, request: GenerationRequest) -> Rung:

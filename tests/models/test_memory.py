@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models import memory
-from models.ladder import LADDER, Rung, choose_rung, next_rung
+from models.ladder import LADDER, Rung, choose_rung, needed_bytes, next_rung
 from models.memory import free_bytes, module_bytes, offload_layers, on_device
 from models.tiny import tiny_base
 
@@ -24,6 +24,11 @@ CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 )  # fmt: skip
 def test_the_smallest_change_that_fits_is_chosen(free_gb: float, device: torch.device, rung: str) -> None:
     assert choose_rung(device.type, int(free_gb * 1e9), SD15, 768 * 768, 2).id == rung
+
+
+def test_maps_that_the_base_reads_take_as_much_as_the_picture() -> None:
+    plain, one, two = (needed_bytes(LADDER[3], SD15, 1024 * 1024, 2, maps) for maps in (0, 1, 2))
+    assert plain == one - 1024 * 1024 * 400 * 2 == two - 1024 * 1024 * 400 * 4
 
 
 def test_every_rung_but_the_first_tells_what_it_costs() -> None:

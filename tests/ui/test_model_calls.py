@@ -109,7 +109,7 @@ def test_a_base_that_reads_maps_itself_takes_every_layer_but_a_masked_one(caller
         "title": "The condition's own", "id": "", "conditioning_scale": 0.7,
     }  # fmt: skip
     status = EngineStatus(state="ready", device="cuda:0", device_bytes=80 * 10**9, value_bytes=2)
-    assert memory_words(FAMILIES["flux2"], status).endswith("of 80 GB at 1024 px.")
+    assert memory_words(FAMILIES["flux2"], status).endswith("of 80 GB with a map at 1024 px.")
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
 
 
 def memory_words(facts: FamilyFacts, status: EngineStatus) -> str:
-    """Return what a base of the family will take of the device, with a ControlNet if it takes any, and what is given up for it."""
+    """Return what a base of the family will take of the device, with a ControlNet or a map, and what is given up for it."""
     if not status.device_bytes:
         return ""
     weights, pixels, device = (
@@ -103,11 +103,12 @@ def memory_words(facts: FamilyFacts, status: EngineStatus) -> str:
         facts.defaults.size**2,
         status.device.split(":")[0],
     )
-    rung = choose_rung(device, status.device_bytes, weights, pixels, status.value_bytes)
-    needed = needed_bytes(rung, weights, pixels, status.value_bytes) + RESERVE
+    maps = int(facts.references)
+    rung = choose_rung(device, status.device_bytes, weights, pixels, status.value_bytes, maps)
+    needed = needed_bytes(rung, weights, pixels, status.value_bytes, maps) + RESERVE
     has, what = (
         status.device_bytes / 1e9,
-        f"{'' if facts.references else 'with a ControlNet '}at {facts.defaults.size} px",
+        f"with a {'map' if facts.references else 'ControlNet'} at {facts.defaults.size} px",
     )
     if needed > status.device_bytes:
         return f"About {needed / 1e9:.1f} GB {what}, but the device has {has:.1f} GB."
