@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import ChromaPipeline, ChromaTransformer2DModel
+from diffusers import ChromaTransformer2DModel
 from safetensors.torch import save_file
 from torch import Tensor
 
 from cnet_app.registry.conditions import controlnet_id, start_scale
 from models.catalog import entry
-from models.configs import read_base_family
 from models.errors import InputError
 from models.families import FAMILIES, family_of_network, takers
 from models.fitting import fits, fitting_rows
@@ -28,28 +27,12 @@ from models.tiny import tiny_base
 from models.tiny.flux import KINDS, tiny_flux_controlnet
 from models.tiny.qwen_image import tiny_qwen_image_controlnet
 from tests.models.flux_layout import authors_layout, narrow_conversion
+from tests.models.networks import same
 
 
 @pytest.fixture(scope="module")
 def base() -> Base:
     return tiny_base("chroma")
-
-
-def same(one: Any, other: Any) -> bool:
-    ours, theirs = one.state_dict(), other.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-def test_a_base_comes_back_from_its_folder(base: Base, tmp_path: Path) -> None:
-    save_base(base, tmp_path, torch.float32)
-    loaded = load_base(str(tmp_path))
-    assert (loaded.family, loaded.defaults) == ("chroma", FAMILIES["chroma"].defaults)
-    for one, other in zip(loaded.networks, base.networks, strict=True):
-        assert type(one) is type(other)
-        assert same(one, other)
-    assert loaded.tokenizers[0]("a red ball").input_ids == base.tokenizers[0]("a red ball").input_ids
-    assert read_base_family("mine", tmp_path) == "chroma"
-    assert same(ChromaPipeline.from_pretrained(tmp_path, local_files_only=True).transformer, base.network)
 
 
 def authors(state: Any) -> dict[str, Tensor]:

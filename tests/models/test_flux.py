@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import FluxControlNetModel, FluxPipeline, FluxTransformer2DModel
+from diffusers import FluxControlNetModel, FluxTransformer2DModel
 from diffusers.loaders.lora_conversion_utils import (
     _convert_kohya_flux_lora_to_diffusers as to_diffusers,
 )
@@ -17,10 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.catalog import CATALOG, entry
-from models.configs import read_base_family
 from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError
-from models.families import FAMILIES, family_of
+from models.families import FAMILIES
 from models.loader import Base, base_dtype, load_base, load_controlnet, save_base, save_network
 from models.local import LocalFile, family_of_shapes, kind_of
 from models.loras import use_loras
@@ -30,6 +29,8 @@ from models.tiny.flux import KINDS, tiny_flux_controlnet, tiny_schnell
 from models.tiny.qwen_image import tiny_qwen_image_controlnet
 from tests.models.flux_layout import State, authors_layout, narrow_conversion, prefixed
 from tests.models.gguf import write_gguf
+from tests.models.lora_layouts import ALPHA, RANK, WEIGHT, dotted, kohya, library, pair
+from tests.models.networks import same
 
 
 @pytest.fixture(scope="module")
@@ -42,32 +43,6 @@ def folder(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("flux")
     save_base(base, folder, torch.float32)
     return folder
-
-
-def same(one: Any, other: Any) -> bool:
-    ours, theirs = one.state_dict(), other.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-def test_a_base_comes_back_from_its_folder(base: Base, folder: Path) -> None:
-    loaded = load_base(str(folder))
-    facts = FAMILIES["flux"]
-    assert (loaded.family, loaded.defaults, loaded.vae_scale_factor) == ("flux", facts.defaults, 8)
-    assert not loaded.inpaints
-    for one, other in zip(loaded.networks, base.networks, strict=True):
-        assert type(one) is type(other)
-        assert same(one, other)
-    for one, other in zip(loaded.tokenizers, base.tokenizers, strict=True):
-        assert type(one) is type(other)
-        assert one("a red ball").input_ids == other("a red ball").input_ids
-    assert loaded.scheduler.config.use_dynamic_shifting
-
-
-def test_the_folder_is_ordinary_diffusers_format(base: Base, folder: Path) -> None:
-    pipeline = FluxPipeline.from_pretrained(folder, local_files_only=True)
-    assert same(pipeline.transformer, base.network)
-    assert read_base_family("mine", folder) == "flux"
-    assert family_of({"_class_name": "FluxControlNetModel"}) == "flux"
 
 
 def test_checkpoints_have_settings_of_their_own() -> None:
@@ -239,26 +214,7 @@ def test_controlnets_and_other_networks_are_no_bases() -> None:
     assert kind_of(xlabs(tiny_flux_controlnet("pixels").state_dict())) == "controlnet"
 
 
-RANK, WEIGHT, ALPHA = 3, 0.7, 6.0
 DOUBLE, SINGLE = "transformer_blocks.1", "single_transformer_blocks.2"
-
-
-def pair(out: int, channels: int, seed: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn((RANK, channels), generator=generator), torch.randn((out, RANK), generator=generator) / 4
-
-
-def kohya(layer: str, down: Tensor, up: Tensor) -> State:
-    name = f"lora_unet_{layer.replace('.', '_')}"
-    return {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up, f"{name}.alpha": torch.tensor(ALPHA)}
-
-
-def dotted(layer: str, down: Tensor, up: Tensor) -> State:
-    return {f"diffusion_model.{layer}.lora_A.weight": down, f"diffusion_model.{layer}.lora_B.weight": up}
-
-
-def library(layer: str, down: Tensor, up: Tensor) -> State:
-    return {f"transformer.{layer}.lora_A.weight": down, f"transformer.{layer}.lora_B.weight": up}
 
 
 def output(network: Any) -> Tensor:

@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
+from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from diffusers.loaders.lora_conversion_utils import _convert_non_diffusers_flux2_lora_to_diffusers as to_diffusers
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers.models.qwen3 import Qwen3Config, Qwen3ForCausalLM
 
 from models.catalog import entry
-from models.configs import read_base_family
 from models.errors import DamagedError, InputError
-from models.families import FAMILIES, family_of, family_of_network
+from models.families import FAMILIES, family_of_network
 from models.fitting import made_for
 from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae, save_base
 from models.local import LocalFile, family_of_shapes, kind_of
@@ -27,6 +26,8 @@ from models.resolve import missing, resolve
 from models.tiny import tiny_base
 from tests.models.flux_layout import State, authors_layout
 from tests.models.gguf import write_gguf
+from tests.models.lora_layouts import ALPHA, RANK, WEIGHT, dotted, kohya, library, pair
+from tests.models.networks import same
 
 FACTS = FAMILIES["flux2"]
 
@@ -43,11 +44,6 @@ def folder(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def same(one: Any, other: Any) -> bool:
-    ours, theirs = one.state_dict(), other.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
 def in_authors_names(state: State) -> State:
     """Return a network in the layout of its authors."""
     return {name: tensor.contiguous() for name, tensor in authors_layout(state, "flux2").items()}
@@ -55,28 +51,6 @@ def in_authors_names(state: State) -> State:
 
 def prefixed(state: State) -> State:
     return {f"model.diffusion_model.{name}": tensor for name, tensor in in_authors_names(state).items()}
-
-
-def test_a_base_comes_back_from_its_folder(base: Base, folder: Path) -> None:
-    loaded = load_base(str(folder))
-    assert (loaded.family, loaded.defaults, loaded.vae_scale_factor) == ("flux2", FACTS.defaults, 8)
-    assert loaded.is_distilled
-    assert not loaded.inpaints
-    for one, other in zip(loaded.networks, base.networks, strict=True):
-        assert type(one) is type(other)
-        assert same(one, other)
-    assert loaded.tokenizers[0]("a red ball").input_ids == base.tokenizers[0]("a red ball").input_ids
-    assert loaded.scheduler.config.use_dynamic_shifting
-
-
-def test_the_folder_is_ordinary_diffusers_format(base: Base, folder: Path) -> None:
-    pipeline: Any = Flux2KleinPipeline.from_pretrained(folder, local_files_only=True)
-    assert same(pipeline.transformer, base.network)
-    assert same(pipeline.vae, base.vae)
-    assert pipeline.config.is_distilled
-    assert read_base_family("mine", folder) == "flux2"
-    assert family_of({"_class_name": "Flux2Transformer2DModel"}) == "flux2"
-    assert family_of({"_class_name": ""}) == family_of({})
 
 
 def test_an_index_tells_whether_a_base_is_distilled(tmp_path: Path) -> None:
@@ -233,7 +207,6 @@ def test_an_autoencoder_of_another_family_is_refused(base: Base, tmp_path: Path)
     assert same(load_vae(str(tmp_path / "flux2" / "vae"), "flux2"), base.vae)
 
 
-RANK, WEIGHT, ALPHA = 3, 0.7, 6.0
 DOUBLE, SINGLE = "transformer_blocks.1", "single_transformer_blocks.2"
 FUSED = {
     "double_blocks.1.img_attn.qkv": [f"{DOUBLE}.attn.to_{letter}" for letter in "qkv"],
@@ -249,24 +222,6 @@ FUSED = {
     "time_in.in_layer": ["time_guidance_embed.timestep_embedder.linear_1"],
 }
 """Layers of the authors' code, with those of diffusers."""
-
-
-def pair(out: int, channels: int, seed: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn((RANK, channels), generator=generator), torch.randn((out, RANK), generator=generator) / 4
-
-
-def kohya(layer: str, down: Tensor, up: Tensor) -> State:
-    name = f"lora_unet_{layer.replace('.', '_')}"
-    return {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up, f"{name}.alpha": torch.tensor(ALPHA)}
-
-
-def dotted(layer: str, down: Tensor, up: Tensor) -> State:
-    return {f"diffusion_model.{layer}.lora_A.weight": down, f"diffusion_model.{layer}.lora_B.weight": up}
-
-
-def library(layer: str, down: Tensor, up: Tensor) -> State:
-    return {f"transformer.{layer}.lora_A.weight": down, f"transformer.{layer}.lora_B.weight": up}
 
 
 @pytest.mark.parametrize("writer", [kohya, dotted])

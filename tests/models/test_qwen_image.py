@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import QwenImagePipeline
 from safetensors.torch import save_file
 
 from models.catalog import CATALOG, entry
@@ -15,13 +14,14 @@ from models.configs import read_base_family
 from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError
 from models.families import FAMILIES, family_of
-from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae, save_base, save_network
+from models.loader import Base, base_dtype, load_controlnet, load_vae, save_base, save_network
 from models.local import LocalFile, kind_of
 from models.qwen_image_fun import QwenImageFunControl
 from models.resolve import base_defaults, resolve, start_conditioning_scale
 from models.tiny import tiny_base
 from models.tiny.qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
 from models.tiny.z_image import tiny_z_image_controlnet
+from tests.models.networks import same
 
 
 @pytest.fixture(scope="module")
@@ -34,29 +34,6 @@ def folder(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("qwen_image")
     save_base(base, folder, torch.float32)
     return folder
-
-
-def same(one: Any, other: Any) -> bool:
-    ours, theirs = one.state_dict(), other.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-def test_a_base_comes_back_from_its_folder(base: Base, folder: Path) -> None:
-    loaded = load_base(str(folder))
-    facts = FAMILIES["qwen_image"]
-    assert (loaded.family, loaded.defaults, loaded.vae_scale_factor) == ("qwen_image", facts.defaults, 8)
-    assert not loaded.inpaints
-    for one, other in zip(loaded.networks, base.networks, strict=True):
-        assert type(one) is type(other)
-        assert same(one, other)
-    assert loaded.tokenizers[0]("a cat").input_ids == base.tokenizers[0]("a cat").input_ids
-    assert loaded.scheduler.config.shift_terminal == base.scheduler.config.shift_terminal
-    assert not (folder / "unet").exists()
-
-
-def test_the_folder_is_ordinary_diffusers_format(base: Base, folder: Path) -> None:
-    pipeline = QwenImagePipeline.from_pretrained(folder, local_files_only=True)
-    assert same(pipeline.transformer, base.network)
 
 
 def test_its_config_shows_the_family(folder: Path) -> None:

@@ -20,25 +20,14 @@ from models.local import family_of_shapes
 from models.lora_updates import Update
 from models.loras import use_loras
 from models.tiny import tiny_base
+from tests.models.lora_layouts import ALPHA, RANK, WEIGHT, State, kohya, library, pair
 
-RANK, WEIGHT, ALPHA = 3, 0.7, 6.0
 LAYERS = (
     "layers.0.attention.to_q",
     "noise_refiner.1.feed_forward.w1",
     "layers.1.attention.to_out.0",
     "all_final_layer.2-1.linear",
 )
-Pair = tuple[Tensor, Tensor]
-State = dict[str, Tensor]
-
-
-def pair(out: int, channels: int, seed: int) -> Pair:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn((RANK, channels), generator=generator), torch.randn((out, RANK), generator=generator) / 4
-
-
-def library(layer: str, down: Tensor, up: Tensor) -> State:
-    return {f"transformer.{layer}.lora_A.weight": down, f"transformer.{layer}.lora_B.weight": up}
 
 
 def other_programs(layer: str, down: Tensor, up: Tensor) -> State:
@@ -47,12 +36,6 @@ def other_programs(layer: str, down: Tensor, up: Tensor) -> State:
         f"diffusion_model.{layer}.lora_A.default.weight": down,
         f"diffusion_model.{layer}.lora_B.default.weight": up,
     }
-
-
-def kohya(layer: str, down: Tensor, up: Tensor) -> State:
-    name = f"lora_unet_{layer.replace('.', '_')}"
-    alpha = torch.tensor(ALPHA)
-    return {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up, f"{name}.alpha": alpha}
 
 
 def merged(network: Any, changes: Mapping[str, Tensor]) -> Any:
