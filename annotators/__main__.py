@@ -12,8 +12,8 @@ from annotators.base import create, parameters
 from annotators.registry import ANNOTATORS, annotator, licence_text, parse_values
 from annotators.runtime import Runtime
 from models.console import replace_unprintable
+from models.downloads.whole import write_whole
 from models.errors import InputError, WeightsError
-from models.whole import write_whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def _annotate(id: str, source: Path, output: Path, values: Sequence[str], device
 
     annotate, runtime = create(annotator(id), parse_values(values)), Runtime()
     if annotate.needs_network:
-        from models.devices import parse_device
+        from models.machine.devices import parse_device
 
         runtime = Runtime(str(parse_device(device)))
     control_image = annotate(load_image(source), runtime)

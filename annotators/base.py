@@ -106,7 +106,7 @@ class Annotator:
     kind: ClassVar[KindId]
     """The kind of its maps, a key of annotators.kinds.KINDS."""
     weights: ClassVar[tuple[str, ...]] = ()
-    """Catalogue ids (models/catalog.py) of the files it needs; empty where it needs none."""
+    """Catalogue ids (models/catalogue/catalog.py) of the files it needs; empty where it needs none."""
     library: ClassVar[str] = ""
     """Package of its network, where that is not part of this project; imported on use."""
     note: ClassVar[str] = ""

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from annotators.base import Image
-from models.catalog import entry
+from models.catalogue.catalog import entry
+from models.catalogue.weights import require
+from models.downloads.whole import unfinished
 from models.errors import DamagedError, LibraryError, OutOfMemoryError, is_out_of_memory
-from models.weights import require
-from models.whole import unfinished
 
 if TYPE_CHECKING:
     import torch

@@ -28,7 +28,7 @@ from annotators.networks import (
     weights_file,
 )
 from annotators.runtime import Runtime
-from models.weights import find
+from models.catalogue.weights import find
 
 if TYPE_CHECKING:
     import torch

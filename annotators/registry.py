@@ -18,7 +18,7 @@ from annotators.pictures import AsItIs, Blur, ColorGrid, RecolorIntensity, Recol
 from annotators.scribble import Ink, ScribbleHED, ScribblePiDiNet, ScribbleXDoG
 from annotators.segmentation import ADE20K, OneFormer, OneFormerTiny
 from annotators.softedge import HED, TEED, HEDSafe, PiDiNet, PiDiNetSafe, SoftEdgeGradient
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from models.errors import InputError
 from models.names import did_you_mean
 

@@ -13,7 +13,7 @@ from benchmarks.machine import this_machine
 from benchmarks.measure import Bench, Result
 from benchmarks.models import control_effect, full_size, miniature
 from benchmarks.waits import generation_times, seconds_to_page
-from models.devices import choose_device
+from models.machine.devices import choose_device
 
 WAITS = "waits"
 LEAST_EFFECT = 0.01

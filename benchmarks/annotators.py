@@ -30,7 +30,7 @@ from benchmarks.hub_peers import HUB_PEERS, save
 from benchmarks.machine import this_machine
 from benchmarks.peers import LARGE_PEERS, PEERS, SETTINGS
 from benchmarks.wall import Wall, time_pairs
-from models.catalog import entry
+from models.catalogue.catalog import entry
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "annotator_benchmarks.md"
 SIDE = 512

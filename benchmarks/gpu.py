@@ -45,7 +45,7 @@ from models.errors import StudioError
 from models.families import FAMILIES
 from models.family_facts import Family
 from models.loader import CLIP_TOKENS, Base, base_dtype
-from models.speed import tune
+from models.machine.speed import tune
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_controlnet
 from models.tiny.z_image import tiny_z_image_controlnet

@@ -13,7 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from models.families import FAMILIES
 from models.loader import CLIP_TOKENS, Base
-from models.speed import tune
+from models.machine.speed import tune
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_controlnet
 

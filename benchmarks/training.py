@@ -41,7 +41,7 @@ from cnet_app.training.start import DTYPES, create_accelerator
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
 from models.loader import Base
-from models.memory import module_bytes
+from models.machine.memory import module_bytes
 
 PAIRS = 8
 MOST_RATIO = 0.6

@@ -30,10 +30,10 @@ from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.registry.samplers import SAMPLERS, Sampler, works_with
 from cnet_app.settings import Settings
 from cnet_app.ui.studio import WEB
-from models.catalog import CATALOG, TITLES, Weights, entry, size_text
+from models.catalogue.catalog import CATALOG, TITLES, Weights, entry, size_text
+from models.catalogue.licences import LICENCES
+from models.catalogue.local import FOLDERS, SUFFIXES, LocalKind
 from models.families import FAMILIES
-from models.licences import LICENCES
-from models.local import FOLDERS, SUFFIXES, LocalKind
 
 ROOT = Path(__file__).parent.parent
 NOTE = "<!-- Written by `make docs` from the code; edit there. -->"

@@ -6,9 +6,9 @@ from dataclasses import fields
 
 from cnet_app.docs_tables import markdown_table
 from cnet_app.settings import Settings
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from models.families import FAMILIES
-from models.ladder import LADDER, RESERVE, family_weights, needed_bytes
+from models.machine.ladder import LADDER, RESERVE, family_weights, needed_bytes
 
 HALF = 2
 """Bytes of a number in half precision."""

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.checkpoints import Tensors, count_parts, open_tensors, part_of, read_all
+from models.catalogue.local import check_kind
 from models.configs import CONFIG, named_class, read_json
 from models.errors import InputError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Family
-from models.local import check_kind
+from models.layouts.checkpoints import Tensors, count_parts, open_tensors, part_of, read_all
 from models.modules import damage_reported, fill_network, load_network
 
 VAE_PREFIX = "first_stage_model."

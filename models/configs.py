@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.adapters import ADAPTER, adapter_family
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES, TITLES, family_of, takers
 from models.family_facts import Family
 from models.files import check_file, short
+from models.layouts.adapters import ADAPTER, adapter_family
 
 _CONTROL_CLASSES = tuple(row.control_class.removesuffix("Model") for row in FAMILIES.values() if row.control_class)
 """Beginnings of the classes of ControlNets, unions included."""

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from models.checkpoints import open_tensors
+from models.catalogue.local import SUFFIXES, local_files
 from models.errors import InputError
 from models.families import FAMILIES, TITLES
 from models.files import quoted, stamp
-from models.local import SUFFIXES, local_files
-from models.lora_files import read_lora
-from models.loras import acting_files
+from models.layouts.checkpoints import open_tensors
+from models.layouts.pickles import read_pickle
+from models.lora.files import read_lora
+from models.lora.loras import acting_files
 from models.names import did_you_mean
-from models.pickles import read_pickle
 
 if TYPE_CHECKING:
     from models.loader import Base

@@ -218,7 +218,7 @@ class FamilyFacts:
     network_marks: tuple[frozenset[str], ...] = ()
     """Sets of tensor names. A file that has all names of one set holds this network; empty where such a file is not read."""
     control_marks: tuple[frozenset[str], ...] = ()
-    """The same for ControlNets, which `read_control` of models/<id>_files.py reads; empty where only shapes show the family."""
+    """The same for ControlNets, which `read_control` of models/layouts/<id>.py reads; empty where only shapes show the family."""
     vae_classes: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
     """An autoencoder's, in diffusers."""
     text_encoder_classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")

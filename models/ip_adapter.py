@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.catalogue.resolve import IMAGE_ENCODER, resolve
+from models.catalogue.weights import check_file, read_shapes, short
 from models.errors import DamagedError, InputError
 from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES, require
 from models.modules import READ_FAULTS, load_network
-from models.resolve import IMAGE_ENCODER, resolve
-from models.weights import check_file, read_shapes, short
 
 if TYPE_CHECKING:
     from models.loader import Base

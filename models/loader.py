@@ -16,21 +16,21 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, T2IAdapter
 
-from models.adapters import ADAPTER
 from models.autoencoders import load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
+from models.catalogue.resolve import CLIP_TOKENIZER, resolve, tokenizer_folder
+from models.catalogue.weights import require, require_row
 from models.configs import CONFIG, INDEX, class_name, is_distilled, read_base_family, read_controlnet_config, read_json
-from models.controlnet_files import needs_base
 from models.errors import InputError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Defaults, Family
 from models.files import stamp
-from models.gguf_files import GGUF, unknown_file
-from models.ladder import LADDER, Rung
+from models.layouts.adapters import ADAPTER
+from models.layouts.controlnet_files import needs_base
+from models.layouts.gguf_files import GGUF, unknown_file
+from models.layouts.one_file import base_family, layout, load_parts
+from models.layouts.union import UnionInput, load_union
+from models.machine.ladder import LADDER, Rung
 from models.modules import load_network, load_network_file, load_scheduler, load_single_file, load_tokenizer, quiet
-from models.one_file import base_family, layout, load_parts
-from models.resolve import CLIP_TOKENIZER, resolve, tokenizer_folder
-from models.union import UnionInput, load_union
-from models.weights import require, require_row
 
 CLIP_TOKENS = 77
 """Longest prompt in tokens, marks included."""

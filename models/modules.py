@@ -13,18 +13,18 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from models.adapters import ADAPTER
-from models.checkpoints import open_tensors, part_of, read_all
+from models.catalogue.weights import check_file, short
 from models.configs import CONFIG, read_json
-from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES, TITLES, network_prefix
 from models.family_facts import Family
 from models.files import read_shapes
-from models.gguf_files import GGUF, load_quantised
-from models.quantised import check_quantised, is_four_bits, load_four_bits
+from models.layouts.adapters import ADAPTER
+from models.layouts.checkpoints import open_tensors, part_of, read_all
+from models.layouts.controlnet_files import load_controlnet_tensors
+from models.layouts.gguf_files import GGUF, load_quantised
+from models.layouts.quantised import check_quantised, is_four_bits, load_four_bits
 from models.stopping import stopping_point
-from models.weights import check_file, short
 
 READ_FAULTS = (
     OSError,

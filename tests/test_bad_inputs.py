@@ -20,7 +20,7 @@ from cnet_app.request.tasks import task_from_text, task_to_json
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 from models.loader import Base, load_controlnet, save_network
-from models.loras import use_loras
+from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_controlnet
 

@@ -31,7 +31,7 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import save_picture
 from cnet_app.request.units import ControlUnit
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from models.errors import InputError
 
 PHOTO: Image = np.asarray(data.coffee())[::4, ::4]

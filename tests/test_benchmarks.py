@@ -26,7 +26,7 @@ from benchmarks.models import Models, control_effect, in_format, miniature
 from benchmarks.report import Figures, Waits
 from benchmarks.wall import Wall, time_pairs
 from cnet_app.training.trainable import create_trainable
-from models.memory import module_bytes
+from models.machine.memory import module_bytes
 
 STEPS = 2
 ARMS = {arm.id: arm for arm in create_arms(64, STEPS)}

@@ -27,9 +27,9 @@ from cnet_app.request.grids import parse_axis
 from cnet_app.request.recipe import CHUNK, Recipe, read_recipe
 from cnet_app.request.tasks import task_from_text
 from cnet_app.request.wildcards import Wildcards, parse_template
+from models.catalogue.local import family_of_shapes, local_files
 from models.errors import DamagedError, InputError
 from models.files import check_file
-from models.local import family_of_shapes, local_files
 from models.names import did_you_mean
 
 MOST = 100_000_000

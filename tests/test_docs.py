@@ -15,7 +15,7 @@ from cnet_app.map_pictures import write_map_pictures
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.registry.modes import CUSTOM, MODES
 from cnet_app.registry.presets import FEW_STEPS
-from models.catalog import CATALOG
+from models.catalogue.catalog import CATALOG
 from tests.source import ROOT
 
 PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))

@@ -27,19 +27,19 @@ from benchmarks.fuzz.changes import (
     json_bytes,
     plain_text,
 )
-from models.adapter_settings import ADAPTER_CONFIG, PEFT_STEM, SETTINGS, read_settings
 from models.autoencoders import load_vae_file
-from models.checkpoints import read_metadata
+from models.catalogue.local import LocalFile, LocalKind
+from models.catalogue.own import refuse_file
+from models.catalogue.resolve import resolve
 from models.embeddings import Embedding, read_embedding
 from models.errors import USER_ERRORS
+from models.layouts.adapter_settings import ADAPTER_CONFIG, PEFT_STEM, SETTINGS, read_settings
+from models.layouts.checkpoints import read_metadata
+from models.layouts.one_file import base_family, load_parts
+from models.layouts.sidecars import base_prediction, control_facts
 from models.loader import Base
-from models.local import LocalFile, LocalKind
-from models.lora_files import read_lora
+from models.lora.files import read_lora
 from models.modules import load_single_file
-from models.one_file import base_family, load_parts
-from models.own import refuse_file
-from models.resolve import resolve
-from models.sidecars import base_prediction, control_facts
 from models.tiny import tiny_base
 from tests.models.layouts import SIZES
 

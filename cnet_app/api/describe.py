@@ -9,12 +9,12 @@ from annotators.registry import annotator
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.availability import can_run, default_annotator
 from cnet_app.registry.conditions import CONDITIONS, Condition
-from models.catalog import Kind
+from models.catalogue.catalog import Kind
+from models.catalogue.local import LocalKind, local_files
+from models.catalogue.own import known_rows
+from models.catalogue.weights import find_row
 from models.errors import InputError
-from models.local import LocalKind, local_files
 from models.names import did_you_mean
-from models.own import known_rows
-from models.weights import find_row
 
 KINDS = tuple(dict.fromkeys((*get_args(Kind), *get_args(LocalKind))))
 """Kinds of models."""

@@ -21,7 +21,7 @@ from cnet_app.request.known import check_known
 from cnet_app.request.sizes import size_of
 from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.settings import Settings
-from models.disk import disk_explained
+from models.downloads.disk import disk_explained
 from models.errors import USER_ERRORS, InputError, StudioError
 
 LOG = logging.getLogger(__name__)

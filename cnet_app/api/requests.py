@@ -21,10 +21,10 @@ from cnet_app.request.pictures import HOLE, PICTURE_ROLES, START, join_start, re
 from cnet_app.request.sizes import fit_budget, size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.request.wildcards import TEMPLATES
+from models.catalogue.resolve import resolve
 from models.errors import InputError
 from models.families import side_multiple
 from models.names import did_you_mean
-from models.resolve import resolve
 
 OWN_MAP = "none"
 """In place of an annotator: the image is a map already."""

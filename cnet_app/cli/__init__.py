@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from cnet_app.settings import Parser
 from models.console import replace_unprintable
-from models.disk import disk_explained
+from models.downloads.disk import disk_explained
 from models.errors import USER_ERRORS, exit_code
 
 

@@ -18,8 +18,8 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.recipe import read_request
 from cnet_app.settings import Settings
 from cnet_app.training.data.captions import Captions
+from models.catalogue.resolve import missing, resolve
 from models.errors import InputError, SaveError
-from models.resolve import missing, resolve
 
 FOLDER = "base_pictures"
 """Below the folder of the pairs."""

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from cnet_app.cli.output import end_progress, show_progress
-from models.catalog import Weights, size_text
+from models.catalogue.catalog import Weights, size_text
+from models.catalogue.missing import DownloadItem, describe_download, total_size
+from models.catalogue.weights import fetch_row, missing_error
 from models.environment import is_offline
 from models.errors import InputError, MissingError
-from models.missing import DownloadItem, describe_download, total_size
-from models.weights import fetch_row, missing_error
 
 
 def add_yes(parser: argparse.ArgumentParser) -> None:

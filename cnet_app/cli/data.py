@@ -126,7 +126,7 @@ def _build(args: argparse.Namespace) -> None:
 def _runtime(plan: BuildPlan, settings: Settings) -> Runtime:
     if not plan.create().needs_network:
         return Runtime()
-    from models.devices import parse_device
+    from models.machine.devices import parse_device
 
     return Runtime(str(parse_device(settings.device)))
 

@@ -20,8 +20,8 @@ from cnet_app.request.maps import MapRequest
 from cnet_app.request.recipe import save_picture
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import SPEEDS, Settings, device_name, settings_for_command
+from models.catalogue.row import Weights
 from models.names import DEVICE_NAMES
-from models.row import Weights
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,17 +14,17 @@ from cnet_app.cli.consent import add_yes, ask_to_download, download_rows
 from cnet_app.cli.output import end_progress, only_result, show_progress
 from cnet_app.maps.availability import free_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
-from models import weights
-from models.catalog import TITLES, Kind, Weights, entry, size_text
-from models.checksums import Checked, distinct, recorded_sha256, verify
+from models.catalogue import weights
+from models.catalogue.catalog import TITLES, Kind, Weights, entry, size_text
+from models.catalogue.fitting import made_for
+from models.catalogue.local import FOLDERS, LocalFile, LocalKind, local_files
+from models.catalogue.missing import missing_rows
+from models.catalogue.own import HUB_ID, OWN_KINDS, add_repository, known, known_rows, refuse_file
+from models.catalogue.places import fullest_folder, present
+from models.downloads.checksums import Checked, distinct, recorded_sha256, verify
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES
 from models.family_facts import Family
-from models.fitting import made_for
-from models.local import FOLDERS, LocalFile, LocalKind, local_files
-from models.missing import missing_rows
-from models.own import HUB_ID, OWN_KINDS, add_repository, known, known_rows, refuse_file
-from models.places import fullest_folder, present
 
 UNKNOWN_CHECKSUM = "none known; recorded at the first download"
 ACTIONS = {

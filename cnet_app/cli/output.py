@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from cnet_app.request.pictures import encode_png
 from models.console import is_unicode
+from models.downloads.whole import unfinished
 from models.errors import SaveError
-from models.whole import unfinished
 
 Show = Callable[[Mapping[str, Any], str], None]
 """Called once with the result as plain JSON values, and as text for a reader."""

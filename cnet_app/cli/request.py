@@ -31,10 +31,10 @@ from cnet_app.request.recipe_files import JSON, read_request_file
 from cnet_app.request.units import CONTROL_FORMS, IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
 from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.settings import Settings
-from models.catalog import CATALOG
+from models.catalogue.catalog import CATALOG
+from models.catalogue.resolve import missing, resolve
 from models.errors import InputError
 from models.family_facts import Family
-from models.resolve import missing, resolve
 
 NUMBERS: Mapping[str, str] = {
     "seed": "seed",

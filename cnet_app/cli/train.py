@@ -138,7 +138,7 @@ def _resume(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> None:
     run = find_run(runs_folder(args), args.name)
     from cnet_app.training.start import export_newest
-    from models.devices import parse_device
+    from models.machine.devices import parse_device
 
     step, folder = export_newest(run, parse_device(args.device))
     print(f"Wrote step {step} of {run.name} to {folder}")
@@ -146,7 +146,7 @@ def _export(args: argparse.Namespace) -> None:
 
 def _run(run: RunFolder, device: str) -> int:
     from cnet_app.training.start import run_training
-    from models.devices import parse_device
+    from models.machine.devices import parse_device
 
     try:
         state = run_training(run, parse_device(device), _show(run.plan().steps))

@@ -26,7 +26,7 @@ class EncodingCache:
         """Return the encoding of a network and key, made by `encode` where it is not in the cache.
 
         The key holds everything that the encoding depends on beside the network's own weights: the content, and the
-        LoRAs on the network by their files' versions, see models.loras.lora_versions.
+        LoRAs on the network by their files' versions, see models.lora.loras.lora_versions.
         """
         place = (weakref.ref(network), key)
         if place not in self._encodings:

@@ -27,8 +27,8 @@ from cnet_app.request.inpaint import open_part
 from models.errors import InputError, StudioError
 from models.families import FAMILIES
 from models.ip_adapter import IpAdapter
-from models.memory import on_device
-from models.union import module_of
+from models.layouts.union import module_of
+from models.machine.memory import on_device
 
 if TYPE_CHECKING:
     from models.loader import Base

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from cnet_app.engine.messages import Cancel, Close, Died, Ended, Happened, Reply, Run, StatusChanged, Unload
-from models.disk import disk_explained
+from models.downloads.disk import disk_explained
 from models.errors import USER_ERRORS, EngineError, StudioError
 
 if TYPE_CHECKING:

@@ -19,19 +19,20 @@ from cnet_app.engine.stream import Emit
 from cnet_app.registry.conditions import control_model
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
-from models import loader, memory
+from models import loader
+from models.catalogue.fitting import fitting_rows
+from models.catalogue.resolve import NamedKind, expected_bytes, resolve
 from models.errors import InputError, OutOfMemoryError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Family
 from models.files import stamp
-from models.fitting import fitting_rows
 from models.ip_adapter import IpAdapter, load_ip_adapter
-from models.ladder import LADDER, Rung, choose_rung, next_rung
-from models.loras import use_loras
+from models.layouts.union import module_of
+from models.lora.loras import use_loras
+from models.machine import memory
+from models.machine.ladder import LADDER, Rung, choose_rung, next_rung
+from models.machine.speed import tune
 from models.references import NoNetwork
-from models.resolve import NamedKind, expected_bytes, resolve
-from models.speed import tune
-from models.union import module_of
 
 SHARE = 0.5
 """Share of the device's memory that loaded models may take where the settings name no number."""

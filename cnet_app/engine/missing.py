@@ -13,10 +13,10 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
-from models.catalog import entry
-from models.resolve import NamedKind, missing, resolve
-from models.row import Weights
-from models.weights import find
+from models.catalogue.catalog import entry
+from models.catalogue.resolve import NamedKind, missing, resolve
+from models.catalogue.row import Weights
+from models.catalogue.weights import find
 
 
 def rows_to_download(task: Task) -> tuple[Weights, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from annotators.base import Image
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.tasks import Task
-from models.download import DownloadProgress
+from models.downloads.download import DownloadProgress
 
 PREVIEW_INTERVAL = 0.3
 """Seconds between two Stepped events: a preview takes time, and a browser repaints no faster."""

@@ -46,12 +46,12 @@ from cnet_app.request.prompt_tags import take_tags
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
-from models import devices, memory
-from models.download import DownloadProgress
+from models.catalogue.resolve import download_steps
+from models.catalogue.weights import fetch_row
+from models.downloads.download import DownloadProgress
 from models.errors import USER_ERRORS, CancelledError, EngineError, OutOfMemoryError, is_out_of_memory
-from models.resolve import download_steps
+from models.machine import devices, memory
 from models.stopping import stoppable
-from models.weights import fetch_row
 
 LOG = logging.getLogger(__name__)
 REPRODUCIBLE = "bit for bit on one device, since pictures are made one by one"

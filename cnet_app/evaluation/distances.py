@@ -14,9 +14,9 @@ from annotators.base import Image
 from annotators.images import load_image, resize
 from cnet_app.evaluation.pairing import pictures_below
 from cnet_app.evaluation.report import TOO_FEW, Distance
+from models.catalogue.weights import require
 from models.errors import USER_ERRORS, InputError
 from models.files import sha256_of
-from models.weights import require
 
 OWN_WEIGHTS = "embedded_annotator"
 OWN_SIDE = 256

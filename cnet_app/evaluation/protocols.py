@@ -26,8 +26,8 @@ from cnet_app.registry.conditions import condition
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
+from models.downloads.whole import write_whole
 from models.errors import InputError, SaveError
-from models.whole import write_whole
 
 Generate = Callable[[GenerationRequest], Image]
 MakeControl = Callable[[Image, int], ControlMap]

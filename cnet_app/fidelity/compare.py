@@ -17,7 +17,7 @@ from cnet_app.registry.conditions import Condition, condition
 from cnet_app.request.factors import place_weights
 from cnet_app.request.pictures import white_pixels
 from cnet_app.request.units import ControlUnit
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from models.errors import InputError
 
 STEERS = 0.5

@@ -12,8 +12,8 @@ from typing import Any
 from cnet_app.jobs.search import Picture
 from cnet_app.request.recipe import read_recipe
 from cnet_app.request.tasks import task_to_json
+from models.downloads.whole import unfinished
 from models.errors import InputError, SaveError
-from models.whole import unfinished
 
 
 def write_zip(pictures: Sequence[Picture], path: Path) -> None:

@@ -13,8 +13,8 @@ from annotators.images import load_image
 from annotators.picture_files import MAX_BYTES
 from annotators.poses import parse_pose
 from cnet_app.jobs.rooms import Room
+from models.downloads.whole import sweep_unfinished, write_whole
 from models.errors import InputError, SaveError
-from models.whole import sweep_unfinished, write_whole
 
 GONE = "This picture is no longer here; choose it again."
 OWNED = "owned"

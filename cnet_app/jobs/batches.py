@@ -25,11 +25,11 @@ from cnet_app.request.pictures import encode_png
 from cnet_app.request.sizes import fit_budget, size_of
 from cnet_app.request.tables import Row, read_caption
 from cnet_app.request.wildcards import TEMPLATES, Wildcards, resolve_request
+from models.catalogue.resolve import resolve
+from models.downloads.whole import unfinished
 from models.errors import InputError, SaveError
 from models.families import side_multiple
 from models.names import did_you_mean
-from models.resolve import resolve
-from models.whole import unfinished
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif")
 """Endings of the files that count as pictures."""

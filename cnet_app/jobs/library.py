@@ -27,8 +27,8 @@ from cnet_app.jobs.picture_rows import after_newest, insert_picture, parsed
 from cnet_app.jobs.search import ORDERS, Board, Page, Picture, Query, check_page, of_session, where
 from cnet_app.jobs.tables import remove_without_pictures, take_over
 from cnet_app.request.generation import GenerationRequest
+from models.downloads.whole import sweep_unfinished
 from models.errors import InputError, SaveError
-from models.whole import sweep_unfinished
 
 COLUMNS = (
     "id, job, image_index, path, created, day, session, kind, prompt, negative_prompt, base, conditions, width, height, "

@@ -24,9 +24,9 @@ from annotators.base import shown
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import Json
 from cnet_app.request.tasks import task_from_json, task_to_json
-from models import whole
+from models.downloads import whole
+from models.downloads.whole import sweep_unfinished
 from models.errors import InputError, SaveError
-from models.whole import sweep_unfinished
 
 SweepKind = Literal["grid", "batch"]
 FOLDERS: Mapping[SweepKind, str] = {"grid": "grids", "batch": "batches"}

@@ -13,8 +13,8 @@ from PIL import Image
 from annotators.images import load_image
 from annotators.picture_files import readable_name
 from cnet_app.jobs.rooms import Room
+from models.downloads.whole import sweep_unfinished, write_whole
 from models.errors import InputError, SaveError
-from models.whole import sweep_unfinished, write_whole
 
 TRASH = ".trash"
 THUMBNAILS = ".thumbnails"

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from stat import S_ISDIR
 
-from models.whole import UNFINISHED
+from models.downloads.whole import UNFINISHED
 
 FREED = 0.02
 """Share of the limit that is freed at least where something must go, so that the next files need no search."""

@@ -33,7 +33,7 @@ from cnet_app.request.scores import UnitScore
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
-from models.disk import disk_explained
+from models.downloads.disk import disk_explained
 from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
 
 LOG = logging.getLogger(__name__)

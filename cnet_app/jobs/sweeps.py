@@ -17,7 +17,7 @@ from cnet_app.jobs.rooms import remove_oldest_folders
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
 from cnet_app.request.generation import GenerationRequest
-from models.disk import disk_explained
+from models.downloads.disk import disk_explained
 from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError
 
 LOG = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ from cnet_app.request.maps import MapRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit, fitting_data
 from cnet_app.settings import Settings
-from models.catalog import Weights, size_text
+from models.catalogue.catalog import Weights, size_text
 from models.errors import InputError, LibraryError, StudioError, WeightsError
 
 

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from annotators.base import create
 from annotators.registry import annotator
 from cnet_app.registry.conditions import condition
-from models.catalog import Weights, entry
-from models.weights import find
+from models.catalogue.catalog import Weights, entry
+from models.catalogue.weights import find
 
 NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
 """No annotator was found broken."""

@@ -19,10 +19,10 @@ import numpy as np
 import annotators
 from annotators.base import Annotator, parameters
 from annotators.control_map import ControlMap, DataAnnotator, describe_map
-from models.catalog import entry
+from models.catalogue.catalog import entry
+from models.catalogue.weights import find
+from models.downloads.whole import sweep_unfinished, write_whole
 from models.errors import InputError
-from models.weights import find
-from models.whole import sweep_unfinished, write_whole
 
 LENGTH = struct.Struct("<Q")
 SUM = hashlib.sha256().digest_size

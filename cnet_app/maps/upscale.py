@@ -13,7 +13,7 @@ from cnet_app.registry.conditions import start_scale
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.upscale import UpscaleRequest
-from models.resolve import base_defaults
+from models.catalogue.resolve import base_defaults
 
 CONDITION = ANNOTATOR = "tile"
 

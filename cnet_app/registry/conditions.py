@@ -10,12 +10,12 @@ from annotators.base import shown
 from annotators.kinds import KINDS, MapKind
 from annotators.registry import annotator
 from cnet_app.registry.measures import MEASURES
-from models.catalog import CATALOG, entry
+from models.catalogue.catalog import CATALOG, entry
+from models.catalogue.resolve import NamedKind, start_conditioning_scale
 from models.errors import InputError
 from models.families import FAMILIES, TITLES, takers
 from models.family_facts import Family
 from models.names import did_you_mean
-from models.resolve import NamedKind, start_conditioning_scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotators.base import shown
-from models.catalog import TITLES, Family
+from models.catalogue.catalog import TITLES, Family
 from models.errors import InputError
 from models.names import did_you_mean
 

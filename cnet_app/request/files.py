@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from cnet_app.request.generation import GenerationRequest
+from models.catalogue.local import LocalFile, adapter_files, local_files
+from models.catalogue.resolve import base_defaults
 from models.families import FAMILIES
-from models.local import LocalFile, adapter_files, local_files
-from models.resolve import base_defaults
 
 Kind: TypeAlias = Literal["base", "vae", "controlnet", "lora", "ip_adapter"]
 TITLES: Mapping[Kind, str] = MappingProxyType(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from annotators.base import shown
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.upscale import UpscaleRequest
+from models.catalogue.local import FOLDERS, is_within_models, local_files
+from models.catalogue.own import known_rows
 from models.errors import InputError
-from models.local import FOLDERS, is_within_models, local_files
-from models.own import known_rows
 
 
 def offered_models() -> frozenset[str]:

@@ -17,9 +17,9 @@ from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.files import TITLES, Kind
 from cnet_app.request.generation import MASK_AREA, GenerationRequest
 from cnet_app.request.units import ControlUnit, Lora
+from models.catalogue.local import SUFFIXES
+from models.catalogue.resolve import base_defaults
 from models.family_facts import Family
-from models.local import SUFFIXES
-from models.resolve import base_defaults
 
 SHORT_HASH = 10
 """Digits of a sha256 in the format."""

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from cnet_app.request.generation import MAX_LORAS, GenerationRequest
 from cnet_app.request.units import LORA_LIMITS, Lora
-from models.catalog import CATALOG
-from models.local import local_files
+from models.catalogue.catalog import CATALOG
+from models.catalogue.local import local_files
+from models.catalogue.weights import find_row
 from models.names import did_you_mean
-from models.weights import find_row
 
 TAG = re.compile(r"<([a-z]{1,20}):([^<>]{1,500})>")
 LORA_TAGS = ("lora", "lyco")

@@ -32,8 +32,8 @@ from cnet_app.request.label import XMP_CHUNK, source_packet
 from cnet_app.request.parameters import parameters_text
 from cnet_app.request.scores import UnitScore, scores_from_json
 from cnet_app.request.tasks import task_from_text, task_to_json
+from models.downloads.whole import sweep_unfinished, write_whole
 from models.errors import InputError, SaveError
-from models.whole import sweep_unfinished, write_whole
 
 CHUNK = "controlnet_studio"
 MADE_CHUNK = "controlnet_studio_made"

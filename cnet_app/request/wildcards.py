@@ -18,10 +18,10 @@ from random import Random
 from annotators.base import shown
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.limits import MAX_PROMPT
+from models.catalogue.places import own_folder
 from models.environment import is_public
 from models.errors import InputError
 from models.names import did_you_mean
-from models.places import own_folder
 
 FOLDER = "wildcards"
 """In the folder of models."""

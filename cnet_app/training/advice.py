@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from cnet_app.request.training import TrainingPlan
-from models.memory import total_bytes
+from models.machine.memory import total_bytes
 
 
 def out_of_memory(plan: TrainingPlan, device: torch.device) -> str:

@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.downloads.whole import flush
 from models.errors import DamagedError, InputError, SaveError
 from models.files import sha256_of
-from models.whole import flush
 
 NETWORK, AVERAGE, STATE, MANIFEST = "network.safetensors", "average.safetensors", "state.pt", "manifest.json"
 PREFIX, UNFINISHED = "step-", ".unfinished-"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.run import Record
 from cnet_app.training.trainable.base import Trainable
-from models.memory import module_bytes
+from models.machine.memory import module_bytes
 
 if TYPE_CHECKING:
     from cnet_app.training.loop import Loop

@@ -12,11 +12,11 @@ from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan, plan_to_json
 from cnet_app.training.progress import Progress
 from cnet_app.training.trainable.base import Trainable
+from models.catalogue.local import FOLDERS
 from models.environment import models_folder
 from models.errors import SaveError
 from models.files import HERE
 from models.loader import save_base
-from models.local import FOLDERS
 
 METADATA = "controlnet_studio"
 """Prefix of the metadata in a .safetensors file."""

@@ -27,8 +27,8 @@ from cnet_app.training.probes import Look, Probes
 from cnet_app.training.progress import Progress
 from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolder, State, Wish
 from cnet_app.training.trainable.base import Trainable
-from models import memory
 from models.errors import TrainingError, is_out_of_memory
+from models.machine import memory
 
 Report = Callable[[Record], None]
 MAY_DIFFER = (

@@ -20,9 +20,9 @@ from typing import Any, Literal, get_args
 import psutil
 
 from cnet_app.request.training import TrainingPlan, plan_from_text, plan_to_json
+from models.downloads.whole import write_whole
 from models.errors import InputError, SaveError
 from models.names import did_you_mean
-from models.whole import write_whole
 
 PLAN, LOG, CHECKPOINTS, SAMPLES, PROBES, TENSORBOARD = (
     "plan.json", "log.jsonl", "checkpoints", "samples", "probes", "tensorboard",

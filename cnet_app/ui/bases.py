@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from cnet_app.registry.conditions import condition
 from cnet_app.settings import Settings
-from models.catalog import TITLES, Defaults, Family, Kind, size_text
+from models.catalogue.catalog import TITLES, Defaults, Family, Kind, size_text
+from models.catalogue.fitting import fits
+from models.catalogue.local import LocalFile, LocalKind, local_files
+from models.catalogue.own import known_rows
+from models.catalogue.row import Weights
+from models.catalogue.weights import find_row
 from models.families import FAMILIES, side_multiple
-from models.fitting import fits
-from models.local import LocalFile, LocalKind, local_files
-from models.own import known_rows
-from models.row import Weights
-from models.weights import find_row
 
 EMBEDDED = "embedded"
 UNLISTED = Defaults(size=512, guidance_scale=7.5, num_inference_steps=30)

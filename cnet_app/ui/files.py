@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from models.whole import write_whole
+from models.downloads.whole import write_whole
 
 KEY_DIGITS = 32
 SECRET_BYTES = 32

@@ -30,7 +30,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from cnet_app.ui.guard import FILE, Guard
-from models.disk import disk_error
+from models.downloads.disk import disk_error
 from models.errors import SaveError
 
 LOG = logging.getLogger(__name__)

@@ -73,7 +73,7 @@ from cnet_app.ui.calls.training import (
 from cnet_app.ui.calls.training_data import build_data, cancel_data, check_data, data_state, find_data
 from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
-from models.disk import disk_explained
+from models.downloads.disk import disk_explained
 from models.errors import USER_ERRORS
 
 LOG = logging.getLogger(__name__)

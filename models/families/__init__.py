@@ -10,6 +10,7 @@ from collections.abc import Container, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from models.catalogue.row import Weights
 from models.errors import InputError
 from models.families import chroma, embedded, flux, flux2, qwen_image, sd15, sd21, sdxl, z_image
 from models.family_facts import (
@@ -21,7 +22,6 @@ from models.family_facts import (
     FamilyFacts,
     Miniature,
 )
-from models.row import Weights
 
 
 class FamilyFile(Protocol):

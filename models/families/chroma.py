@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from models.catalogue.row import MB, File, Weights, folder_files, sharded_files, text_files
 from models.families.flux import FLUX_LAYERS
 from models.families.previews import FLUX_PREVIEW
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Layers, Miniature, Parameters
-from models.row import MB, File, Weights, folder_files, sharded_files, text_files
 
 _LAYERS: Layers = (
     *FLUX_LAYERS,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from models.catalogue.row import COMPONENTS, File, Weights, folder_files, shipped
 from models.families.unets import APACHE, miniature
 from models.family_facts import Defaults, FamilyFacts, Parameters
-from models.row import COMPONENTS, File, Weights, folder_files, shipped
 
 FACTS = FamilyFacts(
     id="embedded",

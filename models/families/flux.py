@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from models.catalogue.row import MB, File, Weights, folder_files, network_files, sharded_files, text_files
 from models.families.previews import FLUX_PREVIEW
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Layers, Miniature, Parameters
-from models.row import MB, File, Weights, folder_files, network_files, sharded_files, text_files
 
 FLUX_LAYERS: Layers = (
     *(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from models.catalogue.row import MB, File, Weights, folder_files, network_files, sharded_files
 from models.families.previews import WAN_PREVIEW
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Miniature, Parameters
-from models.row import MB, File, Weights, folder_files, network_files, sharded_files
 
 # Steps, guidance and strength are those of diffusers' pipelines for its ControlNets. Authors and diffusers run it in
 # bfloat16, and so does half precision here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.catalogue.row import Weights
 from models.families.previews import SD_PREVIEW
 from models.families.unets import (
     INPAINTS,
@@ -18,7 +19,6 @@ from models.families.unets import (
     miniature,
 )
 from models.family_facts import Defaults, FamilyFacts, OneFile, OriginalEncoder, Parameters
-from models.row import Weights
 
 # Guidance 9 and 20 steps are those of the original ControlNet demos.
 FACTS = FamilyFacts(

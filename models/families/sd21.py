@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from models.catalogue.row import MB, File, Weights
 from models.families.previews import SD_PREVIEW
 from models.families.unets import INPAINTS, RAIL_PP, base, controlnet, miniature
 from models.family_facts import Defaults, FamilyFacts, OneFile, OriginalEncoder, Parameters
-from models.row import MB, File, Weights
 
 FACTS = FamilyFacts(
     id="sd21",

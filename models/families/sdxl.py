@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.catalogue.row import MB, File, Weights
 from models.families.previews import SDXL_PREVIEW
 from models.families.unets import (
     APACHE,
@@ -18,7 +19,6 @@ from models.families.unets import (
     miniature,
 )
 from models.family_facts import Defaults, FamilyFacts, OneFile, OriginalEncoder, Parameters
-from models.row import MB, File, Weights
 
 FACTS = FamilyFacts(
     id="sdxl",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from models.catalogue.row import COMPONENTS, COMPONENTS_XL, MB, File, Weights, folder_files, network_files
 from models.family_facts import TINY_WORDS, TWO_TEXT_STREAMS, FamilyFacts, Miniature
-from models.row import COMPONENTS, COMPONENTS_XL, MB, File, Weights, folder_files, network_files
 
 RAIL, RAIL_PP, APACHE, UNKNOWN = "CreativeML OpenRAIL-M", "CreativeML OpenRAIL++-M", "Apache-2.0", "unknown"
 INPAINTS = "Repaints what a mask covers; needs a picture and a mask."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from models.catalogue.row import MB, File, Weights, folder_files, sharded_files, text_files
 from models.families.previews import FLUX_PREVIEW
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Miniature, Parameters
-from models.row import MB, File, Weights, folder_files, sharded_files, text_files
 
 # Steps, guidance and strength are those of the distilled base, Z-Image-Turbo. Guidance here is one more than the
 # number that diffusers' pipelines and the authors give: they add the difference of the sides to the prompt's.

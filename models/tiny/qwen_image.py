@@ -8,7 +8,7 @@ import torch
 from diffusers import QwenImageControlNetModel
 
 from models.family_facts import TINY_WORDS
-from models.qwen_image_fun import QwenImageFunControl
+from models.layouts.qwen_image_fun import QwenImageFunControl
 
 _TRANSFORMER: dict[str, Any] = {
     "attention_head_dim": 16,

@@ -19,7 +19,7 @@ from annotators.runtime import Runtime
 from annotators.scribble import ScribbleHED, ScribblePiDiNet, scribble_from_softedge
 from annotators.softedge import HED, EdgeNetwork, PiDiNet, SoftEdgeGradient
 from benchmarks.peers import PEERS, SETTINGS, lineart_anime
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from tests.annotators.conftest import ON_META
 from tests.annotators.thin import save_thin, thin
 

@@ -24,9 +24,9 @@ from annotators.openpose import OpenPose
 from annotators.registry import ANNOTATORS
 from annotators.scene_net import SceneNet, load_scene_net
 from annotators.softedge import HED
-from models.catalog import entry
+from models.catalogue.catalog import entry
+from models.catalogue.weights import require
 from models.errors import DamagedError, MissingError, OutOfMemoryError, WeightsError, is_out_of_memory
-from models.weights import require
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_missing_weights_are_named_and_never_downloaded(
     """Online, too."""
     monkeypatch.delenv("CNET_OFFLINE")
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setattr("models.weights.download", _raise(AssertionError("a download was not asked for")))
+    monkeypatch.setattr("models.catalogue.weights.download", _raise(AssertionError("a download was not asked for")))
     with pytest.raises(MissingError) as caught:
         kind()(photos["coffee"])
     assert f"`python -m cnet_app models download {id}`" in str(caught.value)

@@ -16,7 +16,7 @@ from annotators.images import load_image
 from annotators.normal import FIRST
 from annotators.registry import ANNOTATORS, annotator, parse_values
 from cnet_app.registry.conditions import CONDITIONS
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from models.errors import InputError
 
 

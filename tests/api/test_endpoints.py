@@ -18,7 +18,7 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_request, save_picture
 from cnet_app.request.units import ControlUnit
-from models.catalog import CATALOG
+from models.catalogue.catalog import CATALOG
 from tests.api.conftest import Api
 
 

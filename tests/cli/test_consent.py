@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from models.catalog import entry
-from models.weights import find
+from models.catalogue.catalog import entry
+from models.catalogue.weights import find
 from tests.cli.conftest import Call
 from tests.models.hub import Hub
 

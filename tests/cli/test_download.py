@@ -13,10 +13,10 @@ import pytest
 from safetensors.numpy import save
 
 from cnet_app.registry.conditions import CONDITIONS
-from models.catalog import CATALOG, entry
-from models.download import remaining_files
-from models.missing import describe_download, missing_rows, total_size
-from models.weights import find
+from models.catalogue.catalog import CATALOG, entry
+from models.catalogue.missing import describe_download, missing_rows, total_size
+from models.catalogue.weights import find
+from models.downloads.download import remaining_files
 from tests.cli.conftest import Call
 from tests.models.hub import Hub
 

@@ -21,9 +21,9 @@ from cnet_app.cli.request import NOT_WITH_RECIPE
 from cnet_app.engine.torch_engine import REPRODUCIBLE
 from cnet_app.registry.presets import preset
 from cnet_app.request.recipe import MADE_CHUNK, read_request
-from models.catalog import entry
+from models.catalogue.catalog import entry
+from models.catalogue.resolve import resolve
 from models.loader import save_network
-from models.resolve import resolve
 from models.tiny import tiny_base
 from models.tiny.unets import save_tiny_ip_adapter
 from tests.cli.conftest import Call, pixels

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from models.catalog import CATALOG
-from models.local import FOLDERS
+from models.catalogue.catalog import CATALOG
+from models.catalogue.local import FOLDERS
 from tests.cli.conftest import Call
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from models.resolve import resolve
+from models.catalogue.resolve import resolve
 from tests.cli.conftest import Call
 
 

@@ -28,7 +28,7 @@ from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import create_scheduler
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import InputError
 from models.loader import Base
 from models.tiny import tiny_base

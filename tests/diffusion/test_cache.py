@@ -14,7 +14,7 @@ from torch import nn
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pipeline import generate
 from models.loader import Base
-from models.loras import lora_versions, use_loras
+from models.lora.loras import lora_versions, use_loras
 from models.tiny import tiny_base
 from tests.diffusion.conftest import request_for
 

@@ -28,7 +28,7 @@ from cnet_app.request.factors import active_steps, runs_at
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import InputError
 from models.families import FAMILIES
 from models.loader import Base

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones.clip import encode_prompts, prompt_notes, read_chunks, token_count
 from models import embeddings
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import DamagedError, InputError
 from models.loader import Base
-from models.loras import use_loras
+from models.lora.loras import use_loras
 from tests.diffusion.conftest import request_for
 
 LAYOUTS = ["a1111", "original", "diffusers", "safetensors", "one vector"]

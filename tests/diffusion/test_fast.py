@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.pipeline import generate
-from models import devices, memory
-from models.catalog import Family
-from models.devices import choose_device
-from models.ladder import LADDER, Rung
+from models.catalogue.catalog import Family
 from models.loader import Base
-from models.memory import offload_layers, on_device
-from models.speed import tune
+from models.machine import devices, memory
+from models.machine.devices import choose_device
+from models.machine.ladder import LADDER, Rung
+from models.machine.memory import offload_layers, on_device
+from models.machine.speed import tune
 from tests.diffusion.conftest import request_for, unit
 
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]

@@ -16,7 +16,7 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import Part, open_part, request_box
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.tasks import task_from_text, task_to_json
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import InputError
 from models.loader import Base
 from models.tiny import tiny_base

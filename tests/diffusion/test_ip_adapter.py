@@ -25,7 +25,7 @@ from cnet_app.diffusion.schedulers import create_scheduler
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import IpAdapter as Example
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import DamagedError, InputError, MissingError
 from models.ip_adapter import IpAdapter, image_embeds, load_ip_adapter, use_ip_adapter
 from models.loader import Base

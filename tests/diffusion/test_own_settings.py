@@ -21,12 +21,12 @@ from cnet_app.diffusion.pipeline import generate
 from cnet_app.request.factors import place_weights
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import InputError
 from models.families import FAMILIES
+from models.layouts.union import UnionInput
 from models.loader import Base
 from models.tiny.unets import tiny_adapter, tiny_union
-from models.union import UnionInput
 from tests.diffusion.conftest import prepare, request_for, unit
 
 pytestmark = pytest.mark.slow

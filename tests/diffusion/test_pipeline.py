@@ -18,7 +18,7 @@ from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.pipeline import Step, generate
 from cnet_app.diffusion.pixels import pad
 from cnet_app.request.pictures import encode_png
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import CancelledError, InputError, StudioError, is_out_of_memory
 from models.loader import Base
 from tests.diffusion.conftest import control_map, request_for, unit

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cnet_app.diffusion.backbones.clip import encode_prompts, prompt_notes
 from cnet_app.diffusion.prompt_syntax import Phrase, parse_prompt
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.loader import Base
 from tests.diffusion.conftest import request_for
 

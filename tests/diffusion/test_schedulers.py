@@ -17,7 +17,7 @@ from cnet_app.diffusion.denoise import FinishedStep, denoise, sampler_notes, ste
 from cnet_app.diffusion.schedulers import create_scheduler, resolve_scheduler, scheduler_facts, set_steps
 from cnet_app.diffusion.start import Start
 from cnet_app.registry.samplers import SAMPLERS, sampler
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import InputError
 from models.loader import Base
 from tests.diffusion.conftest import request_for

@@ -16,10 +16,10 @@ from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import create_scheduler
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
+from models.layouts.union import UnionInput
 from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_union
-from models.union import UnionInput
 from tests.diffusion.conftest import control_map, request_for, unit
 from tests.diffusion.test_equals_diffusers import ours
 

@@ -21,7 +21,7 @@ from cnet_app.request.units import Lora
 from cnet_app.settings import Settings
 from models.errors import InputError
 from models.loader import Base, save_base, save_network
-from models.memory import module_bytes
+from models.machine.memory import module_bytes
 from models.tiny import tiny_base
 from tests.engine.conftest import small
 from tests.models.layouts import original_layout

@@ -15,7 +15,7 @@ from cnet_app.engine.torch_engine import TorchEngine
 from cnet_app.settings import Settings
 from models.family_facts import Family
 from models.loader import save_base, save_network
-from models.memory import offload_layers, set_tiling
+from models.machine.memory import offload_layers, set_tiling
 from models.tiny import tiny_base
 from models.tiny.flux import KINDS, tiny_flux_controlnet
 from tests.diffusion.conftest import request_for, unit

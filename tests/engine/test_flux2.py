@@ -20,8 +20,8 @@ from cnet_app.request.units import Lora
 from cnet_app.settings import Settings
 from models.errors import InputError
 from models.loader import save_base
-from models.loras import use_loras
-from models.memory import offload_layers, set_tiling
+from models.lora.loras import use_loras
+from models.machine.memory import offload_layers, set_tiling
 from models.references import NoNetwork
 from models.tiny import tiny_base
 from tests.diffusion.conftest import request_for, unit

@@ -14,7 +14,7 @@ from cnet_app.engine.protocol import Note, PictureMade
 from cnet_app.engine.torch_engine import TorchEngine
 from cnet_app.settings import Settings
 from models.loader import save_base, save_network
-from models.memory import offload_layers, set_tiling
+from models.machine.memory import offload_layers, set_tiling
 from models.tiny import tiny_base
 from models.tiny.qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
 from tests.diffusion.conftest import request_for, unit

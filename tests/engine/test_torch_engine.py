@@ -25,12 +25,13 @@ from cnet_app.request.maps import MapRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import IpAdapter, Lora
 from cnet_app.settings import Settings
-from models import loader, memory
+from models import loader
 from models.errors import CancelledError, EngineError, InputError, MissingError, OutOfMemoryError
+from models.layouts.union import module_of
 from models.loader import save_base, save_network
+from models.machine import memory
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_union
-from models.union import module_of
 from tests.engine.conftest import PHOTO, Make, small
 
 pytestmark = pytest.mark.slow

@@ -16,9 +16,9 @@ from cnet_app.maps.upscale import to_generation
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from models.loader import save_base
-from models.memory import offload_layers
+from models.machine.memory import offload_layers
 from models.tiny import tiny_base
 from models.tiny.z_image import tiny_z_image_controlnet
 from tests.diffusion.conftest import control_map, request_for, unit

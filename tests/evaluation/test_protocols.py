@@ -26,7 +26,7 @@ from cnet_app.evaluation.tables import COMPARABLE
 from cnet_app.fidelity.compare import annotate_here
 from cnet_app.registry.conditions import condition
 from cnet_app.request.generation import GenerationRequest
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from models.errors import InputError
 from tests.evaluation.conftest import depth_map, write
 

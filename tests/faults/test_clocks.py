@@ -12,7 +12,7 @@ import pytest
 from cnet_app.jobs.picture_rows import MAX_STEP_BACK
 from cnet_app.jobs.search import Query
 from cnet_app.request.recipe import save_picture
-from models.whole import sweep_unfinished
+from models.downloads.whole import sweep_unfinished
 from tests.faults.conftest import IS_POSIX
 from tests.jobs.fake_engine import fake_picture, request
 from tests.jobs.test_library import Shelf

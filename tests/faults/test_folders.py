@@ -18,8 +18,8 @@ from cnet_app.request.pictures import encode_png
 from cnet_app.settings import Settings
 from cnet_app.ui.files import kept_secret
 from cnet_app.ui.users import read_file
+from models.downloads.ledger import read_ledger, write_ledger
 from models.errors import InputError, SaveError, WeightsError
-from models.ledger import read_ledger, write_ledger
 from tests.faults.conftest import IS_POSIX, Disk, sentence
 from tests.jobs.fake_engine import FakeEngine, request
 from tests.jobs.test_runner import finish

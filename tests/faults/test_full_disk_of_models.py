@@ -12,11 +12,11 @@ from huggingface_hub import constants
 from cnet_app.embedded.train.checkpoints import load_checkpoint, save_checkpoint
 from cnet_app.embedded.train.common import logger
 from cnet_app.embedded.train.dataset import render
-from models.catalog import Weights
-from models.disk import disk_error, disk_explained
+from models.catalogue.catalog import Weights
+from models.catalogue.weights import fetch_row, find_row
+from models.downloads.disk import disk_error, disk_explained
 from models.errors import DownloadError, SaveError
 from models.loader import save_network
-from models.weights import fetch_row, find_row
 from tests.faults.conftest import Disk, sentence
 from tests.models.hub import Hub
 from tests.models.test_weights import CONFIG

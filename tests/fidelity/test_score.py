@@ -27,7 +27,7 @@ from cnet_app.registry.measures import measure
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from models.errors import WeightsError
 
 SIDE = 192

@@ -24,13 +24,13 @@ from cnet_app.registry.conditions import controlnet_id
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.tasks import task_from_json
 from cnet_app.request.units import ControlUnit
-from models.catalog import Family, entry
+from models.catalogue.catalog import Family, entry
 from models.ip_adapter import IpAdapter, load_ip_adapter
+from models.layouts.union import UnionInput
 from models.loader import Base, load_base, load_controlnet
-from models.loras import use_loras
+from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from models.tiny.unets import save_tiny_ip_adapter, tiny_adapter, tiny_controlnet, tiny_union
-from models.union import UnionInput
 
 Pixels = NDArray[np.uint8]
 """(H, W, 3) RGB."""

@@ -27,7 +27,7 @@ from cnet_app.request.pictures import encode_png
 from cnet_app.request.tasks import Task
 from cnet_app.request.units import ControlUnit
 from cnet_app.request.upscale import UpscaleRequest
-from models.download import DownloadProgress
+from models.downloads.download import DownloadProgress
 from models.errors import CancelledError, EngineError
 
 

@@ -29,7 +29,7 @@ from cnet_app.request.recipe import read_recipe, save_picture
 from cnet_app.request.scores import UnitScore
 from cnet_app.request.units import ControlUnit
 from cnet_app.settings import Settings
-from models import whole
+from models.downloads import whole
 from models.errors import WeightsError
 from tests.jobs.fake_engine import FakeEngine, request
 

@@ -18,10 +18,10 @@ from cnet_app.maps.annotate import Maps
 from cnet_app.maps.availability import can_run, default_annotator, instead_of, library_fault, missing_weights
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.ui.calls.describe import describe_annotators
-from models.catalog import entry, size_text
+from models.catalogue.catalog import entry, size_text
+from models.catalogue.places import missing_files, place_for
+from models.catalogue.weights import short
 from models.errors import LibraryError, MissingError
-from models.places import missing_files, place_for
-from models.weights import short
 
 PHOTO: Image = np.asarray(data.coffee())[::4, ::4]
 DOWNLOADED = [

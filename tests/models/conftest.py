@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from models.catalog import Weights
+from models.catalogue.catalog import Weights
 from tests.models.hub import Hub, edges, serve
 
 

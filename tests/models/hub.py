@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 
-from models.catalog import File, Weights
+from models.catalogue.catalog import File, Weights
+from models.catalogue.resolve import NamedKind, missing, resolve
+from models.catalogue.weights import fetch_row
 from models.family_facts import Family
-from models.resolve import NamedKind, missing, resolve
-from models.weights import fetch_row
 
 COMMIT = "c0ffee" + "0" * 34
 MOVED = "beef" + "0" * 36

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.catalog import Family
+from models.catalogue.catalog import Family
 
 SIZES: dict[Family, dict[str, Any]] = {
     "sd15": {

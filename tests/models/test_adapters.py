@@ -11,7 +11,7 @@ import torch
 from diffusers import T2IAdapter
 from safetensors.torch import save_file
 
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import DamagedError, InputError
 from models.loader import load_controlnet
 from models.tiny.unets import tiny_adapter

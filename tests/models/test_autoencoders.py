@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import DamagedError, InputError, MissingError
 from models.loader import load_vae, save_network
 from tests.models.hub import Hub, download_all

@@ -6,10 +6,10 @@ import pytest
 
 from annotators.registry import ANNOTATORS
 from cnet_app.registry.conditions import CONDITIONS
-from models.catalog import CATALOG, entry, hub_entry, size_text
-from models.fitting import made_for
-from models.licences import LICENCES
-from models.places import local_folders
+from models.catalogue.catalog import CATALOG, entry, hub_entry, size_text
+from models.catalogue.fitting import made_for
+from models.catalogue.licences import LICENCES
+from models.catalogue.places import local_folders
 
 UNKNOWN_STATE = {"teed"}
 """Their publishers give no checksum; the first download records it."""
@@ -63,7 +63,7 @@ def test_licence_and_size_of_every_hub_row_are_known_or_said_to_be_unknown() -> 
     assert len(rows) >= 115
     unknown = {row.id for row in rows if row.size is None}
     assert unknown == SIZE_UNKNOWN, (
-        f"give the size in models/rows.py, else list in SIZE_UNKNOWN: {unknown ^ SIZE_UNKNOWN}"
+        f"give the size in models/catalogue/rows.py, else list in SIZE_UNKNOWN: {unknown ^ SIZE_UNKNOWN}"
     )
     for row in rows:
         assert all(file.size is None or 0 <= file.size < 20e9 for file in row.files), row.id

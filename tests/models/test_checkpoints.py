@@ -20,12 +20,12 @@ from diffusers import ControlNetModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.catalog import Family
-from models.checkpoints import read_metadata
+from models.catalogue.catalog import Family
+from models.catalogue.local import local_files
 from models.errors import DamagedError, InputError
+from models.layouts.checkpoints import read_metadata
+from models.layouts.pickles import read_pickle
 from models.loader import load_controlnet
-from models.local import local_files
-from models.pickles import read_pickle
 from tests.models.layouts import SIZES, original_layout
 
 

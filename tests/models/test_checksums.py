@@ -12,12 +12,12 @@ import pytest
 from huggingface_hub import constants
 from safetensors.numpy import save
 
-from models import checksums
-from models.catalog import File, Weights, entry
-from models.checksums import distinct, recorded_sha256, verify
+from models.catalogue.catalog import File, Weights, entry
+from models.catalogue.weights import fetch_row, find_row
+from models.downloads import checksums
+from models.downloads.checksums import distinct, recorded_sha256, verify
+from models.downloads.ledger import read_ledger, write_ledger
 from models.errors import DownloadError, WeightsError
-from models.ledger import read_ledger, write_ledger
-from models.weights import fetch_row, find_row
 from tests.models.hub import Hub
 
 CONFIG = b'{"_class_name": "ControlNetModel"}'

@@ -14,15 +14,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cnet_app.registry.conditions import controlnet_id, start_scale
-from models.catalog import entry
+from models.catalogue.catalog import entry
+from models.catalogue.fitting import fits, fitting_rows
+from models.catalogue.local import LocalFile, kind_of
+from models.catalogue.resolve import missing, resolve
 from models.errors import InputError
 from models.families import FAMILIES, family_of_network, takers
-from models.fitting import fits, fitting_rows
 from models.loader import Base, load_base, load_controlnet, save_base, save_network
-from models.local import LocalFile, kind_of
-from models.loras import use_loras
+from models.lora.loras import use_loras
 from models.modules import load_tokenizer
-from models.resolve import missing, resolve
 from models.tiny import tiny_base
 from models.tiny.flux import KINDS, tiny_flux_controlnet
 from models.tiny.qwen_image import tiny_qwen_image_controlnet

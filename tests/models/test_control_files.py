@@ -14,13 +14,13 @@ from diffusers import ControlNetModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.catalog import Family
-from models.control_base import MARKS
+from models.catalogue.catalog import Family
+from models.catalogue.local import local_files
 from models.errors import InputError, OutOfMemoryError
+from models.layouts.control_base import MARKS
 from models.loader import is_completed_by_base, load_controlnet
-from models.local import local_files
-from models.lora_layers import create_layer
-from models.loras import plain_state
+from models.lora.layers import create_layer
+from models.lora.loras import plain_state
 from tests.models.layouts import SIZES, original_layout
 from tests.models.test_checkpoints import assert_same, create, residuals
 from tests.models.test_one_file import create_unet
@@ -227,8 +227,8 @@ def test_a_control_lora_on_an_inpainting_base_in_half_precision_with_a_lora(tmp_
 
 def _loud(layer: Any) -> Any:
     """The layer with a LoRA that would be seen."""
-    from models.lora_files import LoraFile
-    from models.lora_updates import Update
+    from models.lora.files import LoraFile
+    from models.lora.updates import Update
 
     update = Update("low_rank", {"down": torch.ones(1, layer.in_features), "up": torch.ones(layer.out_features, 1)})
     return create_layer(layer, [(LoraFile("loud", Path("loud"), 0, {}), update, 100.0)])

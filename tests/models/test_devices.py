@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.catalog import entry
-from models.devices import BaseChoice, choose_device, default_base, parse_device
+from models.catalogue.catalog import entry
 from models.errors import InputError
 from models.loader import save_base
+from models.machine.devices import BaseChoice, choose_device, default_base, parse_device
 from models.tiny import tiny_base
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -68,7 +68,7 @@ def test_another_name_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, gpu
 def test_a_cpu_takes_bfloat16_where_it_multiplies_it(
     multiplies: bool, fastest: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.speed.cpu_multiplies_bfloat16", lambda: multiplies)
+    monkeypatch.setattr("models.machine.speed.cpu_multiplies_bfloat16", lambda: multiplies)
     assert choose_device("cpu") == (CPU, fastest)
     assert choose_device("cpu", "exact") == (CPU, torch.float32)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from models.catalog import Weights
-from models.download import DownloadProgress, SpeedMeter
+from models.catalogue.catalog import Weights
+from models.catalogue.weights import fetch_row, find_row
+from models.downloads.download import DownloadProgress, SpeedMeter
 from models.errors import MissingError
-from models.weights import fetch_row, find_row
 from tests.models.hub import Hub
 from tests.models.test_weights import CONFIG, WHOLE
 

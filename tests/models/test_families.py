@@ -15,7 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from transformers.models.qwen3 import Qwen3Config, Qwen3Model
 
 from benchmarks import gpu
-from models.catalog import CATALOG, entry
+from models.catalogue.catalog import CATALOG, entry
 from models.errors import InputError
 from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, FILES, family_of, require
 from models.family_facts import CAPABILITY_TITLES, Capability, Family, FamilyFacts
@@ -23,7 +23,7 @@ from tests.source import modules, tree
 
 OWN_NAMES = (
     "models.families",
-    "models.rows",
+    "models.catalogue.rows",
     "models.tiny.flux",
 )
 """Modules that may name a family, besides those of the family: autoencoders that several share, and a second miniature."""
@@ -43,7 +43,7 @@ def test_the_code_that_a_row_names_is_there(row: FamilyFacts) -> None:
     assert import_module(f"cnet_app.diffusion.backbones.{row.backbone}").create
     for kind in (row.network_class, *row.vae_classes, *filter(None, [row.control_class])):
         assert hasattr(diffusers, kind)
-    assert not row.control_marks or import_module(f"models.{row.id}_files").read_control
+    assert not row.control_marks or import_module(f"models.layouts.{row.id}").read_control
 
 
 def test_families_are_found_by_width_and_encoders() -> None:
@@ -104,8 +104,8 @@ def test_no_other_module_names_a_family() -> None:
 
 
 def _is_default_base(module: str) -> bool:
-    """models.devices chooses between bases of the catalogue, whose ids are those of their families."""
-    return module == "models.devices"
+    """models.machine.devices chooses between bases of the catalogue, whose ids are those of their families."""
+    return module == "models.machine.devices"
 
 
 @pytest.mark.parametrize("capability", get_args(Capability))

@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.catalog import CATALOG, TITLES, Family, entry
+from models.catalogue.catalog import CATALOG, TITLES, Family, entry
+from models.catalogue.fitting import check_fit, fits, fitting_files, fitting_rows, made_for
+from models.catalogue.local import local_files
+from models.catalogue.own import add_repository
 from models.errors import InputError
 from models.families import FAMILIES
 from models.files import read_shapes
-from models.fitting import check_fit, fits, fitting_files, fitting_rows, made_for
-from models.local import local_files
-from models.own import add_repository
 
 LORA = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
 
@@ -60,7 +60,7 @@ def test_files_fit_by_their_shapes_and_pickles_fit_all(own_folders: Path) -> Non
 def test_a_header_is_read_once_until_the_file_is_replaced(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = lora(own_folders, "a.safetensors", 768)
     read: list[Path] = []
-    monkeypatch.setattr("models.local.read_shapes", lambda path: read.append(path) or read_shapes(path))
+    monkeypatch.setattr("models.catalogue.local.read_shapes", lambda path: read.append(path) or read_shapes(path))
     assert [local_files("lora")[0].family for _ in range(3)] == ["sd15"] * 3
     assert len(read) == 1
     path.unlink()

@@ -16,14 +16,14 @@ from diffusers.loaders.lora_conversion_utils import (
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.catalog import CATALOG, entry
-from models.controlnet_files import load_controlnet_tensors
+from models.catalogue.catalog import CATALOG, entry
+from models.catalogue.local import LocalFile, family_of_shapes, kind_of
+from models.catalogue.resolve import missing, resolve, start_conditioning_scale
 from models.errors import DamagedError, InputError
 from models.families import FAMILIES
+from models.layouts.controlnet_files import load_controlnet_tensors
 from models.loader import Base, base_dtype, load_base, load_controlnet, save_base, save_network
-from models.local import LocalFile, family_of_shapes, kind_of
-from models.loras import use_loras
-from models.resolve import missing, resolve, start_conditioning_scale
+from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from models.tiny.flux import KINDS, tiny_flux_controlnet, tiny_schnell
 from models.tiny.qwen_image import tiny_qwen_image_controlnet

@@ -15,14 +15,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers.models.qwen3 import Qwen3Config, Qwen3ForCausalLM
 
-from models.catalog import entry
+from models.catalogue.catalog import entry
+from models.catalogue.fitting import made_for
+from models.catalogue.local import LocalFile, family_of_shapes, kind_of
+from models.catalogue.resolve import missing, resolve
 from models.errors import DamagedError, InputError
 from models.families import FAMILIES, family_of_network
-from models.fitting import made_for
 from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae, save_base
-from models.local import LocalFile, family_of_shapes, kind_of
-from models.loras import use_loras
-from models.resolve import missing, resolve
+from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from tests.models.flux_layout import State, authors_layout
 from tests.models.gguf import write_gguf

@@ -10,12 +10,12 @@ import torch
 from diffusers import FluxTransformer2DModel, ZImageTransformer2DModel
 from safetensors.torch import load_file, save_file
 
-from models import own
-from models.hub_bases import base_row
+from models.catalogue import own
+from models.catalogue.hub_bases import base_row
+from models.catalogue.resolve import download_steps, missing, resolve
+from models.catalogue.weights import fetch_row
 from models.loader import load_base, save_base
-from models.resolve import download_steps, missing, resolve
 from models.tiny import tiny_base
-from models.weights import fetch_row
 from tests.models.hub import Hub, download_all
 
 

@@ -15,9 +15,10 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, T2IAdapter
 from safetensors.torch import load_file, save_file
 
-from models.catalog import CATALOG, Family, entry
+from models.catalogue.catalog import CATALOG, Family, entry
 from models.errors import CancelledError, DamagedError, InputError, MissingError
 from models.families import TITLES
+from models.layouts.union import module_of
 from models.loader import (
     Base,
     load_base,
@@ -28,7 +29,6 @@ from models.loader import (
 from models.stopping import stoppable
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_adapter, tiny_controlnet
-from models.union import module_of
 from tests.families import UNETS
 from tests.models.hub import Hub, download_all
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import local
-from models.catalog import Family
+from models.catalogue import local
+from models.catalogue.catalog import Family
+from models.catalogue.local import FOLDERS, LocalKind, check_kind, find_local, kind_of, local_files
 from models.errors import InputError
-from models.local import FOLDERS, LocalKind, check_kind, find_local, kind_of, local_files
 
 KOHYA = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"

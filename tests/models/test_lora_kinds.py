@@ -13,14 +13,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.adapter_settings import AdapterSettings
+from models.catalogue.local import local_files
+from models.catalogue.resolve import resolve
 from models.errors import InputError
+from models.layouts.adapter_settings import AdapterSettings
 from models.loader import Base
-from models.local import local_files
-from models.lora_files import read_lora
-from models.lora_layers import Adapted, Reweighted, plain_state
-from models.loras import acting_files, use_loras
-from models.resolve import resolve
+from models.lora.files import read_lora
+from models.lora.layers import Adapted, Reweighted, plain_state
+from models.lora.loras import acting_files, use_loras
 from models.tiny import tiny_base
 from tests.models.test_loras import ATTENTION, CONVOLUTION, assert_close, of, outputs, pair, peft, same
 

@@ -15,11 +15,12 @@ from diffusers.loaders import lora_conversion_utils
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models import adapter_settings, lora_files
 from models.errors import DamagedError, InputError, MissingError
+from models.layouts import adapter_settings
 from models.loader import Base
-from models.lora_names import original_name
-from models.loras import Adapted, find_lora, use_loras
+from models.lora import files as lora_files
+from models.lora.loras import Adapted, find_lora, use_loras
+from models.lora.names import original_name
 from models.tiny import tiny_base
 
 RANK = 3

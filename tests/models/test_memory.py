@@ -7,9 +7,9 @@ import copy
 import pytest
 import torch
 
-from models import memory
-from models.ladder import LADDER, Rung, choose_rung, needed_bytes, next_rung
-from models.memory import free_bytes, module_bytes, offload_layers, on_device
+from models.machine import memory
+from models.machine.ladder import LADDER, Rung, choose_rung, needed_bytes, next_rung
+from models.machine.memory import free_bytes, module_bytes, offload_layers, on_device
 from models.tiny import tiny_base
 
 SD15 = {"text": 246_000_000, "denoiser": 2_442_000_000, "vae": 167_000_000}

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.catalogue.local import LocalFile, kind_of
+from models.catalogue.resolve import missing, other_parts, resolve
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES
 from models.loader import Base, load_base, save_base
-from models.local import LocalFile, kind_of
-from models.loras import use_loras
-from models.resolve import missing, other_parts, resolve
+from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from tests.models.gguf import write_gguf
 

@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.errors import DamagedError, InputError, MissingError
+from models.layouts.one_file import _prediction_type
 from models.loader import Base, load_base, save_base
-from models.one_file import _prediction_type
 from models.tiny import tiny_base
 from tests.models.layouts import SIZES, open_clip, original_layout, original_vae
 

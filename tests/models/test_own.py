@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from models.catalog import CATALOG
+from models.catalogue.catalog import CATALOG
+from models.catalogue.own import add_repository, known, known_rows, own_rows, refuse_file
+from models.catalogue.weights import fetch_row
 from models.errors import InputError, MissingError, WeightsError
-from models.own import add_repository, known, known_rows, own_rows, refuse_file
-from models.weights import fetch_row
 from tests.models.hub import Hub
 
 WHOLE = save({"weight": np.arange(12, dtype=np.float16)})

@@ -12,9 +12,9 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
-from models.catalog import Weights
+from models.catalogue.catalog import Weights
+from models.catalogue.weights import fetch_row
 from models.errors import DownloadError, MissingError
-from models.weights import fetch_row
 
 HUB = "https://hub.example"
 SOCKS = "is a SOCKS proxy, which needs one more package; run `pip install socksio`"

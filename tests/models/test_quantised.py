@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save_file
 
 from cnet_app.request.generation import GenerationRequest
-from models import quantised
+from models.catalogue.local import LocalFile
 from models.errors import InputError
 from models.families import FAMILIES
+from models.layouts import quantised
 from models.loader import Base, load_base, save_base
-from models.local import LocalFile
-from models.memory import module_bytes
+from models.machine.memory import module_bytes
 from models.modules import has_odd_numbers
 from models.tiny import tiny_base
 from tests.diffusion.latents import latents_of

@@ -9,15 +9,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.catalog import CATALOG, entry
+from models.catalogue.catalog import CATALOG, entry
+from models.catalogue.local import LocalFile, kind_of
+from models.catalogue.resolve import base_defaults, resolve, start_conditioning_scale
 from models.configs import read_base_family
-from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError
 from models.families import FAMILIES, family_of
+from models.layouts.controlnet_files import load_controlnet_tensors
+from models.layouts.qwen_image_fun import QwenImageFunControl
 from models.loader import Base, base_dtype, load_controlnet, load_vae, save_base, save_network
-from models.local import LocalFile, kind_of
-from models.qwen_image_fun import QwenImageFunControl
-from models.resolve import base_defaults, resolve, start_conditioning_scale
 from models.tiny import tiny_base
 from models.tiny.qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
 from models.tiny.z_image import tiny_z_image_controlnet

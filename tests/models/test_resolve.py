@@ -13,14 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import own
-from models.catalog import CATALOG, entry
-from models.errors import DamagedError, InputError, MissingError
-from models.families import FAMILIES
-from models.family_facts import Defaults, Family
-from models.loader import load_base, load_controlnet, load_vae, save_base, save_network
-from models.loras import use_loras
-from models.resolve import (
+from models.catalogue import own
+from models.catalogue.catalog import CATALOG, entry
+from models.catalogue.resolve import (
     UNKNOWN_DEFAULTS,
     NamedKind,
     base_defaults,
@@ -29,9 +24,14 @@ from models.resolve import (
     missing,
     resolve,
 )
+from models.catalogue.weights import fetch_row
+from models.errors import DamagedError, InputError, MissingError
+from models.families import FAMILIES
+from models.family_facts import Defaults, Family
+from models.loader import load_base, load_controlnet, load_vae, save_base, save_network
+from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_adapter, tiny_controlnet
-from models.weights import fetch_row
 from tests.models.hub import Hub, download_all
 from tests.source import ROOT
 
@@ -207,5 +207,5 @@ def test_settings_of_an_unusable_base_are_the_unknown_ones(tmp_path: Path) -> No
 
 
 def test_it_loads_no_torch() -> None:
-    code = "import models.resolve, sys; models.resolve.base_defaults('embedded'); assert 'torch' not in sys.modules"
+    code = "import models.catalogue.resolve, sys; models.catalogue.resolve.base_defaults('embedded'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

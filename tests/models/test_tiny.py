@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.catalog import Family
+from models.catalogue.catalog import Family
 from models.families import FAMILIES, family_of
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_controlnet

@@ -15,10 +15,10 @@ from diffusers.loaders.lora_conversion_utils import (
 from safetensors.torch import save_file
 from torch import Tensor
 
+from models.catalogue.local import family_of_shapes
 from models.errors import InputError
-from models.local import family_of_shapes
-from models.lora_updates import Update
-from models.loras import use_loras
+from models.lora.loras import use_loras
+from models.lora.updates import Update
 from models.tiny import tiny_base
 from tests.models.lora_layouts import ALPHA, RANK, WEIGHT, State, kohya, library, pair
 

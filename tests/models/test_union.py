@@ -11,10 +11,10 @@ import torch
 from diffusers import ControlNetUnionModel
 
 from models.errors import InputError
+from models.layouts.union import UnionInput, load_union
 from models.loader import load_controlnet, save_network
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_union
-from models.union import UnionInput, load_union
 
 
 @pytest.fixture(scope="module")

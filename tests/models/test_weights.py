@@ -20,11 +20,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from models.catalog import File, Weights
-from models.download import DownloadProgress
-from models.errors import DamagedError, DownloadError, MissingError, WeightsError
-from models.files import stamp
-from models.weights import (
+from models.catalogue.catalog import File, Weights
+from models.catalogue.weights import (
     available_models,
     check_file,
     fetch,
@@ -35,6 +32,9 @@ from models.weights import (
     require,
     require_row,
 )
+from models.downloads.download import DownloadProgress
+from models.errors import DamagedError, DownloadError, MissingError, WeightsError
+from models.files import stamp
 from tests.models.hub import Hub
 
 WHOLE = save({"weight": np.arange(12, dtype=np.float16)})
@@ -270,7 +270,7 @@ def test_find_and_fetch_take_catalogue_ids(own_folders: Path) -> None:
 
 @pytest.mark.slow
 def test_neither_catalogue_nor_weights_load_torch() -> None:
-    code = "import json, sys, models.catalog, models.weights as w; w.available_models(); print(json.dumps(list(sys.modules)))"
+    code = "import json, sys, models.catalogue.catalog, models.catalogue.weights as w; w.available_models(); print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "diffusers", "transformers", "gradio"} & set(json.loads(done.stdout))
 

@@ -11,14 +11,14 @@ from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.catalog import CATALOG, entry
+from models.catalogue.catalog import CATALOG, entry
+from models.catalogue.local import LocalFile, kind_of
+from models.catalogue.resolve import base_defaults, resolve, start_conditioning_scale
 from models.configs import read_base_family
-from models.controlnet_files import load_controlnet_tensors
 from models.errors import DamagedError, InputError
 from models.families import FAMILIES, family_of
+from models.layouts.controlnet_files import load_controlnet_tensors
 from models.loader import Base, base_dtype, load_controlnet, load_vae, save_base, save_network
-from models.local import LocalFile, kind_of
-from models.resolve import base_defaults, resolve, start_conditioning_scale
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_controlnet
 from models.tiny.z_image import CONTROL_LAYOUTS, tiny_z_image_controlnet

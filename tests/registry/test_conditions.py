@@ -10,9 +10,9 @@ import pytest
 from annotators.registry import ANNOTATORS, annotator
 from cnet_app.registry.conditions import CONDITIONS, Condition, condition, control_model, controlnet_id, start_scale
 from cnet_app.registry.measures import measure
-from models.catalog import entry
+from models.catalogue.catalog import entry
+from models.catalogue.fitting import made_for
 from models.errors import InputError
-from models.fitting import made_for
 
 rows = pytest.mark.parametrize("row", CONDITIONS, ids=lambda row: row.id)
 

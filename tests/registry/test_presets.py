@@ -9,7 +9,7 @@ import pytest
 from cnet_app.registry.presets import FEW_STEPS, FewSteps, apply, preset, presets_for, remove
 from cnet_app.registry.samplers import sampler
 from cnet_app.request.generation import GenerationRequest
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from models.errors import InputError
 from models.families import FAMILIES
 

@@ -65,7 +65,7 @@ def test_a_file_replaced_under_its_name_has_a_warning(models_dir: Path, tmp_path
 
 
 def test_only_files_that_the_recipe_has_a_hash_of_are_read(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.local.sha256_of", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("models.catalogue.local.sha256_of", lambda path: pytest.fail(f"{path} was read"))
     assert Recipe(local_request(models_dir), {}, {}).changed_files == ()
 
 

@@ -24,8 +24,8 @@ from cnet_app.request.parameters import parameters_text
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import MADE_CHUNK, read_request, save_picture
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
+from models.downloads.whole import sweep_unfinished
 from models.errors import InputError, SaveError
-from models.whole import sweep_unfinished
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)

@@ -17,7 +17,7 @@ from PIL import Image
 from cnet_app.request.chunks import with_text
 from cnet_app.request.recipe import SCORES_CHUNK, read_recipe, read_request, save_picture, write_scores
 from cnet_app.request.scores import UnitScore, best_of, mean_agreement, scores_from_json
-from models import whole
+from models.downloads import whole
 from models.errors import InputError, SaveError
 from tests.request.test_recipe import PICTURE, REQUEST
 from tests.source import ROOT
@@ -124,7 +124,7 @@ import os, signal, sys
 from pathlib import Path
 from cnet_app.request import recipe
 from cnet_app.request.scores import UnitScore
-from models import whole
+from models.downloads import whole
 whole.flush = lambda path: os.kill(os.getpid(), signal.SIGKILL)
 recipe.write_scores(Path(sys.argv[1]), (UnitScore(condition="canny"),))
 """

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from models.catalogue.local import find_local
+from models.catalogue.resolve import NamedKind, resolve
 from models.errors import InputError
-from models.local import find_local
-from models.resolve import NamedKind, resolve
 from tests.source import imports, modules, tree
 
 POSIX_MODULES = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "posix", "syslog", "readline"}

@@ -15,9 +15,9 @@ from cnet_app.request.training import TrainingPlan
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.files import original_name
 from cnet_app.training.trainable.networks import create_network, fill_joints, low_rank_layers
-from models.checkpoints import diffusers_names
-from models.controlnet_files import load_controlnet_tensors
 from models.family_facts import Family
+from models.layouts.checkpoints import diffusers_names
+from models.layouts.controlnet_files import load_controlnet_tensors
 from models.loader import load_controlnet
 from models.tiny import tiny_base
 from tests.models.layouts import SIZES

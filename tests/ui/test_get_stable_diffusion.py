@@ -17,9 +17,10 @@ from safetensors.numpy import save
 from cnet_app.engine import torch_engine
 from cnet_app.engine.torch_engine import TorchEngine
 from cnet_app.settings import Settings
-from models import devices, transfer
-from models.catalog import entry
-from models.weights import find
+from models.catalogue.catalog import entry
+from models.catalogue.weights import find
+from models.downloads import transfer
+from models.machine import devices
 from tests.models.conftest import hub, own_folders
 from tests.models.hub import FAULTS, STALL, Hub
 from tests.ui.conftest import Caller, create_caller

@@ -12,7 +12,7 @@ import pytest
 from cnet_app.engine.protocol import EngineStatus
 from cnet_app.ui.calls.jobs import describe_job
 from cnet_app.ui.calls.models import describe_rows, memory_words
-from models.catalog import entry
+from models.catalogue.catalog import entry
 from models.families import FAMILIES
 from tests.jobs.fake_engine import request
 from tests.ui.conftest import Caller

@@ -21,7 +21,7 @@ from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
 from models.family_facts import FamilyFacts
 from models.ip_adapter import IpAdapter
-from models.union import UnionInput
+from models.layouts.union import UnionInput
 
 if TYPE_CHECKING:
     from models.loader import Base

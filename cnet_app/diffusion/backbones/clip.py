@@ -21,7 +21,7 @@ from cnet_app.request.generation import GenerationRequest
 from models.embeddings import Embedding, bundled_notes, known_words, read_embedding, split_words
 from models.errors import InputError
 from models.families import FAMILIES
-from models.loras import lora_versions
+from models.lora.loras import lora_versions
 
 if TYPE_CHECKING:
     from models.loader import Base

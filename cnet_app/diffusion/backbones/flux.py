@@ -23,7 +23,7 @@ from cnet_app.registry.modes import mode
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
-from models.loras import lora_versions
+from models.lora.loras import lora_versions
 
 if TYPE_CHECKING:
     from models.loader import Base

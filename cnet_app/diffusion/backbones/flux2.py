@@ -25,7 +25,7 @@ from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pixels import padded_side
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
-from models.loras import lora_versions
+from models.lora.loras import lora_versions
 
 
 class Flux2Backbone(TransformerBackbone):

@@ -30,7 +30,7 @@ from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 from models.families import FAMILIES
 from models.family_facts import FamilyFacts
-from models.qwen_image_fun import QwenImageFunControl
+from models.layouts.qwen_image_fun import QwenImageFunControl
 
 if TYPE_CHECKING:
     from models.loader import Base

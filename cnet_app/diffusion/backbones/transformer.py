@@ -29,7 +29,7 @@ from models.errors import InputError
 from models.families import FAMILIES, require
 from models.family_facts import FamilyFacts
 from models.ip_adapter import IpAdapter, image_embeds
-from models.loras import lora_versions
+from models.lora.loras import lora_versions
 
 if TYPE_CHECKING:
     from models.loader import Base

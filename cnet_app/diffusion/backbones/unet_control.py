@@ -18,7 +18,7 @@ from cnet_app.registry.modes import CUSTOM, Mode, Place, even_places, mode
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 from models.family_facts import FamilyFacts
-from models.union import UnionInput, UnionPass
+from models.layouts.union import UnionInput, UnionPass
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from cnet_app.embedded.world import Sample, control_images, create_scene
 from cnet_app.fidelity.measures import MAP_MEASURES
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.measures import measure
-from models.weights import find
+from models.catalogue.weights import find
 
 Score = Callable[[Sample, Mapping[str, Image]], float]
 GEOMETRY = ("depth", "normal", "segmentation")

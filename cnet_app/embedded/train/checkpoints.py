@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from models.downloads.whole import unfinished
 from models.errors import DamagedError, SaveError
-from models.whole import unfinished
 
 
 def save_whole(path: Path, write: Callable[[Path], object]) -> None:

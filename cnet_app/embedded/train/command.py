@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     stages = check_names("--stage", args.stage or SHIPPED, STAGES)
     minutes = check_positive("--minutes", args.minutes)
     work, output = check_folder("--work", args.work), check_folder("--output", args.output)
-    from models.devices import parse_device
+    from models.machine.devices import parse_device
 
     device = parse_device(args.device)
     from cnet_app.embedded.train.embedded import train_embedded

@@ -16,7 +16,7 @@ from cnet_app.embedded.train.checkpoints import load_checkpoint, save_checkpoint
 from cnet_app.embedded.train.optimizer import Optimizer
 from cnet_app.embedded.train.plan import StagePlan
 from models.errors import InputError, TrainingError
-from models.speed import cpu_multiplies_bfloat16
+from models.machine.speed import cpu_multiplies_bfloat16
 
 
 class AveragedWeights:

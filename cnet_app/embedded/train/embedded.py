@@ -30,8 +30,8 @@ from cnet_app.embedded.train.scene_net import train_scene_net
 from cnet_app.embedded.train.score import FidelityScore
 from cnet_app.embedded.train.text import bind_colours, create_tokenizer
 from models.errors import InputError
+from models.layouts.union import module_of
 from models.loader import Base, load_base, load_controlnet
-from models.union import module_of
 
 
 class TrainingRun:

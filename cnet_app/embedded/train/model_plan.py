@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from cnet_app.embedded.train.plan import AutoencoderPlan, DiffusionPlan, StagePlan
-from models.catalog import CATALOG
+from models.catalogue.catalog import CATALOG
 
 STAGES = ("pictures", "autoencoder", "base", "full", "controlnets", "decoder", "annotator", "from-zero")
 """In order. `full` is the last part of `base`, `from-zero` a measurement: both run only when named."""

@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeVar, get_args
 
 from annotators.base import shown
 from cnet_app.evaluation.pairing import Method
+from models.downloads.whole import write_whole
 from models.errors import InputError, SaveError
 from models.names import did_you_mean
-from models.whole import write_whole
 
 STUDY, ANSWERS = "study.json", "answers.sqlite3"
 SCHEMA = 1

@@ -12,9 +12,9 @@ from cnet_app.request.foreign.recipe import ForeignRecipe, NamedModel, one_line,
 from cnet_app.request.generation import MAX_LORAS, REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.limits import MAX_PIXELS, MAX_PROMPT
 from cnet_app.request.units import LORA_LIMITS, Lora
+from models.catalogue.resolve import base_defaults
 from models.errors import InputError
 from models.family_facts import Defaults
-from models.resolve import base_defaults
 
 
 @dataclass(frozen=True)

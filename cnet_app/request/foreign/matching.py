@@ -10,9 +10,9 @@ from typing import Literal
 
 from cnet_app.request.foreign.recipe import NamedModel
 from cnet_app.request.parameters import SHORT_HASH
-from models.local import SUFFIXES, LocalFile, local_files
-from models.own import known_rows
-from models.row import Kind, Weights
+from models.catalogue.local import SUFFIXES, LocalFile, local_files
+from models.catalogue.own import known_rows
+from models.catalogue.row import Kind, Weights
 
 Matched = Literal["base", "vae", "lora", "controlnet"]
 SHORTEST_HASH = 8

@@ -22,8 +22,8 @@ from cnet_app.request.training import TRAINING_LIMITS
 from cnet_app.training.data.framing import Framing, bucket_of, frame_image
 from cnet_app.training.data.pairs import Pair, read_image
 from cnet_app.training.data.readers import FACTS
+from models.downloads.whole import sweep_unfinished, write_whole
 from models.errors import USER_ERRORS, InputError, SaveError
-from models.whole import sweep_unfinished, write_whole
 
 IMAGES, CONTROLS, METADATA = "images", "conditioning_images", "metadata.jsonl"
 

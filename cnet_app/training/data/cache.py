@@ -31,9 +31,9 @@ from cnet_app.training.data.framing import Framing, bucket_of, can_mirror, frame
 from cnet_app.training.data.pairs import Pair, image_size, read_control, read_control_data, read_image
 from cnet_app.training.examples import Encoded
 from cnet_app.training.trainable.base import Trainable
+from models.downloads.whole import sweep_unfinished, unfinished, write_whole
 from models.errors import DamagedError, SaveError, TrainingError
 from models.files import sha256_of
-from models.whole import sweep_unfinished, unfinished, write_whole
 
 INDEX, SUMS = "index.json", "shards.json"
 PAIRS, PROMPTS = "pairs", "prompts"

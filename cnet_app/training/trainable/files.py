@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cnet_app.training.trainable.networks import low_rank_layers
-from models.control_base import MARKS
+from models.layouts.control_base import MARKS
 from models.loader import save_network
 
 LAYER_NAMES = (

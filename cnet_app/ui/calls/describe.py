@@ -25,7 +25,7 @@ from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.models import download_refusal
 from cnet_app.ui.examples import FIRST_VIEW
 from cnet_app.ui.labels import LABELS
-from models.catalog import size_text
+from models.catalogue.catalog import size_text
 
 CURVE_PLACES = even_places((1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8))
 """Places of a Stable Diffusion ControlNet, for the drawing of a mode."""

@@ -21,8 +21,8 @@ from cnet_app.ui.calls.models import describe_rows
 from cnet_app.ui.calls.pictures import data_url, noted_picture, picture
 from cnet_app.ui.calls.poses import drawing_parameters
 from cnet_app.ui.calls.repaired import MadeMap, MapOrder, make_map
+from models.catalogue.row import Weights
 from models.errors import InputError
-from models.row import Weights
 
 OWN = ("map", "drawing", "classes")
 """Sources that are a map already."""

@@ -24,17 +24,17 @@ from cnet_app.ui.bases import (
     title_of,
 )
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from models.catalog import Kind, entry, size_text
+from models.catalogue.catalog import Kind, entry, size_text
+from models.catalogue.local import FOLDERS, KIND_TITLES, LocalKind
+from models.catalogue.missing import describe_download, total_size
+from models.catalogue.places import place_for
+from models.catalogue.row import Weights
 from models.environment import is_offline, models_folder
 from models.errors import InputError
 from models.families import FAMILIES
 from models.family_facts import Capability, FamilyFacts
 from models.files import HERE, short
-from models.ladder import RESERVE, choose_rung, family_weights, needed_bytes
-from models.local import FOLDERS, KIND_TITLES, LocalKind
-from models.missing import describe_download, total_size
-from models.places import place_for
-from models.row import Weights
+from models.machine.ladder import RESERVE, choose_rung, family_weights, needed_bytes
 
 KIND_NAMES: Mapping[Kind | LocalKind, str] = MappingProxyType(
     {

@@ -28,8 +28,8 @@ from cnet_app.ui.calls.frame import read_frame
 from cnet_app.ui.calls.maps import missing_for_maps
 from cnet_app.ui.calls.models import describe_rows
 from cnet_app.ui.calls.sweep_fields import FieldWords
+from models.catalogue.row import Weights
 from models.errors import InputError
-from models.row import Weights
 
 MAX_KNOWN = 50
 """Ids of sweeps that a browser may ask about at once."""

@@ -17,8 +17,8 @@ from cnet_app.embedded.train.checkpoints import load_checkpoint
 from cnet_app.embedded.train.dataset import render
 from cnet_app.embedded.train.embedded import train_embedded
 from models.errors import InputError
+from models.layouts.union import module_of
 from models.loader import load_base, load_controlnet
-from models.union import module_of
 from tests.embedded.train.tiny import TINY_PLAN
 from tests.source import ROOT
 

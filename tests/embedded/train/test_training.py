@@ -33,8 +33,8 @@ from cnet_app.embedded.train.scene_net import map_losses, scene_batch, train_sce
 from cnet_app.embedded.train.score import FidelityScore
 from cnet_app.embedded.train.text import bind_colours, create_text_encoder, create_tokenizer, token_ids
 from cnet_app.embedded.world.words import COLOURS, SHAPES
+from models.layouts.union import module_of
 from models.loader import load_controlnet
-from models.union import module_of
 from tests.embedded.train.tiny import CAPTIONS, SIDE, random_dataset, random_latents
 from tests.source import ROOT
 

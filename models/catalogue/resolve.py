@@ -1,0 +1,305 @@
+"""The files behind a name: where they are on this disk, and which rows of the catalogue have to be downloaded first.
+
+Loading never downloads. Whoever loads something resolves it, downloads what `missing` returns where the user agrees, and
+resolves again: a repository of the hub that is no row of the catalogue shows its parts, or its family, only in a config
+that has to be there first. Loads no torch, so that a form can show the settings of a base model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from models.catalogue.catalog import CATALOG, File, Kind, Weights, entry, hub_entry
+from models.catalogue.fitting import check_fit, fits, made_for
+from models.catalogue.hub_bases import base_row
+from models.catalogue.local import LocalFile, adapter_files, find_local, local_files, network_files
+from models.catalogue.own import HUB_ID, known_rows, own_rows
+from models.catalogue.places import present
+from models.catalogue.weights import find_row, require_row
+from models.configs import (
+    CONFIG,
+    INDEX,
+    controlnet_family,
+    is_distilled,
+    read_base_family,
+    read_controlnet_config,
+    read_json,
+    read_sample_size,
+    wrong_family,
+)
+from models.errors import InputError, MissingError, WeightsError
+from models.families import FAMILIES, TITLES
+from models.family_facts import Defaults, Family
+from models.files import quoted, read_shapes
+from models.layouts.gguf_files import GGUF, names_in
+from models.names import did_you_mean
+
+NamedKind = Literal["base", "vae", "controlnet", "lora", "ip_adapter"]
+"""Kinds that a request names; a T2I-Adapter is named like a ControlNet."""
+UNKNOWN_DEFAULTS = Defaults(size=512, guidance_scale=7.5, num_inference_steps=30)
+"""For a base model of which nothing is known yet."""
+SCALES: Mapping[str, float] = MappingProxyType(
+    {row.id: row.conditioning_scale for row in CATALOG if row.conditioning_scale is not None}
+)
+"""Control strength to start with, by row."""
+CLIP_TOKENIZER = "clip_tokenizer"
+IMAGE_ENCODER = "image_encoder"
+"""Folder of an IP-Adapter's image encoder, next to the adapter's file."""
+ALLOWED: Mapping[NamedKind, str] = MappingProxyType(
+    {
+        "base": "give a file, a folder in diffusers format, owner/name on the hub",
+        "vae": "give a file, a folder in diffusers format, owner/name on the hub",
+        "controlnet": "give a file, a folder in diffusers format, owner/name on the hub",
+        "lora": "put its file into models/loras",
+        "ip_adapter": f"give a .safetensors file with the folder {IMAGE_ENCODER} beside it",
+    }
+)
+"""Names accepted for a kind, besides ids of the catalogue."""
+KIND_NAMES: Mapping[NamedKind, str] = MappingProxyType(
+    {"base": "base", "vae": "vae", "controlnet": "controlnet", "lora": "LoRA", "ip_adapter": "IP-Adapter"}
+)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A resolved name: its files on this disk at the time of the lookup."""
+
+    id: str
+    kind: NamedKind
+    row: Weights | None = None
+    """The catalogue's or the user's row, or one made up for a repository of the hub; None for the user's own files."""
+    path: Path | None = None
+    """The file, or the folder in diffusers format; None where files are missing."""
+    rows: tuple[Weights, ...] = ()
+    """Rows whose files must be on this disk."""
+    family: Family | None = None
+    """As far as row, config or header tell."""
+    defaults: Defaults = UNKNOWN_DEFAULTS
+    """Settings that a base model starts with, as far as row, config or header tell."""
+
+    def require(self) -> Path:
+        """Return the path. Raises MissingError, which names files, sizes and where to put them, or DamagedError."""
+        for row in self.rows:
+            require_row(row)
+        if self.path is None:
+            raise MissingError(f"{self.id} is not on this disk yet; resolve it again after its download.")
+        return self.path
+
+
+def missing(resolved: Resolved) -> tuple[Weights, ...]:
+    """Return the rows to download before `resolved` can be loaded, each with its files, sizes and licence.
+
+    Once these are here more may show, so that whoever downloads resolves again until there is nothing left.
+    """
+    return tuple(row for row in resolved.rows if find_row(row) is None)
+
+
+def resolve(id: str, kind: NamedKind, family: Family | None = None) -> Resolved:
+    """Return what a name means: an id of the catalogue, a dropped file, a file, a folder, or owner/name on the hub.
+
+    Raises InputError for an unknown name, and for what shows without its weights that it does not fit `family`.
+    """
+    if file := _own_file(id, kind):
+        if kind == "controlnet" and (file / CONFIG).is_file():
+            return _of_folder(Resolved(id, kind, path=file), family)
+        return _of_file(id, kind, file)
+    if row := _catalogue_row(id, kind):
+        return _of_row(id, kind, row, family)
+    if kind in ("base", "vae", "controlnet"):
+        if Path(id).is_dir():
+            return _of_folder(Resolved(id, kind, path=Path(id)), family)
+        if HUB_ID.fullmatch(id):
+            return _of_hub(id, kind, family)
+    ids = [row.id for row in CATALOG if row.kind == kind]
+    known = [*(file.name for file in local_files("lora")), *ids] if kind == "lora" else ids
+    one_of = f", or {'name ' * (kind == 'lora')}one of: {', '.join(known)}" if known else ""
+    raise InputError(f"There is no {KIND_NAMES[kind]} {quoted(id)}{did_you_mean(id, known)}; {ALLOWED[kind]}{one_of}.")
+
+
+def base_defaults(id: str) -> tuple[Family | None, Defaults]:
+    """Return the family of a base model, None where nothing tells it yet, and the settings to start with.
+
+    Reads configs and headers alone, and raises nothing: whether the model can be loaded shows when it is.
+    """
+    try:
+        found = resolve(id, "base")
+    except (InputError, WeightsError):
+        return None, UNKNOWN_DEFAULTS
+    return found.family, found.defaults
+
+
+def start_conditioning_scale(controlnet: str, base: str, family: Family | None) -> float:
+    """Return the control strength that a unit starts with: its ControlNet's, else its base's, else the family's."""
+    plain = FAMILIES[family].conditioning_scale if family else 1.0
+    return SCALES.get(controlnet, SCALES.get(base, plain))
+
+
+def expected_bytes(id: str) -> int:
+    """Return the size of a row; 0 where it is no row, or its size is unknown."""
+    return next((row.size or 0 for row in known_rows() if row.id == id), 0)
+
+
+def download_steps(id: str) -> Iterator[Weights]:
+    """Yield the rows to download for an id of the catalogue or of the hub, each when the one before is on this disk.
+
+    Raises InputError for an unknown id, and for a repository that holds nothing this app can load.
+    """
+    row = next((row for row in reversed(known_rows()) if row.id == id), None)
+    if row is None and not HUB_ID.fullmatch(id):
+        raise InputError(f"There are no weights {quoted(id)}; give an id of the catalogue, or owner/name on the hub.")
+    if row is None:
+        either = File(INDEX, 0, others=(CONFIG,))  # a base model has an index, every other network a config
+        start = replace(hub_entry(id, "controlnet"), files=(either,))
+        if find_row(start) is None:
+            yield start
+        folder = require_row(start)
+        is_base = present(folder, File(INDEX)) is not None
+        row = base_row(id, folder) if is_base else hub_entry(id, "controlnet")
+        if is_base and find_row(row) is None:
+            yield row  # networks may be cut into files that are known then
+            row = base_row(id, folder)
+    if find_row(row) is None:
+        yield row
+
+
+def _own_file(id: str, kind: NamedKind) -> Path | None:
+    """A dropped file by its name, or a file by its path. The catalogue's names go first, except for LoRAs."""
+    given = Path(id)
+    if kind == "ip_adapter":
+        return given if given.suffix == ".safetensors" and given.is_file() else None
+    if kind == "lora":
+        by_stem = {file.path.stem: file.path for file in local_files("lora")}
+        return find_local("lora", id) or by_stem.get(id) or (given if given.is_file() or adapter_files(given) else None)
+    if any(id in (row.id, row.repo) for row in CATALOG):
+        return None
+    found = find_local(kind, id) or (given if given.is_file() else None)
+    if found is not None and found.is_dir() and not (found / CONFIG).is_file():
+        return network_files(found)[0]
+    return found
+
+
+def _catalogue_row(id: str, kind: NamedKind) -> Weights | None:
+    """By id, or by a repository that has one row; a T2I-Adapter may stand wherever a ControlNet does."""
+    kinds: tuple[Kind, ...] = (kind, "adapter") if kind == "controlnet" else (kind,)
+    by_repo = kind not in ("lora", "ip_adapter")
+    found = [row for row in CATALOG if (row.id == id or (by_repo and row.repo == id)) and row.kind in kinds]
+    if len(found) > 1:
+        raise InputError(
+            f"{id} reads several kinds of maps; name one of its rows: {', '.join(row.id for row in found)}."
+        )
+    return found[0] if found else None
+
+
+def _of_file(id: str, kind: NamedKind, path: Path) -> Resolved:
+    """A base of one file needs CLIP's vocabulary, out of any base that is here; one of its network alone all other parts."""
+    if kind == "ip_adapter":
+        return Resolved(id, kind, path=path)
+    family = LocalFile(path, kind).family
+    rows: tuple[Weights, ...] = ()
+    defaults = FAMILIES[family].defaults if family else UNKNOWN_DEFAULTS
+    if kind == "base" and family and FAMILIES[family].network_marks:
+        rows = (other_parts(family, path),)
+        defaults = _row_defaults(rows[0])
+    elif kind == "base" and tokenizer_folder() is None:
+        rows = (entry(CLIP_TOKENIZER),)
+    return Resolved(id, kind, None, path, rows, family, defaults)
+
+
+def other_parts(family: Family, file: Path | None = None) -> Weights:
+    """Return the row of the family's own base, without the tensors of the network that a file brings.
+
+    A family may have another base for networks that do not read guidance_scale.
+    """
+    facts = FAMILIES[family]
+    row, folder = entry(family), f"{facts.network_folder}/"
+    if file and facts.base_without_guidance and not any(n.endswith(facts.guidance_tensors) for n in _names(file)):
+        row = entry(facts.base_without_guidance)
+    kept = (file for file in row.files if not file.name.startswith(folder) or file.name == folder + CONFIG)
+    return replace(row, files=tuple(kept))
+
+
+def _names(file: Path) -> Iterable[str]:
+    return names_in(file) if file.suffix == GGUF else read_shapes(file)
+
+
+def tokenizer_folder() -> Path | None:
+    """Return the folder of CLIP's vocabulary: that of a base on this disk, else the tokenizer's own; None without both."""
+    bases = (find_row(entry(row.id)) for row in FAMILIES.values() if row.one_file)
+    return next((base / "tokenizer" for base in bases if base), None) or find_row(entry(CLIP_TOKENIZER))
+
+
+def _of_row(id: str, kind: NamedKind, row: Weights, family: Family | None) -> Resolved:
+    _check_row(kind, row, family)
+    folder = find_row(row)
+    found = Resolved(id, kind, row, None, (row,), row.family, _row_defaults(row))
+    if folder is None:
+        return found
+    if kind in ("lora", "ip_adapter") or (kind == "controlnet" and not _has_config(row)):
+        return replace(found, path=present(folder, row.files[0]))
+    return _of_folder(replace(found, path=folder), family)
+
+
+def _row_defaults(row: Weights) -> Defaults:
+    return row.defaults or (FAMILIES[row.family].defaults if row.family else UNKNOWN_DEFAULTS)
+
+
+def _check_row(kind: NamedKind, row: Weights, family: Family | None) -> None:
+    if family is None or fits(row, family):
+        return
+    made = made_for(row)[0]
+    if kind == "controlnet":
+        raise wrong_family(row.title, made, family)
+    if kind == "ip_adapter":
+        raise InputError(
+            f"{row.title} was made for {TITLES[made]} and does not fit {TITLES[family]}; "
+            f"choose an IP-Adapter for {TITLES[family]}."
+        )
+    check_fit(row, family)
+
+
+def _has_config(row: Weights) -> bool:
+    return any(file.name == CONFIG for file in row.files)
+
+
+def _of_folder(found: Resolved, family: Family | None) -> Resolved:
+    """With what its configs tell."""
+    folder = found.path
+    assert folder is not None
+    if found.kind == "controlnet":
+        own = controlnet_family(read_controlnet_config(found.id, folder / CONFIG, family))
+        return replace(found, family=own)
+    if found.kind != "base":
+        return found
+    own, side = read_base_family(found.id, folder), read_sample_size(folder)
+    facts = FAMILIES[own]
+    defaults = facts.defaults
+    if facts.undistilled and not is_distilled(read_json(folder / INDEX)):
+        defaults = facts.undistilled
+    defaults = replace(defaults, size=side * facts.latent_reduction) if side else defaults
+    return replace(found, family=own, defaults=defaults)
+
+
+def _of_hub(id: str, kind: NamedKind, family: Family | None) -> Resolved:
+    """A repository that is no row of the catalogue: first its config, then what that names."""
+    noted = next((row for row in own_rows() if row.repo == id and row.kind in (kind, "adapter")), None)
+    row = noted or hub_entry(id, kind)
+    first = File(INDEX if kind == "base" else CONFIG, 0)
+    start = replace(row, files=(first,))
+    folder = find_row(start)
+    found = Resolved(id, kind, row, None, (start,), row.family, _row_defaults(row))
+    if kind == "vae":
+        found = replace(found, rows=(row,))
+    elif folder is None:
+        return found
+    elif kind == "controlnet":
+        read_controlnet_config(id, folder / CONFIG, family)
+        found = replace(found, rows=(row,))
+    else:
+        row = replace(base_row(id, folder), family=row.family)
+        found = replace(found, row=row, rows=(row,))
+    whole = find_row(row)
+    return found if whole is None else _of_folder(replace(found, path=whole), family)

@@ -1,0 +1,101 @@
+"""Memory of networks and devices, and the moves between them that the rungs of the ladder ask for."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+
+from models.machine.ladder import STEP, TILE, Rung
+
+
+def set_tiling(vae: Any, on: bool) -> None:
+    """Let the autoencoder work through tiles of TILE px from now on, or on whole pictures; a picture within TILE is never cut."""
+    if on:
+        vae.enable_tiling()
+        vae.tile_sample_min_size, vae.tile_latent_min_size = TILE, TILE // STEP
+        if hasattr(vae, "tile_sample_min_height"):  # one of films
+            vae.tile_sample_min_height = vae.tile_sample_min_width = TILE
+            vae.tile_sample_stride_height = vae.tile_sample_stride_width = 3 * TILE // 4
+    else:
+        vae.disable_tiling()
+
+
+def module_bytes(modules: Iterable[nn.Module]) -> int:
+    """Return the bytes of all parameters and buffers."""
+    return sum(_held(tensor) for module in modules for tensor in (*module.parameters(), *module.buffers()))
+
+
+def _held(tensor: Any) -> int:
+    """Return the bytes of a tensor; a quantised one presents itself in its wide format, and holds its parts."""
+    flatten: Any = getattr(tensor, "__tensor_flatten__", None)
+    return tensor.nbytes if flatten is None else sum(_held(getattr(tensor, name)) for name in flatten()[0])
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the free bytes of a device, or of the computer for a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
+def total_bytes(device: torch.device) -> int:
+    """Return all bytes of a device, or of the computer for a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    return psutil.virtual_memory().total
+
+
+def used_bytes(device: torch.device) -> int:
+    """Return the bytes of a GPU that tensors take now; elsewhere those of this process."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
+def release(device: torch.device) -> None:
+    """Return unused memory to the device."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def offload_layers(network: nn.Module, device: torch.device) -> None:
+    """Move every layer of the network to the device only while it runs, from now on.
+
+    Its children are hooked one by one, not the network: shallow copies of a ControlNet must stay able to run. Tensors of
+    its own, outside of any child, are small and stay on the device.
+    """
+    from accelerate import cpu_offload
+
+    for tensor in network.parameters(recurse=False):
+        tensor.data = tensor.data.to(device)
+    for child in network.children():
+        if any(True for _ in child.parameters()):
+            cpu_offload(child, device)
+
+
+@contextmanager
+def on_device(rung: Rung, device: torch.device, modules: Iterable[Any]) -> Generator[None]:
+    """Move the networks of one stage to the device while the block runs, on rungs where they rest in the computer's memory.
+
+    Networks that come to the device layer by layer stay where they are.
+    """
+    moved = [module for module in modules if rung.rests_on_cpu and not hasattr(next(module.children()), "_hf_hook")]
+    try:
+        for module in moved:
+            move(module, device)
+        yield
+    finally:
+        for module in moved:
+            move(module, torch.device("cpu"))
+
+
+def move(module: nn.Module, device: torch.device) -> None:
+    """Move a network to a device, in place."""
+    nn.Module.to(module, device)  # diffusers' own `to` warns of what does not apply here
