@@ -24,8 +24,8 @@ import psutil
 
 from annotators.images import load_image
 from cnet_app.engine.process import ProcessEngine
-from cnet_app.jobs.adopt import SETTLED
-from cnet_app.jobs.library import Library
+from cnet_app.jobs.library.adopt import SETTLED
+from cnet_app.jobs.library.library import Library
 from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.jobs.store import Store
 from cnet_app.request.generation import GenerationRequest

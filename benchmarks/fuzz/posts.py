@@ -23,11 +23,11 @@ from benchmarks.fuzz.attempt import Read
 from benchmarks.fuzz.changes import Files, Json, any_json, any_text, changed_json, json_bytes
 from benchmarks.fuzz.shaped import Known, value_of
 from cnet_app.api.endpoints import Endpoints
-from cnet_app.jobs.assets import Assets
+from cnet_app.jobs.library.assets import Assets
 from cnet_app.jobs.runner import Runner
-from cnet_app.jobs.sweeps import Sweeps
-from cnet_app.jobs.trainings import Trainings
-from cnet_app.jobs.works import open_work
+from cnet_app.jobs.sweeps.sweeps import Sweeps
+from cnet_app.jobs.sweeps.works import open_work
+from cnet_app.jobs.trainings.trainings import Trainings
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.settings import Settings
 from cnet_app.ui.calling import build_route

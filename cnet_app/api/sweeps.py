@@ -12,12 +12,12 @@ from annotators.images import ResizeMode, load_image
 from annotators.poses import Pose
 from cnet_app.api.endpoints import File, Object, answer, as_file
 from cnet_app.api.requests import file_path, read_generation, read_map_call
-from cnet_app.jobs.batches import BatchPlan, Size, create_batch, first_readable, list_pictures, natural_order
-from cnet_app.jobs.grids import create_grid, grid_results
 from cnet_app.jobs.job_size import check_size
 from cnet_app.jobs.runner import BASE_WAIT, Runner
-from cnet_app.jobs.sources import remake_from
-from cnet_app.jobs.sweeps import Sweeps, SweepState, failures
+from cnet_app.jobs.sweeps.batches import BatchPlan, Size, create_batch, first_readable, list_pictures, natural_order
+from cnet_app.jobs.sweeps.grids import create_grid, grid_results
+from cnet_app.jobs.sweeps.sources import remake_from
+from cnet_app.jobs.sweeps.sweeps import Sweeps, SweepState, failures
 from cnet_app.maps.annotate import Maps
 from cnet_app.request.fields import RemakeMap
 from cnet_app.request.generation import GenerationRequest

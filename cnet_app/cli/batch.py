@@ -15,8 +15,8 @@ from cnet_app.cli.sweeps import add_sweep_arguments, finish_sweep, output_folder
 from cnet_app.cli.texts import parse_size
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.protocol import Engine
-from cnet_app.jobs.batches import START, BatchPlan, BatchWork, create_batch, first_readable, list_pictures
-from cnet_app.jobs.manifest import Manifest
+from cnet_app.jobs.sweeps.batches import START, BatchPlan, BatchWork, create_batch, first_readable, list_pictures
+from cnet_app.jobs.sweeps.manifest import Manifest
 from cnet_app.request.tables import read_table
 from cnet_app.settings import Settings
 from models.errors import InputError

@@ -15,9 +15,9 @@ from cnet_app.cli.texts import UNIT_WORDS
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.engine.protocol import Engine
-from cnet_app.jobs.grids import GridWork, create_grid, grid_results
-from cnet_app.jobs.manifest import Manifest
-from cnet_app.jobs.sources import remake_from
+from cnet_app.jobs.sweeps.grids import GridWork, create_grid, grid_results
+from cnet_app.jobs.sweeps.manifest import Manifest
+from cnet_app.jobs.sweeps.sources import remake_from
 from cnet_app.request.grids import AXIS, Cell, grid_requests, parse_axis
 from cnet_app.request.wildcards import Wildcards
 from cnet_app.settings import Settings

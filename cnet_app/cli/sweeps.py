@@ -13,8 +13,8 @@ from cnet_app.cli.engine import add_engine_arguments, make_pictures
 from cnet_app.cli.output import end_progress, show_progress
 from cnet_app.cli.request import NOT_WITH_RECIPE
 from cnet_app.engine.protocol import Engine
-from cnet_app.jobs.manifest import Manifest, read_manifest
-from cnet_app.jobs.sweeps import Work, failures, run_sweep
+from cnet_app.jobs.sweeps.manifest import Manifest, read_manifest
+from cnet_app.jobs.sweeps.sweeps import Work, failures, run_sweep
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from models.errors import InputError

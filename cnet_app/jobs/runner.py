@@ -16,7 +16,8 @@ from cnet_app.engine.protocol import Engine, EngineStatus, Event, EventStream, P
 from cnet_app.jobs.changes import Changes
 from cnet_app.jobs.job import LOADING, Job, standing
 from cnet_app.jobs.job_size import check_size
-from cnet_app.jobs.library import Library, Made
+from cnet_app.jobs.library.library import Library, Made
+from cnet_app.jobs.library.trimming import MEGABYTE, Trimming
 from cnet_app.jobs.pace import Pace, work_of
 from cnet_app.jobs.queue import Queue
 from cnet_app.jobs.remembered import Remembered
@@ -24,7 +25,6 @@ from cnet_app.jobs.resume import check_ended, rest_of
 from cnet_app.jobs.scoring import Scorer
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record, Store, unknown_job
-from cnet_app.jobs.trimming import MEGABYTE, Trimming
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import FrozenMap

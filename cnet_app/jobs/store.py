@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import cast
 
 from annotators.base import shown
-from cnet_app.jobs.database import Database
-from cnet_app.jobs.picture_rows import parsed
+from cnet_app.jobs.library.database import Database
+from cnet_app.jobs.library.picture_rows import parsed
+from cnet_app.jobs.library.tables import count_jobs, insert_job, remove_oldest, request_text, take_over
 from cnet_app.jobs.state import Status
-from cnet_app.jobs.tables import count_jobs, insert_job, remove_oldest, request_text, take_over
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.plain import from_base64
 from cnet_app.request.tasks import Task, task_from_text, task_to_json

@@ -14,12 +14,12 @@ from gradio.utils import get_upload_folder
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from cnet_app.jobs.assets import Assets
-from cnet_app.jobs.picture_files import TRASH
+from cnet_app.jobs.library.assets import Assets
+from cnet_app.jobs.library.picture_files import TRASH
 from cnet_app.jobs.runner import HISTORY, Runner
-from cnet_app.jobs.sweeps import Sweeps
-from cnet_app.jobs.trainings import Trainings
-from cnet_app.jobs.works import open_work
+from cnet_app.jobs.sweeps.sweeps import Sweeps
+from cnet_app.jobs.sweeps.works import open_work
+from cnet_app.jobs.trainings.trainings import Trainings
 from cnet_app.maps.annotate import Maps
 from cnet_app.settings import HOMELESS, Settings, without_surroundings
 from cnet_app.ui.calling import build_route

@@ -13,8 +13,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from cnet_app.jobs.rooms import Room, remove_older
-from cnet_app.jobs.sweeps import Sweeps
+from cnet_app.jobs.library.rooms import Room, remove_older
+from cnet_app.jobs.sweeps.sweeps import Sweeps
 from cnet_app.settings import Settings
 
 LOG = logging.getLogger(__name__)

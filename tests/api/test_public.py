@@ -13,8 +13,8 @@ from annotators.canny import Canny
 from annotators.images import load_image
 from annotators.runtime import Runtime
 from cnet_app.jobs.runner import Runner
-from cnet_app.jobs.sweeps import Sweeps
-from cnet_app.jobs.works import open_work
+from cnet_app.jobs.sweeps.sweeps import Sweeps
+from cnet_app.jobs.sweeps.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app

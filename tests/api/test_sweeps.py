@@ -16,8 +16,8 @@ from PIL import Image
 from annotators.canny import Canny
 from annotators.images import load_image, resize
 from cnet_app.api.sweeps import PUBLIC_PICTURES, SweepCalls
-from cnet_app.jobs.sweeps import Sweeps
-from cnet_app.jobs.works import open_work
+from cnet_app.jobs.sweeps.sweeps import Sweeps
+from cnet_app.jobs.sweeps.works import open_work
 from cnet_app.request.recipe import read_request
 from cnet_app.request.tasks import task_to_json
 from tests.api.conftest import Api

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from annotators.images import load_image
-from cnet_app.jobs.picture_rows import insert_picture
+from cnet_app.jobs.library.picture_rows import insert_picture
 from cnet_app.jobs.store import Store
 from cnet_app.request.recipe import save_picture
 from tests.browser.conftest import FAKE, running, visitor

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cnet_app.jobs.picture_rows import MAX_STEP_BACK
-from cnet_app.jobs.search import Query
+from cnet_app.jobs.library.picture_rows import MAX_STEP_BACK
+from cnet_app.jobs.library.search import Query
 from cnet_app.request.recipe import save_picture
 from models.downloads.whole import sweep_unfinished
 from tests.faults.conftest import IS_POSIX

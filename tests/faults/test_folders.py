@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from annotators.runtime import Runtime
-from cnet_app.jobs.assets import Assets
+from cnet_app.jobs.library.assets import Assets
 from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.maps.store import MapStore

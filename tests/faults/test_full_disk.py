@@ -16,15 +16,15 @@ from annotators.control_map import make_map
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from cnet_app.cli.output import write_json, write_png
-from cnet_app.jobs.assets import Assets
-from cnet_app.jobs.batches import BatchPlan, BatchWork, create_batch
-from cnet_app.jobs.grids import create_grid
-from cnet_app.jobs.library import Made
-from cnet_app.jobs.manifest import FOLDERS, read_manifest
+from cnet_app.jobs.library.assets import Assets
+from cnet_app.jobs.library.library import Made
+from cnet_app.jobs.library.search import Query
 from cnet_app.jobs.runner import Runner
-from cnet_app.jobs.search import Query
 from cnet_app.jobs.state import JobState
-from cnet_app.jobs.sweeps import run_sweep
+from cnet_app.jobs.sweeps.batches import BatchPlan, BatchWork, create_batch
+from cnet_app.jobs.sweeps.grids import create_grid
+from cnet_app.jobs.sweeps.manifest import FOLDERS, read_manifest
+from cnet_app.jobs.sweeps.sweeps import run_sweep
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.maps.store import MapStore
 from cnet_app.request.grids import grid_requests, parse_axis
@@ -238,7 +238,7 @@ def test_a_sweep_keeps_what_it_made_and_goes_on_with_room(disk: Disk, tmp_path: 
     wanted = request("a red ball")
     axes = [parse_axis("seed: 3, 4, 5", wanted)]
     manifest = create_grid(disk.folder, "grid", wanted, axes, grid_requests(wanted, axes))
-    from cnet_app.jobs.grids import GridWork
+    from cnet_app.jobs.sweeps.grids import GridWork
 
     def save(own: Any) -> Path:
         if own.seed == 4 and len(list(tmp_path.glob("*.png"))) == 1:

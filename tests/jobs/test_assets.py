@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from annotators.poses import parse_pose
-from cnet_app.jobs.assets import Assets
+from cnet_app.jobs.library.assets import Assets
 from cnet_app.request.pictures import encode_png
 from models.errors import InputError, SaveError
 
@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_written_has_its_sentence(tmp_path: Path) -> Non
 def test_a_kill_while_writing_leaves_no_half_file(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib
-from cnet_app.jobs.assets import Assets
+from cnet_app.jobs.library.assets import Assets
 from tests.jobs.test_assets import picture
 os.fsync = lambda _: os.kill(os.getpid(), 9)
 Assets(pathlib.Path({str(tmp_path)!r}), 10**8).put(picture(0))

@@ -15,9 +15,9 @@ from PIL import Image
 
 from annotators.canny import Canny
 from annotators.images import load_image, resize
-from cnet_app.jobs.batches import BatchPlan, BatchWork, create_batch, default_places, list_pictures
-from cnet_app.jobs.manifest import Manifest, read_manifest
-from cnet_app.jobs.sweeps import failures, run_sweep
+from cnet_app.jobs.sweeps.batches import BatchPlan, BatchWork, create_batch, default_places, list_pictures
+from cnet_app.jobs.sweeps.manifest import Manifest, read_manifest
+from cnet_app.jobs.sweeps.sweeps import failures, run_sweep
 from cnet_app.maps.annotate import Maps
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png

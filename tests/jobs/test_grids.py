@@ -13,9 +13,19 @@ import pytest
 from PIL import Image, ImageFont
 
 from annotators.images import load_image
-from cnet_app.jobs.grid_page import MAX_PIXELS, MIN_SIDE, grid_page, page_side
-from cnet_app.jobs.grid_picture import ABSENT, FONT_SIZE, GAP, HEAD, LINE, MAX_SIDE, draw_grid, shorten, side_label
-from cnet_app.jobs.grid_table import GridCell, GridTable
+from cnet_app.jobs.sweeps.grid_page import MAX_PIXELS, MIN_SIDE, grid_page, page_side
+from cnet_app.jobs.sweeps.grid_picture import (
+    ABSENT,
+    FONT_SIZE,
+    GAP,
+    HEAD,
+    LINE,
+    MAX_SIDE,
+    draw_grid,
+    shorten,
+    side_label,
+)
+from cnet_app.jobs.sweeps.grid_table import GridCell, GridTable
 
 pytestmark = pytest.mark.slow
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnet_app.jobs import picture_files
-from cnet_app.jobs.library import Library, Made
-from cnet_app.jobs.search import ORDERS, Query, where
+from cnet_app.jobs.library import picture_files
+from cnet_app.jobs.library.library import Library, Made
+from cnet_app.jobs.library.search import ORDERS, Query, where
 from cnet_app.jobs.store import Store
 from cnet_app.request.recipe import save_picture
 from cnet_app.request.tasks import task_from_json

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from annotators.images import load_image
+from cnet_app.jobs.library.search import Query
 from cnet_app.jobs.runner import HISTORY, Runner
-from cnet_app.jobs.search import Query
 from cnet_app.jobs.store import Store
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.upscale import UpscaleRequest

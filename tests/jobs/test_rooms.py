@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cnet_app.jobs.rooms import Room, remove_older, remove_oldest_folders
+from cnet_app.jobs.library.rooms import Room, remove_older, remove_oldest_folders
 
 
 def write(path: Path, size: int, age: float = 0.0) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnet_app.jobs import tables
+from cnet_app.jobs.library import tables
 from cnet_app.jobs.store import Store
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest

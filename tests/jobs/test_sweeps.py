@@ -15,11 +15,11 @@ from PIL import Image
 
 from annotators.images import load_image
 from annotators.runtime import Runtime
-from cnet_app.jobs.grids import GridWork, create_grid
-from cnet_app.jobs.manifest import Manifest, read_manifest, take_request, write_manifest
 from cnet_app.jobs.runner import Runner
-from cnet_app.jobs.sweeps import Sweeps, SweepState, run_sweep
-from cnet_app.jobs.works import open_work
+from cnet_app.jobs.sweeps.grids import GridWork, create_grid
+from cnet_app.jobs.sweeps.manifest import Manifest, read_manifest, take_request, write_manifest
+from cnet_app.jobs.sweeps.sweeps import Sweeps, SweepState, run_sweep
+from cnet_app.jobs.sweeps.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.grids import grid_requests, parse_axis

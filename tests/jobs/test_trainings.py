@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnet_app.jobs.data_work import DataState
-from cnet_app.jobs.trainings import ERRORS, Trainings, TrainingState
+from cnet_app.jobs.trainings.data_work import DataState
+from cnet_app.jobs.trainings.trainings import ERRORS, Trainings, TrainingState
 from cnet_app.request.training import TrainingPlan
 from cnet_app.settings import Settings
 from cnet_app.training.curves import Story, course, thinned

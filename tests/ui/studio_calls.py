@@ -11,12 +11,12 @@ from typing import Any
 import anyio
 
 from annotators.runtime import Runtime
-from cnet_app.jobs.assets import Assets
+from cnet_app.jobs.library.assets import Assets
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
-from cnet_app.jobs.sweeps import Sweeps
-from cnet_app.jobs.trainings import Trainings
-from cnet_app.jobs.works import open_work
+from cnet_app.jobs.sweeps.sweeps import Sweeps
+from cnet_app.jobs.sweeps.works import open_work
+from cnet_app.jobs.trainings.trainings import Trainings
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings

@@ -13,7 +13,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from cnet_app.jobs.search import Query
+from cnet_app.jobs.library.search import Query
 from cnet_app.settings import Settings
 from cnet_app.ui.calling import WORKING, build_route
 from cnet_app.ui.calls.context import Context
@@ -156,8 +156,8 @@ def test_programs_have_the_same_budgets(tmp_path: Path) -> None:
 
 
 def test_pictures_of_all_visitors_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnet_app.jobs.trimming.MEGABYTE", 1000)
-    monkeypatch.setattr("cnet_app.jobs.trimming.LOOK_AFTER", 0.0)
+    monkeypatch.setattr("cnet_app.jobs.library.trimming.MEGABYTE", 1000)
+    monkeypatch.setattr("cnet_app.jobs.library.trimming.LOOK_AFTER", 0.0)
     for caller in create_caller(tmp_path, host="0.0.0.0", max_all_pictures_mb=5):
         runner = caller.context.runner
         for number in range(8):

@@ -17,8 +17,8 @@ from annotators.runtime import Runtime
 from benchmarks.visitors import visit
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.scoring import Scorer
-from cnet_app.jobs.sweeps import Sweeps
-from cnet_app.jobs.works import open_work
+from cnet_app.jobs.sweeps.sweeps import Sweeps
+from cnet_app.jobs.sweeps.works import open_work
 from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.settings import Settings

@@ -15,8 +15,8 @@ import sys, urllib.request
 from pathlib import Path
 from skimage import data
 from cnet_app.jobs.create import create_runner
-from cnet_app.jobs.sweeps import Sweeps
-from cnet_app.jobs.works import open_work
+from cnet_app.jobs.sweeps.sweeps import Sweeps
+from cnet_app.jobs.sweeps.works import open_work
 from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from skimage import data
 
-from cnet_app.jobs.assets import GONE
+from cnet_app.jobs.library.assets import GONE
 from cnet_app.ui.calls import studies
 from cnet_app.ui.calls.context import Visitor
 from cnet_app.ui.calls.training import ONLY_OWNER

@@ -14,7 +14,7 @@ from PIL import Image
 
 from annotators.canny import Canny
 from annotators.images import load_image, resize
-from cnet_app.jobs.grids import grid_table
+from cnet_app.jobs.sweeps.grids import grid_table
 from cnet_app.request.recipe import read_request
 from models.errors import EngineError
 from tests.ui.conftest import FRAME, Caller
@@ -243,7 +243,7 @@ def test_a_sweep_has_its_owner_after_a_restart_and_one_of_nobody_is_shown_to_nob
 
 
 def test_only_the_latest_sweeps_are_held_in_memory(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnet_app.jobs.sweeps.REMEMBERED", 1)
+    monkeypatch.setattr("cnet_app.jobs.sweeps.sweeps.REMEMBERED", 1)
     axes = [{"name": "seed", "values": "1"}]
     all_of_them = [caller("grid", draft=draft(layers=[]), axes=axes) for _ in range(4)]
     for started in all_of_them:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnet_app.jobs.trainings import Trainings
+from cnet_app.jobs.trainings.trainings import Trainings
 from cnet_app.request.training import TRAINING_LIMITS, TrainingPlan
 from cnet_app.training.run import Record, RunFolder, create_run, line
 from tests.jobs.test_trainings import SOON, STUB

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from annotators.base import shown
-from cnet_app.jobs.search import Picture
+from cnet_app.jobs.library.search import Picture
 from cnet_app.jobs.state import JobState
 from cnet_app.ui.calls.context import Context, Visitor
 from models.errors import InputError

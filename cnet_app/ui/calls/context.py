@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from cnet_app.jobs.assets import Assets
+from cnet_app.jobs.library.assets import Assets
 from cnet_app.jobs.runner import BASE_WAIT, Runner
-from cnet_app.jobs.sweeps import Sweeps
-from cnet_app.jobs.trainings import Trainings
+from cnet_app.jobs.sweeps.sweeps import Sweeps
+from cnet_app.jobs.trainings.trainings import Trainings
 from cnet_app.maps.annotate import Maps
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.known import check_known

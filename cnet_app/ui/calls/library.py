@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from annotators.base import shown
-from cnet_app.jobs.search import Picture, Query
+from cnet_app.jobs.library.search import Picture, Query
 from cnet_app.request.recipe import read_recipe
 from cnet_app.ui.calls.access import chosen_ids, reach, seen_picture
 from cnet_app.ui.calls.context import Context, Object, Visitor
@@ -29,7 +29,7 @@ MAX_ZIP_BYTES = 500_000_000
 def library(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Search: {query, offset, limit, mine} → {pictures, total, days: [[day, count]]}.
 
-    `query` has the fields of cnet_app.jobs.search.Query but the session; `mine` leaves out what other browsers of this
+    `query` has the fields of cnet_app.jobs.library.search.Query but the session; `mine` leaves out what other browsers of this
     machine made.
     """
     session = visitor.session if values.get("mine") else reach(context, visitor)

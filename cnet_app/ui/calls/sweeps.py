@@ -13,9 +13,9 @@ from annotators.base import shown
 from cnet_app.api.endpoints import as_file
 from cnet_app.api.sweeps import SweepCalls, describe_sweep
 from cnet_app.engine.missing import rows_to_download
-from cnet_app.jobs.batches import START, SUFFIXES, first_readable
-from cnet_app.jobs.manifest import owner_of
-from cnet_app.jobs.sweeps import SweepState
+from cnet_app.jobs.sweeps.batches import START, SUFFIXES, first_readable
+from cnet_app.jobs.sweeps.manifest import owner_of
+from cnet_app.jobs.sweeps.sweeps import SweepState
 from cnet_app.maps.availability import missing_weights
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.fields import ANNOTATOR, find_field, with_values

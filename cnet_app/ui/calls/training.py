@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from cnet_app.jobs.trainings import TrainingState
+from cnet_app.jobs.trainings.trainings import TrainingState
 from cnet_app.request.plain import Scalar
 from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan, plan_from_json, plan_to_json
 from cnet_app.training.curves import course, thinned

@@ -11,7 +11,7 @@ import numpy as np
 
 from annotators.base import Image
 from annotators.images import fit_inside, resize
-from cnet_app.jobs.data_work import DataState
+from cnet_app.jobs.trainings.data_work import DataState
 from cnet_app.maps.availability import default_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.pictures import encode_png

@@ -2,7 +2,7 @@
 
 import { Refusal } from "../core/server.js";
 
-const PICTURE = /\.(png|jpe?g|jpe|jfif|webp|avif|bmp|gif)$/i; // as cnet_app/jobs/batches.py takes them
+const PICTURE = /\.(png|jpe?g|jpe|jfif|webp|avif|bmp|gif)$/i; // as cnet_app/jobs/sweeps/batches.py takes them
 const CAPTION = /\.txt$/i;
 const TABLE = /\.(csv|tsv)$/i;
 const AT_ONCE = 3; // uploads

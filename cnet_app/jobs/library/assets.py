@@ -12,7 +12,7 @@ from pathlib import Path
 from annotators.images import load_image
 from annotators.picture_files import MAX_BYTES
 from annotators.poses import parse_pose
-from cnet_app.jobs.rooms import Room
+from cnet_app.jobs.library.rooms import Room
 from models.downloads.whole import sweep_unfinished, write_whole
 from models.errors import InputError, SaveError
 

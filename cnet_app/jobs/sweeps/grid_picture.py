@@ -8,7 +8,7 @@ from contextlib import suppress
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from cnet_app.jobs.grid_table import NOT_MADE, GridCell, GridTable
+from cnet_app.jobs.sweeps.grid_table import NOT_MADE, GridCell, GridTable
 
 MAX_SIDE = 8_192
 MAX_PIXELS = 40_000_000

@@ -12,7 +12,7 @@ from PIL import Image
 
 from annotators.images import load_image
 from annotators.picture_files import readable_name
-from cnet_app.jobs.rooms import Room
+from cnet_app.jobs.library.rooms import Room
 from models.downloads.whole import sweep_unfinished, write_whole
 from models.errors import InputError, SaveError
 

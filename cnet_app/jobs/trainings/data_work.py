@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from cnet_app.jobs.commands import PROGRAM, end_command, last_lines, start_command
+from cnet_app.jobs.trainings.commands import PROGRAM, end_command, last_lines, start_command
 from cnet_app.settings import Settings
 from models.errors import InputError
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from cnet_app.jobs.library.tables import ForeignFileError, NewerVersionError, open_tables
 from cnet_app.jobs.presence import Presence
-from cnet_app.jobs.tables import ForeignFileError, NewerVersionError, open_tables
 from models.errors import SaveError
 
 LOG = logging.getLogger(__name__)

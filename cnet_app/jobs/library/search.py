@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
 from annotators.base import shown
-from cnet_app.jobs.picture_rows import prompt_words
+from cnet_app.jobs.library.picture_rows import prompt_words
 from models.errors import InputError
 
 Sort: TypeAlias = Literal["newest", "oldest", "score"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cnet_app.jobs.library import Library
+from cnet_app.jobs.library.library import Library
 from cnet_app.settings import Settings
 
 MEGABYTE = 1_000_000

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, cast
 
-from cnet_app.jobs import picture_rows
+from cnet_app.jobs.library import picture_rows
 from cnet_app.request.plain import Json
 
 VERSION = 3

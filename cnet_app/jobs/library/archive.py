@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnet_app.jobs.search import Picture
+from cnet_app.jobs.library.search import Picture
 from cnet_app.request.recipe import read_recipe
 from cnet_app.request.tasks import task_to_json
 from models.downloads.whole import unfinished

@@ -7,10 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from cnet_app.jobs.grid_page import grid_page
-from cnet_app.jobs.grid_picture import draw_grid
-from cnet_app.jobs.grid_table import GridCell, GridTable
-from cnet_app.jobs.manifest import Manifest, Part, begun_sweep, put_request, take_request, write_manifest, write_whole
+from cnet_app.jobs.sweeps.grid_page import grid_page
+from cnet_app.jobs.sweeps.grid_picture import draw_grid
+from cnet_app.jobs.sweeps.grid_table import GridCell, GridTable
+from cnet_app.jobs.sweeps.manifest import (
+    Manifest,
+    Part,
+    begun_sweep,
+    put_request,
+    take_request,
+    write_manifest,
+    write_whole,
+)
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.grids import Axis, Cell, axis_from_json, label_of
 from cnet_app.request.parameters import parameters_text

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from annotators.base import shown
-from cnet_app.jobs.adopt import find_pictures, request_columns
-from cnet_app.jobs.archive import write_zip
-from cnet_app.jobs.database import Database
-from cnet_app.jobs.picture_files import PictureFiles
-from cnet_app.jobs.picture_rows import after_newest, insert_picture, parsed
-from cnet_app.jobs.search import ORDERS, Board, Page, Picture, Query, check_page, of_session, where
-from cnet_app.jobs.tables import remove_without_pictures, take_over
+from cnet_app.jobs.library.adopt import find_pictures, request_columns
+from cnet_app.jobs.library.archive import write_zip
+from cnet_app.jobs.library.database import Database
+from cnet_app.jobs.library.picture_files import PictureFiles
+from cnet_app.jobs.library.picture_rows import after_newest, insert_picture, parsed
+from cnet_app.jobs.library.search import ORDERS, Board, Page, Picture, Query, check_page, of_session, where
+from cnet_app.jobs.library.tables import remove_without_pictures, take_over
 from cnet_app.request.generation import GenerationRequest
 from models.downloads.whole import sweep_unfinished
 from models.errors import InputError, SaveError

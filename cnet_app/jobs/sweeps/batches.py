@@ -15,8 +15,8 @@ from typing import Any, Literal
 from annotators.base import Image, shown
 from annotators.images import load_image, resize
 from annotators.roles import PHOTO
-from cnet_app.jobs.manifest import Manifest, Part, begun_sweep, put_request, take_request, write_manifest
-from cnet_app.jobs.sources import map_of
+from cnet_app.jobs.sweeps.manifest import Manifest, Part, begun_sweep, put_request, take_request, write_manifest
+from cnet_app.jobs.sweeps.sources import map_of
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.own import source_role
 from cnet_app.request.fields import find_field, with_unit, with_values

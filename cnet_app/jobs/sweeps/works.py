@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cnet_app.jobs.batches import BatchWork
-from cnet_app.jobs.grids import GridWork
-from cnet_app.jobs.manifest import Manifest
-from cnet_app.jobs.sweeps import OpenWork, Work
+from cnet_app.jobs.sweeps.batches import BatchWork
+from cnet_app.jobs.sweeps.grids import GridWork
+from cnet_app.jobs.sweeps.manifest import Manifest
+from cnet_app.jobs.sweeps.sweeps import OpenWork, Work
 from cnet_app.maps.annotate import Maps
 
 

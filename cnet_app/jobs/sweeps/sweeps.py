@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-from cnet_app.jobs.manifest import FOLDERS, Manifest, find_sweep, owner_of, read_manifest, write_manifest
+from cnet_app.jobs.library.rooms import remove_oldest_folders
 from cnet_app.jobs.presence import Presence
-from cnet_app.jobs.rooms import remove_oldest_folders
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
+from cnet_app.jobs.sweeps.manifest import FOLDERS, Manifest, find_sweep, owner_of, read_manifest, write_manifest
 from cnet_app.request.generation import GenerationRequest
 from models.downloads.disk import disk_explained
 from models.errors import USER_ERRORS, CancelledError, EngineError, InputError, SaveError, StudioError

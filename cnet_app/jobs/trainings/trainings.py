@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cnet_app.jobs.commands import PROGRAM, end_command, last_line, start_command
-from cnet_app.jobs.data_work import DataWork
+from cnet_app.jobs.trainings.commands import PROGRAM, end_command, last_line, start_command
+from cnet_app.jobs.trainings.data_work import DataWork
 from cnet_app.request.training import TrainingPlan
 from cnet_app.settings import Settings
 from cnet_app.training.curves import Story

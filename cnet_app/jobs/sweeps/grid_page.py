@@ -9,7 +9,7 @@ import math
 
 from PIL import Image as Pillow
 
-from cnet_app.jobs.grid_table import NOT_MADE, GridCell, GridTable
+from cnet_app.jobs.sweeps.grid_table import NOT_MADE, GridCell, GridTable
 
 MAX_SIDE = 512
 """Of a picture in the page, in px."""

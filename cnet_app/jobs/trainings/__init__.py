@@ -1,0 +1,1 @@
+"""Trainings and work on their data, in processes of their own."""
