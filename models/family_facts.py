@@ -73,8 +73,8 @@ class Miniature:
     """Config of its network."""
     scheduler: Mapping[str, Any]
     """Config of its scheduler."""
-    text_encoder: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the config of its text encoders needs besides the smallest."""
+    text_encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """What the configs of its text encoders need besides the smallest, by class."""
     guidance_scale: float | None = None
     """None where it is the family's."""
 
@@ -183,6 +183,8 @@ class FamilyFacts:
     words_width: int | None = None
     """Numbers per word that a U-Net reads, by which its files are told apart; None for other networks."""
     text_encoders: int = 1
+    optional_text_encoders: int = 0
+    """Of these, the last ones that a base may lack."""
     penultimate_words: bool = False
     """Words are read from the encoders' last layer but one."""
     zero_negative: bool = False

@@ -18,6 +18,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, T2IAdapter
 
 from models.autoencoders import load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
 from models.catalogue.resolve import CLIP_TOKENIZER, resolve, tokenizer_folder
+from models.catalogue.row import TEXT_ENCODERS
 from models.catalogue.weights import require, require_row
 from models.configs import CONFIG, INDEX, class_name, is_distilled, read_base_family, read_controlnet_config, read_json
 from models.errors import InputError
@@ -97,8 +98,9 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
     family = read_base_family(id, folder)
     facts = FAMILIES[family]
     dtype = base_dtype(family, dtype)
-    encoders = [name for name in ("text_encoder", "text_encoder_2") if class_name(index, name)]
-    if len(encoders) != facts.text_encoders:
+    encoders = tuple(name for name in TEXT_ENCODERS if class_name(index, name))
+    least = facts.text_encoders - facts.optional_text_encoders
+    if encoders != TEXT_ENCODERS[: len(encoders)] or not least <= len(encoders) <= facts.text_encoders:
         raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
 
     kinds = [_listed(transformers, facts.text_encoder_classes, index, name) for name in encoders]
@@ -244,16 +246,18 @@ def _listed(library: Any, allowed: tuple[str, ...], index: Mapping[str, Any], pa
     """The class of a part; a model index may name these few only."""
     name = class_name(index, part)
     if name not in allowed:
-        raise InputError(f"The model's {part} is {name or 'missing'}, but this app knows {' and '.join(allowed)} only.")
+        raise InputError(
+            f"The model's {part} is {name or 'missing'}, but this app knows {' and '.join(dict.fromkeys(allowed))} only."
+        )
     return getattr(library, name)
 
 
 def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> None:
     """Write a base in diffusers folder format; diffusers' own pipelines can load it too."""
     parts: dict[str, Any] = {FAMILIES[base.family].network_folder: base.network, "vae": base.vae}
-    for number, (encoder, tokenizer) in enumerate(zip(base.text_encoders, base.tokenizers, strict=True)):
-        suffix = f"_{number + 1}" if number else ""
-        parts |= {f"text_encoder{suffix}": encoder, f"tokenizer{suffix}": tokenizer}
+    encoders = zip(base.text_encoders, base.tokenizers, strict=True)
+    for name, (encoder, tokenizer) in zip(TEXT_ENCODERS, encoders, strict=False):
+        parts |= {name: encoder, name.replace("text_encoder", "tokenizer"): tokenizer}
     parts["scheduler"] = base.scheduler
     index: dict[str, Any] = {"_class_name": FAMILIES[base.family].pipeline_class}
     for name, part in parts.items():

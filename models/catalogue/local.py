@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from models.catalogue.row import TEXT_ENCODERS
 from models.environment import is_public, models_folder
 from models.errors import DamagedError, InputError
 from models.families import (
@@ -56,7 +57,7 @@ LORA_FILES = (
     "pytorch_lora_weights.bin",
 )
 """Names of the tensors in a folder that peft or diffusers has written for a LoRA."""
-ADAPTER_PARTS = ("unet", "text_encoder", "text_encoder_2")
+ADAPTER_PARTS = ("unet", *TEXT_ENCODERS)
 """Folders inside of it, where peft has written one for each network."""
 FAMILY_KEY = "controlnet_studio.family"
 """In the metadata of a ControlNet that was trained here."""

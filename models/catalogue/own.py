@@ -14,7 +14,7 @@ from models.catalogue.catalog import CATALOG, Family, File, Kind, Weights, hub_e
 from models.catalogue.local import FOLDERS, KIND_TITLES, SUFFIXES, kind_of
 from models.catalogue.row import ALL_COMPONENTS
 from models.catalogue.weights import check_file, fetch_row, present, read_shapes
-from models.configs import named_class
+from models.configs import class_name, named_class
 from models.downloads.ledger import read_ledger, unreadable, write_ledger
 from models.errors import DamagedError, InputError
 from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS
@@ -72,7 +72,7 @@ def add_repository(repo: str, kind: Kind | None = None) -> Weights:
     if kind is None or kind == "base":
         config = _config(repo)
         said = {"kind": kind or _kind(repo, config), "family": _family(config)}
-        said["components"] = [part for part in ALL_COMPONENTS if said["kind"] == "base" and part in config]
+        said["components"] = [part for part in ALL_COMPONENTS if said["kind"] == "base" and class_name(config, part)]
     row = _row(repo, said)
     write_ledger(LEDGER, read_ledger(LEDGER) | {repo: said})
     return row

@@ -164,5 +164,6 @@ def sharded_files(folder: str, stem: str, shards: int, mb: int | None = None) ->
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """Parts of a base model with one text encoder."""
 COMPONENTS_XL = (*COMPONENTS, "text_encoder_2", "tokenizer_2")
-ALL_COMPONENTS = ("transformer", *COMPONENTS_XL)
+ALL_COMPONENTS = ("transformer", *COMPONENTS_XL, "text_encoder_3", "tokenizer_3")
 """Parts of a base model of any family."""
+TEXT_ENCODERS = tuple(part for part in ALL_COMPONENTS if part.startswith("text_encoder"))

@@ -127,5 +127,5 @@ MINIATURE = Miniature(
         "guidance_embeds": False,
     },
     scheduler={"use_dynamic_shifting": True, "shift": 3.0},
-    text_encoder={"num_hidden_layers": 27, "tie_word_embeddings": True},
+    text_encoders={"Qwen3ForCausalLM": {"num_hidden_layers": 27, "tie_word_embeddings": True}},
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from models.catalogue.row import TEXT_ENCODERS
 from models.families import FAMILIES
 from models.family_facts import FamilyFacts
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from models.loader import Base
 
 Place = tuple[str, str]
-"""Part of a base (`unet`, `text_encoder`, `text_encoder_2`) and name of a layer in it."""
+"""Part of a base (`unet`, or one of TEXT_ENCODERS) and name of a layer in it."""
 ORIGINAL_ENDS = {
     "conv1": "in_layers.2",
     "conv2": "out_layers.3",
@@ -33,8 +34,7 @@ ORIGINAL_EDGES = {
 
 def parts(base: Base) -> dict[str, Any]:
     """Return the networks that a LoRA may change."""
-    encoders = {f"text_encoder_{number + 1}": encoder for number, encoder in enumerate(base.text_encoders)}
-    return {"unet": base.network} | {name.removesuffix("_1"): encoder for name, encoder in encoders.items()}
+    return {"unet": base.network} | dict(zip(TEXT_ENCODERS, base.text_encoders, strict=False))
 
 
 def spellings(base: Base) -> dict[str, tuple[Place, ...]]:
@@ -82,9 +82,10 @@ def _unet_spellings(unet: Any, name: str) -> Iterator[str]:
 def _encoder_spellings(part: str, name: str) -> Iterator[str]:
     # Some versions of the library keep the transformer one level deeper than others.
     bare = name.removeprefix("text_model.")
+    number = TEXT_ENCODERS.index(part) + 1
     for spelled in (bare, f"text_model.{bare}"):
         yield f"{part}.{spelled}"
-        for prefix in ("lora_te", "lora_te1") if part == "text_encoder" else ("lora_te2",):
+        for prefix in ("lora_te", "lora_te1") if number == 1 else (f"lora_te{number}",):
             yield _kohya(prefix, spelled)
 
 

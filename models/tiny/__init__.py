@@ -35,7 +35,9 @@ def tiny_base(family: Family, seed: int = 0, is_distilled: bool = True, **config
         network = _filled(getattr(diffusers, facts.network_class)(**dict(miniature.network) | config))
         vae = create_autoencoder(facts)
         kinds = facts.text_encoder_classes[: facts.text_encoders]
-        encoders, tokenizers = zip(*(create_text_encoder(kind, miniature.text_encoder) for kind in kinds), strict=True)
+        encoders, tokenizers = zip(
+            *(create_text_encoder(kind, miniature.text_encoders.get(kind, {})) for kind in kinds), strict=True
+        )
     flows = "flow" in facts.predictions
     settings = facts.undistilled if facts.undistilled and not is_distilled else facts.defaults
     guidance_scale = miniature.guidance_scale or settings.guidance_scale

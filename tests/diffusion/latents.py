@@ -20,6 +20,7 @@ from cnet_app.diffusion.previews import preview
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit
+from models.catalogue.row import TEXT_ENCODERS
 from models.loader import Base
 from tests.diffusion.conftest import control_map, unit
 
@@ -78,9 +79,11 @@ def diffusers_latents(
     `parts` are further ones of the pipeline, `options` those of its call. It samples what the autoencoder makes of maps, which
     here are its mode.
     """
-    ends = ("", "_2")
-    encoders = {f"text_encoder{end}": encoder for end, encoder in zip(ends, base.text_encoders, strict=False)}
-    tokenizers = {f"tokenizer{end}": tokenizer for end, tokenizer in zip(ends, base.tokenizers, strict=False)}
+    encoders = dict(zip(TEXT_ENCODERS, base.text_encoders, strict=False))
+    tokenizers = {
+        name.replace("text_encoder", "tokenizer"): tokenizer
+        for name, tokenizer in zip(encoders, base.tokenizers, strict=True)
+    }
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(base.scheduler.config)
     joined = {} if net is None else {"controlnet": net}
     pipe = kind(
