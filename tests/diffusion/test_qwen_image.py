@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,14 @@ from PIL import Image
 from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
-from cnet_app.diffusion.backbones.qwen_image_tokens import residuals_by_block
-from cnet_app.diffusion.backbones.tokens import spread, to_latents, to_tokens
+from cnet_app.diffusion.backbones.tokens import (
+    BlockRange,
+    place_number,
+    residuals_by_block,
+    spread,
+    to_latents,
+    to_tokens,
+)
 from cnet_app.diffusion.backbones.transformer import words_of
 from cnet_app.diffusion.control import unit_residuals
 from cnet_app.diffusion.pipeline import Step, generate
@@ -275,9 +282,9 @@ def test_residuals_are_spread_over_the_blocks() -> None:
     assert [(run.first, run.count) for run in spread(5, 60)] == [(first, 12) for first in range(0, 60, 12)]
     assert [(run.first, run.count) for run in spread(3, 4)] == [(0, 2), (2, 2)]  # as the library: the third is left out
     assert [(run.first, run.count) for run in spread(4, 10)][-1] == (9, 1)
-    one = torch.ones(2, 1, 1)
-    assert residuals_by_block({}, 0, 4) is None
-    added = residuals_by_block({0: one, 4 + 2: 2 * one}, 1, 4)
+    one, number = torch.ones(2, 1, 1), partial(place_number, blocks=4)
+    assert residuals_by_block({}, 4) is None
+    added = residuals_by_block({number(BlockRange(0, 1)): one, number(BlockRange(2, 2)): 2 * one}, 4, slice(1, 2))
     assert added is not None
     assert [float(tensor) for tensor in added] == [1, 0, 2, 2]
 
@@ -379,7 +386,7 @@ def test_the_union_obeys_the_same_settings(base: Base, net: Any, union: Any, cou
         residuals_of(base, union, wide_unit(mask=encode_png(HALF))),
         residuals_of(base, union, wide_unit(), 0.5),
     )
-    assert set(both) == {0, 2}
+    assert set(both) == {place_number(BlockRange(block, 1), 4) for block in (0, 2)}
     for number, residual in both.items():
         assert not one[number][0].any()
         assert torch.equal(one[number][1], residual[1])

@@ -17,7 +17,16 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import Control, HintedNetwork, Network, Residuals, Text, Weigh
-from cnet_app.diffusion.backbones.tokens import PATCH, BlockRange, inner_width, network_time, spread, to_tokens
+from cnet_app.diffusion.backbones.tokens import (
+    PATCH,
+    BlockRange,
+    inner_width,
+    network_time,
+    place_number,
+    residuals_by_block,
+    spread,
+    to_tokens,
+)
 from cnet_app.diffusion.backbones.transformer import LENGTHS, words_of
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.steering import check_form, control_tensor, create_steering, place_masks
@@ -186,18 +195,6 @@ def _blocks(network: Any) -> tuple[int, int]:
     return len(network.transformer_blocks), len(network.single_transformer_blocks)
 
 
-def place_number(run: BlockRange, blocks: int) -> int:
-    """Return the number of a place in a base of so many blocks: shallow places have low ones, and no two the same."""
-    return (run.first * (blocks + 1) + run.count) * (blocks + 1) + run.stride
-
-
-def run_of(number: int, blocks: int) -> BlockRange:
-    """Return the blocks of a place by its number."""
-    rest, stride = divmod(number, blocks + 1)
-    first, count = divmod(rest, blocks + 1)
-    return BlockRange(first, count, stride)
-
-
 def block_samples(residuals: Residuals, transformer: Any, row: int) -> tuple[list[Any] | None, list[Any] | None]:
     """Return what is added after each double and each single block for a row of the batch: (1, tokens, C), or 0.
 
@@ -205,11 +202,7 @@ def block_samples(residuals: Residuals, transformer: Any, row: int) -> tuple[lis
     """
     doubles, singles = _blocks(transformer)
     blocks = doubles + singles
-    added: list[Any] = [0] * blocks
-    for number, tensor in sorted(residuals.items()):
-        run = run_of(number, blocks)
-        for block in range(run.first, run.first + run.count * run.stride, run.stride):
-            added[block] = added[block] + tensor[row : row + 1]
+    added = residuals_by_block(residuals, blocks, slice(row, row + 1)) or [0] * blocks
     kinds = added[:doubles], added[doubles:]
     first, later = (kind if any(isinstance(one, Tensor) for one in kind) else None for kind in kinds)
     return first, later

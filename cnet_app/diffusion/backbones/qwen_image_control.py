@@ -17,8 +17,16 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import Control, HintedNetwork, Network, Residuals, Text, Weigh
-from cnet_app.diffusion.backbones.qwen_image_tokens import place_number, shapes_of
-from cnet_app.diffusion.backbones.tokens import PATCH, BlockRange, inner_width, network_time, spread, to_tokens
+from cnet_app.diffusion.backbones.qwen_image_tokens import shapes_of
+from cnet_app.diffusion.backbones.tokens import (
+    PATCH,
+    BlockRange,
+    inner_width,
+    network_time,
+    place_number,
+    spread,
+    to_tokens,
+)
 from cnet_app.diffusion.backbones.transformer import words_of
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.known import new_latents, with_known
@@ -123,7 +131,7 @@ def prepare_controlnet(
     runs = _runs(controlnet, blocks)
     places = tuple(_place(run, blocks) for run in runs)
     steering = create_steering(unit, row, places, unit.conditioning_scale, "ControlNet", unit.prompt)
-    numbers = tuple(place_number(run.first, run.count, blocks) for run in runs)
+    numbers = tuple(place_number(run, blocks) for run in runs)
     if isinstance(controlnet, QwenImageFunControl):
         hint = _union_hint(unit, controlnet, base, request, cache, known())
         hinted: HintedNetwork = HintedUnion(controlnet, base.network, hint, numbers)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cnet_app.diffusion.backbones.base import Residuals
+
 PATCH = 2
 """Side of a token in latents."""
 TIMES = 1000
@@ -54,3 +56,27 @@ def spread(residuals: int, blocks: int) -> tuple[BlockRange, ...]:
     """Return the runs of a base's blocks that residuals are spread over, as the base's own forward does: the last may be shorter."""
     length = -(-blocks // residuals)
     return tuple(BlockRange(first, min(length, blocks - first)) for first in range(0, blocks, length))
+
+
+def place_number(run: BlockRange, blocks: int) -> int:
+    """Return the number of a place in a base of so many blocks: shallow places have low ones, and no two the same."""
+    return (run.first * (blocks + 1) + run.count) * (blocks + 1) + run.stride
+
+
+def run_of(number: int, blocks: int) -> BlockRange:
+    """Return the blocks of a place by its number."""
+    rest, stride = divmod(number, blocks + 1)
+    first, count = divmod(rest, blocks + 1)
+    return BlockRange(first, count, stride)
+
+
+def residuals_by_block(residuals: Residuals, blocks: int, rows: slice = slice(None)) -> list[Any] | None:
+    """Return what is added after each block for these rows of the batch: (rows, tokens, C), or 0; None where there is nothing."""
+    if not residuals:
+        return None
+    added: list[Any] = [0] * blocks
+    for number, tensor in sorted(residuals.items()):
+        run = run_of(number, blocks)
+        for block in range(run.first, run.first + run.count * run.stride, run.stride):
+            added[block] = added[block] + tensor[rows]
+    return added
