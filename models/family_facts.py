@@ -213,6 +213,9 @@ class FamilyFacts:
     """That network's, in diffusers."""
     guidance_tensors: tuple[str, ...] = ()
     """Ends of the names of tensors that read guidance_scale, in networks that do."""
+    base_by_tensor: tuple[tuple[str, str], ...] = ()
+    """Ends of the names of tensors that one kind of the family's bases has alone, with the catalogue id of the base that completes
+    a file of such a network."""
     base_without_guidance: str = ""
     """Catalogue id of the base that completes a file without guidance layers; empty where the family's own base completes every file."""
     control_class: str = "ControlNetModel"

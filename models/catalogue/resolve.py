@@ -212,11 +212,15 @@ def _of_file(id: str, kind: NamedKind, path: Path) -> Resolved:
 def other_parts(family: Family, file: Path | None = None) -> Weights:
     """Return the row of the family's own base, without the tensors of the network that a file brings.
 
-    A family may have another base for networks that do not read guidance_scale.
+    A family may have another base for networks of another size, or for those that do not read guidance_scale.
     """
     facts = FAMILIES[family]
     row, folder = entry(family), f"{facts.network_folder}/"
-    if file and facts.base_without_guidance and not any(n.endswith(facts.guidance_tensors) for n in _names(file)):
+    names = _names(file) if file else ()
+    for end, id in facts.base_by_tensor:
+        if any(name.endswith(end) for name in names):
+            row = entry(id)
+    if file and facts.base_without_guidance and not any(name.endswith(facts.guidance_tensors) for name in names):
         row = entry(facts.base_without_guidance)
     kept = (file for file in row.files if not file.name.startswith(folder) or file.name == folder + CONFIG)
     return replace(row, files=tuple(kept))
