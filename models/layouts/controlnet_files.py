@@ -50,7 +50,7 @@ _OTHER_KINDS: tuple[tuple[str, str, str], ...] = (
     (
         r"(controlnet_x_embedder|controlnet_blocks|controlnet_transformer_blocks|double_blocks|transformer_blocks)\b",
         "a ControlNet for SD 3 or another transformer",
-        "choose one for a U-Net",
+        "give its folder in diffusers' format",
     ),
     (r".*(enc_zero_convs_out|ctrl_to_base|base_to_ctrl)\b", "a ControlNet-XS", "choose a ControlNet"),
 )
@@ -107,8 +107,8 @@ def load_controlnet_tensors(path: Path, expected: Family, base_network: Any = No
 
 def _check_family(path: Path, family: Family | None, expected: Family) -> None:
     """Raise InputError for a ControlNet of another family; one that reads no words may be made for any U-Net."""
-    other_names = FAMILIES[FAMILIES[expected].shares_with or expected].control_marks
-    if (family and expected in takers(family)) or (family is None and not other_names):
+    may_fit = FAMILIES[expected].backbone == "unet" if family is None else expected in takers(family)
+    if may_fit:
         return
     made = TITLES[family] if family else "a U-Net"
     raise InputError(
