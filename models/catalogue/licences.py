@@ -43,6 +43,11 @@ LICENCES: Mapping[str, Licence] = MappingProxyType(
             "no",
             "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md",
         ),
+        "Stability AI Community": Licence(
+            "Any use by those with less than 1 million US dollars of revenue a year; others need a licence, see the model's page.",
+            "ask",
+            "https://huggingface.co/stabilityai/stable-diffusion-3.5-large/blob/main/LICENSE.md",
+        ),
         "CMU academic, non-commercial": Licence(
             "Academic research only, nothing commercial; the university sells commercial licences.",
             "no",
