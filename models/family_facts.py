@@ -158,6 +158,8 @@ class FamilyFacts:
     """Targets that published bases of the family predict."""
     shift_by_steps: bool = False
     """Noise levels are shifted by the number of steps, besides that of tokens."""
+    steps_to_end: bool = False
+    """The last step begins at the last noise level of the training, whatever the number of steps; else one step before the end."""
     zero_terminal_snr: bool = False
     """Its bases start from pure noise: their last timestep holds no signal."""
     guidance: Guidance = "batched"

@@ -155,7 +155,8 @@ def _scheduler(base: Base, request: GenerationRequest) -> tuple[Any, torch.Tenso
     multiple, shift_steps = facts.side_multiple, steps if facts.shift_by_steps else 0
     tokens = math.prod(padded_side(side, multiple) // multiple for side in (request.width, request.height))
     scheduler = create_scheduler(request.scheduler, base.scheduler, tokens, shift_steps)
-    return scheduler, set_steps(scheduler, steps, base.device, request.strength, tokens, shift_steps)
+    timesteps = set_steps(scheduler, steps, base.device, request.strength, tokens, shift_steps, facts.steps_to_end)
+    return scheduler, timesteps
 
 
 def _tell(on_note: Callable[[str], None], *notes: Iterable[str]) -> None:

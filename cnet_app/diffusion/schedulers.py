@@ -127,13 +127,20 @@ def scheduler_facts(id: str, base_scheduler: Any) -> dict[str, str]:
 
 
 def set_steps(
-    scheduler: Any, steps: int, device: Any = None, strength: float = 1.0, tokens: int = 0, shift_steps: int = 0
+    scheduler: Any,
+    steps: int,
+    device: Any = None,
+    strength: float = 1.0,
+    tokens: int = 0,
+    shift_steps: int = 0,
+    to_end: bool = False,
 ) -> Any:
     """Set the timesteps of a run from its first step on, and return those that run: all, or the last `strength` of them.
 
     The first of them is about as noisy as `strength`: on a base with zero terminal SNR, Karras and exponential spacing
     have most of their steps where noise hides any picture, so there these are spaced below the noise of `strength`.
-    `tokens` and `shift_steps` are as in `create_scheduler`. InputError where the sampler cannot run as many, or none is left.
+    `tokens` and `shift_steps` are as in `create_scheduler`; `to_end` is `steps_to_end` of a family's facts. InputError where the
+    sampler cannot run as many, or none is left.
     """
     most = scheduler.config.get("original_inference_steps", steps)
     if steps > most:
@@ -151,7 +158,7 @@ def set_steps(
             f"strength is {strength:g}, which leaves none of {steps} steps; raise it, or num_inference_steps."
         )
     total = _respaced(scheduler, steps, kept, strength) if kept < steps else steps
-    _set_timesteps(scheduler, total, device, tokens, shift_steps)
+    _set_timesteps(scheduler, total, device, tokens, shift_steps, to_end)
     _drop_step_before_first(scheduler)
     first = (total - kept) * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
@@ -161,8 +168,11 @@ def set_steps(
     return scheduler.timesteps[first:]
 
 
-def _set_timesteps(scheduler: Any, steps: int, device: Any, tokens: int, shift_steps: int) -> None:
-    """Set timesteps; those of flow matching are at even distances before their shift, the last one `1 / steps` from its end."""
+def _set_timesteps(scheduler: Any, steps: int, device: Any, tokens: int, shift_steps: int, to_end: bool) -> None:
+    """Set timesteps; those of flow matching are at even distances before their shift, the last one `1 / steps` from its end.
+
+    With `to_end` the last one is that of the training.
+    """
     if not (is_flow(scheduler) and _takes_sigmas(scheduler)):
         scheduler.set_timesteps(steps, device=device)
         return
@@ -170,7 +180,7 @@ def _set_timesteps(scheduler: Any, steps: int, device: Any, tokens: int, shift_s
 
     sigmas = np.array(torch.linspace(1.0, 1 / steps, steps).tolist())  # the very numbers of diffusers' pipelines
     mu = {"mu": _mu(scheduler.config, tokens, shift_steps)} if scheduler.config.get("use_dynamic_shifting") else {}
-    scheduler.set_timesteps(steps, device=device, sigmas=sigmas, **mu)
+    scheduler.set_timesteps(steps, device=device, sigmas=None if to_end else sigmas, **mu)
 
 
 def scale_model_input(scheduler: Any, latents: Any, timestep: Any) -> Any:

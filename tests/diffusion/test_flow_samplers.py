@@ -79,6 +79,18 @@ def test_strength_is_the_last_part_of_the_steps(id: str, strength: float) -> Non
     torch.testing.assert_close(latents, TARGET, rtol=0, atol=2e-2)
 
 
+def test_steps_may_run_to_the_end_of_the_training() -> None:
+    """Then they are those that the scheduler sets by itself."""
+    scheduler = create_scheduler("default", BASES["shift"])
+    own: Any = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    own.set_timesteps(8)
+    timesteps = set_steps(scheduler, 8, to_end=True)
+    assert torch.equal(timesteps, own.timesteps)
+    assert float(timesteps[-1]) < 10 < 299 < float(set_steps(scheduler, 8)[-1])
+    latents = run(scheduler, timesteps, initial_latents(scheduler, NOISE))
+    torch.testing.assert_close(latents, TARGET, rtol=0, atol=2e-2)
+
+
 @pytest.mark.parametrize("id", ["default", "heun"])
 def test_noise_is_added_for_the_step_that_runs_next(id: str) -> None:
     scheduler = create_scheduler(id, BASES["shift"])
