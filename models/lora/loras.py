@@ -80,7 +80,9 @@ def _fitting(
     """
     title = TITLES[base.family]
     width = base.network.config.get("cross_attention_dim")
-    if file.width not in (None, width):
+    # Where no layer of the base reads words alone, a second attention of that name may be one of its own.
+    own_names = width is None and any(layer in places for layer in file.updates)
+    if not own_names and file.width not in (None, width):
         made = FAMILY_BY_WIDTH.get(file.width or 0)
         family = TITLES[made] if made else f"a base with {file.width} numbers a word"
         raise InputError(f"{file.name} is made for {family}, but the base is {title}; choose a LoRA for {title}.")
