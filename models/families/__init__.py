@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from models.catalogue.row import Weights
 from models.errors import InputError
-from models.families import chroma, embedded, flux, flux2, qwen_image, sd15, sd21, sdxl, z_image
+from models.families import chroma, embedded, flux, flux2, qwen_image, sd3, sd15, sd21, sdxl, z_image
 from models.family_facts import (
     CAPABILITY_TITLES,
     NETWORK_PREFIXES,
@@ -33,7 +33,7 @@ class FamilyFile(Protocol):
     MINIATURE: Miniature
 
 
-FILES: tuple[FamilyFile, ...] = (embedded, sd15, sd21, sdxl, z_image, flux, chroma, flux2, qwen_image)
+FILES: tuple[FamilyFile, ...] = (embedded, sd15, sd21, sdxl, z_image, flux, chroma, flux2, qwen_image, sd3)
 """In the order in which they are shown."""
 ROWS = tuple(file.FACTS for file in FILES)
 FAMILIES: Mapping[Family, FamilyFacts] = MappingProxyType({row.id: row for row in ROWS})
