@@ -23,15 +23,12 @@ LEDGER = "models.json"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "ControlNetModel": "controlnet",
         "T2IAdapter": "adapter",
-        "AutoencoderKL": "vae",
-        "AutoencoderTiny": "vae",
-        "StableDiffusionPipeline": "base",
         "StableDiffusionInpaintPipeline": "base",
-        "StableDiffusionXLPipeline": "base",
         "StableDiffusionXLInpaintPipeline": "base",
         **{row.pipeline_class: "base" for row in FAMILIES.values()},
+        **{row.control_class: "controlnet" for row in FAMILIES.values() if row.control_class},
+        **{kind: "vae" for row in FAMILIES.values() for kind in row.vae_classes},
     }
 )
 """Kind by the class that a config names."""
@@ -120,7 +117,12 @@ def _family(config: Mapping[str, Any]) -> Family | None:
     """Return the family as far as this config gives it; None where only other files can."""
     named = config.get("_class_name")
     own: Family | None = next(
-        (row.id for row in FAMILIES.values() if row.backbone != "unet" and row.pipeline_class == named), None
+        (
+            row.id
+            for row in FAMILIES.values()
+            if row.backbone != "unet" and named in (row.pipeline_class, row.control_class)
+        ),
+        None,
     )
     if own:
         return own
