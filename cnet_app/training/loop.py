@@ -28,6 +28,7 @@ from cnet_app.training.progress import Progress
 from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolder, State, Wish
 from cnet_app.training.trainable.base import Trainable
 from models import memory
+from models.allocator import return_freed
 from models.errors import TrainingError, is_out_of_memory
 
 Report = Callable[[Record], None]
@@ -345,6 +346,7 @@ class Loop:
         if frees:
             self._move(torch.device("cpu"))
             memory.release(self._accelerator.device)
+        return_freed()
         while self._must_wait() and self._wished() is None:
             time.sleep(LOOK)
         if frees:
