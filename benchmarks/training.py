@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
@@ -41,6 +42,7 @@ from cnet_app.training.start import DTYPES, create_accelerator
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
 from models.loader import Base
+from models.machine.allocator import keep_freed
 from models.machine.memory import module_bytes
 
 PAIRS = 8
@@ -142,6 +144,8 @@ class Setting:
     precision: str = "float32"
     tiny: bool = False
     """A miniature, in place of Stable Diffusion 1.5."""
+    same_allocator: bool = False
+    """Let diffusers' side keep freed memory too, as our trainer does."""
 
 
 def step_ratio(setting: Setting, pairs: int, steps: int = STEPS) -> StepRatio:
@@ -167,7 +171,8 @@ def _train(create: CreateStep, setting: Setting, steps: int) -> float:
     base, dtype = create_base(setting), DTYPES[setting.precision]
     for network in (base.network, base.vae, *base.text_encoders):
         nn.Module.to(network, dtype)
-    with tempfile.TemporaryDirectory() as name:
+    keeping = keep_freed() if create is our_step or setting.same_allocator else nullcontext()  # as `run_training` does
+    with keeping, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pairs(folder / "data", "canny", PAIRS, setting.size)
         plan, data = create_plan(setting.size, setting.batch, setting.precision), read_data(folder / "data")
@@ -285,7 +290,7 @@ def step_text(found: StepRatio, setting: Setting) -> str:
     return (
         f"A step of batch {setting.batch} at {setting.size} px in {setting.precision}: {ours:.2f} s with cached latents and prompts, "
         f"{theirs:.2f} s as diffusers' trainer makes it; ratio {wall.ratio:.3f} (95 %: {low:.3f} to {high:.3f}, {len(wall.ours)} pairs, load {wall.load:.1f}). "
-        f"Counted: {counted[0]:.3g} and {counted[1]:.3g} TFLOP, ratio {counted[0] / counted[1]:.3f}."
+        f"{'Both keep freed memory. ' if setting.same_allocator else ''}Counted: {counted[0]:.3g} and {counted[1]:.3g} TFLOP, ratio {counted[0] / counted[1]:.3f}."
     )
 
 
@@ -334,12 +339,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--precision", choices=sorted(DTYPES), default="float32", help="of a step's passes (default: %(default)s)"
     )
     parser.add_argument("--pairs", type=int, default=7, metavar="N", help="timed pairs (default: %(default)s)")
+    parser.add_argument("--same-allocator", action="store_true", help="diffusers' side keeps freed memory too")
     parser.add_argument("--tiny", action="store_true", help="a miniature, in seconds")
     args = parser.parse_args(arguments)
     args.size = 64 if args.tiny else args.size
     if args.precision != "float32" and args.only != "step":
         parser.error(f"--precision is {args.precision}, but costs are measured in float32 alone; add --only step")
-    setting = Setting(args.size, args.batch, args.precision, args.tiny)
+    setting = Setting(args.size, args.batch, args.precision, args.tiny, args.same_allocator)
     machine, ratio = this_machine(), 0.0
     print(
         f"{machine.cpu} ({machine.flags}), {machine.cores} cores, {machine.threads} threads; {machine.versions}.",

@@ -29,6 +29,7 @@ from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolde
 from cnet_app.training.trainable.base import Trainable
 from models.errors import TrainingError, is_out_of_memory
 from models.machine import memory
+from models.machine.allocator import return_freed
 
 Report = Callable[[Record], None]
 MAY_DIFFER = (
@@ -345,6 +346,7 @@ class Loop:
         if frees:
             self._move(torch.device("cpu"))
             memory.release(self._accelerator.device)
+        return_freed()
         while self._must_wait() and self._wished() is None:
             time.sleep(LOOK)
         if frees:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from cnet_app.training.trainable.base import Trainable
 from cnet_app.training.watch import Log, repair_log
 from models.errors import USER_ERRORS, InputError, OutOfMemoryError, SaveError, is_out_of_memory
 from models.loader import Base, load_base, load_vae
+from models.machine.allocator import keep_freed
 
 LOCK = ".training.lock"
 """In the folder of all runs: one training at a time."""
@@ -49,7 +50,8 @@ def run_training(run: RunFolder, device: torch.device, show: Callable[[Record], 
     """
     plan = run.plan()
     accelerator = create_accelerator(plan, device)
-    with _alone(run, accelerator.num_processes):
+    keeping = keep_freed() if device.type == "cpu" else nullcontext()
+    with _alone(run, accelerator.num_processes), keeping:
         _forget_wishes(run)
         repair_log(run)
         log = Log(run, show)

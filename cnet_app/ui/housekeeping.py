@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import anyio.to_thread
 from cnet_app.jobs.library.rooms import Room, remove_older
 from cnet_app.jobs.sweeps.sweeps import Sweeps
 from cnet_app.settings import Settings
+from models.machine.allocator import return_freed
 
 LOG = logging.getLogger(__name__)
 EVERY = 20.0
@@ -23,12 +22,6 @@ EVERY = 20.0
 KEPT_HERE, KEPT_OF_VISITORS = 86400, 3600
 """Seconds for which an upload is kept; pages have what they need kept elsewhere."""
 MEGABYTE = 1_000_000
-
-
-def return_memory() -> None:
-    """Return freed memory to the system: glibc keeps what lies between pieces in use, so that many visitors' would add up."""
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)
 
 
 @dataclass
@@ -55,7 +48,7 @@ class Housekeeping:
             await anyio.to_thread.run_sync(self.tidy, abandon_on_cancel=True)
             for forget in self.forget:
                 forget()
-            await anyio.to_thread.run_sync(return_memory, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(return_freed, abandon_on_cancel=True)
             await anyio.sleep(EVERY)
 
     def tidy(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,26 @@ def test_a_run_ends_with_a_controlnet_that_loads(tmp_path: Path, pairs: Path) ->
     assert "Agreement with 2 held-out maps" in card
     with pytest.raises(InputError, match="There is a training 'mine'"):
         create_run(run.path.parent, run.plan())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_steps_keep_the_memory_that_they_free(tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[bool] = []
+
+    @contextmanager
+    def keep_freed() -> Generator[None]:
+        inside.append(True)
+        yield
+        inside.append(False)
+
+    def train(loop: Any) -> str:
+        assert inside == [True]
+        return "stopped"
+
+    monkeypatch.setattr(start, "keep_freed", keep_freed)
+    monkeypatch.setattr(start.Loop, "train", train)
+    assert run_training(begin(tmp_path, pairs), CPU) == "stopped"
+    assert inside == [True, False]
 
 
 @pytest.mark.usefixtures("tiny")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
-import psutil
 import pytest
 
 from cnet_app.settings import Settings
 from cnet_app.ui.gradio_seams import IDLE, MAX_LOGINS, CheckedBlocks, GuardedApp, IdleStates
 from cnet_app.ui.guard import Guard
-from cnet_app.ui.housekeeping import KEPT_HERE, KEPT_OF_VISITORS, Housekeeping, return_memory
+from cnet_app.ui.housekeeping import KEPT_HERE, KEPT_OF_VISITORS, Housekeeping
 from tests.ui.conftest import FRAME, Caller, create_caller
 
 
@@ -148,15 +146,3 @@ def finish(caller: Caller, sweep: str) -> str:
     while caller("sweep", sweep=sweep)["status"] == "running":
         time.sleep(0.05)
     return sweep
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries return memory by themselves")
-def test_memory_between_pieces_in_use_is_returned() -> None:
-    pieces = [bytes(2000) for _ in range(30_000)]
-    kept = pieces[::100]
-    del pieces
-    process = psutil.Process()
-    before = process.memory_info().rss
-    return_memory()
-    assert before - process.memory_info().rss > 20_000_000
-    assert len(kept) == 300
