@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cnet_app.jobs import database as database_module
+from cnet_app.jobs.library import database as database_module
 from cnet_app.jobs.library.library import Library
 from cnet_app.jobs.presence import Presence
 from cnet_app.jobs.runner import HISTORY, Runner

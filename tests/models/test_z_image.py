@@ -41,7 +41,7 @@ def test_its_config_shows_the_family(folder: Path) -> None:
     assert read_base_family("mine", folder) == "z_image"
     assert base_defaults(str(folder)) == ("z_image", FAMILIES["z_image"].defaults)
     assert family_of({"_class_name": "ZImageControlNetModel"}) == "z_image"
-    assert family_of({"_class_name": "SD3Transformer2DModel", "in_channels": 16}) is None
+    assert family_of({"_class_name": "LTXVideoTransformer3DModel", "in_channels": 16}) is None
 
 
 def test_checkpoints_have_settings_of_their_own() -> None:

@@ -25,7 +25,7 @@ from cnet_app.settings import Settings
 from cnet_app.ui.app import build_app
 from tests.jobs.fake_engine import FakeEngine
 
-BATCH = 30
+BATCH = 12
 FEW = 5
 SETTLES = 30.0
 """Seconds in which what is still at work ends."""
