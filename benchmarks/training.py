@@ -151,7 +151,7 @@ class Setting:
 def step_ratio(setting: Setting, pairs: int, steps: int = STEPS) -> StepRatio:
     """Count and time our steps and diffusers', in turn, on the same base and pictures.
 
-    Each turn is a process that trains alone, as trainings do: two in one memory slow each other down.
+    Each turn is a process that trains alone, as trainings do: two in one memory slow each other down. Miniatures share one.
     """
     flops = {create: _in_process(create, setting, 0) for create in (our_step, diffusers_step)}
     ours, theirs = (partial(_in_process, create, setting, steps) for create in flops)
@@ -159,6 +159,8 @@ def step_ratio(setting: Setting, pairs: int, steps: int = STEPS) -> StepRatio:
 
 
 def _in_process(create: CreateStep, setting: Setting, steps: int) -> float:
+    if setting.tiny:
+        return _train(create, setting, steps)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(_train, create, setting, steps).result()
 
