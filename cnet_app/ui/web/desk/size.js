@@ -145,11 +145,12 @@ function buildSide(app, name, label, faultLine) {
     if (!fault) edit(app, { ...sidesOf(app.store.state), mode: "custom", [name]: Number(input.value) }, name);
   };
   const input = h("input", { type: "number", "aria-label": `${label} in px`, min: minimum, max: maximum, onchange: take });
+  // Another frame of the same side leaves what is being typed, and its fault, as they are.
   app.store.on(
-    ({ draft, frame, choices }) => [draft.size, frame, choices.base],
-    () => {
-      input.step = app.store.state.choices.base.side_multiple;
-      if (app.store.state.frame) input.value = sidesOf(app.store.state)[name];
+    ({ draft, frame, choices }) => [draft.size, frame && sidesOf({ draft, frame })[name], choices.base.side_multiple],
+    ([, side, step]) => {
+      input.step = step;
+      if (side) input.value = side;
       input.setAttribute("aria-invalid", "false");
       faultLine.textContent = "";
     },
