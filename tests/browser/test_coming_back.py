@@ -96,3 +96,23 @@ def test_a_phone_under_a_finger(browser: Browser, fake_site: str, photo: Path) -
         )
         assert not cut
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_new_training_that_is_begun_while_the_runs_load_stays(browser: Browser, fake_site: str) -> None:
+    for studio in visit(browser, fake_site, width=1366, height=768):
+        page = studio.page
+        page.evaluate(
+            """async () => {
+              const { app } = document.querySelector(".studio");
+              const call = app.server.call.bind(app.server);
+              const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+              app.server.call = async (name, values) => { if (name === "trainings") await wait(500); return call(name, values); };
+              app.openTrain();
+              while (!document.querySelector("#train-new")) await wait(5);
+              document.querySelector("#train-new").click();
+              document.querySelector(".new-training").dataset.first = "";
+            }"""
+        )
+        page.locator(".train-list li").first.wait_for()
+        page.wait_for_timeout(300)
+        expect(page.locator(".new-training[data-first]")).to_be_visible()

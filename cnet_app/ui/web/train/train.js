@@ -33,6 +33,7 @@ class TrainView {
     this.#app.store.patch({ error: "" });
     this.dialog.showModal();
     const trainings = await this.#look();
+    if (this.#content) return; // chosen while the list was on its way
     const running = trainings.find((training) => training.is_busy) ?? trainings[0];
     this.show(this.#chosen ?? running?.name ?? "");
   }
@@ -108,6 +109,7 @@ class TrainView {
     clearTimeout(this.#timer);
     this.#content?.close();
     this.#content = null;
+    this.content.replaceChildren();
   }
 }
 
