@@ -74,7 +74,7 @@ class Miniature:
     scheduler: Mapping[str, Any]
     """Config of its scheduler."""
     text_encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    """What the configs of its text encoders need besides the smallest, by class."""
+    """Changes to the smallest configs of its text encoders, by class."""
     guidance_scale: float | None = None
     """None where it is the family's."""
 

@@ -1,6 +1,7 @@
 """The catalogue: one frozen row per base model, ControlNet, adapter, autoencoder and annotator network. Loads no torch.
 
-models/catalogue/row.py says how a row is made, models/catalogue/rows.py has them all, models/catalogue/licences.py what their licences allow.
+The type of a row is in row.py. Rows of a family are in its file in models/families/, all others in rows.py; licences.py states the
+permitted use under each licence.
 """
 
 from __future__ import annotations

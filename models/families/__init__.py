@@ -25,7 +25,7 @@ from models.family_facts import (
 
 
 class FamilyFile(Protocol):
-    """What the file of a family holds."""
+    """Contents of a family's file."""
 
     FACTS: FamilyFacts
     WEIGHTS: tuple[Weights, ...]

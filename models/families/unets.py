@@ -11,8 +11,6 @@ from models.family_facts import TINY_WORDS, TWO_TEXT_STREAMS, FamilyFacts, Minia
 
 RAIL, RAIL_PP, APACHE, UNKNOWN = "CreativeML OpenRAIL-M", "CreativeML OpenRAIL++-M", "Apache-2.0", "unknown"
 INPAINTS = "Repaints what a mask covers; needs a picture and a mask."
-
-
 TINY_WIDTHS = (8, 16)
 """Channels of the levels of miniatures."""
 
@@ -59,7 +57,7 @@ def base(
 def controlnet(
     id: str, facts: FamilyFacts, title: str, conditions: str, repo: str, licence: str, mb: int | None, **more: Any
 ) -> Weights:
-    """Return a ControlNet in a hub repository of its own; conditions by their ids, with spaces between."""
+    """Return the row of a ControlNet in a hub repository of its own; `conditions` are ids separated by spaces."""
     row = Weights(
         id=id, kind="controlnet", family=facts.id, title=f"{title} for {facts.title}", files=network_files(mb),
         licence=licence, repo=repo, conditions=tuple(conditions.split()),
@@ -68,12 +66,12 @@ def controlnet(
 
 
 def adapter(id: str, facts: FamilyFacts, title: str, conditions: str, repo: str, mb: int) -> Weights:
-    """Return a T2I-Adapter."""
+    """Return the row of a T2I-Adapter."""
     return controlnet(id, facts, f"{title} adapter", conditions, f"TencentARC/{repo}", APACHE, mb, kind="adapter")
 
 
 def ip_adapter(id: str, facts: FamilyFacts, title: str, path: str, mb: int, encoder_mb: int) -> Weights:
-    """Return an adapter's file, and the image encoder in the folder beside it."""
+    """Return the row of an IP-Adapter: its file, and the image encoder in a folder next to it."""
     encoder = f"{path.rpartition('/')[0]}/image_encoder"
     files = (
         File(path, mb * MB),
@@ -86,6 +84,6 @@ def ip_adapter(id: str, facts: FamilyFacts, title: str, path: str, mb: int, enco
 
 
 def lora(id: str, facts: FamilyFacts, title: str, repo: str, licence: str, name: str, mb: int) -> Weights:
-    """Return a LoRA; cnet_app/registry/presets.py has the settings of those made for few steps."""
+    """Return the row of a LoRA. Settings for those of few steps are in cnet_app/registry/presets.py."""
     files = (File(name, mb * MB),)
     return Weights(id=id, kind="lora", family=facts.id, title=title, repo=repo, licence=licence, files=files)

@@ -28,7 +28,8 @@ def keep_freed() -> Generator[bool]:
     """Keep freed memory in the process inside the block, for its next tensors; yield whether the C library can.
 
     glibc returns every large block at once, and the system clears and maps each of its pages again for the next one. A
-    training allocates the same gigabytes in every step. Numbers do not change. Settings are those of the whole process.
+    training allocates the same gigabytes in every step. Numbers do not change. Settings are those of the whole process;
+    glibc stops adapting its threshold for large blocks, also afterwards.
     """
     library: Any = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
     for option, value in _KEEPING.items() if library else ():

@@ -54,8 +54,8 @@ def next_rung(rung: Rung, device: str) -> Rung | None:
 def choose_rung(device: str, free: int, weights: dict[str, int], pixels: int, value_bytes: int, maps: int = 0) -> Rung:
     """Return the first rung that fits into `free` bytes of the device; the last where none does.
 
-    `weights` are bytes of "text", "denoiser" (U-Net and ControlNets) and "vae"; `pixels` those of the picture, and `maps`
-    the number of maps that the base itself reads beside it.
+    `weights` are bytes of "text", "denoiser" (U-Net and ControlNets) and "vae"; `pixels` those of the picture. `maps` is
+    the number of control maps that the base itself reads as further tokens.
     """
     rung = LADDER[0]
     while needed_bytes(rung, weights, pixels, value_bytes, maps) + RESERVE > free:

@@ -26,7 +26,7 @@ SIZE, STEPS = 64, 4
 def tiny_base(family: Family, seed: int = 0, is_distilled: bool = True, **config: Any) -> Base:
     """A base of about 100,000 parameters on the CPU in float32; the same seed gives the same weights.
 
-    `config` changes that of the network. `is_distilled` has a meaning for a family whose bases tell it.
+    `config` overrides keys of the network's config. `is_distilled` selects the defaults of a family that has two sets of them.
     """
     facts, miniature = FAMILIES[family], MINIATURES[family]
     # The caller's random state stays as it was.

@@ -70,7 +70,7 @@ def tiny_adapter(seed: int = 0, **config: Any) -> T2IAdapter:
 
 
 def save_tiny_ip_adapter(base: Base, folder: Path, plus: bool = False, seed: int = 0) -> Path:
-    """Writes an IP-Adapter for the base as its authors do, image encoder beside it; returns the adapter's file."""
+    """Write an IP-Adapter for the base in its authors' layout, with its image encoder; return the path of the adapter."""
     words, tokens = base.network.config["cross_attention_dim"], 4
     sizes: dict[str, tuple[int, ...]] = {"proj.weight": (tokens * words, TINY_WORDS), "proj.bias": (tokens * words,)}
     sizes |= {"norm.weight": (words,), "norm.bias": (words,)}

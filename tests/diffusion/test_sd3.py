@@ -74,7 +74,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "stability": STABILITY,
 }
 READ = {"canny": (127.5, 0.5), "depth": (-2.0, 1.0)}
-"""What Stability AI's ControlNets read of maps in [0, 1]."""
+"""Conversion of maps in [0, 1] for Stability AI's ControlNets, by condition."""
 
 
 def tiny_controlnet(kind: str = "instantx", seed: int = 0, **config: Any) -> Any:
