@@ -103,6 +103,29 @@ def _live(page: Page) -> str:
     return page.locator(".pose-live[role=status]").text_content() or ""
 
 
+def test_the_picture_stays_below_a_held_pointer_although_the_page_makes_room_for_something(page: Page) -> None:
+    area = page.locator(".stage-area")
+    before = area.bounding_box()
+    page.evaluate(OPEN, _pose([_person()]))
+    page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+    assert area.bounding_box() == before  # the hint of the tool takes no room
+    end = (200.0, 60.0)
+    screen = _screen(page, *end)
+    page.mouse.move(*_screen(page, BODY[WRIST][0], BODY[WRIST][1]))
+    page.mouse.down()
+    page.evaluate("""() => {
+      document.querySelector(".stage-views").style.minHeight = "90px";
+      document.querySelector(".stage-caption").style.minHeight = "120px";
+      return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    }""")
+    page.mouse.move(*screen, steps=4)
+    page.mouse.up()
+    assert _body(page)[WRIST][:2] == pytest.approx(end, abs=0.5)
+    box = area.bounding_box()
+    assert box is not None and before is not None and box["height"] < before["height"] - 100
+    assert _screen(page, 0, 0)[1] >= box["y"] and _screen(page, 0, SIDE)[1] <= box["y"] + box["height"]  # fitted again
+
+
 def test_a_dragged_joint_is_saved_where_it_was_put_and_is_one_step_of_undo(page: Page) -> None:
     frame = page.evaluate('document.querySelector(".studio").app.store.state.frame')
     assert (frame["width"], frame["height"]) == (SIDE, SIDE)

@@ -25,7 +25,7 @@ export function poseTool(app) {
 
 class PoseTool {
   id = "pose";
-  hint = "Drag joints, limbs or the box; Shift drags all beyond a joint. Keys: , and . walk through the joints, arrows move one.";
+  hint = "Drag joints, limbs or the box; with Shift, all beyond a joint. Keys: , and . choose a joint, arrows move it.";
   cursor = "default";
   #app;
   #work;

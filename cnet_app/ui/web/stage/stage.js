@@ -26,6 +26,7 @@ export class Stage {
   #context;
   #tool = null;
   #moving = null; // the pan that a pointer drags
+  #held = null; // the canvas's box on the screen while a pointer is down
   #touches = new Map();
   #hasPen = false; // whether a pen is on the stage, where a hand may rest
   #isDirty = false;
@@ -88,13 +89,14 @@ export class Stage {
     });
   }
 
-  /** Show the whole picture, in the room that a tool's panel leaves. */
+  /** Show the whole picture, in the room that a tool's panel leaves; while a pointer is down, once it is up. */
   fit() {
+    this.isFitted = true;
+    if (this.#held) return;
     const { left, width, height } = this.#room();
     const frame = this.frame;
     const zoom = Math.max(0.01, Math.min((width - 2 * MARGIN) / frame.width, (height - 2 * MARGIN) / frame.height));
     this.place = { zoom, x: left + (width - frame.width * zoom) / 2, y: (height - frame.height * zoom) / 2 };
-    this.isFitted = true;
     this.redraw();
   }
 
@@ -142,8 +144,16 @@ export class Stage {
     const ratio = devicePixelRatio || 1;
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
+    if (this.#held) this.#hold();
     if (this.isFitted !== false) this.fit();
-    else this.#draw();
+    this.#draw();
+  }
+
+  /** Keep the picture below the pointer that is down, although the canvas has another box. */
+  #hold() {
+    const box = this.canvas.getBoundingClientRect();
+    this.place = { ...this.place, x: this.place.x + this.#held.left - box.left, y: this.place.y + this.#held.top - box.top };
+    this.#held = box;
   }
 
   async #loadPhoto(key) {
@@ -276,6 +286,7 @@ export class Stage {
   #down(event) {
     if (this.#isPalm(event)) return;
     this.canvas.setPointerCapture(event.pointerId);
+    this.#held ??= this.canvas.getBoundingClientRect();
     if (event.pointerType === "pen") this.#hasPen = true;
     if (event.pointerType === "touch") this.#touches.set(event.pointerId, event);
     if (this.#touches.size === 2) {
@@ -314,6 +325,9 @@ export class Stage {
     this.#touches.delete(event.pointerId);
     if (this.#moving) this.#moving = null;
     else this.#send(event.type === "pointerup" ? "up" : "cancel", event);
+    if (this.#touches.size > 0) return;
+    this.#held = null;
+    if (this.isFitted !== false) this.fit();
   }
 
   #send(type, event) {

@@ -57,8 +57,11 @@ export function buildCaption(app) {
     ({ view, frame, draft, shown, maps, preview, running }) => [view, frame, draft.photo, draft.open, shown, maps, preview, running],
     () => about.replaceChildren(...captionOf(app.store.state)),
   );
-  // A picture's own line has its actions, and no room for more.
-  app.store.on(({ tool, view }) => [tool, view], ([, view]) => (hint.textContent = PICTURES.includes(view) ? "" : app.stage.tool?.hint ?? ""));
+  app.store.on(({ tool, view }) => [tool, view], ([, view]) => {
+    // A picture's own line has its actions, and no room for more.
+    const text = PICTURES.includes(view) ? "" : app.stage.tool?.hint ?? "";
+    Object.assign(hint, { textContent: text, title: text });
+  });
   return [about, hint];
 }
 
