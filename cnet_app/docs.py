@@ -28,14 +28,13 @@ from cnet_app.registry.measures import MEASURES
 from cnet_app.registry.modes import CUSTOM, MODES, SD_PLACES, Mode
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.registry.samplers import SAMPLERS, Sampler, works_with
-from cnet_app.settings import Settings
+from cnet_app.settings import ROOT, Settings
 from cnet_app.ui.studio import WEB
 from models.catalogue.catalog import CATALOG, TITLES, Weights, entry, size_text
 from models.catalogue.licences import LICENCES
 from models.catalogue.local import FOLDERS, SUFFIXES, LocalKind
 from models.families import FAMILIES
 
-ROOT = Path(__file__).parent.parent
 NOTE = "<!-- Written by `make docs` from the code; edit there. -->"
 CLI_INTRODUCTION = """\
 `python -m cnet_app COMMAND`, with `.venv/bin/python` where `make run` made the environment. Exit codes: 0, 2 for a mistake

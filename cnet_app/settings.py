@@ -22,6 +22,8 @@ SPACE_FRAMES = "https://huggingface.co https://*.huggingface.co https://*.hf.spa
 ENGINES = ("process", "thread")
 HOMELESS = ".cache"
 """In the folder of pictures, what users without a home would have in theirs."""
+ROOT = Path(__file__).parents[1]
+"""The folder of the project: the one of app.py."""
 ROOT_PATH = re.compile(r"(https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?)?(/[\w.~-]+)*", re.ASCII)
 LONGEST_NUMBER = 20
 """Digits."""
@@ -300,9 +302,9 @@ def process_variables(settings: Settings) -> dict[str, str]:
     return offline | uploads | {"CNET_PUBLIC": "0" if settings.is_local else "1"}
 
 
-def command_environment(settings: Settings, root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the environment of a command that the app starts: it finds the project at `root`, and obeys the settings."""
-    paths = [str(root), *filter(None, [environ.get("PYTHONPATH")])]
+def command_environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment of a command that the app starts: it finds the project from any folder, and obeys the settings."""
+    paths = [str(ROOT), *filter(None, [environ.get("PYTHONPATH")])]
     return {**environ, **process_variables(settings), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnet_app.jobs.trainings.commands import start_command
 from cnet_app.jobs.trainings.data_work import DataState
 from cnet_app.jobs.trainings.trainings import ERRORS, Trainings, TrainingState
 from cnet_app.request.training import TrainingPlan
@@ -106,6 +107,16 @@ def test_a_training_of_another_app_is_seen_and_paused(settings: Settings, traini
     wait(trainings, "one", lambda state: state.standing == "paused")
     with pytest.raises(InputError, match="The training one does not run"):
         trainings.pause("one")
+
+
+def test_a_command_is_found_from_any_folder(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    process = start_command(settings, ["train", "--help"], tmp_path / "errors", tmp_path / "output")
+    assert process.wait(SOON) == 0, (tmp_path / "errors").read_text()
+    assert "usage" in (tmp_path / "output").read_text()
 
 
 def test_the_end_of_the_app_pauses_what_it_started(settings: Settings) -> None:

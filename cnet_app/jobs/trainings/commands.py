@@ -13,7 +13,6 @@ import psutil
 from cnet_app.settings import Settings, command_environment
 from models.errors import SaveError
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "cnet_app")
 LAST = 4000
 """Bytes at the end of a file of messages that are read."""
@@ -38,7 +37,7 @@ def start_command(
                 stdin=subprocess.DEVNULL,
                 stdout=files.enter_context(output.open("wb")) if output else subprocess.DEVNULL,
                 stderr=files.enter_context(errors.open("wb")),
-                env=command_environment(settings, ROOT),
+                env=command_environment(settings),
                 start_new_session=True,
             )
     except OSError as error:
