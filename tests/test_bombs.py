@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotators.png_bands import PNG
-from annotators.poses import parse_pose
+from annotators.people.poses import parse_pose
+from annotators.sources.png_bands import PNG
 from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts
 from cnet_app.diffusion.prompt_syntax import parse_prompt
 from cnet_app.request.foreign.a1111 import parse as parse_a1111

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from annotators.base import Image, shown
-from annotators.control_map import ControlMap
-from annotators.poses import Pose
+from annotators.maps.control_map import ControlMap
+from annotators.people.poses import Pose
 from cnet_app.maps.annotate import Maps, build_unit
 from cnet_app.maps.availability import default_annotator
 from cnet_app.maps.own import is_data, load_source, source_role

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Image
-from annotators.images import ResizeMode, load_image
-from annotators.poses import Pose
+from annotators.people.poses import Pose
+from annotators.sources.images import ResizeMode, load_image
 from cnet_app.api.endpoints import File, Object, answer, as_file
 from cnet_app.api.requests import file_path, read_generation, read_map_call
 from cnet_app.jobs.job_size import check_size

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Image
-from annotators.poses import Pose
+from annotators.people.poses import Pose
 from cnet_app.cli.engine import create_maps, download_missing
 from cnet_app.cli.texts import ControlText, parse_control, parse_lora, parse_size, read_ip_adapter
 from cnet_app.engine.protocol import Engine

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from annotators.picture_files import PNG_TEXTS
-from annotators.png_bands import PNG
+from annotators.sources.picture_files import PNG_TEXTS
+from annotators.sources.png_bands import PNG
 from models.errors import InputError
 
 HEAD, TAIL = 8, 4

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from annotators.picture_files import readable_name
+from annotators.sources.picture_files import readable_name
 from cnet_app.request.chunks import with_text
 from cnet_app.request.files import file_hashes
 from cnet_app.request.generation import DEFAULT_SCHEDULER, GenerationRequest

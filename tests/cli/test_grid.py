@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.cli.grid import long_name
 from cnet_app.request.recipe import read_request
 from cnet_app.request.wildcards import Wildcards

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from annotators.base import create
-from annotators.control_map import make_map
+from annotators.maps.control_map import make_map
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from cnet_app.cli.output import write_json, write_png

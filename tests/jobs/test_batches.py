@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from annotators.canny import Canny
-from annotators.images import load_image, resize
+from annotators.sources.images import load_image, resize
 from cnet_app.jobs.sweeps.batches import BatchPlan, BatchWork, create_batch, default_places, list_pictures
 from cnet_app.jobs.sweeps.manifest import Manifest, read_manifest
 from cnet_app.jobs.sweeps.sweeps import failures, run_sweep

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotators.images import load_image
 from annotators.runtime import Runtime
+from annotators.sources.images import load_image
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.sweeps.grids import GridWork, create_grid
 from cnet_app.jobs.sweeps.manifest import Manifest, read_manifest, take_request, write_manifest

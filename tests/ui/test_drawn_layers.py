@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE
 from annotators.runtime import Runtime
 from cnet_app.jobs.library.assets import Assets
 from cnet_app.jobs.runner import Runner

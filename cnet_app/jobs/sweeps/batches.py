@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from annotators.base import Image, shown
-from annotators.images import load_image, resize
-from annotators.roles import PHOTO
+from annotators.sources.images import load_image, resize
+from annotators.sources.roles import PHOTO
 from cnet_app.jobs.sweeps.manifest import Manifest, Part, begun_sweep, put_request, take_request, write_manifest
 from cnet_app.jobs.sweeps.sources import map_of
 from cnet_app.maps.annotate import Maps

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from annotators.base import Image
-from annotators.images import load_image, load_start, resize
-from annotators.metadata import without_metadata
-from annotators.poses import Pose
-from annotators.roles import MASK
+from annotators.people.poses import Pose
+from annotators.sources.images import load_image, load_start, resize
+from annotators.sources.metadata import without_metadata
+from annotators.sources.roles import MASK
 from cnet_app.maps.annotate import build_unit
 from cnet_app.registry.conditions import condition
 from cnet_app.request.generation import MAX_SEED, MAX_UNITS, PICTURE_AREA, GenerationRequest

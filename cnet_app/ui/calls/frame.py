@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from annotators.base import Image, shown
-from annotators.images import ResizeMode, resize
+from annotators.sources.images import ResizeMode, resize
 from cnet_app.request.generation import REQUEST_LIMITS
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.sizes import fit_budget

@@ -10,9 +10,9 @@ from typing import Any, cast
 from PIL import Image as Pillow
 
 from annotators.base import Image
-from annotators.poses import Pose
-from annotators.recognise import Repair
-from annotators.roles import PHOTO, Role
+from annotators.maps.recognise import Repair
+from annotators.people.poses import Pose
+from annotators.sources.roles import PHOTO, Role
 from cnet_app.maps.availability import default_annotator, missing_weights
 from cnet_app.maps.own import file_repairs, source_role
 from cnet_app.ui.calls.context import Context, Object, Visitor

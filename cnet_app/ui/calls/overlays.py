@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.fidelity.overlay import overlay
 from cnet_app.maps.again import annotate_again
 from cnet_app.request.inpaint import described_part

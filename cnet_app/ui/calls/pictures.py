@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from annotators.base import Image
-from annotators.images import load_noted
-from annotators.roles import PHOTO, Role
+from annotators.sources.images import load_noted
+from annotators.sources.roles import PHOTO, Role
 from cnet_app.ui.calls.context import Context, Object, Visitor
 
 FRESH = 8

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from annotators.base import parameters
-from annotators.people import PoseAnnotator
-from annotators.pose_json import has_size
-from annotators.poses import MAX_JSON_BYTES, read_json
-from annotators.poses import read_pose as read_people
+from annotators.people.body_annotator import PoseAnnotator
+from annotators.people.pose_json import has_size
+from annotators.people.poses import MAX_JSON_BYTES, read_json
+from annotators.people.poses import read_pose as read_people
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.frame import read_frame
 from models.errors import InputError

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, cast
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.request.foreign.imported import Imported
 from cnet_app.request.foreign.reading import read_picture

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from annotators.base import Image
-from annotators.control_map import ControlMap
-from annotators.poses import Pose
-from annotators.recognise import Repair
+from annotators.maps.control_map import ControlMap
+from annotators.maps.recognise import Repair
+from annotators.people.poses import Pose
 from cnet_app.maps.annotate import Maps
 from cnet_app.ui.calls.frame import Frame
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from annotators.base import shown
-from annotators.images import fit_inside, load_image, resize
+from annotators.sources.images import fit_inside, load_image, resize
 from cnet_app.evaluation.pairing import Method
 from cnet_app.evaluation.study import create
 from cnet_app.evaluation.study.create import StudyDraft

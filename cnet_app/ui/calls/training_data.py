@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from annotators.base import Image
-from annotators.images import fit_inside, resize
+from annotators.sources.images import fit_inside, resize
 from cnet_app.jobs.trainings.data_work import DataState
 from cnet_app.maps.availability import default_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition

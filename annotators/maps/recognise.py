@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image, shown
-from annotators.kinds import KINDS, KindId, MapKind
-from annotators.maps import ADE20K_COLOURS, colour_codes, is_blank
-from annotators.sticks import LIMB_BRIGHTNESS, LIMBS, POSE_COLOURS
+from annotators.maps.encoders import ADE20K_COLOURS, colour_codes, is_blank
+from annotators.maps.kinds import KINDS, KindId, MapKind
+from annotators.people.sticks import LIMB_BRIGHTNESS, LIMBS, POSE_COLOURS
 from models.errors import InputError
 
 EXACT = 0.999

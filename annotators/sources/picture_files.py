@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
-from annotators.png_bands import PNG, can_read_bands, read_reduced, reduced
+from annotators.sources.png_bands import PNG, can_read_bands, read_reduced, reduced
 from models.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF")

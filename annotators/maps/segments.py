@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image, shown
-from annotators.images import margins
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE, encode_segmentation
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE, encode_segmentation
+from annotators.sources.images import margins
 from models.errors import InputError
 
 NOTHING = -1

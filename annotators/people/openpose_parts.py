@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.pose_json import FACE_POINTS, HAND_POINTS, Points
+from annotators.people.pose_json import FACE_POINTS, HAND_POINTS, Points
 
 RIGHT_ARM, LEFT_ARM = (2, 3, 4), (5, 6, 7)
 """Shoulder, elbow, wrist."""

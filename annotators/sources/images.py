@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from annotators.base import Image
-from annotators.picture_files import check_size, decode_picture, read_bytes, readable_name
-from annotators.roles import PHOTO, Colour, Role, Start, to_rgb, to_start
+from annotators.sources.picture_files import check_size, decode_picture, read_bytes, readable_name
+from annotators.sources.roles import PHOTO, Colour, Role, Start, to_rgb, to_start
 from models.errors import InputError
 
 ResizeMode = Literal["crop", "stretch", "pad"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.networks import check_memory, damaged_error, library_error
+from annotators.networks.loading import check_memory, damaged_error, library_error
 from models.errors import DamagedError
 
 LOG = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.images import ResizeMode, fit_inside, pad, resize
-from annotators.kinds import MapKind
+from annotators.maps.kinds import MapKind
+from annotators.sources.images import ResizeMode, fit_inside, pad, resize
 
 # The 150 classes of the MIT Scene Parsing benchmark in order, and their colours in the training of the ControlNets.
 ADE20K_CLASSES: tuple[str, ...] = tuple(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from PIL import Image as Pillow
 
-from annotators.png_bands import PNG
+from annotators.sources.png_bands import PNG
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 ORIENTATION = 0x0112

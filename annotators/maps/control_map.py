@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from annotators.base import Annotator, Image, NetworkAnnotator, parameters
-from annotators.images import ResizeMode, fit_inside, pad, resize
-from annotators.kinds import KINDS, MapKind
-from annotators.maps import is_blank
-from annotators.picture_files import MIN_SIDE
-from annotators.recognise import Repair
+from annotators.maps.encoders import is_blank
+from annotators.maps.kinds import KINDS, MapKind
+from annotators.maps.recognise import Repair
 from annotators.runtime import Runtime
+from annotators.sources.images import ResizeMode, fit_inside, pad, resize
+from annotators.sources.picture_files import MIN_SIDE
 
 
 class MapData(Protocol):

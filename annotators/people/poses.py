@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from annotators.base import Image
-from annotators.images import ResizeMode, margins
-from annotators.picture_files import read_bytes, readable_name
-from annotators.pose_json import EXAMPLE, KEYS, PIXELS, UNIT, Points, ReadPose, read_people
-from annotators.sticks import USUAL, Sticks, draw_body, draw_face, draw_hand
+from annotators.people.pose_json import EXAMPLE, KEYS, PIXELS, UNIT, Points, ReadPose, read_people
+from annotators.people.sticks import USUAL, Sticks, draw_body, draw_face, draw_hand
+from annotators.sources.images import ResizeMode, margins
+from annotators.sources.picture_files import read_bytes, readable_name
 from models.errors import InputError
 
 MAX_JSON_BYTES = 20_000_000

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from annotators.base import Image, param
-from annotators.control_map import DataAnnotator
-from annotators.poses import Person, Pose
+from annotators.maps.control_map import DataAnnotator
+from annotators.people.poses import Person, Pose
+from annotators.people.sticks import Sticks
 from annotators.runtime import Runtime
-from annotators.sticks import Sticks
 from models.errors import InputError
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from annotators.base import Image
-from annotators.kinds import KINDS, KindId, MapKind
-from annotators.label_files import read_labels
-from annotators.maps import lines, unit_range
-from annotators.roles import Decode, Notes, Role, is_deep
+from annotators.maps.encoders import lines, unit_range
+from annotators.maps.kinds import KINDS, KindId, MapKind
+from annotators.maps.label_files import read_labels
+from annotators.sources.roles import Decode, Notes, Role, is_deep
 from models.errors import InputError
 
 NO_MEASUREMENT = (0, 65535)

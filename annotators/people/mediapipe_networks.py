@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.onnx_networks import load_session, other_network, run
+from annotators.networks.onnx_networks import load_session, other_network, run
 
 Array = NDArray[np.float64]
 

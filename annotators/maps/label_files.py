@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from annotators.base import Image
-from annotators.coco import COCO_CLASSES, COCO_PALETTE, COCO_TO_ADE20K
-from annotators.maps import ADE20K_CLASSES, ADE20K_COLOURS, colour_codes, encode_segmentation
-from annotators.recognise import REPAIRS
-from annotators.roles import HALF, Notes
+from annotators.maps.coco import COCO_CLASSES, COCO_PALETTE, COCO_TO_ADE20K
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_COLOURS, colour_codes, encode_segmentation
+from annotators.maps.recognise import REPAIRS
+from annotators.sources.roles import HALF, Notes
 
 KNOWN_SHARE = 0.98
 """Share of the pixels with a colour of a palette from which a picture is a label map in it."""

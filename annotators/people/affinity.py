@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.sticks import LIMBS
+from annotators.people.sticks import LIMBS
 
 JOINTS = 18
 STRIDE = 8

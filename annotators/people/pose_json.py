@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import shown
-from annotators.picture_files import check_size
+from annotators.sources.picture_files import check_size
 from models.errors import InputError
 
 Points = NDArray[np.float64]
