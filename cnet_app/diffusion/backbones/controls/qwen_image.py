@@ -17,10 +17,10 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import Control, HintedNetwork, Network, Residuals, Text, Weigh
-from cnet_app.diffusion.backbones.qwen_image_tokens import shapes_of
 from cnet_app.diffusion.backbones.tokens import (
     PATCH,
     BlockRange,
+    image_shapes,
     inner_width,
     network_time,
     place_number,
@@ -65,7 +65,7 @@ class HintedInstantX:
                 controlnet_cond=self.hint,
                 encoder_hidden_states=words[None],
                 timestep=network_time(timestep, model_input),
-                img_shapes=shapes_of(model_input),
+                img_shapes=image_shapes(model_input),
                 return_dict=False,
             )
             for words in words_of(read)
@@ -97,7 +97,7 @@ class HintedUnion:
         base = self.transformer
         states = base.img_in(to_tokens(model_input[:1]))
         time = base.time_text_embed(network_time(timestep, model_input).to(states.dtype), states)
-        sides = [self._side(states, base.txt_in(base.txt_norm(words[None])), time, shapes_of(model_input))
+        sides = [self._side(states, base.txt_in(base.txt_norm(words[None])), time, image_shapes(model_input))
                  for words in words_of(text)]  # fmt: skip
         rows = [torch.cat(place) for place in zip(*sides, strict=True)]
         return {number: weigh(number, row) for number, row in zip(self.numbers, rows, strict=True)}
