@@ -42,7 +42,7 @@ from cnet_app.maps.upscale import to_generation
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
-from cnet_app.request.prompt_tags import take_tags
+from cnet_app.request.prompts.tags import take_tags
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings

@@ -11,10 +11,10 @@ from annotators.base import Parameter, parameters
 from annotators.registry import annotator
 from cnet_app.registry.modes import MODES
 from cnet_app.registry.samplers import SAMPLERS, sampler
-from cnet_app.request.fields import ANNOTATOR, PROMPTS, Field, Value, find_field, known_fields
 from cnet_app.request.generation import MASK_AREA, GenerationRequest
-from cnet_app.request.grids import Axis
-from cnet_app.request.grids import label_of as text_of
+from cnet_app.request.sweeps.fields import ANNOTATOR, PROMPTS, Field, Value, find_field, known_fields
+from cnet_app.request.sweeps.grids import Axis
+from cnet_app.request.sweeps.grids import label_of as text_of
 from cnet_app.ui.bases import OFFERS, Choices, controlnet_choices, family_of, model_choices
 from cnet_app.ui.calls.context import Object
 from cnet_app.ui.calls.drafts import active_layers

@@ -18,10 +18,10 @@ from cnet_app.jobs.sweeps.manifest import owner_of
 from cnet_app.jobs.sweeps.sweeps import SweepState
 from cnet_app.maps.availability import missing_weights
 from cnet_app.registry.conditions import CONDITIONS
-from cnet_app.request.fields import ANNOTATOR, find_field, with_values
 from cnet_app.request.generation import PICTURE_AREA, GenerationRequest
-from cnet_app.request.grids import Axis, axis_from_json
-from cnet_app.request.wildcards import has_wildcards
+from cnet_app.request.prompts.wildcards import has_wildcards
+from cnet_app.request.sweeps.fields import ANNOTATOR, find_field, with_values
+from cnet_app.request.sweeps.grids import Axis, axis_from_json
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.drafts import active_layers, layer_sources, read_draft
 from cnet_app.ui.calls.frame import read_frame

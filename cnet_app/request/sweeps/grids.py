@@ -12,11 +12,21 @@ from decimal import Decimal
 from typing import cast
 
 from annotators.base import shown
-from cnet_app.request.fields import ANNOTATOR, NONE, PROMPTS, Field, RemakeMap, Value, find_field, with_map, with_values
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import Json, Scalar
+from cnet_app.request.prompts.wildcards import Wildcards, resolve_request
+from cnet_app.request.sweeps.fields import (
+    ANNOTATOR,
+    NONE,
+    PROMPTS,
+    Field,
+    RemakeMap,
+    Value,
+    find_field,
+    with_map,
+    with_values,
+)
 from cnet_app.request.units import ControlUnit
-from cnet_app.request.wildcards import Wildcards, resolve_request
 from models.errors import InputError
 
 MAX_AXES = 3

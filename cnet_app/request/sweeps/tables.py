@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotators.base import shown
-from cnet_app.request.fields import Field, Value, find_field
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.sweeps.fields import Field, Value, find_field
 from models.errors import InputError
 
 MAX_BYTES = 20_000_000

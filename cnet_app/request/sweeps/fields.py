@@ -16,8 +16,8 @@ from cnet_app.registry.samplers import sampler
 from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.limits import MAX_NAME, MAX_PROMPT
 from cnet_app.request.plain import Scalar
+from cnet_app.request.prompts.wildcards import TEMPLATES
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, ControlUnit
-from cnet_app.request.wildcards import TEMPLATES
 from models.errors import InputError
 from models.names import did_you_mean
 
