@@ -27,7 +27,7 @@ from cnet_app.request.prompts.wildcards import Wildcards
 from cnet_app.request.sweeps.tables import read_caption, read_table
 from cnet_app.request.units import ControlUnit
 from cnet_app.settings import Settings, read_settings
-from cnet_app.ui.users import SALT_BYTES, SCHEME, read_file
+from cnet_app.ui.protection.users import SALT_BYTES, SCHEME, read_file
 from models.errors import InputError
 
 SIGNS = (

@@ -19,7 +19,7 @@ from cnet_app.request.prompts.wildcards import Wildcards
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings
 from cnet_app.ui.bases import first_base
-from cnet_app.ui.budgets import SWEEPS_AT_ONCE, Budgets
+from cnet_app.ui.protection.budgets import SWEEPS_AT_ONCE, Budgets
 from models.errors import InputError, StudioError
 
 Object: TypeAlias = dict[str, Any]

@@ -23,11 +23,11 @@ from cnet_app.request.prompts.wildcards import has_wildcards
 from cnet_app.request.sweeps.fields import ANNOTATOR, find_field, with_values
 from cnet_app.request.sweeps.grids import Axis, axis_from_json
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.drafts import active_layers, layer_sources, read_draft
-from cnet_app.ui.calls.frame import read_frame
-from cnet_app.ui.calls.maps import missing_for_maps
+from cnet_app.ui.calls.draft.drafts import active_layers, layer_sources, read_draft
+from cnet_app.ui.calls.draft.frame import read_frame
+from cnet_app.ui.calls.draft.maps import missing_for_maps
+from cnet_app.ui.calls.jobs.sweep_fields import FieldWords
 from cnet_app.ui.calls.models import describe_rows
-from cnet_app.ui.calls.sweep_fields import FieldWords
 from models.catalogue.row import Weights
 from models.errors import InputError
 

@@ -11,10 +11,10 @@ from cnet_app.jobs.store import Record
 from cnet_app.request.prompts.wildcards import resolve_request
 from cnet_app.ui.calls.access import seen_job
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.drafts import read_draft
-from cnet_app.ui.calls.maps import missing_for_maps
+from cnet_app.ui.calls.draft.drafts import read_draft
+from cnet_app.ui.calls.draft.maps import missing_for_maps
+from cnet_app.ui.calls.draft.pictures import data_url
 from cnet_app.ui.calls.models import describe_rows
-from cnet_app.ui.calls.pictures import data_url
 from models.errors import InputError
 
 LOOKED_THROUGH = 30

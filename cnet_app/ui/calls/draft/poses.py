@@ -11,7 +11,7 @@ from annotators.people.pose_json import has_size
 from annotators.people.poses import MAX_JSON_BYTES, read_json
 from annotators.people.poses import read_pose as read_people
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.frame import read_frame
+from cnet_app.ui.calls.draft.frame import read_frame
 from models.errors import InputError
 
 MOST_DRAWN = int(parameters(PoseAnnotator)["most_people"].maximum or 0)

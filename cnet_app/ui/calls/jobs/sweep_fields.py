@@ -17,7 +17,7 @@ from cnet_app.request.sweeps.grids import Axis
 from cnet_app.request.sweeps.grids import label_of as text_of
 from cnet_app.ui.bases import OFFERS, Choices, controlnet_choices, family_of, model_choices
 from cnet_app.ui.calls.context import Object
-from cnet_app.ui.calls.drafts import active_layers
+from cnet_app.ui.calls.draft.drafts import active_layers
 from cnet_app.ui.labels import label_of
 from models.errors import InputError
 

@@ -9,7 +9,7 @@ from typing import Any
 import anyio.to_thread
 from starlette.types import Message, Receive
 
-from cnet_app.ui.answers import RefusedError
+from cnet_app.ui.protection.answers import RefusedError
 
 MAX_DEPTH = 100
 """Of the JSON that is posted."""

@@ -12,7 +12,7 @@ from cnet_app.request.inpaint import described_part
 from cnet_app.request.recipe import read_request
 from cnet_app.ui.calls.access import seen_picture
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.maps import quick_png
+from cnet_app.ui.calls.draft.maps import quick_png
 from models.errors import InputError
 
 

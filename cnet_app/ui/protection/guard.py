@@ -12,11 +12,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cnet_app.settings import Settings
-from cnet_app.ui.addresses import address_of, is_known_host, is_own_origin
-from cnet_app.ui.answers import Answer, Kind, RefusedError
 from cnet_app.ui.files import FileReferences
-from cnet_app.ui.posted import checked_json
-from cnet_app.ui.rates import Rates
+from cnet_app.ui.protection.addresses import address_of, is_known_host, is_own_origin
+from cnet_app.ui.protection.answers import Answer, Kind, RefusedError
+from cnet_app.ui.protection.posted import checked_json
+from cnet_app.ui.protection.rates import Rates
 
 LOG = logging.getLogger(__name__)
 API = "/gradio_api/"

@@ -10,7 +10,7 @@ from annotators.maps.control_map import ControlMap
 from annotators.maps.recognise import Repair
 from annotators.people.poses import Pose
 from cnet_app.maps.annotate import Maps
-from cnet_app.ui.calls.frame import Frame
+from cnet_app.ui.calls.draft.frame import Frame
 
 AS_IT_IS = "as_it_is"
 """The repair that is a choice: no preprocessor."""

@@ -16,11 +16,11 @@ from annotators.sources.roles import PHOTO, Role
 from cnet_app.maps.availability import default_annotator, missing_weights
 from cnet_app.maps.own import file_repairs, source_role
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.frame import Frame, read_frame
+from cnet_app.ui.calls.draft.frame import Frame, read_frame
+from cnet_app.ui.calls.draft.pictures import data_url, noted_picture, picture
+from cnet_app.ui.calls.draft.poses import drawing_parameters
+from cnet_app.ui.calls.draft.repaired import MadeMap, MapOrder, make_map
 from cnet_app.ui.calls.models import describe_rows
-from cnet_app.ui.calls.pictures import data_url, noted_picture, picture
-from cnet_app.ui.calls.poses import drawing_parameters
-from cnet_app.ui.calls.repaired import MadeMap, MapOrder, make_map
 from models.catalogue.row import Weights
 from models.errors import InputError
 

@@ -20,8 +20,8 @@ from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
 from cnet_app.ui.bases import EMBEDDED, family_of
 from cnet_app.ui.calls.access import seen_picture
 from cnet_app.ui.calls.context import Context, Object, Visitor
+from cnet_app.ui.calls.draft.restored import draft_of
 from cnet_app.ui.calls.models import describe_rows
-from cnet_app.ui.calls.restored import draft_of
 from models.errors import InputError
 
 OURS = "ControlNet Studio"

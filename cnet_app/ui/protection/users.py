@@ -1,6 +1,6 @@
 """Who may log in: users with hashed passwords from a file, or one password for all.
 
-`python -m cnet_app.ui.users NAME` asks for a password and prints the line of the file.
+`python -m cnet_app.ui.protection.users NAME` asks for a password and prints the line of the file.
 """
 
 from __future__ import annotations
@@ -71,11 +71,13 @@ def read_file(path: Path) -> Mapping[str, str]:
         name, _, hashed = line.rpartition(":")
         if not name or not _is_hash(hashed):
             raise InputError(
-                f"Line {number} of {path} is not NAME:HASH; write it with `python -m cnet_app.ui.users NAME`."
+                f"Line {number} of {path} is not NAME:HASH; write it with `python -m cnet_app.ui.protection.users NAME`."
             )
         users[name] = hashed
     if not users:
-        raise InputError(f"The users file {path} names nobody; add a line with `python -m cnet_app.ui.users NAME`.")
+        raise InputError(
+            f"The users file {path} names nobody; add a line with `python -m cnet_app.ui.protection.users NAME`."
+        )
     return users
 
 
@@ -98,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Ask for the password of a name and print its line."""
     names = list(sys.argv[1:] if argv is None else argv)
     if len(names) != 1 or not names[0].strip() or ":" in names[0]:
-        print("Give one name without a colon: python -m cnet_app.ui.users NAME", file=sys.stderr)
+        print("Give one name without a colon: python -m cnet_app.ui.protection.users NAME", file=sys.stderr)
         return 2
     password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     if not password or len(password) > MAX_PASSWORD:

@@ -14,7 +14,7 @@ from cnet_app.jobs.library.search import Picture, Query
 from cnet_app.request.recipe import read_recipe
 from cnet_app.ui.calls.access import chosen_ids, reach, seen_picture
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.recipe_words import recipe_words
+from cnet_app.ui.calls.library.recipe_words import recipe_words
 from models.errors import InputError, SaveError
 
 LOG = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from typing import Any
 
 from cnet_app.request.coverage import TOO_MUCH, coverage, coverage_picture, fighting
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.drafts import read_draft
-from cnet_app.ui.calls.maps import missing_for_maps, quick_png
+from cnet_app.ui.calls.draft.drafts import read_draft
+from cnet_app.ui.calls.draft.maps import missing_for_maps, quick_png
+from cnet_app.ui.calls.draft.pictures import data_url
 from cnet_app.ui.calls.models import describe_rows
-from cnet_app.ui.calls.pictures import data_url
 from cnet_app.ui.labels import in_form_words
 from models.errors import InputError
 

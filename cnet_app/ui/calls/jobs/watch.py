@@ -12,7 +12,7 @@ from typing import Any
 
 from cnet_app.ui.calls.access import own_jobs, seen_job
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.jobs import describe_job
+from cnet_app.ui.calls.jobs.jobs import describe_job
 from models.errors import InputError
 
 PATIENCE = 10.0

@@ -22,9 +22,9 @@ from cnet_app.request.sizes import size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.ui.bases import defaults_of
 from cnet_app.ui.calls.context import Context
-from cnet_app.ui.calls.frame import INVERSE, Frame, read_frame
-from cnet_app.ui.calls.maps import annotator_of, make_layer_map, source_of
-from cnet_app.ui.calls.pictures import picture
+from cnet_app.ui.calls.draft.frame import INVERSE, Frame, read_frame
+from cnet_app.ui.calls.draft.maps import annotator_of, make_layer_map, source_of
+from cnet_app.ui.calls.draft.pictures import picture
 from models.errors import InputError
 
 Fields = dict[str, Any]

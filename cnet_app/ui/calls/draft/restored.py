@@ -18,10 +18,10 @@ from cnet_app.request.plain import plain_json
 from cnet_app.request.units import ControlUnit, IpAdapter
 from cnet_app.ui.bases import defaults_of
 from cnet_app.ui.calls.context import Context, Object
-from cnet_app.ui.calls.drafts import SETTINGS, UNIT_PICTURES
-from cnet_app.ui.calls.frame import Frame
-from cnet_app.ui.calls.maps import make_layer_map
-from cnet_app.ui.calls.recipe_words import origin_words
+from cnet_app.ui.calls.draft.drafts import SETTINGS, UNIT_PICTURES
+from cnet_app.ui.calls.draft.frame import Frame
+from cnet_app.ui.calls.draft.maps import make_layer_map
+from cnet_app.ui.calls.library.recipe_words import origin_words
 
 ORIGIN = ("condition", "control_image", "control_data", "annotator", "annotator_parameters", "source_sha256")
 """Fields of a unit about its map; all others are fields of a layer too."""
