@@ -59,7 +59,7 @@ def describe() -> str:
 def _annotate(id: str, source: Path, output: Path, values: Sequence[str], device: str) -> None:
     from PIL import Image
 
-    from annotators.images import load_image
+    from annotators.sources.images import load_image
 
     annotate, runtime = create(annotator(id), parse_values(values)), Runtime()
     if annotate.needs_network:

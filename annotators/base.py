@@ -10,7 +10,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.kinds import KindId
+from annotators.maps.kinds import KindId
 from annotators.runtime import Runtime
 from models.errors import InputError
 
@@ -104,7 +104,7 @@ class Annotator:
     id: ClassVar[str]
     title: ClassVar[str]
     kind: ClassVar[KindId]
-    """The kind of its maps, a key of annotators.kinds.KINDS."""
+    """The kind of its maps, a key of annotators.maps.kinds.KINDS."""
     weights: ClassVar[tuple[str, ...]] = ()
     """Catalogue ids (models/catalogue/catalog.py) of the files it needs; empty where it needs none."""
     library: ClassVar[str] = ""

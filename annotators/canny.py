@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from annotators.base import Filter, Image, param
-from annotators.maps import lines
+from annotators.maps.encoders import lines
 
 STRONG = 0.12
 """Share of the pixels whose gradient is above the high threshold."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image, NetworkAnnotator, param, resolution_param
-from annotators.maps import encode_depth, unit_range
-from annotators.networks import (
+from annotators.maps.encoders import encode_depth, unit_range
+from annotators.networks.loading import (
     aux_module,
     load_into,
     load_pretrained,

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image, param
-from annotators.networks import weights_folder
-from annotators.onnx_networks import load_session, other_network, run
-from annotators.people import PoseAnnotator, score_threshold
-from annotators.poses import Person, Points
+from annotators.networks.loading import weights_folder
+from annotators.networks.onnx_networks import load_session, other_network, run
+from annotators.people.body_annotator import PoseAnnotator, score_threshold
+from annotators.people.poses import Person, Points
 from annotators.runtime import Runtime
 
 Boxes = NDArray[np.float64]

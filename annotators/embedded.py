@@ -11,19 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image, NetworkAnnotator
-from annotators.control_map import MapData
 from annotators.depth import DepthAnnotator
-from annotators.maps import encode_normal, lines
-from annotators.networks import check_finite, check_memory, resize_for_network, resize_to, to_batch, weights_folder
-from annotators.people import BodyAnnotator, score_threshold
-from annotators.poses import Person, Pose
+from annotators.maps.control_map import MapData
+from annotators.maps.encoders import encode_normal, lines
+from annotators.maps.segments import Segments
+from annotators.networks.loading import (
+    check_finite,
+    check_memory,
+    resize_for_network,
+    resize_to,
+    to_batch,
+    weights_folder,
+)
+from annotators.people.body_annotator import BodyAnnotator, score_threshold
+from annotators.people.poses import Person, Pose
 from annotators.runtime import Runtime
 from annotators.segmentation import SegmentationAnnotator
-from annotators.segments import Segments
 from models.errors import DamagedError
 
 if TYPE_CHECKING:
-    from annotators.scene_net import SceneMaps, SceneNet
+    from annotators.networks.scene_net import SceneMaps, SceneNet
 
 WEIGHTS = ("embedded_annotator",)
 SHORT_SIDE = 256
@@ -81,7 +88,7 @@ class SegmentationEmbedded(SegmentationAnnotator):
 
     def detect(self, source_image: Image, runtime: Runtime) -> Segments:
         """Return the classes; -1 is none of the eight."""
-        from annotators.scene_net import SEGMENTS
+        from annotators.networks.scene_net import SEGMENTS
 
         logits = resize_to(_maps(source_image, runtime).segmentation[0].permute(1, 2, 0).cpu().numpy(), source_image)
         return Segments(np.array(SEGMENTS, np.int16)[logits.argmax(axis=2)])
@@ -171,7 +178,7 @@ def _maps(source_image: Image, runtime: Runtime) -> SceneMaps:
     folder = weights_folder(WEIGHTS[0])
     import torch
 
-    from annotators.scene_net import MULTIPLE
+    from annotators.networks.scene_net import MULTIPLE
 
     network = runtime.load(_load, folder)
     with torch.inference_mode():
@@ -179,7 +186,7 @@ def _maps(source_image: Image, runtime: Runtime) -> SceneMaps:
 
 
 def _load(device: str, folder: Path) -> SceneNet:
-    from annotators.scene_net import load_scene_net
+    from annotators.networks.scene_net import load_scene_net
 
     try:
         network = load_scene_net(folder)

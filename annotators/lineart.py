@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from annotators.base import Filter, Image, NetworkAnnotator, param, resolution_param
-from annotators.maps import lines
-from annotators.networks import (
+from annotators.maps.encoders import lines
+from annotators.networks.loading import (
     aux_module,
     load_into,
     load_state,

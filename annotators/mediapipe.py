@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image, param
-from annotators.mediapipe_networks import (
+from annotators.networks.loading import weights_folder
+from annotators.people.body_annotator import PoseAnnotator, score_threshold
+from annotators.people.mediapipe_networks import (
     Array,
     Detection,
     Detector,
@@ -28,10 +30,8 @@ from annotators.mediapipe_networks import (
     overlapping,
     sigmoid,
 )
-from annotators.networks import weights_folder
-from annotators.people import PoseAnnotator, score_threshold
-from annotators.pose_json import FACE_POINTS, HAND_POINTS, Points
-from annotators.poses import Person
+from annotators.people.pose_json import FACE_POINTS, HAND_POINTS, Points
+from annotators.people.poses import Person
 from annotators.runtime import Runtime
 
 HEAD_LEAST, PALM_LEAST, FACE_LEAST = 0.3, 0.5, 0.5

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Filter, Image, NetworkAnnotator, param, resolution_param
-from annotators.networks import (
+from annotators.networks.loading import (
     aux_module,
     load_into,
     load_state,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from annotators.base import Image, NetworkAnnotator, param, resolution_param
 from annotators.depth import FAR_TO_NEAR, DepthAnnotator, DepthAnythingV2, LeReS, Midas, Zoe
 from annotators.embedded import DepthEmbedded
-from annotators.maps import encode_normal, unit_range
-from annotators.networks import (
+from annotators.maps.encoders import encode_normal, unit_range
+from annotators.networks.loading import (
     aux_module,
     load_into,
     load_state,

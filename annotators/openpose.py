@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.affinity import STRIDE, bodies_from_fields
 from annotators.base import Image, param
-from annotators.networks import aux_module, load_into, load_state, to_batch, weights_file
-from annotators.openpose_parts import (
+from annotators.networks.loading import aux_module, load_into, load_state, to_batch, weights_file
+from annotators.people.affinity import STRIDE, bodies_from_fields
+from annotators.people.body_annotator import PoseAnnotator, score_threshold
+from annotators.people.openpose_parts import (
     HAND_MAP,
     LEFT_ARM,
     RIGHT_ARM,
@@ -23,8 +24,7 @@ from annotators.openpose_parts import (
     hand_box,
     hand_points,
 )
-from annotators.people import PoseAnnotator, score_threshold
-from annotators.poses import Person, Points
+from annotators.people.poses import Person, Points
 from annotators.runtime import Runtime
 
 if TYPE_CHECKING:

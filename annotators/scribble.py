@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Filter, Image, NetworkAnnotator, param, resolution_param
-from annotators.maps import lines
+from annotators.maps.encoders import lines
 from annotators.runtime import Runtime
 from annotators.softedge import HED, EdgeNetwork, PiDiNet
 from models.errors import InputError

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from annotators.base import Image, param
-from annotators.control_map import DataAnnotator
-from annotators.networks import (
+from annotators.maps.control_map import DataAnnotator
+from annotators.maps.segments import Segments
+from annotators.networks.loading import (
     LOADING_ERRORS,
     check_finite,
     check_memory,
@@ -20,7 +21,6 @@ from annotators.networks import (
     weights_folder,
 )
 from annotators.runtime import Runtime
-from annotators.segments import Segments
 from models.errors import DamagedError
 
 TASK = "the task is semantic"

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Filter, Image, NetworkAnnotator, param, resolution_param
-from annotators.maps import lines
-from annotators.networks import (
+from annotators.maps.encoders import lines
+from annotators.networks.loading import (
     aux_module,
     load_into,
     load_state,

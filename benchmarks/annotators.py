@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from skimage import data
 from transformers.utils.logging import disable_progress_bar
 
-from annotators.affinity import bodies_from_fields
 from annotators.base import Image, create
 from annotators.canny import Canny
-from annotators.images import resize
-from annotators.networks import aux_module
+from annotators.networks.loading import aux_module
+from annotators.people.affinity import bodies_from_fields
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from annotators.segmentation import SegmentationAnnotator
+from annotators.sources.images import resize
 from benchmarks.drawn_fields import draw_fields, library_bodies, standing
 from benchmarks.hub_peers import HUB_PEERS, save
 from benchmarks.machine import this_machine

@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.engine.process import ProcessEngine
 from cnet_app.jobs.library.adopt import SETTLED
 from cnet_app.jobs.library.library import Library

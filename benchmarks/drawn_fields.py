@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from annotators.affinity import FIELDS, LINKS, STRIDE
-from annotators.networks import aux_module
+from annotators.networks.loading import aux_module
+from annotators.people.affinity import FIELDS, LINKS, STRIDE
 
 Points = NDArray[np.float64]
 STANDING = np.array(

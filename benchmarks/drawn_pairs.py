@@ -12,9 +12,9 @@ import numpy as np
 from numpy.random import Generator
 
 from annotators.base import Image, create
-from annotators.maps import encode_depth, encode_normal, encode_segmentation, is_blank
+from annotators.maps.encoders import encode_depth, encode_normal, encode_segmentation, is_blank
+from annotators.people.sticks import draw_pose
 from annotators.registry import annotator
-from annotators.sticks import draw_pose
 from cnet_app.embedded.world import control_images, create_scene
 from cnet_app.embedded.world.photos import HELD_OUT_PHOTOS, load_photo
 

@@ -326,8 +326,25 @@ def table(rows: Sequence[Figures]) -> str:
     return "\n".join(lines)
 
 
+def write(rows: Sequence[Figures], times: Mapping[str, float], device: torch.device, folder: Path | None) -> str:
+    """Return the tables as Markdown, and write them and the figures where a folder is given."""
+    name = torch.cuda.get_device_name() if device.type == "cuda" else this_machine().cpu
+    text = f"Taken on {name}; {this_machine().versions}.\n\n{table(rows)}\n\n{annotators_table(times)}"
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = {
+            "device": name,
+            "machine": asdict(this_machine()),
+            "rows": list(map(asdict, rows)),
+            "annotators": times,
+        }
+        (folder / "gpu.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        (folder / "gpu.md").write_text(f"{text}\n", encoding="utf-8")
+    return text
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what fits the time, print, and write figures and table; 1 where something could not run."""
+    """Measure what fits the time, and write figures and tables after every family; 1 where something could not run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="miniatures, on any device")
     parser.add_argument(
@@ -353,22 +370,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for family in args.only:
         if time.monotonic() < ends:
             rows += compare(build(family, device, dtype, args.tiny), args.speeds)
+            write(rows, {}, device, args.output)
             gc.collect()
             torch.cuda.empty_cache()
-    name = torch.cuda.get_device_name() if device.type == "cuda" else this_machine().cpu
-    times = {} if args.tiny else annotator_times(device)
-    text = f"Taken on {name}; {this_machine().versions}.\n\n{table(rows)}\n\n{annotators_table(times)}"
-    print(text)
-    if args.output:
-        args.output.mkdir(parents=True, exist_ok=True)
-        figures = {
-            "device": name,
-            "machine": asdict(this_machine()),
-            "rows": list(map(asdict, rows)),
-            "annotators": times,
-        }
-        (args.output / "gpu.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        (args.output / "gpu.md").write_text(f"{text}\n", encoding="utf-8")
+    print(write(rows, {} if args.tiny else annotator_times(device), device, args.output))
     return 1 if any(row.fault for row in rows) else 0
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.networks import aux_module
+from annotators.networks.loading import aux_module
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from annotators.base import Image
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from benchmarks.drawn_pairs import is_ordinary, write_image
 
 IMAGES, CONTROLS, VALIDATION = "images", "conditioning_images", "validation"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Annotator, Parameter, parameters
-from annotators.kinds import MapKind
+from annotators.maps.kinds import MapKind
 from annotators.registry import annotator, typed
 from cnet_app.api.endpoints import NAMES, Endpoints
 from cnet_app.cli import COMMANDS, build_parser

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image as Pillow
 
 from annotators.base import Image
-from annotators.images import resize
+from annotators.sources.images import resize
 from cnet_app.engine.maps import maps_through
 from cnet_app.engine.protocol import PictureMade
 from cnet_app.engine.torch_engine import TorchEngine

@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image as Pillow
 
 from annotators.base import Image
-from annotators.images import resize
 from annotators.runtime import Runtime
+from annotators.sources.images import resize
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.maps.availability import can_run
 from cnet_app.registry.conditions import CONDITIONS, Condition

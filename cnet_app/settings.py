@@ -117,7 +117,8 @@ class Settings:
         0, "reverse proxies in front of the app, which tell it the visitors' addresses", _whole(0, 10)
     )
     auth: str = _option(
-        "", "file of the users who may log in, a line NAME:HASH each, as `python -m cnet_app.ui.users` writes"
+        "",
+        "file of the users who may log in, a line NAME:HASH each, as `python -m cnet_app.ui.protection.users` writes",
     )
     password: str = field(
         default="",

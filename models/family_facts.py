@@ -213,13 +213,9 @@ class FamilyFacts:
     """Folder there of the network that runs at every step."""
     network_class: str = "UNet2DConditionModel"
     """That network's, in diffusers."""
-    guidance_tensors: tuple[str, ...] = ()
-    """Ends of the names of tensors that read guidance_scale, in networks that do."""
     base_by_tensor: tuple[tuple[str, str], ...] = ()
-    """Ends of the names of tensors that one kind of the family's bases has alone, with the catalogue id of the base that completes
-    a file of such a network."""
-    base_without_guidance: str = ""
-    """Catalogue id of the base that completes a file without guidance layers; empty where the family's own base completes every file."""
+    """Ends of the names of tensors, each with the catalogue id of the base that completes a file with such a tensor. The first
+    that a file has counts, and "" ends every name; a file with none is completed by the family's own base."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers; empty where there are none."""
     network_marks: tuple[frozenset[str], ...] = ()

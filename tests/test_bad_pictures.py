@@ -21,8 +21,8 @@ from skimage import data
 
 from annotators.base import Image
 from annotators.canny import Canny
-from annotators.images import from_array, load_image, load_noted
 from annotators.registry import annotator
+from annotators.sources.images import from_array, load_image, load_noted
 from cnet_app.diffusion.start import inpainted, mask_notes
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.own import control_image_from_map

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotators.png_bands import PNG
-from annotators.poses import parse_pose
+from annotators.people.poses import parse_pose
+from annotators.sources.png_bands import PNG
 from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts
 from cnet_app.diffusion.prompt_syntax import parse_prompt
 from cnet_app.request.foreign.a1111 import parse as parse_a1111
 from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.grids import parse_axis
+from cnet_app.request.prompts.wildcards import Wildcards, parse_template
 from cnet_app.request.recipe import CHUNK, Recipe, read_recipe
+from cnet_app.request.sweeps.grids import parse_axis
 from cnet_app.request.tasks import task_from_text
-from cnet_app.request.wildcards import Wildcards, parse_template
 from models.catalogue.local import family_of_shapes, local_files
 from models.errors import DamagedError, InputError
 from models.files import check_file

@@ -14,9 +14,9 @@ from skimage import data
 
 from annotators.base import Image
 from annotators.canny import Canny
-from annotators.images import load_image, load_start
-from annotators.map_files import map_role
-from annotators.roles import MASK, PHOTO, WEIGHTS
+from annotators.maps.map_files import map_role
+from annotators.sources.images import load_image, load_start
+from annotators.sources.roles import MASK, PHOTO, WEIGHTS
 from cnet_app.registry.conditions import condition
 from cnet_app.request.generation import MASK_AREA, GenerationRequest
 from cnet_app.request.inpaint import open_part

@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image, ImageCms, features
 from PIL.PngImagePlugin import PngInfo
 
-from annotators.images import load_noted, load_start
-from annotators.kinds import KINDS
-from annotators.map_files import map_role
-from annotators.png_bands import PNG
-from annotators.roles import MASK, PHOTO, WEIGHTS, Role
+from annotators.maps.kinds import KINDS
+from annotators.maps.map_files import map_role
+from annotators.sources.images import load_noted, load_start
+from annotators.sources.png_bands import PNG
+from annotators.sources.roles import MASK, PHOTO, WEIGHTS, Role
 from benchmarks.fuzz.changes import EXTREMES, Files, any_text, changed_bytes, few
 from tests.annotators.test_picture_files import HEIC
 

@@ -33,7 +33,7 @@ from cnet_app.settings import Settings
 from cnet_app.ui.calling import build_route
 from cnet_app.ui.calls.context import Context
 from cnet_app.ui.calls.shapes import SHAPES
-from cnet_app.ui.guard import Guard
+from cnet_app.ui.protection.guard import Guard
 from cnet_app.ui.studio import CALLS, ROUTE
 from tests.jobs.fake_engine import FakeEngine, request
 

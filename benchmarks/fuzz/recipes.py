@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from annotators.pose_json import KEYS, PIXELS, UNIT
-from annotators.poses import load_noted_pose
+from annotators.people.pose_json import KEYS, PIXELS, UNIT
+from annotators.people.poses import load_noted_pose
 from benchmarks.fuzz.changes import Files, Json, any_json, changed_json, changed_text, json_bytes, picked
 from benchmarks.fuzz.pictures import damaged_picture
 from cnet_app.request.downloads import DownloadRequest

@@ -22,12 +22,12 @@ from benchmarks.fuzz.recipes import GREY
 from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts, syntax_notes
 from cnet_app.diffusion.prompt_syntax import parse_prompt
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.prompt_tags import take_tags
-from cnet_app.request.tables import read_caption, read_table
+from cnet_app.request.prompts.tags import take_tags
+from cnet_app.request.prompts.wildcards import Wildcards
+from cnet_app.request.sweeps.tables import read_caption, read_table
 from cnet_app.request.units import ControlUnit
-from cnet_app.request.wildcards import Wildcards
 from cnet_app.settings import Settings, read_settings
-from cnet_app.ui.users import SALT_BYTES, SCHEME, read_file
+from cnet_app.ui.protection.users import SALT_BYTES, SCHEME, read_file
 from models.errors import InputError
 
 SIGNS = (

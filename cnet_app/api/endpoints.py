@@ -18,8 +18,8 @@ from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.maps.annotate import Maps
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.known import check_known
+from cnet_app.request.prompts.wildcards import Wildcards, resolve_request
 from cnet_app.request.sizes import size_of
-from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.settings import Settings
 from models.downloads.disk import disk_explained
 from models.errors import USER_ERRORS, InputError, StudioError

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from annotators.base import Image, shown
-from annotators.control_map import ControlMap
-from annotators.poses import Pose
+from annotators.maps.control_map import ControlMap
+from annotators.people.poses import Pose
 from cnet_app.maps.annotate import Maps, build_unit
 from cnet_app.maps.availability import default_annotator
 from cnet_app.maps.own import is_data, load_source, source_role
@@ -18,9 +18,9 @@ from cnet_app.registry.conditions import start_scale
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.pictures import HOLE, PICTURE_ROLES, START, join_start, read_field
+from cnet_app.request.prompts.wildcards import TEMPLATES
 from cnet_app.request.sizes import fit_budget, size_of
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
-from cnet_app.request.wildcards import TEMPLATES
 from models.catalogue.resolve import resolve
 from models.errors import InputError
 from models.families import side_multiple

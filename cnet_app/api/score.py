@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Image
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.fidelity.overlay import overlay
 from cnet_app.fidelity.score import DIGITS, score
 from cnet_app.maps.again import annotate_again

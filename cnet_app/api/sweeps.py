@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Image
-from annotators.images import ResizeMode, load_image
-from annotators.poses import Pose
+from annotators.people.poses import Pose
+from annotators.sources.images import ResizeMode, load_image
 from cnet_app.api.endpoints import File, Object, answer, as_file
 from cnet_app.api.requests import file_path, read_generation, read_map_call
 from cnet_app.jobs.job_size import check_size
@@ -19,13 +19,13 @@ from cnet_app.jobs.sweeps.grids import create_grid, grid_results
 from cnet_app.jobs.sweeps.sources import remake_from
 from cnet_app.jobs.sweeps.sweeps import Sweeps, SweepState, failures
 from cnet_app.maps.annotate import Maps
-from cnet_app.request.fields import RemakeMap
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.grids import axis_from_json, grid_requests
 from cnet_app.request.known import check_known
+from cnet_app.request.prompts.wildcards import Wildcards
 from cnet_app.request.recipe_files import read_request_file
-from cnet_app.request.tables import CAPTION, Row, read_caption, read_table
-from cnet_app.request.wildcards import Wildcards
+from cnet_app.request.sweeps.fields import RemakeMap
+from cnet_app.request.sweeps.grids import axis_from_json, grid_requests
+from cnet_app.request.sweeps.tables import CAPTION, Row, read_caption, read_table
 from cnet_app.settings import Settings
 from models.errors import InputError
 

@@ -6,10 +6,10 @@ import argparse
 import time
 from pathlib import Path
 
-from annotators.images import load_image
-from annotators.poses import Pose
-from annotators.recognise import REPAIRS
+from annotators.maps.recognise import REPAIRS
+from annotators.people.poses import Pose
 from annotators.registry import parse_values
+from annotators.sources.images import load_image
 from cnet_app.cli.engine import add_engine_arguments, command_settings, create_maps
 from cnet_app.cli.output import make_folder, only_result, write_json, write_png
 from cnet_app.cli.texts import parse_size

@@ -17,7 +17,7 @@ from cnet_app.engine.create import create_engine
 from cnet_app.engine.protocol import Engine
 from cnet_app.jobs.sweeps.batches import START, BatchPlan, BatchWork, create_batch, first_readable, list_pictures
 from cnet_app.jobs.sweeps.manifest import Manifest
-from cnet_app.request.tables import read_table
+from cnet_app.request.sweeps.tables import read_table
 from cnet_app.settings import Settings
 from models.errors import InputError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Image
-from annotators.control_map import ControlMap
+from annotators.maps.control_map import ControlMap
 from cnet_app.cli.engine import add_engine_arguments, command_settings, create_maps, download_missing
 from cnet_app.cli.output import end_progress, only_result, show_progress, write_png
 from cnet_app.embedded.evaluate import command as embedded

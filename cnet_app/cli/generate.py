@@ -14,7 +14,7 @@ from cnet_app.cli.request import add_request_arguments, request_of_flags, reques
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.protocol import Engine
 from cnet_app.request.generation import GenerationRequest, GenerationResult
-from cnet_app.request.wildcards import Wildcards, resolve_request
+from cnet_app.request.prompts.wildcards import Wildcards, resolve_request
 from cnet_app.settings import Settings
 
 

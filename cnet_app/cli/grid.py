@@ -18,8 +18,8 @@ from cnet_app.engine.protocol import Engine
 from cnet_app.jobs.sweeps.grids import GridWork, create_grid, grid_results
 from cnet_app.jobs.sweeps.manifest import Manifest
 from cnet_app.jobs.sweeps.sources import remake_from
-from cnet_app.request.grids import AXIS, Cell, grid_requests, parse_axis
-from cnet_app.request.wildcards import Wildcards
+from cnet_app.request.prompts.wildcards import Wildcards
+from cnet_app.request.sweeps.grids import AXIS, Cell, grid_requests, parse_axis
 from cnet_app.settings import Settings
 from models.errors import InputError
 

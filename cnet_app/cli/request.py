@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Image
-from annotators.poses import Pose
+from annotators.people.poses import Pose
 from cnet_app.cli.engine import create_maps, download_missing
 from cnet_app.cli.texts import ControlText, parse_control, parse_lora, parse_size, read_ip_adapter
 from cnet_app.engine.protocol import Engine
@@ -27,9 +27,9 @@ from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import INPAINT_AREAS, REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.pictures import HOLE, START, join_start, read_field
+from cnet_app.request.prompts.wildcards import Wildcards, resolve_request
 from cnet_app.request.recipe_files import JSON, read_request_file
 from cnet_app.request.units import CONTROL_FORMS, IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
-from cnet_app.request.wildcards import Wildcards, resolve_request
 from cnet_app.settings import Settings
 from models.catalogue.catalog import CATALOG
 from models.catalogue.resolve import missing, resolve

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotators.base import parameters
-from annotators.images import load_image
-from annotators.people import PoseAnnotator
+from annotators.people.body_annotator import PoseAnnotator
 from annotators.registry import annotator, parse_values
+from annotators.sources.images import load_image
 from cnet_app.maps.availability import default_annotator
 from cnet_app.maps.own import is_data
 from cnet_app.registry.conditions import condition

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.cli.engine import add_engine_arguments, command_settings, download_missing, make_pictures
 from cnet_app.cli.output import only_result
 from cnet_app.engine.create import create_engine

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from annotators.base import Image
-from annotators.images import load_image, resize
+from annotators.sources.images import load_image, resize
 from cnet_app.diffusion.pixels import pad, padded_side, to_image
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import white_pixels

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from annotators.base import Image
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.diffusion.backbones import create_backbone
 from cnet_app.diffusion.backbones.base import Backbone, Network
 from cnet_app.diffusion.cache import EncodingCache

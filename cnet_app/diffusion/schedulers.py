@@ -23,6 +23,10 @@ MOST_SPACED = 8
 """Times as many steps as run, of which a spacing is taken."""
 
 
+TERMINAL = "shift_terminal"
+"""Option of a scheduler: the last noise level above 0, to which all others are stretched."""
+
+
 def is_flow(scheduler: Any) -> bool:
     """Return whether a scheduler is one of flow matching, where a noisy picture is a mixture of picture and noise."""
     return type(scheduler).__name__.startswith("FlowMatch") or bool(scheduler.config.get("use_flow_sigmas"))
@@ -60,14 +64,27 @@ def _create_flow_scheduler(row: Sampler, base_scheduler: Any, tokens: int, shift
     if not row.flow_class_name:
         return type(base_scheduler).from_config(config)
     cls = getattr(diffusers, row.flow_class_name)
+    known = inspect.signature(cls.__init__).parameters  # the classes differ in their options, and warn of others
     shift = config.get("shift", config.get("flow_shift", 1.0))
     options = {**config, **row.options, "use_flow_sigmas": True, "prediction_type": "flow_prediction"}
-    if config.get("use_dynamic_shifting") and not _takes_sigmas(cls):
+    if config.get("use_dynamic_shifting") and "max_shift" not in known:
         shift = _constant_shift(config, _mu(config, tokens, shift_steps))
         options["use_dynamic_shifting"] = False
     options |= {"shift": shift, "flow_shift": shift}
-    known = inspect.signature(cls.__init__).parameters  # the classes differ in their options, and warn of others
-    return cls.from_config({name: value for name, value in options.items() if name in known})
+    made = cls.from_config({name: value for name, value in options.items() if name in known})
+    if TERMINAL not in known:
+        made.register_to_config(**{TERMINAL: config.get(TERMINAL)})
+    return made
+
+
+def _stretch_to_terminal(scheduler: Any, terminal: float) -> None:
+    """Stretch the noise levels of a class that cannot itself, so that the last one is `terminal`, as FlowMatchEuler does."""
+    import torch
+
+    levels, end = scheduler.sigmas[:-1], scheduler.sigmas[-1:]
+    levels = 1 - (1 - levels) * (1 - terminal) / (1 - levels[-1])
+    scheduler.sigmas = torch.cat([levels, end])
+    scheduler.timesteps = (levels * scheduler.config.num_train_timesteps).to(scheduler.timesteps)
 
 
 def _takes_sigmas(scheduler: Any) -> bool:
@@ -147,7 +164,7 @@ def set_steps(
         raise InputError(
             f"num_inference_steps is {steps}, but this scheduler runs at most {most}; lower it, or choose another scheduler."
         )
-    if steps == 1 and scheduler.config.get("shift_terminal"):
+    if steps == 1 and scheduler.config.get(TERMINAL):
         raise InputError(
             "num_inference_steps is 1, but this base model's noise levels are stretched between a first and a last step; "
             "raise it to 2 or more."
@@ -175,6 +192,8 @@ def _set_timesteps(scheduler: Any, steps: int, device: Any, tokens: int, shift_s
     """
     if not (is_flow(scheduler) and _takes_sigmas(scheduler)):
         scheduler.set_timesteps(steps, device=device)
+        if is_flow(scheduler) and scheduler.config.get(TERMINAL):
+            _stretch_to_terminal(scheduler, scheduler.config[TERMINAL])
         return
     import torch
 

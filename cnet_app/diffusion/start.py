@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from annotators.base import Image
-from annotators.images import load_image
-from annotators.roles import MASK, WEIGHTS
+from annotators.sources.images import load_image
+from annotators.sources.roles import MASK, WEIGHTS
 from cnet_app.diffusion.backbones.base import Backbone
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.known import initial_pixels, inpainted, known_image, new_latents

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from annotators.maps import resize_map
+from annotators.maps.encoders import resize_map
 from cnet_app.diffusion.pixels import pad
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import CUSTOM, Mode, Place, Weights

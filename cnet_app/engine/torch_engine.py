@@ -16,10 +16,10 @@ import torch
 from PIL import Image as Pillow
 
 from annotators.base import Image, create
-from annotators.control_map import run_annotator
-from annotators.images import load_image
+from annotators.maps.control_map import run_annotator
 from annotators.registry import annotator
 from annotators.runtime import LoadedNetworks, Runtime
+from annotators.sources.images import load_image
 from cnet_app import __version__
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.cache import EncodingCache
@@ -42,7 +42,7 @@ from cnet_app.maps.upscale import to_generation
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
-from cnet_app.request.prompt_tags import take_tags
+from cnet_app.request.prompts.tags import take_tags
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings

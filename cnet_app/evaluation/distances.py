@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.images import load_image, resize
+from annotators.sources.images import load_image, resize
 from cnet_app.evaluation.pairing import pictures_below
 from cnet_app.evaluation.report import TOO_FEW, Distance
 from models.catalogue.weights import require
@@ -115,8 +115,8 @@ class OwnDistance:
         """Return (N, 128) of the pictures that can be read."""
         import torch
 
-        from annotators.networks import to_batch
-        from annotators.scene_net import load_scene_net
+        from annotators.networks.loading import to_batch
+        from annotators.networks.scene_net import load_scene_net
 
         network = load_scene_net(require(OWN_WEIGHTS)).to(self.device)
         found: list[Any] = []

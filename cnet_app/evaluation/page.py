@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image as Pillow
 
 from annotators.base import Image
-from annotators.images import fit_inside, load_image, resize
-from annotators.map_files import map_role
+from annotators.maps.map_files import map_role
+from annotators.sources.images import fit_inside, load_image, resize
 from cnet_app.evaluation.pairing import Item
 from cnet_app.evaluation.report import Report
 from cnet_app.evaluation.scores import PictureScore

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Image
-from annotators.control_map import ControlMap
-from annotators.images import load_image
-from annotators.map_files import map_role
-from annotators.maps import resize_map
+from annotators.maps.control_map import ControlMap
+from annotators.maps.encoders import resize_map
+from annotators.maps.map_files import map_role
+from annotators.sources.images import load_image
 from cnet_app.evaluation import paper
 from cnet_app.evaluation.pairing import Method, pictures_below
 from cnet_app.evaluation.pictures import Evaluation, Progress, evaluate_pictures

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from annotators.base import Image
-from annotators.control_map import ControlMap
-from annotators.images import load_image
-from annotators.map_files import map_role
+from annotators.maps.control_map import ControlMap
+from annotators.maps.map_files import map_role
+from annotators.sources.images import load_image
 from cnet_app.evaluation.pairing import Item
 from cnet_app.fidelity.compare import compare
 from cnet_app.fidelity.measures import class_overlaps

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotators.base import Annotator, Image, create
-from annotators.control_map import ControlMap, make_map
-from annotators.maps import resize_map
-from annotators.poses import Points, Pose
+from annotators.maps.control_map import ControlMap, make_map
+from annotators.maps.encoders import resize_map
+from annotators.people.poses import Points, Pose
 from annotators.registry import annotator
 from cnet_app.fidelity.measures import PEOPLE_MEASURES, Mask
 from cnet_app.registry.conditions import Condition, condition

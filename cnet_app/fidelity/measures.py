@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.maps import colour_codes
+from annotators.maps.encoders import colour_codes
 from models.errors import InputError
 
 Mask = NDArray[np.bool_]

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.images import Colour
-from annotators.kinds import KindId
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
-from annotators.poses import Points
-from annotators.sticks import LIMBS
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.kinds import KindId
+from annotators.people.poses import Points
+from annotators.people.sticks import LIMBS
+from annotators.sources.images import Colour
 from cnet_app.fidelity.compare import Annotate, Comparison, compare
 from cnet_app.fidelity.measures import LINE, Mask, angles, best_match, lines_of, near_lines
 from cnet_app.request.units import ControlUnit

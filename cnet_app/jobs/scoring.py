@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.fidelity.compare import Annotate
 from cnet_app.fidelity.score import score
 from cnet_app.request.generation import GenerationRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from annotators.base import Image
-from annotators.control_map import ControlMap
+from annotators.maps.control_map import ControlMap
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.availability import default_annotator
 from cnet_app.request.units import ControlUnit

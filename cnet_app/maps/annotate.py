@@ -8,7 +8,7 @@ from typing import Any
 
 from annotators.base import Annotator, Image, create
 from annotators.base import parameters as parameters_of
-from annotators.control_map import (
+from annotators.maps.control_map import (
     ControlMap,
     DataAnnotator,
     complete_map,
@@ -17,12 +17,12 @@ from annotators.control_map import (
     run_annotator,
     sha256_of,
 )
-from annotators.images import ResizeMode
-from annotators.picture_files import check_size
-from annotators.poses import Pose
-from annotators.recognise import REPAIRS, is_drawn, looks_like
+from annotators.maps.recognise import REPAIRS, is_drawn, looks_like
+from annotators.people.poses import Pose
 from annotators.registry import annotator as annotator_class
 from annotators.runtime import Runtime
+from annotators.sources.images import ResizeMode
+from annotators.sources.picture_files import check_size
 from cnet_app.maps.availability import default_annotator, instead_of, library_fault, missing_weights
 from cnet_app.maps.cache import CACHE_BYTES, CACHE_MAPS, MapCache
 from cnet_app.maps.own import control_image_from_map, control_image_from_pose
@@ -82,8 +82,8 @@ class Maps:
         """Return the map of a picture at exactly this size.
 
         The picture is resized first, so that a line keeps its width. `annotator_id` None means that the picture is a
-        map already, which `repairs` (annotators.recognise.REPAIRS) may repair. People brought as data are drawn: they
-        need no annotator, and the parameters are those of annotators.people.PoseAnnotator. Raises InputError, and
+        map already, which `repairs` (annotators.maps.recognise.REPAIRS) may repair. People brought as data are drawn: they
+        need no annotator, and the parameters are those of annotators.people.body_annotator.PoseAnnotator. Raises InputError, and
         WeightsError where the annotator's files are missing.
         """
         check_size(width, height, "The map")

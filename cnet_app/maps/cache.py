@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from annotators.control_map import ControlMap
+from annotators.maps.control_map import ControlMap
 
 CACHE_BYTES = 64_000_000
 CACHE_MAPS = 128

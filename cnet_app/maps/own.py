@@ -9,16 +9,16 @@ from typing import cast
 import numpy as np
 
 from annotators.base import Image, create
-from annotators.control_map import ControlMap
-from annotators.images import ResizeMode, load_noted
-from annotators.label_files import counts_from_0
-from annotators.map_files import map_role
-from annotators.maps import is_blank, resize_map
-from annotators.people import PoseAnnotator
-from annotators.picture_files import check_size, decode_picture
-from annotators.poses import Pose, load_noted_pose
-from annotators.recognise import REPAIRS, Repair, diagnose, repair
-from annotators.roles import PHOTO, Role
+from annotators.maps.control_map import ControlMap
+from annotators.maps.encoders import is_blank, resize_map
+from annotators.maps.label_files import counts_from_0
+from annotators.maps.map_files import map_role
+from annotators.maps.recognise import REPAIRS, Repair, diagnose, repair
+from annotators.people.body_annotator import PoseAnnotator
+from annotators.people.poses import Pose, load_noted_pose
+from annotators.sources.images import ResizeMode, load_noted
+from annotators.sources.picture_files import check_size, decode_picture
+from annotators.sources.roles import PHOTO, Role
 from cnet_app.registry.conditions import condition
 from models.errors import InputError
 

@@ -18,7 +18,7 @@ import numpy as np
 
 import annotators
 from annotators.base import Annotator, parameters
-from annotators.control_map import ControlMap, DataAnnotator, describe_map
+from annotators.maps.control_map import ControlMap, DataAnnotator, describe_map
 from models.catalogue.catalog import entry
 from models.catalogue.weights import find
 from models.downloads.whole import sweep_unfinished, write_whole
@@ -70,7 +70,7 @@ def _identity(id: str) -> tuple[Any, ...]:
 def _code() -> str:
     """Of everything that makes maps: another version of it makes other maps, perhaps."""
     digest = hashlib.sha256()
-    for path in sorted(Path(annotators.__file__).parent.glob("*.py")):
+    for path in sorted(Path(annotators.__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     for library in LIBRARIES:
         with suppress(PackageNotFoundError):

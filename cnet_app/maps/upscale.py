@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from annotators.base import create
-from annotators.control_map import make_map
-from annotators.images import resize
+from annotators.maps.control_map import make_map
 from annotators.registry import annotator
+from annotators.sources.images import resize
 from cnet_app.maps.annotate import build_unit
 from cnet_app.registry.conditions import start_scale
 from cnet_app.request.generation import GenerationRequest

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from annotators.base import shown
-from annotators.kinds import KINDS, MapKind
+from annotators.maps.kinds import KINDS, MapKind
 from annotators.registry import annotator
 from cnet_app.registry.measures import MEASURES
 from models.catalogue.catalog import CATALOG, entry

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from annotators.kinds import KindId
+from annotators.maps.kinds import KindId
 from models.errors import InputError
 
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.images import load_image, resize
-from annotators.roles import MASK, WEIGHTS
+from annotators.sources.images import load_image, resize
+from annotators.sources.roles import MASK, WEIGHTS
 
 NEUTRAL, SPAN = 128, 127
 """Grey of weight 0 in a weight map, and greys from there to weight 1."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.images import load_image, resize
-from annotators.picture_files import MAX_PIXELS, MIN_SIDE
-from annotators.poses import Pose
-from annotators.roles import MASK
+from annotators.people.poses import Pose
+from annotators.sources.images import load_image, resize
+from annotators.sources.picture_files import MAX_PIXELS, MIN_SIDE
+from annotators.sources.roles import MASK
 from cnet_app.request.generation import PICTURE_AREA, REQUEST_LIMITS, GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.sizes import TOLERANCE, size_of

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
 from annotators.base import Parameter, shown
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.request.plain import FrozenMap, Scalar
 from models.errors import InputError
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Annotator, create, parameters
-from annotators.images import load_image
 from annotators.registry import annotator
+from annotators.sources.images import load_image
 from cnet_app.registry.conditions import condition
 from cnet_app.request.limits import MAX_NAME, check_picture, check_text, check_total, checked_scalars
 from cnet_app.request.pictures import picture_size

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from annotators.images import load_image, load_noted, load_start, resize
-from annotators.roles import MASK, PHOTO, WEIGHTS, Role
+from annotators.sources.images import load_image, load_noted, load_start, resize
+from annotators.sources.roles import MASK, PHOTO, WEIGHTS, Role
 
 START, HOLE = "initial_image", "inpaint_mask"
 """Fields of a request: the picture to start from, and the mask that a hole in it is."""

@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from annotators.picture_files import readable_name
-from cnet_app.request.chunks import with_text
+from annotators.sources.picture_files import readable_name
 from cnet_app.request.files import file_hashes
 from cnet_app.request.generation import DEFAULT_SCHEDULER, GenerationRequest
-from cnet_app.request.label import XMP_CHUNK, source_packet
-from cnet_app.request.parameters import parameters_text
+from cnet_app.request.png.chunks import with_text
+from cnet_app.request.png.label import XMP_CHUNK, source_packet
+from cnet_app.request.png.parameters import parameters_text
 from cnet_app.request.scores import UnitScore, scores_from_json
 from cnet_app.request.tasks import task_from_text, task_to_json
 from models.downloads.whole import sweep_unfinished, write_whole

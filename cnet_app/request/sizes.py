@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from annotators.base import Image
-from annotators.poses import Pose
+from annotators.people.poses import Pose
 from cnet_app.request.generation import REQUEST_LIMITS
 
 MAX_RATIO = 3.0

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Parameter, shown
-from annotators.images import load_image
-from annotators.map_files import map_role
-from annotators.poses import Pose
+from annotators.maps.map_files import map_role
+from annotators.maps.segments import Segments
+from annotators.people.poses import Pose
 from annotators.registry import annotator as annotator_class
-from annotators.segments import Segments
+from annotators.sources.images import load_image
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import CUSTOM, mode
 from cnet_app.request.limits import (
@@ -63,7 +63,7 @@ class ControlUnit:
     control_image: bytes = field(repr=False)
     """PNG of the RGB map; resized to the picture's size when used."""
     control_data: Mapping[str, Json] | None = field(default=None, repr=False)
-    """Editable source of the map: people as annotators.poses or classes as annotators.segments write them."""
+    """Editable source of the map: people as annotators.people.poses or classes as annotators.maps.segments write them."""
     annotator: str | None = None
     """Id of the annotator that made the map; None is a map of the user's own."""
     annotator_parameters: Mapping[str, Scalar] = field(default_factory=dict)

@@ -36,12 +36,12 @@ from cnet_app.ui.gradio_seams import (
     own_upload_folder,
     tidy_uploads,
 )
-from cnet_app.ui.guard import Guard
 from cnet_app.ui.housekeeping import KEPT_HERE, KEPT_OF_VISITORS, Housekeeping
 from cnet_app.ui.importing import without_garbage_collection
 from cnet_app.ui.listening import url_host, usable_port
+from cnet_app.ui.protection.guard import Guard
+from cnet_app.ui.protection.users import read_users
 from cnet_app.ui.studio import HEAD, ROUTE, WEB, build_studio
-from cnet_app.ui.users import read_users
 from models.errors import USER_ERRORS, InputError
 
 LOG = logging.getLogger(__name__)

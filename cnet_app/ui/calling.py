@@ -11,11 +11,11 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cnet_app.ui.addresses import address_of
-from cnet_app.ui.answers import RefusedError
 from cnet_app.ui.calls.context import Context, Object
 from cnet_app.ui.gradio_seams import json_response
-from cnet_app.ui.rates import Rates
+from cnet_app.ui.protection.addresses import address_of
+from cnet_app.ui.protection.answers import RefusedError
+from cnet_app.ui.protection.rates import Rates
 from cnet_app.ui.studio import CALLS, answer
 
 SESSION = re.compile(r"[0-9a-f]{32}")

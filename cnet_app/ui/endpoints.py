@@ -8,9 +8,9 @@ import gradio as gr
 
 from cnet_app.api.endpoints import NAMES, Endpoints, Object, as_file
 from cnet_app.request.pictures import encode_png
-from cnet_app.ui.addresses import address_of
 from cnet_app.ui.calls.context import Context, Visitor, identity
 from cnet_app.ui.gradio_seams import cache_upload
+from cnet_app.ui.protection.addresses import address_of
 
 
 def build_endpoints(context: Context) -> None:

@@ -29,7 +29,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from cnet_app.ui.guard import FILE, Guard
+from cnet_app.ui.protection.guard import FILE, Guard
 from models.downloads.disk import disk_error
 from models.errors import SaveError
 

@@ -15,12 +15,28 @@ import gradio as gr
 
 from annotators.base import shown
 from cnet_app.ui.calls.context import Call, Context, Object, Visitor, WaitingCall, identity
-from cnet_app.ui.calls.coverage import coverage_of_draft, hint_of_norms
 from cnet_app.ui.calls.describe import tables
+from cnet_app.ui.calls.draft.coverage import coverage_of_draft, hint_of_norms
+from cnet_app.ui.calls.draft.frame import frame_of
+from cnet_app.ui.calls.draft.maps import map_of_layer
+from cnet_app.ui.calls.draft.overlays import overlay_of
+from cnet_app.ui.calls.draft.pictures import put
+from cnet_app.ui.calls.draft.poses import read_pose
 from cnet_app.ui.calls.examples import example
-from cnet_app.ui.calls.frame import frame_of
-from cnet_app.ui.calls.jobs import cancel, cancel_all, generate, move, resume, unfinished
-from cnet_app.ui.calls.library import (
+from cnet_app.ui.calls.jobs.jobs import cancel, cancel_all, generate, move, resume, unfinished
+from cnet_app.ui.calls.jobs.sweeps import (
+    batch,
+    cancel_sweep,
+    grid,
+    resume_sweep,
+    sweep,
+    sweep_fields,
+    sweep_plan,
+    sweeps,
+    wildcards,
+)
+from cnet_app.ui.calls.jobs.watch import watch
+from cnet_app.ui.calls.library.library import (
     board,
     delete,
     details,
@@ -32,12 +48,8 @@ from cnet_app.ui.calls.library import (
     shelves,
     thumbnails,
 )
-from cnet_app.ui.calls.maps import map_of_layer
+from cnet_app.ui.calls.library.recipes import before, recipe_of, upscale, vary
 from cnet_app.ui.calls.models import catalogue, choices, download, question, start_engine, unload
-from cnet_app.ui.calls.overlays import overlay_of
-from cnet_app.ui.calls.pictures import put
-from cnet_app.ui.calls.poses import read_pose
-from cnet_app.ui.calls.recipes import before, recipe_of, upscale, vary
 from cnet_app.ui.calls.shapes import SHAPES
 from cnet_app.ui.calls.studies import (
     create_study,
@@ -47,17 +59,6 @@ from cnet_app.ui.calls.studies import (
     study_picture,
     study_question,
     study_results,
-)
-from cnet_app.ui.calls.sweeps import (
-    batch,
-    cancel_sweep,
-    grid,
-    resume_sweep,
-    sweep,
-    sweep_fields,
-    sweep_plan,
-    sweeps,
-    wildcards,
 )
 from cnet_app.ui.calls.training import (
     delete_training,
@@ -71,7 +72,6 @@ from cnet_app.ui.calls.training import (
     try_training,
 )
 from cnet_app.ui.calls.training_data import build_data, cancel_data, check_data, data_state, find_data
-from cnet_app.ui.calls.watch import watch
 from cnet_app.ui.labels import in_form_words
 from models.downloads.disk import disk_explained
 from models.errors import USER_ERRORS

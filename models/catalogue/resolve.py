@@ -215,13 +215,9 @@ def other_parts(family: Family, file: Path | None = None) -> Weights:
     A family may have another base for networks of another size, or for those that do not read guidance_scale.
     """
     facts = FAMILIES[family]
-    row, folder = entry(family), f"{facts.network_folder}/"
     names = _names(file) if file else ()
-    for end, id in facts.base_by_tensor:
-        if any(name.endswith(end) for name in names):
-            row = entry(id)
-    if file and facts.base_without_guidance and not any(name.endswith(facts.guidance_tensors) for name in names):
-        row = entry(facts.base_without_guidance)
+    ids = (id for end, id in facts.base_by_tensor if any(name.endswith(end) for name in names))
+    row, folder = entry(next(ids, family)), f"{facts.network_folder}/"
     kept = (file for file in row.files if not file.name.startswith(folder) or file.name == folder + CONFIG)
     return replace(row, files=tuple(kept))
 

@@ -81,8 +81,11 @@ FACTS = FamilyFacts(
             }
         ),
     ),
-    guidance_tensors=("guidance_in.in_layer.weight", "guidance_embedder.linear_1.weight"),
-    base_without_guidance="flux_schnell",
+    base_by_tensor=(
+        ("guidance_in.in_layer.weight", "flux"),
+        ("guidance_embedder.linear_1.weight", "flux"),
+        ("", "flux_schnell"),
+    ),
     control_class="FluxControlNetModel",
     control_marks=(
         frozenset({"controlnet_x_embedder.weight", "time_text_embed.text_embedder.linear_1.weight"}),

@@ -15,7 +15,7 @@ from diffusers.models.transformers.transformer_qwenimage import QwenImageTransfo
 from torch import Tensor, nn
 
 
-class QwenImageFunBlock(QwenImageTransformerBlock):
+class QwenImageFunTransformerBlock(QwenImageTransformerBlock):
     """A block of the base, with a projection of what it returns and, in the first block, one of what it reads."""
 
     def __init__(self, heads: int, head_width: int, first: bool) -> None:
@@ -41,7 +41,7 @@ class QwenImageFunControl(ModelMixin, ConfigMixin):
         super().__init__()
         self.control_img_in = nn.Linear(control_in_dim, num_attention_heads * attention_head_dim)
         self.control_blocks = nn.ModuleList(
-            QwenImageFunBlock(num_attention_heads, attention_head_dim, first=number == 0)
+            QwenImageFunTransformerBlock(num_attention_heads, attention_head_dim, first=number == 0)
             for number in range(len(control_layers))
         )
 

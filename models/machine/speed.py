@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-REPEATED = "BasicTransformerBlock"
-"""The block that a U-Net and a ControlNet repeat: it is compiled once."""
+REPEATED = "TransformerBlock"
+"""End of the class names of the blocks that networks repeat, in diffusers: each class is compiled once."""
 
 
 def half_precision(device: torch.device) -> torch.dtype | None:
@@ -26,7 +26,7 @@ def cpu_multiplies_bfloat16() -> bool:
 
 
 def tune(network: Any, speed: str, backend: str = "inductor") -> Any:
-    """Return a U-Net or ControlNet at a speed: "exact" as it is, "near" laid out for half precision, "compiled" also compiled.
+    """Return a base's network or a ControlNet at a speed: "exact" as it is, "near" laid out for half precision, "compiled" also compiled.
 
     Only repeated blocks are compiled: control weights and ranges are applied outside of them.
     """
@@ -34,6 +34,6 @@ def tune(network: Any, speed: str, backend: str = "inductor") -> Any:
         network = torch.nn.Module.to(network, memory_format=torch.channels_last)
     if speed == "compiled":
         for module in network.modules():
-            if type(module).__name__ == REPEATED:
+            if type(module).__name__.endswith(REPEATED):
                 module.compile(backend=backend)
     return network

@@ -9,8 +9,8 @@ import pytest
 from skimage import data
 
 from annotators.base import Image
-from annotators.images import resize
 from annotators.runtime import Runtime
+from annotators.sources.images import resize
 
 
 @pytest.fixture(scope="session")
@@ -43,5 +43,5 @@ def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose subfolders serve as downloaded weights, by catalogue id."""
     folder = tmp_path / "models"
     monkeypatch.setenv("CNET_MODELS_DIR", str(folder))
-    monkeypatch.setattr("annotators.networks._save_copy", lambda *_: None)  # twice the time and the disk
+    monkeypatch.setattr("annotators.networks.loading._save_copy", lambda *_: None)  # twice the time and the disk
     return folder

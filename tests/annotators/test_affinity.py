@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotators.affinity import FIELDS, JOINTS, LINKS, MOST_PEAKS, STRIDE, bodies_from_fields, find_peaks
+from annotators.people.affinity import FIELDS, JOINTS, LINKS, MOST_PEAKS, STRIDE, bodies_from_fields, find_peaks
 from benchmarks.drawn_fields import draw_fields, standing
 
 HEIGHT, WIDTH = 184, 240

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from annotators.base import Filter, Image, create, param
-from annotators.control_map import FAINT, MADE_UP, ControlMap, DataAnnotator, make_map, make_map_at, sha256_of
 from annotators.embedded import OpenPoseEmbedded, SegmentationEmbedded
-from annotators.images import pad, resize
-from annotators.kinds import KINDS
-from annotators.poses import Pose
+from annotators.maps.control_map import FAINT, MADE_UP, ControlMap, DataAnnotator, make_map, make_map_at, sha256_of
+from annotators.maps.kinds import KINDS
+from annotators.maps.segments import Segments
+from annotators.people.poses import Pose
 from annotators.registry import annotator
 from annotators.runtime import Runtime
-from annotators.segments import Segments
+from annotators.sources.images import pad, resize
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from annotators.base import Image
-from annotators.control_map import make_map
 from annotators.dwpose import (
     BINS,
     CROP_HEIGHT,
@@ -32,9 +31,10 @@ from annotators.dwpose import (
     find_points,
     to_person,
 )
-from annotators.networks import aux_module
-from annotators.onnx_networks import load_session, providers, run
-from annotators.poses import Pose
+from annotators.maps.control_map import make_map
+from annotators.networks.loading import aux_module
+from annotators.networks.onnx_networks import load_session, providers, run
+from annotators.people.poses import Pose
 from annotators.runtime import Runtime
 from models.errors import OutOfMemoryError, WeightsError
 

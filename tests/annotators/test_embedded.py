@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from annotators.base import Annotator, Image
-from annotators.control_map import make_map
 from annotators.embedded import (
     DepthEmbedded,
     NormalEmbedded,
@@ -20,11 +19,9 @@ from annotators.embedded import (
     SoftEdgeEmbedded,
     people_from_heat,
 )
-from annotators.images import resize
-from annotators.maps import ADE20K_PALETTE
-from annotators.poses import Person, Pose
-from annotators.runtime import Runtime
-from annotators.scene_net import (
+from annotators.maps.control_map import make_map
+from annotators.maps.encoders import ADE20K_PALETTE
+from annotators.networks.scene_net import (
     HEAT_SIGMA,
     HEAT_STRIDE,
     SEGMENTS,
@@ -34,6 +31,9 @@ from annotators.scene_net import (
     save_scene_net,
     segment_targets,
 )
+from annotators.people.poses import Person, Pose
+from annotators.runtime import Runtime
+from annotators.sources.images import resize
 from cnet_app.embedded.world import create_scene
 from models.errors import WeightsError
 from tests.source import ROOT

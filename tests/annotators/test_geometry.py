@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from annotators.base import Image
-from annotators.control_map import make_map
 from annotators.depth import DepthAnnotator, DepthAnythingV2, LeReS, Midas, TransformersDepth, Zoe
 from annotators.embedded import DepthEmbedded, SegmentationEmbedded
-from annotators.images import resize
-from annotators.kinds import KINDS
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.control_map import make_map
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.kinds import KINDS
+from annotators.maps.segments import Segments
 from annotators.normal import NormalBAE
 from annotators.runtime import Runtime
 from annotators.segmentation import ADE20K, OneFormerTiny, SegmentationAnnotator
-from annotators.segments import Segments
+from annotators.sources.images import resize
 from benchmarks.hub_peers import detect_classes, detect_depth, detect_with_task, detect_zoe
 from benchmarks.peers import leres, normal_bae
 from models.errors import InputError, WeightsError

@@ -14,7 +14,7 @@ from PIL import ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from annotators.base import Image
-from annotators.images import (
+from annotators.sources.images import (
     fit_inside,
     fit_size,
     from_array,
@@ -23,7 +23,7 @@ from annotators.images import (
     pad,
     resize,
 )
-from annotators.picture_files import MAX_BYTES, MAX_PIXELS, check_size, read_bytes, readable_name
+from annotators.sources.picture_files import MAX_BYTES, MAX_PIXELS, check_size, read_bytes, readable_name
 from models.errors import InputError
 
 

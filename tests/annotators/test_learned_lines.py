@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from annotators.base import Image, create
-from annotators.images import resize
 from annotators.lineart import LineArtAnime
 from annotators.mlsd import MLSDTiny
-from annotators.networks import aux_module
+from annotators.networks.loading import aux_module
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from annotators.scribble import ScribbleHED, ScribblePiDiNet, scribble_from_softedge
 from annotators.softedge import HED, EdgeNetwork, PiDiNet, SoftEdgeGradient
+from annotators.sources.images import resize
 from benchmarks.peers import PEERS, SETTINGS, lineart_anime
 from models.catalogue.catalog import entry
 from tests.annotators.conftest import ON_META
@@ -120,7 +120,7 @@ def test_the_tiny_network_is_the_librarys() -> None:
     from skimage import data
 
     from annotators.mlsd import _load
-    from annotators.networks import weights_file
+    from annotators.networks.loading import weights_file
 
     photo = resize(np.asarray(data.astronaut()), 256, 256)
     network = _load("cpu", "tiny", weights_file("mlsd_tiny"))

@@ -8,12 +8,12 @@ import pytest
 
 from annotators.base import Annotator, Image, create
 from annotators.canny import Canny
-from annotators.images import resize
 from annotators.lineart import LineArtStandard
-from annotators.maps import is_blank
+from annotators.maps.encoders import is_blank
 from annotators.mlsd import OpenCVLines
 from annotators.scribble import ScribbleXDoG, scribble_from_canvas, scribble_from_softedge
 from annotators.softedge import SoftEdgeGradient
+from annotators.sources.images import resize
 from models.errors import InputError
 
 KINDS: tuple[type[Annotator], ...] = (Canny, SoftEdgeGradient, ScribbleXDoG, LineArtStandard, OpenCVLines)

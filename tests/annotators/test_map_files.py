@@ -11,12 +11,12 @@ from PIL import Image as Pillow
 from PIL.Image import Resampling
 
 from annotators.base import Image
-from annotators.coco import COCO_CLASSES, COCO_PALETTE, COCO_TO_ADE20K
-from annotators.images import load_image, load_noted
-from annotators.kinds import KINDS
-from annotators.map_files import map_role
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE, encode_segmentation
-from annotators.recognise import repair
+from annotators.maps.coco import COCO_CLASSES, COCO_PALETTE, COCO_TO_ADE20K
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE, encode_segmentation
+from annotators.maps.kinds import KINDS
+from annotators.maps.map_files import map_role
+from annotators.maps.recognise import repair
+from annotators.sources.images import load_image, load_noted
 from models.errors import InputError
 
 DEPTH, LABELS = map_role(KINDS["depth"]), map_role(KINDS["labels"])

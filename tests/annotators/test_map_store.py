@@ -13,15 +13,15 @@ import pytest
 
 from annotators.base import Annotator, Image, create
 from annotators.canny import Canny
-from annotators.control_map import ControlMap, make_map
+from annotators.maps.control_map import ControlMap, make_map
+from annotators.maps.segments import Segments
 from annotators.openpose import OpenPose
-from annotators.people import PoseAnnotator
+from annotators.people.body_annotator import PoseAnnotator
+from annotators.people.poses import Person
 from annotators.pictures import Shuffle, Tile
-from annotators.poses import Person
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from annotators.segmentation import SegmentationAnnotator
-from annotators.segments import Segments
 from annotators.softedge import HED
 from cnet_app.maps.store import MapStore, map_key
 

@@ -8,9 +8,7 @@ import pytest
 from skimage import data
 
 from annotators.canny import Canny
-from annotators.images import pad, resize
-from annotators.kinds import KINDS, MapKind
-from annotators.maps import (
+from annotators.maps.encoders import (
     ADE20K_CLASSES,
     ADE20K_PALETTE,
     encode_depth,
@@ -20,6 +18,8 @@ from annotators.maps import (
     resize_lines,
     resize_map,
 )
+from annotators.maps.kinds import KINDS, MapKind
+from annotators.sources.images import pad, resize
 
 
 def test_the_palette_is_ade20k() -> None:

@@ -13,9 +13,9 @@ import pytest
 from skimage import data
 
 from annotators.base import Image
-from annotators.images import resize
 from annotators.mediapipe import BODY_POINTS, MIRRORED, Body, MediaPipePose, find_hands, is_same, refine, windows
-from annotators.mediapipe_networks import (
+from annotators.networks.loading import weights_folder
+from annotators.people.mediapipe_networks import (
     Network,
     Region,
     load_body_networks,
@@ -23,9 +23,9 @@ from annotators.mediapipe_networks import (
     load_hand_networks,
     overlapping,
 )
-from annotators.networks import weights_folder
-from annotators.poses import Person, Points
+from annotators.people.poses import Person, Points
 from annotators.runtime import Runtime
+from annotators.sources.images import resize
 from cnet_app.embedded.world import create_scene
 from cnet_app.fidelity.measures import people_pck
 from models.errors import DamagedError

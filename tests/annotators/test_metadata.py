@@ -12,8 +12,8 @@ from PIL import PngImagePlugin
 from skimage import data
 
 from annotators.base import Image
-from annotators.images import load_image
-from annotators.metadata import without_metadata
+from annotators.sources.images import load_image
+from annotators.sources.metadata import without_metadata
 from tests.annotators.profiles import wide_rgb
 
 PHOTO: Image = np.asarray(data.astronaut())[::8, ::4]

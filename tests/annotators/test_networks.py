@@ -15,14 +15,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from annotators.base import Annotator, Image
-from annotators.control_map import make_map
 from annotators.depth import Midas
 from annotators.embedded import DepthEmbedded, OpenPoseEmbedded
-from annotators.networks import aux_module, load_into, load_state, resize_for_network, size_for_network
+from annotators.maps.control_map import make_map
+from annotators.networks.loading import aux_module, load_into, load_state, resize_for_network, size_for_network
+from annotators.networks.scene_net import SceneNet, load_scene_net
 from annotators.normal import NormalFromDepth
 from annotators.openpose import OpenPose
 from annotators.registry import ANNOTATORS
-from annotators.scene_net import SceneNet, load_scene_net
 from annotators.softedge import HED
 from models.catalogue.catalog import entry
 from models.catalogue.weights import require
@@ -103,7 +103,7 @@ def test_weights_that_are_not_finite_are_refused(
     load_into(network, state | {"bias": torch.zeros(1)}, tmp_path / "net.pth", "cpu")
     spoiled = load_scene_net(require("embedded_annotator"))
     next(spoiled.parameters()).data.fill_(torch.inf)
-    monkeypatch.setattr("annotators.scene_net.load_scene_net", lambda folder: spoiled)
+    monkeypatch.setattr("annotators.networks.scene_net.load_scene_net", lambda folder: spoiled)
     with pytest.raises(DamagedError, match="not finite"):
         DepthEmbedded()(photos["coffee"])
 
@@ -135,7 +135,7 @@ def test_too_little_memory_to_load_is_no_damage(
         path = models_dir / file
         path.parent.mkdir(parents=True)
         torch.save({"norm": torch.zeros(1)}, path)
-        monkeypatch.setattr("annotators.networks.require", lambda id: path.parent)
+        monkeypatch.setattr("annotators.networks.loading.require", lambda id: path.parent)
         monkeypatch.setattr("transformers.AutoImageProcessor.from_pretrained", lambda *_, **__: None)
     monkeypatch.setattr(reader, _raise(error))
     with pytest.raises((OutOfMemoryError, RuntimeError)) as caught:

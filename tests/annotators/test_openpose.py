@@ -12,9 +12,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from annotators.affinity import JOINTS, bodies_from_fields, find_peaks
-from annotators.control_map import make_map
-from annotators.networks import aux_module
+from annotators.maps.control_map import make_map
+from annotators.networks.loading import aux_module
 from annotators.openpose import (
     OpenPose,
     find_face,
@@ -25,8 +24,9 @@ from annotators.openpose import (
     read_fields,
     resize_smoothly,
 )
-from annotators.openpose_parts import LEFT_ARM, RIGHT_ARM, face_box, hand_box
-from annotators.poses import Points, Pose
+from annotators.people.affinity import JOINTS, bodies_from_fields, find_peaks
+from annotators.people.openpose_parts import LEFT_ARM, RIGHT_ARM, face_box, hand_box
+from annotators.people.poses import Points, Pose
 from annotators.runtime import Runtime
 from benchmarks.drawn_fields import Preset, draw_fields, library_bodies, standing
 from tests.annotators.thin import save_thin, thin

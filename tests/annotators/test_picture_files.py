@@ -19,9 +19,9 @@ from PIL import Image as Pillow
 from PIL import features
 
 from annotators.base import Image
-from annotators.images import load_image, load_noted
-from annotators.picture_files import MAX_PIXELS, REDUCED_PIXELS
-from annotators.png_bands import can_read_bands, read_reduced, reduced
+from annotators.sources.images import load_image, load_noted
+from annotators.sources.picture_files import MAX_PIXELS, REDUCED_PIXELS
+from annotators.sources.png_bands import can_read_bands, read_reduced, reduced
 from models.errors import InputError
 
 # 64x48 pixels, red at the left and blue at the right; written by libheif.
@@ -37,7 +37,7 @@ HEIC = base64.b64decode(
 MEASURE = """
 import json
 import re, resource, sys
-from annotators.images import load_noted
+from annotators.sources.images import load_noted
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 image, notes = load_noted(sys.argv[1])
 more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -103,7 +103,7 @@ def test_what_is_reduced_stays_upright_and_below_the_limit() -> None:
 def test_a_png_read_in_bands_is_the_whole_one_reduced(
     mode: str, nearest: bool, photos: dict[str, Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("annotators.png_bands.BAND_BYTES", 9_000)  # many bands
+    monkeypatch.setattr("annotators.sources.png_bands.BAND_BYTES", 9_000)  # many bands
     photo = Pillow.fromarray(photos["coffee"]).resize((203, 151))
     if mode == "I;16":
         picture = Pillow.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 200)

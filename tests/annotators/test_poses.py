@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from annotators.base import Image, create
-from annotators.images import ResizeMode, resize
-from annotators.people import BodyAnnotator, PoseAnnotator
-from annotators.poses import Person, Points, Pose, load_noted_pose, load_pose, parse_pose, read_pose
+from annotators.people.body_annotator import BodyAnnotator, PoseAnnotator
+from annotators.people.poses import Person, Points, Pose, load_noted_pose, load_pose, parse_pose, read_pose
 from annotators.runtime import Runtime
+from annotators.sources.images import ResizeMode, resize
 from models.errors import InputError
 
 

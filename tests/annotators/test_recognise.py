@@ -10,12 +10,12 @@ import pytest
 
 from annotators.base import Image
 from annotators.canny import Canny
-from annotators.kinds import KINDS
 from annotators.lineart import LineArtStandard
-from annotators.maps import encode_depth, encode_normal, encode_segmentation
-from annotators.poses import Points
-from annotators.recognise import REPAIRS, Finding, diagnose, looks_like, repair, snap_palette
-from annotators.sticks import draw_hand, draw_pose
+from annotators.maps.encoders import encode_depth, encode_normal, encode_segmentation
+from annotators.maps.kinds import KINDS
+from annotators.maps.recognise import REPAIRS, Finding, diagnose, looks_like, repair, snap_palette
+from annotators.people.poses import Points
+from annotators.people.sticks import draw_hand, draw_pose
 from cnet_app.embedded.world import Sample, create_scene
 from models.errors import InputError
 

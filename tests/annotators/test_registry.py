@@ -12,9 +12,9 @@ from PIL import Image as Pillow
 
 from annotators.__main__ import describe, main
 from annotators.base import Annotator, Image, create, parameters
-from annotators.images import load_image
 from annotators.normal import FIRST
 from annotators.registry import ANNOTATORS, annotator, parse_values
+from annotators.sources.images import load_image
 from cnet_app.registry.conditions import CONDITIONS
 from models.catalogue.catalog import entry
 from models.errors import InputError
@@ -106,6 +106,6 @@ def test_the_commands_device(tmp_path: Path, photos: dict[str, Image], capsys: p
 
 
 def test_the_registry_loads_no_network_library() -> None:
-    code = "import sys, annotators.registry, annotators.images; print([m for m in sys.modules if m in {'torch', 'transformers', 'gradio', 'diffusers', 'controlnet_aux'}])"
+    code = "import sys, annotators.registry, annotators.sources.images; print([m for m in sys.modules if m in {'torch', 'transformers', 'gradio', 'diffusers', 'controlnet_aux'}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

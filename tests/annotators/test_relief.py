@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.control_map import make_map
 from annotators.embedded import DepthEmbedded
-from annotators.kinds import KINDS
+from annotators.maps.control_map import make_map
+from annotators.maps.kinds import KINDS
 from annotators.normal import DEPTHS, FIRST, NormalFromDepth, normals_of
 from annotators.registry import annotator
 from cnet_app.registry.conditions import condition

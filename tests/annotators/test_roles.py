@@ -11,10 +11,10 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from annotators.base import Image
-from annotators.images import load_image, load_noted, load_start
-from annotators.kinds import KINDS
-from annotators.map_files import map_role
-from annotators.roles import MASK, PHOTO, WEIGHTS
+from annotators.maps.kinds import KINDS
+from annotators.maps.map_files import map_role
+from annotators.sources.images import load_image, load_noted, load_start
+from annotators.sources.roles import MASK, PHOTO, WEIGHTS
 from models.errors import InputError
 from tests.annotators import profiles
 

@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from annotators.base import Annotator, Image, create
-from annotators.control_map import make_map
 from annotators.embedded import DepthEmbedded, NormalEmbedded, OpenPoseEmbedded, SegmentationEmbedded, SoftEdgeEmbedded
+from annotators.maps.control_map import make_map
 from annotators.mlsd import MLSDTiny
-from annotators.networks import to_batch
+from annotators.networks.loading import to_batch
 from annotators.normal import NormalFromDepth
 from annotators.registry import ANNOTATORS
 from annotators.runtime import LoadedNetworks, Runtime
@@ -235,10 +235,10 @@ def test_without_a_network_no_library_of_networks_is_imported() -> None:
     code = """
 import sys, numpy as np
 from annotators.base import create
-from annotators.control_map import make_map
-from annotators.kinds import KINDS
-from annotators.maps import resize_map
-from annotators.recognise import diagnose, looks_like
+from annotators.maps.control_map import make_map
+from annotators.maps.kinds import KINDS
+from annotators.maps.encoders import resize_map
+from annotators.maps.recognise import diagnose, looks_like
 from annotators.registry import ANNOTATORS
 photo = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
 made = 0

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from annotators.base import Image
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.segments import NOTHING, Segments
 from annotators.segmentation import ADE20K
-from annotators.segments import NOTHING, Segments
 from models.errors import InputError
 
 WALL, SKY, PERSON = 0, 2, 12

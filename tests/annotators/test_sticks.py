@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from annotators.maps import is_blank
-from annotators.networks import aux_module
-from annotators.sticks import FINGER_COLOURS, LIMBS, POSE_COLOURS, Sticks, draw_face, draw_hand, draw_pose
+from annotators.maps.encoders import is_blank
+from annotators.networks.loading import aux_module
+from annotators.people.sticks import FINGER_COLOURS, LIMBS, POSE_COLOURS, Sticks, draw_face, draw_hand, draw_pose
 
 
 def _standing(size: float) -> np.ndarray:

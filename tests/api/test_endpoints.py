@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from annotators.canny import Canny
-from annotators.images import load_image
-from annotators.poses import Person, Pose
+from annotators.people.poses import Person, Pose
+from annotators.sources.images import load_image
 from cnet_app.fidelity.overlay import AGREE
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.generation import GenerationRequest

@@ -10,8 +10,8 @@ import pytest
 from gradio_client import Client, handle_file
 
 from annotators.canny import Canny
-from annotators.images import load_image
 from annotators.runtime import Runtime
+from annotators.sources.images import load_image
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.sweeps.sweeps import Sweeps
 from cnet_app.jobs.sweeps.works import open_work

@@ -15,7 +15,7 @@ import pytest
 from gradio_client import Client, handle_file
 
 from annotators.canny import Canny
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.api.endpoints import NAMES
 from tests.source import ROOT
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from annotators.canny import Canny
-from annotators.images import load_image, resize
+from annotators.sources.images import load_image, resize
 from cnet_app.api.sweeps import PUBLIC_PICTURES, SweepCalls
 from cnet_app.jobs.sweeps.sweeps import Sweeps
 from cnet_app.jobs.sweeps.works import open_work

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.jobs.library.picture_rows import insert_picture
 from cnet_app.jobs.store import Store
 from cnet_app.request.recipe import save_picture

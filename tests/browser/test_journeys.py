@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, expect
 from skimage import data
 
 from annotators.canny import Canny
-from annotators.images import load_image
-from annotators.poses import Pose
+from annotators.people.poses import Pose
 from annotators.runtime import Runtime
+from annotators.sources.images import load_image
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.recipe import read_request

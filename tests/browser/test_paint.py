@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE
 from tests.browser.conftest import visitor
 
 pytestmark = pytest.mark.browser

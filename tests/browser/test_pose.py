@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from annotators.poses import Person, Pose
+from annotators.people.poses import Person, Pose
 from tests.browser.conftest import visitor
 
 pytestmark = pytest.mark.browser

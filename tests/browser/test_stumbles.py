@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 from skimage import data
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.request.recipe import read_request
 from tests.browser.conftest import open_page, visit, visitor
 from tests.browser.driver import StudioPage

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotators.poses import Pose
+from annotators.people.poses import Pose
 from cnet_app.embedded.world import create_sample
 from cnet_app.registry.conditions import CONDITIONS
 from tests.cli.conftest import Call, pixels

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from annotators.canny import Canny
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.cli.batch import with_file
 from cnet_app.request.recipe import read_request
 from cnet_app.request.tasks import task_to_json

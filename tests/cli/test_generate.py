@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 
 from annotators.canny import Canny
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.cli import build_parser
 from cnet_app.cli.request import NOT_WITH_RECIPE
 from cnet_app.engine.torch_engine import REPRODUCIBLE

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.cli.grid import long_name
+from cnet_app.request.prompts.wildcards import Wildcards
 from cnet_app.request.recipe import read_request
-from cnet_app.request.wildcards import Wildcards
 from tests.cli.conftest import Call, pixels
 
 SMALL = ("--steps", 1, "--size", "64x64", "--seed", 4)

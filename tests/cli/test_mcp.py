@@ -16,8 +16,8 @@ from PIL import Image
 from skimage import data
 
 from annotators.canny import Canny
-from annotators.images import load_image
 from annotators.runtime import Runtime
+from annotators.sources.images import load_image
 from cnet_app.api.endpoints import Endpoints
 from cnet_app.cli.mcp import NO_METHOD, PARSE_ERROR, REVISIONS, create_tools, serve
 from cnet_app.jobs.runner import Runner

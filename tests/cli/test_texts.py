@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.cli.texts import parse_control, parse_lora, parse_size
 from cnet_app.request.units import Lora
 from models.errors import InputError

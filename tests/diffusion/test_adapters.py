@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import StaticControl
-from cnet_app.diffusion.backbones.unet_adapter import adapter_places
+from cnet_app.diffusion.backbones.controls.unet_adapter import adapter_places
 from cnet_app.diffusion.control import weighted_features
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import create_scheduler

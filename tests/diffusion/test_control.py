@@ -17,7 +17,7 @@ from PIL import Image
 from cnet_app.diffusion.backbones import create_backbone, unet
 from cnet_app.diffusion.backbones.base import Text
 from cnet_app.diffusion.backbones.clip import encode_prompts
-from cnet_app.diffusion.backbones.unet_control import controlnet_places, encode_hint, with_encoded_hint
+from cnet_app.diffusion.backbones.controls.unet import controlnet_places, encode_hint, with_encoded_hint
 from cnet_app.diffusion.control import place_norms, sum_residuals, unit_residuals
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.pixels import to_pixels

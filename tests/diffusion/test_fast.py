@@ -17,13 +17,20 @@ from numpy.typing import NDArray
 
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.pipeline import generate
+from cnet_app.request.generation import GenerationRequest
 from models.catalogue.catalog import Family
+from models.families import FAMILIES
 from models.loader import Base
 from models.machine import devices, memory
 from models.machine.devices import choose_device
 from models.machine.ladder import LADDER, Rung
 from models.machine.memory import offload_layers, on_device
 from models.machine.speed import tune
+from models.tiny import tiny_base
+from models.tiny.flux import tiny_flux_controlnet
+from models.tiny.qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
+from models.tiny.unets import tiny_controlnet, tiny_union
+from models.tiny.z_image import tiny_z_image_controlnet
 from tests.diffusion.conftest import request_for, unit
 
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
@@ -127,6 +134,40 @@ def test_compiled_networks_obey_strength_and_range(bases: dict[Family, Base], ne
         expected = picture(bases["sd15"], nets["sd15"][0], units=(unit(**values),))
         made = picture(base, net, units=(unit(**values),))
         assert np.abs(made.astype(int) - expected).max() <= 1, values
+
+
+def compiled_blocks(network: Any) -> list[str]:
+    return [
+        type(module).__name__ for module in network.modules() if vars(module).get("_compiled_call_impl") is not None
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["z_image", "qwen_image", "flux2"])
+def test_compiled_transformers_make_the_same_picture(family: Family) -> None:
+    base = tiny_base(family)
+    request = GenerationRequest(prompt="a red ball", width=64, height=64, seed=1, num_inference_steps=2)
+    expected = generate(base, [], request)[0]
+    made = generate(replace(base, network=tune(base.network, "compiled", backend="eager")), [], request)[0]
+    assert np.abs(made.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_blocks_of_every_family_are_compiled(family: Family) -> None:
+    network = tiny_base(family).network
+    assert not compiled_blocks(network)
+    assert compiled_blocks(tune(network, "compiled", backend="eager"))
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        tiny_flux_controlnet, tiny_qwen_image_controlnet, tiny_qwen_image_union, tiny_z_image_controlnet,
+        lambda: tiny_controlnet(tiny_base("sdxl")), lambda: tiny_union(tiny_base("sdxl")),
+    ],
+)  # fmt: skip
+def test_blocks_of_controlnets_are_compiled(create: Callable[[], Any]) -> None:
+    assert compiled_blocks(tune(create(), "compiled", backend="eager"))
 
 
 @pytest.mark.slow

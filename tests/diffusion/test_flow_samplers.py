@@ -131,6 +131,24 @@ def test_more_tokens_shift_the_steps_towards_noise() -> None:
     assert scheduler.config.shift == pytest.approx(math.exp(1.15))
 
 
+@pytest.mark.parametrize("id", ["unipc", "dpmpp_2m", "heun"])
+def test_all_samplers_run_the_noise_levels_of_the_base(id: str) -> None:
+    """With the shift by tokens and the last level that the base's own scheduler names, such as Qwen-Image's."""
+    own = FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True, max_shift=0.9, max_image_seq_len=8192, shift_terminal=0.02
+    )
+    expected = create_scheduler("default", own)
+    set_steps(expected, 30, tokens=4096)
+    scheduler = create_scheduler(id, own, 4096)
+    timesteps = set_steps(scheduler, 30, tokens=4096)
+    levels = scheduler.sigmas[:-1] if id != "heun" else scheduler.sigmas[:-1].unique().flip(0)
+    # Heun's levels are at other distances: it runs to the training's last one.
+    assert levels[-1] == pytest.approx(0.02, abs=1e-4)
+    if id != "heun":
+        assert levels.numpy() == pytest.approx(expected.sigmas[:-1].numpy(), abs=1.5e-3)
+    assert timesteps.float().numpy() == pytest.approx(1000 * scheduler.sigmas[:-1].numpy(), abs=1)
+
+
 def test_a_base_names_its_own_sampler_where_it_is_a_row() -> None:
     assert resolve_scheduler("default", BASES["shift"]) == "euler"
     assert resolve_scheduler("default", BASES["unipc"]) == "unipc"

@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
-from cnet_app.diffusion.backbones.flux_control import block_runs, block_samples, places_of
+from cnet_app.diffusion.backbones.controls.flux import block_runs, block_samples, places_of
 from cnet_app.diffusion.backbones.tokens import BlockRange, place_number, run_of, to_latents, to_tokens
 from cnet_app.diffusion.control import unit_residuals
 from cnet_app.diffusion.pipeline import Step, generate

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
 from cnet_app.diffusion.backbones.base import ActiveReference
-from cnet_app.diffusion.backbones.flux2_reference import joined_tokens, word_places
-from cnet_app.diffusion.backbones.flux2_strength import mixed_attention, shares_of
+from cnet_app.diffusion.backbones.controls.flux2_reference import joined_tokens, word_places
+from cnet_app.diffusion.backbones.controls.flux2_strength import mixed_attention, shares_of
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import GenerationRequest
@@ -320,7 +320,9 @@ def test_a_family_without_a_strength_refuses_it(
 ) -> None:
     facts = replace(FAMILIES["flux2"], reference_strength=False)
     monkeypatch.setattr(families, "FAMILIES", dict(FAMILIES) | {"flux2": facts})
-    monkeypatch.setattr("cnet_app.diffusion.backbones.flux2_reference.FAMILIES", dict(FAMILIES) | {"flux2": facts})
+    monkeypatch.setattr(
+        "cnet_app.diffusion.backbones.controls.flux2_reference.FAMILIES", dict(FAMILIES) | {"flux2": facts}
+    )
     with pytest.raises(InputError, match=r"needs control strengths besides 0 and 1, which FLUX\.2 does not have"):
         latents_of(klein, wide(wide_unit(**given)))
     assert latents_of(klein, wide(wide_unit())).isfinite().all()

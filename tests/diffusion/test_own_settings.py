@@ -15,7 +15,7 @@ from diffusers import ControlNetModel
 
 from cnet_app.diffusion.backbones import unet
 from cnet_app.diffusion.backbones.clip import encode_prompts, prompt_notes
-from cnet_app.diffusion.backbones.unet_control import controlnet_places
+from cnet_app.diffusion.backbones.controls.unet import controlnet_places
 from cnet_app.diffusion.control import unit_residuals, weighted_features
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.request.factors import place_weights

@@ -18,7 +18,7 @@ from cnet_app.diffusion.backbones.unet import UNetBackbone
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.prompt_schedule import MAX_PARTS, prompts_by_step, split_parts, syntax_notes, without_and
-from cnet_app.request.wildcards import Wildcards
+from cnet_app.request.prompts.wildcards import Wildcards
 from models.errors import InputError
 from models.family_facts import Family
 from models.loader import Base

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from cnet_app.diffusion.backbones import create_backbone
-from cnet_app.diffusion.backbones.z_image_control import HintedZImage, embed_hint
+from cnet_app.diffusion.backbones.controls.z_image import HintedZImage, embed_hint
 from cnet_app.diffusion.backbones.z_image_tokens import embed, join, network_time
 from cnet_app.diffusion.control import unit_residuals
 from cnet_app.diffusion.pipeline import Step, generate

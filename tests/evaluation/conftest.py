@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from annotators.base import Image
-from annotators.maps import lines
+from annotators.maps.encoders import lines
 from cnet_app.request.pictures import encode_png
 
 SIDE = 192

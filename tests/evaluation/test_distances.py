@@ -121,7 +121,7 @@ def test_the_clip_score_is_the_models_own_cosine(clip_folder: Path, pictures: tu
     assert found.count == 2
     values: list[float] = []
     for path, text in ((pictures[0], "a cat"), (pictures[2], "a dog")):
-        from annotators.images import load_image
+        from annotators.sources.images import load_image
 
         tokens = clip._tokenizer(text, return_tensors="pt")
         pixels = clip._processor(images=load_image(path), return_tensors="pt")["pixel_values"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from annotators.maps import encode_segmentation
+from annotators.maps.encoders import encode_segmentation
 from cnet_app.evaluation import scores as scores_module
 from cnet_app.evaluation.page import worst_and_best
 from cnet_app.evaluation.pairing import parse_methods

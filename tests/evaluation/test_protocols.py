@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from annotators.base import Image, create
-from annotators.control_map import ControlMap, make_map_at
-from annotators.control_map import make_map as make
-from annotators.images import load_image
+from annotators.maps.control_map import ControlMap, make_map_at
+from annotators.maps.control_map import make_map as make
 from annotators.registry import annotator
+from annotators.sources.images import load_image
 from cnet_app.cli import evaluate as command
 from cnet_app.cli import main
 from cnet_app.evaluation import paper

@@ -17,7 +17,7 @@ from cnet_app.maps.store import MapStore
 from cnet_app.request.pictures import encode_png
 from cnet_app.settings import Settings
 from cnet_app.ui.files import kept_secret
-from cnet_app.ui.users import read_file
+from cnet_app.ui.protection.users import read_file
 from models.downloads.ledger import read_ledger, write_ledger
 from models.errors import InputError, SaveError, WeightsError
 from tests.faults.conftest import IS_POSIX, Disk, sentence

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from annotators.base import create
-from annotators.control_map import make_map
+from annotators.maps.control_map import make_map
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from cnet_app.cli.output import write_json, write_png
@@ -27,10 +27,10 @@ from cnet_app.jobs.sweeps.manifest import FOLDERS, read_manifest
 from cnet_app.jobs.sweeps.sweeps import run_sweep
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.maps.store import MapStore
-from cnet_app.request.grids import grid_requests, parse_axis
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_request, save_picture, write_scores
 from cnet_app.request.scores import UnitScore
+from cnet_app.request.sweeps.grids import grid_requests, parse_axis
 from cnet_app.settings import Settings
 from models.errors import SaveError
 from tests.faults.conftest import Disk, sentence

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from annotators.base import Image
-from annotators.images import Colour
-from annotators.kinds import KINDS
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE, encode_segmentation
-from annotators.poses import Person, Pose
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE, encode_segmentation
+from annotators.maps.kinds import KINDS
+from annotators.people.poses import Person, Pose
+from annotators.sources.images import Colour
 from cnet_app.fidelity.overlay import AGREE, DIMMED, EXTRA, MISSING, PAINTERS, Overlay, overlay
 from cnet_app.registry.conditions import CONDITIONS, Condition, condition
 from cnet_app.request.pictures import encode_png

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.maps import encode_segmentation, lines
+from annotators.maps.encoders import encode_segmentation, lines
 from cnet_app.fidelity.measures import (
     BODY_SHARE,
     LEAST_SIDE,

@@ -11,10 +11,10 @@ import pytest
 
 from annotators.base import Image, create
 from annotators.canny import Canny
-from annotators.control_map import ControlMap, describe_map, make_map
-from annotators.maps import encode_normal, encode_segmentation
-from annotators.people import BodyAnnotator
-from annotators.poses import Person, Pose
+from annotators.maps.control_map import ControlMap, describe_map, make_map
+from annotators.maps.encoders import encode_normal, encode_segmentation
+from annotators.people.body_annotator import BodyAnnotator
+from annotators.people.poses import Person, Pose
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from cnet_app.embedded.world import create_scene

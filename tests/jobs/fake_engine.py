@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from annotators.base import create
-from annotators.control_map import run_annotator
-from annotators.images import load_image
+from annotators.maps.control_map import run_annotator
 from annotators.registry import annotator
+from annotators.sources.images import load_image
 from cnet_app.engine.protocol import Downloading, EngineStatus, Event, Loading, MapMade, PictureMade, Prepared, Stepped
 from cnet_app.engine.stream import Emit, Stream, run_in_thread
 from cnet_app.maps.upscale import to_generation

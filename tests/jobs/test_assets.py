@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotators.poses import parse_pose
+from annotators.people.poses import parse_pose
 from cnet_app.jobs.library.assets import Assets
 from cnet_app.request.pictures import encode_png
 from models.errors import InputError, SaveError

@@ -14,17 +14,17 @@ import pytest
 from PIL import Image
 
 from annotators.canny import Canny
-from annotators.images import load_image, resize
+from annotators.sources.images import load_image, resize
 from cnet_app.jobs.sweeps.batches import BatchPlan, BatchWork, create_batch, default_places, list_pictures
 from cnet_app.jobs.sweeps.manifest import Manifest, read_manifest
 from cnet_app.jobs.sweeps.sweeps import failures, run_sweep
 from cnet_app.maps.annotate import Maps
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
+from cnet_app.request.prompts.wildcards import Wildcards
 from cnet_app.request.sizes import fit_budget
-from cnet_app.request.tables import read_table
+from cnet_app.request.sweeps.tables import read_table
 from cnet_app.request.units import ControlUnit
-from cnet_app.request.wildcards import Wildcards
 from models.errors import InputError
 
 BLACK = encode_png(np.zeros((128, 128, 3), np.uint8))

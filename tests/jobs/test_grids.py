@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.jobs.sweeps.grid_page import MAX_PIXELS, MIN_SIDE, grid_page, page_side
 from cnet_app.jobs.sweeps.grid_picture import (
     ABSENT,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.jobs.library.search import Query
 from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.jobs.store import Store

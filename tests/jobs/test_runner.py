@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.jobs import runner as runner_module
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState

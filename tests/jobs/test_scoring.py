@@ -14,7 +14,7 @@ import pytest
 
 from annotators.base import Image
 from annotators.canny import Canny
-from annotators.control_map import ControlMap, make_map
+from annotators.maps.control_map import ControlMap, make_map
 from annotators.runtime import Runtime
 from cnet_app.api.jobs import describe_job, describe_record
 from cnet_app.engine.protocol import EngineStatus

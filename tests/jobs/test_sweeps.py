@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotators.images import load_image
 from annotators.runtime import Runtime
+from annotators.sources.images import load_image
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.sweeps.grids import GridWork, create_grid
 from cnet_app.jobs.sweeps.manifest import Manifest, read_manifest, take_request, write_manifest
@@ -22,8 +22,8 @@ from cnet_app.jobs.sweeps.sweeps import Sweeps, SweepState, run_sweep
 from cnet_app.jobs.sweeps.works import open_work
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.grids import grid_requests, parse_axis
 from cnet_app.request.recipe import read_request
+from cnet_app.request.sweeps.grids import grid_requests, parse_axis
 from cnet_app.settings import Settings
 from models.errors import EngineError, InputError, SaveError, StudioError, WeightsError
 from tests.jobs.fake_engine import FakeEngine, request

@@ -14,14 +14,14 @@ from skimage import data
 
 from annotators.base import Image
 from annotators.canny import Canny
-from annotators.control_map import ControlMap
-from annotators.kinds import KINDS
-from annotators.maps import encode_normal, encode_segmentation
-from annotators.networks import aux_module
-from annotators.recognise import looks_like
+from annotators.maps.control_map import ControlMap
+from annotators.maps.encoders import encode_normal, encode_segmentation
+from annotators.maps.kinds import KINDS
+from annotators.maps.recognise import looks_like
+from annotators.networks.loading import aux_module
+from annotators.networks.scene_net import SEGMENTS
+from annotators.people.sticks import draw_pose
 from annotators.runtime import Runtime
-from annotators.scene_net import SEGMENTS
-from annotators.sticks import draw_pose
 from cnet_app.maps.annotate import Maps, build_unit, open_store, run_here
 from cnet_app.maps.availability import default_annotator
 from cnet_app.maps.cache import CACHE_BYTES, MapCache

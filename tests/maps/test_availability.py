@@ -12,7 +12,7 @@ from skimage import data
 
 from annotators.__main__ import describe
 from annotators.base import Image, create
-from annotators.networks import aux_module
+from annotators.networks.loading import aux_module
 from annotators.registry import ANNOTATORS, annotator
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.availability import can_run, default_annotator, instead_of, library_fault, missing_weights

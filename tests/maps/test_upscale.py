@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.maps.upscale import to_generation
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.upscale import UpscaleRequest

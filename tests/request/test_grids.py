@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnet_app.request.fields import find_field, with_values
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.grids import Axis, axis_from_json, grid_requests, parse_axis
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.plain import Scalar
+from cnet_app.request.prompts.wildcards import Wildcards
+from cnet_app.request.sweeps.fields import find_field, with_values
+from cnet_app.request.sweeps.grids import Axis, axis_from_json, grid_requests, parse_axis
 from cnet_app.request.units import ControlUnit, Lora
-from cnet_app.request.wildcards import Wildcards
 from models.errors import InputError
 
 MAP = encode_png(np.zeros((64, 64, 3), np.uint8))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from annotators.images import load_image
-from annotators.poses import Person, Pose
+from annotators.people.poses import Person, Pose
+from annotators.sources.images import load_image
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import (
     Box,

@@ -11,10 +11,10 @@ import pytest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.known import check_known, offered_models
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.prompt_tags import available_names
+from cnet_app.request.prompts.tags import available_names
+from cnet_app.request.prompts.wildcards import Wildcards
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from cnet_app.request.upscale import UpscaleRequest
-from cnet_app.request.wildcards import Wildcards
 from models.errors import InputError
 
 PICTURE = encode_png(np.zeros((64, 64, 3), np.uint8))

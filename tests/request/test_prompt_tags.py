@@ -9,7 +9,7 @@ import pytest
 
 from cnet_app.request.generation import MAX_LORAS, GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.prompt_tags import take_tags, without_tags
+from cnet_app.request.prompts.tags import take_tags, without_tags
 from cnet_app.request.units import ControlUnit, Lora
 
 

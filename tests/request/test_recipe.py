@@ -20,8 +20,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.parameters import parameters_text
 from cnet_app.request.pictures import encode_png
+from cnet_app.request.png.parameters import parameters_text
 from cnet_app.request.recipe import MADE_CHUNK, read_request, save_picture
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from models.downloads.whole import sweep_unfinished

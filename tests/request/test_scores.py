@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnet_app.request.chunks import with_text
+from cnet_app.request.png.chunks import with_text
 from cnet_app.request.recipe import SCORES_CHUNK, read_recipe, read_request, save_picture, write_scores
 from cnet_app.request.scores import UnitScore, best_of, mean_agreement, scores_from_json
 from models.downloads import whole

@@ -10,7 +10,7 @@ import pytest
 
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.tables import Row, read_caption, read_table
+from cnet_app.request.sweeps.tables import Row, read_caption, read_table
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from annotators.poses import Person, Pose
-from annotators.segments import Segments
+from annotators.maps.segments import Segments
+from annotators.people.poses import Person, Pose
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest, GenerationResult
 from cnet_app.request.maps import MapRequest

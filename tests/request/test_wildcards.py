@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from cnet_app.diffusion.prompt_syntax import Phrase, parse_prompt
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.prompts.wildcards import MAX_DEPTH, Wildcards, has_wildcards, resolve_request
 from cnet_app.request.tasks import task_from_json, task_to_json
-from cnet_app.request.wildcards import MAX_DEPTH, Wildcards, has_wildcards, resolve_request
 from models.errors import InputError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from tests.ui.conftest import Caller
 
 

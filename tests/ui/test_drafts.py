@@ -10,8 +10,8 @@ from PIL import Image
 from skimage import data
 
 from annotators.canny import Canny
-from annotators.images import load_image
-from annotators.maps import encode_segmentation
+from annotators.maps.encoders import encode_segmentation
+from annotators.sources.images import load_image
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.generation import GenerationRequest
 from tests.ui.conftest import FRAME, Caller

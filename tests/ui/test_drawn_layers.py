@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE
 from annotators.runtime import Runtime
 from cnet_app.jobs.library.assets import Assets
 from cnet_app.jobs.runner import Runner
@@ -24,8 +24,8 @@ from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.pictures import encode_png
 from cnet_app.settings import Settings
 from cnet_app.ui.calls.context import Context, Visitor
-from cnet_app.ui.calls.frame import read_frame
-from cnet_app.ui.calls.maps import make_layer_map, map_of_layer
+from cnet_app.ui.calls.draft.frame import read_frame
+from cnet_app.ui.calls.draft.maps import make_layer_map, map_of_layer
 from models.errors import InputError
 from tests.jobs.fake_engine import FakeEngine
 

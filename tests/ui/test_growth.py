@@ -46,8 +46,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sc
     )  # Gradio sleeps on for so long after a page closed
     monkeypatch.setattr("cnet_app.ui.housekeeping.EVERY", 0.5)
     monkeypatch.setattr("cnet_app.jobs.remembered.REMEMBERED", FEW)
-    monkeypatch.setattr("cnet_app.ui.rates.MAX_NAMES", FEW)
-    monkeypatch.setattr("cnet_app.ui.budgets.MAX_SESSIONS", FEW)
+    monkeypatch.setattr("cnet_app.ui.protection.rates.MAX_NAMES", FEW)
+    monkeypatch.setattr("cnet_app.ui.protection.budgets.MAX_SESSIONS", FEW)
     settings = Settings(
         output_dir=tmp_path / "pictures", cache_dir=str(tmp_path / "cache"), public=True, proxies=1,
         max_requests=10_000, max_history=FEW,

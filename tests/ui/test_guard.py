@@ -14,10 +14,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from cnet_app.settings import Settings, read_settings
-from cnet_app.ui.addresses import address_of
 from cnet_app.ui.files import FileReferences
-from cnet_app.ui.guard import Guard, is_open_route
-from cnet_app.ui.rates import Rates
+from cnet_app.ui.protection.addresses import address_of
+from cnet_app.ui.protection.guard import Guard, is_open_route
+from cnet_app.ui.protection.rates import Rates
 
 PAGE = "<html><script>one</script><script type='module' src='a.js'></script></html>"
 

@@ -14,8 +14,8 @@ import pytest
 
 from cnet_app.settings import Settings
 from cnet_app.ui.gradio_seams import IDLE, MAX_LOGINS, CheckedBlocks, GuardedApp, IdleStates
-from cnet_app.ui.guard import Guard
 from cnet_app.ui.housekeeping import KEPT_HERE, KEPT_OF_VISITORS, Housekeeping
+from cnet_app.ui.protection.guard import Guard
 from tests.ui.conftest import FRAME, Caller, create_caller
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cnet_app.ui.app import launch_options
-from cnet_app.ui.calls import library as library_calls
+from cnet_app.ui.calls.library import library as library_calls
 from tests.jobs.fake_engine import request
 from tests.ui.studio_calls import Desk
 

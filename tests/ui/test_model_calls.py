@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cnet_app.engine.protocol import EngineStatus
-from cnet_app.ui.calls.jobs import describe_job
+from cnet_app.ui.calls.jobs.jobs import describe_job
 from cnet_app.ui.calls.models import describe_rows, memory_words
 from models.catalogue.catalog import entry
 from models.families import FAMILIES

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotators.poses import Pose
-from annotators.sticks import Sticks
+from annotators.people.poses import Pose
+from annotators.people.sticks import Sticks
 from cnet_app.ui.calls.context import Context, Visitor
-from cnet_app.ui.calls.frame import Frame
-from cnet_app.ui.calls.maps import make_layer_map
-from cnet_app.ui.calls.poses import read_pose
+from cnet_app.ui.calls.draft.frame import Frame
+from cnet_app.ui.calls.draft.maps import make_layer_map
+from cnet_app.ui.calls.draft.poses import read_pose
 from models.errors import InputError
 from tests.ui.conftest import Caller
 

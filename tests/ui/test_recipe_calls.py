@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from annotators.images import load_image, resize
-from annotators.poses import Person, Pose
+from annotators.people.poses import Person, Pose
+from annotators.sources.images import load_image, resize
 from cnet_app.jobs.create import create_runner
 from cnet_app.maps.annotate import build_unit
 from cnet_app.maps.own import control_image_from_map, control_image_from_pose

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from annotators.canny import Canny
-from annotators.images import load_image, resize
+from annotators.sources.images import load_image, resize
 from cnet_app.jobs.sweeps.grids import grid_table
 from cnet_app.request.recipe import read_request
 from models.errors import EngineError

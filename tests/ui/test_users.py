@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnet_app.settings import Settings
-from cnet_app.ui.users import hash_password, is_password, main, read_file, read_users
+from cnet_app.ui.protection.users import hash_password, is_password, main, read_file, read_users
 from models.errors import InputError
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import CreateBackbone, Extras, Text
+from cnet_app.diffusion.backbones.controls.flux import block_samples, places_of
 from cnet_app.diffusion.backbones.flux import FluxLikeBackbone
-from cnet_app.diffusion.backbones.flux_control import block_samples, places_of
 from cnet_app.diffusion.backbones.guidance import apply_guidance
 from cnet_app.diffusion.backbones.tokens import network_time, to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import LanguageModelBackbone, words_of

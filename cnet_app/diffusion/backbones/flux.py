@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import Control, CreateBackbone, Extras, Network, Text
-from cnet_app.diffusion.backbones.flux_control import POOLED, block_samples, places_of, prepare_controlnet
+from cnet_app.diffusion.backbones.controls.flux import POOLED, block_samples, places_of, prepare_controlnet
 from cnet_app.diffusion.backbones.tokens import PATCH, network_time, to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import LONGEST, TransformerBackbone
 from cnet_app.diffusion.cache import EncodingCache

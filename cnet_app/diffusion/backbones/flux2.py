@@ -16,8 +16,8 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import ActiveReference, CreateBackbone, Extras, Network, ReferenceControl, Text
-from cnet_app.diffusion.backbones.flux2_reference import joined_tokens, prepare_reference, word_places
-from cnet_app.diffusion.backbones.flux2_strength import mixed_attention
+from cnet_app.diffusion.backbones.controls.flux2_reference import joined_tokens, prepare_reference, word_places
+from cnet_app.diffusion.backbones.controls.flux2_strength import mixed_attention
 from cnet_app.diffusion.backbones.guidance import apply_guidance
 from cnet_app.diffusion.backbones.tokens import PATCH, network_time, to_latents
 from cnet_app.diffusion.backbones.transformer import TransformerBackbone

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from cnet_app.diffusion.backbones.base import Control, CreateBackbone, Extras, Network, Text
+from cnet_app.diffusion.backbones.controls.qwen_image import prepare_controlnet
 from cnet_app.diffusion.backbones.guidance import apply_guidance_to_tokens
-from cnet_app.diffusion.backbones.qwen_image_control import prepare_controlnet
-from cnet_app.diffusion.backbones.qwen_image_tokens import shapes_of
-from cnet_app.diffusion.backbones.tokens import network_time, residuals_by_block, to_latents, to_tokens
+from cnet_app.diffusion.backbones.tokens import image_shapes, network_time, residuals_by_block, to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import LONGEST, LanguageModelBackbone, words_of
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.registry.modes import mode
@@ -82,7 +81,7 @@ class QwenImageBackbone(LanguageModelBackbone):
                 hidden_states=to_tokens(batch[row : row + 1]),
                 timestep=network_time(timestep, batch),
                 encoder_hidden_states=words[None],
-                img_shapes=shapes_of(batch),
+                img_shapes=image_shapes(batch),
                 controlnet_block_samples=residuals_by_block(extras.residuals or {}, blocks, slice(row, row + 1)),
                 return_dict=False,
             )[0]

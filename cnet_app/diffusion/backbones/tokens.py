@@ -28,6 +28,11 @@ def to_latents(tokens: Tensor, height: int, width: int) -> Tensor:
     return torch.nn.functional.pixel_shuffle(grid, PATCH)
 
 
+def image_shapes(latents: Tensor) -> list[list[tuple[int, int, int]]]:
+    """Return `img_shapes` of diffusers' Qwen-Image: one picture of one frame, its height and width in tokens."""
+    return [[(1, latents.shape[-2] // PATCH, latents.shape[-1] // PATCH)]]
+
+
 def network_time(timestep: Tensor, like: Tensor) -> Tensor:
     """Return the time that the network reads, (1,) from 1 in noise to 0 in a picture, in no less precision than `like`."""
     return timestep.to(torch.promote_types(timestep.dtype, like.dtype)).reshape(1) / TIMES

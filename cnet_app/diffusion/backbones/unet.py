@@ -26,9 +26,9 @@ from cnet_app.diffusion.backbones.base import (
     StaticControl,
     Text,
 )
+from cnet_app.diffusion.backbones.controls.unet import prepare_controlnet
+from cnet_app.diffusion.backbones.controls.unet_adapter import prepare_adapter
 from cnet_app.diffusion.backbones.guidance import apply_guidance
-from cnet_app.diffusion.backbones.unet_adapter import prepare_adapter
-from cnet_app.diffusion.backbones.unet_control import prepare_controlnet
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.steering import check_form, control_tensor
 from cnet_app.registry.modes import mode

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import Control, CreateBackbone, Extras, Network, Text
+from cnet_app.diffusion.backbones.controls.z_image import adding_hints, prepare_controlnet
 from cnet_app.diffusion.backbones.guidance import apply_guidance
 from cnet_app.diffusion.backbones.transformer import LanguageModelBackbone, words_of
-from cnet_app.diffusion.backbones.z_image_control import adding_hints, prepare_controlnet
 from cnet_app.diffusion.backbones.z_image_tokens import network_time
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.steering import control_tensor

@@ -21,8 +21,8 @@ import torch
 from annotators.base import Image
 from annotators.canny import Canny
 from annotators.embedded import OpenPoseEmbedded
-from annotators.images import resize
 from annotators.runtime import Runtime
+from annotators.sources.images import resize
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.embedded.evaluate.conditions import FAMILY, measured_rows
 from cnet_app.embedded.evaluate.words import REFERENCES, WordJudge, colours_right, create_word_judge

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from annotators.base import Image
-from annotators.images import resize
+from annotators.sources.images import resize
 from cnet_app.embedded.evaluate.conditions import measured_rows
 from cnet_app.embedded.evaluate.embedded import (
     FIRST_SEED,

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from cnet_app.diffusion.backbones.unet_control import with_encoded_hint
+from cnet_app.diffusion.backbones.controls.unet import with_encoded_hint
 from cnet_app.embedded.train.batches import Batch, draw_batch, having
 from cnet_app.embedded.train.checkpoints import weights_key
 from cnet_app.embedded.train.common import Training, half_where_fast, logger

@@ -17,7 +17,7 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from annotators.scene_net import load_scene_net
+from annotators.networks.scene_net import load_scene_net
 from cnet_app.embedded.train.autoencoder import create_autoencoder, train_autoencoder
 from cnet_app.embedded.train.checkpoints import load_checkpoint
 from cnet_app.embedded.train.dataset import MAPS, Dataset, load_dataset, render

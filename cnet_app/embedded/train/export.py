@@ -9,7 +9,7 @@ from diffusers import AutoencoderTiny, ControlNetModel
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from annotators.scene_net import SceneNet, save_scene_net
+from annotators.networks.scene_net import SceneNet, save_scene_net
 from cnet_app.embedded.train.diffusion import Networks
 from cnet_app.embedded.train.networks import create_scheduler
 from models.families import FAMILIES

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE
 from cnet_app.embedded.train.text import thing_tokens
 from cnet_app.embedded.world.words import ADE20K_CLASS, SHAPES
 

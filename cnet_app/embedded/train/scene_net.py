@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from annotators.base import Image
-from annotators.maps import ADE20K_PALETTE
-from annotators.scene_net import HEAT_SIGMA, HEAT_STRIDE, SceneMaps, SceneNet, segment_targets
-from annotators.sticks import POSE_COLOURS
+from annotators.maps.encoders import ADE20K_PALETTE
+from annotators.networks.scene_net import HEAT_SIGMA, HEAT_STRIDE, SceneMaps, SceneNet, segment_targets
+from annotators.people.sticks import POSE_COLOURS
 from cnet_app.embedded.train.autoencoder import to_tensor
 from cnet_app.embedded.train.batches import having
 from cnet_app.embedded.train.common import Training, half_where_fast, logger

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from annotators.base import Image
 from annotators.canny import Canny
-from annotators.maps import encode_depth, encode_normal, encode_segmentation
+from annotators.maps.encoders import encode_depth, encode_normal, encode_segmentation
+from annotators.people.sticks import draw_pose
 from annotators.scribble import ScribbleXDoG
 from annotators.softedge import SoftEdgeGradient
-from annotators.sticks import draw_pose
 from cnet_app.embedded.world.sample import Sample
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.maps import ADE20K_CLASSES
+from annotators.maps.encoders import ADE20K_CLASSES
 from cnet_app.embedded.world import words
 from cnet_app.embedded.world.figure import Figure, create_figure
 from cnet_app.embedded.world.raycast import Ball, Box, Camera, Frustum, Solid, Vector, trace

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotators.base import shown
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from cnet_app.evaluation.pairing import Method, pictures_below
 from cnet_app.evaluation.study.plan import (
     KINDS,

@@ -9,9 +9,9 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from annotators.images import load_image
-from annotators.picture_files import MAX_BYTES
-from annotators.poses import parse_pose
+from annotators.people.poses import parse_pose
+from annotators.sources.images import load_image
+from annotators.sources.picture_files import MAX_BYTES
 from cnet_app.jobs.library.rooms import Room
 from models.downloads.whole import sweep_unfinished, write_whole
 from models.errors import InputError, SaveError

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from annotators.images import load_image
-from annotators.picture_files import readable_name
+from annotators.sources.images import load_image
+from annotators.sources.picture_files import readable_name
 from cnet_app.jobs.library.rooms import Room
 from models.downloads.whole import sweep_unfinished, write_whole
 from models.errors import InputError, SaveError

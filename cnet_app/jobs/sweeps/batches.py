@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from annotators.base import Image, shown
-from annotators.images import load_image, resize
-from annotators.roles import PHOTO
+from annotators.sources.images import load_image, resize
+from annotators.sources.roles import PHOTO
 from cnet_app.jobs.sweeps.manifest import Manifest, Part, begun_sweep, put_request, take_request, write_manifest
 from cnet_app.jobs.sweeps.sources import map_of
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.own import source_role
-from cnet_app.request.fields import find_field, with_unit, with_values
 from cnet_app.request.generation import MAX_SEED, GenerationRequest
 from cnet_app.request.pictures import encode_png
+from cnet_app.request.prompts.wildcards import TEMPLATES, Wildcards, resolve_request
 from cnet_app.request.sizes import fit_budget, size_of
-from cnet_app.request.tables import Row, read_caption
-from cnet_app.request.wildcards import TEMPLATES, Wildcards, resolve_request
+from cnet_app.request.sweeps.fields import find_field, with_unit, with_values
+from cnet_app.request.sweeps.tables import Row, read_caption
 from models.catalogue.resolve import resolve
 from models.downloads.whole import unfinished
 from models.errors import InputError, SaveError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image as Pillow
 
-from annotators.images import load_image
+from annotators.sources.images import load_image
 from models.errors import InputError
 
 NOT_MADE = "not made"

@@ -20,8 +20,8 @@ from cnet_app.jobs.sweeps.manifest import (
     write_whole,
 )
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.grids import Axis, Cell, axis_from_json, label_of
-from cnet_app.request.parameters import parameters_text
+from cnet_app.request.png.parameters import parameters_text
+from cnet_app.request.sweeps.grids import Axis, Cell, axis_from_json, label_of
 from models.errors import InputError
 
 PICTURE = "grid.png"
@@ -39,7 +39,7 @@ def create_grid(
 ) -> Manifest:
     """Write the manifest of a new grid below the folder of pictures; SaveError.
 
-    `request` is the one that the axes vary, `cells` are those of `cnet_app.request.grids.grid_requests`. `titles` head the
+    `request` is the one that the axes vary, `cells` are those of `cnet_app.request.sweeps.grids.grid_requests`. `titles` head the
     axes in the results, `labels` stand for the values of each; without them names and values do, as they are typed.
     """
     with begun_sweep(pictures, "grid", name) as folder:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from annotators.base import Image
-from annotators.control_map import sha256_of
-from annotators.images import ResizeMode
-from annotators.poses import Pose
+from annotators.maps.control_map import sha256_of
+from annotators.people.poses import Pose
+from annotators.sources.images import ResizeMode
 from cnet_app.maps.annotate import Maps, build_unit
-from cnet_app.request.fields import RemakeMap, with_map
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import Scalar
+from cnet_app.request.sweeps.fields import RemakeMap, with_map
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Literal
 
 from cnet_app.request.foreign.recipe import NamedModel
-from cnet_app.request.parameters import SHORT_HASH
+from cnet_app.request.png.parameters import SHORT_HASH
 from models.catalogue.local import SUFFIXES, LocalFile, local_files
 from models.catalogue.own import known_rows
 from models.catalogue.row import Kind, Weights

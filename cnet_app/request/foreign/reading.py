@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from annotators.picture_files import readable_name
+from annotators.sources.picture_files import readable_name
 from cnet_app.request.foreign.imported import Imported, import_recipe
 from cnet_app.request.foreign.readers import READERS
 from cnet_app.request.foreign.recipe import ForeignRecipe

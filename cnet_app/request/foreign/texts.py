@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from annotators.picture_files import MAX_BYTES, PNG_TEXTS, readable_name
-from annotators.png_bands import PNG
+from annotators.sources.picture_files import MAX_BYTES, PNG_TEXTS, readable_name
+from annotators.sources.png_bands import PNG
 from cnet_app.request.recipe import CHUNK
 from models.errors import InputError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Annotator, create, parameters
-from annotators.control_map import complete_map, run_annotator
+from annotators.maps.control_map import complete_map, run_annotator
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from cnet_app.registry.conditions import condition

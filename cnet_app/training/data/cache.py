@@ -23,8 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from annotators.base import Image
-from annotators.kinds import MapKind
-from annotators.poses import Pose
+from annotators.maps.kinds import MapKind
+from annotators.people.poses import Pose
 from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.data.framing import Framing, bucket_of, can_mirror, frame_control, frame_image

@@ -9,8 +9,8 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from annotators.base import Image
-from annotators.images import fit_inside, pad, resize
-from annotators.kinds import MapKind
+from annotators.maps.kinds import MapKind
+from annotators.sources.images import fit_inside, pad, resize
 from cnet_app.training.data.pairs import DataSet, Pair, Problem, read_control, read_image
 from models.errors import USER_ERRORS
 

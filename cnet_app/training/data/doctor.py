@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import cv2
 
-from annotators.kinds import KindId, MapKind
+from annotators.maps.kinds import KindId, MapKind
 from cnet_app.registry.conditions import condition
 from cnet_app.training.data.features import SIDE, Features, Half, Looks, features_of
 from cnet_app.training.data.likeness import WORSE, Fits, misplaced, same_pictures

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.base import Image
-from annotators.images import load_image
-from annotators.kinds import KINDS, KindId, MapKind
-from annotators.map_files import map_role
-from annotators.maps import ADE20K_COLOURS, colour_codes, is_blank
-from annotators.roles import PHOTO, Role
-from annotators.sticks import LIMB_BRIGHTNESS, POSE_COLOURS
+from annotators.maps.encoders import ADE20K_COLOURS, colour_codes, is_blank
+from annotators.maps.kinds import KINDS, KindId, MapKind
+from annotators.maps.map_files import map_role
+from annotators.people.sticks import LIMB_BRIGHTNESS, POSE_COLOURS
+from annotators.sources.images import load_image
+from annotators.sources.roles import PHOTO, Role
 from cnet_app.training.data.pairs import Pair, Source, size_of
 from models.errors import InputError
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotators.base import Image
-from annotators.images import resize
-from annotators.kinds import MapKind
-from annotators.maps import resize_map
-from annotators.poses import Pose
+from annotators.maps.encoders import resize_map
+from annotators.maps.kinds import MapKind
+from annotators.people.poses import Pose
+from annotators.sources.images import resize
 
 BUCKET_MULTIPLE = 64
 """Of the sides: three halvings of latents that are an eighth of the picture."""

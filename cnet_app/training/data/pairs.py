@@ -13,9 +13,9 @@ from typing import cast
 from PIL import Image as Pillow
 
 from annotators.base import Image
-from annotators.images import load_image
-from annotators.kinds import MapKind
-from annotators.map_files import map_role
+from annotators.maps.kinds import MapKind
+from annotators.maps.map_files import map_role
+from annotators.sources.images import load_image
 from cnet_app.request.plain import Json, Scalar
 from models.errors import InputError
 

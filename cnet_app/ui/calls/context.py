@@ -15,11 +15,11 @@ from cnet_app.jobs.trainings.trainings import Trainings
 from cnet_app.maps.annotate import Maps
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.known import check_known
+from cnet_app.request.prompts.wildcards import Wildcards
 from cnet_app.request.upscale import UpscaleRequest
-from cnet_app.request.wildcards import Wildcards
 from cnet_app.settings import Settings
 from cnet_app.ui.bases import first_base
-from cnet_app.ui.budgets import SWEEPS_AT_ONCE, Budgets
+from cnet_app.ui.protection.budgets import SWEEPS_AT_ONCE, Budgets
 from models.errors import InputError, StudioError
 
 Object: TypeAlias = dict[str, Any]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annotators import sticks
 from annotators.base import Parameter, parameters
-from annotators.control_map import DataAnnotator
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.control_map import DataAnnotator
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.people import sticks
 from annotators.registry import annotator, licence_text
 from cnet_app import __version__
 from cnet_app.embedded.world import words

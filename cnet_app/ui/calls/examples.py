@@ -7,8 +7,8 @@ from typing import Any
 
 from cnet_app.registry.conditions import condition
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.maps import quick_png
-from cnet_app.ui.calls.pictures import data_url
+from cnet_app.ui.calls.draft.maps import quick_png
+from cnet_app.ui.calls.draft.pictures import data_url
 from cnet_app.ui.examples import example_image, example_mask, is_drawing
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from annotators.base import shown
-from annotators.images import fit_inside, load_image, resize
+from annotators.sources.images import fit_inside, load_image, resize
 from cnet_app.evaluation.pairing import Method
 from cnet_app.evaluation.study import create
 from cnet_app.evaluation.study.create import StudyDraft
@@ -27,8 +27,8 @@ from cnet_app.evaluation.study.questions import (
 from cnet_app.evaluation.study.results import describe, precisions_of, results
 from cnet_app.evaluation.study.tables import HEADS, exports, facts, number, own_rows, published_rows
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.maps import quick_png
-from cnet_app.ui.calls.pictures import data_url
+from cnet_app.ui.calls.draft.maps import quick_png
+from cnet_app.ui.calls.draft.pictures import data_url
 from models.errors import InputError
 
 ONLY_OWNER = (

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from annotators.base import Image
-from annotators.images import fit_inside, resize
+from annotators.sources.images import fit_inside, resize
 from cnet_app.jobs.trainings.data_work import DataState
 from cnet_app.maps.availability import default_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
@@ -20,7 +20,7 @@ from cnet_app.training.data.doctor import TITLES
 from cnet_app.training.data.pairs import Pair, read_control, read_image
 from cnet_app.training.data.readers import READERS, read_data, read_facts
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from cnet_app.ui.calls.pictures import data_url
+from cnet_app.ui.calls.draft.pictures import data_url
 from cnet_app.ui.calls.training import check_may_train
 from models.errors import USER_ERRORS, InputError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotators.maps import ADE20K_PALETTE, encode_normal
-from annotators.sticks import draw_pose
+from annotators.maps.encoders import ADE20K_PALETTE, encode_normal
+from annotators.people.sticks import draw_pose
 from cnet_app.embedded.train.batches import draw_batch, frayed, having
 from cnet_app.embedded.train.dataset import MAPS, Dataset, batches, load_dataset, render
 from cnet_app.embedded.train.scene_net import classes_of, decode_normal, joint_heat

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from annotators.scene_net import SceneMaps, SceneNet
+from annotators.networks.scene_net import SceneMaps, SceneNet
 from cnet_app.embedded.train.autoencoder import autoencoder_loss, create_autoencoder, random_crops
 from cnet_app.embedded.train.batches import draw_batch
 from cnet_app.embedded.train.dataset import Dataset

@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 from torch.nn import functional as F
 
-from annotators.scene_net import SceneMaps
+from annotators.networks.scene_net import SceneMaps
 from cnet_app.embedded.train.autoencoder import psnr, random_crops, reconstruction_loss, to_tensor
 from cnet_app.embedded.train.common import AveragedWeights, learning_rate, logger
 from cnet_app.embedded.train.dataset import Dataset

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from annotators.scene_net import load_scene_net
+from annotators.networks.scene_net import load_scene_net
 from cnet_app.cli import main
 from cnet_app.embedded.train import embedded
 from cnet_app.embedded.train.checkpoints import load_checkpoint

@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
-from annotators.scene_net import SceneNet
+from annotators.networks.scene_net import SceneNet
 from cnet_app.embedded.train.autoencoder import create_autoencoder, decode, encode, psnr, to_tensor, train_autoencoder
 from cnet_app.embedded.train.common import Training, learning_rate
 from cnet_app.embedded.train.dataset import Dataset

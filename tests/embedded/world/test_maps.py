@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from annotators.maps import ADE20K_CLASSES, ADE20K_PALETTE
+from annotators.maps.encoders import ADE20K_CLASSES, ADE20K_PALETTE
 from cnet_app.embedded.world import control_images, create_poster, create_sample, create_scene
 from cnet_app.embedded.world.write import write_world
 from cnet_app.registry.conditions import CONDITIONS

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from annotators.maps import ADE20K_CLASSES
+from annotators.maps.encoders import ADE20K_CLASSES
 from cnet_app.embedded.world import words
 from cnet_app.embedded.world.raycast import Ball, Box, Camera, Frustum, Limb, Solid, trace
 from cnet_app.embedded.world.sample import Sample

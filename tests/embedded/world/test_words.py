@@ -6,7 +6,7 @@ import colorsys
 
 import pytest
 
-from annotators.maps import ADE20K_CLASSES
+from annotators.maps.encoders import ADE20K_CLASSES
 from cnet_app.embedded.world import words
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from cnet_app.request.foreign.imported import Imported
 from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.parameters import parameters_text
+from cnet_app.request.png.parameters import parameters_text
 from cnet_app.request.units import Lora
 from tests.request.foreign.pictures import FOOOCUS, FORGE, SWARM, USER_COMMENT, graph, png, texts_of, with_comment
 from tests.request.strategies import unit

@@ -13,11 +13,11 @@ import pytest
 
 from annotators.base import create
 from annotators.canny import Canny
-from annotators.control_map import DataAnnotator
-from annotators.images import load_image
-from annotators.poses import Person, Pose
+from annotators.maps.control_map import DataAnnotator
+from annotators.people.poses import Person, Pose
 from annotators.registry import ANNOTATORS, annotator
 from annotators.runtime import Runtime
+from annotators.sources.images import load_image
 from cnet_app.maps.availability import can_run
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.training.data import build

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from annotators.base import Image
-from annotators.images import load_image
-from annotators.maps import encode_segmentation
+from annotators.maps.encoders import encode_segmentation
+from annotators.sources.images import load_image
 from benchmarks.drawn_pairs import draw_pair, write_image, write_pairs
 from benchmarks.seeded_faults import ALL, FAULTS, VALIDATION, seed_faults
 from cnet_app.registry.conditions import condition

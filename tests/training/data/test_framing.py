@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotators.base import Image
-from annotators.kinds import KINDS
-from annotators.maps import encode_normal, lines
-from annotators.poses import Person, Pose
-from annotators.sticks import POSE_COLOURS
+from annotators.maps.encoders import encode_normal, lines
+from annotators.maps.kinds import KINDS
+from annotators.people.poses import Person, Pose
+from annotators.people.sticks import POSE_COLOURS
 from cnet_app.training.data.framing import Framing, bucket_of, can_mirror, frame_control, frame_image
 
 PLACES = st.floats(0, 1)

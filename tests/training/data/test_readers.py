@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from annotators.images import load_image
-from annotators.kinds import KINDS
+from annotators.maps.kinds import KINDS
+from annotators.sources.images import load_image
 from cnet_app.training.data import hub_tables
 from cnet_app.training.data.captions import read_captions
 from cnet_app.training.data.naming import CAPTION_FOLDERS, CONTROL_FOLDERS, IMAGE_FOLDERS

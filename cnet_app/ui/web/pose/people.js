@@ -115,7 +115,7 @@ function entryOf(person) {
   return Object.fromEntries(PARTS.map(({ id, key }) => [key, (person[id] ?? []).flat()]));
 }
 
-/** As annotators.poses.Pose.resized does it. */
+/** As annotators.people.poses.Pose.resized does it. */
 function fitting({ canvas_width, canvas_height }, { width, height, fit = "crop" }) {
   let across = width / canvas_width;
   let down = height / canvas_height;

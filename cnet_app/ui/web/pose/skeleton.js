@@ -1,4 +1,4 @@
-/** People as the server draws them on a map (annotators/sticks.py), on a canvas in frame pixels; and the handles to move them by. */
+/** People as the server draws them on a map (annotators/people/sticks.py), on a canvas in frame pixels; and the handles to move them by. */
 
 import { isFound, PARTS } from "./people.js";
 

@@ -10,7 +10,7 @@ export class AxisEditor {
   #onchange;
   #editor = null;
 
-  /** `fields` are as cnet_app/ui/calls/sweep_fields.py describes them. */
+  /** `fields` are as cnet_app/ui/calls/jobs/sweep_fields.py describes them. */
   constructor(title, fields, { isOptional, onchange }) {
     this.#fields = fields;
     this.#onchange = onchange;

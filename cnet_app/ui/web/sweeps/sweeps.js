@@ -10,7 +10,7 @@ const LOOK = 700; // ms between two looks while one runs
 const RETRY = 3000; // ms until the next look at a server that does not answer
 const LEAST = 0.005; // share of the work after which the time left is told
 
-/** Follows the sweeps that this browser began; `state.sweeps` are as cnet_app/ui/calls/sweeps.py describes them. */
+/** Follows the sweeps that this browser began; `state.sweeps` are as cnet_app/ui/calls/jobs/sweeps.py describes them. */
 class Sweeps {
   #app;
   #ids = [];
