@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
+from cnet_app.training.overfitting import overfits
 from cnet_app.training.run import Record, Standing, standing_of
 
 POINTS = 1000
 """Of a curve; longer ones are thinned to so many."""
-LOOKS = 3
-"""Looks in a row at the probes from which overfitting is told."""
 OF_COURSE = ("step", "probe", "converged", "checkpoint")
 """Kinds of records that a resumed run writes again."""
 
@@ -124,14 +122,6 @@ class Story:
 
     @property
     def overfits(self) -> bool:
-        """Whether agreement with the probes falls over the last looks, while the loss of training goes on falling."""
-        last = self.looks[-LOOKS:]
-        losses = [look.loss for look in last if look.loss is not None]
-        if len(last) < LOOKS or len(losses) < LOOKS:
-            return False
-        scores = [look.score for look in last]
-        return _falls(scores) and _falls(losses)
-
-
-def _falls(values: Sequence[float]) -> bool:
-    return all(after < before for before, after in pairwise(values))
+        """Whether agreement with the probes has fallen for good while the loss of training goes on falling."""
+        looks = [(look.score, look.loss) for look in self.looks if look.loss is not None]
+        return overfits([score for score, _ in looks], [loss for _, loss in looks])

@@ -60,4 +60,4 @@ export function convergenceWords({ converged, score, standing }) {
 }
 
 export const OVERFITS =
-  "Agreement with the probes has fallen over the last three looks while the loss goes on falling: the network learns these pairs by heart. An earlier checkpoint is better; more pairs, or flips and crops, help.";
+  "Agreement with the probes has fallen clearly below its best while the loss goes on falling: the network learns these pairs by heart. An earlier checkpoint is better; more pairs, or flips and crops, help.";
