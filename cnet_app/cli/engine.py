@@ -57,6 +57,11 @@ def create_maps(settings: Settings, yes: bool, engine: Callable[[], Engine] | No
     return Maps(make, open_store(settings))
 
 
+def own_maps(settings: Settings, engine: Callable[[], Engine]) -> Maps:
+    """Maps by annotators that are on this machine, without a question for a download."""
+    return Maps(lambda request: maps_through(engine())(request), open_store(settings))
+
+
 def show_event(event: Event, pictures: int) -> None:
     """Show an event of progress where somebody looks."""
     if isinstance(event, Loading):

@@ -6,8 +6,9 @@ import argparse
 import re
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
-from cnet_app.cli.engine import command_settings, create_maps, download_missing
+from cnet_app.cli.engine import command_settings, create_maps, download_missing, own_maps
 from cnet_app.cli.output import only_result
 from cnet_app.cli.request import NUMBERS, add_request_arguments, request_of_flags, request_of_recipe
 from cnet_app.cli.sweeps import add_sweep_arguments, finish_sweep, output_folder, resumed
@@ -15,9 +16,11 @@ from cnet_app.cli.texts import UNIT_WORDS
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.engine.protocol import Engine
+from cnet_app.jobs.scoring import agreement_of
 from cnet_app.jobs.sweeps.grids import GridWork, create_grid, grid_results
 from cnet_app.jobs.sweeps.manifest import Manifest
 from cnet_app.jobs.sweeps.sources import remake_from
+from cnet_app.maps.again import annotate_again
 from cnet_app.request.prompts.wildcards import Wildcards
 from cnet_app.request.sweeps.grids import AXIS, Cell, grid_requests, parse_axis
 from cnet_app.settings import Settings
@@ -45,7 +48,9 @@ def run(args: argparse.Namespace) -> None:
         settings = command_settings(args, base=args.base, output_dir=folder)
         engine = cache(lambda: create_engine(settings))
         manifest = manifest or _begin(args, engine, settings)
-        values, text = finish_sweep(manifest, GridWork(manifest), engine, settings, args.yes)
+        work = GridWork(manifest, annotate_again(own_maps(settings, engine)))
+        values, text = finish_sweep(manifest, work, engine, settings, args.yes)
+        values |= {"agreement": [agreement_of(Path(path)) for path in values["pictures"]]}
         results = grid_results(manifest)
         tell(values | results, "\n".join((*filter(None, results.values()), text)))
 

@@ -16,9 +16,9 @@ from cnet_app.fidelity.compare import Annotate
 from cnet_app.fidelity.score import score
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import described_part
-from cnet_app.request.recipe import write_scores
-from cnet_app.request.scores import UnitScore
-from models.errors import USER_ERRORS
+from cnet_app.request.recipe import read_recipe, read_request, write_scores
+from cnet_app.request.scores import UnitScore, mean_agreement
+from models.errors import USER_ERRORS, InputError
 
 LOG = logging.getLogger(__name__)
 MAX_WAITING = 64
@@ -111,6 +111,8 @@ class Scorer:
         """Return one score a unit, with a reason where there is no value; nothing once the scorer closes."""
         scores: list[UnitScore] = []
         try:
+            if known := read_recipe(wanted.path).scores:  # a grid has scored it
+                return known
             picture, inpaint_mask = described_part(wanted.request, load_image(wanted.path))
             for unit in wanted.request.units:
                 if not self._may_go_on(wanted, is_busy):
@@ -133,6 +135,26 @@ class Scorer:
             with self._changed:
                 self._changed.wait(LOOK)
         return not self._closing
+
+
+def score_now(path: Path, annotate: Annotate) -> None:
+    """Score a picture made here, and write that into its recipe; where that fails, it is logged."""
+    try:
+        request = read_request(path)
+        picture, inpaint_mask = described_part(request, load_image(path))
+        _keep(path, tuple(score(unit, picture, annotate, inpaint_mask) for unit in request.units))
+    except USER_ERRORS as error:
+        LOG.warning("%s was not scored: %s", path, error)
+    except Exception:
+        LOG.exception("%s was not scored.", path)
+
+
+def agreement_of(path: Path) -> float | None:
+    """Return the mean agreement, 0 to 1, by the scores in a picture's recipe; None where there are none."""
+    try:
+        return mean_agreement(read_recipe(path).scores)
+    except InputError:
+        return None
 
 
 def _keep(path: Path, scores: tuple[UnitScore, ...]) -> None:

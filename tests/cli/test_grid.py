@@ -12,7 +12,7 @@ import pytest
 from annotators.sources.images import load_image
 from cnet_app.cli.grid import long_name
 from cnet_app.request.prompts.wildcards import Wildcards
-from cnet_app.request.recipe import read_request
+from cnet_app.request.recipe import read_recipe, read_request
 from tests.cli.conftest import Call, pixels
 
 SMALL = ("--steps", 1, "--size", "64x64", "--seed", 4)
@@ -41,6 +41,10 @@ def test_a_grid_is_made_resumed_and_each_cell_is_the_picture_of_generate(
     assert load_image(Path(made["png"])).ndim == 3
     assert Path(made["html"]).parent == Path(made["manifest"]).parent
     assert Path(made["manifest"]).parent.parent == tmp_path / "made" / "grids"
+    scores = [read_recipe(Path(path)).scores for path in made["pictures"]]
+    assert made["agreement"] == [of_cell[0].agreement for of_cell in scores] and None not in made["agreement"]
+    shown = Path(made["html"]).read_text(encoding="utf-8")
+    assert all(f"<p>followed: {100 * agreement:.0f} %</p>" in shown for agreement in made["agreement"])
     last = read_request(Path(made["pictures"][-1]))
     assert last.prompt == Wildcards(tmp_path).resolve("a {red|green|blue} ball", last.seed)
 

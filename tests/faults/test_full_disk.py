@@ -25,6 +25,7 @@ from cnet_app.jobs.sweeps.batches import BatchPlan, BatchWork, create_batch
 from cnet_app.jobs.sweeps.grids import create_grid
 from cnet_app.jobs.sweeps.manifest import FOLDERS, read_manifest
 from cnet_app.jobs.sweeps.sweeps import run_sweep
+from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.maps.store import MapStore
 from cnet_app.request.pictures import encode_png
@@ -246,10 +247,12 @@ def test_a_sweep_keeps_what_it_made_and_goes_on_with_room(disk: Disk, tmp_path: 
         return save_picture(tmp_path, fake_picture(own, 3), own, 0)
 
     with pytest.raises(SaveError) as caught:
-        run_sweep(manifest, GridWork(manifest), save)
+        run_sweep(manifest, GridWork(manifest, annotate_again(Maps(run_here(Runtime())))), save)
     sentence(caught.value)
     disk.make_room()
-    again = run_sweep(read_manifest(manifest.folder), GridWork(manifest), save)
+    again = run_sweep(
+        read_manifest(manifest.folder), GridWork(manifest, annotate_again(Maps(run_here(Runtime())))), save
+    )
     assert again.missing() == []
     assert not [name for name in disk.files() if name.endswith(".part")]
 

@@ -6,6 +6,7 @@ import base64
 import html.parser
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,18 @@ def test_each_picture_is_in_its_cell(tmp_path: Path) -> None:
         left, top = label + GAP + x * (64 + GAP), HEAD + z * sheet + 2 * LINE + y * (48 + GAP)
         expected = ABSENT if (x, y, z) == (1, 0, 0) else colour(x, y, z)
         assert tuple(pixels[top + 44, left + 60]) == expected
+
+
+def test_a_score_is_the_second_line_of_a_cell(tmp_path: Path) -> None:
+    plain = table(tmp_path, 2, 2)
+    scored = replace(plain, cells={**plain.cells, (1, 0): replace(plain.cells[1, 0], score="followed: 87 %")})
+    before, after = (load_image(draw_grid(one)[0]) for one in (plain, scored))
+    assert after.shape[0] == before.shape[0] + 2 * LINE
+    below = slice(HEAD + LINE + 48, HEAD + LINE + 48 + LINE)
+    label = side_label(plain, ImageFont.load_default(FONT_SIZE))
+    line = after[below, label + GAP : label + GAP + 2 * (64 + GAP)] < 128
+    assert line[:, 64 + GAP :].any() and not line[:, :64].any()
+    assert grid_page(scored).count("<p>followed: 87 %</p>") == 1
 
 
 def test_labels_are_drawn_and_shortened(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from cnet_app.jobs.sweeps.grids import GridWork, create_grid
 from cnet_app.jobs.sweeps.manifest import Manifest, read_manifest, take_request, write_manifest
 from cnet_app.jobs.sweeps.sweeps import Sweeps, SweepState, run_sweep
 from cnet_app.jobs.sweeps.works import open_work
+from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.recipe import read_request
@@ -63,10 +64,13 @@ class Bench:
         return state
 
 
+MAPS = Maps(run_here(Runtime()))
+
+
 def bench_in(pictures: Path) -> Bench:
     engine = FakeEngine()
     runner = Runner(Settings(output_dir=pictures, max_waiting_per_user=1), engine)
-    return Bench(engine, runner, Sweeps(pictures, runner, open_work(Maps(run_here(Runtime())))), pictures)
+    return Bench(engine, runner, Sweeps(pictures, runner, open_work(MAPS)), pictures)
 
 
 @pytest.fixture
@@ -239,7 +243,7 @@ def test_what_stops_everything_keeps_what_is_made(bench: Bench, error: StudioErr
         return path
 
     with pytest.raises(type(error)):
-        run_sweep(manifest, GridWork(manifest), make)
+        run_sweep(manifest, GridWork(manifest, annotate_again(MAPS)), make)
     kept = read_manifest(manifest.folder)
     assert kept.missing() == [1, 2]
     assert load_image(manifest.folder / "grid.png").ndim == 3

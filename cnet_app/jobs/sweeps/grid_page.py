@@ -134,4 +134,5 @@ def _content(cell: GridCell, name: str, side: int) -> str:
     data = base64.b64encode(buffer.getvalue()).decode()
     size = f'width="{picture.width}" height="{picture.height}"'
     image = f'<img src="data:image/webp;base64,{data}" {size} alt="{html.escape(name, quote=True)}" loading="lazy">'
-    return f'<button type="button">{image}</button>'
+    score = f"<p>{html.escape(cell.score)}</p>" if cell.score else ""
+    return f'<button type="button">{image}</button>{score}'

@@ -37,11 +37,12 @@ def draw_grid(table: GridTable) -> tuple[bytes, str]:
     columns, rows, sheets = (len(table.axis(number)[1]) for number in range(3))
     has_rows, has_sheets = len(table.axes) > 1, len(table.axes) > 2
     font = ImageFont.load_default(FONT_SIZE)
+    below = GAP + LINE * table.has_scores
     left, above = side_label(table, font) if has_rows else 0, LINE * (1 + has_sheets)
-    scale = _scale(wide, high, columns, rows * sheets, left, above * sheets + HEAD)
+    scale = _scale(wide, high, columns, rows * sheets, left, above * sheets + HEAD, below)
     wide, high = max(int(wide * scale), LEAST_CELL), max(int(high * scale), LEAST_CELL)
     width = left + columns * (wide + GAP) + GAP
-    sheet_height = above + rows * (high + GAP) + GAP
+    sheet_height = above + rows * (high + below) + GAP
     picture = Pillow.new("RGB", (width, HEAD + sheets * sheet_height), PAPER)
     draw = ImageDraw.Draw(picture)
     _label(draw, font, table.title, (GAP, 0), width - GAP)
@@ -53,10 +54,12 @@ def draw_grid(table: GridTable) -> tuple[bytes, str]:
         for x, label in enumerate(table.axis(0)[1]):
             _label(draw, font, label, (left + GAP + x * (wide + GAP), top + above - LINE), wide)
         for y, (label, cells) in enumerate(sheet):
-            place = top + above + y * (high + GAP)
+            place = top + above + y * (high + below)
             _label(draw, font, label, (GAP, place + (high - LINE) // 2), left - GAP)
             for x, cell in enumerate(cells):
-                _paste(picture, cell, (left + GAP + x * (wide + GAP), place), (wide, high))
+                corner = (left + GAP + x * (wide + GAP), place)
+                _paste(picture, cell, corner, (wide, high))
+                _label(draw, font, cell.score, (corner[0], place + high), wide)
     picture.thumbnail((MAX_SIDE, MAX_SIDE))  # where labels and gaps alone are larger
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
@@ -92,12 +95,12 @@ def _cell_size(table: GridTable) -> tuple[int, int]:
     return max((size[0] for size in sizes), default=64), max((size[1] for size in sizes), default=64)
 
 
-def _scale(wide: int, high: int, columns: int, rows: int, left: int, above: int) -> float:
-    """The share of their size, at most 1, at which all cells fit into the picture."""
+def _scale(wide: int, high: int, columns: int, rows: int, left: int, above: int, below: int) -> float:
+    """The share of their size, at most 1, at which all cells fit into the picture, with so many px between rows."""
     free_wide = MAX_SIDE - left - (columns + 1) * GAP
-    free_high = MAX_SIDE - above - (rows + 1) * GAP
+    free_high = MAX_SIDE - above - rows * below - GAP
     scale = min(1.0, free_wide / (columns * wide), free_high / (rows * high))
-    while (columns * (wide * scale + GAP) + left + GAP) * (rows * (high * scale + GAP) + above) > MAX_PIXELS:
+    while (columns * (wide * scale + GAP) + left + GAP) * (rows * (high * scale + below) + above) > MAX_PIXELS:
         scale *= 0.95
     return max(scale, LEAST_CELL / max(wide, high))
 

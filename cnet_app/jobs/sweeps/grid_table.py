@@ -20,6 +20,8 @@ class GridCell:
 
     picture: Path | None
     error: str = ""
+    score: str = ""
+    """How closely the picture follows its control images, as text; empty where it was not measured."""
 
     def load(self) -> Pillow.Image | None:
         """Return the picture; None where there is none, or it cannot be read any more."""
@@ -45,6 +47,11 @@ class GridTable:
     def axis(self, number: int) -> tuple[str, tuple[str, ...]]:
         """Return title and labels of an axis; of one that the grid does not have, one empty label."""
         return self.axes[number] if number < len(self.axes) else ("", ("",))
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether any picture was measured."""
+        return any(cell.score for cell in self.cells.values())
 
     @property
     def legend(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from cnet_app.fidelity.compare import Annotate
+from cnet_app.jobs.scoring import agreement_of, score_now
 from cnet_app.jobs.sweeps.grid_page import grid_page
 from cnet_app.jobs.sweeps.grid_picture import draw_grid
 from cnet_app.jobs.sweeps.grid_table import GridCell, GridTable
@@ -69,16 +71,18 @@ def create_grid(
 class GridWork:
     """The work of a grid: cells are pictures of the library, and stay where they are."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        """Raises InputError for a damaged manifest."""
+    def __init__(self, manifest: Manifest, annotate: Annotate) -> None:
+        """`annotate` makes the maps by which pictures are scored. Raises InputError for a damaged manifest."""
         grid_table(manifest)
+        self._annotate = annotate
 
     def request(self, manifest: Manifest, index: int) -> GenerationRequest:
         """Return the request of a cell; InputError."""
         return take_request(manifest.folder, manifest.parts[index].what.get("request"))
 
     def keep(self, manifest: Manifest, index: int, picture: Path) -> Path:
-        """Return the picture's path as it is."""
+        """Score the picture, and return its path as it is."""
+        score_now(picture, self._annotate)
         return picture
 
     def finish(self, manifest: Manifest) -> tuple[str, ...]:
@@ -101,7 +105,7 @@ def grid_table(manifest: Manifest) -> GridTable:
         indices = part.what.get("indices")
         if not isinstance(indices, list) or len(cast("list[int]", indices)) != len(axes):
             raise InputError(f"{manifest.path} is damaged (part {index} has no indices); begin the grid again.")
-        cells[tuple(cast("list[int]", indices))] = GridCell(manifest.picture(index), part.error)
+        cells[tuple(cast("list[int]", indices))] = _cell(manifest.picture(index), part.error)
     return GridTable(
         title=manifest.name,
         made=time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.created)),
@@ -109,6 +113,11 @@ def grid_table(manifest: Manifest) -> GridTable:
         axes=tuple((str(title), tuple(map(str, of_axis))) for title, of_axis in zip(titles, labels, strict=False)),
         cells=cells,
     )
+
+
+def _cell(picture: Path | None, error: str) -> GridCell:
+    mean = agreement_of(picture) if picture else None
+    return GridCell(picture, error, "" if mean is None else f"followed: {100 * mean:.0f} %")
 
 
 def grid_results(manifest: Manifest) -> dict[str, Any]:
