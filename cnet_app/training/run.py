@@ -5,7 +5,7 @@ log.jsonl                       a Record a line, in the order in which they happ
 checkpoints/step-000500/        one folder a checkpoint, written whole or not at all
 samples/step-000500-2.png       the picture of the third probe (counted from 0)
 probes/2.png                    the map of the third probe
-tensorboard/                    the same curves as event files
+tensorboard/                    curves, samples and jump as TensorBoard's event files
 stop, pause, give-way           files that somebody else makes: see `Wish`
 """
 

@@ -1,4 +1,4 @@
-"""The log of a run: JSON lines, and the same curves as TensorBoard event files where its writer is installed."""
+"""The log of a run: JSON lines, and the same curves, samples and jump as TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from annotators.sources.images import load_image
 from cnet_app.training.run import Record, RunFolder, line
 from models.errors import SaveError
 
@@ -32,10 +33,8 @@ class Log:
             raise SaveError(
                 f"The log {self._run.log} cannot be written ({error.strerror}); make room, and resume the training."
             ) from error
-        for name in CURVES.get(record.kind, ()):
-            value = record.values.get(name)
-            if self._curves is not None and value is not None:
-                self._curves.add_scalar(f"training/{name}", value, record.step)
+        if self._curves is not None:
+            _write_events(self._curves, record, self._run)
         self._show(record)
 
     def close(self) -> None:
@@ -56,7 +55,24 @@ def repair_log(run: RunFolder) -> None:
         raise SaveError(f"The log {run.log} cannot be written ({error.strerror}); choose another folder.") from error
 
 
+def _write_events(writer: Any, record: Record, run: RunFolder) -> None:
+    """Write what TensorBoard can show of a record."""
+    for name in CURVES.get(record.kind, ()):
+        if (value := record.values.get(name)) is not None:
+            writer.add_scalar(f"training/{name}", value, record.step)
+    if record.kind == "probe":
+        for number, score in enumerate(record.values["scores"]):
+            if score is not None:
+                writer.add_scalar(f"probes/{number}", score, record.step)
+        for number, path in enumerate(record.values["pictures"]):
+            writer.add_image(f"probes/{number}", load_image(run.path / path), record.step, dataformats="HWC")
+    elif record.kind == "converged":
+        at, before, after = (record.values[name] for name in ("at", "before", "score"))
+        writer.add_text("training/sudden convergence", f"Step {at}: agreement {before:.2f} → {after:.2f}", at)
+
+
 def _event_writer(run: RunFolder) -> Any:
+    """Return the writer; None where its package is not installed, as the core runs without it."""
     try:
         library: Any = importlib.import_module("tensorboardX")
     except ImportError:
