@@ -88,7 +88,7 @@ EXPERIMENTS = (
     Experiment(
         "data",
         "Training does not collapse on little data, and more data helps.",
-        "figure 10: 1 k recognisable, 50 k and 3 M better",
+        "figure 10: 1 k recognisable, 50 k and 3 M better. 120 steps of batch 8 read 960 pairs, so more would not be seen here",
         {"few": Arm("10 pairs", pairs=10), "some": Arm("100 pairs", pairs=100), "all": Arm(f"{PAIRS} pairs, none of which comes twice")},
         ("score, perfect", "blank"),
         lambda means: means["some"]["score, perfect"] > 2 * means["some"]["blank"] and means["all"]["score, perfect"] > means["few"]["score, perfect"],
@@ -134,7 +134,7 @@ EXPERIMENTS = (
     Experiment(
         "detector",
         f"The detector marks every jump within {NEAR} steps, and none where there is nothing to follow.",
-        "one example, marked by eye",
+        "one example, marked by eye. A control that says nothing is one whose maps are exchanged here",
         {"control": PLAIN, "exchanged": Arm("each picture with another one's map", exchanged=True)},
         ("jump", "steepest", "found", "found near"),
         lambda means: means["control"]["found near"] == 1 and means["exchanged"]["found"] == 0,

@@ -94,6 +94,7 @@ A step of a ControlNet takes somewhat more memory and time than one of the base 
 
 The paper: 23 % more memory and 34 % more time in each step, on an A100. Here, at batch 1, gradients, optimiser and update of
 what is trained weigh most, and the base has more than twice as many numbers as the copy; at large batches activations weigh more."""
+COSTS_COMMAND = "`python -m benchmarks.training --only cost`"
 TAIL = """\
 ## Elsewhere
 

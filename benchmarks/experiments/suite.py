@@ -30,7 +30,7 @@ from benchmarks.experiments.claims import (
     Experiment,
     Values,
 )
-from benchmarks.experiments.document import COSTS
+from benchmarks.experiments.document import COSTS, COSTS_COMMAND
 from benchmarks.experiments.drawn import write_drawn
 from benchmarks.models import full_size, miniature
 from benchmarks.training import cost, cost_text, middle_ratio, middle_text
@@ -82,7 +82,8 @@ class Suite:
             found, middle = cost(base, size, 1, COST_PAIRS), middle_ratio(base, size, 1, COST_PAIRS)
             verdict = "reproduced" if all(0 <= share <= MOST_MORE for share in found.more) else "not reproduced"
             head = f"## Cost: {verdict}\n\n{COSTS}"
-            path.write_text(f"{head}\n\n{cost_text(found, size, 1)}\n\n{middle_text(middle)}\n", encoding="utf-8")
+            text = f"{head}\n\n{cost_text(found, size, 1)}\n\n{middle_text(middle)}\n\n{COSTS_COMMAND}\n"
+            path.write_text(text, encoding="utf-8")
         return path.read_text(encoding="utf-8")
 
     def base(self) -> Base:
