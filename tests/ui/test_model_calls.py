@@ -143,3 +143,14 @@ def test_sizes_that_follow_a_photo_lie_on_the_grid_of_the_family(caller: Caller)
         frame = caller("frame", base=base, photo=photo)
         assert frame["width"] % multiple == frame["height"] % multiple == 0
     assert caller("frame", base="z_image", photo=photo) != caller("frame", base="sdxl", photo=photo)
+
+
+def test_a_base_is_offered_its_own_controlnets_and_not_those_of_another_size(caller: Caller) -> None:
+    def listed(base: str, condition: str) -> set[str]:
+        return {row["id"] for row in caller("choices", base=base)["controlnets"][condition]}
+
+    assert not {"canny", "depth", "tile"} & set(caller("choices", base="sd3_medium")["conditions"])
+    assert listed("sd3_medium", "canny") == {""}
+    assert {"mlsd", "scribble", "canny"} <= set(caller("choices", base="qwen_image_2512")["conditions"])
+    assert not {"mlsd", "scribble"} & set(caller("choices", base="qwen_image")["conditions"])
+    assert listed("qwen_image_2512", "canny") == {"", "controlnet_union_qwen_image"}

@@ -11,7 +11,7 @@ from annotators.base import create, shown
 from annotators.registry import annotator
 from cnet_app.api.describe import describe_models
 from cnet_app.engine.protocol import EngineStatus
-from cnet_app.registry.conditions import CONDITIONS, start_scale
+from cnet_app.registry.conditions import CONDITIONS, can_control, start_scale
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.request.known import offered_models
 from cnet_app.ui.bases import (
@@ -85,11 +85,11 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
         "controlnets": {
             row.id: [
                 one | {"conditioning_scale": start_scale(row.id, one["id"] or None, base, family)}
-                for one in listed(controlnet_choices(row.id, family))
+                for one in listed(controlnet_choices(row.id, family, base))
             ]
             for row in CONDITIONS
         },
-        "conditions": [row.id for row in CONDITIONS if family is None or family in row.families],
+        "conditions": [row.id for row in CONDITIONS if family is None or can_control(row.id, family, base)],
         "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],
     }
 
