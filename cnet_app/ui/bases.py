@@ -94,7 +94,7 @@ def _reference_choices(condition_id: str, family: Family) -> Choices:
 
 def _takes(base: str, row: Weights, family: Family | None) -> bool:
     """Return whether a base takes a ControlNet or adapter of the catalogue."""
-    known = row_of_base(base)
+    known = row_of_base(base) if family else None
     return _fits(row, family) and (known is None or known.family_controlnets)
 
 
