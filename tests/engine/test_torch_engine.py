@@ -349,8 +349,10 @@ def test_a_rung_is_chosen_by_the_networks_that_a_request_needs(
         bytes_by_units.append(seen[-1])
     make(one)
     plain, off, single, twice = bytes_by_units
-    base = engine._models._pool.peek(engine._models._key("base", one.base))
-    network = engine._models._pool.peek(engine._models._control_key(unit.controlnet or "control_v11p_sd15_canny", base))
+    base: Any = engine._models._pool.peek(engine._models._key("base", one.base))
+    network: Any = engine._models._pool.peek(
+        engine._models._control_key(unit.controlnet or "control_v11p_sd15_canny", base)
+    )
     assert plain == off == memory.module_bytes([base.network])
     assert single == twice == seen[-1]
     assert single - plain == pytest.approx(memory.module_bytes([network.network]), rel=0.1)
