@@ -19,6 +19,7 @@ from annotators.registry import annotator, typed
 from cnet_app.api.endpoints import NAMES, Endpoints
 from cnet_app.cli import COMMANDS, build_parser
 from cnet_app.docs_control import CONTROL_ADVICE, CONTROL_INTRODUCTION
+from cnet_app.docs_controlnets import controlnets_table, source_text
 from cnet_app.docs_memory import families_table, memory_part
 from cnet_app.docs_samplers import SAMPLERS_ADVICE, SAMPLERS_INTRODUCTION
 from cnet_app.docs_tables import markdown_table
@@ -248,7 +249,7 @@ def cli_page() -> str:
 
 def weights_table() -> str:
     """Every file that can be downloaded, its source and licence."""
-    rows = [(f"`{row.id}`", _source(row), size_text(row.size), _licence(row)) for row in CATALOG]
+    rows = [(f"`{row.id}`", source_text(row), size_text(row.size), _licence(row)) for row in CATALOG]
     return markdown_table(("Weights", "Source", "Size", "Licence"), rows)
 
 
@@ -285,13 +286,9 @@ def presets_table() -> str:
 
 
 def _condition_section(row: Condition) -> str:
-    controlnets = [(family, f"`{id}`", _source(entry(id))) for family, id in row.controlnets.items()]
-    controlnets += [
-        (one, "none", "the base reads the map itself") for one in row.families if one not in row.controlnets
-    ]
     parts = [f"## {row.title} (`{row.id}`)", f"{row.help} The map is {_reading(row.kind)}.", *_map_pictures(row)]
     parts += [_annotator_section(annotator(id)) for id in row.annotators]
-    parts += ["ControlNets:", markdown_table(("Base model", "Weights", "Source"), controlnets)]
+    parts += ["ControlNets:", controlnets_table(row)]
     return "\n\n".join(parts)
 
 
@@ -314,7 +311,7 @@ def _map_pictures(row: Condition) -> list[str]:
 def _needed(row: Weights) -> str:
     """'`hed`: ControlNetHED.pth, 29.4 MB, Apache-2.0 ([source])'."""
     largest = max(row.files, key=lambda file: file.size or 0)
-    return f"`{row.id}`: {largest.name}, {size_text(row.size)}, {_licence(row)}, {_source(row)}"
+    return f"`{row.id}`: {largest.name}, {size_text(row.size)}, {_licence(row)}, {source_text(row)}"
 
 
 def _annotator_section(kind: type[Annotator]) -> str:
@@ -362,10 +359,6 @@ def _metavar(action: argparse.Action) -> str:
     if action.nargs == 0:
         return ""
     return str(action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper()))
-
-
-def _source(row: Weights) -> str:
-    return f"[{row.repo}](https://huggingface.co/{row.repo})" if row.repo else f"ships in `models/{row.folder}`"
 
 
 def _licence(row: Weights) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
+from types import MappingProxyType
 
 from cnet_app.docs_tables import markdown_table
 from cnet_app.settings import Settings
 from models.catalogue.catalog import entry
+from models.catalogue.sizes import whole_sizes
 from models.families import FAMILIES
-from models.machine.ladder import LADDER, RESERVE, family_weights, needed_bytes
+from models.machine.ladder import LADDER, RESERVE, needed_bytes
 
 HALF = 2
 """Bytes of a number in half precision."""
@@ -16,14 +19,21 @@ CARDS = (4, 6, 8, 10, 12, 16, 24, 32, 48, 80)
 """Memory of usual GPUs in GB."""
 
 
+COLUMNS: Mapping[str, str] = MappingProxyType(
+    {"full": "All loaded", "text_offload": "Text encoders away", "model_offload": "One stage at a time"}
+)
+"""Heads of the columns, by rung."""
+
+
 def families_table() -> str:
     """Return the table of docs/models.md: each family with its licence and the memory that it needs, computed."""
     rows: list[tuple[str, ...]] = []
     for facts in FAMILIES.values():
-        pixels, weights = facts.defaults.size**2, family_weights(facts, HALF)
-        full, in_turn = (
-            needed_bytes(rung, weights, pixels, HALF, int(facts.references)) + RESERVE
-            for rung in (LADDER[0], LADDER[2])
+        pixels, weights = facts.defaults.size**2, whole_sizes(facts.parameters, HALF).weights
+        columns = (
+            _card(needed_bytes(rung, weights, pixels, HALF, int(facts.references)) + RESERVE)
+            for rung in LADDER
+            if rung.id in COLUMNS
         )
         millions = facts.parameters
         networks = f"{millions.network / 1000:.3g} + {millions.controlnet / 1000:.3g}"
@@ -32,8 +42,7 @@ def families_table() -> str:
             f"{facts.defaults.size} px",
             networks,
             f"{millions.text_encoders / 1000:.3g}",
-            _card(full),
-            _card(in_turn),
+            *columns,
             entry(facts.id).licence,
         )
         rows.append(row)
@@ -42,8 +51,7 @@ def families_table() -> str:
         "Made for",
         "Network + ControlNet (billions)",
         "Text encoders (billions)",
-        "All loaded",
-        "One stage at a time",
+        *COLUMNS.values(),
         "Licence",
     )
     return markdown_table(head, rows)

@@ -88,11 +88,6 @@ class Parameters:
     text_encoders: float
     vae: float
 
-    @property
-    def control_share(self) -> float:
-        """Size of a ControlNet relative to the network that it steers."""
-        return self.controlnet / self.network
-
 
 @dataclass(frozen=True)
 class OriginalEncoder:

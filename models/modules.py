@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from models.catalogue.sizes import is_four_bits
 from models.catalogue.weights import check_file, short
 from models.configs import CONFIG, read_json
 from models.errors import DamagedError, InputError, MissingError
@@ -23,7 +24,7 @@ from models.layouts.adapters import ADAPTER
 from models.layouts.checkpoints import open_tensors, part_of, read_all
 from models.layouts.controlnet_files import load_controlnet_tensors
 from models.layouts.gguf_files import GGUF, load_quantised
-from models.layouts.quantised import check_quantised, is_four_bits, load_four_bits
+from models.layouts.quantised import check_quantised, load_four_bits
 from models.stopping import stopping_point
 
 READ_FAULTS = (

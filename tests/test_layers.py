@@ -51,6 +51,7 @@ FLOORS = {
     "cnet_app.map_pictures": 11,
     "cnet_app.example_pictures": 11,
     "cnet_app.docs_control": 11,
+    "cnet_app.docs_controlnets": 11,
     "cnet_app.docs_memory": 11,
     "cnet_app.docs_samplers": 11,
     "cnet_app.docs_tables": 10,

@@ -8,7 +8,7 @@ from annotators.base import Parameter, parameters, shown
 from annotators.registry import annotator
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.availability import can_run, default_annotator
-from cnet_app.registry.conditions import CONDITIONS, Condition
+from cnet_app.registry.conditions import CONDITIONS, Condition, base_controlnets
 from models.catalogue.catalog import Kind
 from models.catalogue.local import LocalKind, local_files
 from models.catalogue.own import known_rows
@@ -21,7 +21,7 @@ KINDS = tuple(dict.fromkeys((*get_args(Kind), *get_args(LocalKind))))
 
 
 def describe_conditions(maps: Maps) -> list[dict[str, Any]]:
-    """Return every condition with its annotators, their parameters, and its ControlNet for each family of bases."""
+    """Return every condition with its annotators, their parameters, and its ControlNet for each base that has one."""
     return [_condition(row, maps) for row in CONDITIONS]
 
 
@@ -63,7 +63,7 @@ def _condition(row: Condition, maps: Maps) -> dict[str, Any]:
         "help": row.help,
         "default_annotator": default_annotator(row.id, maps.faults),
         "annotators": [_annotator(id, maps) for id in row.annotators],
-        "controlnets": dict(row.controlnets),
+        "controlnets": base_controlnets(row.id),
         "measure": row.measure,
     }
 

@@ -13,7 +13,7 @@ from annotators.registry import annotator
 from cnet_app.cli.consent import add_yes, ask_to_download, download_rows
 from cnet_app.cli.output import end_progress, only_result, show_progress
 from cnet_app.maps.availability import free_annotator
-from cnet_app.registry.conditions import CONDITIONS, condition
+from cnet_app.registry.conditions import CONDITIONS, can_control, condition, own_controlnet
 from models.catalogue import weights
 from models.catalogue.catalog import TITLES, Kind, Weights, entry, size_text
 from models.catalogue.fitting import made_for
@@ -124,11 +124,11 @@ def _first_picture(family: Family, conditions: Sequence[str]) -> list[Weights]:
     """The base of a family, and of each condition the ControlNet and the best annotator that allows commercial use."""
     ids = [family]
     for row in map(condition, conditions):
-        if family not in row.families:
-            able = ", ".join(other.id for other in CONDITIONS if family in other.families)
+        if not can_control(row.id, family, family):
+            able = ", ".join(other.id for other in CONDITIONS if can_control(other.id, family, family))
             raise InputError(f"--condition {row.id} has no ControlNet for {TITLES[family]}; choose one of: {able}.")
-        own = (row.controlnets[family],) if family in row.controlnets else ()  # a base may read maps itself
-        ids += [*own, *create(annotator(free_annotator(row.id))).needs()]
+        own = own_controlnet(row.id, family, family)  # a base may read maps itself
+        ids += [*([own] if own else []), *create(annotator(free_annotator(row.id))).needs()]
     return [entry(id) for id in ids]
 
 

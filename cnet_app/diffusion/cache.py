@@ -36,12 +36,31 @@ class EncodingCache:
         self._encodings.move_to_end(place)
         return self._encodings[place]
 
+    def on_demand(self, bring: Callable[[nn.Module], None]) -> EncodingCache:
+        """Return a view of this cache that calls `bring` with a network before that runs."""
+        return _OnDemand(self, bring)
+
     def _shrink(self) -> None:
         """Remove the encodings of unloaded networks, and the least recently used ones beyond the limit."""
         for place in [place for place in self._encodings if place[0]() is None]:
             del self._encodings[place]
         while self._encodings and sum(map(_bytes, self._encodings.values())) > self._max_bytes:
             self._encodings.popitem(last=False)
+
+
+class _OnDemand(EncodingCache):
+    """See EncodingCache.on_demand."""
+
+    def __init__(self, cache: EncodingCache, bring: Callable[[nn.Module], None]) -> None:
+        super().__init__()
+        self._cache, self._bring = cache, bring
+
+    def get(self, network: nn.Module, key: Hashable, encode: Callable[[], Encoding]) -> Encoding:
+        def brought() -> Encoding:
+            self._bring(network)
+            return encode()
+
+        return self._cache.get(network, key, brought)
 
 
 def image_key(image: Tensor) -> Hashable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -28,7 +29,7 @@ from models.errors import InputError, StudioError
 from models.families import FAMILIES
 from models.ip_adapter import IpAdapter
 from models.layouts.union import module_of
-from models.machine.memory import on_device
+from models.machine.memory import on_demand, on_device
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -89,9 +90,9 @@ def generate(
         # 2. Encode the hints, once for all steps and pictures. A unit without effect is left out altogether.
         networks = [module_of(controlnet) for controlnet in controlnets]
         encoders = [base.vae] if controlnets and backbone.facts.latent_hints else []
-        with on_base_device([*networks, *encoders]):
+        with on_demand(base.rung.rests_on_cpu, base.device, [[one] for one in (*networks, *encoders)]) as bring:
             controls = [
-                backbone.prepare_control(unit, controlnet, request, cache)
+                backbone.prepare_control(unit, controlnet, request, cache.on_demand(bring))
                 for unit, controlnet in zip(request.units, controlnets, strict=True)
                 if has_effect(unit)
             ]
@@ -100,10 +101,9 @@ def generate(
         # 3. Encode the prompts, which may change from step to step.
         scheduler, timesteps = _scheduler(base, request)
         steps = len(timesteps)
-        with on_base_device(base.text_encoders):
-            texts = backbone.encode_texts(request, controls, cache, steps)
-            encode = partial(backbone.encode_texts, request, controls, cache, steps)
-            controls = with_own_texts(controls, encode)
+        with _encoders(base, [backbone.denoiser, *networks]) as bring:
+            encode = partial(backbone.encode_texts, request, controls, cache.on_demand(bring), steps)
+            texts, controls = encode(), with_own_texts(controls, encode)
         _tell(on_note, effect_notes(request.units, steps), backbone.text_notes(request, steps))
         _tell(on_note, sampler_notes(scheduler, timesteps, request))
         prompted = request.ip_adapter if ip_adapter else None
@@ -116,8 +116,8 @@ def generate(
             # 4. A new scheduler, and noise from the seed, alone or over the initial picture.
             generator = torch.Generator("cpu").manual_seed(request.seed + index)
             scheduler, timesteps = _scheduler(base, request)
-            with on_base_device([base.vae] if request.initial_image else []):
-                start = create_start(backbone, scheduler, timesteps, request, generator, cache)
+            with on_demand(base.rung.rests_on_cpu, base.device, [[base.vae]]) as bring:
+                start = create_start(backbone, scheduler, timesteps, request, generator, cache.on_demand(bring))
 
             # 5. Denoise, and report every step.
             with (
@@ -147,6 +147,15 @@ def generate(
             pictures.append(part.put_back(made) if part else made)
             on_picture(index, pictures[-1])
         return pictures
+
+
+def _encoders(base: Base, others: Sequence[Any]) -> AbstractContextManager[Callable[[Any], None]]:
+    """Return a block in which text encoders come to the device for a prompt that is not in the cache, all of them at once.
+
+    On a rung where they alone rest, the others make room for them where they must.
+    """
+    resting = base.rung.rests_on_cpu
+    return on_demand(resting or base.rung.encoders_rest, base.device, [base.text_encoders], () if resting else others)
 
 
 def _scheduler(base: Base, request: GenerationRequest) -> tuple[Any, torch.Tensor]:

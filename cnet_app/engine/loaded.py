@@ -22,6 +22,7 @@ from cnet_app.settings import Settings
 from models import loader
 from models.catalogue.fitting import fitting_rows
 from models.catalogue.resolve import NamedKind, expected_bytes, resolve
+from models.catalogue.sizes import Sizes, control_bytes, network_key
 from models.errors import InputError, OutOfMemoryError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Family
@@ -109,7 +110,8 @@ class LoadedModels:
                 f"such as {_some_vae(base.family)}."
             )
         models = [control_model(unit.condition, unit.controlnet, base.family, request.base) for unit in request.units]
-        controls = [self._control(model, base, emit) for model in models]
+        active = [model if has_effect(unit) else None for model, unit in zip(models, request.units, strict=True)]
+        controls = [self._control(model, base, emit) for model in active]
         loras = _loras(request, models)
         if loras and base.rung.layer_by_layer:
             raise OutOfMemoryError(
@@ -159,6 +161,11 @@ class LoadedModels:
             self._release()  # its ControlNets are in the wrong place too
         base = self._pool.get(key, lambda: self._load_base(request, emit), expected_bytes(request.base))
         base = dataclasses.replace(base, rung=self._rung(base, request))
+        if not base.rung.rests_on_cpu:
+            for encoder in base.text_encoders:
+                place = memory.CPU if base.rung.encoders_rest else self._device
+                if encoder.device.type != place.type:
+                    memory.move(encoder, place)
         if base.vae is not None:
             memory.set_tiling(base.vae, base.rung.tiles_vae)
         return base
@@ -174,25 +181,42 @@ class LoadedModels:
             rung = self._rung(base, request, loaded=False)
         self._settle(tune(base.network, self._speed), rung, by_layer=True)
         for network in base.networks[1:]:
-            self._settle(network, rung)
+            if not (rung.encoders_rest and network in base.text_encoders):
+                self._settle(network, rung)
         return dataclasses.replace(base, rung=rung)
 
     def _rung(self, base: loader.Base, request: GenerationRequest, loaded: bool = True) -> Rung:
         """The rung a request runs on."""
-        network = memory.module_bytes([base.network])
-        share = FAMILIES[base.family].parameters.control_share
-        weights = {
-            "text": memory.module_bytes(base.text_encoders),
-            "denoiser": int((1 + share * max(1, len(request.units))) * network),
-            "vae": memory.module_bytes([base.vae] if base.vae is not None else []),
-        }
-        free = memory.free_bytes(self._device)
-        itemsize: int = (base.vae or base.network).dtype.itemsize
-        if self._device.type == "cpu" or (loaded and not base.rung.rests_on_cpu):
-            free += sum(weights.values())  # they are in this memory already
-        maps = len(request.units) if FAMILIES[base.family].references else 0
-        rung = choose_rung(self._device.type, free, weights, request.width * request.height, itemsize, maps)
+        value_bytes: int = (base.vae or base.network).dtype.itemsize
+        controls, here = self._control_bytes(base, request)
+        sizes = Sizes(
+            text=memory.module_bytes(base.text_encoders),
+            network=memory.module_bytes([base.network]),
+            vae=memory.module_bytes([base.vae] if base.vae is not None else []),
+            controls=controls,
+        )
+        free, on_cpu = memory.free_bytes(self._device), self._device.type == "cpu"
+        if on_cpu or (loaded and not base.rung.rests_on_cpu):  # they are in this memory already
+            free += sizes.network + sizes.vae + (sizes.text if on_cpu or not base.rung.encoders_rest else 0) + here
+        maps = sum(map(has_effect, request.units)) if FAMILIES[base.family].references else 0
+        pixels = request.width * request.height
+        rung = choose_rung(self._device.type, free, sizes.weights, pixels, value_bytes, maps)
         return self._untried(rung, request)
+
+    def _control_bytes(self, base: loader.Base, request: GenerationRequest) -> tuple[dict[str, int], int]:
+        """Return the bytes of the request's ControlNets, each once, and those of them that are loaded."""
+        found, here = dict[str, int](), 0
+        for unit in filter(has_effect, request.units):
+            model = control_model(unit.condition, unit.controlnet, base.family, request.base)
+            if model is None or model[0] == "lora" or (key := network_key(model[1])) in found:
+                continue
+            pool_key = self._control_key(model[1], base)
+            known = self._pool.peek(pool_key)
+            found[key] = (
+                control_bytes(model[1], base.family, base.dtype.itemsize) if known is None else _bytes_of(known)
+            )
+            here += _bytes_of(known) if known is not None else 0
+        return found, here
 
     def _untried(self, rung: Rung, request: GenerationRequest) -> Rung:
         """The first rung from this one down on which no request as large has failed; the last where all have."""
@@ -216,7 +240,10 @@ class LoadedModels:
         return vae
 
     def _control(self, model: tuple[NamedKind, str] | None, base: loader.Base, emit: Emit) -> LoadedControl:
-        """Return the network of a unit; a base that reads maps itself needs none, and a LoRA is put on the base."""
+        """Return the network of a unit; one without effect needs none, nor does a base that reads maps itself.
+
+        A LoRA is put on the base.
+        """
         if model is None or model[0] == "lora":
             return LoadedControl(NoNetwork(), ())
         return self._controlnet(model[1], base, emit)
@@ -232,12 +259,11 @@ class LoadedModels:
             self._settle(tune(module_of(network), self._speed), base.rung, by_layer=True)
             return LoadedControl(network, tuple(notes))
 
+        return self._pool.get(self._control_key(id, base), load, control_bytes(id, base.family, base.dtype.itemsize))
+
+    def _control_key(self, id: str, base: loader.Base) -> Hashable:
         key = (*self._key("controlnet", id), base.family, _place(base.rung))
-        expected = expected_bytes(id)
-        if loader.is_completed_by_base(id, base.family):
-            key = (*key, *self._key("base", base.id))
-            expected = int(FAMILIES[base.family].parameters.control_share * memory.module_bytes([base.network]))
-        return self._pool.get(key, load, expected)
+        return (*key, *self._key("base", base.id)) if loader.is_completed_by_base(id, base.family) else key
 
     def _ip_adapter(self, id: str, base: loader.Base, emit: Emit) -> IpAdapter:
         def load() -> IpAdapter:
@@ -270,7 +296,7 @@ def _loras(request: GenerationRequest, models: Sequence[tuple[NamedKind, str] | 
 
 
 def _place(rung: Rung) -> tuple[bool, bool]:
-    """Where a rung's networks rest; rungs that differ in tiling alone share their networks."""
+    """Where a rung's networks rest; rungs that differ in tiling or text encoders alone share their networks."""
     return rung.rests_on_cpu, rung.layer_by_layer
 
 

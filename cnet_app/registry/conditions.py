@@ -11,7 +11,7 @@ from annotators.maps.kinds import KINDS, MapKind
 from annotators.registry import annotator
 from cnet_app.registry.measures import MEASURES
 from models.catalogue.catalog import CATALOG, entry
-from models.catalogue.resolve import NamedKind, start_conditioning_scale
+from models.catalogue.resolve import NamedKind, row_of_base, start_conditioning_scale
 from models.errors import InputError
 from models.families import FAMILIES, TITLES, takers
 from models.family_facts import Family
@@ -199,16 +199,40 @@ def condition(id: str) -> Condition:
 
 def controlnet_id(condition_id: str, family: Family, base: str = "") -> str:
     """Return the catalogue id of a condition's ControlNet for a base of a family; InputError where there is none."""
-    row = condition(condition_id)
-    made_for_base = next((one.controlnet for one in CATALOG if one.id == base and one.controlnet), None)
-    if made_for_base and condition_id in entry(made_for_base).conditions:
-        return made_for_base
-    if family not in row.controlnets:
-        able = " or ".join(title for known, title in TITLES.items() if known in row.controlnets)
-        raise InputError(
-            f"{row.title} has no ControlNet for {TITLES[family]}; choose a base model that has one: {able}."
-        )
-    return row.controlnets[family]
+    if found := own_controlnet(condition_id, family, base):
+        return found
+    row, own = condition(condition_id), row_of_base(base) if base else None
+    bases = [one for one in CATALOG if one.kind == "base" and one.id in base_controlnets(condition_id)]
+    near = [one.title for one in bases if one.family == family]
+    able = " or ".join(near or [title for known, title in TITLES.items() if known in row.controlnets])
+    raise InputError(
+        f"{row.title} has no ControlNet for {own.title if own else TITLES[family]}; "
+        f"choose a base model that has one: {able}."
+    )
+
+
+def own_controlnet(condition_id: str, family: Family, base: str = "") -> str | None:
+    """Return the catalogue id of a condition's ControlNet as the base's row has it, else its family; None without one."""
+    row = row_of_base(base) if base else None
+    if row and row.controlnet and condition_id in entry(row.controlnet).conditions:
+        return row.controlnet
+    if row and not row.family_controlnets:
+        return None
+    return condition(condition_id).controlnets.get(family)
+
+
+def base_controlnets(condition_id: str) -> dict[str, str]:
+    """Return the catalogue id of a condition's ControlNet for each base of the catalogue that has one."""
+    bases = [row for row in CATALOG if row.kind == "base" and row.family]
+    found = ((row.id, own_controlnet(condition_id, row.family or "", row.id)) for row in bases)
+    return {base: id for base, id in found if id}
+
+
+def can_control(condition_id: str, family: Family, base: str = "") -> bool:
+    """Return whether a condition controls a base: by a ControlNet, or by a map that the base itself reads."""
+    if FAMILIES[family].references and not condition(condition_id).masked:
+        return True
+    return own_controlnet(condition_id, family, base) is not None
 
 
 def control_model(condition_id: str, named: str | None, family: Family, base: str = "") -> tuple[NamedKind, str] | None:
@@ -223,6 +247,6 @@ def control_model(condition_id: str, named: str | None, family: Family, base: st
 
 def start_scale(condition_id: str, controlnet: str | None, base: str, family: Family | None) -> float:
     """Return the control strength that a unit starts with; `controlnet` is None for the condition's own."""
-    if controlnet is None and family and family in condition(condition_id).controlnets:
-        controlnet = controlnet_id(condition_id, family, base)
+    if controlnet is None and family:
+        controlnet = own_controlnet(condition_id, family, base)
     return start_conditioning_scale(controlnet or "", base, family)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cnet_app.registry.conditions import condition
+from cnet_app.registry.conditions import condition, own_controlnet
 from cnet_app.settings import Settings
 from models.catalogue.catalog import TITLES, Defaults, Family, Kind, size_text
 from models.catalogue.fitting import fits
 from models.catalogue.local import LocalFile, LocalKind, local_files
 from models.catalogue.own import known_rows
+from models.catalogue.resolve import row_of_base
 from models.catalogue.row import Weights
 from models.catalogue.weights import find_row
 from models.families import FAMILIES, side_multiple
@@ -71,17 +72,17 @@ def model_choices(offer: Offer, family: Family | None) -> Choices:
     return [(offer.nothing, ""), *own, *listed]
 
 
-def controlnet_choices(condition_id: str, family: Family | None) -> Choices:
-    """Return the condition's own, named by an empty id, the user's own files, then what else reads its maps."""
+def controlnet_choices(condition_id: str, family: Family | None, base: str = "") -> Choices:
+    """Return the condition's own for the base, named by an empty id, the user's own files, then what else reads its maps."""
     if family and FAMILIES[family].references:
         return _reference_choices(condition_id, family)
     files = [file for file in local_files("controlnet") if _fits(file, family)]
     listed = [(f"{file.name} ({TITLES[file.family]})" if file.family else file.name, file.name) for file in files]
-    own = {*condition(condition_id).controlnets.values()}
+    own = {own_controlnet(condition_id, family, base)} if family else {*condition(condition_id).controlnets.values()}
     rows = [row for row in known_rows() if row.kind in ("controlnet", "adapter") and row.id not in own]
     fitting = [row for row in rows if condition_id in row.conditions or not row.conditions]
-    listed += [(row.title, row.id) for row in fitting if _fits(row, family)]
-    return [("The condition's own", ""), *listed]
+    listed += [(row.title, row.id) for row in fitting if _takes(base, row, family)]
+    return [("None of this base's own" if own == {None} else "The condition's own", ""), *listed]
 
 
 def _reference_choices(condition_id: str, family: Family) -> Choices:
@@ -89,6 +90,12 @@ def _reference_choices(condition_id: str, family: Family) -> Choices:
     files = [(file.name, file.name) for file in local_files("lora") if _fits(file, family)]
     rows = [row for row in known_rows() if row.kind == "lora" and condition_id in row.conditions and _fits(row, family)]
     return [("The map as it is", ""), *files, *((row.title, row.id) for row in rows)]
+
+
+def _takes(base: str, row: Weights, family: Family | None) -> bool:
+    """Return whether a base takes a ControlNet or adapter of the catalogue."""
+    known = row_of_base(base) if family else None
+    return _fits(row, family) and (known is None or known.family_controlnets)
 
 
 def _fits(thing: Weights | LocalFile, family: Family | None) -> bool:

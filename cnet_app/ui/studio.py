@@ -49,6 +49,7 @@ from cnet_app.ui.calls.library.library import (
     thumbnails,
 )
 from cnet_app.ui.calls.library.recipes import before, recipe_of, upscale, vary
+from cnet_app.ui.calls.memory import memory
 from cnet_app.ui.calls.models import catalogue, choices, download, question, start_engine, unload
 from cnet_app.ui.calls.shapes import SHAPES
 from cnet_app.ui.calls.studies import (
@@ -84,6 +85,7 @@ CALLS: Mapping[str, Call | WaitingCall] = MappingProxyType(
     {
         "tables": tables,
         "choices": choices,
+        "memory": memory,
         "catalogue": catalogue,
         "question": question,
         "download": download,

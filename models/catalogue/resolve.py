@@ -7,8 +7,9 @@ that has to be there first. Loads no torch, so that a form can show the settings
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -34,7 +35,7 @@ from models.configs import (
 from models.errors import InputError, MissingError, WeightsError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Defaults, Family
-from models.files import quoted, read_shapes
+from models.files import quoted, read_shapes, stamp
 from models.layouts.gguf_files import GGUF, names_in
 from models.names import did_you_mean
 
@@ -214,12 +215,27 @@ def other_parts(family: Family, file: Path | None = None) -> Weights:
 
     A family may have another base for networks of another size, or for those that do not read guidance_scale.
     """
-    facts = FAMILIES[family]
-    names = _names(file) if file else ()
-    ids = (id for end, id in facts.base_by_tensor if any(name.endswith(end) for name in names))
-    row, folder = entry(next(ids, family)), f"{facts.network_folder}/"
-    kept = (file for file in row.files if not file.name.startswith(folder) or file.name == folder + CONFIG)
+    row, folder = (
+        entry(_completing_base(family, file, stamp(file)) if file else family),
+        FAMILIES[family].network_folder,
+    )
+    kept = (file for file in row.files if not file.name.startswith(f"{folder}/") or file.name == f"{folder}/{CONFIG}")
     return replace(row, files=tuple(kept))
+
+
+@lru_cache(maxsize=1000)
+def _completing_base(family: Family, file: Path, stamped: Hashable) -> str:
+    """The stamp makes a replaced file another key."""
+    marks, names = FAMILIES[family].base_by_tensor, list(_names(file))
+    return next((id for end, id in marks if any(name.endswith(end) for name in names)), family)
+
+
+def row_of_base(id: str) -> Weights | None:
+    """Return the catalogue's row of a base, or of the one that completes a file of the network alone; None for all others."""
+    if file := _own_file(id, "base"):
+        family = LocalFile(file, "base").family
+        return other_parts(family, file) if family and FAMILIES[family].network_marks else None
+    return _catalogue_row(id, "base")
 
 
 def _names(file: Path) -> Iterable[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.catalogue.licences import LICENCES
-from models.family_facts import Defaults, Family
+from models.family_facts import Defaults, Family, Parameters
 
 Kind = Literal["base", "controlnet", "adapter", "ip_adapter", "lora", "vae", "annotator", "tokenizer"]
 
@@ -63,6 +63,10 @@ class Weights:
     """Control strength that units start with on this base, or with this ControlNet; None where it is the family's."""
     controlnet: str = ""
     """Of a base: the ControlNet of the conditions that this one reads, where the family's own are made for another base."""
+    family_controlnets: bool = True
+    """Of a base: whether the ControlNets of its family fit it, which those for a network of another size do not."""
+    parameters: Parameters | None = None
+    """Of a base: the sizes of its networks; None where they are the family's."""
     control_type: int | None = None
     """Which of its inputs a union ControlNet is asked to read."""
     bgr: bool = False

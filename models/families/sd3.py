@@ -96,7 +96,14 @@ _CLIP_L, _CLIP_G, _T5, _VAE = 247, 1389, 9525, 168
 _GATED = "Gated: accept its terms on its page first."
 
 
-def _base(id: str, name: str, transformer: tuple[File, ...], note: str, defaults: Defaults = FACTS.defaults) -> Weights:
+def _base(
+    id: str,
+    name: str,
+    transformer: tuple[File, ...],
+    note: str,
+    defaults: Defaults = FACTS.defaults,
+    parameters: Parameters | None = None,
+) -> Weights:
     """A base; its text encoders are two of CLIP's, and T5's with 4.8 B parameters."""
     sizes = {"vae": _VAE * MB, "text_encoder": _CLIP_L * MB, "text_encoder_2": _CLIP_G * MB}
     files = (
@@ -108,7 +115,7 @@ def _base(id: str, name: str, transformer: tuple[File, ...], note: str, defaults
     return Weights(
         id=id, kind="base", family="sd3", title=f"Stable Diffusion 3.5 {name.title()}",
         repo=f"stabilityai/stable-diffusion-3.5-{name.replace(' ', '-')}", licence=_COMMUNITY, files=files, defaults=defaults,
-        note=f"{_GATED} {note}",
+        note=f"{_GATED} {note}", parameters=parameters, family_controlnets=parameters is None,
     )  # fmt: skip
 
 
@@ -121,6 +128,8 @@ def _control(name: str, title: str, conditions: str, note: str = "") -> Weights:
 
 
 _EIGHT_B = sharded_files("transformer", "diffusion_pytorch_model", 2, 16_293)
+_MEDIUM_PARAMETERS = replace(FACTS.parameters, network=2469.7, controlnet=0)
+"""Its table of places included, which is a tenth of the network. Without ControlNets: the family's do not fit."""
 _TWO_B = (
     *text_files("transformer/config.json"),
     network_file("transformer/diffusion_pytorch_model", 4939 * MB),
@@ -130,7 +139,8 @@ WEIGHTS: tuple[Weights, ...] = (
     _base("sd3", "large", _EIGHT_B, "A transformer of 8 B parameters and a text encoder of 4.8 B: it needs much memory."),
     _base("sd3_turbo", "large turbo", _EIGHT_B, "Distilled to four steps without guidance.",
           replace(FACTS.defaults, guidance_scale=1.0, num_inference_steps=4)),
-    _base("sd3_medium", "medium", _TWO_B, "A transformer of 2.5 B parameters; the family's ControlNets do not fit it."),
+    _base("sd3_medium", "medium", _TWO_B, "A transformer of 2.5 B parameters; the family's ControlNets do not fit it.",
+          parameters=_MEDIUM_PARAMETERS),
     _control("canny", "Canny", "canny"),
     _control("depth", "Depth", "depth"),
     _control("blur", "Blur", "tile", "Trained on blurred pictures, to make large ones of small ones."),

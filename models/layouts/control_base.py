@@ -14,12 +14,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from models.catalogue.sizes import DIFFERENCE, LOW_RANK
 from models.errors import InputError, OutOfMemoryError
 from models.layouts.checkpoints import diffusers_names
 from models.lora.layers import plain_state
 
 Completion = Literal["low_rank", "difference"]
-MARKS: Mapping[str, Completion] = {"lora_controlnet": "low_rank", "difference": "difference"}
+MARKS: Mapping[str, Completion] = {LOW_RANK: "low_rank", DIFFERENCE: "difference"}
 TITLES: Mapping[Completion, str] = {"low_rank": "a Control-LoRA", "difference": "a difference ControlNet"}
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from models.catalogue.sizes import FOUR_BITS
 from models.configs import CONFIG, read_json
 from models.errors import InputError
 
@@ -29,8 +30,6 @@ PACKAGES: Mapping[str, tuple[str, str]] = MappingProxyType(
 """Module and package by the `quant_method` of a network's config."""
 ON_GPU = frozenset({"bitsandbytes"})
 """Methods that diffusers runs on a GPU alone."""
-FOUR_BITS = ".quant_state.bitsandbytes__"
-"""Part of the names of tensors beside each weight in 4 bits; the type follows."""
 DOUBLE = ".nested_absmax"
 """End of such names where the scales are quantised too."""
 
@@ -58,11 +57,6 @@ def check_method(method: str, name: str) -> None:
         raise InputError(
             f"{name} is quantised by {method}, which runs on a GPU alone; choose a base in 16 bits, in float8 or as GGUF."
         )
-
-
-def is_four_bits(names: Iterable[str]) -> bool:
-    """Return whether a file with tensors of these names holds weights in 4 bits."""
-    return any(FOUR_BITS in name for name in names)
 
 
 def load_four_bits(kind: Any, path: Path, names: Iterable[str], config: Path, dtype: torch.dtype) -> Any:

@@ -5,9 +5,8 @@ No rung changes the picture's size or seed. They cost time, the tiled autoencode
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from models.family_facts import FamilyFacts
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 VALUES_PER_PIXEL_DECODED, VALUES_PER_PIXEL_DENOISED = 1000, 400
 """Numbers in memory at once, over the pixels of the picture. Measured on full-size Stable Diffusion 1.5: the autoencoder's
@@ -26,6 +25,9 @@ class Rung:
     message: str
     """A sentence for the user; empty where nothing is given up."""
     tiles_vae: bool = True
+    encoders_rest: bool = True
+    """Text encoders wait in the computer's memory. A new prompt brings them to the device, from which the U-Net and the
+    ControlNets leave for that time where both do not fit."""
     rests_on_cpu: bool = False
     """Networks wait in the computer's memory and come to the device one stage at a time: text, U-Net with ControlNets, autoencoder."""
     layer_by_layer: bool = False
@@ -33,7 +35,12 @@ class Rung:
 
 
 LADDER = (
-    Rung("full", "", tiles_vae=False),
+    Rung("full", "", tiles_vae=False, encoders_rest=False),
+    Rung(
+        "text_offload",
+        "Memory is short: text encoders wait in the computer's memory, so that a new prompt takes longer.",
+        tiles_vae=False,
+    ),
     Rung("tiled_vae", "Memory is short: the autoencoder works in tiles."),
     Rung("model_offload", "Memory is short: networks wait in the computer's memory, which takes longer.", rests_on_cpu=True),
     Rung(
@@ -43,15 +50,20 @@ LADDER = (
         layer_by_layer=True,
     ),
 )  # fmt: skip
+CPU_LADDER = (LADDER[0], replace(LADDER[2], encoders_rest=False))
+"""That of the device "cpu", on which nothing is gained by waiting in the computer's memory."""
 
 
 def next_rung(rung: Rung, device: str) -> Rung | None:
-    """Return the rung below; None at the end. On the device "cpu" no rung offloads to the computer's memory."""
-    below = LADDER[LADDER.index(rung) + 1 :]
-    return next((other for other in below if device != "cpu" or not other.rests_on_cpu), None)
+    """Return the rung below; None at the end."""
+    ladder = CPU_LADDER if device == "cpu" else LADDER
+    below = ladder[[other.id for other in ladder].index(rung.id) + 1 :]
+    return next(iter(below), None)
 
 
-def choose_rung(device: str, free: int, weights: dict[str, int], pixels: int, value_bytes: int, maps: int = 0) -> Rung:
+def choose_rung(
+    device: str, free: int, weights: Mapping[str, int], pixels: int, value_bytes: int, maps: int = 0
+) -> Rung:
     """Return the first rung that fits into `free` bytes of the device; the last where none does.
 
     `weights` are bytes of "text", "denoiser" (U-Net and ControlNets) and "vae"; `pixels` those of the picture. `maps` is
@@ -66,23 +78,13 @@ def choose_rung(device: str, free: int, weights: dict[str, int], pixels: int, va
     return rung
 
 
-def needed_bytes(rung: Rung, weights: dict[str, int], pixels: int, value_bytes: int, maps: int = 0) -> int:
+def needed_bytes(rung: Rung, weights: Mapping[str, int], pixels: int, value_bytes: int, maps: int = 0) -> int:
     """Return the most bytes of the device that are in use at once; parameters as of `choose_rung`."""
     decoded = min(pixels, TILE**2) if rung.tiles_vae else pixels
     decoding = decoded * VALUES_PER_PIXEL_DECODED * value_bytes
     denoising = (1 + maps) * pixels * VALUES_PER_PIXEL_DENOISED * value_bytes
     if not rung.rests_on_cpu:
-        return sum(weights.values()) + max(decoding, denoising)
+        staying = weights["denoiser"] + weights["vae"] + max(decoding, denoising)
+        return max(staying, weights["text"] + weights["vae"]) if rung.encoders_rest else staying + weights["text"]
     denoiser = 0 if rung.layer_by_layer else weights["denoiser"]
     return max(weights["text"], denoiser + denoising, weights["vae"] + decoding)
-
-
-def family_weights(facts: FamilyFacts, value_bytes: int, units: int = 1) -> dict[str, int]:
-    """Return the bytes of a family's networks with so many ControlNets, as `choose_rung` takes them."""
-    millions = facts.parameters
-    counts = {
-        "text": millions.text_encoders,
-        "denoiser": millions.network + units * millions.controlnet,
-        "vae": millions.vae,
-    }
-    return {part: int(1e6 * count * value_bytes) for part, count in counts.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,9 @@ import psutil
 import torch
 from torch import nn
 
-from models.machine.ladder import STEP, TILE, Rung
+from models.machine.ladder import RESERVE, STEP, TILE, Rung
+
+CPU = torch.device("cpu")
 
 
 def set_tiling(vae: Any, on: bool) -> None:
@@ -38,9 +40,10 @@ def _held(tensor: Any) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the free bytes of a device, or of the computer for a CPU."""
+    """Return the free bytes of a device, or of the computer for a CPU. What torch has reserved and uses no more is free."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
     return psutil.virtual_memory().available
 
 
@@ -86,14 +89,53 @@ def on_device(rung: Rung, device: torch.device, modules: Iterable[Any]) -> Gener
 
     Networks that come to the device layer by layer stay where they are.
     """
-    moved = [module for module in modules if rung.rests_on_cpu and not hasattr(next(module.children()), "_hf_hook")]
+    moved = _movable(modules) if rung.rests_on_cpu else []
     try:
         for module in moved:
             move(module, device)
         yield
     finally:
         for module in moved:
-            move(module, torch.device("cpu"))
+            move(module, CPU)
+
+
+@contextmanager
+def on_demand(
+    rests: bool, device: torch.device, groups: Iterable[Iterable[Any]], others: Iterable[Any] = ()
+) -> Generator[Callable[[Any], None]]:
+    """Yield a function that moves a network to the device when it is first needed, and all of its group; none after the block.
+
+    Nothing moves unless they rest in the computer's memory. `others` are on the device, and leave it for the rest of the
+    block where a group does not fit beside them.
+    """
+    waiting = [_movable(group) for group in groups] if rests else []
+    moved, gone = list[Any](), list[Any]()
+
+    def bring(network: Any) -> None:
+        for group in [group for group in waiting if any(network is module for module in group)]:
+            waiting.remove(group)
+            if others and module_bytes(group) + RESERVE > free_bytes(device):
+                gone.extend(_movable(others))
+                for module in gone:
+                    move(module, CPU)
+                release(device)
+            for module in group:
+                moved.append(module)
+                move(module, device)
+
+    try:
+        yield bring
+    finally:
+        for module in moved:
+            move(module, CPU)
+        for module in gone:
+            move(module, device)
+
+
+def _movable(modules: Iterable[Any]) -> list[Any]:
+    """Each network once, without those that come layer by layer or have no weights."""
+    distinct = {id(module): module for module in modules}.values()
+    return [one for one in distinct if (first := next(one.children(), None)) and not hasattr(first, "_hf_hook")]
 
 
 def move(module: nn.Module, device: torch.device) -> None:

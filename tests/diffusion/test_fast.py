@@ -16,6 +16,7 @@ from diffusers import ControlNetModel
 from numpy.typing import NDArray
 
 from cnet_app.diffusion import pipeline
+from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.request.generation import GenerationRequest
 from models.catalogue.catalog import Family
@@ -24,7 +25,7 @@ from models.loader import Base
 from models.machine import devices, memory
 from models.machine.devices import choose_device
 from models.machine.ladder import LADDER, Rung
-from models.machine.memory import offload_layers, on_device
+from models.machine.memory import offload_layers, on_demand, on_device
 from models.machine.speed import tune
 from models.tiny import tiny_base
 from models.tiny.flux import tiny_flux_controlnet
@@ -89,6 +90,7 @@ def test_every_network_is_on_the_device_when_it_runs(
     }  # fmt: skip
     where = Whereabouts(monkeypatch, **networks)
     monkeypatch.setattr(pipeline, "on_device", lambda rung, device, modules: on_device(rung, ELSEWHERE, modules))
+    monkeypatch.setattr(pipeline, "on_demand", lambda rests, device, *groups: on_demand(rests, ELSEWHERE, *groups))
     generate(replace(base, rung=rung), [networks["net"]], REQUEST)
     assert where.ran == set(networks)
     assert set(where.resting.values()) == {torch.device("cpu")}
@@ -188,3 +190,55 @@ def test_the_number_format_is_the_one_the_device_is_fast_in(
     monkeypatch.setattr(devices, "half_precision", lambda device: half)
     assert choose_device("cpu") == (torch.device("cpu"), half or torch.float32)
     assert choose_device("cpu", "exact") == (torch.device("cpu"), torch.float32)
+
+
+class Moves:
+    """Counted moves of networks between the device and the computer's memory."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, base: Base, *nets: Any) -> None:
+        self.names = {id(base.network): "unet", id(base.vae): "vae", id(base.text_encoders[0]): "text"}
+        self.names |= {id(net): "net" for net in nets}
+        self.made: list[str] = []
+        monkeypatch.setattr(memory, "move", self._move)
+
+    def _move(self, network: Any, device: torch.device) -> None:
+        self.made.append(f"{self.names[id(network)]} {'in' if device != memory.CPU else 'out'}")
+
+    def taken(self) -> list[str]:
+        """Return the moves since the last call."""
+        made, self.made = self.made, []
+        return made
+
+
+def test_a_second_picture_of_one_prompt_moves_only_what_runs_for_it(
+    bases: dict[Family, Base], nets: Nets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, net, cache = bases["sd15"], nets["sd15"][0], EncodingCache()
+    moves = Moves(monkeypatch, base, net)
+    monkeypatch.setattr(pipeline, "on_device", lambda rung, device, modules: on_device(rung, ELSEWHERE, modules))
+    monkeypatch.setattr(pipeline, "on_demand", lambda rests, device, *groups: on_demand(rests, ELSEWHERE, *groups))
+    offload = replace(base, rung=next(rung for rung in LADDER if rung.id == "model_offload"))
+    generate(offload, [net], REQUEST, cache=cache)
+    assert moves.taken() == [
+        "net in", "net out", "text in", "text out", "unet in", "net in", "unet out", "net out", "vae in", "vae out",
+    ]  # fmt: skip
+    generate(offload, [net], REQUEST, cache=cache)
+    assert moves.taken() == ["unet in", "net in", "unet out", "net out", "vae in", "vae out"]
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_text_encoders_alone_leave_and_the_others_make_room_where_they_must(
+    bases: dict[Family, Base], nets: Nets, monkeypatch: pytest.MonkeyPatch, fits: bool
+) -> None:
+    base, net, cache = bases["sd15"], nets["sd15"][0], EncodingCache()
+    expected = picture(base, net)
+    moves = Moves(monkeypatch, base, net)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**9 if fits else 0)
+    monkeypatch.setattr(pipeline, "on_demand", lambda rests, device, *groups: on_demand(rests, ELSEWHERE, *groups))
+    resting = replace(base, rung=next(rung for rung in LADDER if rung.id == "text_offload"))
+    made = generate(resting, [net], REQUEST, cache=cache)[0]
+    np.testing.assert_array_equal(made, expected)
+    room = [] if fits else ["unet out", "net out"]
+    assert moves.taken() == [*room, "text in", "text out", *(["unet in", "net in"] if room else [])]
+    generate(resting, [net], REQUEST, cache=cache)
+    assert moves.taken() == []

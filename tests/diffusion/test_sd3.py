@@ -599,6 +599,8 @@ def test_parameters_and_sizes_are_those_of_the_published_configs() -> None:
     rest = millions.text_encoders + millions.vae
     assert entry("sd3").size == pytest.approx(2e6 * (_count(large, buffers=True) + rest), rel=0.001)
     assert entry("sd3_medium").size == pytest.approx(2e6 * (_count(medium, buffers=True) + rest), rel=0.001)
+    own = entry("sd3_medium").parameters
+    assert own and own.network == pytest.approx(_count(medium, buffers=True), rel=0.001)
     assert entry("controlnet_canny_sd3").size == pytest.approx(4e6 * _count(controlnet), rel=0.001)
     assert len(controlnet.transformer_blocks) == FACTS.control_blocks
 

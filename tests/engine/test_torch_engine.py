@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from cnet_app.diffusion import pipeline
-from cnet_app.engine import torch_engine
+from cnet_app.engine import loaded, torch_engine
 from cnet_app.engine.loaded import LoadedModels
 from cnet_app.engine.protocol import Event, Loading, MapMade, Note, PictureMade, Prepared, Stepped
 from cnet_app.engine.torch_engine import TorchEngine
@@ -30,6 +30,7 @@ from models.errors import CancelledError, EngineError, InputError, MissingError,
 from models.layouts.union import module_of
 from models.loader import save_base, save_network
 from models.machine import memory
+from models.machine.ladder import LADDER, Rung
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_union
 from tests.engine.conftest import PHOTO, Make, small
@@ -328,3 +329,41 @@ def test_a_hundred_jobs_leave_memory_as_it_was_after_the_tenth(make: Make) -> No
             gc.collect()
             used.append(psutil.Process().memory_info().rss)
     assert used[1] <= 1.05 * used[0], used
+
+
+def test_a_rung_is_chosen_by_the_networks_that_a_request_needs(
+    make: Make, engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def choose(device: str, free: int, weights: dict[str, int], *_: int) -> Rung:
+        seen.append(weights["denoiser"])
+        return LADDER[0]
+
+    monkeypatch.setattr(loaded, "choose_rung", choose)
+    one = small()
+    (unit,) = one.units
+    bytes_by_units: list[int] = []
+    for units in ((), (replace(unit, conditioning_scale=0.0),), (unit,), (unit, unit)):
+        make(replace(one, units=units))
+        bytes_by_units.append(seen[-1])
+    make(one)
+    plain, off, single, twice = bytes_by_units
+    base: Any = engine._models._pool.peek(engine._models._key("base", one.base))
+    network: Any = engine._models._pool.peek(
+        engine._models._control_key(unit.controlnet or "control_v11p_sd15_canny", base)
+    )
+    assert plain == off == memory.module_bytes([base.network])
+    assert single == twice == seen[-1]
+    assert single - plain == pytest.approx(memory.module_bytes([network.network]), rel=0.1)
+
+
+def test_text_encoders_rest_and_come_back_with_the_rung(
+    make: Make, engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = make(small())
+    engine.unload()
+    monkeypatch.setattr(loaded, "choose_rung", lambda *_: LADDER[1])
+    np.testing.assert_array_equal(make(small()), expected)
+    rung = engine._models._base(small(), lambda event: None).rung
+    assert rung.id == "text_offload" and rung.encoders_rest

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from models.machine import memory
-from models.machine.ladder import LADDER, Rung, choose_rung, needed_bytes, next_rung
+from models.machine.ladder import CPU_LADDER, LADDER, Rung, choose_rung, needed_bytes, next_rung
 from models.machine.memory import free_bytes, module_bytes, offload_layers, on_device
+from models.references import NoNetwork
 from models.tiny import tiny_base
 
 SD15 = {"text": 246_000_000, "denoiser": 2_442_000_000, "vae": 167_000_000}
@@ -19,7 +20,7 @@ CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 
 @pytest.mark.parametrize(
     ("free_gb", "device", "rung"),
-    [(8, CUDA, "full"), (4, CUDA, "tiled_vae"), (3.3, CUDA, "model_offload"), (2, CUDA, "sequential_offload"),
+    [(8, CUDA, "full"), (4.2, CUDA, "text_offload"), (4, CUDA, "tiled_vae"), (3.3, CUDA, "model_offload"), (2, CUDA, "sequential_offload"),
      (0.1, CUDA, "sequential_offload"), (8, CPU, "full"), (3.6, CPU, "tiled_vae"), (0.1, CPU, "tiled_vae")],
 )  # fmt: skip
 def test_the_smallest_change_that_fits_is_chosen(free_gb: float, device: torch.device, rung: str) -> None:
@@ -27,14 +28,14 @@ def test_the_smallest_change_that_fits_is_chosen(free_gb: float, device: torch.d
 
 
 def test_maps_that_the_base_reads_take_as_much_as_the_picture() -> None:
-    plain, one, two = (needed_bytes(LADDER[3], SD15, 1024 * 1024, 2, maps) for maps in (0, 1, 2))
+    plain, one, two = (needed_bytes(LADDER[-1], SD15, 1024 * 1024, 2, maps) for maps in (0, 1, 2))
     assert plain == one - 1024 * 1024 * 400 * 2 == two - 1024 * 1024 * 400 * 4
 
 
 def test_every_rung_but_the_first_tells_what_it_costs() -> None:
-    assert [bool(rung.message) for rung in LADDER] == [False, True, True, True]
+    assert [bool(rung.message) for rung in LADDER] == [False, True, True, True, True]
     assert next_rung(LADDER[-1], CUDA.type) is None
-    assert next_rung(LADDER[1], CPU.type) is None
+    assert [rung.id for rung in CPU_LADDER] == ["full", "tiled_vae"] and next_rung(CPU_LADDER[-1], CPU.type) is None
 
 
 def test_bytes_are_those_of_all_tensors() -> None:
@@ -66,6 +67,14 @@ def test_networks_of_a_stage_come_to_the_device_where_they_rest_elsewhere(
     with pytest.raises(ZeroDivisionError), on_device(rung, CUDA, [linear]):
         _ = 1 / 0
     assert moves == ([CUDA, CPU] * 2 if rung.rests_on_cpu else [])
+
+
+def test_what_has_no_weights_or_is_named_twice_moves_no_more_than_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[object] = []
+    monkeypatch.setattr(memory, "move", lambda module, device: moved.append(module))
+    linear = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    with on_device(LADDER[3], CUDA, [NoNetwork(), linear, linear]):
+        assert moved == [linear]
 
 
 def test_a_network_moves_in_place() -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from cnet_app.request.generation import GenerationRequest
 from models.catalogue.local import LocalFile
+from models.catalogue.sizes import is_four_bits
 from models.errors import InputError
 from models.families import FAMILIES
 from models.layouts import quantised
@@ -84,7 +85,7 @@ def test_bitsandbytes_needs_a_gpu(folder: Path) -> None:
 def test_authors_names_in_four_bits_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(quantised, "ON_GPU", frozenset())
     names = [f"double_blocks.0.img_attn.qkv.weight{end}" for end in ("", ".quant_state.bitsandbytes__nf4")]
-    assert quantised.is_four_bits(names) and not quantised.is_four_bits(names[:1])
+    assert is_four_bits(names) and not is_four_bits(names[:1])
     with pytest.raises(InputError, match=r"a\.safetensors is stored in 4 bits under the names of its authors"):
         quantised.load_four_bits(None, tmp_path / "a.safetensors", names, tmp_path, torch.float32)
 

@@ -8,7 +8,17 @@ from collections import Counter
 import pytest
 
 from annotators.registry import ANNOTATORS, annotator
-from cnet_app.registry.conditions import CONDITIONS, Condition, condition, control_model, controlnet_id, start_scale
+from cnet_app.registry.conditions import (
+    CONDITIONS,
+    Condition,
+    base_controlnets,
+    can_control,
+    condition,
+    control_model,
+    controlnet_id,
+    own_controlnet,
+    start_scale,
+)
 from cnet_app.registry.measures import measure
 from models.catalogue.catalog import entry
 from models.catalogue.fitting import made_for
@@ -125,3 +135,24 @@ def test_a_base_that_reads_maps_itself_takes_every_condition_with_a_map() -> Non
 @rows
 def test_families_of_a_condition_are_those_that_it_can_control(row: Condition) -> None:
     assert row.controlnets.keys() <= set(row.families)
+
+
+def test_a_base_answers_for_itself_before_its_family() -> None:
+    assert (
+        own_controlnet("canny", "sd3", "sd3") == own_controlnet("canny", "sd3", "sd3_turbo") == "controlnet_canny_sd3"
+    )
+    assert own_controlnet("canny", "sd3", "sd3_medium") is None
+    assert own_controlnet("canny", "sd3", "stabilityai/stable-diffusion-3.5-medium") is None
+    assert not can_control("canny", "sd3", "sd3_medium")
+    assert own_controlnet("mlsd", "qwen_image", "qwen_image_2512") == "controlnet_fun_qwen_image"
+    assert can_control("scribble", "qwen_image", "qwen_image_2512") and not can_control("scribble", "qwen_image")
+    assert start_scale("mlsd", None, "qwen_image_2512", "qwen_image") == 0.8
+    assert control_model("canny", "mine", "sd3", "sd3_medium") == ("controlnet", "mine")
+    with pytest.raises(
+        InputError,
+        match=r"^Canny has no ControlNet for Stable Diffusion 3\.5 Medium; choose a base model that has one: "
+        r"Stable Diffusion 3\.5 Large or Stable Diffusion 3\.5 Large Turbo\.$",
+    ):
+        control_model("canny", None, "sd3", "sd3_medium")
+    assert base_controlnets("mlsd")["qwen_image_2512"] == "controlnet_fun_qwen_image"
+    assert "qwen_image" not in base_controlnets("mlsd") and "sd3_medium" not in base_controlnets("canny")

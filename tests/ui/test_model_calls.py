@@ -11,9 +11,10 @@ import pytest
 
 from cnet_app.engine.protocol import EngineStatus
 from cnet_app.ui.calls.jobs.jobs import describe_job
-from cnet_app.ui.calls.models import describe_rows, memory_words
+from cnet_app.ui.calls.memory import memory_words
+from cnet_app.ui.calls.models import describe_rows
 from models.catalogue.catalog import entry
-from models.families import FAMILIES
+from models.machine.ladder import LADDER
 from tests.jobs.fake_engine import request
 from tests.ui.conftest import Caller
 
@@ -108,32 +109,50 @@ def test_a_base_that_reads_maps_itself_takes_every_layer_but_a_masked_one(caller
     assert caller("choices", base="chroma")["controlnets"]["canny"][0] == {
         "title": "The condition's own", "id": "", "conditioning_scale": 0.7,
     }  # fmt: skip
-    status = EngineStatus(state="ready", device="cuda:0", device_bytes=80 * 10**9, value_bytes=2)
-    assert memory_words(FAMILIES["flux2"], status).endswith("of 80 GB with a map at 1024 px.")
+
+
+def device(gigabytes: float) -> EngineStatus:
+    return EngineStatus(state="ready", device="cuda:0", device_bytes=int(gigabytes * 1e9), value_bytes=2)
+
+
+CANNY, DEPTH = ("canny", None), ("depth", None)
 
 
 @pytest.mark.parametrize(
-    ("gigabytes", "words"),
+    ("base", "layers", "gigabytes", "words"),
     [
-        (80, "About 29.6 of 80 GB with a ControlNet at 1024 px."),
-        (
-            24,
-            "About 20.2 of 24 GB with a ControlNet at 1024 px. Memory is short: networks wait in the computer's memory, which takes longer.",
-        ),
-        (0, ""),
+        ("z_image", [CANNY], 80, "About 29.6 of 80 GB with a ControlNet at 1 MP."),
+        ("z_image", [CANNY, DEPTH], 80, "About 29.6 of 80 GB with a ControlNet at 1 MP."),
+        ("z_image", [], 25, "About 22.9 of 25 GB without a ControlNet at 1 MP."),
+        ("z_image", [("canny", "controlnet_union_lite_z_image")], 80, "About 24.9 of 80 GB with a ControlNet at 1 MP."),
+        ("sd3_medium", [CANNY], 80, "About 18.7 of 80 GB without a ControlNet at 1 MP."),
+        ("sd3", [CANNY], 80, "About 34.1 of 80 GB with a ControlNet at 1 MP."),
+        ("flux2", [CANNY, DEPTH], 80, "About 18.8 of 80 GB with 2 maps at 1 MP."),
+        ("z_image", [CANNY], 0, ""),
     ],
 )
-def test_the_memory_that_a_base_will_take_is_told_before_it_is_loaded(gigabytes: int, words: str) -> None:
-    status = EngineStatus(state="ready", device="cuda:0", device_bytes=gigabytes * 10**9, value_bytes=2)
-    assert memory_words(FAMILIES["z_image"], status) == words
+def test_the_memory_of_what_is_chosen_is_told_before_it_is_loaded(
+    base: str, layers: list[tuple[str, str | None]], gigabytes: int, words: str
+) -> None:
+    assert memory_words(base, device(gigabytes), layers) == words
 
 
-def test_a_base_that_does_not_fit_says_so() -> None:
-    status = EngineStatus(state="ready", device="cpu", device_bytes=8 * 10**9)
-    assert (
-        memory_words(FAMILIES["z_image"], status)
-        == "About 56.4 GB with a ControlNet at 1024 px, but the device has 8.0 GB."
+def test_the_rung_is_told_too() -> None:
+    told = memory_words("z_image", device(24), [CANNY])
+    assert told == f"About 21.6 of 24 GB with a ControlNet at 1 MP. {LADDER[1].message}"
+    small = EngineStatus(state="ready", device="cpu", device_bytes=8 * 10**9)
+    assert memory_words("z_image", small, [CANNY]) == (
+        "About 56.4 GB with a ControlNet at 1 MP, but the device has 8.0 GB."
     )
+
+
+def test_the_page_gets_the_memory_of_its_layers(caller: Caller) -> None:
+    caller.engine.state = replace(caller.engine.state, device="cuda:0", device_bytes=80 * 10**9, value_bytes=2)
+    layers = [{"condition": "canny", "controlnet": "controlnet_union_lite_z_image"}, {"condition": "shuffle"}]
+    frame = {"width": 512, "height": 512}
+    words = caller("memory", base="z_image", layers=layers, frame=frame)["words"]
+    assert words == "About 23.4 of 80 GB with a ControlNet at 0.26 MP."
+    assert caller("memory", base="owner/unknown")["words"] == ""
 
 
 def test_sizes_that_follow_a_photo_lie_on_the_grid_of_the_family(caller: Caller) -> None:
@@ -143,3 +162,14 @@ def test_sizes_that_follow_a_photo_lie_on_the_grid_of_the_family(caller: Caller)
         frame = caller("frame", base=base, photo=photo)
         assert frame["width"] % multiple == frame["height"] % multiple == 0
     assert caller("frame", base="z_image", photo=photo) != caller("frame", base="sdxl", photo=photo)
+
+
+def test_a_base_is_offered_its_own_controlnets_and_not_those_of_another_size(caller: Caller) -> None:
+    def listed(base: str, condition: str) -> set[str]:
+        return {row["id"] for row in caller("choices", base=base)["controlnets"][condition]}
+
+    assert not {"canny", "depth", "tile"} & set(caller("choices", base="sd3_medium")["conditions"])
+    assert listed("sd3_medium", "canny") == {""}
+    assert {"mlsd", "scribble", "canny"} <= set(caller("choices", base="qwen_image_2512")["conditions"])
+    assert not {"mlsd", "scribble"} & set(caller("choices", base="qwen_image")["conditions"])
+    assert listed("qwen_image_2512", "canny") == {"", "controlnet_union_qwen_image"}

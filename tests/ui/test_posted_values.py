@@ -70,6 +70,7 @@ def valid(caller: Caller) -> dict[str, dict[str, Any]]:
     ids, on_job, on_sweep = {"ids": [id]}, {"job": job}, {"sweep": "2026-01-01_000000-a-000000000000"}
     return {key: {} for key in CALLS} | {
         "choices": {"base": "embedded"},
+        "memory": {"base": "embedded", "layers": draft["layers"], "frame": FRAME},
         "question": {"ids": ["sd15"], "annotator": "canny"},
         "download": {"ids": ["sd15"]},
         "example": {"condition": "canny"},

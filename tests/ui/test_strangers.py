@@ -35,7 +35,7 @@ ON_PICTURES = {"favour": {"favourite": True}, "board": {"board": "mine"}, "delet
 """Values of calls on {ids}."""
 ON_SWEEP = ("sweep", "cancel_sweep", "resume_sweep")
 OF_ALL = (
-    "tables", "choices", "catalogue", "question", "download", "unload", "start_engine", "example", "frame", "put", "fighting",
+    "tables", "choices", "memory", "catalogue", "question", "download", "unload", "start_engine", "example", "frame", "put", "fighting",
     "pose", "wildcards",
 )  # fmt: skip
 """Calls on nothing that a visitor has."""

@@ -52,6 +52,7 @@ class ZImageBackbone(LanguageModelBackbone):
             row,
             (request.width, request.height),
             self._facts,
+            cache,
         )
 
     def encode_words(self, text: str) -> Tensor:

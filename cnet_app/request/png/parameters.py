@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from cnet_app.registry.conditions import condition
+from cnet_app.registry.conditions import own_controlnet
 from cnet_app.registry.modes import mode
 from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.files import TITLES, Kind
@@ -42,7 +42,7 @@ def parameters_text(request: GenerationRequest, files: Mapping[str, str] = NO_FI
         "RNG": "CPU",
         **_rare_values(request, files),
     }
-    units = {f"ControlNet {i}": _unit_text(unit, family, request.guess_mode) for i, unit in enumerate(request.units)}
+    units = {f"ControlNet {i}": _unit_text(unit, request, family) for i, unit in enumerate(request.units)}
     values |= units | {"Model hash": _short_hash(files, "base", request.base), "Model": _stem(request.base)}
     lines = [" ".join(filter(None, (request.prompt, *map(_lora_text, request.loras))))]
     if request.negative_prompt:
@@ -94,15 +94,15 @@ def _lora_text(lora: Lora) -> str:
     return f"<lora:{re.sub('[<:>]', ' ', name)}:{lora.scale:g}>"
 
 
-def _unit_text(unit: ControlUnit, family: Family | None, guess_mode: bool) -> str:
-    own = condition(unit.condition).controlnets.get(family) if family else None
+def _unit_text(unit: ControlUnit, request: GenerationRequest, family: Family | None) -> str:
+    own = own_controlnet(unit.condition, family, request.base) if family else None
     values = {
         "Module": unit.annotator or "none",
         "Model": _stem(unit.controlnet or own or unit.condition),
         "Weight": f"{unit.conditioning_scale:g}",
         "Guidance Start": f"{unit.control_guidance_start:g}",
         "Guidance End": f"{unit.control_guidance_end:g}",
-        "Control Mode": mode("control" if guess_mode else unit.control_mode).title,
+        "Control Mode": mode("control" if request.guess_mode else unit.control_mode).title,
     }
     # The format has no way to quote inside a unit.
     return ", ".join(f"{name}: {value.translate({44: ' ', 58: ' '})}" for name, value in values.items())

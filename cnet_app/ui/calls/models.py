@@ -10,8 +10,7 @@ from typing import Any, get_args
 from annotators.base import create, shown
 from annotators.registry import annotator
 from cnet_app.api.describe import describe_models
-from cnet_app.engine.protocol import EngineStatus
-from cnet_app.registry.conditions import CONDITIONS, start_scale
+from cnet_app.registry.conditions import CONDITIONS, can_control, start_scale
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.request.known import offered_models
 from cnet_app.ui.bases import (
@@ -32,9 +31,8 @@ from models.catalogue.row import Weights
 from models.environment import is_offline, models_folder
 from models.errors import InputError
 from models.families import FAMILIES
-from models.family_facts import Capability, FamilyFacts
+from models.family_facts import Capability
 from models.files import HERE, short
-from models.machine.ladder import RESERVE, choose_rung, family_weights, needed_bytes
 
 KIND_NAMES: Mapping[Kind | LocalKind, str] = MappingProxyType(
     {
@@ -76,7 +74,6 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "blocks": FAMILIES[family].control_blocks if family else None,
             "defaults": asdict(defaults_of(base)),
             "side_multiple": side_multiple_of(base),
-            "memory": memory_words(FAMILIES[family], status) if family else "",
         },
         "offer": describe_rows([entry(offer)]) if offer else None,
         "lists": {
@@ -85,34 +82,13 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
         "controlnets": {
             row.id: [
                 one | {"conditioning_scale": start_scale(row.id, one["id"] or None, base, family)}
-                for one in listed(controlnet_choices(row.id, family))
+                for one in listed(controlnet_choices(row.id, family, base))
             ]
             for row in CONDITIONS
         },
-        "conditions": [row.id for row in CONDITIONS if family is None or family in row.families],
+        "conditions": [row.id for row in CONDITIONS if family is None or can_control(row.id, family, base)],
         "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],
     }
-
-
-def memory_words(facts: FamilyFacts, status: EngineStatus) -> str:
-    """Return what a base of the family will take of the device, with a ControlNet or a map, and what is given up for it."""
-    if not status.device_bytes:
-        return ""
-    weights, pixels, device = (
-        family_weights(facts, status.value_bytes),
-        facts.defaults.size**2,
-        status.device.split(":")[0],
-    )
-    maps = int(facts.references)
-    rung = choose_rung(device, status.device_bytes, weights, pixels, status.value_bytes, maps)
-    needed = needed_bytes(rung, weights, pixels, status.value_bytes, maps) + RESERVE
-    has, what = (
-        status.device_bytes / 1e9,
-        f"with a {'map' if facts.references else 'ControlNet'} at {facts.defaults.size} px",
-    )
-    if needed > status.device_bytes:
-        return f"About {needed / 1e9:.1f} GB {what}, but the device has {has:.1f} GB."
-    return f"About {needed / 1e9:.1f} of {has:.0f} GB {what}. {rung.message}".strip()
 
 
 def catalogue(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:

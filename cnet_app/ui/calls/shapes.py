@@ -230,6 +230,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
     {
         "tables": Fields(),
         "choices": Fields({"base": TEXT}),
+        "memory": Fields({"base": TEXT, "layers": ListOf(LAYER, MAX_LAYERS), "frame": FRAME}),
         "catalogue": Fields(),
         "question": Fields({"ids": IDS, "annotator": TEXT}),
         "download": Fields({"ids": IDS}),

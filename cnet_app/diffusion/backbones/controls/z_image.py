@@ -8,6 +8,7 @@ A unit reads tokens with its own hints alone; the base gets the sum of all units
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 
 from cnet_app.diffusion.backbones.base import Control, HintedNetwork, Network, Residuals, Text, Weigh
 from cnet_app.diffusion.backbones.z_image_tokens import LAYOUT, PATCH, Tokens, embed, join, joint_length, network_time
+from cnet_app.diffusion.cache import EncodingCache, image_key
 from cnet_app.diffusion.known import with_known
 from cnet_app.diffusion.steering import check_form, create_steering, place_masks
 from cnet_app.registry.modes import Mode, Place
@@ -112,6 +114,7 @@ def prepare_controlnet(
     row: Mode,
     size: tuple[int, int],
     facts: FamilyFacts,
+    cache: EncodingCache,
 ) -> Control:
     """Embed a map's (1, C, h, w) latents, once for the whole job, and set the factors of the places.
 
@@ -121,9 +124,9 @@ def prepare_controlnet(
     check_form(unit, has_two=has_refiner(controlnet))
     numbers, places = control_places(controlnet, transformer)
     steering = create_steering(unit, row, places, unit.conditioning_scale, "ControlNet")
-    hint = embed_hint(
-        controlnet, with_known(latents, known, controlnet.config["control_in_dim"]), transformer.x_pad_token
-    )
+    read = with_known(latents, known, controlnet.config["control_in_dim"])
+    key = image_key(read.float().cpu()), weakref.ref(transformer)  # a token of the base's fills the hint up
+    hint = cache.get(controlnet, key, lambda: embed_hint(controlnet, read, transformer.x_pad_token))
     masks = place_masks(steering, size, places[:1], facts, latents.device, controlnet.dtype)
     tokens = tuple(mask.flatten(2).transpose(1, 2) for mask in masks) * len(places)
     return Control(steering, HintedZImage(controlnet, transformer, hint, unit.control_form), numbers, tokens)

@@ -176,6 +176,6 @@ def _choice_title(field: Field, id: str) -> str:
 def _models(request: GenerationRequest, field: Field) -> Choices:
     family = family_of(request.base)
     if field.field == "controlnet":
-        return controlnet_choices(request.units[field.index].condition, family)
+        return controlnet_choices(request.units[field.index].condition, family, request.base)
     offer = OFFERS[field.field if field.field in MODEL_LISTS else "lora"]
     return model_choices(offer, None if field.field == "base" else family)

@@ -64,14 +64,26 @@ function choice(app, name, label, list, choose = (value) => changeSettings(app, 
   return row(label, select.id, select);
 }
 
-/** What the base model will take of the device's memory. */
+/** Conditions and ControlNets of the layers that are on, as text, which is compared with one look. */
+function networksOf({ layers }) {
+  const active = layers.filter(({ enabled }) => enabled !== false);
+  return JSON.stringify(active.map(({ condition, controlnet }) => ({ condition, controlnet: controlnet ?? "" })));
+}
+
+/** What the base model and the layers will take of the device's memory. */
 function memoryNote(app) {
   const note = h("p", { class: "note", id: "base-memory" });
+  let newest = null;
   app.store.on(
-    ({ choices }) => choices.base.memory,
-    (words) => {
-      note.textContent = words;
-      note.hidden = !words;
+    ({ choices, draft, frame }) => [choices.base.id, frame?.width, frame?.height, networksOf(draft)],
+    async ([base, width, height, networks]) => {
+      const size = width ? { frame: { width, height } } : {};
+      const asked = app.attempt(() => app.server.call("memory", { base, layers: JSON.parse(networks), ...size }));
+      newest = asked; // of two answers the later question's counts
+      const answer = await asked;
+      if (newest !== asked || !answer) return;
+      note.textContent = answer.words;
+      note.hidden = !answer.words;
     },
   );
   return note;

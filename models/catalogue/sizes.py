@@ -1,0 +1,134 @@
+"""Bytes that the networks of a choice take in memory, from rows and headers of files, before any is loaded. Loads no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.catalogue.catalog import CATALOG
+from models.catalogue.places import present
+from models.catalogue.resolve import Resolved, resolve, row_of_base
+from models.catalogue.row import TEXT_ENCODERS
+from models.configs import CONFIG, read_json
+from models.errors import InputError, WeightsError
+from models.families import FAMILIES
+from models.family_facts import Family, Parameters
+from models.files import read_shapes
+from models.layouts.gguf_files import GGUF
+
+FOUR_BITS = ".quant_state.bitsandbytes__"
+"""Part of the names of tensors beside each weight in 4 bits; the type follows."""
+LOW_RANK, DIFFERENCE = "lora_controlnet", "difference"
+"""Names of tensors that mark a file with a part of a ControlNet's weights; what is loaded is a whole one."""
+STORED = 2
+"""Bytes of a number in the catalogue's files, unless they are twice as large as a whole ControlNet: then it is in float32."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of the networks of a request."""
+
+    text: int
+    network: int
+    vae: int
+    controls: Mapping[str, int]
+    """By ControlNet, each once."""
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """As models.machine.ladder takes them."""
+        return {"text": self.text, "denoiser": self.network + sum(self.controls.values()), "vae": self.vae}
+
+
+def expected_sizes(base: str, family: Family, controlnets: Iterable[str], value_bytes: int) -> Sizes:
+    """Return the sizes of a base of a family and of ControlNets by their ids; `value_bytes` are those of a loaded number.
+
+    Quantised weights count as they are stored, since they stay packed; all others in the format in which they are loaded.
+    """
+    sizes, packed = whole_sizes(parameters_of(base, family), value_bytes), _packed_bytes(base, family)
+    distinct = {network_key(id): id for id in controlnets}
+    return Sizes(
+        text=packed.get("text", sizes.text),
+        network=packed.get("network", sizes.network),
+        vae=sizes.vae,
+        controls={key: control_bytes(id, family, value_bytes) for key, id in distinct.items()},
+    )
+
+
+def whole_sizes(millions: Parameters, value_bytes: int) -> Sizes:
+    """Return the sizes of networks that are not quantised, with one whole ControlNet."""
+    counts = (millions.text_encoders, millions.network, millions.vae, millions.controlnet)
+    text, network, vae, control = (round(1e6 * count * value_bytes) for count in counts)
+    return Sizes(text, network, vae, {"": control})
+
+
+def parameters_of(base: str, family: Family) -> Parameters:
+    """Return the numbers in the networks of a base: those of its row, else of its family."""
+    row = row_of_base(base)
+    return (row and row.parameters) or FAMILIES[family].parameters
+
+
+def network_key(controlnet: str) -> str:
+    """Return a key that is the same for rows of one network, which is loaded once: a union has a row for each kind of map."""
+    return next((row.shares or row.id for row in CATALOG if row.id == controlnet), controlnet)
+
+
+def control_bytes(id: str, family: Family, value_bytes: int) -> int:
+    """Return the bytes of a ControlNet or adapter: counted in its file, else by the size of its row, else those of a whole one."""
+    whole = 1e6 * FAMILIES[family].parameters.controlnet
+    try:
+        found = resolve(id, "controlnet", family)
+        shapes = _shapes(found)
+    except (InputError, WeightsError):
+        return round(whole * value_bytes)
+    if shapes and not {LOW_RANK, DIFFERENCE} & shapes.keys():
+        return value_bytes * sum(math.prod(shape) for shape in shapes.values())
+    size = found.row.size if found.row and not shapes else None
+    if size and not math.isclose(size, 2 * STORED * whole, rel_tol=0.01):
+        return size * value_bytes // STORED
+    return round(whole * value_bytes)
+
+
+def is_four_bits(names: Iterable[str]) -> bool:
+    """Return whether a file with tensors of these names holds weights in 4 bits."""
+    return any(FOUR_BITS in name for name in names)
+
+
+def _shapes(found: Resolved) -> dict[str, list[int]]:
+    """Return the shapes of a ControlNet's tensors; none where it is not on this disk, or in a file without a header of them."""
+    path = found.path
+    if path is not None and path.is_dir():
+        known = found.row.files if found.row else ()
+        files = [place for file in known if (place := present(path, file))]
+        path = next((file for file in files or sorted(path.iterdir()) if file.suffix == ".safetensors"), None)
+    return read_shapes(path) if path is not None and path.suffix == ".safetensors" else {}
+
+
+def _packed_bytes(base: str, family: Family) -> dict[str, int]:
+    """Return the bytes of the parts of a base whose weights stay packed, as they lie on the disk."""
+    try:
+        path = resolve(base, "base").path
+        if path is None:
+            return {}
+        if path.is_dir():
+            return _packed_folders(path, family)
+        is_packed = path.suffix == GGUF or (path.suffix == ".safetensors" and is_four_bits(read_shapes(path)))
+    except (InputError, WeightsError):
+        return {}
+    return {"network": path.stat().st_size} if is_packed else {}
+
+
+def _packed_folders(path: Path, family: Family) -> dict[str, int]:
+    parts = {"network": [path / FAMILIES[family].network_folder], "text": [path / name for name in TEXT_ENCODERS]}
+    return {
+        part: sum(file.stat().st_size for folder in folders for file in folder.glob("*.safetensors"))
+        for part, folders in parts.items()
+        if any(_is_packed(folder) for folder in folders)
+    }
+
+
+def _is_packed(folder: Path) -> bool:
+    config = folder / CONFIG
+    return config.is_file() and read_json(config).get("quantization_config") is not None
