@@ -16,7 +16,7 @@ from typing import Literal
 from models.catalogue.catalog import CATALOG, File, Kind, Weights, entry, hub_entry
 from models.catalogue.fitting import check_fit, fits, made_for
 from models.catalogue.hub_bases import base_row
-from models.catalogue.local import LocalFile, adapter_files, find_local, local_files, network_files
+from models.catalogue.local import LocalFile, adapter_files, check_kind, find_local, local_files, network_files
 from models.catalogue.own import HUB_ID, known_rows, own_rows
 from models.catalogue.places import present
 from models.catalogue.weights import find_row, require_row
@@ -34,8 +34,8 @@ from models.configs import (
 from models.errors import InputError, MissingError, WeightsError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Defaults, Family
-from models.files import quoted, read_shapes
-from models.layouts.gguf_files import GGUF, names_in
+from models.files import check_file, quoted, read_shapes
+from models.layouts.gguf_files import GGUF, names_in, unknown_file
 from models.names import did_you_mean
 
 NamedKind = Literal["base", "vae", "controlnet", "lora", "ip_adapter"]
@@ -47,6 +47,7 @@ SCALES: Mapping[str, float] = MappingProxyType(
 )
 """Control strength to start with, by row."""
 CLIP_TOKENIZER = "clip_tokenizer"
+SAFETENSORS = ".safetensors"
 IMAGE_ENCODER = "image_encoder"
 """Folder of an IP-Adapter's image encoder, next to the adapter's file."""
 ALLOWED: Mapping[NamedKind, str] = MappingProxyType(
@@ -101,7 +102,8 @@ def missing(resolved: Resolved) -> tuple[Weights, ...]:
 def resolve(id: str, kind: NamedKind, family: Family | None = None) -> Resolved:
     """Return what a name means: an id of the catalogue, a dropped file, a file, a folder, or owner/name on the hub.
 
-    Raises InputError for an unknown name, and for what shows without its weights that it does not fit `family`.
+    Raises InputError for an unknown name, and for what shows without its weights that it does not fit `family`; DamagedError
+    for a file whose header shows it.
     """
     if file := _own_file(id, kind):
         if kind == "controlnet" and (file / CONFIG).is_file():
@@ -170,7 +172,7 @@ def _own_file(id: str, kind: NamedKind) -> Path | None:
     """A dropped file by its name, or a file by its path. The catalogue's names go first, except for LoRAs."""
     given = Path(id)
     if kind == "ip_adapter":
-        return given if given.suffix == ".safetensors" and given.is_file() else None
+        return given if given.suffix == SAFETENSORS and given.is_file() else None
     if kind == "lora":
         by_stem = {file.path.stem: file.path for file in local_files("lora")}
         return find_local("lora", id) or by_stem.get(id) or (given if given.is_file() or adapter_files(given) else None)
@@ -195,18 +197,37 @@ def _catalogue_row(id: str, kind: NamedKind) -> Weights | None:
 
 
 def _of_file(id: str, kind: NamedKind, path: Path) -> Resolved:
-    """A base of one file needs CLIP's vocabulary, out of any base that is here; one of its network alone all other parts."""
+    """A base of one file needs CLIP's vocabulary, out of any base that is here; one of its network alone all other parts.
+
+    A damaged file is refused, and a base that no download completes: before anything else of a request is downloaded.
+    """
     if kind == "ip_adapter":
+        check_file(path)
         return Resolved(id, kind, path=path)
-    family = LocalFile(path, kind).family
+    file = LocalFile(path, kind)
+    check_file(file.tensors)
+    family = file.family
     rows: tuple[Weights, ...] = ()
     defaults = FAMILIES[family].defaults if family else UNKNOWN_DEFAULTS
     if kind == "base" and family and FAMILIES[family].network_marks:
         rows = (other_parts(family, path),)
         defaults = _row_defaults(rows[0])
-    elif kind == "base" and tokenizer_folder() is None:
+    elif kind == "base" and family is None and path.suffix == GGUF:
+        raise unknown_file(path)
+    elif kind == "base" and tokenizer_folder() is None and _may_be_whole(path, family):
         rows = (entry(CLIP_TOKENIZER),)
     return Resolved(id, kind, None, path, rows, family, defaults)
+
+
+def _may_be_whole(path: Path, family: Family | None) -> bool:
+    """Return whether a file may be a base that lacks nothing but CLIP's vocabulary; the names in a pickle are not read here.
+
+    InputError where it is a file of another kind.
+    """
+    if family or path.suffix != SAFETENSORS:
+        return True
+    check_kind(path, read_shapes(path), "base")
+    return False  # its own faults come first, when it is loaded
 
 
 def other_parts(family: Family, file: Path | None = None) -> Weights:

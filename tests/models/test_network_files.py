@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.catalogue.local import LocalFile, kind_of
-from models.catalogue.resolve import missing, other_parts, resolve
+from models.catalogue.resolve import NamedKind, missing, other_parts, resolve
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES
 from models.loader import Base, load_base, save_base
@@ -191,5 +191,46 @@ def test_without_the_package_a_sentence_names_it(base: Base, tmp_path: Path, mon
 @pytest.mark.usefixtures("others")
 def test_what_is_no_gguf_file_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"not what it says" * 10)
-    with pytest.raises((DamagedError, InputError), match=r"bad\.gguf"):
+    with pytest.raises(DamagedError, match=r"bad\.gguf in .* is damaged: it is no whole GGUF file; delete it"):
         load_base(str(tmp_path / "bad.gguf"))
+
+
+@pytest.mark.parametrize("ending", ["gguf", "safetensors"])
+def test_a_cut_base_is_named_damaged_before_any_download(base: Base, tmp_path: Path, ending: str) -> None:
+    """Here no vocabulary is: the file is refused before that is asked for."""
+    path = tmp_path / f"cut.{ending}"
+    state = base.network.state_dict()
+    write_gguf(path, state) if ending == "gguf" else save_file(state, path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    for call in (lambda: resolve(str(path), "base"), lambda: load_base(str(path))):
+        with pytest.raises(
+            DamagedError, match=rf"^cut\.{ending} in .* is damaged: it .*; delete it and download it again"
+        ):
+            call()
+
+
+def test_without_the_package_it_is_named_before_any_download(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_gguf(tmp_path / "small.gguf", base.network.state_dict())
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "gguf" else found(name, *rest))
+    with pytest.raises(InputError, match=r"^small\.gguf has quantised weights.*pip install gguf"):
+        resolve(str(tmp_path / "small.gguf"), "base")
+
+
+def test_a_whole_file_of_another_kind_asks_for_no_vocabulary(tmp_path: Path) -> None:
+    save_file({"a.weight": torch.ones(2)}, tmp_path / "strange.safetensors")
+    assert resolve(str(tmp_path / "strange.safetensors"), "base").rows == ()
+    save_file({"x.lora_down.weight": torch.ones(2, 2)}, tmp_path / "lora.safetensors")
+    with pytest.raises(InputError, match=r"^lora\.safetensors is a LoRA, not a base model; put it into models/loras"):
+        resolve(str(tmp_path / "lora.safetensors"), "base")
+
+
+@pytest.mark.parametrize("kind", ["lora", "vae", "controlnet"])
+def test_a_cut_file_beside_the_base_is_damaged_when_it_is_resolved(tmp_path: Path, kind: NamedKind) -> None:
+    save_file({"x.lora_down.weight": torch.ones(2, 2)}, tmp_path / "cut.safetensors")
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(DamagedError, match=r"^cut\.safetensors in .* is damaged"):
+        resolve(str(path), kind)
