@@ -45,6 +45,7 @@ def describe_models(kind: str = "") -> list[dict[str, Any]]:
             "family": row.family,
             "conditions": list(row.conditions),
             "bytes": row.size,
+            "size": row.size_words if row.repo else "",
             "licence": row.licence,
             "use": row.use,
             "page": row.page,

@@ -77,6 +77,11 @@ class Weights:
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     @property
+    def size_words(self) -> str:
+        """`size` as users read it; 'at least …' where some files' sizes are unknown."""
+        return total_text(file.size for file in self.files)
+
+    @property
     def page(self) -> str:
         """Where its files can be looked at; empty where they ship with the project."""
         return f"https://huggingface.co/{self.repo}/tree/{self.revision}" if self.repo else ""
@@ -107,6 +112,15 @@ def size_text(size: int | None) -> str:
     if size < 100_000:
         return "under 0.1 MB"
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+
+
+def total_text(sizes: Iterable[int | None]) -> str:
+    """'1.45 GB'; 'at least 40.9 GB' where only some sizes are known, 'size unknown' where none above zero is."""
+    all_sizes = list(sizes)
+    least = sum(filter(None, all_sizes))
+    if None not in all_sizes:
+        return size_text(least)
+    return f"at least {size_text(least)}" if least else size_text(None)
 
 
 def text_files(*names: str) -> tuple[File, ...]:

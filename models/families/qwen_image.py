@@ -45,6 +45,8 @@ _APACHE = "Apache-2.0"
 _FUN = "Qwen-Image-2512-Fun-Controlnet-Union"
 _TRANSFORMER, _VAE = 40_861, 254
 """MB of networks, by the numbers of parameters of diffusers' default configs, which are those of the published ones."""
+_ENCODER = round(2 * FACTS.parameters.text_encoders)
+"""MB of the text encoder: computed from its numbers of parameters, of two bytes each."""
 
 
 def _base(
@@ -59,7 +61,7 @@ def _base(
     files = (
         *folder_files(("vae", "tokenizer", "scheduler"), {"vae": _VAE * MB}),
         *sharded_files("transformer", "diffusion_pytorch_model", 9, _TRANSFORMER),
-        *sharded_files("text_encoder", "model", 4),
+        *sharded_files("text_encoder", "model", 4, _ENCODER),
     )
     return Weights(
         id=id, kind="base", family="qwen_image", title=title, repo=f"Qwen/{title}", licence=_APACHE, files=files,
