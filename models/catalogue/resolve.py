@@ -32,8 +32,8 @@ from models.configs import (
     wrong_family,
 )
 from models.errors import InputError, MissingError, WeightsError
-from models.families import FAMILIES, TITLES
-from models.family_facts import Defaults, Family
+from models.families import FAMILIES, TITLES, require
+from models.family_facts import Capability, Defaults, Family
 from models.files import check_file, quoted, read_shapes
 from models.layouts.gguf_files import GGUF, names_in, unknown_file
 from models.names import did_you_mean
@@ -63,6 +63,8 @@ ALLOWED: Mapping[NamedKind, str] = MappingProxyType(
 KIND_NAMES: Mapping[NamedKind, str] = MappingProxyType(
     {"base": "base", "vae": "vae", "controlnet": "controlnet", "lora": "LoRA", "ip_adapter": "IP-Adapter"}
 )
+CAPABILITIES: Mapping[NamedKind, Capability] = MappingProxyType({"lora": "loras", "ip_adapter": "ip_adapters"})
+"""Kinds that a family may not take at all, each with the capability that it lacks then."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,12 @@ def resolve(id: str, kind: NamedKind, family: Family | None = None) -> Resolved:
     Raises InputError for an unknown name, and for what shows without its weights that it does not fit `family`; DamagedError
     for a file whose header shows it.
     """
+    if family and kind in CAPABILITIES:
+        require(FAMILIES[family], CAPABILITIES[kind], f"{KIND_NAMES[kind]} {id}")
     if file := _own_file(id, kind):
         if kind == "controlnet" and (file / CONFIG).is_file():
             return _of_folder(Resolved(id, kind, path=file), family)
-        return _of_file(id, kind, file)
+        return _of_file(id, kind, file, family)
     if row := _catalogue_row(id, kind):
         return _of_row(id, kind, row, family)
     if kind in ("base", "vae", "controlnet"):
@@ -196,7 +200,7 @@ def _catalogue_row(id: str, kind: NamedKind) -> Weights | None:
     return found[0] if found else None
 
 
-def _of_file(id: str, kind: NamedKind, path: Path) -> Resolved:
+def _of_file(id: str, kind: NamedKind, path: Path, expected: Family | None) -> Resolved:
     """A base of one file needs CLIP's vocabulary, out of any base that is here; one of its network alone all other parts.
 
     A damaged file is refused, and a base that no download completes: before anything else of a request is downloaded.
@@ -207,6 +211,10 @@ def _of_file(id: str, kind: NamedKind, path: Path) -> Resolved:
     file = LocalFile(path, kind)
     check_file(file.tensors)
     family = file.family
+    if kind == "controlnet" and family and expected and not fits(file, expected):
+        raise InputError(
+            f"{path.name} is a ControlNet for {TITLES[family]}, but the base is {TITLES[expected]}; choose one for that."
+        )
     rows: tuple[Weights, ...] = ()
     defaults = FAMILIES[family].defaults if family else UNKNOWN_DEFAULTS
     if kind == "base" and family and FAMILIES[family].network_marks:
