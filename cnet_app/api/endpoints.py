@@ -14,7 +14,6 @@ from cnet_app.api.describe import describe_conditions, describe_models
 from cnet_app.api.jobs import describe_job, describe_record
 from cnet_app.api.requests import file_path, make_map, read_generation, read_map_call
 from cnet_app.api.score import score_picture
-from cnet_app.engine.missing import check_models
 from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.maps.annotate import Maps
 from cnet_app.request.generation import GenerationRequest
@@ -102,7 +101,6 @@ class Endpoints:
             wanted, warnings = read_generation(prompt, controls or [], options or {}, base, self.maps)
             if not self.settings.is_local:
                 check_known(wanted, base)
-            check_models(wanted)
             admit()
             jobs = self._submit(resolve_request(wanted, Wildcards(follows_links=self.settings.is_local)), session)
             return {"job": jobs[0], "jobs": jobs, "seed": wanted.seed, "width": wanted.width, "height": wanted.height,

@@ -12,7 +12,6 @@ from annotators.people.poses import Pose
 from annotators.sources.images import ResizeMode, load_image
 from cnet_app.api.endpoints import File, Object, answer, as_file
 from cnet_app.api.requests import file_path, read_generation, read_map_call
-from cnet_app.engine.missing import check_models
 from cnet_app.jobs.job_size import check_size
 from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.jobs.sweeps.batches import BatchPlan, Size, create_batch, first_readable, list_pictures, natural_order
@@ -208,8 +207,6 @@ class SweepCalls:
         read = [axis_from_json(values, request) for values in axes]
         cells = grid_requests(request, read, remake, wildcards)
         self._check_public(len(cells), [cell.request for cell in cells])
-        for cell in cells:
-            check_models(cell.request)
         manifest = create_grid(self.settings.output_dir, name, request, read, cells, titles, labels)
         return self.sweeps.start(manifest, session), len(cells)
 
@@ -225,7 +222,6 @@ class SweepCalls:
         self._check_free(session)
         rows = read_table(file_path("table", table), plan.recipe) if table else rows
         self._check_public(len(rows or pictures) * plan.recipe.num_images, [plan.recipe])
-        check_models(plan.recipe)
         if not self.settings.is_local and any(_models(row) for row in rows):
             raise InputError("The table of a batch of this app cannot name models; leave those columns out.")
         manifest = create_batch(self.settings.output_dir, name, plan, pictures, rows)
