@@ -48,6 +48,7 @@ def describe_models(kind: str = "") -> list[dict[str, Any]]:
             "size": row.size_words if row.repo else "",
             "licence": row.licence,
             "use": row.use,
+            "gate": row.gate,
             "page": row.page,
             "here": find_row(row) is not None,
         }

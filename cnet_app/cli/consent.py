@@ -34,7 +34,8 @@ def ask_to_download(rows: Sequence[Weights], yes: bool) -> None:
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InputError(
             f"{_names(items)} must be downloaded first ({total_words(items)}), and there is no terminal to ask on; "
-            f"add --yes, or run `python -m cnet_app models download {' '.join(item.id for item in items)} --yes`."
+            f"add --yes, or run `python -m cnet_app models download {' '.join(item.id for item in items)} --yes`. "
+            + " ".join(dict.fromkeys(_terms(item, f"Licence of {item.title}, ") for item in items))
         )
     print(describe(items), file=sys.stderr)
     if yes:
@@ -57,8 +58,14 @@ def describe(items: Sequence[DownloadItem]) -> str:
     for item in items:
         count = f"{len(item.files)} file{'s' * (len(item.files) > 1)}"
         lines.append(f"  {item.title} ({item.id}): {count}, {item.size_words}")
-        lines.append(f"    Licence {item.licence}: {item.use} {item.page}")
+        lines.append(f"    {_terms(item)}")
     return "\n".join(lines)
+
+
+def _terms(item: DownloadItem, before: str = "Licence ") -> str:
+    """Licence, use and page, and what to do before the download of gated files."""
+    gate = f" {item.gate}" if item.gate else ""
+    return f"{before}{item.licence}: {item.use} {item.page}{gate}"
 
 
 def _names(items: Sequence[DownloadItem]) -> str:

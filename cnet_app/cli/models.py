@@ -183,7 +183,7 @@ def _row_or_repository(id: str) -> Weights:
 
 def _line(row: Weights, wide: int) -> str:
     state = "here" if weights.find_row(row) else "-"
-    return f"{row.id:{wide}} {row.kind:10} {row.family or '':9} {_size_words(row):>16}  {state:5} {row.licence}"
+    return f"{row.id:{wide}} {row.kind:10} {row.family or '':9} {_size_words(row):>16}  {state:5} {row.licence}{', gated' if row.gated else ''}"
 
 
 def _size(row: Weights) -> int | None:
@@ -211,7 +211,7 @@ def _local_values(file: LocalFile) -> dict[str, Any]:
 
 def _values(row: Weights) -> dict[str, Any]:
     found = weights.find_row(row)
-    values = dataclasses.asdict(row) | {name: getattr(row, name) for name in ("use", "terms", "non_commercial")}
+    values = dataclasses.asdict(row) | {name: getattr(row, name) for name in ("use", "terms", "gate", "non_commercial")}
     values["size"] = _size(row)
     values["files"] = [dataclasses.asdict(file) | {"recorded": recorded_sha256(row, file)} for file in row.files]
     return values | {"path": str(found) if found else None}

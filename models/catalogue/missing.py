@@ -29,6 +29,8 @@ class DownloadItem:
     licence: str
     use: str
     """The permitted use, in one sentence."""
+    gate: str
+    """What to do first where the files are gated, in one sentence; else empty."""
     page: str
     """Where the files and their terms can be read."""
     place: str
@@ -63,6 +65,7 @@ def describe_download(rows: Iterable[Weights]) -> list[DownloadItem]:
                 least=least,
                 licence=row.licence,
                 use=row.use,
+                gate=row.gate,
                 page=row.page,
                 place=place,
             )

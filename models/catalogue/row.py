@@ -12,6 +12,7 @@ from models.family_facts import Defaults, Family
 Kind = Literal["base", "controlnet", "adapter", "ip_adapter", "lora", "vae", "annotator", "tokenizer"]
 
 MB = 1_000_000
+GATE = "Gated: accept the terms at {page} with your account first, and set HF_TOKEN to a token of it."
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Weights:
     """Where it fits several: all of them, and `family` is None."""
     repo: str = ""
     """Hugging Face repository; empty where the files ship with the project."""
+    gated: bool = False
+    """Whether the hub gives its files only to an account that has accepted the terms on its page."""
     revision: str = "main"
     folder: str = ""
     """Where the files ship with the project: a path below `models/`."""
@@ -90,6 +93,11 @@ class Weights:
     def use(self) -> str:
         """The permitted use, in one sentence."""
         return LICENCES[self.licence].use
+
+    @property
+    def gate(self) -> str:
+        """What to do before the download of gated files, in one sentence; empty where they are open."""
+        return GATE.format(page=f"https://huggingface.co/{self.repo}") if self.gated else ""
 
     @property
     def terms(self) -> str:

@@ -93,7 +93,6 @@ FACTS = FamilyFacts(
 _COMMUNITY = "Stability AI Community"
 _CLIP_L, _CLIP_G, _T5, _VAE = 247, 1389, 9525, 168
 """MB of networks, by the numbers of parameters of the published configs; transformers with their table of places."""
-_GATED = "Gated: accept its terms on its page first."
 
 
 def _base(id: str, name: str, transformer: tuple[File, ...], note: str, defaults: Defaults = FACTS.defaults) -> Weights:
@@ -108,7 +107,7 @@ def _base(id: str, name: str, transformer: tuple[File, ...], note: str, defaults
     return Weights(
         id=id, kind="base", family="sd3", title=f"Stable Diffusion 3.5 {name.title()}",
         repo=f"stabilityai/stable-diffusion-3.5-{name.replace(' ', '-')}", licence=_COMMUNITY, files=files, defaults=defaults,
-        note=f"{_GATED} {note}",
+        note=note, gated=True,
     )  # fmt: skip
 
 
@@ -116,7 +115,8 @@ def _control(name: str, title: str, conditions: str, note: str = "") -> Weights:
     return Weights(
         id=f"controlnet_{name}_sd3", kind="controlnet", family="sd3", title=f"{title} for {FACTS.title}",
         repo=f"stabilityai/stable-diffusion-3.5-large-controlnet-{name}", licence=_COMMUNITY,
-        files=network_files(8614), conditions=tuple(conditions.split()), note=f"{_GATED} For the large bases. {note}".strip(),
+        files=network_files(8614), conditions=tuple(conditions.split()), note=f"For the large bases. {note}".strip(),
+        gated=True,
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def test_a_first_picture_needs_the_base_its_controlnet_and_a_free_annotator(call
 def test_what_a_first_picture_needs_may_be_used_commercially(call: Call, hub: Hub, condition: str) -> None:
     code, _, err = call("models", "download", "--family", "sd15", "--condition", condition)
     assert code == 2
-    named = err.split("models download ")[1].removesuffix(" --yes`.\n").split()
+    named = err.split("models download ")[1].split(" --yes`")[0].split()
     assert named[0] == "sd15"
     assert all(entry(id).commercial == "yes" for id in named)
     assert hub.asked == []
@@ -123,6 +123,35 @@ def test_an_unknown_size_is_no_size() -> None:
     assert items[0].licence == "unknown"
     assert items[0].use.startswith("Not known here")
     assert items[0].page.startswith("https://huggingface.co/lllyasviel/Annotators")
+
+
+GATE = (
+    "Gated: accept the terms at https://huggingface.co/black-forest-labs/FLUX.1-dev with your account first, "
+    "and set HF_TOKEN to a token of it."
+)
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["a terminal", "no terminal"])
+def test_licence_and_gate_are_shown_before_a_download(
+    call: Call, hub: Hub, answer: Callable[[str], None], asked: bool
+) -> None:
+    if asked:
+        answer("n")
+    err = call("models", "download", "flux", "taesd")[2]
+    assert "FLUX.1 [dev] Non-Commercial: No commercial use" in err
+    assert "MIT: Any use" in err
+    assert err.count(GATE) == err.count("Gated") == 1
+    assert hub.asked == []
+
+
+def test_the_gate_is_in_lists(call: Call) -> None:
+    assert f"\ngate: {GATE}\n" in call("models", "show", "flux")[1]
+    lines = call("models", "list", "--family", "flux")[1].splitlines()
+    assert [line.split()[0] for line in lines if line.endswith(", gated")] == ["flux"]
+    assert "gate" not in call("models", "show", "taesd")[1]
+    gated = {row.repo for row in CATALOG if row.gated}
+    assert "stabilityai/stable-diffusion-3.5-medium" in gated
+    assert all("gated" not in row.note.lower() for row in CATALOG)
 
 
 def test_known_files_count_where_the_size_of_another_is_unknown() -> None:

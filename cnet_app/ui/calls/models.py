@@ -197,6 +197,7 @@ def describe_rows(rows: Iterable[Weights]) -> Object:
                 "licence": item.licence,
                 "terms": by_id[item.id].terms,
                 "use": item.use,
+                "gate": item.gate,
                 "page": item.page,
                 "files": list(item.files),
                 "folder": short(place_for(by_id[item.id])),
