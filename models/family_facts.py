@@ -202,6 +202,9 @@ class FamilyFacts:
     layer_marks: tuple[tuple[str, int], ...] = ()
     """Patterns of the names of layers, in networks and LoRAs of the family, with the channels that such a layer reads; empty
     where only shapes show the family."""
+    twin_blocks: int = 0
+    """Blocks of two streams whose attention has the names and the width of other families' that have such blocks too, so that a
+    LoRA of that attention alone tells its family only by the blocks that it changes; 0 where nothing is shared."""
     original_layers: Layers = ()
     """Parts of layers' names in the authors' code that differ from diffusers'."""
     ip_adapters: bool = True

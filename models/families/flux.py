@@ -65,7 +65,11 @@ FACTS = FamilyFacts(
     resolutions=False,
     latent_hints=True,
     text_encoders=2,
-    layer_marks=((r"(^|[._])(single_transformer_blocks|double_blocks|single_blocks)[._]\d+[._]", 3072),),
+    layer_marks=(
+        (r"(^|[._])(single_transformer_blocks|double_blocks|single_blocks)[._]\d+[._]", 3072),
+        (r"(^|[._])transformer_blocks[._]\d+[._](ff(_context)?[._]net[._]0|norm1(_context)?[._]linear)([._]|$)", 3072),
+    ),
+    twin_blocks=19,
     original_layers=FLUX_LAYERS,
     ip_adapters=False,
     pipeline_class="FluxPipeline",

@@ -25,7 +25,11 @@ FACTS = FamilyFacts(
     guidance="two_passes",
     resolutions=False,
     latent_hints=True,
-    layer_marks=((r"(^|[._])transformer_blocks[._]\d+[._](attn[._]add_q_proj|img_mlp|txt_mlp)([._]|$)", 3072),),
+    layer_marks=(
+        (r"(^|[._])transformer_blocks[._]\d+[._](img|txt)_(mlp|mod)([._]|$)", 3072),
+        (r"(^|[._])transformer_blocks[._](19|[2-5]\d)[._]attn[._](to_|add_)", 3072),  # FLUX.1 has 19 such blocks
+    ),
+    twin_blocks=60,
     ip_adapters=False,
     pipeline_class="QwenImagePipeline",
     network_folder="transformer",
