@@ -219,6 +219,9 @@ class FamilyFacts:
     base_by_tensor: tuple[tuple[str, str], ...] = ()
     """Ends of the names of tensors, each with the catalogue id of the base that completes a file with such a tensor. The first
     that a file has counts, and "" ends every name; a file with none is completed by the family's own base."""
+    inner_encoder: str = ""
+    """Pattern of what stands before the text encoder's tensors in a file with all parts of a base, where their names behind it are
+    those of transformers' class; empty where they would have to be converted."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers; empty where there are none."""
     network_marks: tuple[frozenset[str], ...] = ()

@@ -256,7 +256,8 @@ def _started(base: str, preset_id: str | None, chosen: Mapping[str, Any]) -> Gen
     """The request of what flags name, and of the base and the preset where they name nothing; without units."""
     start = _start_values(base, preset_id)
     loras = _together(chosen["loras"], start.get("loras", ()))
-    return GenerationRequest(**{**start, **chosen, "loras": loras})
+    values: dict[str, Any] = {**start, **chosen, "loras": loras}
+    return GenerationRequest(**values)
 
 
 def _given(args: argparse.Namespace) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -7,7 +7,7 @@ that has to be there first. Loads no torch, so that a form can show the settings
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from typing import Literal
 from models.catalogue.catalog import CATALOG, File, Kind, Weights, entry, hub_entry
 from models.catalogue.fitting import check_fit, fits, made_for
 from models.catalogue.hub_bases import base_row
+from models.catalogue.inner_parts import inner_parts
 from models.catalogue.local import LocalFile, adapter_files, check_kind, find_local, local_files, network_files
 from models.catalogue.own import HUB_ID, known_rows, own_rows
 from models.catalogue.places import present
@@ -239,20 +240,24 @@ def _may_be_whole(path: Path, family: Family | None) -> bool:
 
 
 def other_parts(family: Family, file: Path | None = None) -> Weights:
-    """Return the row of the family's own base, without the tensors of the network that a file brings.
+    """Return the row of the family's own base, without the tensors of the network and of other parts that a file brings.
 
     A family may have another base for networks of another size, or for those that do not read guidance_scale.
     """
     facts = FAMILIES[family]
-    names = _names(file) if file else ()
+    names = tensor_names(file) if file else frozenset[str]()
     ids = (id for end, id in facts.base_by_tensor if any(name.endswith(end) for name in names))
-    row, folder = entry(next(ids, family)), f"{facts.network_folder}/"
-    kept = (file for file in row.files if not file.name.startswith(folder) or file.name == folder + CONFIG)
+    row = entry(next(ids, family))
+    brought = (facts.network_folder, *inner_parts(family, names))
+    kept = (
+        file for file in row.files if file.name.partition("/")[0] not in brought or file.name.endswith(f"/{CONFIG}")
+    )
     return replace(row, files=tuple(kept))
 
 
-def _names(file: Path) -> Iterable[str]:
-    return names_in(file) if file.suffix == GGUF else read_shapes(file)
+def tensor_names(file: Path) -> frozenset[str]:
+    """Return the names of the tensors in a .safetensors or GGUF file."""
+    return names_in(file) if file.suffix == GGUF else frozenset(read_shapes(file))
 
 
 def tokenizer_folder() -> Path | None:

@@ -13,14 +13,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.autoencoders import load_inner_vae
 from models.catalogue.local import LocalFile, kind_of
 from models.catalogue.resolve import NamedKind, missing, other_parts, resolve
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES
-from models.loader import Base, load_base, save_base
+from models.family_facts import Family
+from models.loader import Base, load_base, save_base, save_network
 from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from tests.models.gguf import write_gguf
+from tests.models.layouts import original_vae
 
 SHARDS = 3
 FLOAT8 = torch.float8_e4m3fn
@@ -234,3 +237,62 @@ def test_a_cut_file_beside_the_base_is_damaged_when_it_is_resolved(tmp_path: Pat
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(DamagedError, match=r"^cut\.safetensors in .* is damaged"):
         resolve(str(path), kind)
+
+
+def all_in_one(base: Base) -> dict[str, Tensor]:
+    """A file with every part but the tokenizer, under the names that ComfyUI writes."""
+    found = prefixed(base.network.state_dict())
+    found |= {f"vae.{name}": tensor for name, tensor in original_vae(base.vae.state_dict()).items()}
+    encoder = base.text_encoders[0].state_dict()
+    return found | {f"text_encoders.qwen3_4b.transformer.model.{name}": tensor for name, tensor in encoder.items()}
+
+
+def test_parts_inside_a_file_are_not_downloaded(base: Base, own_folders: Path, tmp_path: Path) -> None:
+    path = tmp_path / "all.safetensors"
+    save_file(all_in_one(base), path)
+    (row,) = missing(resolve(str(path), "base"))
+    assert row.size == 0
+    folder = own_folders / "z_image"
+    save_base(base, folder, torch.float32)
+    for weights in folder.rglob("*.safetensors"):
+        weights.unlink()
+    for name in ("vocab.json", "merges.txt"):
+        (folder / "tokenizer" / name).write_text("{}", encoding="utf-8")
+    loaded = load_base(str(path))
+    for one, other in zip(loaded.networks, base.networks, strict=True):
+        assert same(one, other)
+    names = "scaling_factor", "shift_factor", "latent_channels", "norm_num_groups"
+    assert [loaded.vae.config[name] for name in names] == [base.vae.config[name] for name in names]
+    words = torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        one, other = (
+            made.text_encoders[0](words, output_hidden_states=True).hidden_states[-2] for made in (loaded, base)
+        )
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("left_out", "gigabytes"), [("vae.", 0.17), ("text_encoders.", 8.05)])
+def test_parts_that_a_file_lacks_are_downloaded(base: Base, tmp_path: Path, left_out: str, gigabytes: float) -> None:
+    state = {name: tensor for name, tensor in all_in_one(base).items() if not name.startswith(left_out)}
+    save_file(state, tmp_path / "some.safetensors")
+    (row,) = missing(resolve(str(tmp_path / "some.safetensors"), "base"))
+    assert row.size
+    assert row.size / 1e9 == pytest.approx(gigabytes, abs=0.01)
+
+
+@pytest.mark.parametrize("family", ["flux", "sd3", "chroma"])
+def test_the_autoencoder_inside_a_file_serves_other_families_too(
+    tmp_path: Path, own_folders: Path, family: Family
+) -> None:
+    base = tiny_base(family)
+    state = {f"model.diffusion_model.{name}": tensor for name, tensor in base.network.state_dict().items()}
+    state |= {f"first_stage_model.{name}": one for name, one in original_vae(base.vae.state_dict()).items()}
+    path = tmp_path / "all.safetensors"
+    save_file(state, path)
+    (row,) = missing(resolve(str(path), "base"))
+    assert not [file.name for file in row.files if file.name.startswith("vae/diffusion")]
+    assert "vae/config.json" in [file.name for file in row.files]
+    save_network(base.vae, tmp_path / "vae", torch.float32)
+    (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    vae = load_inner_vae(path, "first_stage_model.", family, tmp_path / "vae", torch.float32, "cpu")
+    assert same(vae, base.vae)
