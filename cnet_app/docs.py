@@ -31,7 +31,7 @@ from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.registry.samplers import SAMPLERS, Sampler, works_with
 from cnet_app.settings import ROOT, Settings
 from cnet_app.ui.studio import WEB
-from models.catalogue.catalog import CATALOG, TITLES, Weights, entry, size_text
+from models.catalogue.catalog import CATALOG, TITLES, Weights, entry
 from models.catalogue.licences import LICENCES
 from models.catalogue.local import FOLDERS, SUFFIXES, LocalKind
 from models.families import FAMILIES
@@ -249,7 +249,7 @@ def cli_page() -> str:
 
 def weights_table() -> str:
     """Every file that can be downloaded, its source and licence."""
-    rows = [(f"`{row.id}`", source_text(row), size_text(row.size), _licence(row)) for row in CATALOG]
+    rows = [(f"`{row.id}`", source_text(row), row.size_words, _licence(row)) for row in CATALOG]
     return markdown_table(("Weights", "Source", "Size", "Licence"), rows)
 
 
@@ -274,7 +274,7 @@ def presets_table() -> str:
             f"`{row.id}`",
             row.title,
             TITLES[row.family],
-            f"`{row.lora}` ({size_text(entry(row.lora).size)})",
+            f"`{row.lora}` ({entry(row.lora).size_words})",
             f"`{row.scheduler}`",
             str(row.num_inference_steps),
             f"{row.guidance_scale:g}",
@@ -311,7 +311,7 @@ def _map_pictures(row: Condition) -> list[str]:
 def _needed(row: Weights) -> str:
     """'`hed`: ControlNetHED.pth, 29.4 MB, Apache-2.0 ([source])'."""
     largest = max(row.files, key=lambda file: file.size or 0)
-    return f"`{row.id}`: {largest.name}, {size_text(row.size)}, {_licence(row)}, {source_text(row)}"
+    return f"`{row.id}`: {largest.name}, {row.size_words}, {_licence(row)}, {source_text(row)}"
 
 
 def _annotator_section(kind: type[Annotator]) -> str:

@@ -74,6 +74,20 @@ def load_vae_file(path: Path, family: Family, dtype: torch.dtype, device: torch.
         return read_vae(path, tensors, family, dtype, device)
 
 
+def load_inner_vae(
+    path: Path, prefix: str, family: Family, folder: Path, dtype: torch.dtype, device: torch.device | str
+) -> Any:
+    """Load the AutoencoderKL in a file with other parts of a base; its tensors' names begin with `prefix`, `folder` has its config."""
+    import diffusers
+
+    config = read_json(folder / CONFIG)
+    with ExitStack() as stack, damage_reported(path, _TITLE):
+        state = _kl_state(part_of(open_tensors(path, stack), prefix))
+        with torch.device("meta"):
+            network: Any = diffusers.AutoencoderKL.from_config(config)
+    return fill_network(network, state, path, _TITLE, vae_dtype(family, dtype, config), device)
+
+
 def read_vae(path: Path, tensors: Tensors, family: Family, dtype: torch.dtype, device: torch.device | str) -> Any:
     """Load one from an open file; names have no prefix."""
     import diffusers
@@ -99,13 +113,7 @@ def read_vae(path: Path, tensors: Tensors, family: Family, dtype: torch.dtype, d
 
 def _kl(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return config and state of an AutoencoderKL."""
-    state = read_all(tensors)
-    if levels := count_parts(state, "encoder.down"):
-        from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
-
-        blocks = ("",) * levels  # diffusers only counts them
-        state = convert_ldm_vae_checkpoint(state, {"down_block_types": blocks, "up_block_types": blocks})
-    state = {_renamed(name): tensor for name, tensor in state.items()}
+    state = _kl_state(tensors)
     levels = count_parts(state, "encoder.down_blocks")
     config = {
         "block_out_channels": tuple(
@@ -121,6 +129,17 @@ def _kl(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Ten
         "shift_factor": FAMILIES[family].latent_shift,
     }
     return config, state
+
+
+def _kl_state(tensors: Tensors) -> dict[str, Tensor]:
+    """Return the tensors of an AutoencoderKL under diffusers' names of today."""
+    state = read_all(tensors)
+    if levels := count_parts(state, "encoder.down"):
+        from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+        blocks = ("",) * levels  # diffusers only counts them
+        state = convert_ldm_vae_checkpoint(state, {"down_block_types": blocks, "up_block_types": blocks})
+    return {_renamed(name): tensor for name, tensor in state.items()}
 
 
 def _tiny(tensors: Tensors, family: Family) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -197,6 +197,9 @@ class FamilyFacts:
     layer_marks: tuple[tuple[str, int], ...] = ()
     """Patterns of the names of layers, in networks and LoRAs of the family, with the channels that such a layer reads; empty
     where only shapes show the family."""
+    twin_blocks: int = 0
+    """Blocks of two streams whose attention has the names and the width of other families' that have such blocks too, so that a
+    LoRA of that attention alone tells its family only by the blocks that it changes; 0 where nothing is shared."""
     original_layers: Layers = ()
     """Parts of layers' names in the authors' code that differ from diffusers'."""
     ip_adapters: bool = True
@@ -211,6 +214,9 @@ class FamilyFacts:
     base_by_tensor: tuple[tuple[str, str], ...] = ()
     """Ends of the names of tensors, each with the catalogue id of the base that completes a file with such a tensor. The first
     that a file has counts, and "" ends every name; a file with none is completed by the family's own base."""
+    inner_encoder: str = ""
+    """Pattern of what stands before the text encoder's tensors in a file with all parts of a base, where their names behind it are
+    those of transformers' class; empty where they would have to be converted."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers; empty where there are none."""
     network_marks: tuple[frozenset[str], ...] = ()

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, T2IAdapter
 
-from models.autoencoders import load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
-from models.catalogue.resolve import CLIP_TOKENIZER, resolve, tokenizer_folder
+from models.autoencoders import load_inner_vae, load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
+from models.catalogue.inner_parts import inner_parts
+from models.catalogue.resolve import CLIP_TOKENIZER, resolve, tensor_names, tokenizer_folder
 from models.catalogue.row import TEXT_ENCODERS
 from models.catalogue.weights import require, require_row
 from models.configs import CONFIG, INDEX, class_name, is_distilled, read_base_family, read_controlnet_config, read_json
@@ -31,7 +32,15 @@ from models.layouts.gguf_files import GGUF, unknown_file
 from models.layouts.one_file import base_family, layout, load_parts
 from models.layouts.union import UnionInput, load_union
 from models.machine.ladder import LADDER, Rung
-from models.modules import load_network, load_network_file, load_scheduler, load_single_file, load_tokenizer, quiet
+from models.modules import (
+    load_inner_encoder,
+    load_network,
+    load_network_file,
+    load_scheduler,
+    load_single_file,
+    load_tokenizer,
+    quiet,
+)
 
 CLIP_TOKENS = 77
 """Longest prompt in tokens, marks included."""
@@ -104,13 +113,16 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
         raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
 
     kinds = [_listed(transformers, facts.text_encoder_classes, index, name) for name in encoders]
+    brought = inner_parts(family, tensor_names(file)) if file else {}
     own = folder / facts.network_folder
     if file is None:
         network = load_network(getattr(diffusers, facts.network_class), own, dtype, device)
     else:
         network = load_network_file(file, family, own, dtype, device)
     vae = None
-    if class_name(index, "vae"):
+    if file is not None and "vae" in brought:
+        vae = load_inner_vae(file, brought["vae"], family, folder / "vae", dtype, device)
+    elif class_name(index, "vae"):
         wide = vae_dtype(family, dtype, read_json(folder / "vae" / CONFIG))
         vae = load_network(_listed(diffusers, facts.vae_classes, index, "vae"), folder / "vae", wide, device)
     factor = facts.latent_reduction if vae is None else vae_scale_factor(vae)
@@ -120,7 +132,10 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
         network=network,
         vae=vae,
         text_encoders=tuple(
-            load_network(kind, folder / name, dtype, device) for kind, name in zip(kinds, encoders, strict=True)
+            load_inner_encoder(kind, file, brought[name], folder / name, dtype, device)
+            if file is not None and name in brought
+            else load_network(kind, folder / name, dtype, device)
+            for kind, name in zip(kinds, encoders, strict=True)
         ),
         tokenizers=tuple(
             load_tokenizer(folder / name.replace("text_encoder", "tokenizer"), kind)

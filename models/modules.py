@@ -141,6 +141,21 @@ def load_network_file(path: Path, family: Family, folder: Path, dtype: torch.dty
     return fill_network(network, state, path, title, dtype, device)
 
 
+def load_inner_encoder(
+    kind: Any, path: Path, prefix: str, folder: Path, dtype: torch.dtype, device: torch.device | str
+) -> Any:
+    """Load a text encoder of a class of transformers from a file with other parts of a base; `folder` has its config.
+
+    The names of its tensors behind `prefix` are the class's own.
+    """
+    title = "the text encoder"
+    with ExitStack() as stack, damage_reported(path, title):
+        state = read_all(part_of(open_tensors(path, stack), prefix), dtype)
+        with without_weights():
+            network = kind(kind.config_class.from_pretrained(folder, local_files_only=True))
+    return fill_network(network, state, path, title, dtype, device)
+
+
 @contextmanager
 def without_weights() -> Generator[None]:
     """Let parameters of networks that are built inside the block take no memory; what no file holds is computed as usual."""

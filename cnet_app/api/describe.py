@@ -45,8 +45,10 @@ def describe_models(kind: str = "") -> list[dict[str, Any]]:
             "family": row.family,
             "conditions": list(row.conditions),
             "bytes": row.size,
+            "size": row.size_words if row.repo else "",
             "licence": row.licence,
             "use": row.use,
+            "gate": row.gate,
             "page": row.page,
             "here": find_row(row) is not None,
         }

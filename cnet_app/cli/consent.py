@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from cnet_app.cli.output import end_progress, show_progress
-from models.catalogue.catalog import Weights, size_text
-from models.catalogue.missing import DownloadItem, describe_download, total_size
+from models.catalogue.catalog import Weights
+from models.catalogue.missing import DownloadItem, describe_download, total_words
 from models.catalogue.weights import fetch_row, missing_error
 from models.environment import is_offline
 from models.errors import InputError, MissingError
@@ -33,8 +33,9 @@ def ask_to_download(rows: Sequence[Weights], yes: bool) -> None:
     items = describe_download(rows)
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InputError(
-            f"{_names(items)} must be downloaded first ({_size(items)}), and there is no terminal to ask on; "
-            f"add --yes, or run `python -m cnet_app models download {' '.join(item.id for item in items)} --yes`."
+            f"{_names(items)} must be downloaded first ({total_words(items)}), and there is no terminal to ask on; "
+            f"add --yes, or run `python -m cnet_app models download {' '.join(item.id for item in items)} --yes`. "
+            + " ".join(dict.fromkeys(_terms(item, f"Licence of {item.title}, ") for item in items))
         )
     print(describe(items), file=sys.stderr)
     if yes:
@@ -53,23 +54,20 @@ def download_rows(rows: Sequence[Weights]) -> None:
 
 def describe(items: Sequence[DownloadItem]) -> str:
     """Return the list of what would be downloaded, a model in two lines, with the total and the folder first."""
-    lines = [f"To download into {items[0].place} ({_size(items)}):"]
+    lines = [f"To download into {items[0].place} ({total_words(items)}):"]
     for item in items:
         count = f"{len(item.files)} file{'s' * (len(item.files) > 1)}"
-        lines.append(f"  {item.title} ({item.id}): {count}, {size_text(item.size)}")
-        lines.append(f"    Licence {item.licence}: {item.use} {item.page}")
+        lines.append(f"  {item.title} ({item.id}): {count}, {item.size_words}")
+        lines.append(f"    {_terms(item)}")
     return "\n".join(lines)
+
+
+def _terms(item: DownloadItem, before: str = "Licence ") -> str:
+    """Licence, use and page, and what to do before the download of gated files."""
+    gate = f" {item.gate}" if item.gate else ""
+    return f"{before}{item.licence}: {item.use} {item.page}{gate}"
 
 
 def _names(items: Sequence[DownloadItem]) -> str:
     titles = [item.title for item in items]
     return " and ".join(filter(None, (", ".join(titles[:-1]), titles[-1])))
-
-
-def _size(items: Sequence[DownloadItem]) -> str:
-    """'2.85 GB', 'at least 2.1 GB' where a size is unknown."""
-    total = total_size(items)
-    if total is not None:
-        return size_text(total)
-    least = sum(item.size or 0 for item in items)
-    return f"at least {size_text(least)}" if least else "size unknown"

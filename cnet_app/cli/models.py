@@ -94,7 +94,7 @@ def _show(args: argparse.Namespace) -> None:
     with only_result(args.json) as show:
         values = _values(_row(args.id))
         shown = {key: value for key, value in values.items() if value not in (None, "", (), [])}
-        shown["size"] = size_text(values["size"])
+        shown["size"] = _size_words(_row(args.id))
         shown["conditions"] = ", ".join(values["conditions"])
         shown["files"] = "".join(f"\n  {_file_text(file)}" for file in values["files"])
         show(values, "\n".join(f"{key}: {value}" for key, value in shown.items() if value))
@@ -183,7 +183,7 @@ def _row_or_repository(id: str) -> Weights:
 
 def _line(row: Weights, wide: int) -> str:
     state = "here" if weights.find_row(row) else "-"
-    return f"{row.id:{wide}} {row.kind:10} {row.family or '':9} {size_text(_size(row)):>12}  {state:5} {row.licence}"
+    return f"{row.id:{wide}} {row.kind:10} {row.family or '':9} {_size_words(row):>16}  {state:5} {row.licence}{', gated' if row.gated else ''}"
 
 
 def _size(row: Weights) -> int | None:
@@ -193,9 +193,14 @@ def _size(row: Weights) -> int | None:
     return sum(path.stat().st_size for path in paths) if paths else row.size
 
 
+def _size_words(row: Weights) -> str:
+    size = _size(row)
+    return row.size_words if size is None else size_text(size)
+
+
 def _local_line(file: LocalFile, wide: int) -> str:
     size = size_text(file.size)
-    return f"{file.name:{wide}} {file.kind:10} {file.family or '':9} {size:>12}  here"
+    return f"{file.name:{wide}} {file.kind:10} {file.family or '':9} {size:>16}  here"
 
 
 def _local_values(file: LocalFile) -> dict[str, Any]:
@@ -206,7 +211,7 @@ def _local_values(file: LocalFile) -> dict[str, Any]:
 
 def _values(row: Weights) -> dict[str, Any]:
     found = weights.find_row(row)
-    values = dataclasses.asdict(row) | {name: getattr(row, name) for name in ("use", "terms", "non_commercial")}
+    values = dataclasses.asdict(row) | {name: getattr(row, name) for name in ("use", "terms", "gate", "non_commercial")}
     values["size"] = _size(row)
     values["files"] = [dataclasses.asdict(file) | {"recorded": recorded_sha256(row, file)} for file in row.files]
     return values | {"path": str(found) if found else None}

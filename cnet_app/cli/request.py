@@ -14,6 +14,7 @@ from annotators.base import Image
 from annotators.people.poses import Pose
 from cnet_app.cli.engine import create_maps, download_missing
 from cnet_app.cli.texts import ControlText, parse_control, parse_lora, parse_size, read_ip_adapter
+from cnet_app.engine.missing import check_models
 from cnet_app.engine.protocol import Engine
 from cnet_app.maps.annotate import build_unit
 from cnet_app.maps.own import load_source, source_role
@@ -206,10 +207,11 @@ def request_of_flags(args: argparse.Namespace, engine: Callable[[], Engine], set
     resolve_request(GenerationRequest(**chosen), Wildcards())  # refuses what is wrong whatever the base
 
     base = args.base or engine().status().base
+    if resolve(base, "base").family:
+        wanted = ((control.condition, _named(control)) for control in controls)
+        check_models(_started(base, args.preset, chosen), wanted)
     download_missing(missing(resolve(base, "base")), args.yes)
-    start = _start_values(base, args.preset)
-    chosen["loras"] = _together(chosen["loras"], start.get("loras", ()))
-    request = GenerationRequest(**start | chosen)
+    request = _started(base, args.preset, chosen)
     maps = create_maps(settings, args.yes, engine)
     pictures = crop_sources(request, [source for source, _ in sources])
     made = [
@@ -241,9 +243,21 @@ def request_of_flags(args: argparse.Namespace, engine: Callable[[], Engine], set
 
 def _start_options(control: ControlText, base: str, family: Family | None) -> dict[str, Any]:
     """Fields of a unit where the user names none: the strength that suits its ControlNet."""
-    controlnet = control.options.get("controlnet")
-    named = None if controlnet is None else str(controlnet)
-    return {"conditioning_scale": start_scale(control.condition, named, base, family)}
+    return {"conditioning_scale": start_scale(control.condition, _named(control), base, family)}
+
+
+def _named(control: ControlText) -> str | None:
+    """The ControlNet that a flag names; None for the condition's own."""
+    named = control.options.get("controlnet")
+    return None if named is None else str(named)
+
+
+def _started(base: str, preset_id: str | None, chosen: Mapping[str, Any]) -> GenerationRequest:
+    """The request of what flags name, and of the base and the preset where they name nothing; without units."""
+    start = _start_values(base, preset_id)
+    loras = _together(chosen["loras"], start.get("loras", ()))
+    values: dict[str, Any] = {**start, **chosen, "loras": loras}
+    return GenerationRequest(**values)
 
 
 def _given(args: argparse.Namespace) -> tuple[dict[str, Any], tuple[str, ...]]:

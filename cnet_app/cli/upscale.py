@@ -12,6 +12,7 @@ from annotators.sources.images import load_image
 from cnet_app.cli.engine import add_engine_arguments, command_settings, download_missing, make_pictures
 from cnet_app.cli.output import only_result
 from cnet_app.engine.create import create_engine
+from cnet_app.engine.missing import check_models
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_request
 from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
@@ -56,21 +57,23 @@ def run(args: argparse.Namespace) -> None:
         settings = command_settings(args, base=args.base, output_dir=args.output)
         engine = create_engine(settings)
         fields = _fields_of_recipe(args.picture, args.base)
-        given: dict[str, Any] = {"prompt": args.prompt, "base": args.base}
-        fields |= {name: value for name, value in given.items() if value is not None}
+        flags: dict[str, Any] = {"prompt": args.prompt, "base": args.base}
+        fields |= {name: value for name, value in flags.items() if value is not None}
         base = fields.setdefault("base", engine.status().base)
+        given = {"picture": encode_png(picture), "factor": args.factor, "strength": args.strength}
+        check_models(_started(base, given | fields))
         download_missing(missing(resolve(base, "base")), args.yes)
-        defaults = resolve(base, "base").defaults
-        plain: dict[str, Any] = {
-            "num_inference_steps": defaults.num_inference_steps,
-            "guidance_scale": defaults.guidance_scale,
-        }
-        request = UpscaleRequest(
-            picture=encode_png(picture), factor=args.factor, strength=args.strength, **plain | fields
-        )
+        request = _started(base, given | fields)
         result = make_pictures(engine, request, settings, args.yes)
         result = dataclasses.replace(result, seconds=round(time.perf_counter() - started, 3))
         tell(result.to_json(), "\n".join((*result.paths, *result.notes)))
+
+
+def _started(base: str, given: dict[str, Any]) -> UpscaleRequest:
+    """The request of what is given, with the steps and guidance of the base where they are not."""
+    defaults = resolve(base, "base").defaults
+    names = ("num_inference_steps", "guidance_scale")
+    return UpscaleRequest(**{name: getattr(defaults, name) for name in names} | given)
 
 
 def _fields_of_recipe(path: Path, base: str | None) -> dict[str, Any]:

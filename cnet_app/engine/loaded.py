@@ -13,6 +13,7 @@ import torch
 
 from cnet_app.diffusion.backbones.base import Network
 from cnet_app.diffusion.control import has_effect
+from cnet_app.engine.missing import check_models
 from cnet_app.engine.pool import Pool
 from cnet_app.engine.protocol import Loading
 from cnet_app.engine.stream import Emit
@@ -100,7 +101,11 @@ class LoadedModels:
         return self._pool.pinned()
 
     def prepare(self, request: GenerationRequest, emit: Emit) -> Ready:
-        """Load everything the request names; what is loaded already is used again."""
+        """Load everything the request names; what is loaded already is used again.
+
+        What does not fit is refused before a base that is missing is asked for.
+        """
+        check_models(request)
         base = self._base(request, emit)
         if request.vae:
             base = dataclasses.replace(base, vae=self._vae(request.vae, base, emit))

@@ -32,7 +32,7 @@ from cnet_app.request.maps import MapRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit, fitting_data
 from cnet_app.settings import Settings
-from models.catalogue.catalog import Weights, size_text
+from models.catalogue.catalog import Weights
 from models.errors import InputError, LibraryError, StudioError, WeightsError
 
 
@@ -206,7 +206,7 @@ def open_store(settings: Settings) -> MapStore | None:
 
 def _missing_text(rows: Sequence[Weights]) -> str:
     """Empty where nothing is missing."""
-    files = " and ".join(f"{row.title} ({size_text(row.size)})" for row in rows)
+    files = " and ".join(f"{row.title} ({row.size_words})" for row in rows)
     return f"needs {files}; download it where it is chosen in its tab." if files else ""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cnet_app.registry.conditions import condition, own_controlnet
 from cnet_app.settings import Settings
-from models.catalogue.catalog import TITLES, Defaults, Family, Kind, size_text
+from models.catalogue.catalog import TITLES, Defaults, Family, Kind
 from models.catalogue.fitting import fits
 from models.catalogue.local import LocalFile, LocalKind, local_files
 from models.catalogue.own import known_rows
@@ -68,7 +68,7 @@ def model_choices(offer: Offer, family: Family | None) -> Choices:
     files = [file for file in (local_files(offer.local) if offer.local else []) if _fits(file, family)]
     own = [(f"{file.name} ({TITLES[file.family]})" if file.family else file.name, file.name) for file in files]
     rows = [row for row in known_rows() if row.kind == offer.kind and _fits(row, family)]
-    listed = [(row.title + ("" if find_row(row) else f" ({size_text(row.size)} to download)"), row.id) for row in rows]
+    listed = [(row.title + ("" if find_row(row) else f" ({row.size_words} to download)"), row.id) for row in rows]
     return [(offer.nothing, ""), *own, *listed]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.catalogue.own import known
-from models.catalogue.row import Weights
+from models.catalogue.row import Weights, total_text
 from models.catalogue.weights import find_row
 from models.downloads.checksums import distinct
 from models.downloads.download import remaining_files
@@ -24,13 +24,22 @@ class DownloadItem:
     """Names of the files that would be transferred."""
     size: int | None
     """Bytes of those files, rounded; None where one of them is unknown."""
+    least: int
+    """Bytes of those whose size is known."""
     licence: str
     use: str
     """The permitted use, in one sentence."""
+    gate: str
+    """What to do first where the files are gated, in one sentence; else empty."""
     page: str
     """Where the files and their terms can be read."""
     place: str
     """The folder the files go to."""
+
+    @property
+    def size_words(self) -> str:
+        """Size as users read it; 'at least …' where one file's is unknown."""
+        return total_text((self.least, self.size if self.size is None else 0))
 
 
 def missing_rows(ids: Iterable[str]) -> list[Weights]:
@@ -46,16 +55,26 @@ def describe_download(rows: Iterable[Weights]) -> list[DownloadItem]:
         if row.repo:
             files = remaining_files(row) or row.files  # all of them where one in the cache is damaged
             names = tuple(file.name for file in files)
-            size = _total(file.size for file in files)
-            items.append(DownloadItem(row.id, row.title, names, size, row.licence, row.use, row.page, place))
+            sizes = [file.size for file in files]
+            least = sum(filter(None, sizes))
+            item = DownloadItem(
+                id=row.id,
+                title=row.title,
+                files=names,
+                size=None if None in sizes else least,
+                least=least,
+                licence=row.licence,
+                use=row.use,
+                gate=row.gate,
+                page=row.page,
+                place=place,
+            )
+            items.append(item)
     return items
 
 
-def total_size(items: Iterable[DownloadItem]) -> int | None:
-    """Return the bytes of all items; None where one of them is unknown."""
-    return _total(item.size for item in items)
-
-
-def _total(sizes: Iterable[int | None]) -> int | None:
-    known_sizes = list(sizes)
-    return None if None in known_sizes else sum(size for size in known_sizes if size is not None)
+def total_words(items: Iterable[DownloadItem]) -> str:
+    """Return the size of all items as users read it: 'at least …', the sum of all that is known, where some is not."""
+    listed = list(items)
+    known_sizes = (item.least for item in listed)
+    return total_text([*known_sizes, *(None for item in listed if item.size is None)])

@@ -7,7 +7,7 @@ that has to be there first. Loads no torch, so that a form can show the settings
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Literal
 from models.catalogue.catalog import CATALOG, File, Kind, Weights, entry, hub_entry
 from models.catalogue.fitting import check_fit, fits, made_for
 from models.catalogue.hub_bases import base_row
-from models.catalogue.local import LocalFile, adapter_files, find_local, local_files, network_files
+from models.catalogue.inner_parts import inner_parts
+from models.catalogue.local import LocalFile, adapter_files, check_kind, find_local, local_files, network_files
 from models.catalogue.own import HUB_ID, known_rows, own_rows
 from models.catalogue.places import present
 from models.catalogue.weights import find_row, require_row
@@ -33,10 +34,10 @@ from models.configs import (
     wrong_family,
 )
 from models.errors import InputError, MissingError, WeightsError
-from models.families import FAMILIES, TITLES
-from models.family_facts import Defaults, Family
-from models.files import quoted, read_shapes, stamp
-from models.layouts.gguf_files import GGUF, names_in
+from models.families import FAMILIES, TITLES, require
+from models.family_facts import Capability, Defaults, Family
+from models.files import check_file, quoted, read_shapes, stamp
+from models.layouts.gguf_files import GGUF, names_in, unknown_file
 from models.names import did_you_mean
 
 NamedKind = Literal["base", "vae", "controlnet", "lora", "ip_adapter"]
@@ -48,6 +49,7 @@ SCALES: Mapping[str, float] = MappingProxyType(
 )
 """Control strength to start with, by row."""
 CLIP_TOKENIZER = "clip_tokenizer"
+SAFETENSORS = ".safetensors"
 IMAGE_ENCODER = "image_encoder"
 """Folder of an IP-Adapter's image encoder, next to the adapter's file."""
 ALLOWED: Mapping[NamedKind, str] = MappingProxyType(
@@ -63,6 +65,8 @@ ALLOWED: Mapping[NamedKind, str] = MappingProxyType(
 KIND_NAMES: Mapping[NamedKind, str] = MappingProxyType(
     {"base": "base", "vae": "vae", "controlnet": "controlnet", "lora": "LoRA", "ip_adapter": "IP-Adapter"}
 )
+CAPABILITIES: Mapping[NamedKind, Capability] = MappingProxyType({"lora": "loras", "ip_adapter": "ip_adapters"})
+"""Kinds that a family may not take at all, each with the capability that it lacks then."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +106,15 @@ def missing(resolved: Resolved) -> tuple[Weights, ...]:
 def resolve(id: str, kind: NamedKind, family: Family | None = None) -> Resolved:
     """Return what a name means: an id of the catalogue, a dropped file, a file, a folder, or owner/name on the hub.
 
-    Raises InputError for an unknown name, and for what shows without its weights that it does not fit `family`.
+    Raises InputError for an unknown name, and for what shows without its weights that it does not fit `family`; DamagedError
+    for a file whose header shows it.
     """
+    if family and kind in CAPABILITIES:
+        require(FAMILIES[family], CAPABILITIES[kind], f"{KIND_NAMES[kind]} {id}")
     if file := _own_file(id, kind):
         if kind == "controlnet" and (file / CONFIG).is_file():
             return _of_folder(Resolved(id, kind, path=file), family)
-        return _of_file(id, kind, file)
+        return _of_file(id, kind, file, family)
     if row := _catalogue_row(id, kind):
         return _of_row(id, kind, row, family)
     if kind in ("base", "vae", "controlnet"):
@@ -171,7 +178,7 @@ def _own_file(id: str, kind: NamedKind) -> Path | None:
     """A dropped file by its name, or a file by its path. The catalogue's names go first, except for LoRAs."""
     given = Path(id)
     if kind == "ip_adapter":
-        return given if given.suffix == ".safetensors" and given.is_file() else None
+        return given if given.suffix == SAFETENSORS and given.is_file() else None
     if kind == "lora":
         by_stem = {file.path.stem: file.path for file in local_files("lora")}
         return find_local("lora", id) or by_stem.get(id) or (given if given.is_file() or adapter_files(given) else None)
@@ -195,39 +202,58 @@ def _catalogue_row(id: str, kind: NamedKind) -> Weights | None:
     return found[0] if found else None
 
 
-def _of_file(id: str, kind: NamedKind, path: Path) -> Resolved:
-    """A base of one file needs CLIP's vocabulary, out of any base that is here; one of its network alone all other parts."""
+def _of_file(id: str, kind: NamedKind, path: Path, expected: Family | None) -> Resolved:
+    """A base of one file needs CLIP's vocabulary, out of any base that is here; one of its network alone all other parts.
+
+    A damaged file is refused, and a base that no download completes: before anything else of a request is downloaded.
+    """
     if kind == "ip_adapter":
+        check_file(path)
         return Resolved(id, kind, path=path)
-    family = LocalFile(path, kind).family
+    file = LocalFile(path, kind)
+    check_file(file.tensors)
+    family = file.family
+    if kind == "controlnet" and family and expected and not fits(file, expected):
+        raise InputError(
+            f"{path.name} is a ControlNet for {TITLES[family]}, but the base is {TITLES[expected]}; choose one for that."
+        )
     rows: tuple[Weights, ...] = ()
     defaults = FAMILIES[family].defaults if family else UNKNOWN_DEFAULTS
     if kind == "base" and family and FAMILIES[family].network_marks:
         rows = (other_parts(family, path),)
         defaults = _row_defaults(rows[0])
-    elif kind == "base" and tokenizer_folder() is None:
+    elif kind == "base" and family is None and path.suffix == GGUF:
+        raise unknown_file(path)
+    elif kind == "base" and tokenizer_folder() is None and _may_be_whole(path, family):
         rows = (entry(CLIP_TOKENIZER),)
     return Resolved(id, kind, None, path, rows, family, defaults)
 
 
+def _may_be_whole(path: Path, family: Family | None) -> bool:
+    """Return whether a file may be a base that lacks nothing but CLIP's vocabulary; the names in a pickle are not read here.
+
+    InputError where it is a file of another kind.
+    """
+    if family or path.suffix != SAFETENSORS:
+        return True
+    check_kind(path, read_shapes(path), "base")
+    return False  # its own faults come first, when it is loaded
+
+
 def other_parts(family: Family, file: Path | None = None) -> Weights:
-    """Return the row of the family's own base, without the tensors of the network that a file brings.
+    """Return the row of the family's own base, without the tensors of the network and of other parts that a file brings.
 
     A family may have another base for networks of another size, or for those that do not read guidance_scale.
     """
-    row, folder = (
-        entry(_completing_base(family, file, stamp(file)) if file else family),
-        FAMILIES[family].network_folder,
+    marks = FAMILIES[family].base_by_tensor
+    names = _names_in(file, stamp(file)) if file else frozenset[str]()
+    ids = (id for end, id in marks if any(name.endswith(end) for name in names))
+    row = entry(next(ids, family))
+    brought = (FAMILIES[family].network_folder, *inner_parts(family, names))
+    kept = (
+        file for file in row.files if file.name.partition("/")[0] not in brought or file.name.endswith(f"/{CONFIG}")
     )
-    kept = (file for file in row.files if not file.name.startswith(f"{folder}/") or file.name == f"{folder}/{CONFIG}")
     return replace(row, files=tuple(kept))
-
-
-@lru_cache(maxsize=1000)
-def _completing_base(family: Family, file: Path, stamped: Hashable) -> str:
-    """The stamp makes a replaced file another key."""
-    marks, names = FAMILIES[family].base_by_tensor, list(_names(file))
-    return next((id for end, id in marks if any(name.endswith(end) for name in names)), family)
 
 
 def row_of_base(id: str) -> Weights | None:
@@ -238,8 +264,15 @@ def row_of_base(id: str) -> Weights | None:
     return _catalogue_row(id, "base")
 
 
-def _names(file: Path) -> Iterable[str]:
-    return names_in(file) if file.suffix == GGUF else read_shapes(file)
+def tensor_names(file: Path) -> frozenset[str]:
+    """Return the names of the tensors in a .safetensors or GGUF file."""
+    return _names_in(file, stamp(file))
+
+
+@lru_cache(maxsize=100)
+def _names_in(file: Path, stamped: Hashable) -> frozenset[str]:
+    """The stamp makes a replaced file another key."""
+    return names_in(file) if file.suffix == GGUF else frozenset(read_shapes(file))
 
 
 def tokenizer_folder() -> Path | None:

@@ -12,6 +12,7 @@ from models.family_facts import Defaults, Family, Parameters
 Kind = Literal["base", "controlnet", "adapter", "ip_adapter", "lora", "vae", "annotator", "tokenizer"]
 
 MB = 1_000_000
+GATE = "Gated: accept the terms at {page} with your account first, and set HF_TOKEN to a token of it."
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Weights:
     """Where it fits several: all of them, and `family` is None."""
     repo: str = ""
     """Hugging Face repository; empty where the files ship with the project."""
+    gated: bool = False
+    """Whether the hub gives its files only to an account that has accepted the terms on its page."""
     revision: str = "main"
     folder: str = ""
     """Where the files ship with the project: a path below `models/`."""
@@ -81,6 +84,11 @@ class Weights:
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     @property
+    def size_words(self) -> str:
+        """`size` as users read it; 'at least …' where some files' sizes are unknown."""
+        return total_text(file.size for file in self.files)
+
+    @property
     def page(self) -> str:
         """Where its files can be looked at; empty where they ship with the project."""
         return f"https://huggingface.co/{self.repo}/tree/{self.revision}" if self.repo else ""
@@ -89,6 +97,11 @@ class Weights:
     def use(self) -> str:
         """The permitted use, in one sentence."""
         return LICENCES[self.licence].use
+
+    @property
+    def gate(self) -> str:
+        """What to do before the download of gated files, in one sentence; empty where they are open."""
+        return GATE.format(page=f"https://huggingface.co/{self.repo}") if self.gated else ""
 
     @property
     def terms(self) -> str:
@@ -111,6 +124,15 @@ def size_text(size: int | None) -> str:
     if size < 100_000:
         return "under 0.1 MB"
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+
+
+def total_text(sizes: Iterable[int | None]) -> str:
+    """'1.45 GB'; 'at least 40.9 GB' where only some sizes are known, 'size unknown' where none above zero is."""
+    all_sizes = list(sizes)
+    least = sum(filter(None, all_sizes))
+    if None not in all_sizes:
+        return size_text(least)
+    return f"at least {size_text(least)}" if least else size_text(None)
 
 
 def text_files(*names: str) -> tuple[File, ...]:

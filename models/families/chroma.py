@@ -38,6 +38,7 @@ FACTS = FamilyFacts(
     resolutions=False,
     latent_hints=True,
     shares_with="flux",
+    twin_blocks=19,
     original_layers=_LAYERS,
     ip_adapters=False,
     pipeline_class="ChromaPipeline",

@@ -65,7 +65,11 @@ FACTS = FamilyFacts(
     resolutions=False,
     latent_hints=True,
     text_encoders=2,
-    layer_marks=((r"(^|[._])(single_transformer_blocks|double_blocks|single_blocks)[._]\d+[._]", 3072),),
+    layer_marks=(
+        (r"(^|[._])(single_transformer_blocks|double_blocks|single_blocks)[._]\d+[._]", 3072),
+        (r"(^|[._])transformer_blocks[._]\d+[._](ff(_context)?[._]net[._]0|norm1(_context)?[._]linear)([._]|$)", 3072),
+    ),
+    twin_blocks=19,
     original_layers=FLUX_LAYERS,
     ip_adapters=False,
     pipeline_class="FluxPipeline",
@@ -101,7 +105,9 @@ _TRANSFORMER, _T5, _CLIP, _VAE = 23_803, 9525, 246, 168
 """MB of networks, by the numbers of parameters of the published configs."""
 
 
-def _base(id: str, title: str, licence: str, note: str, defaults: Defaults = FACTS.defaults) -> Weights:
+def _base(
+    id: str, title: str, licence: str, note: str, defaults: Defaults = FACTS.defaults, gated: bool = False
+) -> Weights:
     """A base; its text encoders are CLIP's, and T5's with 4.8 B parameters."""
     files = (
         *folder_files(
@@ -113,7 +119,7 @@ def _base(id: str, title: str, licence: str, note: str, defaults: Defaults = FAC
     )
     return Weights(
         id=id, kind="base", family="flux", title=title, repo=f"black-forest-labs/{title}", licence=licence, files=files,
-        defaults=defaults, note=note,
+        defaults=defaults, note=note, gated=gated,
     )  # fmt: skip
 
 
@@ -135,8 +141,7 @@ def _xlabs(name: str, title: str, condition: str) -> Weights:
 
 WEIGHTS: tuple[Weights, ...] = (
     _base("flux", "FLUX.1-dev", _DEV,
-          "Gated: accept its terms on its page first. guidance_scale is a number that the network reads; there is no negative "
-          "prompt."),
+          "guidance_scale is a number that the network reads; there is no negative prompt.", gated=True),
     _base("flux_schnell", "FLUX.1-schnell", _APACHE, "Distilled to few steps: it reads no guidance_scale and no negative prompt.",
           replace(FACTS.defaults, guidance_scale=1.0, num_inference_steps=4)),
     _control("union", "Union Pro 2.0", "Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro-2.0", network_files(4282),

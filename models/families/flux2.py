@@ -60,6 +60,7 @@ FACTS = FamilyFacts(
         (r"(^|[._])single_(transformer_)?blocks[._]\d+[._](linear2|attn[._]to_out)([._]|$)", 12288),
         (r"(^|[._])(attn[._]to_qkv_mlp_proj|(double|single)_stream_modulation(_img|_txt)?)([._]|$)", 3072),
     ),
+    twin_blocks=5,
     original_layers=_LAYERS,
     ip_adapters=False,
     pipeline_class="Flux2KleinPipeline",

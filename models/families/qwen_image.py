@@ -25,7 +25,11 @@ FACTS = FamilyFacts(
     guidance="two_passes",
     resolutions=False,
     latent_hints=True,
-    layer_marks=((r"(^|[._])transformer_blocks[._]\d+[._](attn[._]add_q_proj|img_mlp|txt_mlp)([._]|$)", 3072),),
+    layer_marks=(
+        (r"(^|[._])transformer_blocks[._]\d+[._](img|txt)_(mlp|mod)([._]|$)", 3072),
+        (r"(^|[._])transformer_blocks[._](19|[2-5]\d)[._]attn[._](to_|add_)", 3072),  # FLUX.1 has 19 such blocks
+    ),
+    twin_blocks=60,
     ip_adapters=False,
     pipeline_class="QwenImagePipeline",
     network_folder="transformer",
@@ -45,6 +49,8 @@ _APACHE = "Apache-2.0"
 _FUN = "Qwen-Image-2512-Fun-Controlnet-Union"
 _TRANSFORMER, _VAE = 40_861, 254
 """MB of networks, by the numbers of parameters of diffusers' default configs, which are those of the published ones."""
+_ENCODER = round(2 * FACTS.parameters.text_encoders)
+"""MB of the text encoder: computed from its numbers of parameters, of two bytes each."""
 
 
 def _base(
@@ -59,7 +65,7 @@ def _base(
     files = (
         *folder_files(("vae", "tokenizer", "scheduler"), {"vae": _VAE * MB}),
         *sharded_files("transformer", "diffusion_pytorch_model", 9, _TRANSFORMER),
-        *sharded_files("text_encoder", "model", 4),
+        *sharded_files("text_encoder", "model", 4, _ENCODER),
     )
     return Weights(
         id=id, kind="base", family="qwen_image", title=title, repo=f"Qwen/{title}", licence=_APACHE, files=files,

@@ -93,17 +93,9 @@ FACTS = FamilyFacts(
 _COMMUNITY = "Stability AI Community"
 _CLIP_L, _CLIP_G, _T5, _VAE = 247, 1389, 9525, 168
 """MB of networks, by the numbers of parameters of the published configs; transformers with their table of places."""
-_GATED = "Gated: accept its terms on its page first."
 
 
-def _base(
-    id: str,
-    name: str,
-    transformer: tuple[File, ...],
-    note: str,
-    defaults: Defaults = FACTS.defaults,
-    parameters: Parameters | None = None,
-) -> Weights:
+def _base(id: str, name: str, transformer: tuple[File, ...], note: str, defaults: Defaults = FACTS.defaults) -> Weights:
     """A base; its text encoders are two of CLIP's, and T5's with 4.8 B parameters."""
     sizes = {"vae": _VAE * MB, "text_encoder": _CLIP_L * MB, "text_encoder_2": _CLIP_G * MB}
     files = (
@@ -115,7 +107,7 @@ def _base(
     return Weights(
         id=id, kind="base", family="sd3", title=f"Stable Diffusion 3.5 {name.title()}",
         repo=f"stabilityai/stable-diffusion-3.5-{name.replace(' ', '-')}", licence=_COMMUNITY, files=files, defaults=defaults,
-        note=f"{_GATED} {note}", parameters=parameters, family_controlnets=parameters is None,
+        note=note, gated=True,
     )  # fmt: skip
 
 
@@ -123,7 +115,8 @@ def _control(name: str, title: str, conditions: str, note: str = "") -> Weights:
     return Weights(
         id=f"controlnet_{name}_sd3", kind="controlnet", family="sd3", title=f"{title} for {FACTS.title}",
         repo=f"stabilityai/stable-diffusion-3.5-large-controlnet-{name}", licence=_COMMUNITY,
-        files=network_files(8614), conditions=tuple(conditions.split()), note=f"{_GATED} For the large bases. {note}".strip(),
+        files=network_files(8614), conditions=tuple(conditions.split()), note=f"For the large bases. {note}".strip(),
+        gated=True,
     )  # fmt: skip
 
 
@@ -139,8 +132,10 @@ WEIGHTS: tuple[Weights, ...] = (
     _base("sd3", "large", _EIGHT_B, "A transformer of 8 B parameters and a text encoder of 4.8 B: it needs much memory."),
     _base("sd3_turbo", "large turbo", _EIGHT_B, "Distilled to four steps without guidance.",
           replace(FACTS.defaults, guidance_scale=1.0, num_inference_steps=4)),
-    _base("sd3_medium", "medium", _TWO_B, "A transformer of 2.5 B parameters; the family's ControlNets do not fit it.",
-          parameters=_MEDIUM_PARAMETERS),
+    replace(
+        _base("sd3_medium", "medium", _TWO_B, "A transformer of 2.5 B parameters; the family's ControlNets do not fit it."),
+        parameters=_MEDIUM_PARAMETERS, family_controlnets=False,
+    ),
     _control("canny", "Canny", "canny"),
     _control("depth", "Depth", "depth"),
     _control("blur", "Blur", "tile", "Trained on blurred pictures, to make large ones of small ones."),

@@ -40,6 +40,7 @@ FACTS = FamilyFacts(
     pipeline_class="ZImagePipeline",
     network_folder="transformer",
     network_class="ZImageTransformer2DModel",
+    inner_encoder=r"text_encoders\.[^.]+\.transformer\.model\.",
     network_marks=(frozenset({"layers.0.adaLN_modulation.0.weight"}),),
     control_class="ZImageControlNetModel",
     control_marks=(frozenset({"control_all_x_embedder.2-1.weight"}),),

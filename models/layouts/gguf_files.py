@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from models.errors import InputError
+from models.errors import DamagedError, InputError
 from models.families import FAMILIES, family_of_network
 from models.family_facts import Family
-from models.files import stamp
+from models.files import damaged, stamp
 
 GGUF = ".gguf"
 """Ending of such a file."""
@@ -39,12 +39,14 @@ def _names_in(path: Path, stamped: Hashable) -> frozenset[str]:
         return frozenset()
 
 
-def unknown_file(path: Path) -> InputError:
+def unknown_file(path: Path) -> InputError | DamagedError:
     """Return the error of a file in which `family_in` finds no family."""
     if importlib.util.find_spec("gguf") is None:
         return InputError(
             f"{path.name} has quantised weights, which need the package gguf; run pip install gguf, or choose a .safetensors file."
         )
+    if not names_in(path):
+        return damaged(path, "it is no whole GGUF file")
     known = ", ".join(row.title for row in FAMILIES.values() if row.network_marks)
     return InputError(f"{path.name} does not hold a network that this app knows; choose one of: {known}.")
 

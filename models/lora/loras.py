@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from models.catalogue.local import LocalFile
 from models.catalogue.resolve import resolve
 from models.errors import InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES, require
+from models.families import FAMILIES, FAMILY_BY_WIDTH, TITLES, require, takers
 from models.family_facts import Family
 from models.lora.files import LoraFile, read_lora
 from models.lora.layers import Adapted, Plain, Scaled, Updated, create_layer, plain_state, source_of, weight_shape
@@ -20,6 +22,10 @@ from models.lora.updates import Update
 
 if TYPE_CHECKING:
     from models.loader import Base
+
+TWIN_BLOCK = re.compile(r"transformer_blocks\.\d+")
+TWIN_LAYER = re.compile(r"transformer_blocks\.(\d+)\.attn\..+")
+"""Blocks of two streams, and the layers of their attention, in diffusers' names: `FamilyFacts.twin_blocks`."""
 
 
 def use_loras(base: Base, loras: Sequence[tuple[str, float]]) -> tuple[str, ...]:
@@ -99,9 +105,35 @@ def _fitting(
             fitting |= pieces
         else:
             unfit.append(layer)
+    made = LocalFile(file.path, "lora").family
+    if made and (strange or unfit) and base.family not in takers(made):
+        raise InputError(f"{file.name} is made for {TITLES[made]}, but the base is {title}; choose a LoRA for {title}.")
     if len(strange) + len(unfit) > len(fitting):
         raise _refusal(base, file, places, strange, unfit)
-    return fitting, list(_left_out(file, title, strange, unfit))
+    doubt = [] if made else _doubt(base, file, fitting)
+    return fitting, [*_left_out(file, title, strange, unfit), *doubt]
+
+
+def _doubt(base: Base, file: LoraFile, fitting: Iterable[Place]) -> list[str]:
+    """Return a note where the attention that a file changes is in other families too, and the base has more of it than they."""
+    changed = [TWIN_LAYER.fullmatch(name) if part == "unet" else None for part, name in fitting]
+    facts = FAMILIES[base.family]
+    if not facts.twin_blocks or not changed or None in changed:
+        return []
+    last = max(int(found[1]) for found in changed if found)
+    blocks = sum(1 for name, _ in base.network.named_modules() if TWIN_BLOCK.fullmatch(name))
+    others = [
+        row
+        for row in FAMILIES.values()
+        if last < row.twin_blocks < blocks and base.family not in takers(row.id) and not row.shares_with
+    ]
+    if not others:
+        return []
+    titles = " or ".join(row.title for row in others)
+    return [
+        f"LoRA {file.name} may be made for {titles}: it changes attention of the first {last + 1} of {blocks} blocks alone, and "
+        f"those layers have the same names and sizes there. It was applied; if it is not for {facts.title}, leave it out."
+    ]
 
 
 def _refusal(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from models.catalogue.catalog import entry, size_text
+from models.catalogue.catalog import entry
 from models.catalogue.weights import find
 from models.environment import is_offline
 from models.errors import InputError
@@ -57,7 +57,7 @@ def default_base(device: torch.device) -> BaseChoice:
     row = entry(GPU_BASE)
     if find(GPU_BASE):
         return BaseChoice(GPU_BASE, f"there is a GPU and {row.title} is on this disk")
-    offer = None if is_offline() else f"{row.title} ({size_text(row.size)}) can be downloaded."
+    offer = None if is_offline() else f"{row.title} ({row.size_words}) can be downloaded."
     why = f"there is a GPU, but {row.title} is not on this disk{' and the app is offline' if is_offline() else ''}"
     return BaseChoice(SHIPPED_BASE, why, offer)
 

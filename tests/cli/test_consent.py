@@ -40,7 +40,7 @@ COMMANDS = {
     "the base": ("generate --steps 1 --output {dir}", "Stable Diffusion 1.5 ", "sd15"),
     "the base of an upscale": ("upscale {photo} --output {dir}", "Stable Diffusion 1.5 ", "sd15"),
     "a ControlNet": (
-        "generate --base embedded --control canny={photo},controlnet=control_v11p_sd15_canny --steps 1 --output {dir}",
+        "generate --base {base} --control canny={photo},controlnet=control_v11p_sd15_canny --size 64x64 --steps 1 --output {dir}",
         "Canny for SD 1.5 ",
         "control_v11p_sd15_canny",
     ),
@@ -55,9 +55,9 @@ COMMANDS = {
 
 @pytest.mark.parametrize(("words", "title", "id"), COMMANDS.values(), ids=COMMANDS)
 def test_without_a_terminal_and_without_yes_it_is_one_sentence(
-    call: Call, hub: Hub, photo: Path, tmp_path: Path, words: str, title: str, id: str
+    call: Call, hub: Hub, files: Path, photo: Path, tmp_path: Path, words: str, title: str, id: str
 ) -> None:
-    code, out, err = call(*words.format(photo=photo, dir=tmp_path).split())
+    code, out, err = call(*words.format(photo=photo, dir=tmp_path, base=files / "sd15").split())
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(title)
     assert "must be downloaded first" in err
@@ -67,10 +67,18 @@ def test_without_a_terminal_and_without_yes_it_is_one_sentence(
 
 @pytest.mark.parametrize(("words", "title", "id"), COMMANDS.values(), ids=COMMANDS)
 def test_a_no_is_one_answer(
-    call: Call, hub: Hub, photo: Path, tmp_path: Path, answer: Callable[[str], None], words: str, title: str, id: str
+    call: Call,
+    hub: Hub,
+    files: Path,
+    photo: Path,
+    tmp_path: Path,
+    answer: Callable[[str], None],
+    words: str,
+    title: str,
+    id: str,
 ) -> None:
     answer("n")
-    code, out, err = call(*words.format(photo=photo, dir=tmp_path).split())
+    code, out, err = call(*words.format(photo=photo, dir=tmp_path, base=files / "sd15").split())
     assert (code, out) == (3, "")
     assert f"Nothing was downloaded; {title}" in err
     assert transfers(hub) == []
@@ -97,4 +105,47 @@ def test_offline_a_yes_changes_nothing(call: Call, hub: Hub, tmp_path: Path, mon
     code, out, err = call("generate", "--steps", 1, "--output", tmp_path, "--yes")
     assert (code, out, err.count("\n")) == (3, "", 1)
     assert "the app is offline" in err
+    assert hub.asked == []
+
+
+MISFITS = {
+    "a ControlNet of another family": (
+        "generate --base z_image --control canny={photo},controlnet=controlnet_union_flux --output {dir}",
+        "Union Pro 2.0 for FLUX.1 was made for FLUX.1 and cannot steer Z-Image",
+    ),
+    "a condition that the family lacks": (
+        "generate --base z_image --control normal={photo} --output {dir}",
+        "Normals has no ControlNet for Z-Image",
+    ),
+    "a family without IP-Adapters": (
+        "generate --base z_image --ip-adapter ip_adapter_sd15 --ip-image {photo} --output {dir}",
+        "IP-Adapter ip_adapter_sd15 needs image prompts (IP-Adapters), which Z-Image does not have",
+    ),
+    "a LoRA of another family": (
+        "generate --base z_image --lora refcontrol_depth_flux2 --output {dir}",
+        "(refcontrol_depth_flux2) is made for FLUX.2, but the base is Z-Image",
+    ),
+    "a VAE of another family": (
+        "generate --base z_image --vae taesdxl --output {dir}",
+        "Tiny autoencoder for SDXL (taesdxl) is made for SDXL, but the base is Z-Image",
+    ),
+    "an annotator for a ControlNet of another family": (
+        "generate --base embedded --control softedge={photo},annotator=hed,controlnet=control_v11p_sd15_softedge --output {dir}",
+        "was made for SD 1.5 and cannot steer the embedded model",
+    ),
+    "an upscale without a ControlNet for tiles": (
+        "upscale {photo} --base qwen_image --output {dir}",
+        "Tile has no ControlNet for Qwen-Image",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "sentence"), MISFITS.values(), ids=MISFITS)
+def test_what_does_not_fit_the_base_is_refused_before_any_download(
+    call: Call, hub: Hub, photo: Path, tmp_path: Path, words: str, sentence: str
+) -> None:
+    """The base is not here either, and --yes would download all."""
+    code, out, err = call(*words.format(photo=photo, dir=tmp_path).split(), "--yes")
+    assert (code, out) == (2, "")
+    assert sentence in err
     assert hub.asked == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,8 @@ from safetensors.numpy import save
 
 from cnet_app.registry.conditions import CONDITIONS
 from models.catalogue.catalog import CATALOG, entry
-from models.catalogue.missing import describe_download, missing_rows, total_size
+from models.catalogue.missing import describe_download, missing_rows, total_words
+from models.catalogue.row import MB, File
 from models.catalogue.weights import find
 from models.downloads.download import remaining_files
 from tests.cli.conftest import Call
@@ -56,7 +58,7 @@ def test_a_first_picture_needs_the_base_its_controlnet_and_a_free_annotator(call
 def test_what_a_first_picture_needs_may_be_used_commercially(call: Call, hub: Hub, condition: str) -> None:
     code, _, err = call("models", "download", "--family", "sd15", "--condition", condition)
     assert code == 2
-    named = err.split("models download ")[1].removesuffix(" --yes`.\n").split()
+    named = err.split("models download ")[1].split(" --yes`")[0].split()
     assert named[0] == "sd15"
     assert all(entry(id).commercial == "yes" for id in named)
     assert hub.asked == []
@@ -115,10 +117,56 @@ def test_only_what_is_missing_counts(call: Call, hub: Hub) -> None:
 def test_an_unknown_size_is_no_size() -> None:
     items = describe_download([entry("leres"), entry("taesd")])
     assert [item.size for item in items] == [None, 10_000_000]
-    assert total_size(items) is None
+    assert [item.size_words for item in items] == ["size unknown", "10 MB"]
+    assert total_words(items) == "at least 10 MB"
+    assert total_words(items[1:]) == "10 MB"
     assert items[0].licence == "unknown"
     assert items[0].use.startswith("Not known here")
     assert items[0].page.startswith("https://huggingface.co/lllyasviel/Annotators")
+
+
+GATE = (
+    "Gated: accept the terms at https://huggingface.co/black-forest-labs/FLUX.1-dev with your account first, "
+    "and set HF_TOKEN to a token of it."
+)
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["a terminal", "no terminal"])
+def test_licence_and_gate_are_shown_before_a_download(
+    call: Call, hub: Hub, answer: Callable[[str], None], asked: bool
+) -> None:
+    if asked:
+        answer("n")
+    err = call("models", "download", "flux", "taesd")[2]
+    assert "FLUX.1 [dev] Non-Commercial: No commercial use" in err
+    assert "MIT: Any use" in err
+    assert err.count(GATE) == err.count("Gated") == 1
+    assert hub.asked == []
+
+
+def test_the_gate_is_in_lists(call: Call) -> None:
+    assert f"\ngate: {GATE}\n" in call("models", "show", "flux")[1]
+    lines = call("models", "list", "--family", "flux")[1].splitlines()
+    assert [line.split()[0] for line in lines if line.endswith(", gated")] == ["flux"]
+    assert "gate" not in call("models", "show", "taesd")[1]
+    gated = {row.repo for row in CATALOG if row.gated}
+    assert "stabilityai/stable-diffusion-3.5-medium" in gated
+    assert all("gated" not in row.note.lower() for row in CATALOG)
+
+
+def test_known_files_count_where_the_size_of_another_is_unknown() -> None:
+    row = replace(entry("taesd"), files=(File("a.bin", 40_900 * MB), File("b.bin"), File("c.json", 0)))
+    (item,) = describe_download([row])
+    assert (item.size, item.size_words, row.size_words) == (None, "at least 40.90 GB", "at least 40.90 GB")
+    assert total_words([item, *describe_download([entry("leres"), entry("taesd")])]) == "at least 40.91 GB"
+
+
+def test_qwen_image_has_a_size_before_its_download(call: Call, hub: Hub) -> None:
+    code, _, err = call("models", "download", "--family", "qwen_image", "--condition", "canny")
+    assert code == 2
+    assert "(61.24 GB)" in err
+    listed = call("models", "list", "--family", "qwen_image")[1].splitlines()
+    assert [line.split()[3:5] for line in listed[:2]] == [["57.70", "GB"]] * 2
 
 
 def test_a_repository_is_noted_and_downloaded(call: Call, hub: Hub) -> None:

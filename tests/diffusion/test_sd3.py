@@ -553,7 +553,8 @@ def test_the_family_of_a_lora_is_shown_by_names_and_widths(width: int) -> None:
     files += [writer("transformer_blocks.0.attn.to_q", down, up) for writer in (library, kohya)]
     assert {found(state) for state in files} == {"sd3"}
     wide = torch.zeros(RANK, 3072)
-    assert found(library("transformer_blocks.0.attn.add_q_proj", wide, up)) == "qwen_image"
+    assert found(library("transformer_blocks.0.img_mlp.net.0.proj", wide, up)) == "qwen_image"
+    assert found(library("transformer_blocks.0.attn.add_q_proj", wide, up)) is None  # FLUX.1 and FLUX.2 have it too
     assert found(library("single_transformer_blocks.0.attn.to_q", wide, up)) == "flux"
     narrow = kohya("down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k", torch.zeros(RANK, 768), up)
     assert found(narrow) == "sd15"

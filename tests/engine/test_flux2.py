@@ -92,6 +92,13 @@ def test_what_is_no_lora_is_refused(base: str, tmp_path: Path) -> None:
         run(small(unit(condition="inpaint"), base=base), tmp_path)
 
 
+def test_what_does_not_fit_is_refused_before_a_base_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Inpaint has no ControlNet for FLUX\.2"):
+        run(small(unit(condition="inpaint"), base="flux2_base"), tmp_path)
+    with pytest.raises(InputError, match=r"is made for SDXL, but the base is FLUX\.2"):
+        run(small(base="flux2_base", loras=(Lora(name="lcm_lora_sdxl"),)), tmp_path)
+
+
 def test_downloads_are_the_base_and_the_loras_of_units() -> None:
     request = small(
         unit(condition="normal"), unit(1, condition="depth", controlnet="refcontrol_depth_flux2"), base="flux2_base"

@@ -19,7 +19,6 @@ SIZE_UNKNOWN = {
     *(row.id for row in CATALOG if row.repo.startswith("thibaud/controlnet-sd21-")),  # number format not known
     *(f"controlnet_{kind}_{size}_sdxl" for kind in ("canny", "depth") for size in ("mid", "small")),  # shape not known
     "leres",  # the file holds more than the network
-    *("qwen_image", "qwen_image_2512"),  # the text encoder's number of parameters is known in round numbers alone
     "controlnet_inpaint_qwen_image",  # its number of layers is not known
 }
 """Rows of which neither the repository's listing nor the number of parameters gives the size."""

@@ -13,14 +13,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.autoencoders import load_inner_vae
 from models.catalogue.local import LocalFile, kind_of
-from models.catalogue.resolve import missing, other_parts, resolve
+from models.catalogue.resolve import NamedKind, missing, other_parts, resolve
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES
-from models.loader import Base, load_base, save_base
+from models.family_facts import Family
+from models.loader import Base, load_base, save_base, save_network
 from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from tests.models.gguf import write_gguf
+from tests.models.layouts import original_vae
 
 SHARDS = 3
 FLOAT8 = torch.float8_e4m3fn
@@ -191,5 +194,105 @@ def test_without_the_package_a_sentence_names_it(base: Base, tmp_path: Path, mon
 @pytest.mark.usefixtures("others")
 def test_what_is_no_gguf_file_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"not what it says" * 10)
-    with pytest.raises((DamagedError, InputError), match=r"bad\.gguf"):
+    with pytest.raises(DamagedError, match=r"bad\.gguf in .* is damaged: it is no whole GGUF file; delete it"):
         load_base(str(tmp_path / "bad.gguf"))
+
+
+@pytest.mark.parametrize("ending", ["gguf", "safetensors"])
+def test_a_cut_base_is_named_damaged_before_any_download(base: Base, tmp_path: Path, ending: str) -> None:
+    """Here no vocabulary is: the file is refused before that is asked for."""
+    path = tmp_path / f"cut.{ending}"
+    state = base.network.state_dict()
+    write_gguf(path, state) if ending == "gguf" else save_file(state, path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    for call in (lambda: resolve(str(path), "base"), lambda: load_base(str(path))):
+        with pytest.raises(
+            DamagedError, match=rf"^cut\.{ending} in .* is damaged: it .*; delete it and download it again"
+        ):
+            call()
+
+
+def test_without_the_package_it_is_named_before_any_download(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_gguf(tmp_path / "small.gguf", base.network.state_dict())
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "gguf" else found(name, *rest))
+    with pytest.raises(InputError, match=r"^small\.gguf has quantised weights.*pip install gguf"):
+        resolve(str(tmp_path / "small.gguf"), "base")
+
+
+def test_a_whole_file_of_another_kind_asks_for_no_vocabulary(tmp_path: Path) -> None:
+    save_file({"a.weight": torch.ones(2)}, tmp_path / "strange.safetensors")
+    assert resolve(str(tmp_path / "strange.safetensors"), "base").rows == ()
+    save_file({"x.lora_down.weight": torch.ones(2, 2)}, tmp_path / "lora.safetensors")
+    with pytest.raises(InputError, match=r"^lora\.safetensors is a LoRA, not a base model; put it into models/loras"):
+        resolve(str(tmp_path / "lora.safetensors"), "base")
+
+
+@pytest.mark.parametrize("kind", ["lora", "vae", "controlnet"])
+def test_a_cut_file_beside_the_base_is_damaged_when_it_is_resolved(tmp_path: Path, kind: NamedKind) -> None:
+    save_file({"x.lora_down.weight": torch.ones(2, 2)}, tmp_path / "cut.safetensors")
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(DamagedError, match=r"^cut\.safetensors in .* is damaged"):
+        resolve(str(path), kind)
+
+
+def all_in_one(base: Base) -> dict[str, Tensor]:
+    """A file with every part but the tokenizer, under the names that ComfyUI writes."""
+    found = prefixed(base.network.state_dict())
+    found |= {f"vae.{name}": tensor for name, tensor in original_vae(base.vae.state_dict()).items()}
+    encoder = base.text_encoders[0].state_dict()
+    return found | {f"text_encoders.qwen3_4b.transformer.model.{name}": tensor for name, tensor in encoder.items()}
+
+
+def test_parts_inside_a_file_are_not_downloaded(base: Base, own_folders: Path, tmp_path: Path) -> None:
+    path = tmp_path / "all.safetensors"
+    save_file(all_in_one(base), path)
+    (row,) = missing(resolve(str(path), "base"))
+    assert row.size == 0
+    folder = own_folders / "z_image"
+    save_base(base, folder, torch.float32)
+    for weights in folder.rglob("*.safetensors"):
+        weights.unlink()
+    for name in ("vocab.json", "merges.txt"):
+        (folder / "tokenizer" / name).write_text("{}", encoding="utf-8")
+    loaded = load_base(str(path))
+    for one, other in zip(loaded.networks, base.networks, strict=True):
+        assert same(one, other)
+    names = "scaling_factor", "shift_factor", "latent_channels", "norm_num_groups"
+    assert [loaded.vae.config[name] for name in names] == [base.vae.config[name] for name in names]
+    words = torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        one, other = (
+            made.text_encoders[0](words, output_hidden_states=True).hidden_states[-2] for made in (loaded, base)
+        )
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("left_out", "gigabytes"), [("vae.", 0.17), ("text_encoders.", 8.05)])
+def test_parts_that_a_file_lacks_are_downloaded(base: Base, tmp_path: Path, left_out: str, gigabytes: float) -> None:
+    state = {name: tensor for name, tensor in all_in_one(base).items() if not name.startswith(left_out)}
+    save_file(state, tmp_path / "some.safetensors")
+    (row,) = missing(resolve(str(tmp_path / "some.safetensors"), "base"))
+    assert row.size
+    assert row.size / 1e9 == pytest.approx(gigabytes, abs=0.01)
+
+
+@pytest.mark.parametrize("family", ["flux", "sd3", "chroma"])
+def test_the_autoencoder_inside_a_file_serves_other_families_too(
+    tmp_path: Path, own_folders: Path, family: Family
+) -> None:
+    base = tiny_base(family)
+    state = {f"model.diffusion_model.{name}": tensor for name, tensor in base.network.state_dict().items()}
+    state |= {f"first_stage_model.{name}": one for name, one in original_vae(base.vae.state_dict()).items()}
+    path = tmp_path / "all.safetensors"
+    save_file(state, path)
+    (row,) = missing(resolve(str(path), "base"))
+    assert not [file.name for file in row.files if file.name.startswith("vae/diffusion")]
+    assert "vae/config.json" in [file.name for file in row.files]
+    save_network(base.vae, tmp_path / "vae", torch.float32)
+    (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    vae = load_inner_vae(path, "first_stage_model.", family, tmp_path / "vae", torch.float32, "cpu")
+    assert same(vae, base.vae)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,48 @@ def test_a_lora_of_another_family_is_refused(tmp_path: Path) -> None:
     save_file(kohya(layer, *pair(8, 8, 0)), path)
     with pytest.raises(InputError, match=r"changes 1 layers that the base has not.*choose a LoRA for Z-Image"):
         use_loras(tiny_base("z_image"), [(str(path), 1.0)])
+
+
+def attention_of(blocks: int, width: int) -> State:
+    """A LoRA of the attention of blocks of two streams, in diffusers' names: FLUX.1, FLUX.2 and Qwen-Image share them."""
+    layers = [f"transformer_blocks.{n}.attn.{name}" for n in range(blocks) for name in ("to_q", "add_q_proj")]
+    pairs = ((layer, pair(width, width, 0)) for layer in layers)
+    return {key: tensor for layer, parts in pairs for key, tensor in library(layer, *parts).items()}
+
+
+def with_blocks(family: str, **config: Any) -> Any:
+    """A miniature with another config."""
+    base = tiny_base(family)
+    network: Any = type(base.network)
+    return dataclasses.replace(base, network=network.from_config({**base.network.config, **config}))
+
+
+@pytest.mark.parametrize(("blocks", "others"), [(19, "FLUX.1"), (5, "FLUX.1 or FLUX.2"), (20, "")])
+def test_attention_that_other_families_share_is_a_doubt_in_a_note(tmp_path: Path, blocks: int, others: str) -> None:
+    base = with_blocks("qwen_image", num_layers=24)
+    width = base.network.get_submodule("transformer_blocks.0.attn.to_q").weight.shape[1]
+    save_file(attention_of(blocks, width), tmp_path / "a.safetensors")
+    notes = use_loras(base, [(str(tmp_path / "a.safetensors"), 1.0)])
+    expected = (
+        f"LoRA a.safetensors may be made for {others}: it changes attention of the first {blocks} of 24 blocks alone"
+    )
+    assert [note[: len(expected)] for note in notes] == [expected] * bool(others)
+
+
+def test_layers_of_another_family_refuse_the_rest_that_fits_by_chance(tmp_path: Path) -> None:
+    """More layers fit than not, and each of these has the base's shape."""
+    with torch.device("meta"):
+        base = with_blocks("qwen_image", num_layers=3, num_attention_heads=24, attention_head_dim=128)
+    state = attention_of(3, 3072) | library("transformer_blocks.0.ff.net.0.proj", *pair(12288, 3072, 0))
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(
+        InputError, match=r"^a\.safetensors is made for FLUX\.1, but the base is Qwen-Image; choose a LoRA"
+    ):
+        use_loras(base, [(str(tmp_path / "a.safetensors"), 1.0)])
+
+
+def test_attention_alone_tells_qwen_image_by_the_number_of_its_blocks() -> None:
+    def family(blocks: int) -> str | None:
+        return family_of_shapes("lora", {name: tuple(one.shape) for name, one in attention_of(blocks, 3072).items()})
+
+    assert [family(blocks) for blocks in (5, 19, 20, 60)] == [None, None, "qwen_image", "qwen_image"]

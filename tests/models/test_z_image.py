@@ -118,6 +118,25 @@ def test_a_controlnet_of_one_file(base: Base, tmp_path: Path, layout: str) -> No
 
 
 @pytest.mark.parametrize("layout", CONTROL_LAYOUTS)
+def test_a_controlnet_of_one_file_as_diffusers_saves_it(base: Base, tmp_path: Path, layout: str) -> None:
+    """Version 2.0 then lacks the layers for the refiner, which nothing reads."""
+    made = tiny_z_image_controlnet(layout)
+    save_file(made.state_dict(), tmp_path / "any.safetensors")
+    network: Any = load_controlnet(str(tmp_path / "any.safetensors"), "z_image", base_network=base.network)
+    names = "control_in_dim", "add_control_noise_refiner", "control_refiner_layers_places", "n_refiner_layers"
+    assert [network.config[name] for name in names] == [made.config[name] for name in names]
+    assert same(network, made)
+
+
+def test_version_1_without_its_refiner_is_damaged(base: Base, tmp_path: Path) -> None:
+    state = tiny_z_image_controlnet("1").state_dict()
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith("control_noise_refiner.")}
+    save_file(kept, tmp_path / "any.safetensors")
+    with pytest.raises(DamagedError):
+        load_controlnet(str(tmp_path / "any.safetensors"), "z_image", base_network=base.network)
+
+
+@pytest.mark.parametrize("layout", CONTROL_LAYOUTS)
 def test_a_controlnet_in_a_folder(tmp_path: Path, layout: str) -> None:
     save_network(tiny_z_image_controlnet(layout), tmp_path, torch.float32)
     assert resolve(str(tmp_path), "controlnet").family == "z_image"

@@ -29,6 +29,15 @@ def test_the_question_names_files_folder_and_terms_of_every_row(caller: Caller) 
     assert item["files"] and set(item["files"]) <= {file.name for file in entry("sd15").files}
 
 
+def test_the_question_says_what_to_do_before_gated_files(caller: Caller) -> None:
+    items = caller("question", ids=["flux", "sd15"])["missing"]["items"]
+    assert [bool(item["gate"]) for item in items] == [True, False]
+    assert items[0]["gate"].startswith("Gated: accept the terms at https://huggingface.co/black-forest-labs/FLUX.1-dev")
+    assert "HF_TOKEN" in items[0]["gate"]
+    listed = {row["id"]: row.get("gate") for row in caller("catalogue")["models"]}
+    assert listed["sd3"] and not listed["sd15"]
+
+
 def test_rows_may_come_from_a_generator_and_what_ships_is_left_out() -> None:
     described = describe_rows(entry(id) for id in ("embedded", "taesd"))
     assert described["ids"] == ["taesd"]

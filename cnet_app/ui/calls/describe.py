@@ -25,7 +25,6 @@ from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.models import download_refusal
 from cnet_app.ui.examples import FIRST_VIEW
 from cnet_app.ui.labels import LABELS
-from models.catalogue.catalog import size_text
 
 CURVE_PLACES = even_places((1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8))
 """Places of a Stable Diffusion ControlNet, for the drawing of a mode."""
@@ -108,7 +107,7 @@ def _annotator(id: str, faults: Mapping[str, str]) -> Object:
         "fault": library_fault(id, faults),
         "can_run": can_run(id, faults),
         "is_demo": id.endswith("_embedded"),
-        "downloads": [f"{row.title} ({size_text(row.size)})" for row in missing],
+        "downloads": [f"{row.title} ({row.size_words})" for row in missing],
         "parameters": declared(parameters(kind)),
         "ordered": [list(pair) for pair in kind.ordered],
     }

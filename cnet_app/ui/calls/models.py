@@ -23,9 +23,9 @@ from cnet_app.ui.bases import (
     title_of,
 )
 from cnet_app.ui.calls.context import Context, Object, Visitor
-from models.catalogue.catalog import Kind, entry, size_text
+from models.catalogue.catalog import Kind, entry
 from models.catalogue.local import FOLDERS, KIND_TITLES, LocalKind
-from models.catalogue.missing import describe_download, total_size
+from models.catalogue.missing import describe_download, total_words
 from models.catalogue.places import place_for
 from models.catalogue.row import Weights
 from models.environment import is_offline, models_folder
@@ -99,9 +99,9 @@ def catalogue(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> 
 
 
 def _model(row: Object) -> Object:
-    size, family = row.get("bytes"), row.get("family")
+    family = row.get("family")
     return row | {
-        "size": size_text(size) if size else "",
+        "size": row.get("size", ""),
         "kind_title": KIND_NAMES[row["kind"]],
         "family_title": FAMILIES[family].title if family else "",
     }
@@ -169,17 +169,18 @@ def describe_rows(rows: Iterable[Weights]) -> Object:
         "items": [
             {
                 "title": item.title,
-                "size": size_text(item.size),
+                "size": item.size_words,
                 "licence": item.licence,
                 "terms": by_id[item.id].terms,
                 "use": item.use,
+                "gate": item.gate,
                 "page": item.page,
                 "files": list(item.files),
                 "folder": short(place_for(by_id[item.id])),
             }
             for item in items
         ],
-        "total": size_text(total_size(items)),
+        "total": total_words(items),
         "place": items[0].place if items else "",
         "offline": is_offline(),
     }

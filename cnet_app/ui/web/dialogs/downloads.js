@@ -43,8 +43,9 @@ function listOf({ items }) {
   );
 }
 
-function terms({ licence, terms: text, page, use }) {
-  return [`Licence: `, link(text || page, licence), `. ${use} `, link(page, "Files")];
+function terms({ licence, terms: text, page, use, gate }) {
+  const before = gate ? [" ", h("strong", { class: "gate" }, gate)] : [];
+  return [`Licence: `, link(text || page, licence), `. ${use} `, link(page, "Files"), ...before];
 }
 
 function link(address, words) {

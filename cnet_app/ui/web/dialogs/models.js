@@ -81,7 +81,7 @@ function textOf({ id, title, kind_title, family_title, licence = "" }) {
 }
 
 function modelRow(app, model, load) {
-  const { id, title, kind_title, family_title, size, licence = "", use = "", page, here } = model;
+  const { id, title, kind_title, family_title, size, licence = "", use = "", gate = "", page, here } = model;
   const name = page ? h("a", { href: page, target: "_blank", rel: "noopener noreferrer" }, title) : title;
   const ask = () =>
     app.attempt(async () => {
@@ -93,7 +93,7 @@ function modelRow(app, model, load) {
     : page && !app.store.state.tables.no_downloads
       ? h("button", { type: "button", "aria-label": `Download ${title}`, onclick: ask }, "Download …")
       : "Missing";
-  const cells = [kind_title, family_title, size, h("span", { title: use }, licence), state];
+  const cells = [kind_title, family_title, size, h("span", { title: `${use} ${gate}`.trim() }, gate ? `${licence}, gated` : licence), state];
   return h(
     "tr",
     {},
