@@ -44,12 +44,21 @@ FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({row.words_width: row.i
 FAMILY_OF_TWO_ENCODERS: Family = next(row.id for row in ROWS if row.text_encoders == 2)
 
 
-def require(facts: FamilyFacts, capability: Capability, what: str) -> None:
-    """Raise InputError where the family lacks what `what`, the subject of the sentence, needs."""
-    if not facts.has(capability):
-        able = [row.title for row in FAMILIES.values() if row.has(capability)]
-        hint = f"choose a base model of another family: {', '.join(able)}" if able else "leave it out"
-        raise InputError(f"{what} needs {CAPABILITY_TITLES[capability]}, which {facts.title} does not have; {hint}.")
+def require(facts: FamilyFacts, needs: Capability | tuple[Capability, ...], what: str) -> None:
+    """Raise InputError where the family lacks a capability that `what`, the subject of the sentence, needs."""
+    if sentence := refusal(facts, needs, what):
+        raise InputError(sentence)
+
+
+def refusal(facts: FamilyFacts, needs: Capability | tuple[Capability, ...], what: str) -> str:
+    """Return the sentence with which the family refuses `what`, which names families that have all it needs; else ""."""
+    needed: tuple[Capability, ...] = needs if isinstance(needs, tuple) else (needs,)
+    missing = next((capability for capability in needed if not facts.has(capability)), None)
+    if missing is None:
+        return ""
+    able = [row.title for row in FAMILIES.values() if all(map(row.has, needed))]
+    hint = f"choose a base model of another family: {', '.join(able)}" if able else "leave it out"
+    return f"{what} needs {CAPABILITY_TITLES[missing]}, which {facts.title} does not have; {hint}."
 
 
 def side_multiple(family: Family | None) -> int:

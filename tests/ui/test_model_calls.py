@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cnet_app.engine.protocol import EngineStatus
+from cnet_app.registry.modes import MODES
 from cnet_app.ui.calls.jobs.jobs import describe_job
 from cnet_app.ui.calls.models import describe_rows, memory_words
 from models.catalogue.catalog import entry
@@ -143,3 +144,25 @@ def test_sizes_that_follow_a_photo_lie_on_the_grid_of_the_family(caller: Caller)
         frame = caller("frame", base=base, photo=photo)
         assert frame["width"] % multiple == frame["height"] % multiple == 0
     assert caller("frame", base="z_image", photo=photo) != caller("frame", base="sdxl", photo=photo)
+
+
+def test_the_page_gets_the_sentences_with_which_a_base_refuses(caller: Caller) -> None:
+    refused = caller("choices", base="flux2")["base"]["refused"]
+    assert {"mask", "weight_map", "depth_curve", "prompt", "control_form", "guess_mode"} <= set(refused["fields"])
+    assert refused["fields"]["depth_curve"].startswith("“Strength over depth” needs weights by block")
+    assert refused["fields"]["negative_prompt"].startswith("“Negative prompt” has no effect: this base")
+    assert set(refused["control_mode"]) == {id for id in MODES if id != "balanced"}
+    assert refused["scheduler"]["ddim"].startswith("DDIM has no form for flow matching")
+    assert caller("choices", base="flux")["base"]["refused"]["fields"]["guess_mode"].startswith("“Guess mode” needs")
+    assert caller("choices", base="sd15")["base"]["refused"]["scheduler"] == {}
+
+
+def test_a_draft_that_the_family_refuses_is_not_queued(caller: Caller) -> None:
+    photo = caller.put(np.zeros((64, 64, 3), np.uint8))
+    draft = {
+        "frame": {"width": 64, "height": 64},
+        "photo": photo,
+        "layers": [{"condition": "canny", "prompt": "a box"}],
+    }
+    answer = caller("generate", draft=draft | {"settings": {"base": "z_image"}})
+    assert answer["error"].startswith("The prompt of a control unit needs ControlNets that read text")

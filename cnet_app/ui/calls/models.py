@@ -14,6 +14,13 @@ from cnet_app.engine.protocol import EngineStatus
 from cnet_app.registry.conditions import CONDITIONS, start_scale
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.request.known import offered_models
+from cnet_app.request.refusals import (
+    guess_refusal,
+    mode_refusals,
+    negative_refusal,
+    sampler_refusals,
+    unit_refusals,
+)
 from cnet_app.ui.bases import (
     OFFERS,
     controlnet_choices,
@@ -24,14 +31,16 @@ from cnet_app.ui.bases import (
     title_of,
 )
 from cnet_app.ui.calls.context import Context, Object, Visitor
+from cnet_app.ui.labels import in_form_words
 from models.catalogue.catalog import Kind, entry, size_text
 from models.catalogue.local import FOLDERS, KIND_TITLES, LocalKind
 from models.catalogue.missing import describe_download, total_size
+from models.catalogue.own import known_rows
 from models.catalogue.places import place_for
 from models.catalogue.row import Weights
 from models.environment import is_offline, models_folder
 from models.errors import InputError
-from models.families import FAMILIES
+from models.families import FAMILIES, refusal
 from models.family_facts import Capability, FamilyFacts
 from models.files import HERE, short
 from models.machine.ladder import RESERVE, choose_rung, family_weights, needed_bytes
@@ -50,6 +59,8 @@ KIND_NAMES: Mapping[Kind | LocalKind, str] = MappingProxyType(
     }
 )
 """By kind, as the table of all models names it."""
+NOTHING_REFUSED: Object = {"fields": {}, "control_mode": {}, "scheduler": {}}
+"""Of a base whose family is not known: everything may fit."""
 NO_DOWNLOADS = "Only the one who runs this app may download models onto its server; choose a model that is here, or ask for this one."
 
 
@@ -73,6 +84,7 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "family": family,
             "is_demo": family == "embedded",
             "capabilities": [one for one in get_args(Capability) if FAMILIES[family].has(one)] if family else None,
+            "refused": _refused(base, FAMILIES[family]) if family else NOTHING_REFUSED,
             "blocks": FAMILIES[family].control_blocks if family else None,
             "defaults": asdict(defaults_of(base)),
             "side_multiple": side_multiple_of(base),
@@ -91,6 +103,26 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
         },
         "conditions": [row.id for row in CONDITIONS if family is None or family in row.families],
         "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],
+    }
+
+
+def _refused(base: str, facts: FamilyFacts) -> Object:
+    """Return why a base refuses what the form offers, in the engine's sentences: by field, and by value of lists."""
+    defaults = next((row.defaults for row in known_rows() if row.kind == "base" and row.id == base), None)
+    subjects: Mapping[str, tuple[Capability, str]] = {
+        "loras": ("loras", "A LoRA"),
+        "ip_adapter": ("ip_adapters", "An image prompt"),
+    }
+    fields = {
+        **unit_refusals(facts),
+        "guess_mode": guess_refusal(facts),
+        "negative_prompt": negative_refusal(facts, defaults),
+        **{name: refusal(facts, need, subject) for name, (need, subject) in subjects.items()},
+    }
+    values = {"control_mode": mode_refusals(facts), "scheduler": sampler_refusals(facts)}
+    return {
+        "fields": {name: in_form_words(sentence) for name, sentence in fields.items() if sentence},
+        **{field: {id: in_form_words(sentence) for id, sentence in found.items()} for field, found in values.items()},
     }
 
 
