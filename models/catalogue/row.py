@@ -65,6 +65,8 @@ class Weights:
     """Of a base: the ControlNet of the conditions that this one reads, where the family's own are made for another base."""
     control_type: int | None = None
     """Which of its inputs a union ControlNet is asked to read."""
+    blocks: int | None = None
+    """Blocks of a ControlNet or adapter that have a weight each; None where they are as many as its family's."""
     bgr: bool = False
     """Whether it was trained on maps with red and blue exchanged; the loader exchanges them back."""
     pools: bool = False

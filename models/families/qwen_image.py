@@ -17,6 +17,7 @@ FACTS = FamilyFacts(
     defaults=Defaults(size=1024, guidance_scale=4.0, num_inference_steps=30),
     parameters=Parameters(network=20430.4, controlnet=1768.0, text_encoders=8292.2, vae=126.9),
     control_blocks=5,
+    control_parts=((r"^controlnet_blocks\.\d+\.weight$", 60), (r"^control_blocks\.\d+\.after_proj\.weight$", 0)),
     side_multiple=16,
     latent_channels=16,
     overflows_half=True,
@@ -43,6 +44,7 @@ FACTS = FamilyFacts(
 
 _APACHE = "Apache-2.0"
 _FUN = "Qwen-Image-2512-Fun-Controlnet-Union"
+_FOR_2512 = "For Qwen-Image-2512; it also reads the known part of a picture."
 _TRANSFORMER, _VAE = 40_861, 254
 """MB of networks, by the numbers of parameters of diffusers' default configs, which are those of the published ones."""
 
@@ -86,7 +88,9 @@ WEIGHTS: tuple[Weights, ...] = (
     _control("inpaint", "Inpainting (InstantX)", "InstantX/Qwen-Image-ControlNet-Inpainting", network_files(), "inpaint",
              "Reads the masked picture."),
     _control("fun", "Union (VideoX-Fun, 2512)", f"alibaba-pai/{_FUN}", (File(f"{_FUN}.safetensors", 3510 * MB),),
-             "canny depth openpose mlsd scribble", "For Qwen-Image-2512; it also reads the known part of a picture.", 0.8),
+             "canny depth openpose mlsd scribble", _FOR_2512, 0.8),
+    _control("fun_2602", "Union (VideoX-Fun, 2512, 2602)", f"alibaba-pai/{_FUN}", (File(f"{_FUN}-2602.safetensors", 3510 * MB),),
+             "canny depth openpose mlsd scribble recolor", f"{_FOR_2512} It reads grey pictures besides.", 0.8),
 )  # fmt: skip
 
 MINIATURE = Miniature(

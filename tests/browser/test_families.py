@@ -179,3 +179,20 @@ def test_what_was_set_stays_with_a_base_that_refuses_it(studio: StudioPage, phot
     expect(guess).to_be_disabled()
     expect(studio.at("negative")).to_be_disabled()
     assert studio.state("draft.settings.guidance_scale") is None
+
+
+def test_block_weights_are_as_many_as_the_blocks_of_the_chosen_controlnet(studio: StudioPage, photo: Path) -> None:
+    page = studio.page
+    studio.choose_photo(photo)
+    studio.open_tab("canny")
+    choose_base(studio, "z_image")
+    page.get_by_label("ControlNet", exact=True).select_option("controlnet_union_1_z_image")
+    page.get_by_label("Control mode", exact=True).select_option("custom")
+    bars = page.get_by_role("group", name="Block weights", exact=True).get_by_role("slider")
+    expect(bars).to_have_count(6)
+    studio.set_layer(block_weights=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    page.get_by_label("ControlNet", exact=True).select_option("controlnet_union_lite_z_image")
+    expect(bars).to_have_count(5)
+    assert studio.state("draft.layers[0].block_weights") == [0, 0.25, 0.5, 0.75, 1]
+    choose_base(studio, "sd15")
+    expect(bars).to_have_count(13)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from cnet_app.engine.protocol import EngineStatus
 from cnet_app.registry.modes import MODES
@@ -15,6 +16,7 @@ from cnet_app.ui.calls.jobs.jobs import describe_job
 from cnet_app.ui.calls.models import describe_rows, memory_words
 from models.catalogue.catalog import entry
 from models.families import FAMILIES
+from models.tiny.z_image import tiny_z_image_controlnet
 from tests.jobs.fake_engine import request
 from tests.ui.conftest import Caller
 
@@ -103,11 +105,9 @@ def test_a_base_that_reads_maps_itself_takes_every_layer_but_a_masked_one(caller
     listed = {id: [(row["title"], row["id"]) for row in rows] for id, rows in choices["controlnets"].items()}
     assert listed["canny"] == [("The map as it is", "")]
     assert listed["depth"] == [("The map as it is", ""), ("RefControl, depth, for FLUX.2", "refcontrol_depth_flux2")]
-    capabilities = choices["base"]["capabilities"]
-    assert {"control_strength", "loras"} <= set(capabilities)
-    assert not {"control_masks", "control_weights", "control_prompts"} & set(capabilities)
+    assert {"mask", "depth_curve", "prompt"} <= set(choices["base"]["refused"]["fields"])
     assert caller("choices", base="chroma")["controlnets"]["canny"][0] == {
-        "title": "The condition's own", "id": "", "conditioning_scale": 0.7,
+        "title": "The condition's own", "id": "", "conditioning_scale": 0.7, "blocks": 5,
     }  # fmt: skip
     status = EngineStatus(state="ready", device="cuda:0", device_bytes=80 * 10**9, value_bytes=2)
     assert memory_words(FAMILIES["flux2"], status).endswith("of 80 GB with a map at 1024 px.")
@@ -166,3 +166,24 @@ def test_a_draft_that_the_family_refuses_is_not_queued(caller: Caller) -> None:
     }
     answer = caller("generate", draft=draft | {"settings": {"base": "z_image"}})
     assert answer["error"].startswith("The prompt of a control unit needs ControlNets that read text")
+
+
+def test_each_controlnet_has_the_number_of_its_blocks(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
+    (tmp_path / "controlnets").mkdir()
+    state = tiny_z_image_controlnet("1").state_dict()
+    save_file(state, tmp_path / "controlnets" / "own.safetensors")
+
+    def blocks(base: str, condition: str) -> dict[str, int]:
+        return {row["id"]: row["blocks"] for row in caller("choices", base=base)["controlnets"][condition]}
+
+    z_image = blocks("z_image", "canny")
+    assert z_image[""] == z_image["controlnet_union_base_z_image"] == 17
+    assert z_image["controlnet_union_1_z_image"] == 6 and z_image["controlnet_union_lite_z_image"] == 5
+    flux = blocks("flux", "canny")
+    assert flux[""] == 5 and flux["controlnet_instantx_flux"] == 15 and flux["controlnet_xlabs_canny_flux"] == 2
+    assert blocks("sd15", "canny")["t2iadapter_canny_sd15"] == 4 and blocks("sd15", "canny")[""] == 13
+    own = sum(name.startswith("control_layers.") and name.endswith("after_proj.weight") for name in state)
+    assert z_image["own.safetensors"] == own < 17

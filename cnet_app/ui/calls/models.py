@@ -23,6 +23,7 @@ from cnet_app.request.refusals import (
 )
 from cnet_app.ui.bases import (
     OFFERS,
+    control_blocks,
     controlnet_choices,
     defaults_of,
     family_of,
@@ -83,9 +84,7 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "reason": reason,
             "family": family,
             "is_demo": family == "embedded",
-            "capabilities": [one for one in get_args(Capability) if FAMILIES[family].has(one)] if family else None,
             "refused": _refused(base, FAMILIES[family]) if family else NOTHING_REFUSED,
-            "blocks": FAMILIES[family].control_blocks if family else None,
             "defaults": asdict(defaults_of(base)),
             "side_multiple": side_multiple_of(base),
             "memory": memory_words(FAMILIES[family], status) if family else "",
@@ -96,7 +95,11 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
         },
         "controlnets": {
             row.id: [
-                one | {"conditioning_scale": start_scale(row.id, one["id"] or None, base, family)}
+                one
+                | {
+                    "conditioning_scale": start_scale(row.id, one["id"] or None, base, family),
+                    "blocks": control_blocks(row.id, one["id"], base, family),
+                }
                 for one in listed(controlnet_choices(row.id, family))
             ]
             for row in CONDITIONS

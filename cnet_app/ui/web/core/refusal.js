@@ -18,7 +18,7 @@ export function refusalOf({ choices }, field) {
 export function whyOff(label) {
   const text = h("div", { class: "help-text why", id: `why-${randomId(4)}`, hidden: true });
   const toggle = () => open(text.hidden);
-  const names = { "aria-label": `Why is it off: ${label}`, "aria-controls": text.id };
+  const names = { "aria-controls": text.id };
   const button = h("button", { type: "button", class: "help-button why-button", hidden: true, ...names, onclick: toggle }, "?");
   const open = (isOpen) => {
     text.hidden = !isOpen;
@@ -28,6 +28,7 @@ export function whyOff(label) {
   const show = (reasons, controls, isSet = false, isWhole = true) => {
     const given = [reasons].flat().filter(Boolean);
     button.hidden = !given.length;
+    button.setAttribute("aria-label", given.length ? `Why is it off: ${label}` : "");
     button.title = given.join("\n");
     text.classList.toggle("fault", isSet);
     for (const control of controls) mark(control, given.length ? text.id : "", isWhole && given.length > 0 && !isSet);

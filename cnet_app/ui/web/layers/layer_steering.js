@@ -5,7 +5,7 @@ import { curveEditor, rangeBar, sampled, smallCurve } from "./curves.js";
 import { fill, h, iconButton } from "../core/dom.js";
 import { field, labelOf, labelled } from "./fields.js";
 import { optionsWith, refusalOf, whyOff } from "../core/refusal.js";
-import { withControlnet } from "./layer_actions.js";
+import { blocksOf, withControlnet } from "./layer_actions.js";
 
 const CUSTOM = "custom"; // the mode with one weight a block
 const FORMS = { authors: "As trained", diffusers: "As diffusers computes it" };
@@ -113,7 +113,8 @@ function modeRow(scope) {
 /** Block weights belong to the custom mode alone; they begin at 1. */
 function takeMode(scope, id) {
   const { choices, tables } = scope.app.store.state;
-  const weights = id === CUSTOM ? Array(choices.base.blocks ?? tables.modes[0].curve.length).fill(1) : [];
+  const { condition, controlnet } = scope.layer;
+  const weights = id === CUSTOM ? Array(blocksOf(choices, condition, controlnet) ?? tables.modes[0].curve.length).fill(1) : [];
   scope.edit({ control_mode: id, block_weights: weights, unconditional_block_weights: [] });
 }
 
