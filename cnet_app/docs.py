@@ -34,6 +34,7 @@ from models.catalogue.catalog import CATALOG, TITLES, Weights, entry, size_text
 from models.catalogue.licences import LICENCES
 from models.catalogue.local import FOLDERS, SUFFIXES, LocalKind
 from models.families import FAMILIES
+from models.layouts.gguf_files import GGUF
 
 ROOT = Path(__file__).parent.parent
 NOTE = "<!-- Written by `make docs` from the code; edit there. -->"
@@ -49,8 +50,19 @@ pictures can be sorted: 1 at the best value, 0 at the value of a blank map and b
 
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
+
+
+def _titles(chosen: Iterable[bool]) -> str:
+    """Return the titles of the families for which it is true, in their order."""
+    return ", ".join(row.title for row, is_chosen in zip(FAMILIES.values(), chosen, strict=True) if is_chosen)
+
+
 LOCAL_FILES: Mapping[LocalKind, tuple[str, str]] = {
-    "base": ("SD 1.5, SD 2.1, SDXL, their fine-tunes and inpainting models in one file", "`--base NAME`"),
+    "base": (
+        f"{_titles(row.one_file is not None for row in FAMILIES.values())}, their fine-tunes and inpainting models in one file; "
+        f"the network alone of {_titles(bool(row.network_marks) for row in FAMILIES.values())}",
+        "`--base NAME`",
+    ),
     "controlnet": (
         "ControlNets, Control-LoRAs and T2I-Adapters, in diffusers' layout or the original's",
         "`--control canny=photo.jpg,controlnet=NAME`",
@@ -263,7 +275,8 @@ def folders_table() -> str:
     """Where users drop which files."""
     rows = [(f"`models/{FOLDERS[kind]}`", *LOCAL_FILES[kind]) for kind in FOLDERS]
     endings = ", ".join(f"`{suffix}`" for suffix in SUFFIXES)
-    return f"{markdown_table(('Folder', 'Takes', 'Named by'), rows)}\nFiles end in {endings}.\n"
+    table = markdown_table(("Folder", "Takes", "Named by"), rows)
+    return f"{table}\nFiles end in {endings}; the network of a base also in `{GGUF}`.\n"
 
 
 def presets_table() -> str:
