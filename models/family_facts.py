@@ -137,6 +137,8 @@ class FamilyFacts:
     defaults: Defaults
     undistilled: Defaults | None = None
     """Settings of a base whose index does not name it distilled; None where no index tells."""
+    hides_distillation: bool = False
+    """Neither files nor folders of its bases show whether they are distilled, so that one of a user's own starts as if it was."""
     conditioning_scale: float = 1.0
     """Control strength that a unit starts with."""
     parameters: Parameters

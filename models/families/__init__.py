@@ -61,6 +61,24 @@ def refusal(facts: FamilyFacts, needs: Capability | tuple[Capability, ...], what
     return f"{what} needs {CAPABILITY_TITLES[missing]}, which {facts.title} does not have; {hint}."
 
 
+def own_base_note(family: Family | None, base: str) -> str:
+    """Return the note on a base of a user's own that starts with the settings of the distilled one, and may not be; else ""."""
+    file = next((file for file in FILES if file.FACTS.id == family), None)
+    rows = [row for row in file.WEIGHTS if row.kind == "base"] if file else []
+    if not file or not file.FACTS.hides_distillation or any(base in (row.id, row.repo) for row in rows):
+        return ""
+    first, *others = (f"{row.title}: {_settings(row, file.FACTS)}" for row in rows)
+    return (
+        f"Nothing in {base.rpartition('/')[2]} shows whether it is distilled. It starts like {first}. For one that is not distilled "
+        f"set what suits {' or '.join(others)}."
+    )
+
+
+def _settings(row: Weights, facts: FamilyFacts) -> str:
+    defaults, scale = row.defaults or facts.defaults, row.conditioning_scale or facts.conditioning_scale
+    return f"{defaults.num_inference_steps} steps, guidance {defaults.guidance_scale:g}, control strength {scale:g}"
+
+
 def side_multiple(family: Family | None) -> int:
     """Return what sides of pictures are multiples of, in px; the least of all where the family is not known."""
     return min(row.side_multiple for row in FAMILIES.values() if family in (None, row.id))

@@ -15,6 +15,7 @@ FACTS = FamilyFacts(
     title="Z-Image",
     backbone="z_image",
     defaults=Defaults(size=1024, guidance_scale=1.0, num_inference_steps=8),
+    hides_distillation=True,
     conditioning_scale=0.75,
     parameters=Parameters(network=6154.9, controlnet=3356.2, text_encoders=4022.5, vae=83.8),
     control_blocks=17,

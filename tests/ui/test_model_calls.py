@@ -16,6 +16,7 @@ from cnet_app.ui.calls.jobs.jobs import describe_job
 from cnet_app.ui.calls.models import describe_rows, memory_words
 from models.catalogue.catalog import entry
 from models.families import FAMILIES
+from models.tiny import tiny_base
 from models.tiny.z_image import tiny_z_image_controlnet
 from tests.jobs.fake_engine import request
 from tests.ui.conftest import Caller
@@ -155,6 +156,18 @@ def test_the_page_gets_the_sentences_with_which_a_base_refuses(caller: Caller) -
     assert refused["scheduler"]["ddim"].startswith("DDIM has no form for flow matching")
     assert caller("choices", base="flux")["base"]["refused"]["fields"]["guess_mode"].startswith("“Guess mode” needs")
     assert caller("choices", base="sd15")["base"]["refused"]["scheduler"] == {}
+
+
+def test_a_z_image_of_ones_own_has_a_note_about_its_settings(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    network = tiny_base("z_image").network
+    save_file(network.state_dict(), tmp_path / "checkpoints" / "mine.safetensors")
+    chosen = caller("choices", base="mine.safetensors")["base"]
+    assert chosen["family"] == "z_image" and "25 steps" in chosen["note"]
+    assert caller("choices", base="z_image_base")["base"]["note"] == ""
 
 
 def test_a_draft_that_the_family_refuses_is_not_queued(caller: Caller) -> None:

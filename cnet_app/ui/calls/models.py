@@ -41,7 +41,7 @@ from models.catalogue.places import place_for
 from models.catalogue.row import Weights
 from models.environment import is_offline, models_folder
 from models.errors import InputError
-from models.families import FAMILIES, refusal
+from models.families import FAMILIES, own_base_note, refusal
 from models.family_facts import Capability, FamilyFacts
 from models.files import HERE, short
 from models.machine.ladder import RESERVE, choose_rung, family_weights, needed_bytes
@@ -87,6 +87,7 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "refused": _refused(base, FAMILIES[family]) if family else NOTHING_REFUSED,
             "defaults": asdict(defaults_of(base)),
             "side_multiple": side_multiple_of(base),
+            "note": own_base_note(family, base),
             "memory": memory_words(FAMILIES[family], status) if family else "",
         },
         "offer": describe_rows([entry(offer)]) if offer else None,

@@ -82,11 +82,11 @@ function samplerChoice(app, label) {
   return h("div", {}, row(label, select.id, h("span", { class: "choice-row" }, select, why.button)), why.text);
 }
 
-/** What the base model will take of the device's memory. */
+/** What the base model will take of the device's memory, and what its files leave open. */
 function memoryNote(app) {
   const note = h("p", { class: "note", id: "base-memory" });
   app.store.on(
-    ({ choices }) => choices.base.memory,
+    ({ choices: { base } }) => [base.note, base.memory].filter(Boolean).join(" "),
     (words) => {
       note.textContent = words;
       note.hidden = !words;
