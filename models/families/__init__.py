@@ -6,7 +6,7 @@ encoded words. What a family does with these facts is in cnet_app/diffusion/back
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -52,8 +52,8 @@ def require(facts: FamilyFacts, needs: Capability | tuple[Capability, ...], what
 
 def refusal(facts: FamilyFacts, needs: Capability | tuple[Capability, ...], what: str) -> str:
     """Return the sentence with which the family refuses `what`, which names families that have all it needs; else ""."""
-    needed: tuple[Capability, ...] = needs if isinstance(needs, tuple) else (needs,)
-    missing = next((capability for capability in needed if not facts.has(capability)), None)
+    needed: Sequence[Capability] = needs if isinstance(needs, tuple) else [needs]
+    missing: Capability | None = next((capability for capability in needed if not facts.has(capability)), None)
     if missing is None:
         return ""
     able = [row.title for row in FAMILIES.values() if all(map(row.has, needed))]
