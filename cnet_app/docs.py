@@ -22,7 +22,7 @@ from cnet_app.docs_control import CONTROL_ADVICE, CONTROL_INTRODUCTION
 from cnet_app.docs_controlnets import controlnets_table, source_text
 from cnet_app.docs_memory import families_table, memory_part
 from cnet_app.docs_samplers import SAMPLERS_ADVICE, SAMPLERS_INTRODUCTION
-from cnet_app.docs_tables import markdown_table
+from cnet_app.docs_tables import folders_table, markdown_table
 from cnet_app.map_pictures import PHOTO, picture_name, write_map_pictures
 from cnet_app.registry.conditions import CONDITIONS, Condition
 from cnet_app.registry.measures import MEASURES
@@ -33,7 +33,6 @@ from cnet_app.settings import ROOT, Settings
 from cnet_app.ui.studio import WEB
 from models.catalogue.catalog import CATALOG, TITLES, Weights, entry
 from models.catalogue.licences import LICENCES
-from models.catalogue.local import FOLDERS, SUFFIXES, LocalKind
 from models.families import FAMILIES
 
 NOTE = "<!-- Written by `make docs` from the code; edit there. -->"
@@ -49,20 +48,6 @@ pictures can be sorted: 1 at the best value, 0 at the value of a blank map and b
 
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
-LOCAL_FILES: Mapping[LocalKind, tuple[str, str]] = {
-    "base": ("SD 1.5, SD 2.1, SDXL, their fine-tunes and inpainting models in one file", "`--base NAME`"),
-    "controlnet": (
-        "ControlNets, Control-LoRAs and T2I-Adapters, in diffusers' layout or the original's",
-        "`--control canny=photo.jpg,controlnet=NAME`",
-    ),
-    "lora": (
-        "LoRAs of every kind below, in kohya's layout, LyCORIS', peft's or diffusers'; a folder too",
-        "`--lora NAME:0.8`",
-    ),
-    "embedding": ("textual inversions, in every layout", "its name without ending, in a prompt"),
-    "vae": ("autoencoders, TAESD among them, in diffusers' layout or the original's", "`--vae NAME`"),
-}
-"""Accepted files of each folder, and their names on the command line."""
 
 
 def create_documents(root: Path = ROOT) -> dict[Path, str]:
@@ -257,13 +242,6 @@ def licences_table() -> str:
     """Return the table of the weights' licences."""
     rows = [(f"[{name}]({row.link})" if row.link else name, row.use) for name, row in LICENCES.items()]
     return markdown_table(("Licence", "What it allows"), rows)
-
-
-def folders_table() -> str:
-    """Where users drop which files."""
-    rows = [(f"`models/{FOLDERS[kind]}`", *LOCAL_FILES[kind]) for kind in FOLDERS]
-    endings = ", ".join(f"`{suffix}`" for suffix in SUFFIXES)
-    return f"{markdown_table(('Folder', 'Takes', 'Named by'), rows)}\nFiles end in {endings}.\n"
 
 
 def presets_table() -> str:

@@ -57,7 +57,8 @@ masks or ranges of their own.
 - A union ControlNet reads many kinds of maps and is in memory once, however many of its inputs are named. Units of one union
   with maps of different kinds are read together in one pass, as it was trained, where their ranges, curves, modes and masks
   are the same; each keeps its own `conditioning_scale`. For `norm_preserving` and `residual_norms` they are one unit. Where
-  something differs each has a pass of its own.
+  something differs each has a pass of its own. So it is where the base is a U-Net; unions of Z-Image, Qwen-Image, FLUX.1 and
+  Chroma have a pass a unit.
 
 - `cnet_app.request.coverage` draws where all units together push, before a picture is made: for each unit the strength, times
   the mean of range and curve over the steps, times the mean of mode and depth curve over depth, times mask or weight map.

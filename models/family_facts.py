@@ -33,6 +33,11 @@ Layers = tuple[tuple[str, tuple[str, ...]], ...]
 """Of an authors' layer, the layers that diffusers has for it; {} is a number."""
 Rows = tuple[tuple[float, float, float], ...]
 
+UNET_PARTS = (
+    (r"(^|\.)(controlnet_down_blocks\.\d+|zero_convs\.\d+\.0)\.weight$", 0),
+    (r"(^|\.)(controlnet_mid_block|middle_block_out\.0)\.weight$", 0),
+)
+"""`control_parts` of a ControlNet of a U-Net, in diffusers' layout and in the original."""
 TINY_WORDS = 16
 """Numbers per word of the text encoders of miniatures."""
 NETWORK_PREFIXES = ("", "model.diffusion_model.", "diffusion_model.")
@@ -127,11 +132,16 @@ class FamilyFacts:
     defaults: Defaults
     undistilled: Defaults | None = None
     """Settings of a base whose index does not name it distilled; None where no index tells."""
+    hides_distillation: bool = False
+    """Neither files nor folders of its bases show whether they are distilled, so that one of a user's own starts as if it was."""
     conditioning_scale: float = 1.0
     """Control strength that a unit starts with."""
     parameters: Parameters
     control_blocks: int
-    """Blocks of a ControlNet of the family that have a weight each, the middle block included."""
+    """Blocks of a ControlNet of the family that have a weight each, the middle block included; rows of others have their own."""
+    control_parts: tuple[tuple[str, int], ...] = UNET_PARTS
+    """Patterns that match the name of one tensor of each such block in a file, with the base's blocks that the blocks are spread
+    over: those that find none left have no weight. 0 where each has one."""
 
     side_multiple: int = 8
     """Pictures are padded to sides that are multiples of it, in px."""

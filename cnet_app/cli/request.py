@@ -35,6 +35,7 @@ from cnet_app.settings import Settings
 from models.catalogue.catalog import CATALOG
 from models.catalogue.resolve import missing, resolve
 from models.errors import InputError
+from models.families import own_base_note
 from models.family_facts import Family
 
 NUMBERS: Mapping[str, str] = {
@@ -237,7 +238,9 @@ def request_of_flags(args: argparse.Namespace, engine: Callable[[], Engine], set
         for text in (*told, *control.notes, *map.warnings)
     )
     return Asked(
-        dataclasses.replace(request, units=tuple(units)), tuple(source for source, _ in sources), (*notes, *warnings)
+        dataclasses.replace(request, units=tuple(units)),
+        tuple(source for source, _ in sources),
+        (*notes, *filter(None, [own_base_note(family, base)]), *warnings),
     )
 
 

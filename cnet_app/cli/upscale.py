@@ -13,12 +13,15 @@ from cnet_app.cli.engine import add_engine_arguments, command_settings, download
 from cnet_app.cli.output import only_result
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.missing import check_models
+from cnet_app.registry.conditions import condition
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.recipe import read_request
 from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
 from models.catalogue.resolve import missing, resolve
 from models.errors import InputError
+from models.families import TITLES
 
+TILE = "tile"
 PROMPTS = ("prompt", "negative_prompt")
 
 
@@ -36,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{factor.help} A number{factor.range_text()}.",
     )
     parser.add_argument("--prompt", metavar="TEXT", help="what the picture shows")
-    parser.add_argument("--base", metavar="ID", help="base model, SD 1.5 or SDXL: others have no tile ControlNet")
+    able = ", ".join(TITLES[family] for family in condition(TILE).families)
+    parser.add_argument("--base", metavar="ID", help=f"base model of a family that reads {TILE} maps: {able}")
     parser.add_argument(
         "--strength",
         metavar="N",

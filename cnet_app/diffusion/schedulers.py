@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cnet_app.registry.samplers import SAMPLERS, Sampler, sampler
+from cnet_app.registry.samplers import SAMPLERS, Sampler, refusal, sampler
 from models.errors import InputError
 
 LATEST_START = 0.6
@@ -40,14 +40,11 @@ def create_scheduler(id: str, base_scheduler: Any, tokens: int = 0, shift_steps:
     """
     import diffusers
 
-    row = sampler(id)
-    if is_flow(base_scheduler):
+    row, flow = sampler(id), is_flow(base_scheduler)
+    if sentence := refusal(row, flow, bool(base_scheduler.config.get("rescale_betas_zero_snr"))):
+        raise InputError(sentence)
+    if flow:
         return _create_flow_scheduler(row, base_scheduler, tokens, shift_steps)
-    if base_scheduler.config.get("rescale_betas_zero_snr") and not row.from_pure_noise:
-        able = ", ".join(other.id for other in SAMPLERS if other.from_pure_noise)
-        raise InputError(
-            f"{row.title} cannot start from pure noise, as this base model was trained to; choose one of: {able}."
-        )
     cls = getattr(diffusers, row.class_name) if row.class_name else type(base_scheduler)
     return cls.from_config(base_scheduler.config, **row.options)
 
@@ -55,11 +52,6 @@ def create_scheduler(id: str, base_scheduler: Any, tokens: int = 0, shift_steps:
 def _create_flow_scheduler(row: Sampler, base_scheduler: Any, tokens: int, shift_steps: int) -> Any:
     import diffusers
 
-    if not row.has_flow_form:
-        able = ", ".join(other.id for other in SAMPLERS if other.has_flow_form)
-        raise InputError(
-            f"{row.title} has no form for flow matching, which this base model was trained on; choose one of: {able}."
-        )
     config = base_scheduler.config
     if not row.flow_class_name:
         return type(base_scheduler).from_config(config)

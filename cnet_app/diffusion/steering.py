@@ -80,7 +80,7 @@ def _side_weights(unit: ControlUnit, row: Mode, places: Sequence[Place], network
 
 
 def check_form(unit: ControlUnit, has_two: bool) -> None:
-    """Raise InputError where a unit chooses a form of a ControlNet that has one only."""
+    """Raise InputError where a unit chooses a form of a ControlNet that has one only, in a family where others have two."""
     if not has_two and unit.control_form != "authors":
         raise InputError(
             f"control_form is {unit.control_form}, but the ControlNet of {condition(unit.condition).title} has one form "

@@ -77,7 +77,7 @@ def _controlnets(condition_id: str) -> Mapping[Family, str]:
 
     One that a base names as its own was made for that base.
     """
-    of_a_base = {row.controlnet for row in CATALOG}
+    of_a_base = {id for row in CATALOG for id in row.controlnets}
     networks = [row for row in CATALOG if row.kind in ("controlnet", "adapter") and row.id not in of_a_base]
     fitting = [(row.family, row.id) for row in reversed(networks) if row.family and condition_id in row.conditions]
     found = {taker: id for family, id in fitting for taker in takers(family)}
@@ -214,8 +214,9 @@ def controlnet_id(condition_id: str, family: Family, base: str = "") -> str:
 def own_controlnet(condition_id: str, family: Family, base: str = "") -> str | None:
     """Return the catalogue id of a condition's ControlNet as the base's row has it, else its family; None without one."""
     row = row_of_base(base) if base else None
-    if row and row.controlnet and condition_id in entry(row.controlnet).conditions:
-        return row.controlnet
+    made_for_it = (id for id in (row.controlnets if row else ()) if condition_id in entry(id).conditions)
+    if found := next(made_for_it, None):
+        return found
     if row and not row.family_controlnets:
         return None
     return condition(condition_id).controlnets.get(family)

@@ -12,13 +12,15 @@ from types import MappingProxyType
 
 from annotators.base import shown
 from models.errors import InputError
-from models.families import require
+from models.families import refusal
 from models.family_facts import Capability, FamilyFacts
 from models.names import did_you_mean
 
 SOFT = 0.825
 """Factor from each place to the next shallower one: guess mode of the original code, 0.825 ** (12 - i) for 13 places."""
 CUSTOM = "custom"
+GUESS = "control"
+"""The mode of all units in guess mode."""
 
 Weights = tuple[float, ...]
 """One factor a place."""
@@ -60,10 +62,9 @@ class Mode:
     needs: tuple[Capability, ...] = ()
     """Capabilities of a family without which the mode has no meaning."""
 
-    def check(self, facts: FamilyFacts) -> None:
-        """Raise InputError where the family lacks what the mode needs."""
-        for capability in self.needs:
-            require(facts, capability, f"Control mode {self.title!r}")
+    def refusal(self, facts: FamilyFacts, what: str = "") -> str:
+        """Return why a family refuses the mode, or `what` chooses it; "" where it has all that the mode needs."""
+        return refusal(facts, self.needs, what or f"Control mode {self.title!r}")
 
 
 def _even(places: Sequence[Place]) -> Weights:
@@ -102,7 +103,7 @@ _ROWS = (
         needs=("control_weights",),
     ),
     Mode(
-        id="control",
+        id=GUESS,
         title="ControlNet is more important",
         help="The original's guess mode: the map alone decides what is seen; works with an empty prompt.",
         weights=_soft,

@@ -165,10 +165,26 @@ SAMPLERS: tuple[Sampler, ...] = (
 
 
 def works_with(row: Sampler, facts: FamilyFacts) -> bool:
-    """Return whether a sampler runs on a family's own bases; a fine-tune with zero terminal SNR may rule out more."""
-    if "flow" in facts.predictions:
-        return row.has_flow_form
-    return row.from_pure_noise or not facts.zero_terminal_snr
+    """Return whether a sampler runs on a family's own bases."""
+    return not refusal_of(row, facts)
+
+
+def refusal(row: Sampler, is_flow: bool, is_from_noise: bool) -> str:
+    """Return why bases trained on flow matching, or from pure noise, refuse a sampler; "" where they run it."""
+    if is_flow and not row.has_flow_form:
+        able = ", ".join(other.id for other in SAMPLERS if other.has_flow_form)
+        return (
+            f"{row.title} has no form for flow matching, which this base model was trained on; choose one of: {able}."
+        )
+    if is_from_noise and not is_flow and not row.from_pure_noise:
+        able = ", ".join(other.id for other in SAMPLERS if other.from_pure_noise)
+        return f"{row.title} cannot start from pure noise, as this base model was trained to; choose one of: {able}."
+    return ""
+
+
+def refusal_of(row: Sampler, facts: FamilyFacts) -> str:
+    """Return why a family's own bases refuse a sampler; a fine-tune with zero terminal SNR may refuse more."""
+    return refusal(row, "flow" in facts.predictions, facts.zero_terminal_snr)
 
 
 def sampler(id: str) -> Sampler:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cnet_app.registry.conditions import condition, own_controlnet
+from cnet_app.registry.conditions import condition, controlnet_id, own_controlnet
 from cnet_app.settings import Settings
 from models.catalogue.catalog import TITLES, Defaults, Family, Kind
 from models.catalogue.fitting import fits
@@ -83,6 +83,22 @@ def controlnet_choices(condition_id: str, family: Family | None, base: str = "")
     fitting = [row for row in rows if condition_id in row.conditions or not row.conditions]
     listed += [(row.title, row.id) for row in fitting if _takes(base, row, family)]
     return [("None of this base's own" if own == {None} else "The condition's own", ""), *listed]
+
+
+def control_blocks(condition_id: str, controlnet: str, base: str, family: Family | None) -> int | None:
+    """Return the blocks that have a weight each of a ControlNet, or of the condition's own where the id is empty.
+
+    None where neither its row, nor its file, nor the base's family shows the number.
+    """
+    if family is None:
+        return None
+    plain = FAMILIES[family].control_blocks
+    if not controlnet and family not in condition(condition_id).controlnets:
+        return plain
+    id = controlnet or controlnet_id(condition_id, family, base)
+    if file := next((file for file in local_files("controlnet") if file.name == id), None):
+        return file.control_blocks or plain
+    return next((row.blocks for row in known_rows() if row.id == id), None) or plain
 
 
 def _reference_choices(condition_id: str, family: Family) -> Choices:

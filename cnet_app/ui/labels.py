@@ -19,6 +19,7 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "control_mode": "Control mode",
         "control_form": "Control form",
         "controlnet": "ControlNet",
+        "depth_curve": "Strength over depth",
         "ema_decay": "EMA decay",
         "empty_prompts": "Empty prompts",
         "eta": "Eta",
@@ -57,6 +58,7 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "unlock_after": "Unlock decoder at step",
         "unlocked_learning_rate": "Decoder learning rate",
         "vae": "Autoencoder (VAE)",
+        "weight_map": "Weights",
         "while_pictures": "While a picture is made",
     }
 )

@@ -108,6 +108,12 @@ class LocalFile:
         return _family(file, self.kind, stamp(file)) if file.suffix == ".safetensors" else None
 
     @property
+    def control_blocks(self) -> int | None:
+        """Blocks of a ControlNet that have a weight each, by the names in its header; None where they do not tell."""
+        family, file = self.family, self.tensors
+        return count_blocks(family, read_shapes(file)) if family and file.suffix == ".safetensors" else None
+
+    @property
     def sha256(self) -> str:
         """Of the content: some seconds for a large file, until it changes once."""
         return _sha256(self.tensors, stamp(self.tensors))
@@ -213,6 +219,17 @@ def family_of_shapes(kind: LocalKind, shapes: Shapes) -> Family | None:
         return own
     widths = (shape[1] for name, shape in shapes.items() if name.endswith(READS_WORDS) and len(shape) > 1)
     return FAMILY_BY_WIDTH.get(next(widths, 0)) or (FAMILY_OF_TWO_ENCODERS if reads_sizes(shapes) else None)
+
+
+def count_blocks(family: Family, names: Iterable[str]) -> int | None:
+    """Return the blocks of a ControlNet with tensors of these names that have a weight each; None where they show none."""
+    known = list(names)
+    found = 0
+    for pattern, base_blocks in FAMILIES[family].control_parts:
+        own = sum(1 for name in known if re.search(pattern, name))
+        length = -(-base_blocks // own) if own else 0  # of the base's blocks, that one steers
+        found += -(-base_blocks // length) if base_blocks and own else own
+    return found or None
 
 
 def reads_sizes(names: Iterable[str]) -> bool:

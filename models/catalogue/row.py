@@ -64,14 +64,16 @@ class Weights:
     defaults: Defaults | None = None
     conditioning_scale: float | None = None
     """Control strength that units start with on this base, or with this ControlNet; None where it is the family's."""
-    controlnet: str = ""
-    """Of a base: the ControlNet of the conditions that this one reads, where the family's own are made for another base."""
+    controlnets: tuple[str, ...] = ()
+    """Of a base: the ControlNets that are made for it and no other base of its family, for the conditions that they read."""
     family_controlnets: bool = True
     """Of a base: whether the ControlNets of its family fit it, which those for a network of another size do not."""
     parameters: Parameters | None = None
     """Of a base: the sizes of its networks; None where they are the family's."""
     control_type: int | None = None
     """Which of its inputs a union ControlNet is asked to read."""
+    blocks: int | None = None
+    """Blocks of a ControlNet or adapter that have a weight each; None where they are as many as its family's."""
     bgr: bool = False
     """Whether it was trained on maps with red and blue exchanged; the loader exchanges them back."""
     pools: bool = False

@@ -6,7 +6,7 @@ encoded words. What a family does with these facts is in cnet_app/diffusion/back
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -44,12 +44,39 @@ FAMILY_BY_WIDTH: Mapping[int, Family] = MappingProxyType({row.words_width: row.i
 FAMILY_OF_TWO_ENCODERS: Family = next(row.id for row in ROWS if row.text_encoders == 2)
 
 
-def require(facts: FamilyFacts, capability: Capability, what: str) -> None:
-    """Raise InputError where the family lacks what `what`, the subject of the sentence, needs."""
-    if not facts.has(capability):
-        able = [row.title for row in FAMILIES.values() if row.has(capability)]
-        hint = f"choose a base model of another family: {', '.join(able)}" if able else "leave it out"
-        raise InputError(f"{what} needs {CAPABILITY_TITLES[capability]}, which {facts.title} does not have; {hint}.")
+def require(facts: FamilyFacts, needs: Capability | tuple[Capability, ...], what: str) -> None:
+    """Raise InputError where the family lacks a capability that `what`, the subject of the sentence, needs."""
+    if sentence := refusal(facts, needs, what):
+        raise InputError(sentence)
+
+
+def refusal(facts: FamilyFacts, needs: Capability | tuple[Capability, ...], what: str) -> str:
+    """Return the sentence with which the family refuses `what`, which names families that have all it needs; else ""."""
+    needed: Sequence[Capability] = needs if isinstance(needs, tuple) else [needs]
+    missing: Capability | None = next((capability for capability in needed if not facts.has(capability)), None)
+    if missing is None:
+        return ""
+    able = [row.title for row in FAMILIES.values() if all(map(row.has, needed))]
+    hint = f"choose a base model of another family: {', '.join(able)}" if able else "leave it out"
+    return f"{what} needs {CAPABILITY_TITLES[missing]}, which {facts.title} does not have; {hint}."
+
+
+def own_base_note(family: Family | None, base: str) -> str:
+    """Return the note on a base of a user's own that starts with the settings of the distilled one, and may not be; else ""."""
+    file = next((file for file in FILES if file.FACTS.id == family), None)
+    rows = [row for row in file.WEIGHTS if row.kind == "base"] if file else []
+    if not file or not file.FACTS.hides_distillation or any(base in (row.id, row.repo) for row in rows):
+        return ""
+    first, *others = (f"{row.title}: {_settings(row, file.FACTS)}" for row in rows)
+    return (
+        f"Nothing in {base.rpartition('/')[2]} shows whether it is distilled. It starts like {first}. For one that is not distilled "
+        f"set what suits {' or '.join(others)}."
+    )
+
+
+def _settings(row: Weights, facts: FamilyFacts) -> str:
+    defaults, scale = row.defaults or facts.defaults, row.conditioning_scale or facts.conditioning_scale
+    return f"{defaults.num_inference_steps} steps, guidance {defaults.guidance_scale:g}, control strength {scale:g}"
 
 
 def side_multiple(family: Family | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.catalogue.row import MB, File, Weights, folder_files, sharded_files, text_files
-from models.families.flux import FLUX_LAYERS
+from models.families.flux import FLUX_LAYERS, FLUX_PARTS
 from models.families.previews import FLUX_PREVIEW
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Layers, Miniature, Parameters
 
@@ -27,6 +27,7 @@ FACTS = FamilyFacts(
     conditioning_scale=0.7,
     parameters=Parameters(network=8900.0, controlnet=2140.9, text_encoders=4762.3, vae=83.8),
     control_blocks=5,
+    control_parts=FLUX_PARTS,
     side_multiple=16,
     latent_channels=16,
     latent_scaling=0.3611,

@@ -44,6 +44,8 @@ FLUX_LAYERS: Layers = (
     ),
 )  # fmt: skip
 
+FLUX_PARTS = ((r"^controlnet_blocks\.\d+\.weight$", 19), (r"^controlnet_single_blocks\.\d+\.weight$", 38))
+
 # Steps and guidance are those of dev, and the strength that of Union-Pro-2.0. T5 and the transformer overflow in float16:
 # authors and diffusers run both in bfloat16.
 FACTS = FamilyFacts(
@@ -54,6 +56,7 @@ FACTS = FamilyFacts(
     conditioning_scale=0.7,
     parameters=Parameters(network=11901.4, controlnet=2140.9, text_encoders=4885.4, vae=83.8),
     control_blocks=5,
+    control_parts=FLUX_PARTS,
     side_multiple=16,
     latent_channels=16,
     latent_scaling=0.3611,
@@ -124,18 +127,26 @@ def _base(
 
 
 def _control(
-    name: str, title: str, repo: str, files: tuple[File, ...], conditions: str, note: str, scale: float | None = None
+    name: str,
+    title: str,
+    repo: str,
+    files: tuple[File, ...],
+    conditions: str,
+    note: str,
+    scale: float | None = None,
+    blocks: int | None = None,
 ) -> Weights:
     return Weights(
         id=f"controlnet_{name}_flux", kind="controlnet", family="flux", repo=repo, licence=_DEV, files=files,
         title=f"{title} for {FACTS.title}", conditions=tuple(conditions.split()), conditioning_scale=scale, note=note,
+        blocks=blocks,
     )  # fmt: skip
 
 
 def _xlabs(name: str, title: str, condition: str) -> Weights:
     return _control(
         f"xlabs_{name}", f"{title} (XLabs)", f"XLabs-AI/flux-controlnet-{name}-diffusers", network_files(1488), condition,
-        "Small; reads the map's pixels.",
+        "Small; reads the map's pixels.", blocks=2,
     )  # fmt: skip
 
 
@@ -148,7 +159,7 @@ WEIGHTS: tuple[Weights, ...] = (
              "canny softedge depth openpose recolor",
              "Its authors' strengths: canny and soft edge 0.7, depth 0.8, pose 0.9 to 0.65 of the steps, grey 0.9 to 0.8.", 0.7),
     _control("instantx", "Union (InstantX)", "InstantX/FLUX.1-dev-Controlnet-Union", network_files(6604),
-             "canny tile depth openpose recolor", "Reads which kind of map it gets; start at a strength of 0.6 to 1."),
+             "canny tile depth openpose recolor", "Reads which kind of map it gets; start at a strength of 0.6 to 1.", blocks=15),
     _xlabs("canny", "Canny", "canny"),
     _xlabs("depth", "Depth", "depth"),
     _xlabs("hed", "Soft edge", "softedge"),

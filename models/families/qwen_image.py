@@ -17,6 +17,7 @@ FACTS = FamilyFacts(
     defaults=Defaults(size=1024, guidance_scale=4.0, num_inference_steps=30),
     parameters=Parameters(network=20430.4, controlnet=1768.0, text_encoders=8292.2, vae=126.9),
     control_blocks=5,
+    control_parts=((r"^controlnet_blocks\.\d+\.weight$", 60), (r"^control_blocks\.\d+\.after_proj\.weight$", 0)),
     side_multiple=16,
     latent_channels=16,
     overflows_half=True,
@@ -47,6 +48,7 @@ FACTS = FamilyFacts(
 
 _APACHE = "Apache-2.0"
 _FUN = "Qwen-Image-2512-Fun-Controlnet-Union"
+_FOR_2512 = "For Qwen-Image-2512; it also reads the known part of a picture."
 _TRANSFORMER, _VAE = 40_861, 254
 """MB of networks, by the numbers of parameters of diffusers' default configs, which are those of the published ones."""
 _ENCODER = round(2 * FACTS.parameters.text_encoders)
@@ -59,7 +61,7 @@ def _base(
     note: str,
     defaults: Defaults = FACTS.defaults,
     scale: float | None = None,
-    controlnet: str = "",
+    controlnets: tuple[str, ...] = (),
 ) -> Weights:
     """A base; its text encoder is Qwen2.5-VL with 7 B parameters."""
     files = (
@@ -69,7 +71,7 @@ def _base(
     )
     return Weights(
         id=id, kind="base", family="qwen_image", title=title, repo=f"Qwen/{title}", licence=_APACHE, files=files,
-        defaults=defaults, conditioning_scale=scale, controlnet=controlnet, note=note,
+        defaults=defaults, conditioning_scale=scale, controlnets=controlnets, note=note,
     )  # fmt: skip
 
 
@@ -86,13 +88,15 @@ def _control(
 WEIGHTS: tuple[Weights, ...] = (
     _base("qwen_image", "Qwen-Image", "A transformer of 20 B parameters and a text encoder of 7 B: it needs much memory."),
     _base("qwen_image_2512", "Qwen-Image-2512", "The version of December 2025, which has a union ControlNet of its own.",
-          replace(FACTS.defaults, num_inference_steps=50), 0.8, "controlnet_fun_qwen_image"),
+          replace(FACTS.defaults, num_inference_steps=50), 0.8, ("controlnet_fun_qwen_image", "controlnet_fun_2602_qwen_image")),
     _control("union", "Union (InstantX)", "InstantX/Qwen-Image-ControlNet-Union", network_files(3540),
              "canny softedge depth openpose", "With several units, start at a strength of 0.5 each."),
     _control("inpaint", "Inpainting (InstantX)", "InstantX/Qwen-Image-ControlNet-Inpainting", network_files(), "inpaint",
              "Reads the masked picture."),
     _control("fun", "Union (VideoX-Fun, 2512)", f"alibaba-pai/{_FUN}", (File(f"{_FUN}.safetensors", 3510 * MB),),
-             "canny depth openpose mlsd scribble", "For Qwen-Image-2512; it also reads the known part of a picture.", 0.8),
+             "canny depth openpose mlsd scribble", _FOR_2512, 0.8),
+    _control("fun_2602", "Union (VideoX-Fun, 2512, 2602)", f"alibaba-pai/{_FUN}", (File(f"{_FUN}-2602.safetensors", 3510 * MB),),
+             "canny depth openpose mlsd scribble recolor", f"{_FOR_2512} It reads grey pictures besides.", 0.8),
 )  # fmt: skip
 
 MINIATURE = Miniature(

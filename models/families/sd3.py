@@ -58,6 +58,7 @@ FACTS = FamilyFacts(
     conditioning_scale=0.7,
     parameters=Parameters(network=8056.6, controlnet=2153.5, text_encoders=5580.6, vae=83.8),
     control_blocks=19,
+    control_parts=((r"^controlnet_blocks\.\d+\.weight$", 0),),
     side_multiple=16,
     latent_channels=16,
     latent_scaling=1.5305,

@@ -10,6 +10,8 @@ from models.catalogue.row import COMPONENTS, COMPONENTS_XL, MB, File, Weights, f
 from models.family_facts import TINY_WORDS, TWO_TEXT_STREAMS, FamilyFacts, Miniature
 
 RAIL, RAIL_PP, APACHE, UNKNOWN = "CreativeML OpenRAIL-M", "CreativeML OpenRAIL++-M", "Apache-2.0", "unknown"
+ADAPTER_LEVELS = 4
+"""Of every published T2I-Adapter; each has a weight."""
 INPAINTS = "Repaints what a mask covers; needs a picture and a mask."
 TINY_WIDTHS = (8, 16)
 """Channels of the levels of miniatures."""
@@ -67,7 +69,17 @@ def controlnet(
 
 def adapter(id: str, facts: FamilyFacts, title: str, conditions: str, repo: str, mb: int) -> Weights:
     """Return the row of a T2I-Adapter."""
-    return controlnet(id, facts, f"{title} adapter", conditions, f"TencentARC/{repo}", APACHE, mb, kind="adapter")
+    return controlnet(
+        id,
+        facts,
+        f"{title} adapter",
+        conditions,
+        f"TencentARC/{repo}",
+        APACHE,
+        mb,
+        kind="adapter",
+        blocks=ADAPTER_LEVELS,
+    )
 
 
 def ip_adapter(id: str, facts: FamilyFacts, title: str, path: str, mb: int, encoder_mb: int) -> Weights:

@@ -15,9 +15,14 @@ FACTS = FamilyFacts(
     title="Z-Image",
     backbone="z_image",
     defaults=Defaults(size=1024, guidance_scale=1.0, num_inference_steps=8),
+    hides_distillation=True,
     conditioning_scale=0.75,
     parameters=Parameters(network=6154.9, controlnet=3356.2, text_encoders=4022.5, vae=83.8),
     control_blocks=17,
+    control_parts=(
+        (r"^control_layers\.\d+\.after_proj\.weight$", 0),
+        (r"^control_noise_refiner\.\d+\.after_proj\.weight$", 0),
+    ),
     side_multiple=16,
     latent_channels=16,
     latent_scaling=0.3611,
@@ -51,12 +56,15 @@ FACTS = FamilyFacts(
 _APACHE = "Apache-2.0"
 _TURBO = "Z-Image-Turbo-Fun-Controlnet"
 _UNION = "canny softedge depth openpose mlsd"
+_UNION_2602 = f"{_UNION} scribble recolor"
+"""The versions of February 2026 read drawings and grey pictures too."""
 _FOR_TURBO = "For Z-Image Turbo, whose few steps it keeps."
+_FOR_BOTH = "It also stands in for the undistilled Z-Image, which has none of its own for {}."
 
 
 def _base(
     id: str, title: str, repo: str, shards: int, mb: int, scale: float, note: str, defaults: Defaults = FACTS.defaults,
-    controlnet: str = "",
+    controlnets: tuple[str, ...] = (),
 ) -> Weights:  # fmt: skip
     """A base, its transformer cut into files of `mb` together; the text encoder is Qwen3 with 4 B parameters."""
     names = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
@@ -68,17 +76,25 @@ def _base(
     )
     return Weights(
         id=id, kind="base", family="z_image", title=title, repo=f"Tongyi-MAI/{repo}", licence=_APACHE, files=files,
-        defaults=defaults, conditioning_scale=scale, controlnet=controlnet, note=note,
+        defaults=defaults, conditioning_scale=scale, controlnets=controlnets, note=note,
     )  # fmt: skip
 
 
 def _control(
-    name: str, title: str, repo: str, file: str, mb: int, scale: float, note: str, conditions: str = _UNION
+    name: str,
+    title: str,
+    repo: str,
+    file: str,
+    mb: int,
+    scale: float,
+    note: str,
+    conditions: str = _UNION,
+    blocks: int | None = None,
 ) -> Weights:
     return Weights(
         id=f"controlnet_{name}_z_image", kind="controlnet", family="z_image", title=f"{title} for {FACTS.title}",
         repo=f"alibaba-pai/{repo}", licence=_APACHE, files=(File(f"{file}.safetensors", mb * MB),),
-        conditions=tuple(conditions.split()), conditioning_scale=scale, note=note,
+        conditions=tuple(conditions.split()), conditioning_scale=scale, note=note, blocks=blocks,
     )  # fmt: skip
 
 
@@ -88,13 +104,16 @@ WEIGHTS: tuple[Weights, ...] = (
     _base("z_image_base", "Z-Image", "Z-Image", 2, 12_310, 0.9,
           "Not distilled: it takes more steps, and reads a negative prompt. guidance_scale is one more here than the number "
           "that the authors give.",
-          replace(FACTS.defaults, guidance_scale=5.0, num_inference_steps=25), "controlnet_union_base_z_image"),
+          replace(FACTS.defaults, guidance_scale=5.0, num_inference_steps=25), ("controlnet_union_base_z_image",)),
     _control("union", "Union 2.1 (Turbo)", f"{_TURBO}-Union-2.1", f"{_TURBO}-Union-2.1-8steps", 6712, 0.75, _FOR_TURBO),
-    _control("union_lite", "Union 2.1 lite (Turbo)", f"{_TURBO}-Union-2.1", f"{_TURBO}-Union-2.1-lite-2602-8steps", 2020,
-             0.75, "For Z-Image Turbo; small, with control at three of the base's layers."),
-    _control("tile", "Tile 2.1 (Turbo)", f"{_TURBO}-Union-2.1", f"{_TURBO}-Tile-2.1-8steps", 6712, 0.85, _FOR_TURBO, "tile"),
+    _control("union_2602", "Union 2.1, 2602 (Turbo)", f"{_TURBO}-Union-2.1", f"{_TURBO}-Union-2.1-2602-8steps", 6712, 0.75,
+             f"{_FOR_TURBO} {_FOR_BOTH.format('drawings and grey pictures')}", _UNION_2602),
+    _control("union_lite", "Union 2.1 lite, 2602 (Turbo)", f"{_TURBO}-Union-2.1", f"{_TURBO}-Union-2.1-lite-2602-8steps",
+             2020, 0.75, "For Z-Image Turbo; small, with control at three of the base's layers.", _UNION_2602, 5),
+    _control("tile", "Tile 2.1 (Turbo)", f"{_TURBO}-Union-2.1", f"{_TURBO}-Tile-2.1-8steps", 6712, 0.85,
+             f"{_FOR_TURBO} {_FOR_BOTH.format('tile')}", "tile"),
     _control("union_1", "Union 1 (Turbo)", f"{_TURBO}-Union", f"{_TURBO}-Union", 3100, 0.75,
-             "The first version, for Z-Image Turbo."),
+             "The first version, for Z-Image Turbo.", blocks=6),
     _control("union_base", "Union 2.1 (not distilled)", "Z-Image-Fun-Controlnet-Union-2.1",
              "Z-Image-Fun-Controlnet-Union-2.1", 6712, 0.9, "For Z-Image, the base that is not distilled."),
 )  # fmt: skip

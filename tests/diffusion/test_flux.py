@@ -364,7 +364,9 @@ def test_what_the_family_cannot_do_is_refused(dev: Base, networks: dict[str, Any
     request = wide(masked, initial_image=encode_png(PHOTO), inpaint_mask=encode_png(HALF))
     with pytest.raises(InputError, match=r"inpaint is given to a ControlNet of FLUX\.1, which reads a map; leave"):
         generate(dev, [net], request)
-    with pytest.raises(InputError, match="has one form only"):
+    with pytest.raises(
+        InputError, match="^control_form diffusers needs ControlNets with two forms, which .*: Z-Image.$"
+    ):
         generate(dev, [net], wide(wide_unit(control_form="diffusers")))
     wider = tiny_flux_controlnet(num_attention_heads=4)
     with pytest.raises(

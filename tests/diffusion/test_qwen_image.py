@@ -413,7 +413,9 @@ def test_weights_by_resolution_are_refused(base: Base, net: Any, mode: str) -> N
 
 
 def test_what_a_network_cannot_do_is_refused(base: Base, net: Any, masked_net: Any) -> None:
-    with pytest.raises(InputError, match="control_form is diffusers, but the ControlNet of Canny has one form only"):
+    with pytest.raises(
+        InputError, match="^control_form diffusers needs ControlNets with two forms, which Qwen-Image does"
+    ):
         generate(base, [net], wide(wide_unit(control_form="diffusers")))
     known = {"initial_image": encode_png(PHOTO), "inpaint_mask": encode_png(HALF)}
     with pytest.raises(InputError, match="Condition inpaint is given to a ControlNet that reads a map; choose"):

@@ -335,7 +335,9 @@ def test_what_the_family_cannot_do_is_refused(base: Base, nets: dict[str, Any]) 
         generate(base, [nets["instantx"]], request)
     with pytest.raises(InputError, match="canny and its ControlNet are given"):
         generate(base, [tiny_controlnet(extra_conditioning_channels=1)], wide(wide_unit()))
-    with pytest.raises(InputError, match="has one form only"):
+    with pytest.raises(
+        InputError, match="^control_form diffusers needs ControlNets with two forms, which .*: Z-Image.$"
+    ):
         generate(base, [nets["instantx"]], wide(wide_unit(control_form="diffusers")))
     wider = tiny_controlnet(num_attention_heads=4, caption_projection_dim=64)
     with pytest.raises(InputError, match="made for a base of 64 channels, but this one has 32; choose"):

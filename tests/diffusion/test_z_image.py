@@ -15,6 +15,7 @@ from diffusers import (
     ZImageControlNetInpaintPipeline,
     ZImageControlNetPipeline,
     ZImageImg2ImgPipeline,
+    ZImageInpaintPipeline,
     ZImagePipeline,
 )
 from PIL import Image
@@ -100,6 +101,15 @@ def test_pictures_from_pictures(single: Base, guidance_scale: float) -> None:
     request = wide(guidance_scale=guidance_scale, initial_image=PHOTO, strength=0.5, num_inference_steps=4)
     expected = theirs(ZImageImg2ImgPipeline, single, request, image=picture_of(PHOTO), strength=0.5)
     assert_equal(latents_of(single, [], request), expected)
+
+
+@GUIDANCE
+def test_pictures_with_a_part_repainted(single: Base, guidance_scale: float) -> None:
+    request = wide(
+        guidance_scale=guidance_scale, initial_image=PHOTO, inpaint_mask=HALF, strength=0.5, num_inference_steps=4
+    )
+    given = {"image": picture_of(PHOTO), "mask_image": picture_of(HALF), "strength": 0.5}
+    assert_equal(latents_of(single, [], request), theirs(ZImageInpaintPipeline, single, request, **given))
 
 
 @GUIDANCE

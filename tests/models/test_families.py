@@ -17,7 +17,7 @@ from transformers.models.qwen3 import Qwen3Config, Qwen3Model
 from benchmarks import gpu
 from models.catalogue.catalog import CATALOG, entry
 from models.errors import InputError
-from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, FILES, family_of, require
+from models.families import FAMILIES, FAMILY_BY_WIDTH, FAMILY_OF_TWO_ENCODERS, FILES, family_of, own_base_note, require
 from models.family_facts import CAPABILITY_TITLES, Capability, Family, FamilyFacts
 from tests.source import modules, tree
 
@@ -165,3 +165,12 @@ def test_parameters_of_text_encoders_are_those_of_the_real_ones() -> None:
 
 def _millions(network: torch.nn.Module) -> float:
     return sum(weight.numel() for weight in network.parameters()) / 1e6
+
+
+def test_a_z_image_of_ones_own_may_be_distilled_or_not() -> None:
+    note = own_base_note("z_image", "models/mine.safetensors")
+    assert note.startswith("Nothing in mine.safetensors shows whether it is distilled.")
+    assert "Turbo: 8 steps, guidance 1, control strength 0.75" in note
+    assert "Z-Image: 25 steps, guidance 5, control strength 0.9" in note
+    for family, base in (("z_image", "z_image_base"), ("z_image", "Tongyi-MAI/Z-Image"), ("sd15", "mine"), (None, "a")):
+        assert own_base_note(family, base) == ""

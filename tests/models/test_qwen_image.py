@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import AutoencoderKLQwenImage, QwenImageControlNetModel, QwenImageTransformer2DModel
 from safetensors.torch import save_file
 
 from models.catalogue.catalog import CATALOG, entry
@@ -18,6 +19,7 @@ from models.families import FAMILIES, family_of
 from models.layouts.controlnet_files import load_controlnet_tensors
 from models.layouts.qwen_image_fun import QwenImageFunControl
 from models.loader import Base, base_dtype, load_controlnet, load_vae, save_base, save_network
+from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from models.tiny.qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
 from models.tiny.z_image import tiny_z_image_controlnet
@@ -177,3 +179,34 @@ def test_a_file_that_lacks_tensors_is_damaged(base: Base, tmp_path: Path, make: 
     save_file(state, tmp_path / "gap.safetensors")
     with pytest.raises(DamagedError, match=r"1 of its tensors are not those of a ControlNet for Qwen-Image"):
         load_controlnet(str(tmp_path / "gap.safetensors"), "qwen_image", base_network=base.network)
+
+
+def test_parameters_are_those_of_the_published_configs() -> None:
+    with torch.device("meta"):
+        networks = QwenImageTransformer2DModel(), QwenImageControlNetModel(num_layers=5), AutoencoderKLQwenImage()
+    found = tuple(sum(weight.numel() for weight in network.parameters()) / 1e6 for network in networks)
+    millions = FAMILIES["qwen_image"].parameters
+    assert found == pytest.approx((millions.network, millions.controlnet, millions.vae), rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("layer", "halves"),
+    [
+        ("transformer.transformer_blocks.0.attn.to_q.{}.weight", ("lora_A", "lora_B")),
+        ("lora_unet_transformer_blocks_0_attn_to_q.{}.weight", ("lora_down", "lora_up")),
+        ("diffusion_model.transformer_blocks.0.attn.to_q.{}.weight", ("lora_A", "lora_B")),
+    ],
+    ids=["peft", "kohya", "ComfyUI"],
+)
+def test_loras_act_in_every_layout(tmp_path: Path, layer: str, halves: tuple[str, str]) -> None:
+    made = tiny_base("qwen_image")
+    plain = made.network.transformer_blocks[0].attn.to_q
+    channels = plain.in_features
+    shapes = (2, channels), (plain.out_features, 2)
+    file = tmp_path / "lora.safetensors"
+    state = {layer.format(half): torch.rand(shape) for half, shape in zip(halves, shapes, strict=True)}
+    save_file(state, file)
+    states = torch.rand(1, channels)
+    before = plain(states)
+    assert use_loras(made, [(str(file), 1.0)]) == ()
+    assert not torch.equal(made.network.transformer_blocks[0].attn.to_q(states), before)

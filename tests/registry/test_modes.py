@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from cnet_app.registry.modes import MODES, Mode, Place, even_places
-from models.errors import InputError
 from models.families import FAMILIES
 from models.family_facts import Capability
 
@@ -90,14 +89,21 @@ def test_a_family_refuses_the_modes_it_cannot_do(
             sentence = (
                 rf"^Control mode {re.escape(repr(row.title))} needs .*, which a transformer does not have; choose a"
             )
-            with pytest.raises(InputError, match=sentence):
-                row.check(family)
+            assert re.match(sentence, row.refusal(family))
         else:
-            row.check(family)
+            assert row.refusal(family) == ""
+
+
+def test_a_refusal_names_only_families_that_have_the_mode() -> None:
+    for facts in FAMILIES.values():
+        for row in MODES.values():
+            for able in row.refusal(facts).partition("another family: ")[2].rstrip(".").split(", "):
+                assert not able or row.refusal(next(one for one in FAMILIES.values() if one.title == able)) == ""
+    assert "FLUX.2" not in MODES["unbalanced"].refusal(FAMILIES["flux"])
 
 
 def test_unets_have_every_mode() -> None:
     for facts in FAMILIES.values():
         if facts.backbone == "unet" and facts.guidance == "batched":
             for row in MODES.values():
-                row.check(facts)
+                assert row.refusal(facts) == ""

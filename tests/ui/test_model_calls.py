@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from cnet_app.engine.protocol import EngineStatus
+from cnet_app.registry.modes import MODES
 from cnet_app.ui.calls.jobs.jobs import describe_job
 from cnet_app.ui.calls.memory import memory_words
 from cnet_app.ui.calls.models import describe_rows
 from models.catalogue.catalog import entry
 from models.machine.ladder import LADDER
+from models.tiny import tiny_base
+from models.tiny.z_image import tiny_z_image_controlnet
 from tests.jobs.fake_engine import request
 from tests.ui.conftest import Caller
 
@@ -112,11 +116,9 @@ def test_a_base_that_reads_maps_itself_takes_every_layer_but_a_masked_one(caller
     listed = {id: [(row["title"], row["id"]) for row in rows] for id, rows in choices["controlnets"].items()}
     assert listed["canny"] == [("The map as it is", "")]
     assert listed["depth"] == [("The map as it is", ""), ("RefControl, depth, for FLUX.2", "refcontrol_depth_flux2")]
-    capabilities = choices["base"]["capabilities"]
-    assert {"control_strength", "loras"} <= set(capabilities)
-    assert not {"control_masks", "control_weights", "control_prompts"} & set(capabilities)
+    assert {"mask", "depth_curve", "prompt"} <= set(choices["base"]["refused"]["fields"])
     assert caller("choices", base="chroma")["controlnets"]["canny"][0] == {
-        "title": "The condition's own", "id": "", "conditioning_scale": 0.7,
+        "title": "The condition's own", "id": "", "conditioning_scale": 0.7, "blocks": 5,
     }  # fmt: skip
 
 
@@ -182,3 +184,58 @@ def test_a_base_is_offered_its_own_controlnets_and_not_those_of_another_size(cal
     assert {"mlsd", "scribble", "canny"} <= set(caller("choices", base="qwen_image_2512")["conditions"])
     assert not {"mlsd", "scribble"} & set(caller("choices", base="qwen_image")["conditions"])
     assert listed("qwen_image_2512", "canny") == {"", "controlnet_union_qwen_image"}
+
+
+def test_the_page_gets_the_sentences_with_which_a_base_refuses(caller: Caller) -> None:
+    refused = caller("choices", base="flux2")["base"]["refused"]
+    assert {"mask", "weight_map", "depth_curve", "prompt", "control_form", "guess_mode"} <= set(refused["fields"])
+    assert refused["fields"]["depth_curve"].startswith("“Strength over depth” needs weights by block")
+    assert refused["fields"]["negative_prompt"].startswith("“Negative prompt” has no effect: this base")
+    assert set(refused["control_mode"]) == {id for id in MODES if id != "balanced"}
+    assert refused["scheduler"]["ddim"].startswith("DDIM has no form for flow matching")
+    assert caller("choices", base="flux")["base"]["refused"]["fields"]["guess_mode"].startswith("“Guess mode” needs")
+    assert caller("choices", base="sd15")["base"]["refused"]["scheduler"] == {}
+
+
+def test_a_z_image_of_ones_own_has_a_note_about_its_settings(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    network = tiny_base("z_image").network
+    save_file(network.state_dict(), tmp_path / "checkpoints" / "mine.safetensors")
+    chosen = caller("choices", base="mine.safetensors")["base"]
+    assert chosen["family"] == "z_image" and "25 steps" in chosen["note"]
+    assert caller("choices", base="z_image_base")["base"]["note"] == ""
+
+
+def test_a_draft_that_the_family_refuses_is_not_queued(caller: Caller) -> None:
+    photo = caller.put(np.zeros((64, 64, 3), np.uint8))
+    draft = {
+        "frame": {"width": 64, "height": 64},
+        "photo": photo,
+        "layers": [{"condition": "canny", "prompt": "a box"}],
+    }
+    answer = caller("generate", draft=draft | {"settings": {"base": "z_image"}})
+    assert answer["error"].startswith("The prompt of a control unit needs ControlNets that read text")
+
+
+def test_each_controlnet_has_the_number_of_its_blocks(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
+    (tmp_path / "controlnets").mkdir()
+    state = tiny_z_image_controlnet("1").state_dict()
+    save_file(state, tmp_path / "controlnets" / "own.safetensors")
+
+    def blocks(base: str, condition: str) -> dict[str, int]:
+        return {row["id"]: row["blocks"] for row in caller("choices", base=base)["controlnets"][condition]}
+
+    z_image = blocks("z_image", "canny")
+    assert z_image[""] == z_image["controlnet_union_base_z_image"] == 17
+    assert z_image["controlnet_union_1_z_image"] == 6 and z_image["controlnet_union_lite_z_image"] == 5
+    flux = blocks("flux", "canny")
+    assert flux[""] == 5 and flux["controlnet_instantx_flux"] == 15 and flux["controlnet_xlabs_canny_flux"] == 2
+    assert blocks("sd15", "canny")["t2iadapter_canny_sd15"] == 4 and blocks("sd15", "canny")[""] == 13
+    own = sum(name.startswith("control_layers.") and name.endswith("after_proj.weight") for name in state)
+    assert z_image["own.safetensors"] == own < 17

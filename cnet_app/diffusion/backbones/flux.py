@@ -19,8 +19,8 @@ from cnet_app.diffusion.backbones.controls.flux import POOLED, block_samples, pl
 from cnet_app.diffusion.backbones.tokens import PATCH, network_time, to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import LONGEST, TransformerBackbone
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.registry.modes import mode
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.refusals import checked_mode
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 from models.lora.loras import lora_versions
@@ -52,8 +52,7 @@ class FluxLikeBackbone(TransformerBackbone):
     def prepare_control(
         self, unit: ControlUnit, network: Network, request: GenerationRequest, cache: EncodingCache
     ) -> Control:
-        row = mode("control" if request.guess_mode else unit.control_mode)
-        row.check(self._facts)
+        row = checked_mode(unit, request.guess_mode, self._facts)
         return prepare_controlnet(unit, network, self._base, row, request, cache, self.control_guidance(request))
 
     def count_tokens(self, text: str) -> int:

@@ -17,8 +17,8 @@ from cnet_app.diffusion.backbones.guidance import apply_guidance_to_tokens
 from cnet_app.diffusion.backbones.tokens import image_shapes, network_time, residuals_by_block, to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import LONGEST, LanguageModelBackbone, words_of
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.registry.modes import mode
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.refusals import checked_mode
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 
@@ -40,8 +40,7 @@ class QwenImageBackbone(LanguageModelBackbone):
     def prepare_control(
         self, unit: ControlUnit, network: Network, request: GenerationRequest, cache: EncodingCache
     ) -> Control:
-        row = mode("control" if request.guess_mode else unit.control_mode)
-        row.check(self._facts)
+        row = checked_mode(unit, request.guess_mode, self._facts)
         return prepare_controlnet(
             unit, network, self._base, row, request, cache, lambda: self.known_part(request, cache)
         )

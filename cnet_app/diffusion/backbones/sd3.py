@@ -31,10 +31,11 @@ from cnet_app.diffusion.backbones.guidance import apply_guidance
 from cnet_app.diffusion.backbones.tokens import PATCH, BlockRange, inner_width, place_number, residuals_by_block
 from cnet_app.diffusion.backbones.transformer import TransformerBackbone
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.diffusion.steering import check_form, control_tensor, create_steering, place_masks
+from cnet_app.diffusion.steering import control_tensor, create_steering, place_masks
 from cnet_app.registry.conditions import condition
-from cnet_app.registry.modes import Place, mode
+from cnet_app.registry.modes import Place
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.refusals import checked_mode
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 from models.lora.loras import lora_versions
@@ -96,9 +97,7 @@ class SD3Backbone(TransformerBackbone):
     def prepare_control(
         self, unit: ControlUnit, network: Network, request: GenerationRequest, cache: EncodingCache
     ) -> Control:
-        row = mode("control" if request.guess_mode else unit.control_mode)
-        row.check(self._facts)
-        check_form(unit, has_two=False)
+        row = checked_mode(unit, request.guess_mode, self._facts)
         controlnet: Any = network
         transformer = self._base.network
         _check_size(controlnet, transformer)

@@ -24,6 +24,7 @@ from cnet_app.diffusion.known import known_image, new_latents
 from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts, syntax_notes, without_and
 from cnet_app.diffusion.prompt_syntax import has_weights, plain_words
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.refusals import unread_negative
 from models.embeddings import Embedding, embedding_files, split_words
 from models.errors import InputError
 from models.families import FAMILIES, require
@@ -141,7 +142,7 @@ class TransformerBackbone(ABC):
             notes.append(
                 "negative_prompt has no effect at guidance_scale 1; raise guidance_scale to use it."
                 if self.two_sides
-                else f"negative_prompt has no effect: {reader} reads the prompt alone; name in it what you want."
+                else unread_negative(reader)
             )
         return notes
 

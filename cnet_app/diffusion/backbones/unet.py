@@ -30,11 +30,11 @@ from cnet_app.diffusion.backbones.controls.unet import prepare_controlnet
 from cnet_app.diffusion.backbones.controls.unet_adapter import prepare_adapter
 from cnet_app.diffusion.backbones.guidance import apply_guidance
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.diffusion.steering import check_form, control_tensor
-from cnet_app.registry.modes import mode
+from cnet_app.diffusion.steering import control_tensor
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.refusals import checked_mode
 from cnet_app.request.units import ControlUnit
-from models.families import FAMILIES, require
+from models.families import FAMILIES
 from models.family_facts import FamilyFacts
 from models.ip_adapter import IpAdapter, image_embeds, use_ip_adapter
 
@@ -71,13 +71,9 @@ class UNetBackbone:
     def prepare_control(
         self, unit: ControlUnit, network: Network, request: GenerationRequest, cache: EncodingCache
     ) -> Control | StaticControl:
-        row = mode("control" if request.guess_mode else unit.control_mode)
-        row.check(self._facts)
-        check_form(unit, has_two=False)
+        row = checked_mode(unit, request.guess_mode, self._facts)
         size = request.width, request.height
         image = control_tensor(unit, *size, self._facts.side_multiple, request.inpaint_mask)
-        if unit.prompt is not None:
-            require(self._facts, "control_prompts", "The prompt of a control unit")
         if isinstance(network, T2IAdapter):
             return prepare_adapter(unit, network, image, row, size, self._facts, self.device, cache)
         prompt = None if unit.prompt == request.prompt else unit.prompt

@@ -20,11 +20,10 @@ from cnet_app.diffusion.backbones.z_image_tokens import network_time
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.steering import control_tensor
 from cnet_app.registry.conditions import condition
-from cnet_app.registry.modes import mode
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.refusals import checked_mode
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
-from models.families import require
 
 
 class ZImageBackbone(LanguageModelBackbone):
@@ -38,10 +37,7 @@ class ZImageBackbone(LanguageModelBackbone):
                 f"{unit.condition} has no ControlNet for {self._facts.title}, whose ControlNets of other conditions read the "
                 "inpaint mask; leave the unit out, and give initial_image and inpaint_mask."
             )
-        if unit.prompt is not None:
-            require(self._facts, "control_prompts", "The prompt of a control unit")
-        row = mode("control" if request.guess_mode else unit.control_mode)
-        row.check(self._facts)
+        row = checked_mode(unit, request.guess_mode, self._facts)
         image = control_tensor(unit, request.width, request.height, self._facts.side_multiple)
         return prepare_controlnet(
             unit,

@@ -136,7 +136,6 @@ def _mode(id: str) -> Object:
         "id": id,
         "title": row.title,
         "help": row.help,
-        "needs": list(row.needs),
         "both_sides": row.both_sides,
         "curve": list(row.weights(CURVE_PLACES)),
     }

@@ -13,8 +13,16 @@ from cnet_app.api.describe import describe_models
 from cnet_app.registry.conditions import CONDITIONS, can_control, start_scale
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.request.known import offered_models
+from cnet_app.request.refusals import (
+    guess_refusal,
+    mode_refusals,
+    negative_refusal,
+    sampler_refusals,
+    unit_refusals,
+)
 from cnet_app.ui.bases import (
     OFFERS,
+    control_blocks,
     controlnet_choices,
     defaults_of,
     family_of,
@@ -23,15 +31,17 @@ from cnet_app.ui.bases import (
     title_of,
 )
 from cnet_app.ui.calls.context import Context, Object, Visitor
+from cnet_app.ui.labels import in_form_words
 from models.catalogue.catalog import Kind, entry
 from models.catalogue.local import FOLDERS, KIND_TITLES, LocalKind
 from models.catalogue.missing import describe_download, total_words
+from models.catalogue.own import known_rows
 from models.catalogue.places import place_for
 from models.catalogue.row import Weights
 from models.environment import is_offline, models_folder
 from models.errors import InputError
-from models.families import FAMILIES
-from models.family_facts import Capability
+from models.families import FAMILIES, own_base_note, refusal
+from models.family_facts import Capability, FamilyFacts
 from models.files import HERE, short
 
 KIND_NAMES: Mapping[Kind | LocalKind, str] = MappingProxyType(
@@ -48,6 +58,8 @@ KIND_NAMES: Mapping[Kind | LocalKind, str] = MappingProxyType(
     }
 )
 """By kind, as the table of all models names it."""
+NOTHING_REFUSED: Object = {"fields": {}, "control_mode": {}, "scheduler": {}}
+"""Of a base whose family is not known: everything may fit."""
 NO_DOWNLOADS = "Only the one who runs this app may download models onto its server; choose a model that is here, or ask for this one."
 
 
@@ -70,10 +82,10 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
             "reason": reason,
             "family": family,
             "is_demo": family == "embedded",
-            "capabilities": [one for one in get_args(Capability) if FAMILIES[family].has(one)] if family else None,
-            "blocks": FAMILIES[family].control_blocks if family else None,
+            "refused": _refused(base, FAMILIES[family]) if family else NOTHING_REFUSED,
             "defaults": asdict(defaults_of(base)),
             "side_multiple": side_multiple_of(base),
+            "note": own_base_note(family, base),
         },
         "offer": describe_rows([entry(offer)]) if offer else None,
         "lists": {
@@ -81,13 +93,37 @@ def choices(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Ob
         },
         "controlnets": {
             row.id: [
-                one | {"conditioning_scale": start_scale(row.id, one["id"] or None, base, family)}
+                one
+                | {
+                    "conditioning_scale": start_scale(row.id, one["id"] or None, base, family),
+                    "blocks": control_blocks(row.id, one["id"], base, family),
+                }
                 for one in listed(controlnet_choices(row.id, family, base))
             ]
             for row in CONDITIONS
         },
         "conditions": [row.id for row in CONDITIONS if family is None or can_control(row.id, family, base)],
         "presets": [asdict(row) for row in FEW_STEPS if family in (None, row.family)],
+    }
+
+
+def _refused(base: str, facts: FamilyFacts) -> Object:
+    """Return why a base refuses what the form offers, in the engine's sentences: by field, and by value of lists."""
+    defaults = next((row.defaults for row in known_rows() if row.kind == "base" and row.id == base), None)
+    subjects: Mapping[str, tuple[Capability, str]] = {
+        "loras": ("loras", "A LoRA"),
+        "ip_adapter": ("ip_adapters", "An image prompt"),
+    }
+    fields = {
+        **unit_refusals(facts),
+        "guess_mode": guess_refusal(facts),
+        "negative_prompt": negative_refusal(facts, defaults),
+        **{name: refusal(facts, need, subject) for name, (need, subject) in subjects.items()},
+    }
+    values = {"control_mode": mode_refusals(facts), "scheduler": sampler_refusals(facts)}
+    return {
+        "fields": {name: in_form_words(sentence) for name, sentence in fields.items() if sentence},
+        **{field: {id: in_form_words(sentence) for id, sentence in found.items()} for field, found in values.items()},
     }
 
 

@@ -16,10 +16,11 @@ from cnet_app.diffusion.backbones import latents as latents_of
 from cnet_app.diffusion.backbones.base import ActiveReference, ReferenceControl
 from cnet_app.diffusion.backbones.tokens import PATCH, to_tokens
 from cnet_app.diffusion.cache import EncodingCache
-from cnet_app.diffusion.steering import check_form, control_tensor, create_steering
+from cnet_app.diffusion.steering import control_tensor, create_steering
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import Place, mode
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.refusals import checked_mode
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 from models.families import FAMILIES, require
@@ -50,15 +51,7 @@ def _check(unit: ControlUnit, request: GenerationRequest, facts: FamilyFacts) ->
             f"Condition {unit.condition} reads an inpaint mask, which {facts.title} does not read in a map; leave the unit out, "
             "and give initial_image and inpaint_mask."
         )
-    mode("control" if request.guess_mode else unit.control_mode).check(facts)
-    check_form(unit, has_two=False)
-    if unit.prompt is not None:
-        require(facts, "control_prompts", "The prompt of a control unit")
-    for name in ("mask", "weight_map"):
-        if getattr(unit, name) is not None:
-            require(facts, "control_masks", f"The {name} of a control unit")
-    if unit.depth_curve:
-        require(facts, "control_weights", "depth_curve")
+    checked_mode(unit, request.guess_mode, facts)
     if unit.conditioning_scale not in (0, 1):
         require(facts, "control_strength", f"conditioning_scale {unit.conditioning_scale:g}")
     if any(factor != 1 for _, factor in unit.strength_curve):

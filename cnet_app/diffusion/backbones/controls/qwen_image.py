@@ -30,7 +30,7 @@ from cnet_app.diffusion.backbones.tokens import (
 from cnet_app.diffusion.backbones.transformer import words_of
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.known import new_latents, with_known
-from cnet_app.diffusion.steering import check_form, control_tensor, create_steering, place_masks
+from cnet_app.diffusion.steering import control_tensor, create_steering, place_masks
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import Mode, Place
 from cnet_app.request.generation import GenerationRequest
@@ -125,7 +125,6 @@ def prepare_controlnet(
     """
     controlnet: Any = network
     facts = FAMILIES[base.family]
-    check_form(unit, has_two=False)
     _check_size(controlnet, base.network)
     blocks = len(base.network.transformer_blocks)
     runs = _runs(controlnet, blocks)

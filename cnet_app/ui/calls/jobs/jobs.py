@@ -9,6 +9,8 @@ from cnet_app.engine.missing import rows_to_download
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record
 from cnet_app.request.prompts.wildcards import resolve_request
+from cnet_app.request.refusals import check_refusals
+from cnet_app.ui.bases import family_of
 from cnet_app.ui.calls.access import seen_job
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.draft.drafts import read_draft
@@ -16,6 +18,7 @@ from cnet_app.ui.calls.draft.maps import missing_for_maps
 from cnet_app.ui.calls.draft.pictures import data_url
 from cnet_app.ui.calls.models import describe_rows
 from models.errors import InputError
+from models.families import FAMILIES
 
 LOOKED_THROUGH = 30
 """Newest jobs of the history in which unfinished ones are found."""
@@ -28,6 +31,8 @@ def generate(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> O
     if missing := missing_for_maps(context, draft):
         return {"missing": describe_rows(missing)}
     request, warnings = read_draft(context, draft)
+    if family := family_of(request.base):
+        check_refusals(request, FAMILIES[family])
     if rows := rows_to_download(request):
         return {"missing": describe_rows(rows)}
     context.admit(visitor)

@@ -2,6 +2,7 @@
 
 import { changeSettings, settingOf } from "./chosen.js";
 import { h } from "../core/dom.js";
+import { refusalOf, whyOff } from "../core/refusal.js";
 
 const ENDS_WORD = /[\s.,/\\!?%^*;:{}=`~()[\]<>]/;
 const OTHER_HALF = { "(": ")", "[": "]" };
@@ -25,7 +26,7 @@ export function buildPrompt(app) {
   return [h("label", { for: "prompt" }, "Prompt"), area];
 }
 
-/** The field of the negative prompt, which acts only where guidance is above 1. */
+/** The field of the negative prompt, which acts only where the base reads one, and guidance is above 1. */
 export function buildNegative(app) {
   const area = h("textarea", {
     id: "negative",
@@ -34,17 +35,20 @@ export function buildNegative(app) {
     maxlength: app.store.state.tables.limits.max_prompt,
     oninput: () => changeSettings(app, { negative_prompt: area.value }, "negative"),
   });
-  const row = h("div", { class: "negative" }, h("label", { for: "negative" }, "Negative prompt"), area);
+  const why = whyOff("Negative prompt");
+  const label = h("span", { class: "negative-name" }, h("label", { for: "negative" }, "Negative prompt"), why.button);
+  const row = h("div", { class: "negative" }, label, area, why.text);
   app.store.on(
     (state) => settingOf(state, "negative_prompt"),
     (text) => show(area, text),
   );
   app.store.on(
-    (state) => settingOf(state, "guidance_scale"),
-    (guidance) => {
-      area.disabled = guidance <= 1;
-      area.placeholder = area.disabled ? "Needs guidance above 1" : "What it must not show";
-      row.title = area.disabled ? `Guidance is ${guidance}; the negative prompt acts only above 1. Set it under More.` : "";
+    (state) => [settingOf(state, "guidance_scale"), refusalOf(state, "negative_prompt")],
+    ([guidance, refusal]) => {
+      const low = guidance <= 1 ? `Guidance is ${guidance}; the negative prompt acts only above 1. Set it under More.` : "";
+      why.show(refusal || low, [area]);
+      area.placeholder = refusal ? "Not with this base model" : low ? "Needs guidance above 1" : "What it must not show";
+      row.title = refusal || low;
     },
   );
   return row;

@@ -4,6 +4,7 @@ import { changeSettings, chooseBase, choosePreset, presetOf, removeLora, setting
 import { fill, h, iconButton } from "../core/dom.js";
 import { liveField, thumbnail } from "../core/live.js";
 import { chooseFile, keepPicture } from "../core/photo.js";
+import { optionsWith, refusalOf, whyOff } from "../core/refusal.js";
 
 /** The disclosure with all settings. */
 export function buildSettings(app) {
@@ -30,7 +31,7 @@ export function buildSettings(app) {
       reference(app),
       modelButtons(app),
       h("h3", {}, "Sampling"),
-      choice(app, "scheduler", labels.scheduler, (state) => state.tables.samplers),
+      samplerChoice(app, labels.scheduler),
       number(app, "num_inference_steps"),
       number(app, "guidance_scale"),
       number(app, "eta", etaReason),
@@ -70,20 +71,37 @@ function networksOf({ layers }) {
   return JSON.stringify(active.map(({ condition, controlnet }) => ({ condition, controlnet: controlnet ?? "" })));
 }
 
-/** What the base model and the layers will take of the device's memory. */
+/** The samplers; those that the base refuses stay in the list, disabled. */
+function samplerChoice(app, label) {
+  const why = whyOff(label);
+  const select = h("select", { id: "setting-scheduler", onchange: () => changeSettings(app, { scheduler: select.value }) });
+  app.store.on(
+    (state) => [state.tables.samplers, settingOf(state, "scheduler"), state.choices.base],
+    ([rows, value, { refused, title }]) => {
+      const reasons = refused.scheduler;
+      fill(select, optionsWith(rows, reasons, title));
+      select.value = value;
+      select.title = reasons[value] ?? select.selectedOptions[0]?.textContent ?? "";
+      why.show(reasons[value] ?? Object.values(reasons), [select], value in reasons, false);
+    },
+  );
+  return h("div", {}, row(label, select.id, h("span", { class: "choice-row" }, select, why.button)), why.text);
+}
+
+/** What the base's files leave open, and what it and the layers will take of the device's memory. */
 function memoryNote(app) {
   const note = h("p", { class: "note", id: "base-memory" });
   let newest = null;
   app.store.on(
-    ({ choices, draft, frame }) => [choices.base.id, frame?.width, frame?.height, networksOf(draft)],
-    async ([base, width, height, networks]) => {
+    ({ choices, draft, frame }) => [choices.base.id, choices.base.note, frame?.width, frame?.height, networksOf(draft)],
+    async ([base, remark, width, height, networks]) => {
       const size = width ? { frame: { width, height } } : {};
       const asked = app.attempt(() => app.server.call("memory", { base, layers: JSON.parse(networks), ...size }));
       newest = asked; // of two answers the later question's counts
       const answer = await asked;
       if (newest !== asked || !answer) return;
-      note.textContent = answer.words;
-      note.hidden = !answer.words;
+      note.textContent = [remark, answer.words].filter(Boolean).join(" ");
+      note.hidden = !note.textContent;
     },
   );
   return note;
@@ -134,18 +152,23 @@ function titled(name) {
 
 function toggle(app, name, label, help) {
   const box = h("input", { type: "checkbox", onchange: () => changeSettings(app, { [name]: box.checked }) });
+  const why = whyOff(label);
   app.store.on(
-    (state) => settingOf(state, name),
-    (value) => (box.checked = value),
+    (state) => [settingOf(state, name), refusalOf(state, name)],
+    ([value, reason]) => {
+      box.checked = value;
+      why.show(reason, [box], value);
+    },
   );
-  return h("label", { class: "choice", title: help }, box, label);
+  return h("div", {}, h("div", { class: "choice-row" }, h("label", { class: "choice", title: help }, box, label), why.button), why.text);
 }
 
 /** The LoRAs in use, each with its weight, and a list to add one. */
 function loras(app) {
   const list = h("ul", { class: "loras", "aria-label": "LoRAs" });
   const add = h("select", { id: "setting-lora", onchange: () => addLora(app, add.value) });
-  const element = h("div", {}, row("LoRAs", add.id, add), list);
+  const why = whyOff("LoRAs");
+  const element = h("div", {}, row("LoRAs", add.id, h("span", { class: "choice-row" }, add, why.button)), why.text, list);
   app.store.on(
     (state) => [
       state.choices.lists.lora,
@@ -156,7 +179,7 @@ function loras(app) {
     ],
     ([rows]) => {
       const used = settingOf(app.store.state, "loras");
-      showAdd(app, add, rows, used);
+      showAdd(app, add, why, rows, used);
       fill(
         list,
         used.map((lora) => loraRow(app, lora, titleIn(rows, lora.name))),
@@ -166,18 +189,18 @@ function loras(app) {
   return element;
 }
 
-function showAdd(app, add, rows, used) {
+function showAdd(app, add, why, rows, used) {
   const { limits } = app.store.state.tables;
   const free = rows.filter(({ id }) => id && !used.some(({ name }) => name === id));
   const reason = reasonNoLora(app.store.state, free, used.length >= limits.max_loras);
   showOptions(add, [{ id: "", title: reason ? "None to add" : "Add a LoRA …" }, ...free], "");
-  add.disabled = Boolean(reason);
+  why.show(reason, [add]);
   add.title = reason;
 }
 
 function reasonNoLora({ choices, tables }, free, isFull) {
-  const { capabilities, title } = choices.base;
-  if (capabilities && !capabilities.includes("loras")) return `${title} takes no LoRAs.`;
+  const refusal = refusalOf({ choices }, "loras");
+  if (refusal) return refusal;
   if (isFull) return `At most ${tables.limits.max_loras} LoRAs work together; remove one.`;
   return free.length ? "" : "There is no LoRA for this base model; put files into models/loras.";
 }
@@ -206,6 +229,7 @@ function reference(app) {
   const { limits, labels } = app.store.state.tables;
   const select = h("select", { id: "setting-ip-adapter", onchange: () => changeReference(app, { name: select.value }) });
   const details = h("div", { class: "reference" });
+  const why = whyOff(labels.ip_adapter);
   const scale = liveField(
     app,
     "ip_scale",
@@ -215,15 +239,18 @@ function reference(app) {
     labels.ip_scale,
   );
   app.store.on(
-    (state) => [state.choices.lists.ip_adapter, settingOf(state, "ip_adapter")?.name ?? "", settingOf(state, "ip_adapter")?.picture],
-    ([rows, name, picture]) => {
+    (state) => [state.choices, settingOf(state, "ip_adapter")?.name ?? "", settingOf(state, "ip_adapter")?.picture],
+    ([{ lists }, name, picture]) => {
+      const rows = lists.ip_adapter;
       showOptions(select, rows, name);
-      select.disabled = rows.length < 2 && !name;
-      if (select.disabled) select.title = "There is no IP-Adapter for this base model.";
+      const reason = refusalOf(app.store.state, "ip_adapter") || (rows.length < 2 ? "There is no IP-Adapter for this base model." : "");
+      why.show(reason, [select], Boolean(name));
+      if (reason) select.title = reason;
       fill(details, name && [pictureRow(app, picture), scale]);
     },
   );
-  return h("div", {}, row("Reference image", select.id, select, labels.ip_adapter), details);
+  const control = h("span", { class: "choice-row" }, select, why.button);
+  return h("div", {}, row("Reference image", select.id, control, labels.ip_adapter), why.text, details);
 }
 
 function changeReference(app, changes, key = null) {

@@ -74,11 +74,33 @@ export function startScale({ controlnets }, condition, controlnet = "") {
   return (controlnets[condition] ?? []).find(({ id }) => id === controlnet)?.conditioning_scale ?? 1;
 }
 
-/** What a layer becomes with another ControlNet, or with the same one on another base: a strength that was not changed follows. */
+/** The blocks of a ControlNet that have a weight each; undefined or null where nothing tells. */
+export function blocksOf({ controlnets }, condition, controlnet = "") {
+  return (controlnets[condition] ?? []).find(({ id }) => id === controlnet)?.blocks;
+}
+
+/** Weights for another number of blocks, which are as heavy at the same depth. */
+function fittedWeights(weights, count) {
+  if (!weights.length || !count || weights.length === count) return weights;
+  return Array.from({ length: count }, (_, index) => {
+    const place = count > 1 ? (index / (count - 1)) * (weights.length - 1) : weights.length - 1;
+    const before = Math.floor(place);
+    const rest = place - before;
+    return Number((weights[before] * (1 - rest) + (weights[before + 1] ?? 0) * rest).toFixed(2));
+  });
+}
+
+/**
+ * What a layer becomes with another ControlNet, or with the same one on another base: a strength that was not changed follows,
+ * and block weights become as many as there are blocks.
+ */
 export function withControlnet(layer, controlnet, old, choices) {
   const isChanged = layer.conditioning_scale !== startScale(old, layer.condition, layer.controlnet);
   const scale = isChanged ? layer.conditioning_scale : startScale(choices, layer.condition, controlnet);
-  return { ...layer, controlnet, conditioning_scale: scale };
+  const count = blocksOf(choices, layer.condition, controlnet);
+  const lists = ["block_weights", "unconditional_block_weights"];
+  const weights = Object.fromEntries(lists.map((name) => [name, fittedWeights(layer[name], count)]));
+  return { ...layer, controlnet, conditioning_scale: scale, ...weights };
 }
 
 /** Open a layer's card, or with null close the open one. */

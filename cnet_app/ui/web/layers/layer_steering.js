@@ -4,10 +4,12 @@ import { blockBars } from "./block_bars.js";
 import { curveEditor, rangeBar, sampled, smallCurve } from "./curves.js";
 import { fill, h, iconButton } from "../core/dom.js";
 import { field, labelOf, labelled } from "./fields.js";
-import { withControlnet } from "./layer_actions.js";
+import { optionsWith, refusalOf, whyOff } from "../core/refusal.js";
+import { blocksOf, withControlnet } from "./layer_actions.js";
 
 const CUSTOM = "custom"; // the mode with one weight a block
 const FORMS = { authors: "As trained", diffusers: "As diffusers computes it" };
+const TOOL_HELP = ["Paint where this layer steers", "Paint how strongly it steers, from -1 to 1"];
 const HELP = {
   controlnet: "The network that reads the map. The condition's own is the best known one.",
   form: "Where the hints for the base's first layers go: into the base itself, as in training, or into a copy that the ControlNet alone reads.",
@@ -16,8 +18,6 @@ const HELP = {
 
 /** Build the part of a layer's form about how it steers. `opened` is the set of names of the parts that are unfolded. */
 export function buildSteering(scope, opened) {
-  const curve = part(scope, opened, "depth_curve", "Strength over depth", curveSummary, depthCurve(scope));
-  const prompt = part(scope, opened, "prompt", "Prompt for this layer", promptSummary, promptRow(scope));
   return [
     controlnetRow(scope),
     formRow(scope),
@@ -25,18 +25,10 @@ export function buildSteering(scope, opened) {
     blockRows(scope),
     rangeRow(scope),
     part(scope, opened, "strength_curve", "Strength over the steps", curveSummary, strengthCurve(scope)),
-    hiddenWithout(scope, "control_weights", curve, ({ depth_curve }) => depth_curve.length > 0),
-    hiddenWithout(scope, "control_prompts", prompt, (layer) => Boolean(layer.prompt)),
-    hiddenWithout(scope, "control_masks", placeRow(scope), ({ mask, weight_map }) => Boolean(mask || weight_map)),
+    part(scope, opened, "depth_curve", "Strength over depth", curveSummary, depthCurve(scope)),
+    part(scope, opened, "prompt", "Prompt for this layer", promptSummary, promptRow(scope)),
+    placeRow(scope),
   ];
-}
-
-/** A part that a base without the capability refuses; one that is set stays, so that it can be removed. */
-function hiddenWithout(scope, capability, element, isSet) {
-  scope.on((layer, { choices }) => [isSet(layer), choices.base.capabilities], ([stays, capabilities]) => {
-    element.hidden = !stays && Boolean(capabilities) && !capabilities.includes(capability);
-  });
-  return element;
 }
 
 /** A part that unfolds; its summary shows what is set inside. */
@@ -44,7 +36,16 @@ function part(scope, opened, name, title, summarise, content) {
   const state = h("span", { class: "part-state" });
   const remember = () => (details.open ? opened.add(name) : opened.delete(name));
   const summary = h("summary", {}, title, state);
-  const details = h("details", { class: "layer-part", open: opened.has(name), ontoggle: remember }, summary, content);
+  const whole = h("fieldset", { class: "layer-part-content" }, content);
+  const why = whyOff(title);
+  const details = h("details", { class: "layer-part", open: opened.has(name), ontoggle: remember }, summary, why.text, whole);
+  scope.on((layer, app) => [refusalOf(app, name), layer[name].length > 0], ([reason, isSet]) => {
+    why.show(reason, [whole], isSet);
+    whole.inert = whole.disabled; // a curve is no form control
+    why.text.hidden = !reason; // the summary opens it
+    details.classList.toggle("is-off", whole.disabled);
+    summary.title = reason;
+  });
   scope.on((layer) => layer[name], (value) => fill(state, summarise(value)));
   return details;
 }
@@ -75,10 +76,13 @@ function controlnetRow(scope) {
 function formRow(scope) {
   const options = Object.entries(FORMS).map(([value, title]) => h("option", { value }, title));
   const select = h("select", { id: `form-${scope.id}`, onchange: () => scope.edit({ control_form: select.value }) }, options);
-  const row = labelled(labelOf(scope.app.store.state.tables, "control_form"), select.id, HELP.form, select);
-  scope.on(({ control_form }, { choices }) => [control_form, choices.base.capabilities], ([form, capabilities]) => {
+  const label = labelOf(scope.app.store.state.tables, "control_form");
+  const why = whyOff(label);
+  const row = labelled(label, select.id, HELP.form, select, why.button);
+  row.append(why.text);
+  scope.on(({ control_form }, state) => [control_form, refusalOf(state, "control_form")], ([form, reason]) => {
     select.value = form;
-    row.hidden = form === "authors" && !capabilities?.includes("control_forms");
+    why.show(reason, [select], form !== "authors");
   });
   return row;
 }
@@ -88,29 +92,29 @@ function modeRow(scope) {
   const select = h("select", { id: `mode-${scope.id}`, onchange: () => takeMode(scope, select.value) });
   const drawn = h("span", { class: "mode-curve" });
   const about = h("span");
+  const label = labelOf(app.store.state.tables, "control_mode");
+  const why = whyOff(label);
   scope.on(({ control_mode }, { tables, choices }) => [control_mode, tables.modes, choices.base], ([chosen, modes, base]) => {
-    fill(select, modes.map((mode) => modeOption(mode, base)));
+    const refused = base.refused.control_mode;
+    fill(select, optionsWith(modes, refused, base.title));
     select.value = chosen;
+    why.show(refused[chosen] ?? [...new Set(Object.values(refused))], [select], chosen in refused, false);
     const mode = modes.find(({ id }) => id === chosen);
     fill(drawn, chosen === CUSTOM ? [] : smallCurve(mode.curve));
     about.textContent = mode.help;
     select.title = mode.help;
   });
-  const row = labelled(labelOf(app.store.state.tables, "control_mode"), select.id, about, select, drawn);
+  const row = labelled(label, select.id, about, select, drawn, why.button);
+  row.append(why.text);
   row.classList.add("is-wide");
   return row;
-}
-
-/** A mode whose needs the base lacks stays in the list, with the reason. */
-function modeOption({ id, title, needs }, { capabilities, title: base }) {
-  const isMissing = capabilities && needs.some((need) => !capabilities.includes(need));
-  return h("option", { value: id, disabled: Boolean(isMissing) }, isMissing ? `${title} · not with ${base}` : title);
 }
 
 /** Block weights belong to the custom mode alone; they begin at 1. */
 function takeMode(scope, id) {
   const { choices, tables } = scope.app.store.state;
-  const weights = id === CUSTOM ? Array(choices.base.blocks ?? tables.modes[0].curve.length).fill(1) : [];
+  const { condition, controlnet } = scope.layer;
+  const weights = id === CUSTOM ? Array(blocksOf(choices, condition, controlnet) ?? tables.modes[0].curve.length).fill(1) : [];
   scope.edit({ control_mode: id, block_weights: weights, unconditional_block_weights: [] });
 }
 
@@ -200,10 +204,17 @@ function placeRow(scope) {
     label: labelOf(app.store.state.tables, "mask_feather"),
   });
   const tools = [
-    toolButton(scope, "mask", "Mask", "Paint where this layer steers"),
-    toolButton(scope, "weights", "Weights", "Paint how strongly it steers, from -1 to 1"),
+    toolButton(scope, "mask", "Mask"),
+    toolButton(scope, "weights", "Weights"),
   ];
   const set = h("div", { class: "layer-set" });
+  const why = whyOff("Where it steers");
+  const fields = ["mask", "weight_map"];
+  scope.on((layer, state) => [...fields.map((name) => refusalOf(state, name)), ...fields.map((name) => Boolean(layer[name]))], (now) => {
+    const isSet = now[2] || now[3];
+    why.show(now.slice(0, 2), tools, isSet);
+    tools.forEach((tool, number) => (tool.title = now[number] || TOOL_HELP[number]));
+  });
   scope.on(({ mask, weight_map }) => [mask, weight_map], ([mask, weights]) => {
     feather.hidden = !mask;
     fill(
@@ -214,12 +225,12 @@ function placeRow(scope) {
     );
   });
   scope.on(({ mask_feather }) => mask_feather, (value) => feather.show(value));
-  const row = h("div", { class: "layer-tools" }, h("span", {}, "Where"), tools);
-  return h("div", { class: "layer-place", role: "group", "aria-label": "Where it steers" }, row, set, feather);
+  const row = h("div", { class: "layer-tools" }, h("span", {}, "Where"), tools, why.button);
+  return h("div", { class: "layer-place", role: "group", "aria-label": "Where it steers" }, row, why.text, set, feather);
 }
 
-function toolButton(scope, id, title, words) {
-  const button = h("button", { type: "button", title: words, onclick: () => scope.app.tools?.take(id) }, title);
+function toolButton(scope, id, title) {
+  const button = h("button", { type: "button", onclick: () => scope.app.tools?.take(id) }, title);
   scope.on((layer, { tool }) => tool === id, (isHeld) => button.setAttribute("aria-pressed", String(isHeld)));
   return button;
 }
