@@ -24,8 +24,9 @@ from cnet_app.training.data.framing import Framing, bucket_of, frame_control
 from cnet_app.training.data.pairs import DataSet, Pair, image_size
 from cnet_app.training.data.readers import read_data
 from cnet_app.training.estimate import measure
-from cnet_app.training.export import export, export_folder
+from cnet_app.training.export import export
 from cnet_app.training.loop import Loop
+from cnet_app.training.places import check_name, export_folder
 from cnet_app.training.probes import Probes, split
 from cnet_app.training.progress import Progress
 from cnet_app.training.run import PROBES, Record, RunFolder, State
@@ -71,6 +72,8 @@ def run_training(run: RunFolder, device: torch.device, show: Callable[[Record], 
 def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, log: Log) -> State:
     main = accelerator.is_main_process
     report: Callable[[Record], None] = log if main else lambda record: None
+    if main:
+        check_name(plan, run.id())  # before hours of training, not after them
     report(_state("preparing", "The base model is loaded."))
     trainable = create_trainable(_load_base(plan, accelerator.device), plan)
     data = read_data(Path(plan.data))
@@ -99,7 +102,7 @@ def _export(
 ) -> None:
     folder = run.path / "export" if plan.network == "lite" else export_folder(plan.name)
     with loop.averaged():
-        files = export(trainable, plan, loop.progress, key, folder)
+        files = export(trainable, plan, loop.progress, key, folder, run.id())
     values = {"path": str(folder), "files": [path.name for path in files]}
     report(Record(kind="exported", step=loop.progress.step, time=time.time(), values=values))
 
@@ -114,6 +117,7 @@ def export_newest(run: RunFolder, device: torch.device) -> tuple[int, Path]:
         raise InputError(
             f"{plan.name} is a ControlNet-lite, which no tab takes; its pictures are the samples of the run."
         )
+    check_name(plan, run.id())
     checkpoint = checkpoints.newest(run.checkpoints)
     if checkpoint is None:
         raise InputError(f"{plan.name} has no checkpoint yet; the first is written after step {plan.checkpoint_every}.")
@@ -127,7 +131,7 @@ def export_newest(run: RunFolder, device: torch.device) -> tuple[int, Path]:
             value.data.copy_(checkpoint.average[str(number)])
     key = str(checkpoints.read_manifest(checkpoints.folder_of(run.checkpoints, checkpoint.step)).get("data", ""))
     folder = export_folder(plan.name)
-    export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder)
+    export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder, run.id())
     return checkpoint.step, folder
 
 

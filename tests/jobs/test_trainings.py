@@ -85,6 +85,18 @@ def test_a_second_training_is_refused_and_a_name_is_taken_once(trainings: Traini
         trainings.state("one")
 
 
+def test_a_name_that_another_controlnet_has_is_refused(
+    trainings: Trainings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path / "models"))
+    (tmp_path / "models" / "controlnets" / "mydownload").mkdir(parents=True)
+    with pytest.raises(InputError, match="mydownload is there already"):
+        trainings.start(plan("mydownload"))
+    with pytest.raises(InputError, match="an id of the catalogue"):
+        trainings.start(plan("embedded_canny"))
+    assert trainings.states() == []
+
+
 def test_a_killed_training_is_interrupted_and_goes_on(settings: Settings, trainings: Trainings) -> None:
     trainings.start(plan(steps=10_000))
     state = wait(trainings, "one", lambda state: state.story.step)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -76,6 +78,41 @@ def test_a_run_ends_with_a_controlnet_that_loads(tmp_path: Path, pairs: Path) ->
     assert "Agreement with 2 held-out maps" in card
     with pytest.raises(InputError, match="There is a training 'mine'"):
         create_run(run.path.parent, run.plan())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_training_replaces_its_own_controlnet_and_no_other_folder(tmp_path: Path, pairs: Path) -> None:
+    folder = tmp_path / "models" / "controlnets" / "mine"
+    run = begin(tmp_path, pairs, unlock_after=1)
+    run_training(run, CPU)
+    assert folder.is_dir() and folder.with_name("mine-base").is_dir()
+    run.write_plan(replace(run.plan(), steps=3))
+    assert run_training(run, CPU) == "done"
+    assert json.loads((folder / "training_plan.json").read_text())["steps"] == 3
+    with pytest.raises(InputError, match=r"mine is there already, .* another name"):
+        create_run(tmp_path / "elsewhere", run.plan())
+    other = begin(tmp_path / "elsewhere", pairs)  # as if it had been begun before the first one wrote its ControlNet
+    with pytest.raises(InputError, match="did not make it"):
+        run_training(other, CPU)
+    for own in (folder, folder.with_name("mine-base")):
+        shutil.rmtree(own)
+        own.mkdir()
+        (own / "notes.txt").write_text("a download", encoding="utf-8")
+        with pytest.raises(InputError, match="did not make it"):
+            run_training(run, CPU)
+        with pytest.raises(InputError, match="did not make it"):
+            start.export_newest(run, CPU)
+        with pytest.raises(InputError, match="did not make it"):
+            create_run(tmp_path / "new", run.plan())
+        assert [path.name for path in own.iterdir()] == ["notes.txt"]
+        shutil.rmtree(own)
+
+
+def test_a_name_of_the_catalogue_is_refused_for_a_training(tmp_path: Path) -> None:
+    for name in ("embedded_canny", "sd15"):
+        with pytest.raises(InputError, match=f"name is '{name}', which is an id of the catalogue"):
+            create_run(tmp_path, replace(PLAN, name=name))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("tiny")
