@@ -125,14 +125,18 @@ def runs_folder(args: argparse.Namespace) -> Path:
 def _new(args: argparse.Namespace) -> int:
     fields = {field.name for field in dataclasses.fields(TrainingPlan)}
     plan = TrainingPlan(**{name: value for name, value in vars(args).items() if name in fields})
-    return _run(create_run(runs_folder(args), plan), args.device)
+    folder = runs_folder(args)
+    return _run(RunFolder(folder / plan.name), args.device, lambda: create_run(folder, plan))
 
 
 def _resume(args: argparse.Namespace) -> int:
     run = find_run(runs_folder(args), args.name)
-    if args.steps is not None:
-        run.write_plan(dataclasses.replace(run.plan(), steps=args.steps))
-    return _run(run, args.device)
+
+    def prepare() -> None:
+        if args.steps is not None:
+            run.write_plan(dataclasses.replace(run.plan(), steps=args.steps))
+
+    return _run(run, args.device, prepare)
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -144,15 +148,21 @@ def _export(args: argparse.Namespace) -> None:
     print(f"Wrote step {step} of {run.name} to {folder}")
 
 
-def _run(run: RunFolder, device: str) -> int:
+def _run(run: RunFolder, device_name: str, prepare: Callable[[], object]) -> int:
+    """Train; of several processes, the main one prepares the run and prints."""
+    from cnet_app.training.processes import by_main, join_processes
     from cnet_app.training.start import run_training
     from models.machine.devices import parse_device
 
+    device = parse_device(device_name)
+    processes = join_processes(device)
+    by_main(processes, prepare)
     try:
-        state = run_training(run, parse_device(device), _show(run.plan().steps))
+        state = run_training(run, device, _show(run.plan().steps))
     finally:
         end_progress()
-    print(f"{run.name}: {state}.")
+    if processes.is_main_process:
+        print(f"{run.name}: {state}.")
     return 0
 
 
