@@ -101,7 +101,7 @@ class Loop:
                 self._look()
             if step % plan.checkpoint_every == 0:
                 self._save()
-            if plan.patience and progress.looks_without_gain >= plan.patience:
+            if plan.patience and self._any(self._is_main and progress.looks_without_gain >= plan.patience):
                 self._note(
                     f"No look at the probes has been better for {plan.patience} looks, so the training stops early."
                 )
@@ -330,11 +330,14 @@ class Loop:
     def _wished(self) -> State | None:
         """Return the state that somebody wishes the run to end in; all processes return the same."""
         wishes: tuple[tuple[Wish, State], ...] = (("stop", "stopped"), ("pause", "paused"))
-        found = next((number for number, (wish, _) in enumerate(wishes) if self._run.wish(wish).exists()), len(wishes))
-        if self._accelerator.num_processes > 1:
-            each = self._accelerator.gather(torch.tensor([found], device=self._accelerator.device))
-            found = int(torch.as_tensor(each).min())
-        return wishes[found][1] if found < len(wishes) else None
+        return next((state for wish, state in wishes if self._any(self._run.wish(wish).exists())), None)
+
+    def _any(self, here: bool) -> bool:
+        """Return whether it is so in any process; all return the same. Each must call it at the same place."""
+        if self._accelerator.num_processes == 1:
+            return here
+        each = self._accelerator.gather(torch.tensor([here], device=self._accelerator.device))
+        return bool(torch.as_tensor(each).any())
 
     def _give_way(self) -> None:
         """Wait while a picture is to be made; a run on several devices goes on."""
