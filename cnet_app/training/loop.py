@@ -131,10 +131,10 @@ class Loop:
         reduced: Any = self._accelerator.reduce(torch.stack(losses).mean(), "mean")
         mean = float(reduced)
         self._require_finite("the loss", mean)
+        if self.progress.step + 1 < plan.unlock_after:
+            self._drop_gradients("decoder")  # before clipping: several processes have them from the first step on
         if self._accelerator.sync_gradients and plan.max_grad_norm:
             self._require_finite("the gradient", self._clip_gradients())
-        if self.progress.step + 1 < plan.unlock_after:
-            self._drop_gradients("decoder")
         rate = self._rates.get_last_lr()[0]
         self._optimizer.step()
         self._rates.step()

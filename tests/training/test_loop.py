@@ -31,6 +31,9 @@ PLAN = TrainingPlan(
     name="run", condition="canny", data="unused", size=64, steps=6, batch_size=2, learning_rate=1e-3, probe_every=0
 )
 
+TWO_PLAN = replace(PLAN, batch_size=4, steps=3, unlock_after=3, max_grad_norm=0.01)
+"""Of the run that two processes make with half of the batch each."""
+
 
 def create_loop(folder: Path, plan: TrainingPlan = PLAN, family: Family = "sd15", report: Any = None) -> Loop:
     trainable = create_trainable(tiny_base(family), plan)
@@ -194,7 +197,7 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path) -> 
     for process in both:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors[-2000:]
-    loop = create_loop(tmp_path / "one", replace(PLAN, batch_size=4, steps=3))
+    loop = create_loop(tmp_path / "one", TWO_PLAN)
     loop.train()
     losses = [record.values["loss"] for record in loop.__dict__["records"] if record.kind == "step"]
     two = [record.values["loss"] for record in RunFolder(tmp_path / "two").records()[0] if record.kind == "step"]
