@@ -25,7 +25,7 @@ from cnet_app.training.optimizers import create_optimizer
 from cnet_app.training.order import Order, emptied, noise_generator, part_of_process, variants
 from cnet_app.training.probes import Look, Probes
 from cnet_app.training.progress import Progress
-from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolder, State, Wish
+from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolder, State
 from cnet_app.training.trainable.base import Trainable
 from models.errors import TrainingError, is_out_of_memory
 from models.machine import memory
@@ -59,6 +59,7 @@ class Loop:
         self._objective = trainable.objective
         self.progress = Progress()
         self._saved: int | None = None
+        self._must_end = False
         checkpoints.check_same(run.checkpoints, plan_to_json(plan), examples.key, MAY_DIFFER)
         checkpoint = checkpoints.newest(run.checkpoints)
         step = checkpoint.step if checkpoint else 0
@@ -108,6 +109,10 @@ class Loop:
                 break
         self._save()
         return "done"
+
+    def end_soon(self) -> None:
+        """End after the step that runs, with a checkpoint, to be resumed: for a signal."""
+        self._must_end = True
 
     # One update
 
@@ -329,8 +334,9 @@ class Loop:
 
     def _wished(self) -> State | None:
         """Return the state that somebody wishes the run to end in; all processes return the same."""
-        wishes: tuple[tuple[Wish, State], ...] = (("stop", "stopped"), ("pause", "paused"))
-        return next((state for wish, state in wishes if self._any(self._run.wish(wish).exists())), None)
+        if self._any(self._run.wish("stop").exists()):
+            return "stopped"
+        return "paused" if self._any(self._must_end or self._run.wish("pause").exists()) else None
 
     def _any(self, here: bool) -> bool:
         """Return whether it is so in any process; all return the same. Each must call it at the same place."""

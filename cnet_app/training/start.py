@@ -31,6 +31,7 @@ from cnet_app.training.probes import Probes, split
 from cnet_app.training.processes import by_main, join_processes
 from cnet_app.training.progress import Progress
 from cnet_app.training.run import PROBES, Record, RunFolder, State
+from cnet_app.training.signals import between_steps
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
 from cnet_app.training.watch import Log, repair_log
@@ -49,7 +50,7 @@ def run_training(run: RunFolder, device: torch.device, show: Report = lambda rec
     """Train as the run's plan says, from its newest checkpoint on, and export the ControlNet at the end.
 
     `show` gets every record of the log. Raises USER_ERRORS, which are in the log too. Of the processes of one launch, the
-    main one alone writes.
+    main one alone writes. A signal to end makes it pause after the step that runs.
     """
     plan = run.plan()
     processes = join_processes(device)
@@ -94,7 +95,8 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, report:
     loop = Loop(run, plan, trainable, examples, probes, accelerator, report)
     report(measure(loop, plan, trainable))
     report(_state("running", ""))
-    state = loop.train()
+    with between_steps(loop.end_soon, tells=main):
+        state = loop.train()
     if state == "done" and main:
         _export(run, plan, trainable, loop, examples.key, report)
     report(_state(state, "", loop.progress.step))

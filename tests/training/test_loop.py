@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,9 +18,10 @@ import torch
 from accelerate import Accelerator
 
 from cnet_app.request.training import TrainingPlan
-from cnet_app.training import checkpoints
+from cnet_app.training import checkpoints, signals
 from cnet_app.training.loop import Loop
 from cnet_app.training.run import Record, RunFolder
+from cnet_app.training.signals import between_steps
 from cnet_app.training.trainable import create_trainable
 from models.errors import InputError, SaveError, TrainingError
 from models.family_facts import Family
@@ -110,6 +112,29 @@ def test_a_wish_to_stop_or_pause_ends_the_run_with_a_checkpoint(tmp_path: Path) 
     assert checkpoints.steps(run.checkpoints) == [3]
     run.wish("pause").unlink()
     assert create_loop(tmp_path).train() == "done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_step_and_leaves_a_checkpoint(tmp_path: Path, number: signal.Signals) -> None:
+    def send(record: Record) -> None:
+        if record.kind == "step" and record.step == 3:
+            for _ in range(2):  # a terminal and a launcher both send it
+                signal.raise_signal(number)
+
+    before = signal.getsignal(number)
+    loop = create_loop(tmp_path, report=send)
+    with between_steps(loop.end_soon, tells=True):
+        assert loop.train() == "paused"
+    assert signal.getsignal(number) == before
+    assert checkpoints.steps(RunFolder(tmp_path).checkpoints) == [3]
+
+
+def test_a_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "SAME", -1.0)
+    with between_steps(lambda: None, tells=False):
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_run_waits_while_a_picture_is_made(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -180,6 +181,32 @@ def test_advice_names_what_the_plan_leaves_with_numbers() -> None:
     least = replace(plan, batch_size=1, ema_decay=0.0, gradient_checkpointing=True, network="light", size=64)
     assert changes_for_memory(least, CPU) == ["choose a smaller base, or a device with more memory"]
     assert out_of_memory(plan, CPU).count(".") >= 3
+
+
+@pytest.mark.usefixtures("tiny")
+def test_ctrl_c_pauses_and_the_command_to_resume_is_printed(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    update = start.Loop.update
+
+    def press(loop: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        update(loop)
+
+    run = begin(tmp_path, pairs)
+    words = ["train", "resume", "mine", "--output-dir", str(tmp_path), "--device", "cpu"]
+    monkeypatch.setattr(start.Loop, "update", press)
+    assert main(words) == 0
+    resume = f"python -m cnet_app train resume mine --output-dir {tmp_path}"
+    assert f"mine: paused. Go on with: {resume}\n" in capsys.readouterr().out
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step-000001"]
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(start, "load_base", stop)
+    assert main(words) == 1
+    assert capsys.readouterr().err == f"Stopped. Go on with: {resume}\n"
 
 
 def test_every_bad_input_of_the_command_is_one_sentence(
