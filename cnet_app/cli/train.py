@@ -136,7 +136,7 @@ def _resume(args: argparse.Namespace) -> int:
 
     def prepare() -> None:
         if args.steps is not None:
-            run.write_plan(dataclasses.replace(run.plan(), steps=args.steps))
+            run.change_steps(args.steps)
 
     return _run(run, args, prepare)
 
@@ -223,7 +223,7 @@ def _wish(wish: Wish) -> Callable[[argparse.Namespace], None]:
 def _list(args: argparse.Namespace) -> None:
     runs = all_runs(runs_folder(args))
     for run in runs:
-        last = max((record.step for record in run.records()[0]), default=0)
+        last = next((record.step for record in reversed(run.records()[0]) if record.kind == "step"), 0)
         print(f"{run.name}: {run.standing()}, step {last} of {run.plan().steps}")
     if not runs:
         print("There are no trainings yet.")

@@ -16,7 +16,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -129,6 +129,16 @@ class RunFolder:
             return (self.path / ID).read_text(encoding="utf-8").strip()
         self._write(ID, secrets.token_hex(16) + "\n")
         return self.id()
+
+    def change_steps(self, steps: int) -> None:
+        """Write the plan with another last step. InputError where more are made and saved already; SaveError."""
+        made = max((record.step for record in self.records()[0] if record.kind == "checkpoint"), default=0)
+        if steps < made:
+            raise InputError(
+                f"steps is {steps}, but {self.name} has a checkpoint of step {made} already; give at least {made}, or use "
+                "`train export`."
+            )
+        self.write_plan(replace(self.plan(), steps=steps))
 
     def _write(self, name: str, text: str) -> None:
         try:
