@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from safetensors import SafetensorError
+
 from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan, plan_to_json
 from cnet_app.training.places import OWNER, base_folder, check_own
 from cnet_app.training.progress import Progress
 from cnet_app.training.trainable.base import Trainable
+from models.downloads.disk import disk_reason
 from models.errors import SaveError
 from models.loader import save_base
 
@@ -58,10 +61,10 @@ def _written(folder: Path, run_id: str, write: Callable[[Path], T]) -> T:
         if folder.exists():
             shutil.rmtree(folder)
         part.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)
         raise SaveError(
-            f"The ControlNet could not be written to {folder} ({error.strerror}); make room, and resume the training: "
+            f"The ControlNet could not be written to {folder} ({disk_reason(error)}); make room, and resume the training: "
             "its checkpoint is whole."
         ) from error
     return made

@@ -35,6 +35,7 @@ from cnet_app.training.signals import between_steps
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
 from cnet_app.training.watch import Log, repair_log
+from models.downloads.disk import disk_error
 from models.errors import USER_ERRORS, InputError, OutOfMemoryError, SaveError, is_out_of_memory
 from models.loader import Base, load_base, load_vae
 from models.machine.allocator import keep_freed
@@ -217,5 +218,7 @@ def _alone(run: RunFolder, plan: TrainingPlan, processes: PartialState) -> Gener
 
 
 def _told(error: Exception, plan: TrainingPlan, device: torch.device) -> Exception:
-    """Return the error that the user reads: out of memory with what to change."""
-    return OutOfMemoryError(out_of_memory(plan, device)) if is_out_of_memory(error) else error
+    """Return the error that the user reads: out of memory with what to change, and a full disk as such."""
+    if is_out_of_memory(error):
+        return OutOfMemoryError(out_of_memory(plan, device))
+    return error if isinstance(error, USER_ERRORS) else disk_error(error) or error
