@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -125,14 +127,18 @@ def runs_folder(args: argparse.Namespace) -> Path:
 def _new(args: argparse.Namespace) -> int:
     fields = {field.name for field in dataclasses.fields(TrainingPlan)}
     plan = TrainingPlan(**{name: value for name, value in vars(args).items() if name in fields})
-    return _run(create_run(runs_folder(args), plan), args.device)
+    folder = runs_folder(args)
+    return _run(RunFolder(folder / plan.name), args, lambda: create_run(folder, plan))
 
 
 def _resume(args: argparse.Namespace) -> int:
     run = find_run(runs_folder(args), args.name)
-    if args.steps is not None:
-        run.write_plan(dataclasses.replace(run.plan(), steps=args.steps))
-    return _run(run, args.device)
+
+    def prepare() -> None:
+        if args.steps is not None:
+            run.change_steps(args.steps)
+
+    return _run(run, args, prepare)
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -144,16 +150,31 @@ def _export(args: argparse.Namespace) -> None:
     print(f"Wrote step {step} of {run.name} to {folder}")
 
 
-def _run(run: RunFolder, device: str) -> int:
+def _run(run: RunFolder, args: argparse.Namespace, prepare: Callable[[], object]) -> int:
+    """Train; of several processes, the main one prepares the run and prints."""
+    from cnet_app.training.processes import by_main, join_processes
     from cnet_app.training.start import run_training
     from models.machine.devices import parse_device
 
+    device = parse_device(args.device)
+    processes = join_processes(device)
+    by_main(processes, prepare)
     try:
-        state = run_training(run, parse_device(device), _show(run.plan().steps))
+        state = run_training(run, device, _show(run.plan().steps))
+    except KeyboardInterrupt:  # while it was prepared, exported, or told to end at once
+        end_progress()
+        print(f"Stopped. {_how_to_resume(run, args)}", file=sys.stderr)
+        return 1
     finally:
         end_progress()
-    print(f"{run.name}: {state}.")
+    if processes.is_main_process:
+        print(f"{run.name}: {state}." + ("" if state == "done" else f" {_how_to_resume(run, args)}"))
     return 0
+
+
+def _how_to_resume(run: RunFolder, args: argparse.Namespace) -> str:
+    place = ["--output-dir", str(args.output_dir)] if args.output_dir else []
+    return f"Go on with: {shlex.join(['python', '-m', 'cnet_app', 'train', 'resume', run.name, *place])}"
 
 
 def _show(steps: int) -> Callable[[Record], None]:
@@ -202,7 +223,7 @@ def _wish(wish: Wish) -> Callable[[argparse.Namespace], None]:
 def _list(args: argparse.Namespace) -> None:
     runs = all_runs(runs_folder(args))
     for run in runs:
-        last = max((record.step for record in run.records()[0]), default=0)
+        last = next((record.step for record in reversed(run.records()[0]) if record.kind == "step"), 0)
         print(f"{run.name}: {run.standing()}, step {last} of {run.plan().steps}")
     if not runs:
         print("There are no trainings yet.")

@@ -143,8 +143,22 @@ class TrainingPlan(Versioned):
             raise InputError(
                 f"start is {self.start!r}, but a {self.network} network begins from the base; leave start out."
             )
-        if self.start is not None and self.initial == "fresh":
-            raise InputError("initial is fresh, but start names a ControlNet to go on from; give one of the two.")
+        if self.network != "controlnet" and self.initial == "fresh":
+            raise InputError(
+                f"initial is fresh, but a {self.network} network holds no encoder of its own; choose copy, or controlnet "
+                "as network."
+            )
+        if self.network == "light" and self.joint == "gaussian":
+            raise InputError(
+                "joint is gaussian, but a light network is stored as factors without its first joints; choose zero, or "
+                "controlnet as network."
+            )
+        for name, value, plain in (("initial", self.initial, "copy"), ("joint", self.joint, "zero")):
+            if self.start is not None and value != plain:
+                raise InputError(
+                    f"{name} is {value}, but start names a ControlNet to go on from, which has its own weights; leave "
+                    f"start out, or choose {plain}."
+                )
         if self.patience and not self.probe_every:
             raise InputError("patience needs the probes, but probe_every is 0; set probe_every, or patience to 0.")
         if self.lr_warmup_steps >= self.steps:

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.downloads.disk import disk_reason
 from models.downloads.whole import flush
 from models.errors import DamagedError, InputError, SaveError
 from models.files import sha256_of
@@ -57,7 +58,8 @@ def save(folder: Path, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Path
         save_file(_detached(checkpoint.network), part / NETWORK)
         if checkpoint.average is not None:
             save_file(_detached(checkpoint.average), part / AVERAGE)
-        torch.save(dict(checkpoint.state), part / STATE)
+        with (part / STATE).open("wb") as file:  # to a path, torch would not tell why it cannot write
+            torch.save(dict(checkpoint.state), file)
         sums = {path.name: sha256_of(path) for path in sorted(part.iterdir())}
         manifest = {"step": checkpoint.step, **facts, "sha256": sums}
         (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -68,9 +70,8 @@ def save(folder: Path, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Path
         part.rename(target)
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(part, ignore_errors=True)
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise SaveError(
-            f"The checkpoint of step {checkpoint.step} could not be written to {folder} ({reason}); make room there, "
+            f"The checkpoint of step {checkpoint.step} could not be written to {folder} ({disk_reason(error)}); make room there, "
             "and resume the run: its earlier checkpoints are untouched."
         ) from error
     return target

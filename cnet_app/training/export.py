@@ -4,55 +4,70 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from safetensors import SafetensorError
 
 from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan, plan_to_json
+from cnet_app.training.places import OWNER, base_folder, check_own
 from cnet_app.training.progress import Progress
 from cnet_app.training.trainable.base import Trainable
-from models.catalogue.local import FOLDERS
-from models.environment import models_folder
+from models.downloads.disk import disk_reason
 from models.errors import SaveError
-from models.files import HERE
 from models.loader import save_base
 
 METADATA = "controlnet_studio"
 """Prefix of the metadata in a .safetensors file."""
 CARD, PLAN = "README.md", "training_plan.json"
 UNFINISHED = ".unfinished-"
+T = TypeVar("T")
 
 
-def export_folder(name: str) -> Path:
-    """Return the folder of a trained ControlNet: below $CNET_MODELS_DIR, else below models/."""
-    return (models_folder() or HERE) / FOLDERS["controlnet"] / name
+def export(
+    trainable: Trainable, plan: TrainingPlan, progress: Progress, data_key: str, folder: Path, run_id: str
+) -> list[Path]:
+    """Write a network as it is now into `folder`, whole or not at all, and return the files of weights.
 
-
-def export(trainable: Trainable, plan: TrainingPlan, progress: Progress, data_key: str, folder: Path) -> list[Path]:
-    """Write a network as it is now into `folder`, whole or not at all, and return the files of weights. Raises SaveError.
-
-    A base whose decoder was trained too is written next to it, as `NAME-base`.
+    A base whose decoder was trained too is written next to it, as `NAME-base`. Only what the run of this id wrote before
+    is replaced: raises InputError where something else is there, and SaveError.
     """
+    unlocked = base_folder(folder) if plan.unlock_after else None
+    for place in filter(None, (folder, unlocked)):
+        check_own(place, run_id)
+
+    def write(part: Path) -> list[Path]:
+        files = trainable.save(part, plan.name, metadata(trainable, plan, progress, data_key))
+        (part / PLAN).write_text(json.dumps(plan_to_json(plan), indent=2) + "\n", encoding="utf-8")
+        (part / CARD).write_text(card(trainable, plan, progress), encoding="utf-8")
+        return files
+
+    files = _written(folder, run_id, write)
+    if unlocked:
+        _written(unlocked, run_id, lambda part: save_base(trainable.base, part))
+    return [folder / path.name for path in files]
+
+
+def _written(folder: Path, run_id: str, write: Callable[[Path], T]) -> T:
+    """Let `write` fill a folder, put it in the place of `folder`, and return what it returned. Raises SaveError."""
     part = folder.with_name(f"{UNFINISHED}{folder.name}")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        files = trainable.save(part, plan.name, metadata(trainable, plan, progress, data_key))
-        (part / PLAN).write_text(json.dumps(plan_to_json(plan), indent=2) + "\n", encoding="utf-8")
-        (part / CARD).write_text(card(trainable, plan, progress), encoding="utf-8")
+        made = write(part)
+        (part / OWNER).write_text(f"{run_id}\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         part.rename(folder)
-        if plan.unlock_after:
-            save_base(trainable.base, folder.with_name(f"{folder.name}-base"))
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)
         raise SaveError(
-            f"The ControlNet could not be written to {folder} ({error.strerror}); make room, and resume the training: "
+            f"The ControlNet could not be written to {folder} ({disk_reason(error)}); make room, and resume the training: "
             "its checkpoint is whole."
         ) from error
-    return [folder / path.name for path in files]
+    return made
 
 
 def metadata(trainable: Trainable, plan: TrainingPlan, progress: Progress, data_key: str) -> Mapping[str, str]:

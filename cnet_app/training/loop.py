@@ -25,7 +25,7 @@ from cnet_app.training.optimizers import create_optimizer
 from cnet_app.training.order import Order, emptied, noise_generator, part_of_process, variants
 from cnet_app.training.probes import Look, Probes
 from cnet_app.training.progress import Progress
-from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolder, State, Wish
+from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolder, State
 from cnet_app.training.trainable.base import Trainable
 from models.errors import TrainingError, is_out_of_memory
 from models.machine import memory
@@ -59,6 +59,7 @@ class Loop:
         self._objective = trainable.objective
         self.progress = Progress()
         self._saved: int | None = None
+        self._must_end = False
         checkpoints.check_same(run.checkpoints, plan_to_json(plan), examples.key, MAY_DIFFER)
         checkpoint = checkpoints.newest(run.checkpoints)
         step = checkpoint.step if checkpoint else 0
@@ -101,13 +102,17 @@ class Loop:
                 self._look()
             if step % plan.checkpoint_every == 0:
                 self._save()
-            if plan.patience and progress.looks_without_gain >= plan.patience:
+            if plan.patience and self._any(self._is_main and progress.looks_without_gain >= plan.patience):
                 self._note(
                     f"No look at the probes has been better for {plan.patience} looks, so the training stops early."
                 )
                 break
         self._save()
         return "done"
+
+    def end_soon(self) -> None:
+        """End after the step that runs, with a checkpoint, to be resumed: for a signal."""
+        self._must_end = True
 
     # One update
 
@@ -131,10 +136,10 @@ class Loop:
         reduced: Any = self._accelerator.reduce(torch.stack(losses).mean(), "mean")
         mean = float(reduced)
         self._require_finite("the loss", mean)
+        if self.progress.step + 1 < plan.unlock_after:
+            self._drop_gradients("decoder")  # before clipping: several processes have them from the first step on
         if self._accelerator.sync_gradients and plan.max_grad_norm:
             self._require_finite("the gradient", self._clip_gradients())
-        if self.progress.step + 1 < plan.unlock_after:
-            self._drop_gradients("decoder")
         rate = self._rates.get_last_lr()[0]
         self._optimizer.step()
         self._rates.step()
@@ -329,12 +334,16 @@ class Loop:
 
     def _wished(self) -> State | None:
         """Return the state that somebody wishes the run to end in; all processes return the same."""
-        wishes: tuple[tuple[Wish, State], ...] = (("stop", "stopped"), ("pause", "paused"))
-        found = next((number for number, (wish, _) in enumerate(wishes) if self._run.wish(wish).exists()), len(wishes))
-        if self._accelerator.num_processes > 1:
-            each = self._accelerator.gather(torch.tensor([found], device=self._accelerator.device))
-            found = int(torch.as_tensor(each).min())
-        return wishes[found][1] if found < len(wishes) else None
+        if self._any(self._run.wish("stop").exists()):
+            return "stopped"
+        return "paused" if self._any(self._must_end or self._run.wish("pause").exists()) else None
+
+    def _any(self, here: bool) -> bool:
+        """Return whether it is so in any process; all return the same. Each must call it at the same place."""
+        if self._accelerator.num_processes == 1:
+            return here
+        each = self._accelerator.gather(torch.tensor([here], device=self._accelerator.device))
+        return bool(torch.as_tensor(each).any())
 
     def _give_way(self) -> None:
         """Wait while a picture is to be made; a run on several devices goes on."""

@@ -6,26 +6,30 @@ checkpoints/step-000500/        one folder a checkpoint, written whole or not at
 samples/step-000500-2.png       the picture of the third probe (counted from 0)
 probes/2.png                    the map of the third probe
 tensorboard/                    curves, samples and jump as TensorBoard's event files
+run-id                          a number by which the ControlNet that it wrote is known as its own
 stop, pause, give-way           files that somebody else makes: see `Wish`
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import psutil
 
 from cnet_app.request.training import TrainingPlan, plan_from_text, plan_to_json
+from cnet_app.training.places import check_name
 from models.downloads.whole import write_whole
 from models.errors import InputError, SaveError
 from models.names import did_you_mean
 
-PLAN, LOG, CHECKPOINTS, SAMPLES, PROBES, TENSORBOARD = (
-    "plan.json", "log.jsonl", "checkpoints", "samples", "probes", "tensorboard",
+PLAN, LOG, CHECKPOINTS, SAMPLES, PROBES, TENSORBOARD, ID = (
+    "plan.json", "log.jsonl", "checkpoints", "samples", "probes", "tensorboard", "run-id",
 )  # fmt: skip
 RecordKind = Literal["state", "step", "probe", "converged", "checkpoint", "estimate", "note", "exported"]
 State = Literal["preparing", "running", "waiting", "paused", "stopped", "done", "failed"]
@@ -117,9 +121,29 @@ class RunFolder:
 
     def write_plan(self, plan: TrainingPlan) -> None:
         """Write the plan, whole; SaveError."""
+        self._write(PLAN, json.dumps(plan_to_json(plan), indent=2) + "\n")
+
+    def id(self) -> str:
+        """Return what tells this run from all others, also those of its name elsewhere. SaveError."""
+        with suppress(FileNotFoundError):
+            return (self.path / ID).read_text(encoding="utf-8").strip()
+        self._write(ID, secrets.token_hex(16) + "\n")
+        return self.id()
+
+    def change_steps(self, steps: int) -> None:
+        """Write the plan with another last step. InputError where more are made and saved already; SaveError."""
+        made = max((record.step for record in self.records()[0] if record.kind == "checkpoint"), default=0)
+        if steps < made:
+            raise InputError(
+                f"steps is {steps}, but {self.name} has a checkpoint of step {made} already; give at least {made}, or use "
+                "`train export`."
+            )
+        self.write_plan(replace(self.plan(), steps=steps))
+
+    def _write(self, name: str, text: str) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path / PLAN, (json.dumps(plan_to_json(plan), indent=2) + "\n").encode())
+            write_whole(self.path / name, text.encode())
         except OSError as error:
             raise SaveError(f"{self.path} cannot be written ({error.strerror}); choose another folder.") from error
 
@@ -129,12 +153,13 @@ class RunFolder:
 
 
 def create_run(runs: Path, plan: TrainingPlan) -> RunFolder:
-    """Make the folder of a new run below `runs`, with its plan. InputError where the name is taken; SaveError."""
+    """Make the folder of a new run below `runs`, with its plan. InputError where the name is taken, here or among the models; SaveError."""
     run = RunFolder(runs / plan.name)
     if (run.path / PLAN).exists():
         raise InputError(
             f"There is a training {plan.name!r} in {runs} already; resume it, or give the new one another name."
         )
+    check_name(plan)
     run.write_plan(plan)
     return run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from filelock import FileLock, Timeout
 
 from cnet_app.registry.conditions import condition
@@ -24,14 +24,18 @@ from cnet_app.training.data.framing import Framing, bucket_of, frame_control
 from cnet_app.training.data.pairs import DataSet, Pair, image_size
 from cnet_app.training.data.readers import read_data
 from cnet_app.training.estimate import measure
-from cnet_app.training.export import export, export_folder
-from cnet_app.training.loop import Loop
+from cnet_app.training.export import export
+from cnet_app.training.loop import Loop, Report
+from cnet_app.training.places import check_name, export_folder
 from cnet_app.training.probes import Probes, split
+from cnet_app.training.processes import by_main, join_processes
 from cnet_app.training.progress import Progress
 from cnet_app.training.run import PROBES, Record, RunFolder, State
+from cnet_app.training.signals import between_steps
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
 from cnet_app.training.watch import Log, repair_log
+from models.downloads.disk import disk_error
 from models.errors import USER_ERRORS, InputError, OutOfMemoryError, SaveError, is_out_of_memory
 from models.loader import Base, load_base, load_vae
 from models.machine.allocator import keep_freed
@@ -43,34 +47,39 @@ MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 """accelerate's words for the number formats."""
 
 
-def run_training(run: RunFolder, device: torch.device, show: Callable[[Record], None] = lambda record: None) -> State:
+def run_training(run: RunFolder, device: torch.device, show: Report = lambda record: None) -> State:
     """Train as the run's plan says, from its newest checkpoint on, and export the ControlNet at the end.
 
-    `show` gets every record of the log. Raises USER_ERRORS, which are in the log too.
+    `show` gets every record of the log. Raises USER_ERRORS, which are in the log too. Of the processes of one launch, the
+    main one alone writes. A signal to end makes it pause after the step that runs.
     """
     plan = run.plan()
+    processes = join_processes(device)
     accelerator = create_accelerator(plan, device)
     keeping = keep_freed() if device.type == "cpu" else nullcontext()
-    with _alone(run, accelerator.num_processes), keeping:
-        _forget_wishes(run)
-        repair_log(run)
-        log = Log(run, show)
+    with _alone(run, plan, processes), keeping:
+        log = Log(run, show) if processes.is_main_process else None
+        report: Report = log or _to_nobody
         try:
-            state = _train(run, plan, accelerator, log)
+            state = _train(run, plan, accelerator, report)
         except Exception as error:
             told = _told(error, plan, device)
-            log(_state("failed", str(told) if isinstance(told, USER_ERRORS) else f"It failed: {error}"))
+            report(_state("failed", str(told) if isinstance(told, USER_ERRORS) else f"It failed: {error}"))
             if told is error:
                 raise
             raise told from error
         finally:
-            log.close()
+            if log:
+                log.close()
     return state
 
 
-def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, log: Log) -> State:
+def _to_nobody(record: Record) -> None:
+    """Take a record of a process that is not the main one."""
+
+
+def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, report: Report) -> State:
     main = accelerator.is_main_process
-    report: Callable[[Record], None] = log if main else lambda record: None
     report(_state("preparing", "The base model is loaded."))
     trainable = create_trainable(_load_base(plan, accelerator.device), plan)
     data = read_data(Path(plan.data))
@@ -87,19 +96,18 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, log: Lo
     loop = Loop(run, plan, trainable, examples, probes, accelerator, report)
     report(measure(loop, plan, trainable))
     report(_state("running", ""))
-    state = loop.train()
+    with between_steps(loop.end_soon, tells=main):
+        state = loop.train()
     if state == "done" and main:
         _export(run, plan, trainable, loop, examples.key, report)
     report(_state(state, "", loop.progress.step))
     return state
 
 
-def _export(
-    run: RunFolder, plan: TrainingPlan, trainable: Trainable, loop: Loop, key: str, report: Callable[[Record], None]
-) -> None:
+def _export(run: RunFolder, plan: TrainingPlan, trainable: Trainable, loop: Loop, key: str, report: Report) -> None:
     folder = run.path / "export" if plan.network == "lite" else export_folder(plan.name)
     with loop.averaged():
-        files = export(trainable, plan, loop.progress, key, folder)
+        files = export(trainable, plan, loop.progress, key, folder, run.id())
     values = {"path": str(folder), "files": [path.name for path in files]}
     report(Record(kind="exported", step=loop.progress.step, time=time.time(), values=values))
 
@@ -114,6 +122,7 @@ def export_newest(run: RunFolder, device: torch.device) -> tuple[int, Path]:
         raise InputError(
             f"{plan.name} is a ControlNet-lite, which no tab takes; its pictures are the samples of the run."
         )
+    check_name(plan, run.id())
     checkpoint = checkpoints.newest(run.checkpoints)
     if checkpoint is None:
         raise InputError(f"{plan.name} has no checkpoint yet; the first is written after step {plan.checkpoint_every}.")
@@ -127,7 +136,7 @@ def export_newest(run: RunFolder, device: torch.device) -> tuple[int, Path]:
             value.data.copy_(checkpoint.average[str(number)])
     key = str(checkpoints.read_manifest(checkpoints.folder_of(run.checkpoints, checkpoint.step)).get("data", ""))
     folder = export_folder(plan.name)
-    export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder)
+    export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder, run.id())
     return checkpoint.step, folder
 
 
@@ -136,11 +145,11 @@ def _state(state: State, message: str, step: int = 0) -> Record:
     return Record(kind="state", step=step, time=time.time(), values=values)
 
 
-def _encoded(report: Callable[[Record], None], done: int, total: int) -> None:
+def _encoded(report: Report, done: int, total: int) -> None:
     report(_state("preparing", f"{done} of {total} pairs are encoded."))
 
 
-def _note(report: Callable[[Record], None], message: str) -> None:
+def _note(report: Report, message: str) -> None:
     report(Record(kind="note", step=0, time=time.time(), values={"message": message}))
 
 
@@ -185,26 +194,31 @@ def create_accelerator(plan: TrainingPlan, device: torch.device) -> Accelerator:
 
 
 @contextmanager
-def _alone(run: RunFolder, processes: int) -> Generator[None]:
-    """Refuse a second training on this machine; the processes of one launch belong together."""
-    if processes > 1:
-        yield
-        return
+def _alone(run: RunFolder, plan: TrainingPlan, processes: PartialState) -> Generator[None]:
+    """Refuse a second training on this machine, and make the run's folder ready. The processes of one launch have one lock."""
     lock = FileLock(run.path.parent / LOCK, timeout=0)
+
+    def take() -> None:
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(
+                f"Another training runs in {run.path.parent}; wait for its end, or stop it with `train stop NAME`."
+            ) from error
+        check_name(plan, run.id())  # before hours of training, not after them
+        for wish in ("stop", "pause"):
+            run.wish(wish).unlink(missing_ok=True)
+        repair_log(run)
+
     try:
-        with lock:
-            yield
-    except Timeout as error:
-        raise InputError(
-            f"Another training runs in {run.path.parent}; wait for its end, or stop it with `train stop NAME`."
-        ) from error
-
-
-def _forget_wishes(run: RunFolder) -> None:
-    for wish in ("stop", "pause"):
-        run.wish(wish).unlink(missing_ok=True)
+        by_main(processes, take)
+        yield
+    finally:
+        lock.release()
 
 
 def _told(error: Exception, plan: TrainingPlan, device: torch.device) -> Exception:
-    """Return the error that the user reads: out of memory with what to change."""
-    return OutOfMemoryError(out_of_memory(plan, device)) if is_out_of_memory(error) else error
+    """Return the error that the user reads: out of memory with what to change, and a full disk as such."""
+    if is_out_of_memory(error):
+        return OutOfMemoryError(out_of_memory(plan, device))
+    return error if isinstance(error, USER_ERRORS) else disk_error(error) or error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cnet_app.registry.conditions import condition, controlnet_id, own_controlnet
+from cnet_app.registry.conditions import condition, own_controlnet
 from cnet_app.settings import Settings
 from models.catalogue.catalog import TITLES, Defaults, Family, Kind
 from models.catalogue.fitting import fits
@@ -93,9 +93,7 @@ def control_blocks(condition_id: str, controlnet: str, base: str, family: Family
     if family is None:
         return None
     plain = FAMILIES[family].control_blocks
-    if not controlnet and family not in condition(condition_id).controlnets:
-        return plain
-    id = controlnet or controlnet_id(condition_id, family, base)
+    id = controlnet or own_controlnet(condition_id, family, base)
     if file := next((file for file in local_files("controlnet") if file.name == id), None):
         return file.control_blocks or plain
     return next((row.blocks for row in known_rows() if row.id == id), None) or plain

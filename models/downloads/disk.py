@@ -13,6 +13,8 @@ from models.errors import SaveError
 FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _RUST = re.compile(r"\(os error (\d+)\)")
+_TORCH = "inline_container.cc"
+"""In torch's error where a file could not be written to its end; why is not in its words."""
 BROKEN = frozenset({errno.EIO, getattr(errno, "ESTALE", errno.EIO)})
 
 
@@ -30,10 +32,19 @@ def disk_error(error: BaseException) -> SaveError | None:
     return None
 
 
+def disk_reason(error: BaseException) -> str:
+    """Return why a file could not be written, in the system's words where they are known, for the middle of a sentence."""
+    number = _number(error)
+    return os.strerror(number) if number is not None else str(error).partition("\n")[0].rstrip(".")
+
+
 def _number(error: BaseException) -> int | None:
-    """Return the system's number of an error; libraries in Rust have it in the message alone."""
+    """Return the system's number of an error; libraries in Rust have it in the message alone, torch in an error before it."""
     if isinstance(error, OSError):
         return error.errno
+    if _TORCH in str(error) and "unexpected pos" in str(error):
+        before = error.__context__
+        return before.errno if isinstance(before, OSError) else errno.ENOSPC
     found = _RUST.search(str(error))
     return int(found[1]) if found else None
 

@@ -12,14 +12,20 @@ from huggingface_hub import constants
 from cnet_app.embedded.train.checkpoints import load_checkpoint, save_checkpoint
 from cnet_app.embedded.train.common import logger
 from cnet_app.embedded.train.dataset import render
+from cnet_app.training import checkpoints
+from cnet_app.training.export import export
+from cnet_app.training.progress import Progress
+from cnet_app.training.trainable import create_trainable
 from models.catalogue.catalog import Weights
 from models.catalogue.weights import fetch_row, find_row
 from models.downloads.disk import disk_error, disk_explained
 from models.errors import DownloadError, SaveError
 from models.loader import save_network
+from models.tiny import tiny_base
 from tests.faults.conftest import Disk, sentence
 from tests.models.hub import Hub
 from tests.models.test_weights import CONFIG
+from tests.training.test_loop import PLAN
 
 
 def state(numbers: int) -> dict[str, object]:
@@ -32,13 +38,35 @@ def test_a_checkpoint_without_room_leaves_the_one_before_it(disk: Disk) -> None:
     disk.fill(leave=50_000)
     with pytest.raises(SaveError) as caught:
         save_checkpoint(path, state(400_000))
-    assert "could not be written" in sentence(caught.value) and "make room" in str(caught.value)
+    assert "could not be written (No space left on device); make room" in sentence(caught.value)
     kept = load_checkpoint(path)
     assert kept is not None and kept["step"] == 10_000
     assert disk.files() == {"work/toy.pt"}
     disk.make_room()
     save_checkpoint(path, state(400_000))
     assert (load_checkpoint(path) or {})["step"] == 400_000
+
+
+@pytest.mark.parametrize("network", [10, 1_000_000], ids=["optimiser", "network"])
+def test_a_trained_networks_checkpoint_without_room_names_the_full_disk(disk: Disk, network: int) -> None:
+    folder = disk.folder / "checkpoints"
+    disk.fill(leave=100_000)
+    tensors, large = {"a": torch.zeros(network)}, {"optimizer": torch.zeros(1_000_000)}
+    with pytest.raises(SaveError) as caught:
+        checkpoints.save(folder, checkpoints.Checkpoint(1, tensors, None, large), {})
+    assert "(No space left on device); make room" in sentence(caught.value)
+    assert not disk.files()
+
+
+def test_a_controlnet_without_room_leaves_the_one_before_it(disk: Disk) -> None:
+    trainable, folder = create_trainable(tiny_base("embedded"), PLAN), disk.folder / "mine"
+    export(trainable, PLAN, Progress(), "data", folder, "id")
+    before = disk.files()
+    disk.fill(leave=8192)
+    with pytest.raises(SaveError) as caught:
+        export(trainable, PLAN, Progress(), "data", folder, "id")
+    assert "(No space left on device); make room" in sentence(caught.value)
+    assert disk.files() == before
 
 
 def test_a_checkpoint_whose_folder_cannot_be_made_is_named(disk: Disk) -> None:
@@ -72,6 +100,12 @@ def test_the_log_of_a_training_without_room_is_a_sentence(disk: Disk) -> None:
     with pytest.raises(SaveError) as caught, disk_explained():
         log(step=1, text="x" * 10_000)
     sentence(caught.value)
+
+
+def test_torchs_words_for_a_full_disk_are_explained(disk: Disk) -> None:
+    disk.fill(leave=100_000)
+    with pytest.raises(SaveError, match="The disk is full"), disk_explained():
+        torch.save(state(400_000), disk.folder / "toy.pt")
 
 
 def test_only_errors_of_the_disk_are_explained_as_such() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnet_app.cli import main
 from cnet_app.jobs.trainings.commands import start_command
 from cnet_app.jobs.trainings.data_work import DataState
 from cnet_app.jobs.trainings.trainings import ERRORS, Trainings, TrainingState
@@ -83,6 +84,32 @@ def test_a_second_training_is_refused_and_a_name_is_taken_once(trainings: Traini
     trainings.delete("one")
     with pytest.raises(InputError, match="There is no training 'one'"):
         trainings.state("one")
+
+
+def test_a_name_that_another_controlnet_has_is_refused(
+    trainings: Trainings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path / "models"))
+    (tmp_path / "models" / "controlnets" / "mydownload").mkdir(parents=True)
+    with pytest.raises(InputError, match="mydownload is there already"):
+        trainings.start(plan("mydownload"))
+    with pytest.raises(InputError, match="an id of the catalogue"):
+        trainings.start(plan("embedded_canny"))
+    assert trainings.states() == []
+
+
+def test_a_training_is_not_shortened_to_steps_that_it_has_made(
+    trainings: Trainings, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainings.start(plan(steps=3))
+    wait(trainings, "one", lambda state: state.standing == "done")
+    with pytest.raises(InputError, match=r"steps is 2, but one has a checkpoint of step 3 already; give at least 3"):
+        trainings.resume("one", 2)
+    assert main(["train", "resume", "one", "--steps", "2", "--output-dir", str(settings.output_dir)]) == 2
+    assert "has a checkpoint of step 3" in capsys.readouterr().err
+    assert trainings.state("one").plan.steps == 3
+    main(["train", "list", "--output-dir", str(settings.output_dir)])
+    assert "one: done, step 3 of 3" in capsys.readouterr().out
 
 
 def test_a_killed_training_is_interrupted_and_goes_on(settings: Settings, trainings: Trainings) -> None:

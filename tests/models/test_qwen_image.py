@@ -54,8 +54,8 @@ def test_checkpoints_have_settings_of_their_own() -> None:
     }
     assert scales == {
         "controlnet_union_qwen_image": 1.0, "controlnet_inpaint_qwen_image": 1.0, "controlnet_fun_qwen_image": 0.8,
+        "controlnet_fun_2602_qwen_image": 0.8,
     }  # fmt: skip
-    assert entry("qwen_image").size is None  # that of the text encoder is not known
 
 
 def test_half_precision_is_bfloat16() -> None:

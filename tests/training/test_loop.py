@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,9 +18,10 @@ import torch
 from accelerate import Accelerator
 
 from cnet_app.request.training import TrainingPlan
-from cnet_app.training import checkpoints
+from cnet_app.training import checkpoints, signals
 from cnet_app.training.loop import Loop
 from cnet_app.training.run import Record, RunFolder
+from cnet_app.training.signals import between_steps
 from cnet_app.training.trainable import create_trainable
 from models.errors import InputError, SaveError, TrainingError
 from models.family_facts import Family
@@ -30,6 +32,9 @@ from tests.training.examples import MemoryExamples
 PLAN = TrainingPlan(
     name="run", condition="canny", data="unused", size=64, steps=6, batch_size=2, learning_rate=1e-3, probe_every=0
 )
+
+TWO_PLAN = replace(PLAN, batch_size=4, steps=3, unlock_after=3, max_grad_norm=0.01)
+"""Of the run that two processes make with half of the batch each."""
 
 
 def create_loop(folder: Path, plan: TrainingPlan = PLAN, family: Family = "sd15", report: Any = None) -> Loop:
@@ -107,6 +112,29 @@ def test_a_wish_to_stop_or_pause_ends_the_run_with_a_checkpoint(tmp_path: Path) 
     assert checkpoints.steps(run.checkpoints) == [3]
     run.wish("pause").unlink()
     assert create_loop(tmp_path).train() == "done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_step_and_leaves_a_checkpoint(tmp_path: Path, number: signal.Signals) -> None:
+    def send(record: Record) -> None:
+        if record.kind == "step" and record.step == 3:
+            for _ in range(2):  # a terminal and a launcher both send it
+                signal.raise_signal(number)
+
+    before = signal.getsignal(number)
+    loop = create_loop(tmp_path, report=send)
+    with between_steps(loop.end_soon, tells=True):
+        assert loop.train() == "paused"
+    assert signal.getsignal(number) == before
+    assert checkpoints.steps(RunFolder(tmp_path).checkpoints) == [3]
+
+
+def test_a_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "SAME", -1.0)
+    with between_steps(lambda: None, tells=False):
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_run_waits_while_a_picture_is_made(tmp_path: Path) -> None:
@@ -194,7 +222,7 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path) -> 
     for process in both:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors[-2000:]
-    loop = create_loop(tmp_path / "one", replace(PLAN, batch_size=4, steps=3))
+    loop = create_loop(tmp_path / "one", TWO_PLAN)
     loop.train()
     losses = [record.values["loss"] for record in loop.__dict__["records"] if record.kind == "step"]
     two = [record.values["loss"] for record in RunFolder(tmp_path / "two").records()[0] if record.kind == "step"]

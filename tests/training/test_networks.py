@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cnet_app.request.training import TrainingPlan
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.files import original_name
 from cnet_app.training.trainable.networks import create_network, fill_joints, low_rank_layers
+from models.errors import InputError
 from models.family_facts import Family
 from models.layouts.checkpoints import diffusers_names
 from models.layouts.controlnet_files import load_controlnet_tensors
@@ -116,6 +118,55 @@ def test_a_light_network_for_sd15_takes_at_most_16_mb(tmp_path: Path) -> None:
         network = create_network(unet, TrainingPlan(name="a", condition="canny", data="x", network="light", rank=8))
     trained = sum(value.numel() for value in network.parameters() if value.requires_grad)
     assert 2 * trained <= 16_000_000, f"{2 * trained / 1e6:.1f} MB"
+
+
+@pytest.mark.parametrize(
+    ("network", "begins"),
+    [("controlnet", "zero"), ("light", "zero"), ("controlnet", "gaussian"), ("controlnet", "start")],
+)
+def test_a_control_of_the_middle_block_alone_is_used_as_it_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Any, begins: str
+) -> None:
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path))
+    base, plan = tiny_base("sd15"), replace(PLAN, only_mid_control=True, network=network)
+    if begins == "gaussian":
+        plan = replace(plan, joint="gaussian")
+    if begins == "start":
+        first = create_trainable(base, PLAN)
+        whole: Any = first.for_pictures()
+        fill_joints(whole)
+        nn.init.normal_(whole.controlnet_down_blocks[0].bias)
+        first.save(tmp_path / "controlnets" / "first", "first", {"controlnet_studio.family": "sd15"})
+        plan = replace(plan, start="first")
+    trainable = create_trainable(base, plan)
+    noisy, timesteps, hints, states, added = inputs(base, trainable)
+    control: Any = trainable.for_pictures()
+    torch.manual_seed(1)
+    for value in control.controlnet_mid_block.parameters():
+        nn.init.normal_(value)
+    with torch.no_grad():
+        trained = trainable.module(noisy, timesteps, hints, states, added)
+        down, middle = control(noisy, timesteps, states, hints, added_cond_kwargs=added, return_dict=False)
+        used = base.network(noisy, timesteps, states, added_cond_kwargs=added, down_block_additional_residuals=down,
+                            mid_block_additional_residual=middle, return_dict=False)[0]  # fmt: skip
+        plain = base.network(noisy, timesteps, states, added_cond_kwargs=added, return_dict=False)[0]
+    assert torch.equal(trained, used) and not torch.equal(trained, plain)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "light", "joint": "gaussian"}, "joint is gaussian, but a light network"),
+        ({"network": "light", "initial": "fresh"}, "initial is fresh, but a light network"),
+        ({"network": "lite", "initial": "fresh"}, "initial is fresh, but a lite network"),
+        ({"start": "a", "initial": "fresh"}, "initial is fresh, but start names"),
+        ({"start": "a", "joint": "gaussian"}, "joint is gaussian, but start names"),
+    ],
+)
+def test_first_weights_that_would_be_left_out_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(PLAN, **changes)
+    assert replace(PLAN, network="lite", joint="gaussian").joint == "gaussian"
 
 
 def test_a_trained_controlnet_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -79,6 +82,41 @@ def test_a_run_ends_with_a_controlnet_that_loads(tmp_path: Path, pairs: Path) ->
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_training_replaces_its_own_controlnet_and_no_other_folder(tmp_path: Path, pairs: Path) -> None:
+    folder = tmp_path / "models" / "controlnets" / "mine"
+    run = begin(tmp_path, pairs, unlock_after=1)
+    run_training(run, CPU)
+    assert folder.is_dir() and folder.with_name("mine-base").is_dir()
+    run.write_plan(replace(run.plan(), steps=3))
+    assert run_training(run, CPU) == "done"
+    assert json.loads((folder / "training_plan.json").read_text())["steps"] == 3
+    with pytest.raises(InputError, match=r"mine is there already, .* another name"):
+        create_run(tmp_path / "elsewhere", run.plan())
+    other = begin(tmp_path / "elsewhere", pairs)  # as if it had been begun before the first one wrote its ControlNet
+    with pytest.raises(InputError, match="did not make it"):
+        run_training(other, CPU)
+    for own in (folder, folder.with_name("mine-base")):
+        shutil.rmtree(own)
+        own.mkdir()
+        (own / "notes.txt").write_text("a download", encoding="utf-8")
+        with pytest.raises(InputError, match="did not make it"):
+            run_training(run, CPU)
+        with pytest.raises(InputError, match="did not make it"):
+            start.export_newest(run, CPU)
+        with pytest.raises(InputError, match="did not make it"):
+            create_run(tmp_path / "new", run.plan())
+        assert [path.name for path in own.iterdir()] == ["notes.txt"]
+        shutil.rmtree(own)
+
+
+def test_a_name_of_the_catalogue_is_refused_for_a_training(tmp_path: Path) -> None:
+    for name in ("embedded_canny", "sd15"):
+        with pytest.raises(InputError, match=f"name is '{name}', which is an id of the catalogue"):
+            create_run(tmp_path, replace(PLAN, name=name))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("tiny")
 def test_steps_keep_the_memory_that_they_free(tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside: list[bool] = []
 
@@ -143,6 +181,32 @@ def test_advice_names_what_the_plan_leaves_with_numbers() -> None:
     least = replace(plan, batch_size=1, ema_decay=0.0, gradient_checkpointing=True, network="light", size=64)
     assert changes_for_memory(least, CPU) == ["choose a smaller base, or a device with more memory"]
     assert out_of_memory(plan, CPU).count(".") >= 3
+
+
+@pytest.mark.usefixtures("tiny")
+def test_ctrl_c_pauses_and_the_command_to_resume_is_printed(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    update = start.Loop.update
+
+    def press(loop: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        update(loop)
+
+    run = begin(tmp_path, pairs)
+    words = ["train", "resume", "mine", "--output-dir", str(tmp_path), "--device", "cpu"]
+    monkeypatch.setattr(start.Loop, "update", press)
+    assert main(words) == 0
+    resume = f"python -m cnet_app train resume mine --output-dir {tmp_path}"
+    assert f"mine: paused. Go on with: {resume}\n" in capsys.readouterr().out
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step-000001"]
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(start, "load_base", stop)
+    assert main(words) == 1
+    assert capsys.readouterr().err == f"Stopped. Go on with: {resume}\n"
 
 
 def test_every_bad_input_of_the_command_is_one_sentence(

@@ -13,12 +13,12 @@ from cnet_app.training.run import Record, RunFolder, line
 from cnet_app.training.trainable import create_trainable
 from models.tiny import tiny_base
 from tests.training.examples import MemoryExamples
-from tests.training.test_loop import PLAN
+from tests.training.test_loop import TWO_PLAN
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    plan, run = replace(PLAN, batch_size=2, steps=3), RunFolder(folder)
+    plan, run = replace(TWO_PLAN, batch_size=2), RunFolder(folder)
 
     def report(record: Record) -> None:
         with run.log.open("a") as file:

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from models.downloads.disk import disk_reason
 from models.downloads.whole import unfinished
 from models.errors import DamagedError, SaveError
 
@@ -24,15 +25,19 @@ def save_whole(path: Path, write: Callable[[Path], object]) -> None:
         with unfinished(path) as part:
             write(part)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise SaveError(
-            f"{path} could not be written ({reason}); make room or choose another --work folder."
+            f"{path} could not be written ({disk_reason(error)}); make room or choose another --work folder."
         ) from error
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors and plain values: a reader gets the old file or the whole new one."""
-    save_whole(path, lambda temporary: torch.save(state, temporary))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # to a path, torch would not tell why it cannot write
+            torch.save(state, file)
+
+    save_whole(path, write)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

@@ -127,7 +127,7 @@ class Trainings:
             run = find_run(self.folder, name)
             self._check_free(name)
             if steps is not None:
-                run.write_plan(replace(run.plan(), steps=steps))
+                run.change_steps(steps)
             self._launch(run)
 
     def pause(self, name: str) -> None:

@@ -31,6 +31,7 @@ from cnet_app.training.data.framing import Framing, bucket_of, can_mirror, frame
 from cnet_app.training.data.pairs import Pair, image_size, read_control, read_control_data, read_image
 from cnet_app.training.examples import Encoded
 from cnet_app.training.trainable.base import Trainable
+from models.downloads.disk import disk_reason
 from models.downloads.whole import sweep_unfinished, unfinished, write_whole
 from models.errors import DamagedError, SaveError, TrainingError
 from models.files import sha256_of
@@ -181,7 +182,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
             save_file(dict(tensors), part)
             sum = sha256_of(part)
     except SafetensorError as error:
-        raise OSError(28, str(error)) from error
+        raise OSError(28, disk_reason(error)) from error
     return sum
 
 

@@ -80,6 +80,9 @@ class UNetTrainable:
         nn.Module.to(self._control, self._base.device)
         if self._plan.only_mid_control:
             self._control.controlnet_down_blocks.requires_grad_(False)
+            with torch.no_grad():  # what is exported has these joints, so they must add nothing there either
+                for value in self._control.controlnet_down_blocks.parameters():
+                    value.zero_()
         if self._plan.gradient_checkpointing:
             for network in (self._base.network, self._control):
                 network.enable_gradient_checkpointing()
