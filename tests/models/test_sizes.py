@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from models.catalogue import resolve as resolving
 from models.catalogue.sizes import control_bytes, expected_sizes, network_key
+from models.tiny import tiny_base
+from tests.models.gguf import write_gguf
 
 HALF, SINGLE = 2, 4
 UNION, LITE = "controlnet_union_z_image", "controlnet_union_lite_z_image"
@@ -54,13 +55,12 @@ def test_a_file_counts_by_its_header(tmp_path: Path) -> None:
     assert control_bytes(str(part), "sd15", HALF) == pytest.approx(0.72e9, rel=0.01)  # it is completed to a whole one
 
 
-def test_packed_weights_count_as_they_are_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_weights_count_as_they_are_stored(tmp_path: Path) -> None:
     four_bits = tmp_path / "nf4.safetensors"
     save_file({"layers.0.adaLN_modulation.0.weight": np.zeros(1000, np.uint8),
                "layers.0.adaLN_modulation.0.weight.quant_state.bitsandbytes__nf4": np.zeros(8, np.uint8)}, four_bits)  # fmt: skip
     gguf = tmp_path / "base.gguf"
-    gguf.write_bytes(bytes(5000))
-    monkeypatch.setattr(resolving, "names_in", lambda path: {"layers.0.adaLN_modulation.0.weight"})
+    write_gguf(gguf, tiny_base("z_image").network.state_dict())
     for path in (four_bits, gguf):
         sizes = expected_sizes(str(path), "z_image", [UNION], HALF)
         assert sizes.network == path.stat().st_size

@@ -183,7 +183,8 @@ def test_a_base_is_offered_its_own_controlnets_and_not_those_of_another_size(cal
     assert listed("sd3_medium", "canny") == {""}
     assert {"mlsd", "scribble", "canny"} <= set(caller("choices", base="qwen_image_2512")["conditions"])
     assert not {"mlsd", "scribble"} & set(caller("choices", base="qwen_image")["conditions"])
-    assert listed("qwen_image_2512", "canny") == {"", "controlnet_union_qwen_image"}
+    others = {"controlnet_union_qwen_image", "controlnet_fun_2602_qwen_image"}
+    assert listed("qwen_image_2512", "canny") == {"", *others}
 
 
 def test_the_page_gets_the_sentences_with_which_a_base_refuses(caller: Caller) -> None:
