@@ -1,4 +1,4 @@
-"""`train controlnet …`, `train resume|pause|stop NAME`, `train list`, and `train embedded`."""
+"""`train controlnet …`, `train resume|export|pause|stop|delete NAME`, `train list`, and `train embedded`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnet_app.embedded.train import command as embedded
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan
 from cnet_app.settings import settings_for_command
-from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, find_run
+from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, delete_run, find_run
 from models.errors import InputError
 
 TEXTS: Mapping[str, str] = {
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("export", "write the newest checkpoint as a ControlNet, also while the training goes on", _export),
         ("pause", "end after the step that runs, to be resumed", _wish("pause")),
         ("stop", "end after the step that runs", _wish("stop")),
+        ("delete", "remove the training with its checkpoints; an exported ControlNet stays", _delete),
     ):
         sub = actions.add_parser(name, help=help)
         sub.add_argument("name", metavar="NAME", help="name of the training")
@@ -175,7 +176,7 @@ def _show(steps: int) -> Callable[[Record], None]:
                 _line(f"About {total:,} MB of memory and {seconds / 60:.0f} minutes.")
             case "exported":
                 _line(f"Wrote {values['path']}")
-            case "note" | "state" if values.get("message"):
+            case "note" | "state" if values.get("message") and values.get("state") != "failed":  # raised as well
                 _line(values["message"])
             case _:
                 pass
@@ -199,10 +200,19 @@ def _wish(wish: Wish) -> Callable[[argparse.Namespace], None]:
     return act
 
 
+def _delete(args: argparse.Namespace) -> None:
+    run = find_run(runs_folder(args), args.name)
+    delete_run(run)
+    print(f"{args.name} is deleted: {run.path}")
+
+
 def _list(args: argparse.Namespace) -> None:
     runs = all_runs(runs_folder(args))
     for run in runs:
         last = max((record.step for record in run.records()[0]), default=0)
-        print(f"{run.name}: {run.standing()}, step {last} of {run.plan().steps}")
+        try:
+            print(f"{run.name}: {run.standing()}, step {last} of {run.plan().steps}")
+        except InputError as error:
+            print(f"{run.name}: damaged, step {last}. {error}")
     if not runs:
         print("There are no trainings yet.")

@@ -12,6 +12,7 @@ stop, pause, give-way           files that somebody else makes: see `Wish`
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,17 @@ class RunFolder:
             raise InputError(
                 f"{self.path} holds no plan.json that can be read; choose the folder of a training."
             ) from error
-        return plan_from_text(text)
+        try:
+            return plan_from_text(text)
+        except InputError as error:
+            raise InputError(f"The plan {self.path / PLAN} is damaged: {error}") from error
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has made a step or written a checkpoint, so that something would be lost with it."""
+        return any(self.checkpoints.glob("step-*")) or any(
+            record.kind in ("step", "checkpoint") for record in self.records()[0]
+        )
 
     def records(self, start: int = 0) -> tuple[list[Record], int]:
         """Return the records from a byte of the log on, and the byte to read on from next time."""
@@ -129,14 +140,36 @@ class RunFolder:
 
 
 def create_run(runs: Path, plan: TrainingPlan) -> RunFolder:
-    """Make the folder of a new run below `runs`, with its plan. InputError where the name is taken; SaveError."""
+    """Make the folder of a new run below `runs`, with its plan. InputError where the name is taken; SaveError.
+
+    A run that has made no step gives its name to the new one: a mistyped plan is to be corrected by the same command.
+    """
     run = RunFolder(runs / plan.name)
     if (run.path / PLAN).exists():
-        raise InputError(
-            f"There is a training {plan.name!r} in {runs} already; resume it, or give the new one another name."
-        )
+        if run.has_begun or run.is_busy:
+            raise InputError(
+                f"There is a training {plan.name!r} in {runs} already; resume or delete it, or give the new one another name."
+            )
+        _forget(run)
     run.write_plan(plan)
     return run
+
+
+def delete_run(run: RunFolder) -> None:
+    """Remove a run with its checkpoints and samples; an exported ControlNet stays. InputError while it runs; SaveError."""
+    if run.is_busy:
+        raise InputError(f"The training {run.name} runs; stop it first, then delete it.")
+    try:
+        shutil.rmtree(run.path)
+    except OSError as error:
+        raise SaveError(f"{run.path} cannot be removed ({error.strerror}); close what uses it.") from error
+
+
+def _forget(run: RunFolder) -> None:
+    """Remove what a run without steps has left of its plan; encoded pairs stay."""
+    run.log.unlink(missing_ok=True)
+    for name in (SAMPLES, PROBES, TENSORBOARD):
+        shutil.rmtree(run.path / name, ignore_errors=True)
 
 
 def all_runs(folder: Path) -> list[RunFolder]:

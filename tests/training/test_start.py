@@ -163,3 +163,37 @@ def test_every_bad_input_of_the_command_is_one_sentence(
         assert sentence in told and "Traceback" not in told
     assert main(["train", "stop", "nobody", "--output-dir", str(tmp_path / "out")]) == 2
     assert "There is no training 'nobody'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_without_a_step_gives_its_name_to_a_corrected_plan(tmp_path: Path, pairs: Path) -> None:
+    run = begin(tmp_path, tmp_path / "wrong")
+    with pytest.raises(InputError, match="There is no data folder"):
+        run_training(run, CPU)
+    corrected = create_run(run.path.parent, replace(run.plan(), data=str(pairs)))
+    assert corrected.standing() == "new"
+    assert run_training(corrected, CPU) == "done"
+    with pytest.raises(InputError, match="There is a training 'mine' .* already"):
+        create_run(run.path.parent, run.plan())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_failing_command_prints_its_sentence_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = begin(tmp_path, tmp_path / "wrong")
+    assert main(["train", "resume", "mine", "--device", "cpu", "--output-dir", str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("There is no data folder") == 1 and run.path.is_dir()
+
+
+def test_damaged_runs_are_listed_and_deleted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--output-dir", str(tmp_path)]
+    for name in ("whole", "torn"):
+        create_run(tmp_path / "trainings", replace(PLAN, name=name))
+    (tmp_path / "trainings" / "torn" / "plan.json").write_text('{"name": ')
+    assert not main(["train", "list", *words])
+    listed = capsys.readouterr().out
+    assert "whole: new, step 0 of 6" in listed
+    assert "torn: damaged, step 0. The plan" in listed and str(tmp_path / "trainings" / "torn" / "plan.json") in listed
+    assert not main(["train", "delete", "torn", *words])
+    assert "torn is deleted" in capsys.readouterr().out
+    assert [run.name for run in all_runs(tmp_path / "trainings")] == ["whole"]

@@ -5,7 +5,6 @@ Loads no torch.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -27,9 +26,10 @@ from cnet_app.training.run import (
     Wish,
     all_runs,
     create_run,
+    delete_run,
     find_run,
 )
-from models.errors import InputError, SaveError
+from models.errors import InputError
 
 ERRORS = "errors.txt"
 """In a run's folder: what its process wrote on standard error."""
@@ -119,7 +119,9 @@ class Trainings:
         plan = replace(plan, data=_absolute(plan.data), validation=validation)
         with self._lock:
             self._check_free(plan.name)
-            self._launch(create_run(self.folder, plan))
+            run = create_run(self.folder, plan)
+            self._followed.pop(plan.name, None)  # of a run without steps that had the name
+            self._launch(run)
 
     def resume(self, name: str, steps: int | None = None) -> None:
         """Go on with a run from its newest checkpoint, to another last step where one is given. Raises as `start` does."""
@@ -144,10 +146,7 @@ class Trainings:
             run = find_run(self.folder, name)
             if self.state(name).is_busy:
                 raise InputError(f"The training {name} runs; stop it first, then delete it.")
-            try:
-                shutil.rmtree(run.path)
-            except OSError as error:
-                raise SaveError(f"{run.path} cannot be removed ({error.strerror}); close what uses it.") from error
+            delete_run(run)
             self._followed.pop(name, None)
             self._children.pop(name, None)
 
