@@ -14,6 +14,7 @@ from cnet_app.embedded.train import command as embedded
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan
 from cnet_app.settings import settings_for_command
+from cnet_app.training.checks import check_plan
 from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, delete_run, find_run
 from models.errors import InputError
 
@@ -126,6 +127,7 @@ def runs_folder(args: argparse.Namespace) -> Path:
 def _new(args: argparse.Namespace) -> int:
     fields = {field.name for field in dataclasses.fields(TrainingPlan)}
     plan = TrainingPlan(**{name: value for name, value in vars(args).items() if name in fields})
+    check_plan(plan)
     return _run(create_run(runs_folder(args), plan), args.device)
 
 

@@ -19,14 +19,14 @@ from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training import checkpoints
 from cnet_app.training.advice import out_of_memory
+from cnet_app.training.checks import check_plan, notes_on
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.framing import Framing, bucket_of, frame_control
 from cnet_app.training.data.pairs import DataSet, Pair, image_size
-from cnet_app.training.data.readers import read_data
 from cnet_app.training.estimate import measure
 from cnet_app.training.export import export, export_folder
 from cnet_app.training.loop import Loop
-from cnet_app.training.probes import Probes, split
+from cnet_app.training.probes import Probes
 from cnet_app.training.progress import Progress
 from cnet_app.training.run import PROBES, Record, RunFolder, State
 from cnet_app.training.trainable import create_trainable
@@ -71,11 +71,12 @@ def run_training(run: RunFolder, device: torch.device, show: Callable[[Record], 
 def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, log: Log) -> State:
     main = accelerator.is_main_process
     report: Callable[[Record], None] = log if main else lambda record: None
+    report(_state("preparing", "The data are read."))
+    data, validation, pairs, held_out = check_plan(plan)
+    for text in notes_on(plan, data):
+        _note(report, text)
     report(_state("preparing", "The base model is loaded."))
     trainable = create_trainable(_load_base(plan, accelerator.device), plan)
-    data = read_data(Path(plan.data))
-    validation = read_data(Path(plan.validation)) if plan.validation else None
-    pairs, held_out = split(data, validation, plan)
     report(_state("preparing", f"{len(pairs)} pairs are read and encoded."))
     with accelerator.main_process_first():
         examples = encode_examples(

@@ -68,6 +68,8 @@ def test_the_form_is_declared_and_suggested_for_the_base(caller: Caller) -> None
         ({"condition": "cany"}, "condition", "did you mean canny?"),
         ({"patience": 2, "probe_every": 0}, "patience", "needs the probes"),
         ({"speed": 2}, None, "speed"),
+        ({"base": "flux"}, None, "are not trained by this app"),
+        ({}, None, "There is no data folder"),
     ],
 )
 def test_a_refused_plan_names_its_field(
@@ -79,7 +81,7 @@ def test_a_refused_plan_names_its_field(
 
 
 def test_a_training_is_started_followed_and_tried(caller: Caller, pairs: Path) -> None:
-    plan = {"name": "one", "condition": "canny", "data": str(pairs), "steps": 4, "caption": "", "vae": ""}
+    plan = {"name": "one", "condition": "canny", "data": str(pairs), "steps": 4, "caption": "", "vae": "", "probes": 1}
     assert caller("start_training", plan=plan) == {"name": "one"}
     taken = caller("start_training", plan=plan)["refused"]
     assert taken["field"] is None and "one training runs at a time" in taken["message"]

@@ -115,8 +115,7 @@ class Trainings:
 
         A relative folder of the plan is one below the app's working directory.
         """
-        validation = _absolute(plan.validation) if plan.validation else None
-        plan = replace(plan, data=_absolute(plan.data), validation=validation)
+        plan = with_absolute_folders(plan)
         with self._lock:
             self._check_free(plan.name)
             run = create_run(self.folder, plan)
@@ -291,6 +290,12 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def with_absolute_folders(plan: TrainingPlan) -> TrainingPlan:
+    """Return a plan whose folders of data are absolute: relative ones are below the app's working directory."""
+    validation = _absolute(plan.validation) if plan.validation else None
+    return replace(plan, data=_absolute(plan.data), validation=validation)
 
 
 def _absolute(folder: str) -> str:

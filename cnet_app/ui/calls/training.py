@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from cnet_app.jobs.trainings.trainings import TrainingState
+from cnet_app.jobs.trainings.trainings import TrainingState, with_absolute_folders
 from cnet_app.request.plain import Scalar
 from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan, plan_from_json, plan_to_json
+from cnet_app.training.checks import check_plan
 from cnet_app.training.curves import course, thinned
 from cnet_app.training.run import Record, RunFolder
 from cnet_app.ui.bases import EMBEDDED, defaults_of, family_of
@@ -104,6 +105,7 @@ def start_training(context: Context, visitor: Visitor, values: Mapping[str, Any]
     given = {name: value for name, value in (values.get("plan") or {}).items() if value not in (None, "")}
     try:
         plan = plan_from_json({"base": EMBEDDED, **given})
+        check_plan(with_absolute_folders(plan))
         context.trainings.start(plan)
     except InputError as error:
         return {"refused": {"field": _field_of(str(error)), "message": in_form_words(str(error))}}
