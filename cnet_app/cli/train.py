@@ -15,6 +15,7 @@ from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan
 from cnet_app.settings import settings_for_command
 from cnet_app.training.checks import check_plan
+from cnet_app.training.curves import estimate_words
 from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, delete_run, find_run
 from models.errors import InputError
 
@@ -174,8 +175,7 @@ def _show(steps: int) -> Callable[[Record], None]:
             case "converged":
                 _line(f"Sudden convergence at step {values['at']}: {values['before']:.3f} → {values['score']:.3f}")
             case "estimate":
-                total, seconds = values["memory_mb"]["total"], values["seconds"]["total"]
-                _line(f"About {total:,} MB of memory and {seconds / 60:.0f} minutes.")
+                _line(estimate_words(values))
             case "exported":
                 _line(f"Wrote {values['path']}")
             case "note" | "state" if values.get("message") and values.get("state") != "failed":  # raised as well

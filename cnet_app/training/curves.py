@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 from cnet_app.training.run import Record, Standing, standing_of
 
 POINTS = 1000
 """Of a curve; longer ones are thinned to so many."""
+MEMORY_PARTS: Mapping[str, str] = MappingProxyType(
+    {
+        "base": "base",
+        "network": "trained weights",
+        "gradients": "gradients",
+        "optimizer": "optimizer",
+        "average": "averaged weights",
+        "activations": "activations",
+        "process": "the process itself",
+    }
+)
+"""Parts of an estimate of memory, in words."""
 LOOKS = 3
 """Looks in a row at the probes from which overfitting is told."""
 OF_COURSE = ("step", "probe", "converged", "checkpoint")
@@ -42,6 +55,25 @@ def thinned(records: Sequence[Record], points: int = POINTS) -> list[Record]:
         for first in range(0, len(steps), each)
     }
     return [means.get(id(record), record) for record in records if record.kind != "step" or id(record) in means]
+
+
+def estimate_words(values: Mapping[str, Any]) -> str:
+    """Return the values of an estimate as a sentence, with the parts of the memory."""
+    memory, seconds = values["memory_mb"], values["seconds"]
+    parts = ", ".join(f"{words} {memory[name]:,}" for name, words in MEMORY_PARTS.items() if memory.get(name))
+    step = f"{seconds['step']:.2g}" if seconds["step"] < 1 else f"{seconds['step']:.1f}"
+    return (
+        f"Measured on two steps: about {memory['total']:,} MB of memory ({parts}), {step} s a step, "
+        f"{duration_words(seconds['total'])} in all, looks at the probes not counted."
+    )
+
+
+def duration_words(seconds: float) -> str:
+    """Return a duration in the unit that fits it: '45 seconds', '12 minutes', '3 h 20 min'."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _mean(steps: Sequence[Record]) -> Record:

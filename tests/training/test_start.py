@@ -18,6 +18,7 @@ from cnet_app.cli import main
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training import start
 from cnet_app.training.advice import changes_for_memory, out_of_memory
+from cnet_app.training.curves import duration_words, estimate_words
 from cnet_app.training.run import RunFolder, all_runs, create_run
 from cnet_app.training.start import LOCK, run_training
 from models.errors import InputError, OutOfMemoryError
@@ -67,7 +68,10 @@ def test_a_run_ends_with_a_controlnet_that_loads(tmp_path: Path, pairs: Path) ->
     estimate = next(record.values for record in run.records()[0] if record.kind == "estimate")
     parts = estimate["memory_mb"]
     assert parts["total"] >= sum(size for name, size in parts.items() if name != "total") - 3
-    assert estimate["seconds"]["step"] > 0
+    assert estimate["seconds"]["step"] > 0 and parts["process"] > 50  # with torch in it
+    words = estimate_words(estimate)
+    assert f"about {parts['total']:,} MB of memory (" in words and f"the process itself {parts['process']:,})" in words
+    assert "minutes" not in words and "second" in words
     assert run.standing() == "done" and [one.name for one in all_runs(run.path.parent)] == ["mine"]
     assert (run.samples / "step-000002-1.png").is_file()
     made: Any = load_controlnet("mine", "embedded")
@@ -197,3 +201,21 @@ def test_damaged_runs_are_listed_and_deleted(tmp_path: Path, capsys: pytest.Capt
     assert not main(["train", "delete", "torn", *words])
     assert "torn is deleted" in capsys.readouterr().out
     assert [run.name for run in all_runs(tmp_path / "trainings")] == ["whole"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 seconds"), (1, "1 second"), (12.4, "12 seconds"), (600, "10 minutes"), (9000, "2 h 30 min")],
+)
+def test_a_duration_has_the_unit_that_fits_it(seconds: float, words: str) -> None:
+    assert duration_words(seconds) == words
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_past_its_last_step_takes_no_time(tmp_path: Path, pairs: Path) -> None:
+    run = begin(tmp_path, pairs)
+    run_training(run, CPU)
+    run.write_plan(replace(run.plan(), steps=1))
+    run_training(run, CPU)
+    estimates = [record.values["seconds"]["total"] for record in run.records()[0] if record.kind == "estimate"]
+    assert len(estimates) == 2 and estimates[1] == 0

@@ -12,7 +12,7 @@ from cnet_app.jobs.trainings.trainings import TrainingState, with_absolute_folde
 from cnet_app.request.plain import Scalar
 from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan, plan_from_json, plan_to_json
 from cnet_app.training.checks import check_plan
-from cnet_app.training.curves import course, thinned
+from cnet_app.training.curves import course, estimate_words, thinned
 from cnet_app.training.run import Record, RunFolder
 from cnet_app.ui.bases import EMBEDDED, defaults_of, family_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
@@ -182,7 +182,7 @@ def _describe(state: TrainingState) -> Object:
         "steps": state.plan.steps,
         "score": last.score if last else None,
         "converged": dict(story.converged.values) if story.converged else None,
-        "estimate": dict(story.estimate.values) if story.estimate else None,
+        "estimate": estimate_words(story.estimate.values) if story.estimate else "",
         "checkpoint": story.checkpoint,
         "exported": story.exported.step if story.exported else None,
         "notes": story.notes[-5:],

@@ -8,7 +8,7 @@ import { openCondition } from "../page/rail.js";
 import { Chart } from "./chart.js";
 import { Samples } from "./samples.js";
 import { Series, smoothed } from "./series.js";
-import { OVERFITS, convergenceWords, estimateWords, longState } from "./states.js";
+import { OVERFITS, convergenceWords, longState } from "./states.js";
 
 const LOOK = 1000; // ms between two looks while it runs
 const REST = 4000; // ms between two looks else
@@ -113,7 +113,7 @@ export class Run {
     this.element.dataset.standing = standing;
     this.bar.value = step / steps;
     setText(this.facts, `${this.#titleOf(plan.condition)} on ${plan.base}, ${plan.size} px, ${plan.batch_size} pairs a step`);
-    setText(this.estimate, estimate ? estimateWords(estimate) : "");
+    setText(this.estimate, estimate);
     setText(this.converged, convergenceWords(training));
     this.converged.hidden = !this.converged.textContent;
     this.overfits.hidden = !training.overfits;

@@ -47,11 +47,6 @@ export function longState({ standing, step, steps, message, wish, checkpoint }, 
   }
 }
 
-/** What two measured steps said before the first one. */
-export function estimateWords({ memory_mb: memory, seconds }) {
-  return `Measured on two steps: about ${memory.total.toLocaleString("en")} MB of memory, ${seconds.step} s a step, ${duration(seconds.total)} in all, looks at the probes not counted.`;
-}
-
 /** Whether the control is followed yet; an empty text where nobody has looked. */
 export function convergenceWords({ converged, score, standing }) {
   if (converged) return `Sudden convergence at step ${converged.at}: agreement rose from ${converged.before.toFixed(2)} to ${converged.score.toFixed(2)}.`;
