@@ -12,11 +12,11 @@ from annotators.base import Parameter
 from cnet_app.cli.output import end_progress, show_progress
 from cnet_app.embedded.train import command as embedded
 from cnet_app.registry.conditions import CONDITIONS
-from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan
+from cnet_app.request.training import CHANGEABLE, SWITCHES, TRAINING_LIMITS, TrainingPlan
 from cnet_app.settings import settings_for_command
 from cnet_app.training.checks import check_plan
 from cnet_app.training.curves import estimate_words
-from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, delete_run, find_run
+from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, delete_run, find_run, resume_with
 from models.errors import InputError
 
 TEXTS: Mapping[str, str] = {
@@ -56,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         sub.add_argument("name", metavar="NAME", help="name of the training")
         sub.set_defaults(act=act)
         if name == "resume":
-            sub.add_argument("--steps", type=int, metavar="N", help="train to this step instead of the plan's")
+            for field in CHANGEABLE:
+                _add_change(sub, field)
         if name in ("resume", "export"):
             _add_device(sub)
         _add_output(sub)
@@ -100,6 +101,17 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
 
 
+def _add_change(parser: argparse.ArgumentParser, name: str) -> None:
+    """Declare a setting that a resumed run may change; left out, it stays."""
+    if name in SWITCHES:
+        parser.add_argument(_flag(name), action=argparse.BooleanOptionalAction, help=SWITCH_TEXTS[name])
+    elif name in TEXTS:
+        parser.add_argument(_flag(name), metavar="VALUE", help=f"where the {TEXTS[name].partition(';')[0]} lies now")
+    else:
+        limit = TRAINING_LIMITS[name]
+        parser.add_argument(_flag(name), help=f"{limit.help} (default: as the run has it)", **_kind(limit))
+
+
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
@@ -134,8 +146,9 @@ def _new(args: argparse.Namespace) -> int:
 
 def _resume(args: argparse.Namespace) -> int:
     run = find_run(runs_folder(args), args.name)
-    if args.steps is not None:
-        run.write_plan(dataclasses.replace(run.plan(), steps=args.steps))
+    changes = {name: value for name in CHANGEABLE if (value := getattr(args, name)) is not None}
+    if changes:
+        resume_with(run, changes)
     return _run(run, args.device)
 
 

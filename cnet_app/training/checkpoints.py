@@ -134,22 +134,36 @@ def remove_old(folder: Path, keep: int, best: int | None) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def check_same(folder: Path, plan: Mapping[str, Any], data: str, may_differ: Sequence[str]) -> None:
-    """Raise InputError where the newest checkpoint was made by another plan or on other data; some fields may differ."""
+def changes(folder: Path, plan: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which a plan differs from that of the newest checkpoint: the old value and the new one."""
+    found = steps(folder)
+    if not found:
+        return {}
+    old = dict(read_manifest(folder_of(folder, found[-1])).get("plan", {}))
+    names = sorted(name for name in {*old, *plan} if old.get(name) != plan.get(name))
+    return {name: (old.get(name), plan.get(name)) for name in names}
+
+
+def check_same(folder: Path, plan: Mapping[str, Any], data: str, pairs: str, may_differ: Sequence[str]) -> None:
+    """Raise InputError where the newest checkpoint was made by another plan or on other data; some fields may differ.
+
+    `data` is the key of what was encoded, `pairs` the one of the pairs alone: in another precision only they are the same.
+    """
     found = steps(folder)
     if not found:
         return
     manifest = read_manifest(folder_of(folder, found[-1]))
-    if manifest.get("data") != data:
+    differing = changes(folder, plan)
+    is_same = manifest.get("pairs") == pairs if "precision" in differing else manifest.get("data") == data
+    if not is_same:
         raise InputError(
             f"The data of the run in {folder.parent} have changed since its last checkpoint; put them back, or give the "
             "training another name to start over."
         )
-    old = dict(manifest.get("plan", {}))
-    names = sorted(name for name in {*old, *plan} if name not in may_differ and old.get(name) != plan.get(name))
-    if names:
-        changes = "; ".join(f"{name} was {old.get(name)!r} and is {plan.get(name)!r}" for name in names)
+    fixed = {name: values for name, values in differing.items() if name not in may_differ}
+    if fixed:
+        words = "; ".join(f"{name} was {old!r} and is {new!r}" for name, (old, new) in fixed.items())
         raise InputError(
-            f"The run in {folder.parent} was begun by another plan ({changes}); give it the old values, or give the "
+            f"The run in {folder.parent} was begun by another plan ({words}); give it the old values, or give the "
             "training another name."
         )

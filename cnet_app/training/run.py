@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 import psutil
 
-from cnet_app.request.training import TrainingPlan, plan_from_text, plan_to_json
+from cnet_app.request.training import TrainingPlan, changed, plan_from_text, plan_to_json
 from models.downloads.whole import write_whole
 from models.errors import InputError, SaveError
 from models.names import did_you_mean
@@ -153,6 +153,13 @@ def create_run(runs: Path, plan: TrainingPlan) -> RunFolder:
         _forget(run)
     run.write_plan(plan)
     return run
+
+
+def resume_with(run: RunFolder, changes: Mapping[str, Any]) -> None:
+    """Write changes that a resumed run may make into its plan. InputError while it runs, and for any other change; SaveError."""
+    if run.is_busy:
+        raise InputError(f"The training {run.name} runs; pause it first, then resume it with changes.")
+    run.write_plan(changed(run.plan(), changes))
 
 
 def delete_run(run: RunFolder) -> None:

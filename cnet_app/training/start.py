@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
 from cnet_app.registry.conditions import condition
-from cnet_app.request.training import TrainingPlan
+from cnet_app.request.training import TrainingPlan, plan_to_json
 from cnet_app.training import checkpoints
 from cnet_app.training.advice import out_of_memory
 from cnet_app.training.checks import check_plan, notes_on
@@ -86,6 +86,9 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, log: Lo
     if probes is not None and main:
         _keep_maps(run, probes)
     loop = Loop(run, plan, trainable, examples, probes, accelerator, report)
+    if differing := checkpoints.changes(run.checkpoints, plan_to_json(plan)):
+        words = "; ".join(f"{name} was {old} and is {new}" for name, (old, new) in differing.items())
+        _note(report, f"Resumed at step {loop.progress.step} with changes: {words}.")
     report(measure(loop, plan, trainable))
     report(_state("running", ""))
     state = loop.train()

@@ -92,7 +92,7 @@ def test_a_killed_training_is_interrupted_and_goes_on(settings: Settings, traini
     os.kill(state.story.last.values["process_id"], signal.SIGKILL)
     after = Trainings(settings, lambda: False, STUB)  # the app was killed too, and started again
     state = wait(after, "one", lambda state: state.standing == "interrupted")
-    after.resume("one", steps=state.story.step + 2)
+    after.resume("one", {"steps": state.story.step + 2})
     ended = wait(after, "one", lambda one: one.standing == "done")
     assert ended.plan.steps == ended.story.step == state.story.step + 2
 

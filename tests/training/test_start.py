@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from filelock import FileLock
 
 from cnet_app.cli import main
@@ -134,7 +135,7 @@ def test_without_memory_for_the_probes_the_training_goes_on(
     run = begin(tmp_path, pairs, probe_every=1, probes=1)
     assert run_training(run, CPU) == "done"
     notes = [record.values["message"] for record in run.records()[0] if record.kind == "note"]
-    assert len(notes) == 3 and all("left out; lower probes or size" in note for note in notes)
+    assert len(notes) == 3 and all("left out; resume with probe_every 0" in note for note in notes)
 
 
 def test_advice_names_what_the_plan_leaves_with_numbers() -> None:
@@ -219,3 +220,42 @@ def test_a_run_past_its_last_step_takes_no_time(tmp_path: Path, pairs: Path) -> 
     run_training(run, CPU)
     estimates = [record.values["seconds"]["total"] for record in run.records()[0] if record.kind == "estimate"]
     assert len(estimates) == 2 and estimates[1] == 0
+
+
+@pytest.mark.usefixtures("tiny")
+def test_resume_takes_changes_from_the_command_line(
+    tmp_path: Path, pairs: Path, request: pytest.FixtureRequest
+) -> None:
+    run = begin(tmp_path, pairs)
+    run_training(run, CPU)
+    AcceleratorState._reset_state()  # a process of its own resumes a run
+    request.addfinalizer(AcceleratorState._reset_state)
+    pairs.rename(tmp_path / "moved")
+    words = [
+        "train",
+        "resume",
+        "mine",
+        "--device",
+        "cpu",
+        "--output-dir",
+        str(tmp_path),
+        "--data",
+        str(tmp_path / "moved"),
+    ]
+    assert (
+        main([*words, "--steps", "3", "--learning-rate", "1e-5", "--gradient-checkpointing", "--precision", "bfloat16"])
+        == 0
+    )
+    (note,) = [record.values["message"] for record in run.records()[0] if record.kind == "note"]
+    assert note.startswith("Resumed at step 2 with changes: data was ")
+    assert "learning_rate was 0.001 and is 1e-05" in note and "precision was float32 and is bfloat16" in note
+    plan = run.plan()
+    assert (plan.steps, plan.learning_rate, plan.gradient_checkpointing) == (3, 1e-5, True)
+    assert run.standing() == "done"
+
+
+def test_advice_is_split_by_what_a_resumed_run_may_change() -> None:
+    plan = TrainingPlan(name="a", condition="canny", data="x", batch_size=4, ema_decay=0.9)
+    first, _, second = out_of_memory(plan, CPU).partition("Or begin a new training")
+    assert "`train resume a`" in first and "1. gradient_checkpointing on" in first and "3. ema_decay 0" in first
+    assert "network light" in second and "size 384" in second and "network" not in first

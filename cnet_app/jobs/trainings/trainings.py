@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cnet_app.jobs.trainings.commands import PROGRAM, end_command, last_line, start_command
 from cnet_app.jobs.trainings.data_work import DataWork
@@ -28,6 +29,7 @@ from cnet_app.training.run import (
     create_run,
     delete_run,
     find_run,
+    resume_with,
 )
 from models.errors import InputError
 
@@ -122,13 +124,14 @@ class Trainings:
             self._followed.pop(plan.name, None)  # of a run without steps that had the name
             self._launch(run)
 
-    def resume(self, name: str, steps: int | None = None) -> None:
-        """Go on with a run from its newest checkpoint, to another last step where one is given. Raises as `start` does."""
+    def resume(self, name: str, changes: Mapping[str, Any] | None = None) -> None:
+        """Go on with a run from its newest checkpoint, with changes of its plan. Raises as `start` does."""
         with self._lock:
             run = find_run(self.folder, name)
             self._check_free(name)
-            if steps is not None:
-                run.write_plan(replace(run.plan(), steps=steps))
+            if changes:
+                folders = {name: _absolute(str(changes[name])) for name in ("data", "validation") if changes.get(name)}
+                resume_with(run, {**changes, **folders})
             self._launch(run)
 
     def pause(self, name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from cnet_app.jobs.trainings.trainings import TrainingState, with_absolute_folders
 from cnet_app.request.plain import Scalar
-from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan, plan_from_json, plan_to_json
+from cnet_app.request.training import CHANGEABLE, SWITCHES, TRAINING_LIMITS, TrainingPlan, plan_from_json, plan_to_json
 from cnet_app.training.checks import check_plan
 from cnet_app.training.curves import course, estimate_words, thinned
 from cnet_app.training.run import Record, RunFolder
@@ -90,6 +90,7 @@ def training_form(context: Context, visitor: Visitor, values: Mapping[str, Any])
         "switches": {name: {"default": defaults[name], "help": SWITCH_HELP[name]} for name in SWITCHES},
         "texts": {name: {"label": label, "help": help} for name, (label, help) in TEXTS.items()},
         "suggested": dict(suggested),
+        "changeable": list(CHANGEABLE),
     }
 
 
@@ -113,9 +114,14 @@ def start_training(context: Context, visitor: Visitor, values: Mapping[str, Any]
 
 
 def resume_training(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Go on with a run, {name, steps or null}."""
+    """Go on with a run, {name, changes of its plan or null}; what is wrong with them is {refused: {field, message}}."""
     check_may_train(context)
-    context.trainings.resume(str(values["name"]), values.get("steps"))
+    try:
+        context.trainings.resume(str(values["name"]), values.get("changes"))
+    except InputError as error:
+        if not values.get("changes"):
+            raise
+        return {"refused": {"field": _field_of(str(error)), "message": in_form_words(str(error))}}
     return {}
 
 
