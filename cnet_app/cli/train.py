@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new.set_defaults(act=_new)
     for name, help, act in (
         ("resume", "go on from the newest checkpoint", _resume),
-        ("export", "write the newest checkpoint as a ControlNet, also while the training goes on", _export),
+        ("export", "write a checkpoint as a ControlNet, also while the training goes on", _export),
         ("pause", "end after the step that runs, to be resumed", _wish("pause")),
         ("stop", "end after the step that runs", _wish("stop")),
         ("delete", "remove the training with its checkpoints; an exported ControlNet stays", _delete),
@@ -58,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "resume":
             for field in CHANGEABLE:
                 _add_change(sub, field)
+        if name == "export":
+            help = "newest, best (of the agreement with the probes), or the step of a checkpoint (default: %(default)s)"
+            sub.add_argument("--checkpoint", default="newest", metavar="WHICH", help=help)
         if name in ("resume", "export"):
             _add_device(sub)
         _add_output(sub)
@@ -154,10 +157,10 @@ def _resume(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> None:
     run = find_run(runs_folder(args), args.name)
-    from cnet_app.training.start import export_newest
+    from cnet_app.training.start import export_checkpoint
     from models.machine.devices import parse_device
 
-    step, folder = export_newest(run, parse_device(args.device))
+    step, folder = export_checkpoint(run, parse_device(args.device), args.checkpoint)
     print(f"Wrote step {step} of {run.name} to {folder}")
 
 

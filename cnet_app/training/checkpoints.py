@@ -86,6 +86,30 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
+def best(folder: Path) -> int | None:
+    """Return the step of the checkpoint with the best score; None where none has one."""
+    scores = {step: read_manifest(folder_of(folder, step)).get("score") for step in steps(folder)}
+    known = {step: score for step, score in scores.items() if score is not None}
+    return max(known, key=lambda step: known[step], default=None)
+
+
+def chosen(folder: Path, which: str) -> Checkpoint | None:
+    """Return the checkpoint `newest`, `best` or of a step; None where there is none at all.
+
+    Raises InputError where that one is not there, DamagedError.
+    """
+    found = steps(folder)
+    if not found or which == "newest":
+        return newest(folder)
+    step = best(folder) if which == "best" else int(which) if which.isdecimal() else None
+    if step in found:
+        return load(folder_of(folder, step))
+    known = ", ".join(map(str, found))
+    if which == "best":
+        raise InputError(f"No checkpoint in {folder} has a score; choose newest, or one of the steps {known}.")
+    raise InputError(f"checkpoint is {which!r}, but it must be newest, best, or one of the steps {known}.")
+
+
 def newest(folder: Path) -> Checkpoint | None:
     """Return the newest checkpoint whose files are as they were written; None where there is none.
 

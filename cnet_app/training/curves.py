@@ -102,6 +102,8 @@ class Story:
     estimate: Record | None = None
     checkpoint: int | None = None
     """Step of the newest one."""
+    best_checkpoints: list[int] = field(default_factory=list[int])
+    """Steps of those that were the best when they were written; the last one is the best now, and is kept."""
     exported: Record | None = None
     notes: list[str] = field(default_factory=list[str])
     loss_sum: float = 0.0
@@ -117,7 +119,9 @@ class Story:
 
     def snapshot(self) -> Story:
         """Return a copy that later records do not change."""
-        return replace(self, looks=list(self.looks), notes=list(self.notes))
+        return replace(
+            self, looks=list(self.looks), notes=list(self.notes), best_checkpoints=list(self.best_checkpoints)
+        )
 
     def _take(self, record: Record) -> None:
         match record.kind:
@@ -136,6 +140,8 @@ class Story:
                 self.estimate = record
             case "checkpoint":
                 self.checkpoint = record.step
+                if record.values.get("best"):
+                    self.best_checkpoints.append(record.step)
             case "exported":
                 self.exported = record
             case "note":
@@ -146,6 +152,7 @@ class Story:
     def _go_back(self, step: int) -> None:
         """Forget what a resumed run makes again from this step on."""
         self.looks = [look for look in self.looks if look.step < step]
+        self.best_checkpoints = [best for best in self.best_checkpoints if best < step]
         self.converged = self.converged if self.converged and self.converged.step < step else None
         self.loss_sum, self.loss_count = 0.0, 0
 
@@ -153,6 +160,11 @@ class Story:
     def standing(self) -> Standing:
         """Return how the run stands."""
         return standing_of(self.last)
+
+    @property
+    def best_checkpoint(self) -> int | None:
+        """Return the step of the best checkpoint; None where none has a score."""
+        return self.best_checkpoints[-1] if self.best_checkpoints else None
 
     @property
     def overfits(self) -> bool:

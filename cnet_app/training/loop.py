@@ -95,13 +95,16 @@ class Loop:
             step = progress.step
             if plan.probe_every and (step % plan.probe_every == 0 or step == plan.steps):
                 self._look()
+                is_best = progress.best is not None and progress.best[0] == step
+                if plan.patience and is_best:
+                    self._save()  # to be exported where no later look is better
+                if plan.patience and progress.looks_without_gain >= plan.patience:
+                    self._note(
+                        f"No look at the probes has been better for {plan.patience} looks, so the training stops early."
+                    )
+                    break
             if step % plan.checkpoint_every == 0:
                 self._save()
-            if plan.patience and progress.looks_without_gain >= plan.patience:
-                self._note(
-                    f"No look at the probes has been better for {plan.patience} looks, so the training stops early."
-                )
-                break
         self._save()
         return "done"
 
@@ -291,10 +294,10 @@ class Loop:
     def _take_rates(self) -> None:
         """Put the plan's learning rates and their course in the place of those that the checkpoint has."""
         groups, rates = self._optimizer.param_groups, self._rates
-        rates.base_lrs = [group["lr"] for group in self._trainable.groups()]
-        for group, highest, course in zip(groups, rates.base_lrs, rates.lr_lambdas, strict=True):
-            group["initial_lr"], group["lr"] = highest, highest * course(rates.last_epoch)
-        rates._last_lr = [group["lr"] for group in groups]
+        highest = [group["lr"] for group in self._trainable.groups()]
+        for group, most, course in zip(groups, highest, rates.lr_lambdas, strict=True):
+            group["initial_lr"], group["lr"] = most, most * course(rates.last_epoch)
+        rates.load_state_dict(rates.state_dict() | {"base_lrs": highest, "_last_lr": [group["lr"] for group in groups]})
 
     def _save(self) -> None:
         """Write a checkpoint where there is something new, then delete those that are no longer needed."""
@@ -330,12 +333,7 @@ class Loop:
 
     def _best_saved(self) -> int | None:
         """Return the checkpoint with the best score; None where none has one."""
-        scores = {
-            step: checkpoints.read_manifest(checkpoints.folder_of(self._run.checkpoints, step)).get("score")
-            for step in checkpoints.steps(self._run.checkpoints)
-        }
-        known = {step: score for step, score in scores.items() if score is not None}
-        return max(known, key=lambda step: known[step], default=None)
+        return checkpoints.best(self._run.checkpoints)
 
     # Wishes of others
 

@@ -19,6 +19,7 @@ from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan, plan_to_json
 from cnet_app.training import checkpoints
 from cnet_app.training.advice import out_of_memory
+from cnet_app.training.checkpoints import Checkpoint
 from cnet_app.training.checks import check_plan, notes_on
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.framing import Framing, bucket_of, frame_control
@@ -31,7 +32,7 @@ from cnet_app.training.progress import Progress
 from cnet_app.training.run import PROBES, Record, RunFolder, State
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
-from cnet_app.training.watch import Log, repair_log
+from cnet_app.training.watch import Log, append, repair_log
 from models.errors import USER_ERRORS, InputError, OutOfMemoryError, SaveError, is_out_of_memory
 from models.loader import Base, load_base, load_vae
 from models.machine.allocator import keep_freed
@@ -101,37 +102,57 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, log: Lo
 def _export(
     run: RunFolder, plan: TrainingPlan, trainable: Trainable, loop: Loop, key: str, report: Callable[[Record], None]
 ) -> None:
+    """Write the ControlNet of a run that is done: its last weights, or the best ones where it has stopped early."""
     folder = run.path / "export" if plan.network == "lite" else export_folder(plan.name)
+    best = checkpoints.best(run.checkpoints) if loop.progress.step < plan.steps else None
+    if best is not None and best != loop.progress.step:
+        checkpoint = checkpoints.load(checkpoints.folder_of(run.checkpoints, best))
+        put_weights(trainable, checkpoint)
+        _note(report, f"The best checkpoint, of step {best}, is exported.", loop.progress.step)
+        files = export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder)
+        report(_exported(best, folder, files))
+        return
     with loop.averaged():
         files = export(trainable, plan, loop.progress, key, folder)
+    report(_exported(loop.progress.step, folder, files))
+
+
+def _exported(step: int, folder: Path, files: Sequence[Path]) -> Record:
     values = {"path": str(folder), "files": [path.name for path in files]}
-    report(Record(kind="exported", step=loop.progress.step, time=time.time(), values=values))
+    return Record(kind="exported", step=step, time=time.time(), values=values)
 
 
-def export_newest(run: RunFolder, device: torch.device) -> tuple[int, Path]:
-    """Export the newest checkpoint, also of a run that goes on; return its step and the folder of the ControlNet.
+def put_weights(trainable: Trainable, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into the network, the averaged ones where there are any."""
+    trainable.load_trained(checkpoint.network)
+    if checkpoint.average is not None:
+        values = [value for group in trainable.groups() for value in group["params"]]
+        for number, value in enumerate(values):
+            value.data.copy_(checkpoint.average[str(number)])
 
-    Raises InputError where there is none yet, or the network is one that no tab takes, and what loading the base does.
+
+def export_checkpoint(run: RunFolder, device: torch.device, which: str = "newest") -> tuple[int, Path]:
+    """Export the checkpoint `newest`, `best` or of a step, also of a run that goes on; return its step and the folder.
+
+    The run's log notes it. Raises InputError where there is none yet, or the network is one that no tab takes, and what
+    loading the base does.
     """
     plan = run.plan()
     if plan.network == "lite":
         raise InputError(
             f"{plan.name} is a ControlNet-lite, which no tab takes; its pictures are the samples of the run."
         )
-    checkpoint = checkpoints.newest(run.checkpoints)
+    checkpoint = checkpoints.chosen(run.checkpoints, which)
     if checkpoint is None:
         raise InputError(f"{plan.name} has no checkpoint yet; the first is written after step {plan.checkpoint_every}.")
     trainable = create_trainable(_load_base(plan, device), plan)
     if plan.unlock_after and checkpoint.step + 1 >= plan.unlock_after:
         trainable.unlock()
-    trainable.load_trained(checkpoint.network)
-    if checkpoint.average is not None:
-        values = [value for group in trainable.groups() for value in group["params"]]
-        for number, value in enumerate(values):
-            value.data.copy_(checkpoint.average[str(number)])
+    put_weights(trainable, checkpoint)
     key = str(checkpoints.read_manifest(checkpoints.folder_of(run.checkpoints, checkpoint.step)).get("data", ""))
     folder = export_folder(plan.name)
-    export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder)
+    files = export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder)
+    append(run, _exported(checkpoint.step, folder, files))
     return checkpoint.step, folder
 
 
@@ -144,8 +165,8 @@ def _encoded(report: Callable[[Record], None], done: int, total: int) -> None:
     report(_state("preparing", f"{done} of {total} pairs are encoded."))
 
 
-def _note(report: Callable[[Record], None], message: str) -> None:
-    report(Record(kind="note", step=0, time=time.time(), values={"message": message}))
+def _note(report: Callable[[Record], None], message: str, step: int = 0) -> None:
+    report(Record(kind="note", step=step, time=time.time(), values={"message": message}))
 
 
 def _load_base(plan: TrainingPlan, device: torch.device) -> Base:

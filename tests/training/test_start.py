@@ -14,12 +14,14 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from filelock import FileLock
+from safetensors.torch import load_file
 
 from cnet_app.cli import main
 from cnet_app.request.training import TrainingPlan
-from cnet_app.training import start
+from cnet_app.training import checkpoints, start
 from cnet_app.training.advice import changes_for_memory, out_of_memory
-from cnet_app.training.curves import duration_words, estimate_words
+from cnet_app.training.curves import Story, duration_words, estimate_words
+from cnet_app.training.probes import Look
 from cnet_app.training.run import RunFolder, all_runs, create_run
 from cnet_app.training.start import LOCK, run_training
 from models.errors import InputError, OutOfMemoryError
@@ -259,3 +261,27 @@ def test_advice_is_split_by_what_a_resumed_run_may_change() -> None:
     first, _, second = out_of_memory(plan, CPU).partition("Or begin a new training")
     assert "`train resume a`" in first and "1. gradient_checkpointing on" in first and "3. ema_decay 0" in first
     assert "network light" in second and "size 384" in second and "network" not in first
+
+
+@pytest.mark.usefixtures("tiny")
+def test_early_stopping_exports_the_best_and_any_checkpoint_can_be_exported(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = iter((0.1, 0.2, 0.6, 0.5, 0.4))
+    monkeypatch.setattr("cnet_app.training.probes.Probes.look", lambda *_: Look((), (next(scores),)))
+    run = begin(tmp_path, pairs, probe_every=1, probes=1, patience=2, checkpoint_every=100)
+    run.write_plan(replace(run.plan(), steps=9))
+    assert run_training(run, CPU) == "done"
+    assert checkpoints.steps(run.checkpoints) == [2, 4]
+    story = Story()
+    story.add(run.records()[0])
+    assert story.best_checkpoint == 2 and story.exported and story.exported.step == 2
+    exported = load_file(tmp_path / "models" / "controlnets" / "mine" / "mine.safetensors")
+    words = ["train", "export", "mine", "--device", "cpu", "--output-dir", str(tmp_path), "--checkpoint"]
+    for which, step, is_same in (("4", 4, False), ("best", 2, True), ("newest", 4, False)):
+        assert not main([*words, which])
+        assert f"Wrote step {step} of mine" in capsys.readouterr().out
+        now = load_file(tmp_path / "models" / "controlnets" / "mine" / "mine.safetensors")
+        assert all(torch.equal(now[name], value) for name, value in exported.items()) == is_same
+    assert main([*words, "3"]) == 2
+    assert "checkpoint is '3', but it must be newest, best, or one of the steps 2, 4" in capsys.readouterr().err

@@ -152,8 +152,8 @@ class Trainings:
             self._followed.pop(name, None)
             self._children.pop(name, None)
 
-    def export(self, name: str) -> int:
-        """Write the newest checkpoint as a ControlNet of the run's name, and return its step; also while the run goes on.
+    def export(self, name: str, best: bool = False) -> int:
+        """Write the newest checkpoint, or the best, as a ControlNet of the run's name, and return its step; also while it runs.
 
         Raises InputError where there is none yet, or it cannot be written.
         """
@@ -162,14 +162,18 @@ class Trainings:
         if story.checkpoint is None:
             every = min(run.plan().checkpoint_every, run.plan().steps)
             raise InputError(f"{name} has no checkpoint yet; the first is written after step {every}.")
-        if story.exported and story.exported.step == story.checkpoint and Path(story.exported.values["path"]).is_dir():
-            return story.checkpoint
+        if best and story.best_checkpoint is None:
+            raise InputError(f"No checkpoint of {name} has a score yet; use the newest.")
+        step = story.best_checkpoint if best and story.best_checkpoint is not None else story.checkpoint
+        if story.exported and story.exported.step == step and Path(story.exported.values["path"]).is_dir():
+            return step
         errors = run.path / f"export-{ERRORS}"
         device = "cpu" if self.busy() else self._settings.device
-        process = self._command("export", name, errors, device)
+        words = ("--checkpoint", str(step)) if best else ()
+        process = self._command("export", name, errors, device, *words)
         if process.wait():
             raise InputError(last_line(errors) or f"{name} could not be exported; see {errors}.")
-        return story.checkpoint
+        return step
 
     def busy(self) -> str | None:
         """Return the name of the training that runs; None where none does."""
@@ -240,9 +244,9 @@ class Trainings:
         self._children[run.name] = Child(process, size)
         self.begin()
 
-    def _command(self, action: str, name: str, errors: Path, device: str) -> subprocess.Popen[bytes]:
+    def _command(self, action: str, name: str, errors: Path, device: str, *more: str) -> subprocess.Popen[bytes]:
         output = str(self._settings.output_dir.resolve())
-        words = ("train", action, name, "--output-dir", output, "--device", device)
+        words = ("train", action, name, "--output-dir", output, "--device", device, *more)
         return start_command(self._settings, words, errors, program=self._program)
 
     def _wish(self, name: str, wish: Wish) -> None:

@@ -147,10 +147,10 @@ def delete_training(context: Context, visitor: Visitor, values: Mapping[str, Any
 
 
 def try_training(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Make the newest checkpoint of a run usable in its condition's tab: {name} → {controlnet, step, condition, base}."""
+    """Make a checkpoint of a run usable in its tab, the newest or the best: {name, best} → {controlnet, step, condition, base}."""
     check_may_train(context)
     name = str(values["name"])
-    step = context.trainings.export(name)
+    step = context.trainings.export(name, best=values.get("best") is True)
     plan = context.trainings.state(name).plan
     return {"controlnet": plan.name, "step": step, "condition": plan.condition, "base": plan.base}
 
@@ -190,6 +190,7 @@ def _describe(state: TrainingState) -> Object:
         "converged": dict(story.converged.values) if story.converged else None,
         "estimate": estimate_words(story.estimate.values) if story.estimate else "",
         "checkpoint": story.checkpoint,
+        "best_checkpoint": story.best_checkpoint,
         "exported": story.exported.step if story.exported else None,
         "notes": story.notes[-5:],
         "overfits": story.overfits,
