@@ -29,7 +29,6 @@ FRONT = ("steps", "batch_size", "learning_rate", "size")
 TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "vae": ("Autoencoder (VAE)", "Another autoencoder for the base: id, file or folder."),
-        "validation": ("Validation data", "Folder of pairs for the probes. Left out, some of the data are held out."),
         "start": ("Go on from", "A ControlNet to go on from. Left out, the training begins with a copy of the base's encoder."),
         "caption": ("Caption", "Prompt of pairs without one."),
     }

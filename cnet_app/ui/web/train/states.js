@@ -39,7 +39,7 @@ export function longState({ standing, step, steps, message, wish, checkpoint }, 
     case "interrupted":
       return `Interrupted${at}: its process ended.${because} Resume ${from}.`;
     case "failed":
-      return `Failed${at}.${because}`;
+      return `Failed${at}.${because} Resume ${from}.`;
     case "new":
       return because ? `It did not begin.${because}` : "It did not begin; Resume begins it.";
     default:
@@ -55,4 +55,4 @@ export function convergenceWords({ converged, score, standing }) {
 }
 
 export const OVERFITS =
-  "Agreement with the probes has fallen over the last three looks while the loss goes on falling: the network learns these pairs by heart. An earlier checkpoint is better; more pairs, or flips and crops, help.";
+  "Agreement with the probes has fallen over the last three looks while the loss goes on falling: the network learns these pairs by heart. An earlier checkpoint is better: “Use the best checkpoint” takes the best that is kept. More pairs, or flips and crops, help.";
