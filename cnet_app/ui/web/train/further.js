@@ -3,6 +3,7 @@
 import { fill, h, setText } from "../core/dom.js";
 import { field, labelOf, labelled } from "../layers/fields.js";
 
+const FRONT = ["steps", "learning_rate"]; // shown first
 const FOLDERS = { data: "Folder of pairs", validation: "Validation data" };
 
 export class Further {
@@ -18,10 +19,12 @@ export class Further {
   constructor(app, name, resumed) {
     [this.#app, this.#name, this.#resumed] = [app, name, resumed];
     this.summary = h("summary", {});
-    this.fields = h("div", { class: "plan-grid" });
+    this.front = h("div", { class: "plan-grid" });
+    this.rest = h("div", { class: "plan-grid" });
+    const more = h("details", { class: "plan-more" }, h("summary", {}, "More settings"), this.rest);
     this.refused = h("p", { class: "warning", role: "alert", hidden: true });
     this.send = h("button", { type: "submit", class: "primary", id: "run-further" });
-    const form = h("form", { novalidate: true, onsubmit: (event) => this.#send(event) }, this.fields, this.refused, this.send);
+    const form = h("form", { novalidate: true, onsubmit: (event) => this.#send(event) }, this.front, more, this.refused, this.send);
     this.element = h("details", { class: "plan-more run-change", hidden: true }, this.summary, form);
     this.element.addEventListener("toggle", () => this.#build());
   }
@@ -41,7 +44,9 @@ export class Further {
     const form = await this.#app.attempt(() => this.#app.server.call("training_form", { base: this.#plan.base }));
     if (!form) return;
     this.#values = this.#isDone ? { steps: Math.round(this.#plan.steps * 1.5) } : {};
-    fill(this.fields, form.changeable.map((name) => this.#field(name, form)));
+    const fields = (names) => names.map((name) => this.#field(name, form));
+    fill(this.front, fields(FRONT));
+    fill(this.rest, fields(form.changeable.filter((name) => !FRONT.includes(name))));
   }
 
   #field(name, { numbers, switches, titles }) {
