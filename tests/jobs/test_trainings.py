@@ -259,7 +259,7 @@ def test_a_real_training_is_started_paused_resumed_and_exported(
     assert paused.standing == "paused" and paused.story.checkpoint == paused.story.step
     assert trainings.export("one") == paused.story.step
     assert (tmp_path / "models" / "controlnets" / "one" / "one.safetensors").is_file()
-    trainings.resume("one", paused.story.step + 2)
+    trainings.resume("one", {"steps": paused.story.step + 2})
     done = wait_long(trainings, lambda state: not state.is_busy)
     assert (done.standing, done.story.step) == ("done", paused.story.step + 2)
     trainings.close()

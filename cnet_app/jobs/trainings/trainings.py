@@ -15,7 +15,7 @@ from typing import Any
 
 from cnet_app.jobs.trainings.commands import PROGRAM, end_command, last_line, start_command
 from cnet_app.jobs.trainings.data_work import DataWork
-from cnet_app.request.training import TrainingPlan
+from cnet_app.request.training import TrainingPlan, changed
 from cnet_app.settings import Settings
 from cnet_app.training.curves import Story
 from cnet_app.training.run import (
@@ -29,7 +29,6 @@ from cnet_app.training.run import (
     create_run,
     delete_run,
     find_run,
-    resume_with,
 )
 from models.errors import InputError
 
@@ -130,8 +129,9 @@ class Trainings:
             run = find_run(self.folder, name)
             self._check_free(name)
             if changes:
-                folders = {name: _absolute(str(changes[name])) for name in ("data", "validation") if changes.get(name)}
-                resume_with(run, {**changes, **folders})
+                plan = changed(run.plan(), changes)
+                given = {name: getattr(plan, name) for name in ("data", "validation") if name in changes}
+                run.write_plan(replace(plan, **{name: _absolute(folder) for name, folder in given.items() if folder}))
             self._launch(run)
 
     def pause(self, name: str) -> None:

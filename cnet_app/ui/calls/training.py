@@ -115,10 +115,13 @@ def start_training(context: Context, visitor: Visitor, values: Mapping[str, Any]
 def resume_training(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
     """Go on with a run, {name, changes of its plan or null}; what is wrong with them is {refused: {field, message}}."""
     check_may_train(context)
+    changes = values.get("changes")
+    if not isinstance(changes, dict | None):
+        raise InputError("changes is no object of settings; reload the page.")
     try:
-        context.trainings.resume(str(values["name"]), values.get("changes"))
+        context.trainings.resume(str(values["name"]), cast("Mapping[str, Any] | None", changes))
     except InputError as error:
-        if not values.get("changes"):
+        if not changes:
             raise
         return {"refused": {"field": _field_of(str(error)), "message": in_form_words(str(error))}}
     return {}
