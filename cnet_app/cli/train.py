@@ -1,4 +1,4 @@
-"""`train controlnet …`, `train resume|pause|stop NAME`, `train list`, and `train embedded`."""
+"""`train controlnet …`, `train resume|export|pause|stop|delete NAME`, `train list`, and `train embedded`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from annotators.base import Parameter
 from cnet_app.cli.output import end_progress, show_progress
 from cnet_app.embedded.train import command as embedded
 from cnet_app.registry.conditions import CONDITIONS
-from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan
+from cnet_app.request.training import CHANGEABLE, SWITCHES, TRAINING_LIMITS, TrainingPlan
 from cnet_app.settings import settings_for_command
-from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, find_run
+from cnet_app.training.checks import check_plan
+from cnet_app.training.curves import estimate_words
+from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, delete_run, find_run, resume_with
 from models.errors import InputError
 
 TEXTS: Mapping[str, str] = {
@@ -47,15 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new.set_defaults(act=_new)
     for name, help, act in (
         ("resume", "go on from the newest checkpoint", _resume),
-        ("export", "write the newest checkpoint as a ControlNet, also while the training goes on", _export),
+        ("export", "write a checkpoint as a ControlNet, also while the training goes on", _export),
         ("pause", "end after the step that runs, to be resumed", _wish("pause")),
         ("stop", "end after the step that runs", _wish("stop")),
+        ("delete", "remove the training with its checkpoints; an exported ControlNet stays", _delete),
     ):
         sub = actions.add_parser(name, help=help)
         sub.add_argument("name", metavar="NAME", help="name of the training")
         sub.set_defaults(act=act)
         if name == "resume":
-            sub.add_argument("--steps", type=int, metavar="N", help="train to this step instead of the plan's")
+            for field in CHANGEABLE:
+                _add_change(sub, field)
+        if name == "export":
+            help = "newest, best (of the agreement with the probes), or the step of a checkpoint (default: %(default)s)"
+            sub.add_argument("--checkpoint", default="newest", metavar="WHICH", help=help)
         if name in ("resume", "export"):
             _add_device(sub)
         _add_output(sub)
@@ -99,6 +106,17 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
 
 
+def _add_change(parser: argparse.ArgumentParser, name: str) -> None:
+    """Declare a setting that a resumed run may change; left out, it stays."""
+    if name in SWITCHES:
+        parser.add_argument(_flag(name), action=argparse.BooleanOptionalAction, help=SWITCH_TEXTS[name])
+    elif name in TEXTS:
+        parser.add_argument(_flag(name), metavar="VALUE", help=f"where the {TEXTS[name].partition(';')[0]} lies now")
+    else:
+        limit = TRAINING_LIMITS[name]
+        parser.add_argument(_flag(name), help=f"{limit.help} (default: as the run has it)", **_kind(limit))
+
+
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
@@ -127,26 +145,28 @@ def runs_folder(args: argparse.Namespace) -> Path:
 def _new(args: argparse.Namespace) -> int:
     fields = {field.name for field in dataclasses.fields(TrainingPlan)}
     plan = TrainingPlan(**{name: value for name, value in vars(args).items() if name in fields})
+    check_plan(plan)
     folder = runs_folder(args)
     return _run(RunFolder(folder / plan.name), args, lambda: create_run(folder, plan))
 
 
 def _resume(args: argparse.Namespace) -> int:
     run = find_run(runs_folder(args), args.name)
+    changes = {name: value for name in CHANGEABLE if (value := getattr(args, name)) is not None}
 
     def prepare() -> None:
-        if args.steps is not None:
-            run.change_steps(args.steps)
+        if changes:
+            resume_with(run, changes)
 
     return _run(run, args, prepare)
 
 
 def _export(args: argparse.Namespace) -> None:
     run = find_run(runs_folder(args), args.name)
-    from cnet_app.training.start import export_newest
+    from cnet_app.training.start import export_checkpoint
     from models.machine.devices import parse_device
 
-    step, folder = export_newest(run, parse_device(args.device))
+    step, folder = export_checkpoint(run, parse_device(args.device), args.checkpoint)
     print(f"Wrote step {step} of {run.name} to {folder}")
 
 
@@ -192,11 +212,10 @@ def _show(steps: int) -> Callable[[Record], None]:
             case "converged":
                 _line(f"Sudden convergence at step {values['at']}: {values['before']:.3f} → {values['score']:.3f}")
             case "estimate":
-                total, seconds = values["memory_mb"]["total"], values["seconds"]["total"]
-                _line(f"About {total:,} MB of memory and {seconds / 60:.0f} minutes.")
+                _line(estimate_words(values))
             case "exported":
                 _line(f"Wrote {values['path']}")
-            case "note" | "state" if values.get("message"):
+            case "note" | "state" if values.get("message") and values.get("state") != "failed":  # raised as well
                 _line(values["message"])
             case _:
                 pass
@@ -220,10 +239,19 @@ def _wish(wish: Wish) -> Callable[[argparse.Namespace], None]:
     return act
 
 
+def _delete(args: argparse.Namespace) -> None:
+    run = find_run(runs_folder(args), args.name)
+    delete_run(run)
+    print(f"{args.name} is deleted: {run.path}")
+
+
 def _list(args: argparse.Namespace) -> None:
     runs = all_runs(runs_folder(args))
     for run in runs:
         last = next((record.step for record in reversed(run.records()[0]) if record.kind == "step"), 0)
-        print(f"{run.name}: {run.standing()}, step {last} of {run.plan().steps}")
+        try:
+            print(f"{run.name}: {run.standing()}, step {last} of {run.plan().steps}")
+        except InputError as error:
+            print(f"{run.name}: damaged, step {last}. {error}")
     if not runs:
         print("There are no trainings yet.")

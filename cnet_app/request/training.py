@@ -59,6 +59,12 @@ TRAINING_LIMITS: Mapping[str, Parameter] = MappingProxyType(
         "while_pictures": Parameter(default="wait", choices=get_args(WhilePictures), help="While a picture is made: wait, also free the memory, or go on."),
     }
 )  # fmt: skip
+CHANGEABLE = (
+    "steps", "learning_rate", "unlocked_learning_rate", "lr_scheduler", "lr_warmup_steps", "max_grad_norm", "batch_size",
+    "gradient_accumulation", "gradient_checkpointing", "precision", "ema_decay", "patience", "checkpoint_every",
+    "keep_checkpoints", "probe_every", "probe_steps", "while_pictures", "data", "validation",
+)  # fmt: skip
+"""Settings that a resumed run may change: its checkpoints fit all the same. Folders of data may only have moved."""
 SWITCHES = ("only_mid_control", "gradient_checkpointing", "flip", "crop", "buckets")
 
 
@@ -168,6 +174,15 @@ class TrainingPlan(Versioned):
 def plan_to_json(plan: TrainingPlan) -> dict[str, Any]:
     """Return the plan as JSON values."""
     return cast("dict[str, Any]", to_plain(plan))
+
+
+def changed(plan: TrainingPlan, changes: Mapping[str, Any]) -> TrainingPlan:
+    """Return the plan with changes that a resumed run may make. Raises InputError for any other, and for wrong values."""
+    if fixed := [name for name in changes if name not in CHANGEABLE]:
+        raise InputError(
+            f"{fixed[0]} cannot change while a run is resumed; change one of: {', '.join(CHANGEABLE)}, or begin a new training."
+        )
+    return plan_from_json(plan_to_json(plan) | dict(changes))
 
 
 def plan_from_json(values: object) -> TrainingPlan:

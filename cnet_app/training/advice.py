@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import torch
 
-from cnet_app.request.training import TrainingPlan
+from cnet_app.request.training import CHANGEABLE, TrainingPlan
 from models.machine.memory import total_bytes
 
 
 def out_of_memory(plan: TrainingPlan, device: torch.device) -> str:
     """Return a sentence with the changes that save most, the ones without effect on the result first."""
     size = f"{total_bytes(device) / 1e9:.1f} GB"
-    changes = "; ".join(f"{number}. {change}" for number, change in enumerate(changes_for_memory(plan, device), 1))
-    return f"The memory of {device}, {size}, is too small for this training. Change one by one, and resume: {changes}."
+    changes = changes_for_memory(plan, device)
+    kept = [change for change in changes if change.split()[0] in CHANGEABLE]
+    numbers = {
+        change: f"{number}. {change}"
+        for number, change in enumerate([*kept, *(one for one in changes if one not in kept)], 1)
+    }
+    text = f"The memory of {device}, {size}, is too small for this training."
+    if kept:
+        listed = "; ".join(numbers[change] for change in kept)
+        text += f" Change one by one, and resume with `train resume {plan.name}` and the changes as flags, or on the page: {listed}."
+    if others := [numbers[change] for change in changes if change not in kept]:
+        text += f" Or begin a new training with another plan: {'; '.join(others)}."
+    return text
 
 
 def changes_for_memory(plan: TrainingPlan, device: torch.device) -> list[str]:

@@ -87,6 +87,30 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
+def best(folder: Path) -> int | None:
+    """Return the step of the checkpoint with the best score; None where none has one."""
+    scores = {step: read_manifest(folder_of(folder, step)).get("score") for step in steps(folder)}
+    known = {step: score for step, score in scores.items() if score is not None}
+    return max(known, key=lambda step: known[step], default=None)
+
+
+def chosen(folder: Path, which: str) -> Checkpoint | None:
+    """Return the checkpoint `newest`, `best` or of a step; None where there is none at all.
+
+    Raises InputError where that one is not there, DamagedError.
+    """
+    found = steps(folder)
+    if not found or which == "newest":
+        return newest(folder)
+    step = best(folder) if which == "best" else int(which) if which.isdecimal() else None
+    if step in found:
+        return load(folder_of(folder, step))
+    known = ", ".join(map(str, found))
+    if which == "best":
+        raise InputError(f"No checkpoint in {folder} has a score; choose newest, or one of the steps {known}.")
+    raise InputError(f"checkpoint is {which!r}, but it must be newest, best, or one of the steps {known}.")
+
+
 def newest(folder: Path) -> Checkpoint | None:
     """Return the newest checkpoint whose files are as they were written; None where there is none.
 
@@ -135,22 +159,36 @@ def remove_old(folder: Path, keep: int, best: int | None) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def check_same(folder: Path, plan: Mapping[str, Any], data: str, may_differ: Sequence[str]) -> None:
-    """Raise InputError where the newest checkpoint was made by another plan or on other data; some fields may differ."""
+def changes(folder: Path, plan: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which a plan differs from that of the newest checkpoint: the old value and the new one."""
+    found = steps(folder)
+    if not found:
+        return {}
+    old = dict(read_manifest(folder_of(folder, found[-1])).get("plan", {}))
+    names = sorted(name for name in {*old, *plan} if old.get(name) != plan.get(name))
+    return {name: (old.get(name), plan.get(name)) for name in names}
+
+
+def check_same(folder: Path, plan: Mapping[str, Any], data: str, pairs: str, may_differ: Sequence[str]) -> None:
+    """Raise InputError where the newest checkpoint was made by another plan or on other data; some fields may differ.
+
+    `data` is the key of what was encoded, `pairs` the one of the pairs alone: in another precision only they are the same.
+    """
     found = steps(folder)
     if not found:
         return
     manifest = read_manifest(folder_of(folder, found[-1]))
-    if manifest.get("data") != data:
+    differing = changes(folder, plan)
+    is_same = manifest.get("pairs") == pairs if "precision" in differing else manifest.get("data") == data
+    if not is_same:
         raise InputError(
             f"The data of the run in {folder.parent} have changed since its last checkpoint; put them back, or give the "
             "training another name to start over."
         )
-    old = dict(manifest.get("plan", {}))
-    names = sorted(name for name in {*old, *plan} if name not in may_differ and old.get(name) != plan.get(name))
-    if names:
-        changes = "; ".join(f"{name} was {old.get(name)!r} and is {plan.get(name)!r}" for name in names)
+    fixed = {name: values for name, values in differing.items() if name not in may_differ}
+    if fixed:
+        words = "; ".join(f"{name} was {old!r} and is {new!r}" for name, (old, new) in fixed.items())
         raise InputError(
-            f"The run in {folder.parent} was begun by another plan ({changes}); give it the old values, or give the "
+            f"The run in {folder.parent} was begun by another plan ({words}); give it the old values, or give the "
             "training another name."
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 from cnet_app.training.overfitting import overfits
@@ -12,6 +13,18 @@ from cnet_app.training.run import Record, Standing, standing_of
 
 POINTS = 1000
 """Of a curve; longer ones are thinned to so many."""
+MEMORY_PARTS: Mapping[str, str] = MappingProxyType(
+    {
+        "base": "base",
+        "network": "trained weights",
+        "gradients": "gradients",
+        "optimizer": "optimizer",
+        "average": "averaged weights",
+        "activations": "activations",
+        "process": "the process itself",
+    }
+)
+"""Parts of an estimate of memory, in words."""
 OF_COURSE = ("step", "probe", "converged", "checkpoint")
 """Kinds of records that a resumed run writes again."""
 
@@ -42,6 +55,25 @@ def thinned(records: Sequence[Record], points: int = POINTS) -> list[Record]:
     return [means.get(id(record), record) for record in records if record.kind != "step" or id(record) in means]
 
 
+def estimate_words(values: Mapping[str, Any]) -> str:
+    """Return the values of an estimate as a sentence, with the parts of the memory."""
+    memory, seconds = values["memory_mb"], values["seconds"]
+    parts = ", ".join(f"{words} {memory[name]:,}" for name, words in MEMORY_PARTS.items() if memory.get(name))
+    step = f"{seconds['step']:.2g}" if seconds["step"] < 1 else f"{seconds['step']:.1f}"
+    return (
+        f"Measured on two steps: about {memory['total']:,} MB of memory ({parts}), {step} s a step, "
+        f"{duration_words(seconds['total'])} in all, looks at the probes not counted."
+    )
+
+
+def duration_words(seconds: float) -> str:
+    """Return a duration in the unit that fits it: '45 seconds', '12 minutes', '3 h 20 min'."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def _mean(steps: Sequence[Record]) -> Record:
     values: dict[str, Any] = {name: fmean(float(one.values[name]) for one in steps) for name in steps[0].values}
     return replace(steps[-1], values=values)
@@ -68,6 +100,8 @@ class Story:
     estimate: Record | None = None
     checkpoint: int | None = None
     """Step of the newest one."""
+    best_checkpoints: list[int] = field(default_factory=list[int])
+    """Steps of those that were the best when they were written; the last one is the best now, and is kept."""
     exported: Record | None = None
     notes: list[str] = field(default_factory=list[str])
     loss_sum: float = 0.0
@@ -83,7 +117,9 @@ class Story:
 
     def snapshot(self) -> Story:
         """Return a copy that later records do not change."""
-        return replace(self, looks=list(self.looks), notes=list(self.notes))
+        return replace(
+            self, looks=list(self.looks), notes=list(self.notes), best_checkpoints=list(self.best_checkpoints)
+        )
 
     def _take(self, record: Record) -> None:
         match record.kind:
@@ -102,6 +138,8 @@ class Story:
                 self.estimate = record
             case "checkpoint":
                 self.checkpoint = record.step
+                if record.values.get("best"):
+                    self.best_checkpoints.append(record.step)
             case "exported":
                 self.exported = record
             case "note":
@@ -112,6 +150,7 @@ class Story:
     def _go_back(self, step: int) -> None:
         """Forget what a resumed run makes again from this step on."""
         self.looks = [look for look in self.looks if look.step < step]
+        self.best_checkpoints = [best for best in self.best_checkpoints if best < step]
         self.converged = self.converged if self.converged and self.converged.step < step else None
         self.loss_sum, self.loss_count = 0.0, 0
 
@@ -119,6 +158,11 @@ class Story:
     def standing(self) -> Standing:
         """Return how the run stands."""
         return standing_of(self.last)
+
+    @property
+    def best_checkpoint(self) -> int | None:
+        """Return the step of the best checkpoint; None where none has a score."""
+        return self.best_checkpoints[-1] if self.best_checkpoints else None
 
     @property
     def overfits(self) -> bool:

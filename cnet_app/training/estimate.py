@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.run import Record
 from cnet_app.training.trainable.base import Trainable
-from models.machine.memory import module_bytes
+from models.machine.memory import module_bytes, used_bytes
 
 if TYPE_CHECKING:
     from cnet_app.training.loop import Loop
@@ -36,6 +36,8 @@ class Memory:
     average: int
     activations: int = 0
     """What autograd keeps of a pass for its way back: measured."""
+    process: int = 0
+    """What the process takes besides weights before the first pass, libraries above all: measured."""
 
     @property
     def total(self) -> int:
@@ -64,6 +66,8 @@ def counted(plan: TrainingPlan, trainable: Trainable) -> Memory:
 def measure(loop: Loop, plan: TrainingPlan, trainable: Trainable) -> Record:
     """Return the record of a run's memory and time, measured on two passes that change no weight."""
     memory = counted(plan, trainable)
+    loaded = memory.base + memory.network + memory.average
+    process = max(0, used_bytes(trainable.base.device) - loaded)
     seconds: list[float] = []
     activations = 0
     for _ in range(STEPS):
@@ -71,13 +75,13 @@ def measure(loop: Loop, plan: TrainingPlan, trainable: Trainable) -> Record:
         activations = saved_bytes(loop.try_step, trainable.module)
         seconds.append(time.monotonic() - started)
     step = plan.gradient_accumulation * min(seconds)
-    left = plan.steps - loop.progress.step
+    left = max(0, plan.steps - loop.progress.step)  # a resumed run may be past its last step
     return Record(
         kind="estimate",
         step=loop.progress.step,
         time=time.time(),
         values={
-            "memory_mb": replace(memory, activations=activations).megabytes(),
+            "memory_mb": replace(memory, activations=activations, process=process).megabytes(),
             "seconds": {"step": round(step, 3), "total": round(step * left)},
         },
     )

@@ -30,6 +30,11 @@ class Examples(Protocol):
         ...
 
     @property
+    def pairs_key(self) -> str:
+        """A fingerprint of pairs and sizes alone."""
+        ...
+
+    @property
     def buckets(self) -> Sequence[tuple[int, int]]:
         """Width and height of each pair."""
         ...

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.training import TrainingPlan, plan_to_json
+from cnet_app.request.training import CHANGEABLE, TrainingPlan, plan_to_json
 from cnet_app.training import checkpoints
 from cnet_app.training.checkpoints import Checkpoint
 from cnet_app.training.examples import Encoded, Examples
@@ -32,10 +32,6 @@ from models.machine import memory
 from models.machine.allocator import return_freed
 
 Report = Callable[[Record], None]
-MAY_DIFFER = (
-    "steps", "checkpoint_every", "keep_checkpoints", "probe_every", "probe_steps", "patience", "while_pictures", "lr_scheduler",
-)  # fmt: skip
-"""Settings that a resumed run may change: they do not change the steps that are done."""
 LOOK = 0.2
 """Seconds between two looks at a `give-way` file."""
 
@@ -60,7 +56,7 @@ class Loop:
         self.progress = Progress()
         self._saved: int | None = None
         self._must_end = False
-        checkpoints.check_same(run.checkpoints, plan_to_json(plan), examples.key, MAY_DIFFER)
+        checkpoints.check_same(run.checkpoints, plan_to_json(plan), examples.key, examples.pairs_key, CHANGEABLE)
         checkpoint = checkpoints.newest(run.checkpoints)
         step = checkpoint.step if checkpoint else 0
         if plan.unlock_after and (step + 1 >= plan.unlock_after or accelerator.num_processes > 1):
@@ -100,13 +96,15 @@ class Loop:
             step = progress.step
             if plan.probe_every and (step % plan.probe_every == 0 or step == plan.steps):
                 self._look()
+                if plan.patience and progress.best is not None and progress.best[0] == step:
+                    self._save()  # to be exported where no later look is better
+                if plan.patience and self._any(self._is_main and progress.looks_without_gain >= plan.patience):
+                    self._note(
+                        f"No look at the probes has been better for {plan.patience} looks, so the training stops early."
+                    )
+                    break
             if step % plan.checkpoint_every == 0:
                 self._save()
-            if plan.patience and self._any(self._is_main and progress.looks_without_gain >= plan.patience):
-                self._note(
-                    f"No look at the probes has been better for {plan.patience} looks, so the training stops early."
-                )
-                break
         self._save()
         return "done"
 
@@ -207,13 +205,14 @@ class Loop:
             else "no checkpoint was written yet"
         )
         raise TrainingError(
-            f"The training stopped at step {step}, for {what} is {value:g}; {kept}. Lower learning_rate "
-            f"({self._plan.learning_rate:g} now)"
+            f"The training stopped at step {step}, for {what} is {value:g}; {kept}. Resume it with a lower "
+            f"learning_rate ({self._plan.learning_rate:g} now)"
             + (
-                ", or choose bfloat16 or float32 as precision."
+                ", or with bfloat16 or float32 as precision"
                 if self._plan.precision == "float16"
-                else ", and check the data."
+                else ", and check the data"
             )
+            + f": `train resume {self._plan.name} --learning-rate {self._plan.learning_rate / 10:g}`, or Resume with changes on the page."
         )
 
     # Looks at the probes
@@ -231,7 +230,8 @@ class Loop:
                     raise
                 memory.release(self._accelerator.device)
                 self._note(
-                    "The memory was too small for the probes' pictures, so this look is left out; lower probes or size."
+                    "The memory was too small for the probes' pictures, so this look is left out; resume with "
+                    "probe_every 0 to leave out all, or begin a new training with a smaller size."
                 )
         self._accelerator.wait_for_everyone()
 
@@ -284,6 +284,7 @@ class Loop:
         state = checkpoint.state
         self._optimizer.load_state_dict(state["optimizer"])
         self._rates.load_state_dict(state["rates"])
+        self._take_rates()
         if self._accelerator.scaler is not None and state.get("scaler"):
             self._accelerator.scaler.load_state_dict(state["scaler"])
         self.progress = Progress.from_state(state["progress"])
@@ -293,6 +294,14 @@ class Loop:
             self._note(
                 f"The checkpoint of step {found[-1]} is damaged, so the run goes on from step {checkpoint.step}."
             )
+
+    def _take_rates(self) -> None:
+        """Put the plan's learning rates and their course in the place of those that the checkpoint has."""
+        groups, rates = self._optimizer.param_groups, self._rates
+        highest = [group["lr"] for group in self._trainable.groups()]
+        for group, most, course in zip(groups, highest, rates.lr_lambdas, strict=True):
+            group["initial_lr"], group["lr"] = most, most * course(rates.last_epoch)
+        rates.load_state_dict(rates.state_dict() | {"base_lrs": highest, "_last_lr": [group["lr"] for group in groups]})
 
     def _save(self) -> None:
         """Write a checkpoint where there is something new, then delete those that are no longer needed."""
@@ -310,7 +319,12 @@ class Loop:
             "progress": self.progress.to_state(),
         }
         checkpoint = Checkpoint(step, self._trainable.trained_state(), average, state)
-        facts = {"plan": plan_to_json(self._plan), "data": self._examples.key, "score": self._last_score()}
+        facts = {
+            "plan": plan_to_json(self._plan),
+            "data": self._examples.key,
+            "pairs": self._examples.pairs_key,
+            "score": self._last_score(),
+        }
         path = checkpoints.save(self._run.checkpoints, checkpoint, facts)
         self._saved = step
         best = self._best_saved()
@@ -323,12 +337,7 @@ class Loop:
 
     def _best_saved(self) -> int | None:
         """Return the checkpoint with the best score; None where none has one."""
-        scores = {
-            step: checkpoints.read_manifest(checkpoints.folder_of(self._run.checkpoints, step)).get("score")
-            for step in checkpoints.steps(self._run.checkpoints)
-        }
-        known = {step: score for step, score in scores.items() if score is not None}
-        return max(known, key=lambda step: known[step], default=None)
+        return checkpoints.best(self._run.checkpoints)
 
     # Wishes of others
 

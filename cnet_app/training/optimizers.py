@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from cnet_app.request.training import TrainingPlan
+from cnet_app.training.checks import EIGHT_BIT_PACKAGE, NO_EIGHT_BIT
 from models.errors import InputError
 
 
@@ -16,9 +17,7 @@ def create_optimizer(plan: TrainingPlan, groups: list[dict[str, Any]]) -> torch.
     if plan.optimizer == "adamw":
         return torch.optim.AdamW(groups, weight_decay=plan.weight_decay, fused=True)  # one pass over memory, not ten
     try:
-        library: Any = importlib.import_module("bitsandbytes")
+        library: Any = importlib.import_module(EIGHT_BIT_PACKAGE)
     except ImportError as error:
-        raise InputError(
-            "optimizer is adamw_8bit, which needs the package bitsandbytes; run pip install bitsandbytes, or choose adamw."
-        ) from error
+        raise InputError(NO_EIGHT_BIT) from error
     return library.optim.AdamW8bit(groups, weight_decay=plan.weight_decay)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from annotators.base import Image
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.cache import EncodingCache
@@ -20,7 +18,6 @@ from cnet_app.request.training import TrainingPlan
 from cnet_app.request.units import ControlUnit
 from cnet_app.training.data.pairs import DataSet, Pair, read_control, read_control_data
 from cnet_app.training.trainable.base import Trainable
-from models.errors import InputError
 
 FrameControl = Callable[[Image, int, int], Image]
 """A map to the width and height of its picture, as it is framed in training."""
@@ -39,26 +36,6 @@ class Look:
         """Return the mean of the scores that there are."""
         known = [one for one in self.scores if one is not None]
         return math.fsum(known) / len(known) if known else None
-
-
-def split(data: DataSet, validation: DataSet | None, plan: TrainingPlan) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
-    """Return the pairs to train on and those of the probes; InputError where too few are left.
-
-    Without a validation set the probes are drawn from the data by the seed, and not trained on.
-    """
-    usable = [pair for pair in data.pairs if pair.control is not None]
-    source = usable if validation is None else [pair for pair in validation.pairs if pair.control is not None]
-    count = min(plan.probes, len(source)) if plan.probe_every else 0
-    chosen = sorted(np.random.default_rng((plan.seed, len(source))).choice(len(source), count, replace=False))
-    probes = tuple(source[index] for index in chosen)
-    held = {pair.name for pair in probes} if validation is None else set[str]()
-    rest = tuple(pair for pair in usable if pair.name not in held)
-    if not rest:
-        raise InputError(
-            f"{data.folder} has {len(usable)} pairs, of which {count} are held out as probes, so that none is left to "
-            "train on; add pairs, or lower probes."
-        )
-    return rest, probes
 
 
 class Probes:

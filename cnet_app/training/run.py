@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import psutil
 
-from cnet_app.request.training import TrainingPlan, plan_from_text, plan_to_json
+from cnet_app.request.training import TrainingPlan, changed, plan_from_text, plan_to_json
 from cnet_app.training.places import check_name
 from models.downloads.whole import write_whole
 from models.errors import InputError, SaveError
@@ -96,7 +97,17 @@ class RunFolder:
             raise InputError(
                 f"{self.path} holds no plan.json that can be read; choose the folder of a training."
             ) from error
-        return plan_from_text(text)
+        try:
+            return plan_from_text(text)
+        except InputError as error:
+            raise InputError(f"The plan {self.path / PLAN} is damaged: {error}") from error
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has made a step or written a checkpoint, so that something would be lost with it."""
+        return any(self.checkpoints.glob("step-*")) or any(
+            record.kind in ("step", "checkpoint") for record in self.records()[0]
+        )
 
     def records(self, start: int = 0) -> tuple[list[Record], int]:
         """Return the records from a byte of the log on, and the byte to read on from next time."""
@@ -130,15 +141,16 @@ class RunFolder:
         self._write(ID, secrets.token_hex(16) + "\n")
         return self.id()
 
-    def change_steps(self, steps: int) -> None:
-        """Write the plan with another last step. InputError where more are made and saved already; SaveError."""
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Write the plan with changes that a resumed run may make. InputError for any other, and for fewer steps than are saved."""
+        plan = changed(self.plan(), changes)
         made = max((record.step for record in self.records()[0] if record.kind == "checkpoint"), default=0)
-        if steps < made:
+        if plan.steps < made:
             raise InputError(
-                f"steps is {steps}, but {self.name} has a checkpoint of step {made} already; give at least {made}, or use "
+                f"steps is {plan.steps}, but {self.name} has a checkpoint of step {made} already; give at least {made}, or use "
                 "`train export`."
             )
-        self.write_plan(replace(self.plan(), steps=steps))
+        self.write_plan(plan)
 
     def _write(self, name: str, text: str) -> None:
         try:
@@ -153,15 +165,45 @@ class RunFolder:
 
 
 def create_run(runs: Path, plan: TrainingPlan) -> RunFolder:
-    """Make the folder of a new run below `runs`, with its plan. InputError where the name is taken, here or among the models; SaveError."""
+    """Make the folder of a new run below `runs`, with its plan. InputError where the name is taken, here or among the models; SaveError.
+
+    A run that has made no step gives its name to the new one: a mistyped plan is to be corrected by the same command.
+    """
     run = RunFolder(runs / plan.name)
-    if (run.path / PLAN).exists():
+    is_known = (run.path / PLAN).exists()
+    if is_known and (run.has_begun or run.is_busy):
         raise InputError(
-            f"There is a training {plan.name!r} in {runs} already; resume it, or give the new one another name."
+            f"There is a training {plan.name!r} in {runs} already; resume or delete it, or give the new one another name."
         )
     check_name(plan)
+    if is_known:
+        _forget(run)
     run.write_plan(plan)
     return run
+
+
+def resume_with(run: RunFolder, changes: Mapping[str, Any]) -> None:
+    """Write changes that a resumed run may make into its plan. InputError while it runs, and for any other change; SaveError."""
+    if run.is_busy:
+        raise InputError(f"The training {run.name} runs; pause it first, then resume it with changes.")
+    run.change(changes)
+
+
+def delete_run(run: RunFolder) -> None:
+    """Remove a run with its checkpoints and samples; an exported ControlNet stays. InputError while it runs; SaveError."""
+    if run.is_busy:
+        raise InputError(f"The training {run.name} runs; stop it first, then delete it.")
+    try:
+        shutil.rmtree(run.path)
+    except OSError as error:
+        raise SaveError(f"{run.path} cannot be removed ({error.strerror}); close what uses it.") from error
+
+
+def _forget(run: RunFolder) -> None:
+    """Remove what a run without steps has left of its plan; encoded pairs stay."""
+    run.log.unlink(missing_ok=True)
+    for name in (SAMPLES, PROBES, TENSORBOARD):
+        shutil.rmtree(run.path / name, ignore_errors=True)
 
 
 def all_runs(folder: Path) -> list[RunFolder]:

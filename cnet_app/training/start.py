@@ -16,25 +16,26 @@ from accelerate import Accelerator, PartialState
 from filelock import FileLock, Timeout
 
 from cnet_app.registry.conditions import condition
-from cnet_app.request.training import TrainingPlan
+from cnet_app.request.training import TrainingPlan, plan_to_json
 from cnet_app.training import checkpoints
 from cnet_app.training.advice import out_of_memory
+from cnet_app.training.checkpoints import Checkpoint
+from cnet_app.training.checks import check_plan, notes_on
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.framing import Framing, bucket_of, frame_control
 from cnet_app.training.data.pairs import DataSet, Pair, image_size
-from cnet_app.training.data.readers import read_data
 from cnet_app.training.estimate import measure
 from cnet_app.training.export import export
 from cnet_app.training.loop import Loop, Report
 from cnet_app.training.places import check_name, export_folder
-from cnet_app.training.probes import Probes, split
+from cnet_app.training.probes import Probes
 from cnet_app.training.processes import by_main, join_processes
 from cnet_app.training.progress import Progress
 from cnet_app.training.run import PROBES, Record, RunFolder, State
 from cnet_app.training.signals import between_steps
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
-from cnet_app.training.watch import Log, repair_log
+from cnet_app.training.watch import Log, append, repair_log
 from models.downloads.disk import disk_error
 from models.errors import USER_ERRORS, InputError, OutOfMemoryError, SaveError, is_out_of_memory
 from models.loader import Base, load_base, load_vae
@@ -80,11 +81,12 @@ def _to_nobody(record: Record) -> None:
 
 def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, report: Report) -> State:
     main = accelerator.is_main_process
+    report(_state("preparing", "The data are read."))
+    data, validation, pairs, held_out = check_plan(plan)
+    for text in notes_on(plan, data):
+        _note(report, text)
     report(_state("preparing", "The base model is loaded."))
     trainable = create_trainable(_load_base(plan, accelerator.device), plan)
-    data = read_data(Path(plan.data))
-    validation = read_data(Path(plan.validation)) if plan.validation else None
-    pairs, held_out = split(data, validation, plan)
     report(_state("preparing", f"{len(pairs)} pairs are read and encoded."))
     with accelerator.main_process_first():
         examples = encode_examples(
@@ -94,6 +96,9 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, report:
     if probes is not None and main:
         _keep_maps(run, probes)
     loop = Loop(run, plan, trainable, examples, probes, accelerator, report)
+    if differing := checkpoints.changes(run.checkpoints, plan_to_json(plan)):
+        words = "; ".join(f"{name} was {old} and is {new}" for name, (old, new) in differing.items())
+        _note(report, f"Resumed at step {loop.progress.step} with changes: {words}.")
     report(measure(loop, plan, trainable))
     report(_state("running", ""))
     with between_steps(loop.end_soon, tells=main):
@@ -105,17 +110,40 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, report:
 
 
 def _export(run: RunFolder, plan: TrainingPlan, trainable: Trainable, loop: Loop, key: str, report: Report) -> None:
+    """Write the ControlNet of a run that is done: its last weights, or the best ones where it has stopped early."""
     folder = run.path / "export" if plan.network == "lite" else export_folder(plan.name)
+    best = checkpoints.best(run.checkpoints) if loop.progress.step < plan.steps else None
+    if best is not None and best != loop.progress.step:
+        checkpoint = checkpoints.load(checkpoints.folder_of(run.checkpoints, best))
+        put_weights(trainable, checkpoint)
+        _note(report, f"The best checkpoint, of step {best}, is exported.", loop.progress.step)
+        files = export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder, run.id())
+        report(_exported(best, folder, files))
+        return
     with loop.averaged():
         files = export(trainable, plan, loop.progress, key, folder, run.id())
+    report(_exported(loop.progress.step, folder, files))
+
+
+def _exported(step: int, folder: Path, files: Sequence[Path]) -> Record:
     values = {"path": str(folder), "files": [path.name for path in files]}
-    report(Record(kind="exported", step=loop.progress.step, time=time.time(), values=values))
+    return Record(kind="exported", step=step, time=time.time(), values=values)
 
 
-def export_newest(run: RunFolder, device: torch.device) -> tuple[int, Path]:
-    """Export the newest checkpoint, also of a run that goes on; return its step and the folder of the ControlNet.
+def put_weights(trainable: Trainable, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into the network, the averaged ones where there are any."""
+    trainable.load_trained(checkpoint.network)
+    if checkpoint.average is not None:
+        values = [value for group in trainable.groups() for value in group["params"]]
+        for number, value in enumerate(values):
+            value.data.copy_(checkpoint.average[str(number)])
 
-    Raises InputError where there is none yet, or the network is one that no tab takes, and what loading the base does.
+
+def export_checkpoint(run: RunFolder, device: torch.device, which: str = "newest") -> tuple[int, Path]:
+    """Export the checkpoint `newest`, `best` or of a step, also of a run that goes on; return its step and the folder.
+
+    The run's log notes it. Raises InputError where there is none yet, or the network is one that no tab takes, and what
+    loading the base does.
     """
     plan = run.plan()
     if plan.network == "lite":
@@ -123,20 +151,17 @@ def export_newest(run: RunFolder, device: torch.device) -> tuple[int, Path]:
             f"{plan.name} is a ControlNet-lite, which no tab takes; its pictures are the samples of the run."
         )
     check_name(plan, run.id())
-    checkpoint = checkpoints.newest(run.checkpoints)
+    checkpoint = checkpoints.chosen(run.checkpoints, which)
     if checkpoint is None:
         raise InputError(f"{plan.name} has no checkpoint yet; the first is written after step {plan.checkpoint_every}.")
     trainable = create_trainable(_load_base(plan, device), plan)
     if plan.unlock_after and checkpoint.step + 1 >= plan.unlock_after:
         trainable.unlock()
-    trainable.load_trained(checkpoint.network)
-    if checkpoint.average is not None:
-        values = [value for group in trainable.groups() for value in group["params"]]
-        for number, value in enumerate(values):
-            value.data.copy_(checkpoint.average[str(number)])
+    put_weights(trainable, checkpoint)
     key = str(checkpoints.read_manifest(checkpoints.folder_of(run.checkpoints, checkpoint.step)).get("data", ""))
     folder = export_folder(plan.name)
-    export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder, run.id())
+    files = export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder, run.id())
+    append(run, _exported(checkpoint.step, folder, files))
     return checkpoint.step, folder
 
 
@@ -149,8 +174,8 @@ def _encoded(report: Report, done: int, total: int) -> None:
     report(_state("preparing", f"{done} of {total} pairs are encoded."))
 
 
-def _note(report: Report, message: str) -> None:
-    report(Record(kind="note", step=0, time=time.time(), values={"message": message}))
+def _note(report: Report, message: str, step: int = 0) -> None:
+    report(Record(kind="note", step=step, time=time.time(), values={"message": message}))
 
 
 def _load_base(plan: TrainingPlan, device: torch.device) -> Base:

@@ -25,14 +25,7 @@ class Log:
 
     def __call__(self, record: Record) -> None:
         """Append a record; SaveError where the disk takes no more."""
-        data = line(record).encode()
-        try:
-            with self._run.log.open("ab") as file:
-                file.write(data)
-        except OSError as error:
-            raise SaveError(
-                f"The log {self._run.log} cannot be written ({error.strerror}); make room, and resume the training."
-            ) from error
+        append(self._run, record)
         if self._curves is not None:
             _write_events(self._curves, record, self._run)
         self._show(record)
@@ -41,6 +34,18 @@ class Log:
         """Write what is buffered."""
         if self._curves is not None:
             self._curves.close()
+
+
+def append(run: RunFolder, record: Record) -> None:
+    """Append a record to the log of a run; SaveError where the disk takes no more."""
+    data = line(record).encode()
+    try:
+        with run.log.open("ab") as file:
+            file.write(data)
+    except OSError as error:
+        raise SaveError(
+            f"The log {run.log} cannot be written ({error.strerror}); make room, and resume the training."
+        ) from error
 
 
 def repair_log(run: RunFolder) -> None:

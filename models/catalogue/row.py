@@ -76,6 +76,8 @@ class Weights:
     """Blocks of a ControlNet or adapter that have a weight each; None where they are as many as its family's."""
     bgr: bool = False
     """Whether it was trained on maps with red and blue exchanged; the loader exchanges them back."""
+    inpaints: bool = False
+    """Of a base: whether its network reads a mask and the picture below it too."""
     pools: bool = False
     """Whether its residuals are averaged over the whole picture; its config has it, a file of its tensors alone does not."""
 

@@ -63,7 +63,7 @@ WEIGHTS: tuple[Weights, ...] = (
     base("sd15", FACTS, "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", RAIL, _SIZES,
          aliases="v1-5-pruned-emaonly v1-5-pruned"),
     base("sd15_inpaint", FACTS, "Stable Diffusion 1.5 Inpainting", "stable-diffusion-v1-5/stable-diffusion-inpainting",
-         RAIL, _SIZES, "sd-v1-5-inpainting", note=INPAINTS),
+         RAIL, _SIZES, "sd-v1-5-inpainting", note=INPAINTS, inpaints=True),
     _sd15("control_v11p_sd15_canny", "Canny", "canny"),
     _sd15("control_v11p_sd15_softedge", "Soft edge", "softedge"),
     _sd15("control_v11p_sd15_openpose", "OpenPose", "openpose"),

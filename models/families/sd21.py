@@ -50,7 +50,7 @@ WEIGHTS: tuple[Weights, ...] = (
          "v2-1_512-ema-pruned", defaults=_AT_512,
          note="Predicts the noise itself, for pictures of 512 px; faster than the large one."),
     base("sd21_inpaint", FACTS, "Stable Diffusion 2 Inpainting", "sd2-community/stable-diffusion-2-inpainting", RAIL_PP, _SIZES,
-         "512-inpainting-ema", note=INPAINTS, defaults=_AT_512),
+         "512-inpainting-ema", note=INPAINTS, inpaints=True, defaults=_AT_512),
     _sd21("canny", "Canny", "canny"),
     _sd21("hed", "Soft edge", "softedge"),
     _sd21("openpose", "OpenPose", "openpose"),

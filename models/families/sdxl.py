@@ -81,7 +81,7 @@ WEIGHTS: tuple[Weights, ...] = (
     base("sdxl", FACTS, "Stable Diffusion XL 1.0", "stabilityai/stable-diffusion-xl-base-1.0", RAIL_PP, _SIZES,
          aliases="sd_xl_base_1.0"),
     base("sdxl_inpaint", FACTS, "Stable Diffusion XL Inpainting", "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
-         RAIL_PP, _SIZES, note=INPAINTS),
+         RAIL_PP, _SIZES, note=INPAINTS, inpaints=True),
     _sdxl("canny", "Canny", "canny", "diffusers/controlnet-canny-sdxl-1.0", RAIL_PP, 2502),
     _sdxl("canny_mid", "Canny (middle)", "canny", "diffusers/controlnet-canny-sdxl-1.0-mid", RAIL_PP, None),
     _sdxl("canny_small", "Canny (small)", "canny", "diffusers/controlnet-canny-sdxl-1.0-small", RAIL_PP, None),

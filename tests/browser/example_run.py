@@ -43,7 +43,8 @@ def write_run(outputs: Path, name: str = "example") -> RunFolder:
             record("probe", step, scores=[score] * PROBES, score=score, pictures=paths)
         if step == JUMP + EVERY:
             record("converged", step, at=JUMP, before=0.2, score=0.6)
-    record("checkpoint", STEPS, path="checkpoints/step-000200", best=True)
+    record("checkpoint", JUMP, path=f"checkpoints/step-{JUMP:06d}", best=True)
+    record("checkpoint", STEPS, path=f"checkpoints/step-{STEPS:06d}", best=False)
     record("note", STEPS, message="No look at the probes has been better for 5 looks.")
     record("state", STEPS, state="done", message="", process_id=1)
     run.log.write_text("".join(lines))

@@ -106,3 +106,15 @@ def test_a_folder_that_is_not_there_is_named(studio: StudioPage) -> None:
     view.get_by_label("Folder of pairs, or of pictures").fill("/nowhere/at/all")
     view.get_by_role("button", name="Look").click()
     expect(view.get_by_role("alert").filter(has_text="There is no folder '/nowhere/at/all'")).to_be_visible()
+
+
+def test_a_run_that_is_done_offers_its_best_checkpoint_and_more_steps(browser: Browser, fake_site: str) -> None:
+    for studio in visit(browser, fake_site, width=1366, height=768):
+        view = open_train(studio)
+        expect(view.get_by_role("article", name="example")).to_be_visible()
+        expect(view.get_by_role("button", name="Use the best checkpoint (step 120)")).to_be_visible()
+        expect(view.get_by_role("button", name="Resume")).to_be_hidden()
+        view.get_by_text("Train further").first.click()
+        expect(view.get_by_label("Steps", exact=True)).to_have_value("300")
+        view.get_by_text("More settings").first.click()
+        expect(view.get_by_label("Precision", exact=True)).to_have_value("float32")

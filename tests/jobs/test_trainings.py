@@ -104,7 +104,7 @@ def test_a_training_is_not_shortened_to_steps_that_it_has_made(
     trainings.start(plan(steps=3))
     wait(trainings, "one", lambda state: state.standing == "done")
     with pytest.raises(InputError, match=r"steps is 2, but one has a checkpoint of step 3 already; give at least 3"):
-        trainings.resume("one", 2)
+        trainings.resume("one", {"steps": 2})
     assert main(["train", "resume", "one", "--steps", "2", "--output-dir", str(settings.output_dir)]) == 2
     assert "has a checkpoint of step 3" in capsys.readouterr().err
     assert trainings.state("one").plan.steps == 3
@@ -119,7 +119,7 @@ def test_a_killed_training_is_interrupted_and_goes_on(settings: Settings, traini
     os.kill(state.story.last.values["process_id"], signal.SIGKILL)
     after = Trainings(settings, lambda: False, STUB)  # the app was killed too, and started again
     state = wait(after, "one", lambda state: state.standing == "interrupted")
-    after.resume("one", steps=state.story.step + 2)
+    after.resume("one", {"steps": state.story.step + 2})
     ended = wait(after, "one", lambda one: one.standing == "done")
     assert ended.plan.steps == ended.story.step == state.story.step + 2
 
@@ -275,7 +275,7 @@ def test_a_real_training_is_started_paused_resumed_and_exported(
     assert paused.standing == "paused" and paused.story.checkpoint == paused.story.step
     assert trainings.export("one") == paused.story.step
     assert (tmp_path / "models" / "controlnets" / "one" / "one.safetensors").is_file()
-    trainings.resume("one", paused.story.step + 2)
+    trainings.resume("one", {"steps": paused.story.step + 2})
     done = wait_long(trainings, lambda state: not state.is_busy)
     assert (done.standing, done.story.step) == ("done", paused.story.step + 2)
     trainings.close()

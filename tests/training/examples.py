@@ -22,7 +22,7 @@ class MemoryExamples:
         self.prompts = trainable.encode_prompts([f"a {'red' if n % 2 else 'blue'} ball" for n in range(count)])
         self.empty = trainable.encode_prompts([""])
         self.buckets: Sequence[tuple[int, int]] = [(side, side)] * count
-        self.key, self.variants = "random", 1
+        self.key, self.pairs_key, self.variants = "random", "random", 1
 
     def read(self, indices: Sequence[int], variants: Sequence[int], emptied: Sequence[bool]) -> Encoded:
         """Return the pairs."""

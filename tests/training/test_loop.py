@@ -17,7 +17,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from cnet_app.request.training import TrainingPlan
+from cnet_app.request.training import TrainingPlan, changed
 from cnet_app.training import checkpoints, signals
 from cnet_app.training.loop import Loop
 from cnet_app.training.run import Record, RunFolder
@@ -163,15 +163,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step_and_advice(tmp_pa
 
     examples.read = poisoned
     with pytest.raises(
-        TrainingError, match=r"stopped at step 4, .* checkpoint of step 2 is whole.*Lower learning_rate"
+        TrainingError, match=r"stopped at step 4, .* checkpoint of step 2 is whole.*lower learning_rate"
     ):
         loop.train()
 
 
 def test_another_plan_or_other_data_are_refused_and_a_longer_run_is_not(tmp_path: Path) -> None:
     create_loop(tmp_path, replace(PLAN, steps=1)).train()
-    with pytest.raises(InputError, match=r"another plan \(learning_rate was 0.001 and is 0.002\)"):
-        create_loop(tmp_path, replace(PLAN, learning_rate=2e-3))
+    with pytest.raises(InputError, match=r"another plan \(seed was 0 and is 1\)"):
+        create_loop(tmp_path, replace(PLAN, seed=1))
     manifest = checkpoints.folder_of(tmp_path / "checkpoints", 1) / "manifest.json"
     assert create_loop(tmp_path, replace(PLAN, steps=2)).train() == "done"
     newest = checkpoints.folder_of(tmp_path / "checkpoints", 2) / "manifest.json"
@@ -230,3 +230,29 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path) -> 
     one_weights, two_weights = weights(tmp_path / "one", 3), weights(tmp_path / "two", 3)
     for name, value in one_weights.items():
         torch.testing.assert_close(two_weights[name], value, atol=1e-5, rtol=0)
+
+
+def test_a_resumed_run_takes_the_changes_that_are_safe(tmp_path: Path) -> None:
+    create_loop(tmp_path, replace(PLAN, steps=2)).train()
+    changes: dict[str, Any] = {
+        "learning_rate": 1e-5, "gradient_checkpointing": True, "precision": "bfloat16", "batch_size": 1,
+        "gradient_accumulation": 2, "max_grad_norm": 0.5, "patience": 0, "ema_decay": 0.5, "data": "moved",
+    }  # fmt: skip
+    loop = create_loop(tmp_path, changed(replace(PLAN, steps=4), changes))
+    assert loop.train() == "done"
+    rates = [record.values["learning_rate"] for record in loop.__dict__["records"] if record.kind == "step"]
+    assert rates == [1e-5, 1e-5]
+    with pytest.raises(InputError, match="rank was 8 and is 4"):
+        create_loop(tmp_path, replace(PLAN, rank=4))
+    with pytest.raises(
+        InputError, match="rank cannot change while a run is resumed; change one of: steps, learning_rate"
+    ):
+        changed(PLAN, {"rank": 4})
+
+
+def test_a_changed_course_of_the_learning_rate_begins_with_the_next_step(tmp_path: Path) -> None:
+    create_loop(tmp_path, replace(PLAN, steps=2)).train()
+    loop = create_loop(tmp_path, replace(PLAN, steps=4, lr_scheduler="linear"))
+    loop.train()
+    rates = [record.values["learning_rate"] for record in loop.__dict__["records"] if record.kind == "step"]
+    assert rates == pytest.approx([0.5e-3, 0.25e-3])

@@ -15,12 +15,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from filelock import FileLock
+from safetensors.torch import load_file
 
 from cnet_app.cli import main
 from cnet_app.request.training import TrainingPlan
-from cnet_app.training import start
+from cnet_app.training import checkpoints, start
 from cnet_app.training.advice import changes_for_memory, out_of_memory
+from cnet_app.training.curves import Story, duration_words, estimate_words
+from cnet_app.training.probes import Look
 from cnet_app.training.run import RunFolder, all_runs, create_run
 from cnet_app.training.start import LOCK, run_training
 from models.errors import InputError, OutOfMemoryError
@@ -70,7 +74,10 @@ def test_a_run_ends_with_a_controlnet_that_loads(tmp_path: Path, pairs: Path) ->
     estimate = next(record.values for record in run.records()[0] if record.kind == "estimate")
     parts = estimate["memory_mb"]
     assert parts["total"] >= sum(size for name, size in parts.items() if name != "total") - 3
-    assert estimate["seconds"]["step"] > 0
+    assert estimate["seconds"]["step"] > 0 and parts["process"] > 50  # with torch in it
+    words = estimate_words(estimate)
+    assert f"about {parts['total']:,} MB of memory (" in words and f"the process itself {parts['process']:,})" in words
+    assert "minutes" not in words and "second" in words
     assert run.standing() == "done" and [one.name for one in all_runs(run.path.parent)] == ["mine"]
     assert (run.samples / "step-000002-1.png").is_file()
     made: Any = load_controlnet("mine", "embedded")
@@ -102,7 +109,7 @@ def test_a_training_replaces_its_own_controlnet_and_no_other_folder(tmp_path: Pa
         with pytest.raises(InputError, match="did not make it"):
             run_training(run, CPU)
         with pytest.raises(InputError, match="did not make it"):
-            start.export_newest(run, CPU)
+            start.export_checkpoint(run, CPU)
         with pytest.raises(InputError, match="did not make it"):
             create_run(tmp_path / "new", run.plan())
         assert [path.name for path in own.iterdir()] == ["notes.txt"]
@@ -168,7 +175,7 @@ def test_without_memory_for_the_probes_the_training_goes_on(
     run = begin(tmp_path, pairs, probe_every=1, probes=1)
     assert run_training(run, CPU) == "done"
     notes = [record.values["message"] for record in run.records()[0] if record.kind == "note"]
-    assert len(notes) == 3 and all("left out; lower probes or size" in note for note in notes)
+    assert len(notes) == 3 and all("left out; resume with probe_every 0" in note for note in notes)
 
 
 def test_advice_names_what_the_plan_leaves_with_numbers() -> None:
@@ -227,3 +234,118 @@ def test_every_bad_input_of_the_command_is_one_sentence(
         assert sentence in told and "Traceback" not in told
     assert main(["train", "stop", "nobody", "--output-dir", str(tmp_path / "out")]) == 2
     assert "There is no training 'nobody'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_without_a_step_gives_its_name_to_a_corrected_plan(tmp_path: Path, pairs: Path) -> None:
+    run = begin(tmp_path, tmp_path / "wrong")
+    with pytest.raises(InputError, match="There is no data folder"):
+        run_training(run, CPU)
+    corrected = create_run(run.path.parent, replace(run.plan(), data=str(pairs)))
+    assert corrected.standing() == "new"
+    assert run_training(corrected, CPU) == "done"
+    with pytest.raises(InputError, match="There is a training 'mine' .* already"):
+        create_run(run.path.parent, run.plan())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_failing_command_prints_its_sentence_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = begin(tmp_path, tmp_path / "wrong")
+    assert main(["train", "resume", "mine", "--device", "cpu", "--output-dir", str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("There is no data folder") == 1 and run.path.is_dir()
+
+
+def test_damaged_runs_are_listed_and_deleted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--output-dir", str(tmp_path)]
+    for name in ("whole", "torn"):
+        create_run(tmp_path / "trainings", replace(PLAN, name=name))
+    (tmp_path / "trainings" / "torn" / "plan.json").write_text('{"name": ')
+    assert not main(["train", "list", *words])
+    listed = capsys.readouterr().out
+    assert "whole: new, step 0 of 6" in listed
+    assert "torn: damaged, step 0. The plan" in listed and str(tmp_path / "trainings" / "torn" / "plan.json") in listed
+    assert not main(["train", "delete", "torn", *words])
+    assert "torn is deleted" in capsys.readouterr().out
+    assert [run.name for run in all_runs(tmp_path / "trainings")] == ["whole"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 seconds"), (1, "1 second"), (12.4, "12 seconds"), (600, "10 minutes"), (9000, "2 h 30 min")],
+)
+def test_a_duration_has_the_unit_that_fits_it(seconds: float, words: str) -> None:
+    assert duration_words(seconds) == words
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_past_its_last_step_takes_no_time(tmp_path: Path, pairs: Path) -> None:
+    run = begin(tmp_path, pairs)
+    run_training(run, CPU)
+    run.write_plan(replace(run.plan(), steps=1))
+    run_training(run, CPU)
+    estimates = [record.values["seconds"]["total"] for record in run.records()[0] if record.kind == "estimate"]
+    assert len(estimates) == 2 and estimates[1] == 0
+
+
+@pytest.mark.usefixtures("tiny")
+def test_resume_takes_changes_from_the_command_line(
+    tmp_path: Path, pairs: Path, request: pytest.FixtureRequest
+) -> None:
+    run = begin(tmp_path, pairs)
+    run_training(run, CPU)
+    AcceleratorState._reset_state()  # a process of its own resumes a run
+    request.addfinalizer(AcceleratorState._reset_state)
+    pairs.rename(tmp_path / "moved")
+    words = [
+        "train",
+        "resume",
+        "mine",
+        "--device",
+        "cpu",
+        "--output-dir",
+        str(tmp_path),
+        "--data",
+        str(tmp_path / "moved"),
+    ]
+    assert (
+        main([*words, "--steps", "3", "--learning-rate", "1e-5", "--gradient-checkpointing", "--precision", "bfloat16"])
+        == 0
+    )
+    (note,) = [record.values["message"] for record in run.records()[0] if record.kind == "note"]
+    assert note.startswith("Resumed at step 2 with changes: data was ")
+    assert "learning_rate was 0.001 and is 1e-05" in note and "precision was float32 and is bfloat16" in note
+    plan = run.plan()
+    assert (plan.steps, plan.learning_rate, plan.gradient_checkpointing) == (3, 1e-5, True)
+    assert run.standing() == "done"
+
+
+def test_advice_is_split_by_what_a_resumed_run_may_change() -> None:
+    plan = TrainingPlan(name="a", condition="canny", data="x", batch_size=4, ema_decay=0.9)
+    first, _, second = out_of_memory(plan, CPU).partition("Or begin a new training")
+    assert "`train resume a`" in first and "1. gradient_checkpointing on" in first and "3. ema_decay 0" in first
+    assert "network light" in second and "size 384" in second and "network" not in first
+
+
+@pytest.mark.usefixtures("tiny")
+def test_early_stopping_exports_the_best_and_any_checkpoint_can_be_exported(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = iter((0.1, 0.2, 0.6, 0.5, 0.4))
+    monkeypatch.setattr("cnet_app.training.probes.Probes.look", lambda *_: Look((), (next(scores),)))
+    run = begin(tmp_path, pairs, probe_every=1, probes=1, patience=2, checkpoint_every=100)
+    run.write_plan(replace(run.plan(), steps=9))
+    assert run_training(run, CPU) == "done"
+    assert checkpoints.steps(run.checkpoints) == [2, 4]
+    story = Story()
+    story.add(run.records()[0])
+    assert story.best_checkpoint == 2 and story.exported and story.exported.step == 2
+    exported = load_file(tmp_path / "models" / "controlnets" / "mine" / "mine.safetensors")
+    words = ["train", "export", "mine", "--device", "cpu", "--output-dir", str(tmp_path), "--checkpoint"]
+    for which, step, is_same in (("4", 4, False), ("best", 2, True), ("newest", 4, False)):
+        assert not main([*words, which])
+        assert f"Wrote step {step} of mine" in capsys.readouterr().out
+        now = load_file(tmp_path / "models" / "controlnets" / "mine" / "mine.safetensors")
+        assert all(torch.equal(now[name], value) for name, value in exported.items()) == is_same
+    assert main([*words, "3"]) == 2
+    assert "checkpoint is '3', but it must be newest, best, or one of the steps 2, 4" in capsys.readouterr().err

@@ -106,7 +106,7 @@ def valid(caller: Caller) -> dict[str, dict[str, Any]]:
         "find_data": {"path": str(caller.folder)},
         "build_data": {"images": "nowhere", "condition": "canny", "size": 64, "annotator": "", "caption": "", "output": ""},
         "check_data": {"data": "nowhere", "condition": "canny", "size": 64, "caption": ""},
-        "resume_training": {"name": "one", "steps": 4},
+        "resume_training": {"name": "one", "changes": {"steps": 4}},
         **{f"{act}_training": {"name": "one"} for act in ("pause", "stop", "delete", "try")},
         **dict.fromkeys(("thumbnails", "delete", "restore", "zip"), ids),
         **{name: {"id": id} for name in ("before", "vary", "details")},

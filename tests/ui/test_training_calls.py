@@ -68,6 +68,8 @@ def test_the_form_is_declared_and_suggested_for_the_base(caller: Caller) -> None
         ({"condition": "cany"}, "condition", "did you mean canny?"),
         ({"patience": 2, "probe_every": 0}, "patience", "needs the probes"),
         ({"speed": 2}, None, "speed"),
+        ({"base": "flux"}, None, "are not trained by this app"),
+        ({}, None, "There is no data folder"),
     ],
 )
 def test_a_refused_plan_names_its_field(
@@ -79,7 +81,7 @@ def test_a_refused_plan_names_its_field(
 
 
 def test_a_training_is_started_followed_and_tried(caller: Caller, pairs: Path) -> None:
-    plan = {"name": "one", "condition": "canny", "data": str(pairs), "steps": 4, "caption": "", "vae": ""}
+    plan = {"name": "one", "condition": "canny", "data": str(pairs), "steps": 4, "caption": "", "vae": "", "probes": 1}
     assert caller("start_training", plan=plan) == {"name": "one"}
     taken = caller("start_training", plan=plan)["refused"]
     assert taken["field"] is None and "one training runs at a time" in taken["message"]
@@ -93,6 +95,12 @@ def test_a_training_is_started_followed_and_tried(caller: Caller, pairs: Path) -
     }  # fmt: skip
     assert [run["name"] for run in caller("trainings")["trainings"]] == ["one"]
     assert "is_busy" in caller("trainings")["trainings"][0]
+    assert caller("try_training", name="one", best=True)["step"] == ended["training"]["best_checkpoint"] == 4
+    assert "steps" in caller("training_form", base="embedded")["changeable"]
+    refused = caller("resume_training", name="one", changes={"learning_rate": 2})["refused"]
+    assert refused["field"] == "learning_rate" and "Learning rate" in refused["message"]
+    assert caller("resume_training", name="one", changes={"steps": 6}) == {}
+    assert wait(caller, "run", "one", "done")["training"]["step"] == 6
     assert caller("delete_training", name="one") == {}
     assert "There is no training 'one'" in caller("resume_training", name="one")["error"]
 
@@ -149,8 +157,9 @@ def test_data_are_built_and_checked(caller: Caller, pairs: Path) -> None:
 def test_a_real_check_finds_what_is_wrong(caller: Caller, pairs: Path) -> None:
     trainings = Trainings(caller.context.settings, lambda: False, (sys.executable, "-m", "cnet_app"))
     real = Caller(replace(caller.context, trainings=trainings), caller.engine, caller.folder)
-    real("check_data", data=str(pairs), condition="canny", size=64)
+    real("check_data", data=str(pairs), validation=str(pairs), condition="canny", size=64)
     checked = wait(real, "data", "", "done")
     kinds = {row["kind"]: row for row in checked["problems"]}
-    assert {"missing", "blank"} <= set(kinds)
+    assert {"missing", "blank", "leak"} <= set(kinds)
+    assert "There is no folder" in real("check_data", data=str(pairs), validation="/no", condition="canny")["error"]
     assert checked["sheet"] and Path(checked["sheet"]).is_file()

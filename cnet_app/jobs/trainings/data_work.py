@@ -68,9 +68,12 @@ class DataWork:
         words += ["--annotator", annotator] if annotator else []
         self._begin("build", output, condition, [*words, "--caption", caption, "--size", str(size)])
 
-    def check(self, data: Path, condition: str, *, caption: str = "", size: int = 512) -> None:
-        """Begin to check a data set. Raises as `build` does."""
+    def check(
+        self, data: Path, condition: str, validation: Path | None = None, *, caption: str = "", size: int = 512
+    ) -> None:
+        """Begin to check a data set, also for pictures that are in the validation data. Raises as `build` does."""
         words = [str(data), "--caption", caption, "--size", str(size), "--sheet", str(self.sheet)]
+        words += ["--validation", str(validation)] if validation else []
         self.sheet.unlink(missing_ok=True)
         self._begin("check", data, condition, words)
 

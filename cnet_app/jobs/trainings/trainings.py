@@ -5,13 +5,13 @@ Loads no torch.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cnet_app.jobs.trainings.commands import PROGRAM, end_command, last_line, start_command
 from cnet_app.jobs.trainings.data_work import DataWork
@@ -27,9 +27,10 @@ from cnet_app.training.run import (
     Wish,
     all_runs,
     create_run,
+    delete_run,
     find_run,
 )
-from models.errors import InputError, SaveError
+from models.errors import InputError
 
 ERRORS = "errors.txt"
 """In a run's folder: what its process wrote on standard error."""
@@ -115,19 +116,21 @@ class Trainings:
 
         A relative folder of the plan is one below the app's working directory.
         """
-        validation = _absolute(plan.validation) if plan.validation else None
-        plan = replace(plan, data=_absolute(plan.data), validation=validation)
+        plan = with_absolute_folders(plan)
         with self._lock:
             self._check_free(plan.name)
-            self._launch(create_run(self.folder, plan))
+            run = create_run(self.folder, plan)
+            self._followed.pop(plan.name, None)  # of a run without steps that had the name
+            self._launch(run)
 
-    def resume(self, name: str, steps: int | None = None) -> None:
-        """Go on with a run from its newest checkpoint, to another last step where one is given. Raises as `start` does."""
+    def resume(self, name: str, changes: Mapping[str, Any] | None = None) -> None:
+        """Go on with a run from its newest checkpoint, with changes of its plan. Raises as `start` does."""
         with self._lock:
             run = find_run(self.folder, name)
             self._check_free(name)
-            if steps is not None:
-                run.change_steps(steps)
+            if changes:
+                folders = {name: _absolute(str(changes[name])) for name in ("data", "validation") if changes.get(name)}
+                run.change({**changes, **folders})
             self._launch(run)
 
     def pause(self, name: str) -> None:
@@ -144,15 +147,12 @@ class Trainings:
             run = find_run(self.folder, name)
             if self.state(name).is_busy:
                 raise InputError(f"The training {name} runs; stop it first, then delete it.")
-            try:
-                shutil.rmtree(run.path)
-            except OSError as error:
-                raise SaveError(f"{run.path} cannot be removed ({error.strerror}); close what uses it.") from error
+            delete_run(run)
             self._followed.pop(name, None)
             self._children.pop(name, None)
 
-    def export(self, name: str) -> int:
-        """Write the newest checkpoint as a ControlNet of the run's name, and return its step; also while the run goes on.
+    def export(self, name: str, best: bool = False) -> int:
+        """Write the newest checkpoint, or the best, as a ControlNet of the run's name, and return its step; also while it runs.
 
         Raises InputError where there is none yet, or it cannot be written.
         """
@@ -161,14 +161,18 @@ class Trainings:
         if story.checkpoint is None:
             every = min(run.plan().checkpoint_every, run.plan().steps)
             raise InputError(f"{name} has no checkpoint yet; the first is written after step {every}.")
-        if story.exported and story.exported.step == story.checkpoint and Path(story.exported.values["path"]).is_dir():
-            return story.checkpoint
+        if best and story.best_checkpoint is None:
+            raise InputError(f"No checkpoint of {name} has a score yet; use the newest.")
+        step = story.best_checkpoint if best and story.best_checkpoint is not None else story.checkpoint
+        if story.exported and story.exported.step == step and Path(story.exported.values["path"]).is_dir():
+            return step
         errors = run.path / f"export-{ERRORS}"
         device = "cpu" if self.busy() else self._settings.device
-        process = self._command("export", name, errors, device)
+        words = ("--checkpoint", str(step)) if best else ()
+        process = self._command("export", name, errors, device, *words)
         if process.wait():
             raise InputError(last_line(errors) or f"{name} could not be exported; see {errors}.")
-        return story.checkpoint
+        return step
 
     def busy(self) -> str | None:
         """Return the name of the training that runs; None where none does."""
@@ -239,9 +243,9 @@ class Trainings:
         self._children[run.name] = Child(process, size)
         self.begin()
 
-    def _command(self, action: str, name: str, errors: Path, device: str) -> subprocess.Popen[bytes]:
+    def _command(self, action: str, name: str, errors: Path, device: str, *more: str) -> subprocess.Popen[bytes]:
         output = str(self._settings.output_dir.resolve())
-        words = ("train", action, name, "--output-dir", output, "--device", device)
+        words = ("train", action, name, "--output-dir", output, "--device", device, *more)
         return start_command(self._settings, words, errors, program=self._program)
 
     def _wish(self, name: str, wish: Wish) -> None:
@@ -292,6 +296,12 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def with_absolute_folders(plan: TrainingPlan) -> TrainingPlan:
+    """Return a plan whose folders of data are absolute: relative ones are below the app's working directory."""
+    validation = _absolute(plan.validation) if plan.validation else None
+    return replace(plan, data=_absolute(plan.data), validation=validation)
 
 
 def _absolute(folder: str) -> str:

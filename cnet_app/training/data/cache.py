@@ -101,6 +101,7 @@ class StoredExamples:
     folder: Path
     prompts: tuple[int, ...]
     """Of each pair the number of its prompt."""
+    pairs_key: str = ""
     shards: OpenShards = field(default_factory=OpenShards, repr=False, compare=False)
 
     def read(self, indices: Sequence[int], variants: Sequence[int], emptied: Sequence[bool]) -> Encoded:
@@ -164,7 +165,7 @@ def encode_examples(
         raise SaveError(
             f"The encoded pictures could not be written to {place} ({error.strerror}); make room, and resume the training."
         ) from error
-    return StoredExamples(work.key, work.buckets, work.variants, place, work.prompt_numbers)
+    return StoredExamples(work.key, work.buckets, work.variants, place, work.prompt_numbers, work.pairs_key)
 
 
 def _sums_of_whole_shards(folder: Path) -> dict[str, str]:
@@ -201,6 +202,7 @@ class _Work:
         self._texts = list(dict.fromkeys(["", *texts]))
         places = {text: number for number, text in enumerate(self._texts)}
         self.prompt_numbers = tuple(places[text] for text in texts)
+        self.pairs_key = self._pairs_key()
         self.key = self._key()
 
     def _bucket(self, pair: Pair) -> tuple[int, int]:
@@ -222,11 +224,20 @@ class _Work:
             f"as in '{first[:60]}…'."
         )
 
+    def _pairs_key(self) -> str:
+        digest = hashlib.sha256(repr((self._settings(), self.buckets)).encode())
+        for pair, number in zip(self._pairs, self.prompt_numbers, strict=True):
+            digest.update(repr((pair.name, self._texts[number], *_stamps(pair))).encode())
+        return digest.hexdigest()[:16]
+
+    def _settings(self) -> tuple[object, ...]:
+        plan = self._plan
+        return plan.condition, plan.size, plan.buckets, self._crops, self._flips, plan.seed if plan.crop else 0
+
     def _key(self) -> str:
         """By all that the encoded tensors depend on."""
-        plan, digest = self._plan, hashlib.sha256()
-        settings = (plan.condition, plan.size, plan.buckets, self._crops, self._flips, plan.seed if plan.crop else 0)
-        digest.update(repr((settings, self._trainable.base.dtype)).encode())
+        digest = hashlib.sha256()
+        digest.update(repr((self._settings(), self._trainable.base.dtype)).encode())
         for network in (self._trainable.base.vae, *self._trainable.base.text_encoders):
             _digest_weights(digest, network)
         for pair, number in zip(self._pairs, self.prompt_numbers, strict=True):

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from cnet_app.jobs.trainings.trainings import TrainingState
+from cnet_app.jobs.trainings.trainings import TrainingState, with_absolute_folders
 from cnet_app.request.plain import Scalar
-from cnet_app.request.training import SWITCHES, TRAINING_LIMITS, TrainingPlan, plan_from_json, plan_to_json
-from cnet_app.training.curves import course, thinned
+from cnet_app.request.training import CHANGEABLE, SWITCHES, TRAINING_LIMITS, TrainingPlan, plan_from_json, plan_to_json
+from cnet_app.training.checks import check_plan
+from cnet_app.training.curves import course, estimate_words, thinned
 from cnet_app.training.run import Record, RunFolder
 from cnet_app.ui.bases import EMBEDDED, defaults_of, family_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
@@ -28,7 +29,6 @@ FRONT = ("steps", "batch_size", "learning_rate", "size")
 TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "vae": ("Autoencoder (VAE)", "Another autoencoder for the base: id, file or folder."),
-        "validation": ("Validation data", "Folder of pairs for the probes. Left out, some of the data are held out."),
         "start": ("Go on from", "A ControlNet to go on from. Left out, the training begins with a copy of the base's encoder."),
         "caption": ("Caption", "Prompt of pairs without one."),
     }
@@ -89,6 +89,7 @@ def training_form(context: Context, visitor: Visitor, values: Mapping[str, Any])
         "switches": {name: {"default": defaults[name], "help": SWITCH_HELP[name]} for name in SWITCHES},
         "texts": {name: {"label": label, "help": help} for name, (label, help) in TEXTS.items()},
         "suggested": dict(suggested),
+        "changeable": list(CHANGEABLE),
     }
 
 
@@ -104,6 +105,7 @@ def start_training(context: Context, visitor: Visitor, values: Mapping[str, Any]
     given = {name: value for name, value in (values.get("plan") or {}).items() if value not in (None, "")}
     try:
         plan = plan_from_json({"base": EMBEDDED, **given})
+        check_plan(with_absolute_folders(plan))
         context.trainings.start(plan)
     except InputError as error:
         return {"refused": {"field": _field_of(str(error)), "message": in_form_words(str(error))}}
@@ -111,9 +113,17 @@ def start_training(context: Context, visitor: Visitor, values: Mapping[str, Any]
 
 
 def resume_training(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Go on with a run, {name, steps or null}."""
+    """Go on with a run, {name, changes of its plan or null}; what is wrong with them is {refused: {field, message}}."""
     check_may_train(context)
-    context.trainings.resume(str(values["name"]), values.get("steps"))
+    changes = values.get("changes")
+    if not isinstance(changes, dict | None):
+        raise InputError("changes is no object of settings; reload the page.")
+    try:
+        context.trainings.resume(str(values["name"]), cast("Mapping[str, Any] | None", changes))
+    except InputError as error:
+        if not changes:
+            raise
+        return {"refused": {"field": _field_of(str(error)), "message": in_form_words(str(error))}}
     return {}
 
 
@@ -139,10 +149,10 @@ def delete_training(context: Context, visitor: Visitor, values: Mapping[str, Any
 
 
 def try_training(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Make the newest checkpoint of a run usable in its condition's tab: {name} → {controlnet, step, condition, base}."""
+    """Make a checkpoint of a run usable in its tab, the newest or the best: {name, best} → {controlnet, step, condition, base}."""
     check_may_train(context)
     name = str(values["name"])
-    step = context.trainings.export(name)
+    step = context.trainings.export(name, best=values.get("best") is True)
     plan = context.trainings.state(name).plan
     return {"controlnet": plan.name, "step": step, "condition": plan.condition, "base": plan.base}
 
@@ -180,8 +190,9 @@ def _describe(state: TrainingState) -> Object:
         "steps": state.plan.steps,
         "score": last.score if last else None,
         "converged": dict(story.converged.values) if story.converged else None,
-        "estimate": dict(story.estimate.values) if story.estimate else None,
+        "estimate": estimate_words(story.estimate.values) if story.estimate else "",
         "checkpoint": story.checkpoint,
+        "best_checkpoint": story.best_checkpoint,
         "exported": story.exported.step if story.exported else None,
         "notes": story.notes[-5:],
         "overfits": story.overfits,

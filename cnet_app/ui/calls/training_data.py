@@ -74,13 +74,15 @@ def build_data(context: Context, visitor: Visitor, values: Mapping[str, Any]) ->
 
 
 def check_data(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Begin the check of a data set: {data, condition, caption, size}."""
+    """Begin the check of a data set: {data, validation or empty, condition, caption, size}."""
     check_may_train(context)
     folder, row = _folder(values.get("data")), condition(str(values.get("condition") or ""))
     read_data(folder)
-    context.trainings.data.check(
-        folder, row.id, caption=str(values.get("caption") or ""), size=_size(values.get("size"))
-    )
+    validation = _folder(values["validation"]) if values.get("validation") else None
+    if validation is not None:
+        read_data(validation)
+    caption, size = str(values.get("caption") or ""), _size(values.get("size"))
+    context.trainings.data.check(folder, row.id, validation, caption=caption, size=size)
     return {}
 
 

@@ -1,6 +1,7 @@
 /** The second step: what is wrong with the pairs, with file and line, and the worst of them as a sheet. */
 
 import { h } from "../core/dom.js";
+import { labelled } from "../layers/fields.js";
 import { conditionField } from "./data_step.js";
 import { refill, showProgress, step } from "./steps.js";
 
@@ -16,7 +17,7 @@ export class DataCheck {
   /** What the check is asked for. */
   values() {
     const { values, condition, plan } = this.#new;
-    return { data: values.folder, condition, size: plan.size(), caption: plan.caption() };
+    return { data: values.folder, validation: values.plan.validation ?? "", condition, size: plan.size(), caption: plan.caption() };
   }
 
   show() {
@@ -31,9 +32,22 @@ export class DataCheck {
     refill(
       this.body,
       conditionField(this.#new, "check-condition", "The maps show"),
+      this.#validationField(),
       h("button", { type: "button", id: "train-check", onclick: () => this.#new.begin("check_data", this.values()) }, isOurs ? "Check again" : "Check the data"),
       isOurs && this.#result(work),
     );
+  }
+
+  /** It is a setting of the plan too. */
+  #validationField() {
+    const { plan } = this.#new.values;
+    const input = h("input", { type: "text", id: "check-validation", value: plan.validation ?? "", autocomplete: "off", spellcheck: "false" });
+    input.addEventListener("input", () => {
+      const { validation: _, ...rest } = this.#new.values.plan;
+      const given = input.value.trim();
+      this.#new.change({ plan: given ? { ...rest, validation: given } : rest });
+    });
+    return labelled("Validation data", "check-validation", "Folder of pairs for the probes. Left out, some of the data are held out. The check finds pictures that are in both.", input);
   }
 
   #result({ status, message, pairs, problems, sheet }) {

@@ -6,9 +6,10 @@ import { refreshModels } from "../dialogs/models.js";
 import { chooseBase } from "../desk/chosen.js";
 import { openCondition } from "../page/rail.js";
 import { Chart } from "./chart.js";
+import { Further } from "./further.js";
 import { Samples } from "./samples.js";
 import { Series, smoothed } from "./series.js";
-import { OVERFITS, convergenceWords, estimateWords, longState } from "./states.js";
+import { OVERFITS, convergenceWords, longState } from "./states.js";
 
 const LOOK = 1000; // ms between two looks while it runs
 const REST = 4000; // ms between two looks else
@@ -34,6 +35,7 @@ export class Run {
     this.loss = new Chart("Loss", { isLog: true, note: "logarithmic; smoothed over single steps" });
     this.further = FURTHER.map(({ name, title }) => ({ name, title, chart: new Chart(title) }));
     this.samples = new Samples(app);
+    this.change = new Further(app, name, () => this.#look());
     this.element = this.#build();
     this.#look();
   }
@@ -60,6 +62,7 @@ export class Run {
       this.state,
       this.bar,
       h("div", { class: "run-buttons" }, Object.values(this.buttons)),
+      this.change.element,
       this.converged,
       this.overfits,
       this.figures,
@@ -75,7 +78,8 @@ export class Run {
     const button = (id, text, onclick, main = false) => h("button", { type: "button", id: `run-${id}`, class: main ? "primary" : "", onclick }, text);
     const act = (call) => () => this.#act(() => this.#app.server.call(call, { name: this.#name }));
     return {
-      attempt: button("try", "Try it now", () => this.#try(), true),
+      attempt: button("try", "Try it now", () => this.#try(false), true),
+      best: button("best", "", () => this.#try(true)),
       resume: button("resume", "Resume", act("resume_training")),
       pause: button("pause", "Pause", act("pause_training")),
       stop: button("stop", "Stop", act("stop_training")),
@@ -113,12 +117,13 @@ export class Run {
     this.element.dataset.standing = standing;
     this.bar.value = step / steps;
     setText(this.facts, `${this.#titleOf(plan.condition)} on ${plan.base}, ${plan.size} px, ${plan.batch_size} pairs a step`);
-    setText(this.estimate, estimate ? estimateWords(estimate) : "");
+    setText(this.estimate, estimate);
     setText(this.converged, convergenceWords(training));
     this.converged.hidden = !this.converged.textContent;
     this.overfits.hidden = !training.overfits;
     fill(this.notes, training.notes.map((note) => h("li", {}, note)));
     this.#showButtons(training, isBusy);
+    this.change.show(training);
     this.#showFigures(left, isBusy);
     const marks = converged ? [{ x: converged.at, label: "Sudden convergence" }] : [];
     const losses = this.#series.points("loss");
@@ -129,12 +134,15 @@ export class Run {
     this.samples.show(this.#series.looks, probes, converged?.at);
   }
 
-  #showButtons({ standing, checkpoint, wish, plan }, isBusy) {
-    const { attempt, resume, pause, stop, remove } = this.buttons;
+  #showButtons({ standing, checkpoint, best_checkpoint: best, wish, plan }, isBusy) {
+    const { attempt, best: useBest, resume, pause, stop, remove } = this.buttons;
     resume.hidden = isBusy || standing === "done";
     pause.hidden = stop.hidden = !isBusy;
     pause.disabled = stop.disabled = Boolean(wish);
     remove.hidden = isBusy;
+    useBest.hidden = !best || best === checkpoint || plan.network === "lite";
+    useBest.disabled = this.isTrying === true;
+    setText(useBest, `Use the best checkpoint (step ${best})`);
     attempt.disabled = !checkpoint || plan.network === "lite" || this.isTrying === true;
     attempt.title = attempt.disabled && !this.isTrying ? reasonNotToTry(plan) : `Use it in the ${this.#titleOf(plan.condition)} tab`;
   }
@@ -156,12 +164,12 @@ export class Run {
     return this.#app.store.state.tables.conditions.find(({ id }) => id === condition)?.title ?? condition;
   }
 
-  /** Open the condition's tab with this network, as its newest checkpoint is. */
-  async #try() {
-    this.isTrying = this.buttons.attempt.disabled = true;
+  /** Open the condition's tab with this network, as its newest or best checkpoint is. */
+  async #try(best) {
+    this.isTrying = this.buttons.attempt.disabled = this.buttons.best.disabled = true;
     setText(this.buttons.attempt, "Writing the ControlNet …");
     await this.#act(async () => {
-      const { controlnet, step, condition, base } = await this.#app.server.call("try_training", { name: this.#name });
+      const { controlnet, step, condition, base } = await this.#app.server.call("try_training", { name: this.#name, best });
       await refreshModels(this.#app);
       if (this.#app.store.state.choices.base.id !== base) await chooseBase(this.#app, base);
       openCondition(this.#app, condition);

@@ -39,17 +39,12 @@ export function longState({ standing, step, steps, message, wish, checkpoint }, 
     case "interrupted":
       return `Interrupted${at}: its process ended.${because} Resume ${from}.`;
     case "failed":
-      return `Failed${at}.${because}`;
+      return `Failed${at}.${because} Resume ${from}.`;
     case "new":
       return because ? `It did not begin.${because}` : "It did not begin; Resume begins it.";
     default:
       return `Done: ${step} steps.`;
   }
-}
-
-/** What two measured steps said before the first one. */
-export function estimateWords({ memory_mb: memory, seconds }) {
-  return `Measured on two steps: about ${memory.total.toLocaleString("en")} MB of memory, ${seconds.step} s a step, ${duration(seconds.total)} in all, looks at the probes not counted.`;
 }
 
 /** Whether the control is followed yet; an empty text where nobody has looked. */
@@ -60,4 +55,4 @@ export function convergenceWords({ converged, score, standing }) {
 }
 
 export const OVERFITS =
-  "Agreement with the probes has fallen clearly below its best while the loss goes on falling: the network learns these pairs by heart. An earlier checkpoint is better; more pairs, or flips and crops, help.";
+  "Agreement with the probes has fallen clearly below its best while the loss goes on falling: the network learns these pairs by heart. An earlier checkpoint is better: “Use the best checkpoint” takes the best that is kept. More pairs, or flips and crops, help.";
