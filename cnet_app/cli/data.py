@@ -18,7 +18,7 @@ from cnet_app.maps.availability import default_annotator, missing_weights
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.training import TRAINING_LIMITS
 from cnet_app.settings import Settings
-from cnet_app.training.data.build import BuildPlan, Built, build_data
+from cnet_app.training.data.build import BuildPlan, Built, build_data, check_apart
 from cnet_app.training.data.captions import Captions, read_captions
 from cnet_app.training.data.contact_sheet import contact_sheet
 from cnet_app.training.data.doctor import TITLES, check_data
@@ -147,6 +147,7 @@ def _pictures(args: argparse.Namespace, captions: Captions) -> list[Pair]:
         )
     if args.from_base is not None:
         return list(read_data(make_base_pictures(args, captions)).pairs)
+    check_apart(args.images, args.output)
     return [replace(pair, caption=captions.of(pair) or pair.caption) for pair in read_data(args.images).pairs]
 
 

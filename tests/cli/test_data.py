@@ -62,6 +62,20 @@ def test_mistakes_are_one_sentence(call: Call, tmp_path: Path, words: tuple[obje
     assert code == 2 and message in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("output", ["pictures", "pictures/out", "link/out"])
+def test_a_build_never_reads_its_own_output(call: Call, pictures: Path, tmp_path: Path, output: str) -> None:
+    (tmp_path / "link").symlink_to(pictures)
+    code, _, err = call(*BUILD, "--images", pictures, "--output", tmp_path / output)
+    assert code == 2 and f"output is {tmp_path / output}" in err and f"outside of {pictures}" in err
+    assert sorted(path.name for path in pictures.iterdir()) == ["a.png", "b.png", "c.png"]
+
+
+def test_a_build_never_writes_over_its_pictures(call: Call, tmp_path: Path) -> None:
+    pictures = write(tmp_path / "set" / "images", {"a.png": picture_bytes(0, 64)})
+    code, _, err = call(*BUILD, "--images", pictures, "--output", tmp_path / "set")
+    assert code == 2 and "where the build would write" in err
+
+
 def test_check_of_a_folder_that_is_none(call: Call, tmp_path: Path) -> None:
     code, _, err = call("data", "check", tmp_path, "--condition", "canny")
     assert code == 2 and "is none of the forms of a data set" in err

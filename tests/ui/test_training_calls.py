@@ -131,6 +131,10 @@ def test_a_folder_is_described_with_its_first_pairs(caller: Caller, pairs: Path,
 
 
 def test_data_are_built_and_checked(caller: Caller, pairs: Path) -> None:
+    inside = caller(
+        "build_data", images=str(pairs / "images"), condition="canny", size=64, output=str(pairs / "images/o")
+    )
+    assert "give a folder outside of" in inside["error"]
     answer = caller("build_data", images=str(pairs / "images"), condition="canny", size=64)
     assert answer["output"] == str(caller.context.settings.output_dir.resolve() / "training-data" / "images-canny")
     built = wait(caller, "data", "", "done")

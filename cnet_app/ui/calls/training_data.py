@@ -16,6 +16,7 @@ from cnet_app.maps.availability import default_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.training import TRAINING_LIMITS
+from cnet_app.training.data.build import check_apart
 from cnet_app.training.data.doctor import TITLES
 from cnet_app.training.data.pairs import Pair, read_control, read_image
 from cnet_app.training.data.readers import READERS, read_data, read_facts
@@ -66,6 +67,7 @@ def build_data(context: Context, visitor: Visitor, values: Mapping[str, Any]) ->
     made_by = str(values.get("annotator") or "") or default_annotator(row.id)
     given = str(values.get("output") or "").strip()
     output = _path(given) if given else _default_output(context, images, row.id)
+    check_apart(images, output)
     size = _size(values.get("size"))
     context.trainings.data.build(
         images, row.id, output, annotator=made_by, caption=str(values.get("caption") or ""), size=size
