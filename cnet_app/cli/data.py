@@ -168,12 +168,13 @@ def _check(args: argparse.Namespace) -> int:
         sheet = contact_sheet(data, problems, condition(args.condition).kind) if args.sheet else None
         if sheet is not None:
             write_png(args.sheet, sheet)
+        pairs = sum(pair.control is not None for pair in data.pairs)
         values = {
-            "pairs": len(data.pairs),
+            "pairs": pairs,
             "problems": [vars(problem) for problem in problems],
             "sheet": str(args.sheet) if sheet is not None else None,
         }
-        tell(values, _text(len(data.pairs), problems))
+        tell(values, _text(pairs, problems))
     return 1 if problems else 0
 
 

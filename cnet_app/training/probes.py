@@ -19,6 +19,7 @@ from cnet_app.request.pictures import encode_png
 from cnet_app.request.training import TrainingPlan
 from cnet_app.request.units import ControlUnit
 from cnet_app.training.data.pairs import DataSet, Pair, read_control, read_control_data
+from cnet_app.training.data.readers import without_maps
 from cnet_app.training.trainable.base import Trainable
 from models.errors import InputError
 
@@ -42,11 +43,13 @@ class Look:
 
 
 def split(data: DataSet, validation: DataSet | None, plan: TrainingPlan) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
-    """Return the pairs to train on and those of the probes; InputError where too few are left.
+    """Return the pairs to train on and those of the probes; InputError where there are no maps or too few are left.
 
     Without a validation set the probes are drawn from the data by the seed, and not trained on.
     """
     usable = [pair for pair in data.pairs if pair.control is not None]
+    if not usable:
+        raise InputError(without_maps(data, plan.condition))
     source = usable if validation is None else [pair for pair in validation.pairs if pair.control is not None]
     count = min(plan.probes, len(source)) if plan.probe_every else 0
     chosen = sorted(np.random.default_rng((plan.seed, len(source))).choice(len(source), count, replace=False))

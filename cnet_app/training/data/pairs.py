@@ -105,6 +105,8 @@ class DataSet:
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...] = ()
     """What the reader could not take, a pair or line each."""
+    condition: str | None = None
+    """Id of the condition whose maps `data build` made."""
     annotator: str | None = None
     """Id of the annotator that made the maps, where `data build` made them."""
     annotator_parameters: Mapping[str, Scalar] = field(default_factory=dict)

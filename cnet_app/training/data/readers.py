@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import Any, cast
 
 from cnet_app.request.plain import Scalar
@@ -93,13 +94,23 @@ def read_facts(folder: Path) -> Mapping[str, Any]:
 
 
 def _with_facts(data: DataSet) -> DataSet:
-    """With the annotator that `data build` noted."""
+    """With the condition and the annotator that `data build` noted."""
     facts = read_facts(data.folder)
+    if isinstance(facts.get("condition"), str):
+        data = replace(data, condition=facts["condition"])
     try:
         parameters = cast("dict[str, Scalar]", dict(facts["annotator_parameters"]))
         return replace(data, annotator=facts["annotator"], annotator_parameters=parameters)
     except (ValueError, LookupError, TypeError):
         return data
+
+
+def without_maps(data: DataSet, condition_id: str) -> str:
+    """Return the sentence about a folder of pictures alone."""
+    return (
+        f"{data.folder} holds {len(data.pairs)} pictures alone, without maps; build pairs from them: "
+        f"data build --images {quote(str(data.folder))} --condition {condition_id} --output DIR."
+    )
 
 
 def _named_apart(pairs: list[Pair]) -> tuple[Pair, ...]:
@@ -312,11 +323,13 @@ def _read_pictures(folder: Path) -> tuple[list[Pair], list[Problem]]:
     ], []  # fmt: skip
 
 
+PICTURES = "pictures"
+"""Id of the form that has no maps."""
 READERS = (
     Reader("metadata", "metadata.jsonl or .csv with columns image, conditioning_image and text", lambda folder: bool(_tables(folder)), _read_tables),
     Reader("prompt_json", "prompt.json with source, target and prompt a line", lambda folder: (folder / PROMPT_JSON).is_file(), _read_prompts),
     Reader("folders", "folders images and conditioning_images with equal names, captions in .txt files", lambda folder: _two_folders(folder) is not None, _read_folders),
     Reader("webdataset", "WebDataset shards (.tar) with members NAME.jpg, NAME.control.png, NAME.txt", lambda folder: any(folder.glob("*.tar")), read_shards),
     Reader("hub", "a folder of datasets.save_to_disk, or .parquet files with the same columns", is_table, lambda folder: read_table(folder, IMAGE_KEYS, CONTROL_KEYS, TEXT_KEYS)),
-    Reader("pictures", "a folder of pictures, to build maps for", lambda folder: bool(pictures_of(folder)), _read_pictures),
+    Reader(PICTURES, "a folder of pictures, to build maps for", lambda folder: bool(pictures_of(folder)), _read_pictures),
 )  # fmt: skip
