@@ -22,7 +22,7 @@ from cnet_app.training.data.captions import Captions, read_captions, some_of
 from cnet_app.training.data.contact_sheet import contact_sheet
 from cnet_app.training.data.doctor import TITLES, check_data
 from cnet_app.training.data.pairs import Pair, Problem
-from cnet_app.training.data.readers import read_data
+from cnet_app.training.data.readers import not_read, read_data
 from models.errors import InputError
 
 SHOWN = 20
@@ -148,7 +148,8 @@ def _pictures(args: argparse.Namespace, captions: Captions | None) -> tuple[list
     if args.from_base is not None:
         return list(read_data(make_base_pictures(args, captions)).pairs), []
     check_apart(args.images, args.output)
-    pairs, notes = list(read_data(args.images).pairs), list[str]()
+    data = read_data(args.images)
+    pairs, notes = list(data.pairs), [text for text in (not_read(data.skipped),) if text]
     if captions is not None:
         pairs, more = captions.given_to(pairs)
         notes += more
@@ -181,8 +182,9 @@ def _check(args: argparse.Namespace) -> int:
             "pairs": pairs,
             "problems": [vars(problem) for problem in problems],
             "sheet": str(args.sheet) if sheet is not None else None,
+            "notes": [text for text in (not_read(data.skipped),) if text],
         }
-        tell(values, _text(pairs, problems))
+        tell(values, "\n".join((_text(pairs, problems), *(f"Note: {text}" for text in values["notes"]))))
     return 1 if problems else 0
 
 

@@ -8,8 +8,6 @@ from typing import Any, cast
 
 from cnet_app.training.data.pairs import Problem
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic")
-"""Of pictures."""
 IMAGE_FOLDERS = ("images", "image", "img", "target", "targets")
 CONTROL_FOLDERS = ("conditioning_images", "conditioning_image", "conditioning", "conditionings", "control", "controls", "cond", "source", "maps", "hints")  # fmt: skip
 CAPTION_FOLDERS = ("captions", "caption", "prompts", "texts")

@@ -105,6 +105,8 @@ class DataSet:
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...] = ()
     """What the reader could not take, a pair or line each."""
+    skipped: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Number of files of each ending that are neither pictures nor captions."""
     condition: str | None = None
     """Id of the condition whose maps `data build` made."""
     annotator: str | None = None

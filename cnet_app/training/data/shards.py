@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
-from annotators.sources.picture_files import readable_name
+from annotators.sources.picture_files import SUFFIXES, readable_name
 from cnet_app.training.data.naming import (
     CAPTION_SUFFIXES,
     CONTROL_MEMBERS,
     IMAGE_FOLDERS,
-    SUFFIXES,
     TEXT_KEYS,
     missing,
     parse_json,

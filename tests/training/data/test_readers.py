@@ -234,6 +234,20 @@ def test_pictures_alone(tmp_path: Path) -> None:
     assert [(pair.name, pair.caption, pair.control) for pair in data.pairs] == [("b", "a ball", None), ("sub/a", "", None)]  # fmt: skip
 
 
+def test_files_that_are_no_pictures_are_counted(tmp_path: Path) -> None:
+    files = {f"{n}.tif": b"II*" for n in range(3)} | {
+        "x.psd": b"8BPS",
+        ".hidden/y.tif": b"",
+        "a.txt": "",
+    }
+    with pytest.raises(InputError, match=r"4 files are not read \(3 .tif, 1 .psd\)"):
+        read_data(write(tmp_path, files))
+    write(tmp_path, {"a.gif": picture_bytes(1, form="GIF"), "b.JPE": picture_bytes(2, form="JPEG")})
+    data = read_data(tmp_path)
+    assert [pair.name for pair in data.pairs] == ["a", "b"] and data.skipped[".tif"] == 3
+    assert all(read_image(pair).shape == (SIDE, SIDE, 3) for pair in data.pairs)
+
+
 def test_people_beside_a_map(tmp_path: Path) -> None:
     row = json.dumps({"image": "images/a.png", "conditioning_image": "maps/a.png"})
     write(tmp_path, {**FILES, "maps/a.json": '{"people": [1]}', "maps/b.json": "[]"})
