@@ -21,6 +21,7 @@ from cnet_app.training import checkpoints
 from cnet_app.training.advice import out_of_memory
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.framing import Framing, bucket_of, frame_control
+from cnet_app.training.data.notes import notes_on
 from cnet_app.training.data.pairs import DataSet, Pair, image_size
 from cnet_app.training.data.readers import read_data
 from cnet_app.training.estimate import measure
@@ -75,6 +76,8 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, log: Lo
     trainable = create_trainable(_load_base(plan, accelerator.device), plan)
     data = read_data(Path(plan.data))
     validation = read_data(Path(plan.validation)) if plan.validation else None
+    for text in (text for some in (data, validation) if some for text in notes_on(some, plan.condition)):
+        _note(report, text)
     pairs, held_out = split(data, validation, plan)
     report(_state("preparing", f"{len(pairs)} pairs are read and encoded."))
     with accelerator.main_process_first():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -76,6 +77,29 @@ def test_a_run_ends_with_a_controlnet_that_loads(tmp_path: Path, pairs: Path) ->
     assert "Agreement with 2 held-out maps" in card
     with pytest.raises(InputError, match="There is a training 'mine'"):
         create_run(run.path.parent, run.plan())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_what_of_the_data_is_not_used_is_noted(tmp_path: Path, pairs: Path) -> None:
+    rows = [
+        {"image": f"images/{n}.png", "conditioning_image": f"conditioning_images/{n if n else 'x'}.png"}
+        for n in range(5)
+    ]
+    lines = [*map(json.dumps, rows), "{", "[]", "3"]
+    (pairs / "metadata.jsonl").write_text("\n".join(lines))
+    (pairs / "data.json").write_text('{"condition": "depth"}')
+    run = begin(tmp_path, pairs, caption="a ball", probe_every=0)
+    assert run_training(run, CPU) == "done"
+    first, second = [record.values["message"] for record in run.records()[0] if record.kind == "note"]
+    assert first.startswith(
+        f"4 parts of {pairs} cannot be used; data check has the whole list. metadata.jsonl, line 1 "
+    )
+    assert "metadata.jsonl, line 6 is no JSON object" in first and first.endswith("And 1 more.")
+    assert "was built for Depth, and the training is for Canny" in second
+    (pairs / "images" / "3.png").write_bytes(b"no picture")
+    with pytest.raises(InputError) as told:
+        run_training(begin(tmp_path / "other", pairs, caption="a ball", probe_every=0), CPU)
+    assert str(told.value).startswith(f"{pairs}/images/3.png (metadata.jsonl, line 4) ")
 
 
 @pytest.mark.usefixtures("tiny")

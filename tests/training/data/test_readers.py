@@ -255,7 +255,7 @@ def test_people_beside_a_map(tmp_path: Path) -> None:
         pair = read_data(write(tmp_path, more)).pairs[0]
         assert read_control_data(pair) == {"people": [1]}
     write(tmp_path, {"maps/a.json": "[]"})
-    with pytest.raises(InputError, match=r"a.json holds no JSON object"):
+    with pytest.raises(InputError, match=r"a.json \(metadata.jsonl, line 1\) holds no JSON object"):
         read_control_data(pair)
 
 
