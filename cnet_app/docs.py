@@ -49,7 +49,10 @@ pictures can be sorted: 1 at the best value, 0 at the value of a blank map and b
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
 LOCAL_FILES: Mapping[LocalKind, tuple[str, str]] = {
-    "base": ("SD 1.5, SD 2.1, SDXL, their fine-tunes and inpainting models in one file", "`--base NAME`"),
+    "base": (
+        "SD 1.5, SD 2.1, SDXL, their fine-tunes and inpainting models in one file; a folder of any family in diffusers' layout too",
+        "`--base NAME`",
+    ),
     "controlnet": (
         "ControlNets, Control-LoRAs and T2I-Adapters, in diffusers' layout or the original's",
         "`--control canny=photo.jpg,controlnet=NAME`",

@@ -174,7 +174,7 @@ def _show(steps: int) -> Callable[[Record], None]:
                 total, seconds = values["memory_mb"]["total"], values["seconds"]["total"]
                 _line(f"About {total:,} MB of memory and {seconds / 60:.0f} minutes.")
             case "exported":
-                _line(f"Wrote {values['path']}")
+                _line(f"Wrote {values['path']}" + (f" and its base {values['base']}" if "base" in values else ""))
             case "note" | "state" if values.get("message"):
                 _line(values["message"])
             case _:

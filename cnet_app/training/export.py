@@ -29,10 +29,15 @@ def export_folder(name: str) -> Path:
     return (models_folder() or HERE) / FOLDERS["controlnet"] / name
 
 
+def base_folder(plan: TrainingPlan) -> Path:
+    """Return the folder of the base whose decoder was trained: where bases of the user's own are found by their names."""
+    return (models_folder() or HERE) / FOLDERS["base"] / plan.exported_base
+
+
 def export(trainable: Trainable, plan: TrainingPlan, progress: Progress, data_key: str, folder: Path) -> list[Path]:
     """Write a network as it is now into `folder`, whole or not at all, and return the files of weights. Raises SaveError.
 
-    A base whose decoder was trained too is written next to it, as `NAME-base`.
+    A base whose decoder was trained too is written among the bases, as `NAME-base`.
     """
     part = folder.with_name(f"{UNFINISHED}{folder.name}")
     try:
@@ -45,7 +50,7 @@ def export(trainable: Trainable, plan: TrainingPlan, progress: Progress, data_ke
             shutil.rmtree(folder)
         part.rename(folder)
         if plan.unlock_after:
-            save_base(trainable.base, folder.with_name(f"{folder.name}-base"))
+            _write_base(trainable, base_folder(plan))
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise SaveError(
@@ -53,6 +58,21 @@ def export(trainable: Trainable, plan: TrainingPlan, progress: Progress, data_ke
             "its checkpoint is whole."
         ) from error
     return [folder / path.name for path in files]
+
+
+def _write_base(trainable: Trainable, folder: Path) -> None:
+    """Whole or not at all. Raises OSError."""
+    part = folder.with_name(f"{UNFINISHED}{folder.name}")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        save_base(trainable.base, part)
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.rename(folder)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 def metadata(trainable: Trainable, plan: TrainingPlan, progress: Progress, data_key: str) -> Mapping[str, str]:
@@ -80,7 +100,7 @@ def card(trainable: Trainable, plan: TrainingPlan, progress: Progress) -> str:
     lines = [
         "---",
         "library_name: diffusers",
-        f"base_model: {plan.base}",
+        f"base_model: {plan.exported_base}",
         "tags: [controlnet, text-to-image]",
         "---",
         "",
@@ -88,7 +108,7 @@ def card(trainable: Trainable, plan: TrainingPlan, progress: Progress) -> str:
         "",
         f"A {network} for {trainable.facts.title} that follows maps of the condition {row.title}.",
         "",
-        f"- Base: {plan.base}",
+        f"- Base: {plan.base}" + (f", with its decoder trained too: {plan.exported_base}" if plan.unlock_after else ""),
         f"- Steps: {progress.step} at batch size {plan.batch_size} × {plan.gradient_accumulation}, "
         f"learning rate {plan.learning_rate:g}, {100 * plan.empty_prompts:.0f} % of the prompts emptied",
         f"- Size: {plan.size} px",

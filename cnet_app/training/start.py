@@ -25,7 +25,7 @@ from cnet_app.training.data.notes import notes_on
 from cnet_app.training.data.pairs import DataSet, Pair, image_size
 from cnet_app.training.data.readers import read_data
 from cnet_app.training.estimate import measure
-from cnet_app.training.export import export, export_folder
+from cnet_app.training.export import base_folder, export, export_folder
 from cnet_app.training.loop import Loop
 from cnet_app.training.probes import Probes, split
 from cnet_app.training.progress import Progress
@@ -104,6 +104,8 @@ def _export(
     with loop.averaged():
         files = export(trainable, plan, loop.progress, key, folder)
     values = {"path": str(folder), "files": [path.name for path in files]}
+    if plan.unlock_after:
+        values["base"] = str(base_folder(plan))
     report(Record(kind="exported", step=loop.progress.step, time=time.time(), values=values))
 
 

@@ -20,9 +20,11 @@ from cnet_app.request.training import TrainingPlan
 from cnet_app.training import start
 from cnet_app.training.advice import changes_for_memory, out_of_memory
 from cnet_app.training.run import RunFolder, all_runs, create_run
-from cnet_app.training.start import LOCK, run_training
+from cnet_app.training.start import LOCK, export_newest, run_training
+from models.catalogue.local import local_files
+from models.catalogue.resolve import resolve
 from models.errors import InputError, OutOfMemoryError
-from models.loader import load_controlnet
+from models.loader import load_base, load_controlnet
 from models.tiny import tiny_base
 from tests.training.test_loop import PLAN
 
@@ -77,6 +79,24 @@ def test_a_run_ends_with_a_controlnet_that_loads(tmp_path: Path, pairs: Path) ->
     assert "Agreement with 2 held-out maps" in card
     with pytest.raises(InputError, match="There is a training 'mine'"):
         create_run(run.path.parent, run.plan())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_base_of_an_unlocked_decoder_is_found_by_its_name(tmp_path: Path, pairs: Path) -> None:
+    run = begin(tmp_path, pairs, unlock_after=1, unlocked_learning_rate=1e-2, probe_every=0)
+    assert run_training(run, CPU) == "done"
+    folder = tmp_path / "models" / "checkpoints" / "mine-base"
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["mine-base"]
+    assert [path.name for path in (tmp_path / "models" / "controlnets").iterdir()] == ["mine"]
+    (file,) = [file for file in local_files("base") if file.name == "mine-base"]
+    assert file.family == "embedded" and file.size > 0 and file.tensors.parent.name == "unet"
+    found = resolve("mine-base", "base")
+    assert (found.path, found.family) == (folder, "embedded")
+    base, locked = load_base("mine-base").network.state_dict(), tiny_base("embedded").network.state_dict()
+    assert any(name.startswith("up_blocks") and (base[name] - locked[name]).abs().max() > 1e-3 for name in base)
+    exported = next(record.values for record in run.records()[0] if record.kind == "exported")
+    assert exported["base"] == str(folder)
+    assert export_newest(run, CPU)[0] == 2
 
 
 @pytest.mark.usefixtures("tiny")
