@@ -178,13 +178,14 @@ def _check(args: argparse.Namespace) -> int:
         if sheet is not None:
             write_png(args.sheet, sheet)
         pairs = sum(pair.control is not None for pair in data.pairs)
+        notes = [text for text in (not_read(data.skipped),) if text]
         values = {
             "pairs": pairs,
             "problems": [vars(problem) for problem in problems],
             "sheet": str(args.sheet) if sheet is not None else None,
-            "notes": [text for text in (not_read(data.skipped),) if text],
+            "notes": notes,
         }
-        tell(values, "\n".join((_text(pairs, problems), *(f"Note: {text}" for text in values["notes"]))))
+        tell(values, "\n".join((_text(pairs, problems), *(f"Note: {text}" for text in notes))))
     return 1 if problems else 0
 
 
