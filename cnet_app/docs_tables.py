@@ -23,7 +23,8 @@ def _titles(chosen: Iterable[bool]) -> str:
 LOCAL_FILES: Mapping[LocalKind, tuple[str, str]] = {
     "base": (
         f"{_titles(row.one_file is not None for row in FAMILIES.values())}, their fine-tunes and inpainting models in one file; "
-        f"the network alone of {_titles(bool(row.network_marks) for row in FAMILIES.values())}",
+        f"the network alone of {_titles(bool(row.network_marks) for row in FAMILIES.values())}; a folder of any family in diffusers' "
+        "layout",
         "`--base NAME`",
     ),
     "controlnet": (

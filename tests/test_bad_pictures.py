@@ -23,6 +23,7 @@ from annotators.base import Image
 from annotators.canny import Canny
 from annotators.registry import annotator
 from annotators.sources.images import from_array, load_image, load_noted
+from annotators.sources.picture_files import FORMATS, SUFFIXES
 from cnet_app.diffusion.start import inpainted, mask_notes
 from cnet_app.maps.annotate import Maps
 from cnet_app.maps.own import control_image_from_map
@@ -70,6 +71,14 @@ LARGE_FRAME = (
     + struct.pack("<BHHHHB", 0x2C, 0, 0, 60_000, 60_000, 0)
     + b"\2\0;"
 )
+
+
+def test_endings_are_those_of_the_formats_that_are_read() -> None:
+    Pillow.init()
+    of_pillow = {ending for ending, format in Pillow.EXTENSION.items() if format in FORMATS}
+    assert {*SUFFIXES} == of_pillow | {".heic", ".heif", ".hif"}
+
+
 NO_PICTURE = "is not a picture that can be read; give one of PNG, JPEG, WEBP, AVIF, BMP, GIF, HEIC"
 HEIC_REFUSED = (
     "is damaged or cut off" if find_spec("pi_heif") else "is a HEIC photo, which needs the Python package pi-heif"

@@ -20,6 +20,10 @@ from models.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF")
 """Of Pillow's readers; HEIC is read by pi-heif."""
+SUFFIXES = (
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".avifs", ".bmp", ".gif", ".heic", ".heif", ".hif",
+)  # fmt: skip
+"""Endings, in small letters, of the files in a folder that count as pictures."""
 MAX_BYTES = 100_000_000
 MAX_PIXELS = 48_000_000
 """Of a picture in memory; a file with more is reduced while it is read."""

@@ -29,7 +29,7 @@ POSTERS = 0.4
 """Share of the demo model's own captions that are of posters."""
 
 
-def make_base_pictures(args: argparse.Namespace, captions: Captions) -> Path:
+def make_base_pictures(args: argparse.Namespace, captions: Captions | None) -> Path:
     """Make the pictures that are not there yet, one a seed from 0 on, and return their folder. Raises InputError."""
     count = int(COUNT.check("from_base", args.from_base))
     folder = args.output / FOLDER
@@ -37,7 +37,7 @@ def make_base_pictures(args: argparse.Namespace, captions: Captions) -> Path:
     settings = command_settings(args, base=args.base, output_dir=folder)
     with closing(create_engine(settings)) as engine:
         base = args.base or engine.status().base
-        texts = captions.all or ((args.caption,) if args.caption else ())
+        texts = (captions.all if captions else ()) or ((args.caption,) if args.caption else ())
         if not texts and base != EMBEDDED:
             raise InputError(
                 f"--from-base makes pictures of {base} by captions, but there are none; give --captions or --caption."

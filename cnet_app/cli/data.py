@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from annotators.registry import parse_values
@@ -18,12 +17,12 @@ from cnet_app.maps.availability import default_annotator, missing_weights
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.training import TRAINING_LIMITS
 from cnet_app.settings import Settings
-from cnet_app.training.data.build import BuildPlan, Built, build_data
-from cnet_app.training.data.captions import Captions, read_captions
+from cnet_app.training.data.build import BuildPlan, Built, build_data, check_apart
+from cnet_app.training.data.captions import Captions, read_captions, some_of
 from cnet_app.training.data.contact_sheet import contact_sheet
 from cnet_app.training.data.doctor import TITLES, check_data
 from cnet_app.training.data.pairs import Pair, Problem
-from cnet_app.training.data.readers import read_data
+from cnet_app.training.data.readers import not_read, read_data
 from models.errors import InputError
 
 SHOWN = 20
@@ -105,11 +104,11 @@ def _build(args: argparse.Namespace) -> None:
         caption=args.caption,
     )
     plan.create()
-    captions = read_captions(args.captions) if args.captions else Captions({}, ())
+    captions = read_captions(args.captions) if args.captions else None
     download_missing(missing_weights(chosen), args.yes)
     settings = command_settings(args)
     with only_result(args.json) as tell:
-        pairs = _pictures(args, captions)
+        pairs, notes = _pictures(args, captions)
         left_out: list[str] = []
 
         def report(built: Built) -> None:
@@ -120,7 +119,8 @@ def _build(args: argparse.Namespace) -> None:
         count = build_data(pairs, plan, args.output, _runtime(plan, settings), report)
         end_progress()
         lines = [f"{count} pairs are in {args.output}.", *(f"Left out: {message}" for message in left_out)]
-        tell({"pairs": count, "output": str(args.output), "left_out": left_out}, "\n".join(lines))
+        lines += [f"Note: {message}" for message in notes]
+        tell({"pairs": count, "output": str(args.output), "left_out": left_out, "notes": notes}, "\n".join(lines))
 
 
 def _runtime(plan: BuildPlan, settings: Settings) -> Runtime:
@@ -139,15 +139,25 @@ def _show(args: argparse.Namespace, done: int, total: int, what: str) -> None:
         show_progress(f"{done} of {total} {what}")
 
 
-def _pictures(args: argparse.Namespace, captions: Captions) -> list[Pair]:
-    """Return the pictures with their captions; those of the base model are made first."""
+def _pictures(args: argparse.Namespace, captions: Captions | None) -> tuple[list[Pair], list[str]]:
+    """Return the pictures with their captions, and notes; those of the base model are made first."""
     if (args.images is None) == (args.from_base is None):
         raise InputError(
             "A data set is built from pictures or by the base model; give one of --images and --from-base."
         )
     if args.from_base is not None:
-        return list(read_data(make_base_pictures(args, captions)).pairs)
-    return [replace(pair, caption=captions.of(pair) or pair.caption) for pair in read_data(args.images).pairs]
+        return list(read_data(make_base_pictures(args, captions)).pairs), []
+    check_apart(args.images, args.output)
+    data = read_data(args.images)
+    pairs, notes = list(data.pairs), [text for text in (not_read(data.skipped),) if text]
+    if captions is not None:
+        pairs, more = captions.given_to(pairs)
+        notes += more
+    bare = [pair.name for pair in pairs if not pair.caption]
+    if bare:
+        then = "they take --caption" if args.caption else "give captions with --captions, or one for all with --caption"
+        notes.append(f"{len(bare)} of {len(pairs)} pictures have no caption of their own ({some_of(bare)}); {then}.")
+    return pairs, notes
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -167,12 +177,15 @@ def _check(args: argparse.Namespace) -> int:
         sheet = contact_sheet(data, problems, condition(args.condition).kind) if args.sheet else None
         if sheet is not None:
             write_png(args.sheet, sheet)
+        pairs = sum(pair.control is not None for pair in data.pairs)
+        notes = [text for text in (not_read(data.skipped),) if text]
         values = {
-            "pairs": len(data.pairs),
+            "pairs": pairs,
             "problems": [vars(problem) for problem in problems],
             "sheet": str(args.sheet) if sheet is not None else None,
+            "notes": notes,
         }
-        tell(values, _text(len(data.pairs), problems))
+        tell(values, "\n".join((_text(pairs, problems), *(f"Note: {text}" for text in notes))))
     return 1 if problems else 0
 
 

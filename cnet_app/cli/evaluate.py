@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from annotators.base import Image
+from annotators.base import Image, create
 from annotators.maps.control_map import ControlMap
+from annotators.registry import annotator, parse_values
 from cnet_app.cli.engine import add_engine_arguments, command_settings, create_maps, download_missing
 from cnet_app.cli.output import end_progress, only_result, show_progress, write_png
 from cnet_app.embedded.evaluate import command as embedded
@@ -32,6 +33,8 @@ from cnet_app.maps.annotate import Maps
 from cnet_app.maps.availability import default_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.generation import REQUEST_LIMITS
+from cnet_app.request.plain import Scalar
+from cnet_app.training.data.readers import FACTS, read_facts
 from models.errors import InputError, StudioError
 
 SMOKE_PICTURES, SMOKE_SIZE, SMOKE_BASE = 20, 256, "embedded"
@@ -72,7 +75,13 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--condition", metavar="ID", required=True, choices=[row.id for row in CONDITIONS], help="what the maps show"
     )
-    parser.add_argument("--annotator", metavar="ID", help="of the pictures; the condition's default")
+    parser.add_argument(
+        "--annotator", metavar="ID", help="of the pictures; as data build noted it, or the condition's default"
+    )
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[],
+        help="a parameter of the annotator; may be repeated; those left out are as data build noted them, or the defaults",
+    )  # fmt: skip
     parser.add_argument("--prompts", metavar="FILE", type=Path, help="names and prompts: .json, .jsonl, .csv or .tsv")
     parser.add_argument("--output", metavar="DIR", type=Path, help="where scores and report go; run again to go on")
     _add_shared(parser)
@@ -124,19 +133,53 @@ def _pictures(args: argparse.Namespace) -> None:
         methods, prompts = parse_methods(args.images), _prompts(args)
         statistics, distances = _statistics(args), _distances(args)
         maps = create_maps(command_settings(args), args.yes)
-        judge = args.annotator or _default(args.condition, maps)
+        judging, notes = _judging(args, maps)
+        if args.prompts and not args.clip:
+            notes.append("The prompts change no number, as only the CLIP score reads them; give its model with --clip.")
         plan = Evaluation(
             controls=args.control_images,
             methods=methods,
-            judging=Judging(row=condition(args.condition), annotator=judge, parameters={}, annotate=annotate_again(maps)),
+            judging=judging,
             prompts=prompts,
             settings=statistics,
             output=args.output,
             distances=distances,
             reference=args.reference,
+            notes=tuple(notes),
         )  # fmt: skip
         report = evaluate_pictures(plan, _progress("measured"))
         _tell(tell, report, args.output)
+
+
+def _judging(args: argparse.Namespace, maps: Maps) -> tuple[Judging, list[str]]:
+    """Return how the pictures are measured: as the flags say, else as the control images were built, where that is known."""
+    given = parse_values(args.set)
+    place, facts = _built(args.control_images)
+    notes = list[str]()
+    chosen = args.annotator
+    row = condition(args.condition)
+    is_same = facts.get("condition") == row.id and facts.get("annotator") in row.annotators
+    if is_same and chosen in (None, facts["annotator"]):
+        chosen = facts["annotator"]
+        known = facts.get("annotator_parameters")
+        parameters = (dict(known) if isinstance(known, dict) else {}) | given
+        notes.append(f"Annotator and parameters are those of {place}, with which the control images were built.")
+        if given:
+            notes[-1] = notes[-1].removesuffix(".") + f"; other values were given for {', '.join(given)}."
+    else:
+        chosen, parameters = chosen or _default(row.id, maps), given
+    if chosen is None and given:
+        raise InputError("--set has no effect, as nothing is annotated for this condition; leave it out.")
+    if chosen is not None and chosen in row.annotators:  # Judging refuses any other
+        create(annotator(chosen), parameters)
+    values = cast("Mapping[str, Scalar]", parameters)
+    return Judging(row=row, annotator=chosen, parameters=values, annotate=annotate_again(maps)), notes
+
+
+def _built(controls: Path) -> tuple[Path, Mapping[str, Any]]:
+    """Return the notes of `data build` on control images, in their folder or the one above, and their file."""
+    found = ((folder / FACTS, read_facts(folder)) for folder in (controls, controls.resolve().parent))
+    return next((both for both in found if both[1]), (controls / FACTS, {}))
 
 
 def _default(condition_id: str, maps: Maps) -> str | None:

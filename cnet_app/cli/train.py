@@ -214,7 +214,7 @@ def _show(steps: int) -> Callable[[Record], None]:
             case "estimate":
                 _line(estimate_words(values))
             case "exported":
-                _line(f"Wrote {values['path']}")
+                _line(f"Wrote {values['path']}" + (f" and its base {values['base']}" if "base" in values else ""))
             case "note" | "state" if values.get("message") and values.get("state") != "failed":  # raised as well
                 _line(values["message"])
             case _:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from annotators.sources.picture_files import SUFFIXES
 from models.errors import InputError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif")
-"""Of pictures."""
 NAME_KEYS = ("name", "file_name", "file", "image", "conditioning_image")
 PROMPT_KEYS = ("prompt", "text", "caption")
 MAX_PROMPTS_BYTES = 200_000_000

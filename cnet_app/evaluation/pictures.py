@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from annotators.base import create
+from annotators.base import parameters as parameters_of
+from annotators.registry import annotator
 from cnet_app.evaluation.distances import Folders, WholeFolder
 from cnet_app.evaluation.page import to_html
 from cnet_app.evaluation.pairing import Item, Method, Pairing, pair
@@ -93,11 +96,14 @@ def _distances(plan: Evaluation, pairing: Pairing) -> tuple[Distance, ...]:
 
 
 def _facts(plan: Evaluation, pairing: Pairing) -> dict[str, str]:
-    annotator = plan.judging.annotator or "the condition's default"
-    parameters = ", ".join(f"{name} {value}" for name, value in plan.judging.parameters.items())
+    id = plan.judging.annotator
+    parameters = ""
+    if id is not None:
+        used = create(annotator(id), plan.judging.parameters)
+        parameters = ", ".join(f"{name} {getattr(used, name)}" for name in parameters_of(type(used)))
     facts = {
         "control images": f"{plan.controls}, {len(pairing.items)} with pictures",
-        "annotator of the pictures": f"{annotator} ({parameters})" if parameters else annotator,
+        "annotator of the pictures": f"{id} ({parameters})" if parameters else id or "the condition's default",
     }
     return facts | {f"pictures of {method.name}": str(method.folder) for method in plan.methods}
 

@@ -125,6 +125,11 @@ class TrainingPlan(Versioned):
     patience: int = 0
     while_pictures: WhilePictures = "wait"
 
+    @property
+    def exported_base(self) -> str:
+        """Name of the base that the ControlNet belongs to: one of its own where the decoder is trained too."""
+        return f"{self.name}-base" if self.unlock_after else self.base
+
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(

@@ -31,10 +31,10 @@ def export(
 ) -> list[Path]:
     """Write a network as it is now into `folder`, whole or not at all, and return the files of weights.
 
-    A base whose decoder was trained too is written next to it, as `NAME-base`. Only what the run of this id wrote before
-    is replaced: raises InputError where something else is there, and SaveError.
+    A base whose decoder was trained too is written among the bases, as `NAME-base`. Only what the run of this id wrote
+    before is replaced: raises InputError where something else is there, and SaveError.
     """
-    unlocked = base_folder(folder) if plan.unlock_after else None
+    unlocked = base_folder(plan) if plan.unlock_after else None
     for place in filter(None, (folder, unlocked)):
         check_own(place, run_id)
 
@@ -95,7 +95,7 @@ def card(trainable: Trainable, plan: TrainingPlan, progress: Progress) -> str:
     lines = [
         "---",
         "library_name: diffusers",
-        f"base_model: {plan.base}",
+        f"base_model: {plan.exported_base}",
         "tags: [controlnet, text-to-image]",
         "---",
         "",
@@ -103,7 +103,7 @@ def card(trainable: Trainable, plan: TrainingPlan, progress: Progress) -> str:
         "",
         f"A {network} for {trainable.facts.title} that follows maps of the condition {row.title}.",
         "",
-        f"- Base: {plan.base}",
+        f"- Base: {plan.base}" + (f", with its decoder trained too: {plan.exported_base}" if plan.unlock_after else ""),
         f"- Steps: {progress.step} at batch size {plan.batch_size} × {plan.gradient_accumulation}, "
         f"learning rate {plan.learning_rate:g}, {100 * plan.empty_prompts:.0f} % of the prompts emptied",
         f"- Size: {plan.size} px",

@@ -21,9 +21,9 @@ def export_folder(name: str) -> Path:
     return (models_folder() or HERE) / FOLDERS["controlnet"] / name
 
 
-def base_folder(folder: Path) -> Path:
-    """Return the folder of the base that was trained too, next to that of the ControlNet."""
-    return folder.with_name(f"{folder.name}-base")
+def base_folder(plan: TrainingPlan) -> Path:
+    """Return the folder of the base whose decoder was trained: where bases of the user's own are found by their names."""
+    return (models_folder() or HERE) / FOLDERS["base"] / plan.exported_base
 
 
 def check_name(plan: TrainingPlan, run_id: str = "") -> None:
@@ -35,10 +35,9 @@ def check_name(plan: TrainingPlan, run_id: str = "") -> None:
         return
     if any(plan.name in (row.id, row.repo) for row in CATALOG):
         raise InputError(f"name is {plan.name!r}, which is an id of the catalogue; choose another name.")
-    folder = export_folder(plan.name)
-    check_own(folder, run_id)
+    check_own(export_folder(plan.name), run_id)
     if plan.unlock_after:
-        check_own(base_folder(folder), run_id)
+        check_own(base_folder(plan), run_id)
 
 
 def check_own(folder: Path, run_id: str) -> None:

@@ -52,7 +52,7 @@ class Record:
     state: state, message, process_id · step: loss, learning_rate, seconds (of the step), memory_mb ·
     probe: scores (a list, by probe; null without), score (their mean), pictures (paths below the run's folder) ·
     converged: score, before · checkpoint: path, best · estimate: memory_mb and seconds, each an object of parts ·
-    note: message · exported: path, file
+    note: message · exported: path, files, base (its folder, where its decoder was trained)
     """
 
     kind: RecordKind

@@ -23,11 +23,12 @@ from cnet_app.training.checkpoints import Checkpoint
 from cnet_app.training.checks import check_plan, notes_on
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.framing import Framing, bucket_of, frame_control
+from cnet_app.training.data.notes import notes_on_data
 from cnet_app.training.data.pairs import DataSet, Pair, image_size
 from cnet_app.training.estimate import measure
 from cnet_app.training.export import export
 from cnet_app.training.loop import Loop, Report
-from cnet_app.training.places import check_name, export_folder
+from cnet_app.training.places import base_folder, check_name, export_folder
 from cnet_app.training.probes import Probes
 from cnet_app.training.processes import by_main, join_processes
 from cnet_app.training.progress import Progress
@@ -83,7 +84,7 @@ def _train(run: RunFolder, plan: TrainingPlan, accelerator: Accelerator, report:
     main = accelerator.is_main_process
     report(_state("preparing", "The data are read."))
     data, validation, pairs, held_out = check_plan(plan)
-    for text in notes_on(plan, data):
+    for text in (*notes_on(plan, data), *notes_on_data(data), *(notes_on_data(validation) if validation else ())):
         _note(report, text)
     report(_state("preparing", "The base model is loaded."))
     trainable = create_trainable(_load_base(plan, accelerator.device), plan)
@@ -118,15 +119,17 @@ def _export(run: RunFolder, plan: TrainingPlan, trainable: Trainable, loop: Loop
         put_weights(trainable, checkpoint)
         _note(report, f"The best checkpoint, of step {best}, is exported.", loop.progress.step)
         files = export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder, run.id())
-        report(_exported(best, folder, files))
+        report(_exported(plan, best, folder, files))
         return
     with loop.averaged():
         files = export(trainable, plan, loop.progress, key, folder, run.id())
-    report(_exported(loop.progress.step, folder, files))
+    report(_exported(plan, loop.progress.step, folder, files))
 
 
-def _exported(step: int, folder: Path, files: Sequence[Path]) -> Record:
+def _exported(plan: TrainingPlan, step: int, folder: Path, files: Sequence[Path]) -> Record:
     values = {"path": str(folder), "files": [path.name for path in files]}
+    if plan.unlock_after:
+        values["base"] = str(base_folder(plan))
     return Record(kind="exported", step=step, time=time.time(), values=values)
 
 
@@ -161,7 +164,7 @@ def export_checkpoint(run: RunFolder, device: torch.device, which: str = "newest
     key = str(checkpoints.read_manifest(checkpoints.folder_of(run.checkpoints, checkpoint.step)).get("data", ""))
     folder = export_folder(plan.name)
     files = export(trainable, plan, Progress.from_state(checkpoint.state["progress"]), key, folder, run.id())
-    append(run, _exported(checkpoint.step, folder, files))
+    append(run, _exported(plan, checkpoint.step, folder, files))
     return checkpoint.step, folder
 
 

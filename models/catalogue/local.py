@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from models.catalogue.row import TEXT_ENCODERS
+from models.configs import INDEX, read_base_family
 from models.environment import is_public, models_folder
-from models.errors import DamagedError, InputError
+from models.errors import DamagedError, InputError, WeightsError
 from models.families import (
     FAMILIES,
     FAMILY_BY_WIDTH,
@@ -84,7 +85,7 @@ class LocalFile:
 
     @property
     def tensors(self) -> Path:
-        """The file with the tensors: itself, or the first one in the folder of a LoRA or of a ControlNet."""
+        """The file with the tensors: itself, or the first one in a folder, which is that of a base's network."""
         return next(iter(self._files), self.path)
 
     @property
@@ -97,11 +98,15 @@ class LocalFile:
         """Files of tensors, where `path` is a folder."""
         if not self.path.is_dir():
             return []
+        if self.kind == "base":
+            return base_files(self.path)
         return list(adapter_files(self.path).values()) if self.kind == "lora" else network_files(self.path)[:1]
 
     @property
     def family(self) -> Family | None:
-        """From the shapes in a .safetensors file's header; None where they do not tell, and of a pickle."""
+        """From a folder's config, or the shapes in a .safetensors file's header; None where they do not tell, and of a pickle."""
+        if self.kind == "base" and self.path.is_dir():
+            return _base_family(self.path)
         file = self.tensors
         if file.suffix == GGUF:
             return family_in(file)
@@ -128,7 +133,7 @@ class LocalFile:
 def local_files(kind: LocalKind) -> list[LocalFile]:
     """Return the files of a kind, by name: below `$CNET_MODELS_DIR`, then below models/; of two with one name the first.
 
-    A folder with the files that peft or diffusers writes for a LoRA counts as one.
+    A folder with the files that peft or diffusers writes for a LoRA counts as one, and so does one of a base.
     """
     given = models_folder()
     folders = [root / FOLDERS[kind] for root in ([given] if given else []) + [HERE]]
@@ -147,7 +152,9 @@ def is_within_models(path: Path) -> bool:
 
 def _holds(kind: LocalKind, path: Path) -> bool:
     if path.is_dir():
-        return bool(adapter_files(path)) if kind == "lora" else kind == "controlnet" and bool(network_files(path))
+        readers = {"lora": adapter_files, "controlnet": network_files, "base": base_files}
+        is_whole = not path.name.startswith(".")  # a folder that is being written is hidden
+        return is_whole and kind in readers and bool(readers[kind](path))
     return (path.suffix in SUFFIXES or (kind == "base" and path.suffix == GGUF)) and path.is_file()
 
 
@@ -168,6 +175,22 @@ def network_files(folder: Path) -> list[Path]:
     """Return the tensors of a ControlNet in a folder as a training writes it: NAME.safetensors first."""
     names = (f"{folder.name}.safetensors", "diffusion_pytorch_model.safetensors")
     return [folder / name for name in names if (folder / name).is_file()]
+
+
+def base_files(folder: Path) -> list[Path]:
+    """Return the tensors of a base in a folder of diffusers' layout, those of its network first; none for any other folder."""
+    if not (folder / INDEX).is_file():
+        return []
+    files = sorted(path for path in folder.glob("*/*") if path.suffix in SUFFIXES and path.is_file())
+    networks = {row.network_folder for row in FAMILIES.values()}
+    return sorted(files, key=lambda path: path.parent.name not in networks)
+
+
+def _base_family(folder: Path) -> Family | None:
+    try:
+        return read_base_family(folder.name, folder)
+    except (InputError, WeightsError):
+        return None
 
 
 def _first_file(folder: Path) -> Path | None:

@@ -112,7 +112,7 @@ def resolve(id: str, kind: NamedKind, family: Family | None = None) -> Resolved:
     if family and kind in CAPABILITIES:
         require(FAMILIES[family], CAPABILITIES[kind], f"{KIND_NAMES[kind]} {id}")
     if file := _own_file(id, kind):
-        if kind == "controlnet" and (file / CONFIG).is_file():
+        if file.is_dir():
             return _of_folder(Resolved(id, kind, path=file), family)
         return _of_file(id, kind, file, family)
     if row := _catalogue_row(id, kind):
@@ -185,7 +185,7 @@ def _own_file(id: str, kind: NamedKind) -> Path | None:
     if any(id in (row.id, row.repo) for row in CATALOG):
         return None
     found = find_local(kind, id) or (given if given.is_file() else None)
-    if found is not None and found.is_dir() and not (found / CONFIG).is_file():
+    if found is not None and kind == "controlnet" and found.is_dir() and not (found / CONFIG).is_file():
         return network_files(found)[0]
     return found
 

@@ -62,6 +62,51 @@ def test_mistakes_are_one_sentence(call: Call, tmp_path: Path, words: tuple[obje
     assert code == 2 and message in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("output", ["pictures", "pictures/out", "link/out"])
+def test_a_build_never_reads_its_own_output(call: Call, pictures: Path, tmp_path: Path, output: str) -> None:
+    (tmp_path / "link").symlink_to(pictures)
+    code, _, err = call(*BUILD, "--images", pictures, "--output", tmp_path / output)
+    assert code == 2 and f"output is {tmp_path / output}" in err and f"outside of {pictures}" in err
+    assert sorted(path.name for path in pictures.iterdir()) == ["a.png", "b.png", "c.png"]
+
+
+@pytest.mark.parametrize("column", ["name", "file_name", "file", "image", "File"])
+def test_captions_by_each_name_of_their_column(call: Call, pictures: Path, tmp_path: Path, column: str) -> None:
+    write(tmp_path, {"c.csv": f"{column},text\na.png,one\nb,two\nother.png,three\n"})
+    code, out, err = call(*BUILD, "--images", pictures, "--captions", tmp_path / "c.csv", "--output", tmp_path / "data", "--json")  # fmt: skip
+    assert code == 0, err
+    assert [pair.caption for pair in read_data(tmp_path / "data").pairs] == ["one", "two", ""]
+    unused, bare = json.loads(out)["notes"]
+    assert unused == "1 of 3 captions belong to no picture: other."
+    assert bare.startswith("1 of 3 pictures have no caption of their own (c); give captions")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("c.csv", "picture,text\na.png,one\n", "(columns picture, text) names no pictures; give"),
+        ("c.csv", "image,words\na.png,one\n", "line 2 has no text: its columns are image, words, and that of"),
+        ("c.csv", "image;text\na.png;one\n", "line 2 has no text: its columns are image;text"),
+        ("c.csv", "image,text\na.png,one, two\n", "line 2 has more columns than the first line; put texts"),
+        ("c.jsonl", '{"picture": "a.png", "text": "one"}', "(columns picture, text) names no pictures"),
+        ("c.txt", "one\ntwo\n", "c.txt names no pictures; give a folder"),
+        ("c.csv", "image,text\nx.png,one\n", "has captions of x, but the pictures are a, b, c; name"),
+    ],
+)
+def test_captions_are_never_dropped(
+    call: Call, pictures: Path, tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    write(tmp_path, {name: text})
+    code, _, err = call(*BUILD, "--images", pictures, "--captions", tmp_path / name, "--output", tmp_path / "data")
+    assert code == 2 and message in err
+
+
+def test_a_build_never_writes_over_its_pictures(call: Call, tmp_path: Path) -> None:
+    pictures = write(tmp_path / "set" / "images", {"a.png": picture_bytes(0, 64)})
+    code, _, err = call(*BUILD, "--images", pictures, "--output", tmp_path / "set")
+    assert code == 2 and "where the build would write" in err
+
+
 def test_check_of_a_folder_that_is_none(call: Call, tmp_path: Path) -> None:
     code, _, err = call("data", "check", tmp_path, "--condition", "canny")
     assert code == 2 and "is none of the forms of a data set" in err

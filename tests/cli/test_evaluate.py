@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cnet_app.cli import main
 from tests.evaluation.conftest import depth_map, write
@@ -35,9 +37,42 @@ def test_pictures_are_measured_and_the_report_is_written(data: Path, capsys: pyt
     assert "| ours | 2 |" in capsys.readouterr().out
 
 
+def test_pictures_are_annotated_as_their_control_images_were_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        noise = rng.normal(128, 40, (64, 64)).clip(0, 255).astype(np.uint8)
+        smooth = Image.fromarray(noise).resize((128, 128))
+        write(tmp_path / "photos" / f"{number}.png", np.asarray(smooth.convert("RGB")))
+    build = "data build --images photos --output data --condition canny --annotator canny --size 128 --caption x"
+    assert main([*build.split(), "--set", "low_threshold=20", "--set", "high_threshold=60"]) == 0
+    words = "evaluate pictures --control-images data/conditioning_images --images data/images --condition canny --resamples 200"
+    capsys.readouterr()
+
+    def figure(*more: str) -> tuple[float, str]:
+        assert main([*words.split(), *more, "--json"]) == 0
+        values = json.loads(capsys.readouterr().out)
+        return next(cell["value"] for cell in values["cells"] if cell["measure"] == "edge_f1"), json.dumps(values)
+
+    value, text = figure()
+    assert value == 1 and "canny (low_threshold 20, high_threshold 60" in text
+    assert "data.json, with which the control images were built" in text
+    value, text = figure("--set", "low_threshold=200", "--set", "high_threshold=250")
+    assert (
+        value < 1 and "canny (low_threshold 200, high_threshold 250" in text and "other values were given for" in text
+    )
+    (tmp_path / "data" / "data.json").unlink()
+    assert figure()[0] < 1 and figure("--set", "low_threshold=20", "--set", "high_threshold=60")[0] == 1
+    (tmp_path / "prompts.csv").write_text("name,prompt\n0,a ball\n")
+    assert "The prompts change no number" in figure("--prompts", "prompts.csv")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("--set x=1", "color_grid has no parameter 'x'"),
         ("--images none", "--images is 'none', but there is no folder none"),
         ("--reference none", "--reference is none, but there is no such folder"),
         ("--fid x.pth", "--fid needs real pictures to compare with; give their folder with --reference."),

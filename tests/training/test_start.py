@@ -27,8 +27,10 @@ from cnet_app.training.curves import Story, duration_words, estimate_words
 from cnet_app.training.probes import Look
 from cnet_app.training.run import RunFolder, all_runs, create_run
 from cnet_app.training.start import LOCK, run_training
+from models.catalogue.local import local_files
+from models.catalogue.resolve import resolve
 from models.errors import InputError, OutOfMemoryError
-from models.loader import load_controlnet
+from models.loader import load_base, load_controlnet
 from models.tiny import tiny_base
 from tests.training.test_loop import PLAN
 
@@ -90,10 +92,10 @@ def test_a_run_ends_with_a_controlnet_that_loads(tmp_path: Path, pairs: Path) ->
 
 @pytest.mark.usefixtures("tiny")
 def test_a_training_replaces_its_own_controlnet_and_no_other_folder(tmp_path: Path, pairs: Path) -> None:
-    folder = tmp_path / "models" / "controlnets" / "mine"
+    folder, base = (tmp_path / "models" / name for name in ("controlnets/mine", "checkpoints/mine-base"))
     run = begin(tmp_path, pairs, unlock_after=1)
     run_training(run, CPU)
-    assert folder.is_dir() and folder.with_name("mine-base").is_dir()
+    assert folder.is_dir() and base.is_dir()
     run.write_plan(replace(run.plan(), steps=3))
     assert run_training(run, CPU) == "done"
     assert json.loads((folder / "training_plan.json").read_text())["steps"] == 3
@@ -102,7 +104,7 @@ def test_a_training_replaces_its_own_controlnet_and_no_other_folder(tmp_path: Pa
     other = begin(tmp_path / "elsewhere", pairs)  # as if it had been begun before the first one wrote its ControlNet
     with pytest.raises(InputError, match="did not make it"):
         run_training(other, CPU)
-    for own in (folder, folder.with_name("mine-base")):
+    for own in (folder, base):
         shutil.rmtree(own)
         own.mkdir()
         (own / "notes.txt").write_text("a download", encoding="utf-8")
@@ -121,6 +123,45 @@ def test_a_name_of_the_catalogue_is_refused_for_a_training(tmp_path: Path) -> No
         with pytest.raises(InputError, match=f"name is '{name}', which is an id of the catalogue"):
             create_run(tmp_path, replace(PLAN, name=name))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_base_of_an_unlocked_decoder_is_found_by_its_name(tmp_path: Path, pairs: Path) -> None:
+    run = begin(tmp_path, pairs, unlock_after=1, unlocked_learning_rate=1e-2, probe_every=0)
+    assert run_training(run, CPU) == "done"
+    folder = tmp_path / "models" / "checkpoints" / "mine-base"
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["mine-base"]
+    assert [path.name for path in (tmp_path / "models" / "controlnets").iterdir()] == ["mine"]
+    (file,) = [file for file in local_files("base") if file.name == "mine-base"]
+    assert file.family == "embedded" and file.size > 0 and file.tensors.parent.name == "unet"
+    found = resolve("mine-base", "base")
+    assert (found.path, found.family) == (folder, "embedded")
+    base, locked = load_base("mine-base").network.state_dict(), tiny_base("embedded").network.state_dict()
+    assert any(name.startswith("up_blocks") and (base[name] - locked[name]).abs().max() > 1e-3 for name in base)
+    exported = next(record.values for record in run.records()[0] if record.kind == "exported")
+    assert exported["base"] == str(folder)
+    assert start.export_checkpoint(run, CPU)[0] == 2
+
+
+@pytest.mark.usefixtures("tiny")
+def test_what_of_the_data_is_not_used_is_noted(tmp_path: Path, pairs: Path) -> None:
+    rows = [
+        {"image": f"images/{n}.png", "conditioning_image": f"conditioning_images/{n if n else 'x'}.png"}
+        for n in range(5)
+    ]
+    lines = [*map(json.dumps, rows), "{", "[]", "3"]
+    (pairs / "metadata.jsonl").write_text("\n".join(lines))
+    run = begin(tmp_path, pairs, caption="a ball", probe_every=0)
+    assert run_training(run, CPU) == "done"
+    (first,) = [record.values["message"] for record in run.records()[0] if record.kind == "note"]
+    assert first.startswith(
+        f"4 parts of {pairs} cannot be used; data check has the whole list. metadata.jsonl, line 1 "
+    )
+    assert "metadata.jsonl, line 6 is no JSON object" in first and first.endswith("And 1 more.")
+    (pairs / "images" / "3.png").write_bytes(b"no picture")
+    with pytest.raises(InputError) as told:
+        run_training(begin(tmp_path / "other", pairs, caption="a ball", probe_every=0), CPU)
+    assert str(told.value).startswith(f"{pairs}/images/3.png (metadata.jsonl, line 4) ")
 
 
 @pytest.mark.usefixtures("tiny")

@@ -105,6 +105,21 @@ def test_a_training_is_started_followed_and_tried(caller: Caller, pairs: Path) -
     assert "There is no training 'one'" in caller("resume_training", name="one")["error"]
 
 
+def test_an_unlocked_training_is_tried_on_its_own_base(
+    caller: Caller, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path / "models"))
+    plan = {"name": "one", "condition": "canny", "data": str(pairs), "steps": 4, "unlock_after": 1}
+    caller("start_training", plan=plan)
+    wait(caller, "run", "one", "done")
+    assert caller("try_training", name="one")["base"] == "embedded"
+    folder = tmp_path / "models" / "checkpoints" / "one-base"
+    (folder / "unet").mkdir(parents=True)
+    for path in (folder / "model_index.json", folder / "unet" / "diffusion_pytorch_model.safetensors"):
+        path.write_text("{}")
+    assert caller("try_training", name="one")["base"] == "one-base"
+
+
 def test_samples_are_files_of_the_page(caller: Caller) -> None:
     run = create_run(caller.context.trainings.folder, TrainingPlan(name="one", condition="canny", data="d", probes=2))
     (run.path / "probes").mkdir()
@@ -139,6 +154,10 @@ def test_a_folder_is_described_with_its_first_pairs(caller: Caller, pairs: Path,
 
 
 def test_data_are_built_and_checked(caller: Caller, pairs: Path) -> None:
+    inside = caller(
+        "build_data", images=str(pairs / "images"), condition="canny", size=64, output=str(pairs / "images/o")
+    )
+    assert "give a folder outside of" in inside["error"]
     answer = caller("build_data", images=str(pairs / "images"), condition="canny", size=64)
     assert answer["output"] == str(caller.context.settings.output_dir.resolve() / "training-data" / "images-canny")
     built = wait(caller, "data", "", "done")

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from annotators.base import Image, shown
 from annotators.sources.images import load_image, resize
+from annotators.sources.picture_files import SUFFIXES
 from annotators.sources.roles import PHOTO
 from cnet_app.jobs.sweeps.manifest import Manifest, Part, begun_sweep, put_request, take_request, write_manifest
 from cnet_app.jobs.sweeps.sources import map_of
@@ -31,8 +32,6 @@ from models.errors import InputError, SaveError
 from models.families import side_multiple
 from models.names import did_you_mean
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif")
-"""Endings of the files that count as pictures."""
 MAX_FILES = 10_000
 SOURCES = "sources"
 """Below the folder of a batch: pictures that it keeps."""

@@ -64,6 +64,22 @@ class Built:
     """Why it was left out; empty where all is well."""
 
 
+def check_apart(images: Path, output: Path) -> None:
+    """Raise InputError where a build would read what it writes, or write over the pictures that it reads."""
+    source, target = images.resolve(), output.resolve()
+    if target.is_relative_to(source):
+        place = "that folder" if target == source else "inside of it"
+        raise InputError(
+            f"output is {output}, and the pictures are read from {images}: a second build would read its own maps, as they are "
+            f"{place}; give a folder outside of {images}."
+        )
+    own = next((name for name in (IMAGES, CONTROLS) if source.is_relative_to(target / name)), None)
+    if own:
+        raise InputError(
+            f"output is {output}, and the pictures are read from {images}, where the build would write; give another folder."
+        )
+
+
 def build_data(
     pairs: Iterable[Pair],
     plan: BuildPlan,

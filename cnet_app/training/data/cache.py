@@ -1,5 +1,6 @@
 """Encoded pairs on the disk: each is read and encoded once, and memory-mapped while training.
 
+cache/files.json                the sha256 of the data's files
 cache/KEY/index.json             buckets, prompts, and the sha256 of every shard: written last
 cache/KEY/shards.json            the sha256 of the shards that are whole: what is not in it is encoded again
 cache/KEY/pairs-00000.safetensors    SHARD pairs: `moments.INDEX.VARIANT`, `hint.INDEX.VARIANT` (uint8)
@@ -27,6 +28,7 @@ from annotators.maps.kinds import MapKind
 from annotators.people.poses import Pose
 from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan
+from cnet_app.training.data.file_sums import FileSums
 from cnet_app.training.data.framing import Framing, bucket_of, can_mirror, frame_control, frame_image
 from cnet_app.training.data.pairs import Pair, image_size, read_control, read_control_data, read_image
 from cnet_app.training.examples import Encoded
@@ -147,11 +149,13 @@ def encode_examples(
     `note` gets a sentence about what of the data is not used. Raises InputError for a pair that cannot be read,
     TrainingError where the autoencoder overflows, and SaveError.
     """
-    work = _Work(pairs, plan, trainable)
+    sums_of_files = FileSums(folder)
+    work = _Work(pairs, plan, trainable, sums_of_files)
     place = folder / work.key
-    if text := work.too_long():
+    for text in filter(None, (work.too_long(), work.not_mirrored())):
         note(text)
     try:
+        sums_of_files.write()
         place.mkdir(parents=True, exist_ok=True)
         sweep_unfinished(place)
         sums = _sums_of_whole_shards(place)
@@ -190,7 +194,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
 class _Work:
     """What is to be encoded, and how."""
 
-    def __init__(self, pairs: Sequence[Pair], plan: TrainingPlan, trainable: Trainable) -> None:
+    def __init__(self, pairs: Sequence[Pair], plan: TrainingPlan, trainable: Trainable, sums: FileSums) -> None:
         self._pairs, self._plan, self._trainable = pairs, plan, trainable
         self._kind: MapKind = condition(plan.condition).kind
         self._poses = [_pose_of(pair, self._kind) for pair in pairs]
@@ -202,8 +206,8 @@ class _Work:
         self._texts = list(dict.fromkeys(["", *texts]))
         places = {text: number for number, text in enumerate(self._texts)}
         self.prompt_numbers = tuple(places[text] for text in texts)
-        self.pairs_key = self._pairs_key()
-        self.key = self._key()
+        self.pairs_key = self._pairs_key(sums)
+        self.key = self._key(sums)
 
     def _bucket(self, pair: Pair) -> tuple[int, int]:
         return bucket_of(*image_size(pair), self._plan.size, self._plan.buckets)
@@ -224,24 +228,35 @@ class _Work:
             f"as in '{first[:60]}…'."
         )
 
-    def _pairs_key(self) -> str:
+    def not_mirrored(self) -> str:
+        """Return a sentence about `flip` where it has no effect; empty where it has, or is off."""
+        if not self._plan.flip or self._flips:
+            return ""
+        bare = sum(not can_mirror(self._kind, pose) for pose in self._poses)
+        return (
+            f"flip has no effect, so no pair is mirrored: {bare} of {len(self._poses)} maps have no JSON of their people, and a "
+            "drawn pose alone does not show left and right; make the maps by data build, which writes it, or switch flip off."
+        )
+
+    def _pairs_key(self, sums: FileSums) -> str:
+        """By the content of the data and how they are framed, whatever encodes them."""
         digest = hashlib.sha256(repr((self._settings(), self.buckets)).encode())
         for pair, number in zip(self._pairs, self.prompt_numbers, strict=True):
-            digest.update(repr((pair.name, self._texts[number], *_stamps(pair))).encode())
+            digest.update(repr((pair.name, self._texts[number], *_contents(pair, sums))).encode())
         return digest.hexdigest()[:16]
 
     def _settings(self) -> tuple[object, ...]:
         plan = self._plan
         return plan.condition, plan.size, plan.buckets, self._crops, self._flips, plan.seed if plan.crop else 0
 
-    def _key(self) -> str:
-        """By all that the encoded tensors depend on."""
+    def _key(self, sums: FileSums) -> str:
+        """By all that the encoded tensors depend on: of the data it is the content, so that a copy has the same."""
         digest = hashlib.sha256()
         digest.update(repr((self._settings(), self._trainable.base.dtype)).encode())
         for network in (self._trainable.base.vae, *self._trainable.base.text_encoders):
             _digest_weights(digest, network)
         for pair, number in zip(self._pairs, self.prompt_numbers, strict=True):
-            digest.update(repr((pair.name, self._texts[number], *_stamps(pair))).encode())
+            digest.update(repr((pair.name, self._texts[number], *_contents(pair, sums))).encode())
         return digest.hexdigest()[:16]
 
     def shards(self, known: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -312,8 +327,7 @@ def _digest_weights(digest: Any, network: nn.Module) -> None:
         digest.update(str(float(value.double().sum())).encode())
 
 
-def _stamps(pair: Pair) -> Iterator[tuple[str, int, int, int]]:
+def _contents(pair: Pair, sums: FileSums) -> Iterator[tuple[str, int, int | None]]:
     for source in (pair.image, pair.control, pair.control_data):
         if source is not None:
-            stat = source.stat()
-            yield source.path.name, source.offset, source.size or stat.st_size, stat.st_mtime_ns
+            yield sums.of(source), source.offset, source.size

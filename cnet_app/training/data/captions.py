@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
-from cnet_app.training.data.naming import CAPTION_SUFFIXES, IMAGE_KEYS, TEXT_KEYS
+from annotators.sources.picture_files import readable_name
+from cnet_app.training.data.naming import CAPTION_NAME_KEYS, CAPTION_SUFFIXES, TEXT_KEYS
 from cnet_app.training.data.pairs import Pair
 from cnet_app.training.data.readers import csv_rows
 from models.errors import InputError
 
 MAX_BYTES = 200_000_000
+SHOWN = 3
+"""Names in a message."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,50 @@ class Captions:
 
     named: Mapping[str, str]
     texts: tuple[str, ...]
+    source: str = ""
+    """File and columns, as a message names them."""
 
     def of(self, pair: Pair) -> str:
         """Return the text of a pair; empty where there is none."""
-        name = PurePosixPath(pair.name)
-        return self.named.get(pair.name) or self.named.get(name.name) or ""
+        return self.named.get(self._key(pair), "")
+
+    def _key(self, pair: Pair) -> str:
+        return pair.name if self.named.get(pair.name) else PurePosixPath(pair.name).name
 
     @property
     def all(self) -> tuple[str, ...]:
         """Return all texts, each once."""
         return tuple(dict.fromkeys((*self.texts, *self.named.values())))
+
+    def given_to(self, pairs: Sequence[Pair]) -> tuple[list[Pair], tuple[str, ...]]:
+        """Return the pairs with these captions, and a sentence about those that no picture has.
+
+        Raises InputError where no caption belongs to any of the pictures.
+        """
+        if not self.named:
+            raise InputError(
+                f"{self.source} names no pictures; give a folder of .txt files with the pictures' names, or a .csv or .jsonl file "
+                f"with a text and one of the columns {', '.join(CAPTION_NAME_KEYS)}."
+            )
+        used = {self._key(pair) for pair in pairs}
+        unused = [name for name in self.named if name not in used]
+        if len(unused) == len(self.named):
+            raise InputError(
+                f"{self.source} has captions of {some_of(unused)}, but the pictures are {some_of([pair.name for pair in pairs])}; "
+                "name the captions as the pictures."
+            )
+        notes = list[str]()
+        if unused:
+            notes.append(f"{len(unused)} of {len(self.named)} captions belong to no picture: {some_of(unused)}.")
+        if self.texts:
+            notes.append(f"{len(self.texts)} captions name no picture and are not used: {some_of(self.texts)}.")
+        return [replace(pair, caption=self.of(pair) or pair.caption) for pair in pairs], tuple(notes)
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return the first names of a list, for a message."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(readable_name(name) for name in names[:SHOWN]) + more
 
 
 def read_captions(path: Path) -> Captions:
@@ -42,30 +79,47 @@ def read_captions(path: Path) -> Captions:
             path, {file.relative_to(path).with_suffix("").as_posix(): _text(file).strip() for file in files}, ()
         )
     text = _text(path)
-    if path.suffix == ".txt":
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
         return _some(path, {}, tuple(line.strip() for line in text.splitlines() if line.strip()))
-    rows = list(_table(path, text) if path.suffix == ".csv" else _objects(path, text))
     named: dict[str, str] = {}
     unnamed: list[str] = []
-    for row in rows:
-        words = next((row[key] for key in TEXT_KEYS if isinstance(row.get(key), str)), "").strip()
-        name = next((row[key] for key in IMAGE_KEYS if isinstance(row.get(key), str)), "")
-        place = PurePosixPath(name.replace("\\", "/"))
-        if place.name:
-            named[place.with_suffix("").as_posix()] = words
+    columns: tuple[str, ...] = ()
+    for number, row in _table(path, text) if suffix == ".csv" else _objects(path, text):
+        columns = columns or tuple(row)
+        words = _value(row, TEXT_KEYS)
+        if words is None:
+            raise InputError(
+                f"{path.name}, line {number} has no text: its columns are {some_of(tuple(row))}, and that of the text must be one of "
+                f"{', '.join(TEXT_KEYS)}; rename it."
+            )
+        name = PurePosixPath((_value(row, CAPTION_NAME_KEYS) or "").replace("\\", "/"))
+        if name.name:
+            named[name.with_suffix("").as_posix()] = words
         elif words:
             unnamed.append(words)
-    return _some(path, named, tuple(unnamed))
+    return _some(path, named, tuple(unnamed), columns)
 
 
-def _table(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
+def _value(row: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
+    """Return the text of the first of the columns that a row has; None where it has none of them."""
+    present = [row[key] for key in keys if key in row]
+    return next((value.strip() for value in present if isinstance(value, str)), "") if present else None
+
+
+def _table(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, row in csv_rows(text):
         if isinstance(row, str):
             raise InputError(f"{path.name}, line {number} {row}; mend the line.")
-        yield row
+        rest = cast("Mapping[str | None, Any]", row)
+        if rest.get(None):
+            raise InputError(
+                f"{path.name}, line {number} has more columns than the first line; put texts that have commas in quotes."
+            )
+        yield number, {(name or "").strip().lower(): value for name, value in rest.items()}
 
 
-def _objects(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
+def _objects(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -75,7 +129,7 @@ def _objects(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
             raise InputError(f"{path.name}, line {number} is no JSON ({error}); mend the line.") from error
         if not isinstance(row, dict):
             raise InputError(f"{path.name}, line {number} is no JSON object; mend the line.")
-        yield row
+        yield number, cast("dict[str, Any]", row)
 
 
 def _text(path: Path) -> str:
@@ -89,9 +143,9 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _some(path: Path, named: Mapping[str, str], texts: tuple[str, ...]) -> Captions:
-    if not named and not texts:
+def _some(path: Path, named: Mapping[str, str], texts: tuple[str, ...], columns: tuple[str, ...] = ()) -> Captions:
+    if not any(named.values()) and not texts:
         raise InputError(
             f"{path} holds no captions; give .txt files, or a .csv or .jsonl file with columns image and text."
         )
-    return Captions(named, texts)
+    return Captions(named, texts, f"{path} (columns {some_of(columns)})" if columns else str(path))

@@ -16,10 +16,11 @@ from types import MappingProxyType
 import cv2
 
 from annotators.maps.kinds import KindId, MapKind
-from cnet_app.registry.conditions import condition
+from cnet_app.registry.conditions import CONDITIONS, Condition, condition
 from cnet_app.training.data.features import SIDE, Features, Half, Looks, features_of
 from cnet_app.training.data.likeness import WORSE, Fits, misplaced, same_pictures
 from cnet_app.training.data.pairs import DataSet, Pair, Problem
+from cnet_app.training.data.readers import FACTS, PICTURES, without_maps
 
 WORKERS = 2
 CHUNK = 32
@@ -51,7 +52,10 @@ class Examined:
     """A data set with the features of its pairs, in the same order."""
 
     data: DataSet
+    condition: Condition
+    """That it is checked for."""
     kind: MapKind
+    """By which its maps are judged: of the condition that they were built for, where that is known."""
     features: tuple[Features, ...]
     size: int
     """Side that is trained at, in px."""
@@ -100,13 +104,15 @@ def check_data(
     workers: int = WORKERS,
     report: Report = lambda done, total: None,
 ) -> tuple[Problem, ...]:
-    """Return the faults of a data set for a condition, the reader's own first. Raises InputError for an unknown condition."""
-    kind = condition(condition_id).kind
+    """Return the faults of a data set for a condition: of the whole, the reader's, and then of pairs. Raises InputError for an unknown condition."""
+    row = condition(condition_id)
+    kind = (built_for(data, row.id) or row).kind
     features = read_features(data.pairs, kind.id, workers, report)
     held_out = read_features(validation.pairs, kind.id, workers) if validation else ()
     pairs_held_out = tuple(zip(validation.pairs, held_out, strict=True)) if validation else ()
-    examined = Examined(data, kind, features, size, caption, pairs_held_out)
-    return (*data.problems, *(problem for check in CHECKS for problem in check.find(examined)))
+    examined = Examined(data, row, kind, features, size, caption, pairs_held_out)
+    whole, single = ([problem for check in some for problem in check.find(examined)] for some in (WHOLE, CHECKS))
+    return (*whole, *data.problems, *single)
 
 
 def read_features(
@@ -125,6 +131,35 @@ def _counted(features: Iterable[Features], total: int, report: Report) -> Iterat
         yield found
         if done % CHUNK == 0 or done == total:
             report(done, total)
+
+
+# Faults of the whole data set
+
+
+def built_for(data: DataSet, condition_id: str) -> Condition | None:
+    """Return the condition that a data set was built for, where it is known and another one."""
+    if data.condition == condition_id:
+        return None
+    return next((row for row in CONDITIONS if row.id == data.condition), None)
+
+
+def _pictures_alone(examined: Examined) -> Found:
+    data = examined.data
+    if data.form == PICTURES:
+        yield Problem("missing", str(data.folder), without_maps(data, examined.condition.id))
+
+
+def _other_condition(examined: Examined) -> Found:
+    if built := built_for(examined.data, examined.condition.id):
+        yield Problem("condition", str(examined.data.folder), other_condition(examined.data, built, examined.condition))
+
+
+def other_condition(data: DataSet, built: Condition, wanted: Condition) -> str:
+    """Return the sentence about data that were built for another condition."""
+    return (
+        f"{data.folder} was built for {built.id}, not for {wanted.id}, as its {FACTS} says, and is judged as {built.title} here; "
+        f"use it for {built.id}, or build maps for {wanted.id}."
+    )
 
 
 # Faults of one pair
@@ -259,6 +294,11 @@ def _problem(kind: str, pair: Pair, text: str, severity: float) -> Problem:
     return Problem(kind, pair.where, f"{pair.where} {text}.", pair.name, severity)
 
 
+WHOLE = (
+    Check(_pictures_alone, {}),
+    Check(_other_condition, {"condition": "data that were built for another condition"}),
+)
+"""Said first: what is wrong with the whole data set explains much of the rest."""
 CHECKS = (
     Check(_unreadable, {"unreadable": "files that cannot be read"}),
     Check(_blank, {"blank": "maps of one colour"}),
@@ -272,6 +312,7 @@ CHECKS = (
     Check(_misplaced, {"swapped": "maps of another picture", "shifted": "maps that lie beside their picture"}),
 )
 TITLES: Mapping[str, str] = MappingProxyType(
-    {"missing": "pairs of which a half is missing"} | {id: title for row in CHECKS for id, title in row.titles.items()}
+    {"missing": "pairs of which a half is missing"}
+    | {id: title for row in (*WHOLE, *CHECKS) for id, title in row.titles.items()}
 )
 """Of every kind of problem, the readers' too."""

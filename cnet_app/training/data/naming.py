@@ -8,8 +8,6 @@ from typing import Any, cast
 
 from cnet_app.training.data.pairs import Problem
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic")
-"""Of pictures."""
 IMAGE_FOLDERS = ("images", "image", "img", "target", "targets")
 CONTROL_FOLDERS = ("conditioning_images", "conditioning_image", "conditioning", "conditionings", "control", "controls", "cond", "source", "maps", "hints")  # fmt: skip
 CAPTION_FOLDERS = ("captions", "caption", "prompts", "texts")
@@ -21,6 +19,8 @@ IMAGE_KEYS, CONTROL_KEYS, TEXT_KEYS = (
     ("text", "caption", "prompt"),
 )
 """Names that columns have in diffusers' examples, in imagefolders, in VideoX-Fun's and in the original's data."""
+CAPTION_NAME_KEYS = ("image", "file_name", "name", "file", "file_path", "target")
+"""The same of the column that names the picture of a caption."""
 PROMPT_JSON = "prompt.json"
 CONTROL_MEMBERS = ("control", "conditioning", "conditioning_image", "cond", "source", "map", "hint")
 """Second ending of a map in a tar shard: 0001.jpg, 0001.control.png, 0001.txt."""

@@ -105,14 +105,24 @@ class DataSet:
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...] = ()
     """What the reader could not take, a pair or line each."""
+    skipped: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Number of files of each ending that are neither pictures nor captions."""
+    condition: str | None = None
+    """Id of the condition whose maps `data build` made."""
     annotator: str | None = None
     """Id of the annotator that made the maps, where `data build` made them."""
     annotator_parameters: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def read_image(pair: Pair) -> Image:
-    """Return the picture of a pair, (H, W, 3) RGB; InputError, which names its file, where it cannot be read."""
-    return load_image(pair.image.read(), pair.image.title)
+    """Return the picture of a pair, (H, W, 3) RGB; InputError, which names its path and line, where it cannot be read."""
+    return load_image(pair.image.read(), _place(pair, pair.image))
+
+
+def _place(pair: Pair, source: Source) -> str:
+    """Return the path of a picture, and where the data set names it, as a message shows them."""
+    path = f"{source.path}:{source.member}" if source.member else str(source.path)
+    return path if path.endswith(pair.where) else f"{path} ({pair.where})"
 
 
 def image_size(pair: Pair) -> tuple[int, int]:
@@ -121,7 +131,7 @@ def image_size(pair: Pair) -> tuple[int, int]:
         with pair.image.path.open("rb") as file:
             file.seek(pair.image.offset)
             head = file.read(pair.image.size if pair.image.size is not None else HEAD)
-        return size_of(head, pair.image.title)
+        return size_of(head, _place(pair, pair.image))
     except (OSError, InputError):  # all of it is needed, or there is an error to name
         height, width = read_image(pair).shape[:2]
         return width, height
@@ -152,13 +162,13 @@ def read_control_data(pair: Pair) -> Mapping[str, Json] | None:
     try:
         values: object = json.loads(pair.control_data.read())
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{pair.control_data.title} is not JSON ({error}); build the data again.") from error
+        raise InputError(f"{_place(pair, pair.control_data)} is not JSON ({error}); build the data again.") from error
     if not isinstance(values, dict):
-        raise InputError(f"{pair.control_data.title} holds no JSON object; build the data again.")
+        raise InputError(f"{_place(pair, pair.control_data)} holds no JSON object; build the data again.")
     return cast("Mapping[str, Json]", values)
 
 
 def read_control(pair: Pair, kind: MapKind) -> Image:
     """Return the map of a pair that has one, (H, W, 3) RGB, read as maps of a kind are; InputError as of `read_image`."""
     assert pair.control is not None, f"{pair.name} has no map"
-    return load_image(pair.control.read(), pair.control.title, map_role(kind))
+    return load_image(pair.control.read(), _place(pair, pair.control), map_role(kind))

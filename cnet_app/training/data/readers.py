@@ -9,12 +9,15 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import Any, cast
 
+from annotators.sources.picture_files import FORMATS, SUFFIXES
 from cnet_app.request.plain import Scalar
 from cnet_app.training.data.hub_tables import is_table, read_table
 from cnet_app.training.data.naming import (
@@ -26,7 +29,6 @@ from cnet_app.training.data.naming import (
     IMAGE_KEYS,
     METADATA,
     PROMPT_JSON,
-    SUFFIXES,
     TEXT_KEYS,
     missing,
     parse_json,
@@ -63,7 +65,8 @@ def read_data(folder: Path) -> DataSet:
     reader = _reader_of(folder)
     if reader is None:
         forms = "; ".join(reader.title for reader in READERS)
-        raise InputError(f"{folder} is none of the forms of a data set; it must be one of: {forms}.")
+        others = f" {text}" if (text := not_read(_others_below(folder))) else ""
+        raise InputError(f"{folder} is none of the forms of a data set; it must be one of: {forms}.{others}")
     try:
         pairs, problems = reader.read(folder)
     except OSError as error:
@@ -72,8 +75,28 @@ def read_data(folder: Path) -> DataSet:
         raise InputError(
             f"{folder} holds no pairs, though it has the form: {reader.title}; put pictures and maps there."
         )
-    data = DataSet(folder, reader.id, _named_apart(pairs), tuple(problems))
+    skipped = _others_below(folder) if reader.id in (FOLDERS, PICTURES) else {}
+    data = DataSet(folder, reader.id, _named_apart(pairs), tuple(problems), skipped)
     return _with_facts(data)
+
+
+def _others_below(folder: Path) -> Mapping[str, int]:
+    """Return the number of files of each ending that no reader takes; hidden ones do not count."""
+    known = (*SUFFIXES, *CAPTION_SUFFIXES, ".json")
+    files = (path for path in folder.rglob("*") if path.suffix.lower() not in known and path.is_file())
+    seen = (path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    try:
+        return dict(Counter(path.suffix.lower() or "without an ending" for path in seen).most_common())
+    except OSError:  # of a folder that may not be looked into: the reader names it where it matters
+        return {}
+
+
+def not_read(skipped: Mapping[str, int]) -> str:
+    """Return the sentence about files that are not pictures that can be read; empty where there are none."""
+    if not skipped:
+        return ""
+    listed = ", ".join(f"{number} {ending}" for ending, number in skipped.items())
+    return f"{sum(skipped.values())} files are not read ({listed}); pictures are read as {', '.join(FORMATS)} and HEIC."
 
 
 def _reader_of(folder: Path) -> Reader | None:
@@ -93,13 +116,23 @@ def read_facts(folder: Path) -> Mapping[str, Any]:
 
 
 def _with_facts(data: DataSet) -> DataSet:
-    """With the annotator that `data build` noted."""
+    """With the condition and the annotator that `data build` noted."""
     facts = read_facts(data.folder)
+    if isinstance(facts.get("condition"), str):
+        data = replace(data, condition=facts["condition"])
     try:
         parameters = cast("dict[str, Scalar]", dict(facts["annotator_parameters"]))
         return replace(data, annotator=facts["annotator"], annotator_parameters=parameters)
     except (ValueError, LookupError, TypeError):
         return data
+
+
+def without_maps(data: DataSet, condition_id: str) -> str:
+    """Return the sentence about a folder of pictures alone."""
+    return (
+        f"{data.folder} holds {len(data.pairs)} pictures alone, without maps; build pairs from them: "
+        f"data build --images {quote(str(data.folder))} --condition {condition_id} --output DIR."
+    )
 
 
 def _named_apart(pairs: list[Pair]) -> tuple[Pair, ...]:
@@ -312,11 +345,13 @@ def _read_pictures(folder: Path) -> tuple[list[Pair], list[Problem]]:
     ], []  # fmt: skip
 
 
+PICTURES, FOLDERS = "pictures", "folders"
+"""Ids of the form that has no maps, and of that of two folders."""
 READERS = (
     Reader("metadata", "metadata.jsonl or .csv with columns image, conditioning_image and text", lambda folder: bool(_tables(folder)), _read_tables),
     Reader("prompt_json", "prompt.json with source, target and prompt a line", lambda folder: (folder / PROMPT_JSON).is_file(), _read_prompts),
-    Reader("folders", "folders images and conditioning_images with equal names, captions in .txt files", lambda folder: _two_folders(folder) is not None, _read_folders),
+    Reader(FOLDERS, "folders images and conditioning_images with equal names, captions in .txt files", lambda folder: _two_folders(folder) is not None, _read_folders),
     Reader("webdataset", "WebDataset shards (.tar) with members NAME.jpg, NAME.control.png, NAME.txt", lambda folder: any(folder.glob("*.tar")), read_shards),
     Reader("hub", "a folder of datasets.save_to_disk, or .parquet files with the same columns", is_table, lambda folder: read_table(folder, IMAGE_KEYS, CONTROL_KEYS, TEXT_KEYS)),
-    Reader("pictures", "a folder of pictures, to build maps for", lambda folder: bool(pictures_of(folder)), _read_pictures),
+    Reader(PICTURES, "a folder of pictures, to build maps for", lambda folder: bool(pictures_of(folder)), _read_pictures),
 )  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.data.pairs import DataSet, Pair
+from cnet_app.training.data.readers import without_maps
 from models.errors import InputError
 
 
@@ -27,9 +28,7 @@ def split(data: DataSet, validation: DataSet | None, plan: TrainingPlan) -> tupl
     held = {pair.name for pair in probes} if validation is None else set[str]()
     rest = tuple(pair for pair in usable if pair.name not in held)
     if not usable:
-        raise InputError(
-            f"{data.folder} has {len(data.pairs)} pictures, but no maps; build them with `data build`, or give a folder of pairs."
-        )
+        raise InputError(without_maps(data, plan.condition))
     if not rest:
         raise InputError(
             f"{data.folder} has {len(usable)} pairs, of which {count} are held out as probes, so that none is left to "

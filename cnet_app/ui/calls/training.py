@@ -18,6 +18,7 @@ from cnet_app.ui.bases import EMBEDDED, defaults_of, family_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.describe import declared
 from cnet_app.ui.labels import in_form_words
+from models.catalogue.local import find_local
 from models.errors import InputError
 from models.family_facts import Family
 
@@ -154,7 +155,9 @@ def try_training(context: Context, visitor: Visitor, values: Mapping[str, Any]) 
     name = str(values["name"])
     step = context.trainings.export(name, best=values.get("best") is True)
     plan = context.trainings.state(name).plan
-    return {"controlnet": plan.name, "step": step, "condition": plan.condition, "base": plan.base}
+    is_here = find_local("base", plan.exported_base) is not None
+    base = plan.exported_base if plan.unlock_after and is_here else plan.base
+    return {"controlnet": plan.name, "step": step, "condition": plan.condition, "base": base}
 
 
 def follow_training(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:

@@ -16,9 +16,10 @@ from cnet_app.maps.availability import default_annotator
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.training import TRAINING_LIMITS
+from cnet_app.training.data.build import check_apart
 from cnet_app.training.data.doctor import TITLES
 from cnet_app.training.data.pairs import Pair, read_control, read_image
-from cnet_app.training.data.readers import READERS, read_data, read_facts
+from cnet_app.training.data.readers import READERS, not_read, read_data, read_facts
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.draft.pictures import data_url
 from cnet_app.ui.calls.training import check_may_train
@@ -33,9 +34,10 @@ SHOWN = 20
 
 
 def find_data(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Describe what is in a folder, {path}: {path, form, pictures, pairs, condition, size, first, problems}.
+    """Describe what is in a folder, {path}: {path, form, pictures, pairs, condition, size, first, problems, not_read}.
 
-    `condition` and `size` are known of folders that were built here; `first` has the first pairs as {name, image, control}.
+    `condition` and `size` are known of folders that were built here; `first` has the first pairs as {name, image, control},
+    and `not_read` is a sentence about files that are no pictures, or empty.
     """
     check_may_train(context)
     folder = _folder(values.get("path"))
@@ -53,6 +55,7 @@ def find_data(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> 
         "size": facts.get("size") if isinstance(facts.get("size"), int) else None,
         "first": [_shown(pair, kind.id) for pair in data.pairs[:FIRST]],
         "problems": len(data.problems),
+        "not_read": not_read(data.skipped),
     }
 
 
@@ -66,6 +69,7 @@ def build_data(context: Context, visitor: Visitor, values: Mapping[str, Any]) ->
     made_by = str(values.get("annotator") or "") or default_annotator(row.id)
     given = str(values.get("output") or "").strip()
     output = _path(given) if given else _default_output(context, images, row.id)
+    check_apart(images, output)
     size = _size(values.get("size"))
     context.trainings.data.build(
         images, row.id, output, annotator=made_by, caption=str(values.get("caption") or ""), size=size

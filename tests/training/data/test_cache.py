@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from cnet_app.request.training import TrainingPlan
-from cnet_app.training.data import cache
+from cnet_app.training.data import cache, file_sums
 from cnet_app.training.data.cache import StoredExamples, encode_examples, shard_path
 from cnet_app.training.data.framing import Framing, frame_image
 from cnet_app.training.data.pairs import Pair, read_image
@@ -23,6 +23,7 @@ from cnet_app.training.data.readers import read_data
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
 from models.errors import DamagedError, InputError, SaveError, TrainingError
+from models.files import sha256_of
 from models.tiny import tiny_base
 from tests.training.data.folders import picture_bytes, write
 
@@ -135,7 +136,7 @@ def test_a_kill_while_writing_costs_the_shard_alone(trainable: Trainable, data: 
 
     with pytest.raises(KeyboardInterrupt):
         encode(trainable, data, folder, done=kill)
-    (place,) = folder.iterdir()
+    (place,) = (path for path in folder.iterdir() if path.is_dir())
     assert not (place / cache.INDEX).exists()
     left = place / ".pairs-00001.safetensors.part"
     left.write_bytes(b"half a shard")
@@ -226,9 +227,30 @@ def test_variants_are_crops_and_mirrors_of_picture_and_map_alike(
     assert torch.equal(mirrored.hints, plain.hints.flip(-1)) and not torch.equal(mirrored.moments, plain.moments)
 
 
+def test_a_copy_of_the_data_has_the_same_key(
+    trainable: Trainable, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting, read = Counting(trainable), list[Path]()
+    monkeypatch.setattr(file_sums, "sha256_of", lambda path: (read.append(path), sha256_of(path))[1])
+    first = encode(counting, data, tmp_path / "cache")
+    assert len(read) == 2 * COUNT
+    assert encode(counting, data, tmp_path / "cache") == first and len(read) == 2 * COUNT
+    for path in data.rglob("*.png"):
+        os.utime(path, ns=(1, 1))
+    assert encode(counting, data, tmp_path / "cache") == first
+    shutil.copytree(data, tmp_path / "copy")
+    assert encode(counting, tmp_path / "copy", tmp_path / "cache") == first and counting.count == COUNT
+    content = bytearray((data / "maps" / "0.png").read_bytes())
+    content[-1] ^= 1
+    (data / "maps" / "0.png").write_bytes(content)
+    (tmp_path / "cache" / "files.json").write_text("[]")
+    assert encode(counting, data, tmp_path / "cache").key != first.key
+
+
 def test_a_pose_without_its_people_is_not_mirrored(trainable: Trainable, data: Path, tmp_path: Path) -> None:
-    plan = replace(PLAN, condition="openpose", flip=True)
-    assert encode(trainable, data, tmp_path / "cache", plan).variants == 1
+    plan, notes = replace(PLAN, condition="openpose", flip=True), list[str]()
+    assert encode(trainable, data, tmp_path / "cache", plan, note=notes.append).variants == 1
+    assert len(notes) == 1 and notes[0].startswith("flip has no effect") and "5 of 5 maps have no JSON" in notes[0]
     people = {"people": [{"pose_keypoints_2d": [9.0, 9.0, 1.0] * 18}], "canvas_width": 64, "canvas_height": 64}
     for number in range(COUNT):
         write(data, {f"maps/{number}.json": json.dumps(people)})

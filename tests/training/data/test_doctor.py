@@ -63,7 +63,8 @@ def test_every_seeded_fault_is_found_and_nobody_else_accused(
 
 
 def test_every_kind_of_problem_is_seeded() -> None:
-    assert {*FAULTS} == {*TITLES}
+    of_the_whole = {"condition"}
+    assert {*FAULTS} | of_the_whole == {*TITLES}
 
 
 @pytest.mark.parametrize("id", ALL)
@@ -149,8 +150,29 @@ def test_pictures_alike_but_not_the_same(tmp_path: Path) -> None:
         write_image(tmp_path / f"{number}.png", image)
         (tmp_path / f"{number}.txt").write_text("x")
     _, problems = check(tmp_path, "canny")
-    assert [(problem.kind, problem.pair) for problem in problems] == [("duplicate", "6")]
-    assert problems[0].message == "6.png has the same picture as 0.png; remove one of the two."
+    assert [(problem.kind, problem.pair) for problem in problems] == [("missing", ""), ("duplicate", "6")]
+    assert problems[1].message == "6.png has the same picture as 0.png; remove one of the two."
+
+
+def test_pictures_alone_are_told_how_to_become_pairs(tmp_path: Path) -> None:
+    write(tmp_path / "my pictures", {f"{number}.png": number for number in range(3)})
+    _, (first, *_) = check(tmp_path / "my pictures", "canny", caption="x", size=16)
+    assert first.kind == "missing" and "holds 3 pictures alone, without maps" in first.message
+    assert f"data build --images '{tmp_path / 'my pictures'}' --condition canny" in first.message
+
+
+@pytest.mark.parametrize("wanted", ["depth", "lineart"])
+def test_data_of_another_condition_are_judged_as_their_own(
+    clean: Mapping[str, Path], tmp_path: Path, wanted: str
+) -> None:
+    shutil.copytree(clean["canny"], tmp_path / "data")
+    (tmp_path / "data" / "data.json").write_text('{"condition": "canny"}')
+    for path in sorted((tmp_path / "data" / "conditioning_images").glob("*.png"))[:2]:
+        write_image(path, 255 - load_image(path))
+    _, problems = check(tmp_path / "data", wanted)
+    assert "was built for canny, not for " + wanted in problems[0].message
+    assert [problem.kind for problem in problems] == ["condition", "inverted", "inverted"]
+    assert kinds(check(tmp_path / "data", "canny")[1]) == {"inverted": 2}
 
 
 def test_empty_captions_of_most_pairs_are_one_problem(clean: Mapping[str, Path], tmp_path: Path) -> None:

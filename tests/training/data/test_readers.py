@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,10 +180,72 @@ def test_a_cut_shard_gives_what_is_whole(tmp_path: Path) -> None:
     assert found.pairs[0].name == "one/0" and found.pairs[0].control
 
 
+@pytest.mark.parametrize(("damaged", "missing"), [(7, "map"), (6, "picture")])
+def test_a_damaged_header_costs_its_member_alone(tmp_path: Path, damaged: int, missing: str) -> None:
+    members = {f"{n:04d}.{end}": picture_bytes(n) for n in range(6) for end in ("png", "control.png")}
+    members |= {f"{n:04d}.txt": b"words" for n in range(6)}
+    members = dict(sorted(members.items(), key=lambda item: (item[0][:4], item[0].endswith("txt"))))
+    write_shard(tmp_path / "one.tar", members)
+    with tarfile.open(tmp_path / "one.tar") as tar:
+        member = tar.getmembers()[damaged]
+    data = bytearray((tmp_path / "one.tar").read_bytes())
+    data[member.offset + 150] ^= 1
+    (tmp_path / "one.tar").write_bytes(data)
+    found = read_data(tmp_path)
+    assert len(found.pairs) == (6 if missing == "map" else 5)
+    assert told(found) == [("unreadable", f"one.tar, {member.name}"), ("missing", "one.tar, 0002")]
+    assert f"its header at byte {member.offset} is damaged" in found.problems[0].message
+    assert missing in found.problems[1].message and found.problems[0].pair == "one/0002"
+
+
+def test_several_damaged_headers_and_those_of_long_names(tmp_path: Path) -> None:
+    members = {f"{n}{'x' * 120}.{end}": picture_bytes(n) for n in range(4) for end in ("png", "control.png")}
+    write_shard(tmp_path / "one.tar", members)
+    with tarfile.open(tmp_path / "one.tar") as tar:
+        infos = tar.getmembers()
+    data = bytearray((tmp_path / "one.tar").read_bytes())
+    for place in (2, 3, 5):
+        data[infos[place].offset_data - 512 + 150] ^= 1  # the member's own header, behind that of its long name
+    (tmp_path / "one.tar").write_bytes(data)
+    found = read_data(tmp_path)
+    assert [pair.name[:5] for pair in found.pairs] == ["one/0", "one/2", "one/3"]
+    assert sum(kind == "unreadable" for kind, _ in told(found)) >= 3
+
+
+def test_an_archive_without_its_end_and_two_in_one_file(tmp_path: Path) -> None:
+    for name in "ab":
+        members = {f"{name}.png": picture_bytes(1), f"{name}.control.png": picture_bytes(2)}
+        write_shard(tmp_path / f"{name}.tar", members)
+    first, second = ((tmp_path / f"{name}.tar").read_bytes() for name in "ab")
+    (tmp_path / "a.tar").write_bytes(first + second)
+    (tmp_path / "b.tar").unlink()
+    found = read_data(tmp_path)
+    assert [pair.name for pair in found.pairs] == ["a/a", "a/b"] and not found.problems
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        member = tar.getmembers()[-1]
+    (tmp_path / "a.tar").write_bytes(first[: member.offset_data + -(-member.size // 512) * 512])
+    found = read_data(tmp_path)
+    assert len(found.pairs) == 1 and "has no end blocks" in found.problems[0].message
+
+
 def test_pictures_alone(tmp_path: Path) -> None:
     data = read_data(write(tmp_path, {"b.png": 1, "sub/a.jpg": 2, "b.txt": "a ball"}))
     assert data.form == "pictures"
     assert [(pair.name, pair.caption, pair.control) for pair in data.pairs] == [("b", "a ball", None), ("sub/a", "", None)]  # fmt: skip
+
+
+def test_files_that_are_no_pictures_are_counted(tmp_path: Path) -> None:
+    files = {f"{n}.tif": b"II*" for n in range(3)} | {
+        "x.psd": b"8BPS",
+        ".hidden/y.tif": b"",
+        "a.txt": "",
+    }
+    with pytest.raises(InputError, match=r"4 files are not read \(3 .tif, 1 .psd\)"):
+        read_data(write(tmp_path, files))
+    write(tmp_path, {"a.gif": picture_bytes(1, form="GIF"), "b.JPE": picture_bytes(2, form="JPEG")})
+    data = read_data(tmp_path)
+    assert [pair.name for pair in data.pairs] == ["a", "b"] and data.skipped[".tif"] == 3
+    assert all(read_image(pair).shape == (SIDE, SIDE, 3) for pair in data.pairs)
 
 
 def test_people_beside_a_map(tmp_path: Path) -> None:
@@ -192,7 +255,7 @@ def test_people_beside_a_map(tmp_path: Path) -> None:
         pair = read_data(write(tmp_path, more)).pairs[0]
         assert read_control_data(pair) == {"people": [1]}
     write(tmp_path, {"maps/a.json": "[]"})
-    with pytest.raises(InputError, match=r"a.json holds no JSON object"):
+    with pytest.raises(InputError, match=r"a.json \(metadata.jsonl, line 1\) holds no JSON object"):
         read_control_data(pair)
 
 

@@ -10,10 +10,11 @@ from statistics import fmean
 from typing import Any, cast
 
 from annotators.base import shown
+from annotators.sources.picture_files import SUFFIXES
 from cnet_app.api.endpoints import as_file
 from cnet_app.api.sweeps import SweepCalls, describe_sweep
 from cnet_app.engine.missing import rows_to_download
-from cnet_app.jobs.sweeps.batches import START, SUFFIXES, first_readable
+from cnet_app.jobs.sweeps.batches import START, first_readable
 from cnet_app.jobs.sweeps.manifest import owner_of
 from cnet_app.jobs.sweeps.sweeps import SweepState
 from cnet_app.maps.availability import missing_weights

@@ -99,11 +99,12 @@ export function conditionField(owner, id, label) {
   return labelled(label, id, "", select);
 }
 
-function wordsOf({ pictures, pairs, captions, form }) {
+function wordsOf({ pictures, pairs, captions, form, not_read: notRead }) {
+  const more = notRead ? ` ${notRead}` : "";
   const count = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
-  if (!pairs) return `${count(pictures, "picture", "pictures")} without maps.`;
+  if (!pairs) return `${count(pictures, "picture", "pictures")} without maps.${more}`;
   const rest = pictures > pairs ? `, ${count(pictures - pairs, "picture", "pictures")} without a map` : "";
-  return `${count(pairs, "pair", "pairs")}${rest}, ${captions ? `${captions.toLocaleString("en")} with a caption` : "no captions"}. Form: ${form}.`;
+  return `${count(pairs, "pair", "pairs")}${rest}, ${captions ? `${captions.toLocaleString("en")} with a caption` : "no captions"}. Form: ${form}.${more}`;
 }
 
 function shownPair({ name, image, control, caption }) {
