@@ -17,7 +17,7 @@ from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.training import CHANGEABLE, SWITCHES, TRAINING_LIMITS, TrainingPlan
 from cnet_app.settings import settings_for_command
 from cnet_app.training.checks import check_plan
-from cnet_app.training.curves import estimate_words
+from cnet_app.training.curves import Story, estimate_words
 from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, delete_run, find_run, resume_with
 from models.errors import InputError
 
@@ -38,6 +38,10 @@ SWITCH_TEXTS: Mapping[str, str] = {
     "crop": "crop at random instead of at the centre",
     "buckets": "keep each picture's aspect; --no-buckets makes all square",
 }
+OVERFITS = (
+    "Agreement with the probes has fallen clearly below its best while the loss goes on falling: the network learns these pairs "
+    "by heart. `train export NAME --checkpoint best` takes the best one; more pairs, or --flip and --crop, help."
+)
 NEEDED = ("name", "condition", "data")
 
 
@@ -180,7 +184,7 @@ def _run(run: RunFolder, args: argparse.Namespace, prepare: Callable[[], object]
     processes = join_processes(device)
     by_main(processes, prepare)
     try:
-        state = run_training(run, device, _show(run.plan().steps))
+        state = run_training(run, device, _show(run))
     except KeyboardInterrupt:  # while it was prepared, exported, or told to end at once
         end_progress()
         print(f"Stopped. {_how_to_resume(run, args)}", file=sys.stderr)
@@ -197,10 +201,15 @@ def _how_to_resume(run: RunFolder, args: argparse.Namespace) -> str:
     return f"Go on with: {shlex.join(['python', '-m', 'cnet_app', 'train', 'resume', run.name, *place])}"
 
 
-def _show(steps: int) -> Callable[[Record], None]:
-    """Return what prints a record."""
+def _show(run: RunFolder) -> Callable[[Record], None]:
+    """Return what prints a record, and once that the run overfits."""
+    steps, story = run.plan().steps, Story()
+    story.add(run.records()[0])
+    has_warned = False
 
     def show(record: Record) -> None:
+        nonlocal has_warned
+        story.add([record])
         values = record.values
         match record.kind:
             case "step":
@@ -209,6 +218,9 @@ def _show(steps: int) -> Callable[[Record], None]:
                 )
             case "probe" if values["score"] is not None:
                 _line(f"step {record.step}: agreement with the probes {values['score']:.3f}")
+                if story.overfits and not has_warned:
+                    has_warned = True
+                    _line(OVERFITS)
             case "converged":
                 _line(f"Sudden convergence at step {values['at']}: {values['before']:.3f} → {values['score']:.3f}")
             case "estimate":
