@@ -91,10 +91,6 @@ def notes_on(plan: TrainingPlan, data: DataSet) -> Iterator[str]:
     """Yield a sentence for each setting that has no effect in this plan, and for pictures that are left out."""
     if plan.network != "light":
         yield from _without_effect(plan, ("rank",), f"network is {plan.network}, and a light one alone has a rank")
-    if plan.network == "lite":
-        yield from _without_effect(plan, ("initial",), "a lite network has no encoder to copy")
-    if plan.start is not None:
-        yield from _without_effect(plan, ("joint",), "start brings weights of its own")
     if not plan.unlock_after:
         yield from _without_effect(
             plan, ("unlocked_learning_rate",), "unlock_after is 0, which keeps the decoder locked"

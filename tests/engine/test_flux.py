@@ -40,7 +40,10 @@ def test_pictures_are_made_from_files(tmp_path: Path, family: Family) -> None:
     engine.close()
     assert not [event for event in events if isinstance(event, Note)]
     (made,) = (event for event in events if isinstance(event, PictureMade))
-    np.testing.assert_array_equal(made.pixels, generate(base, [net, union], request)[0])
+    expected = generate(base, [net, union], request)[0]
+    assert (
+        np.abs(made.pixels.astype(int) - expected).max() <= 1
+    )  # loaded weights lie elsewhere, and sums may be in another order
 
 
 @pytest.mark.parametrize("family", FAMILIES)

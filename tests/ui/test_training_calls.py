@@ -109,8 +109,8 @@ def test_an_unlocked_training_is_tried_on_its_own_base(
     caller: Caller, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CNET_MODELS_DIR", str(tmp_path / "models"))
-    plan = {"name": "one", "condition": "canny", "data": str(pairs), "steps": 4, "unlock_after": 1}
-    caller("start_training", plan=plan)
+    plan = {"name": "one", "condition": "canny", "data": str(pairs), "steps": 4, "unlock_after": 1, "probe_every": 0}
+    assert caller("start_training", plan=plan) == {"name": "one"}
     wait(caller, "run", "one", "done")
     assert caller("try_training", name="one")["base"] == "embedded"
     folder = tmp_path / "models" / "checkpoints" / "one-base"
