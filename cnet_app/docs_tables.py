@@ -42,7 +42,7 @@ LOCAL_FILES: Mapping[LocalKind, tuple[str, str]] = {
 
 
 def folders_table() -> str:
-    """Where users drop which files."""
+    """Return the table of the folders for files of the user's own."""
     rows = [(f"`models/{FOLDERS[kind]}`", *LOCAL_FILES[kind]) for kind in FOLDERS]
     endings = ", ".join(f"`{suffix}`" for suffix in SUFFIXES)
     table = markdown_table(("Folder", "Takes", "Named by"), rows)

@@ -134,7 +134,7 @@ EXPERIMENTS = (
     Experiment(
         "detector",
         f"The detector marks every jump within {NEAR} steps, and none where there is nothing to follow.",
-        "one example, marked by eye. A control that says nothing is one whose maps are exchanged here",
+        "one example, marked by eye. Here the control is silenced by exchanging the maps of the pictures",
         {"control": PLAIN, "exchanged": Arm("each picture with another one's map", exchanged=True)},
         ("jump", "steepest", "found", "found near"),
         lambda means: means["control"]["found near"] == 1 and means["exchanged"]["found"] == 0,

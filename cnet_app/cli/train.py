@@ -185,7 +185,7 @@ def _run(run: RunFolder, args: argparse.Namespace, prepare: Callable[[], object]
     by_main(processes, prepare)
     try:
         state = run_training(run, device, _show(run))
-    except KeyboardInterrupt:  # while it was prepared, exported, or told to end at once
+    except KeyboardInterrupt:  # during preparation or export, or at the second Ctrl-C
         end_progress()
         print(f"Stopped. {_how_to_resume(run, args)}", file=sys.stderr)
         return 1

@@ -301,7 +301,7 @@ def _loras(request: GenerationRequest, models: Sequence[tuple[NamedKind, str] | 
 
 
 def _place(rung: Rung) -> tuple[bool, bool]:
-    """Where a rung's networks rest; rungs that differ in tiling or text encoders alone share their networks."""
+    """Return the places of a rung's networks; rungs that differ in tiling or text encoders alone share loaded networks."""
     return rung.rests_on_cpu, rung.layer_by_layer
 
 

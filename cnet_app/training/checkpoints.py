@@ -58,7 +58,7 @@ def save(folder: Path, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Path
         save_file(_detached(checkpoint.network), part / NETWORK)
         if checkpoint.average is not None:
             save_file(_detached(checkpoint.average), part / AVERAGE)
-        with (part / STATE).open("wb") as file:  # to a path, torch would not tell why it cannot write
+        with (part / STATE).open("wb") as file:  # given a path, torch raises an error without the reason
             torch.save(dict(checkpoint.state), file)
         sums = {path.name: sha256_of(path) for path in sorted(part.iterdir())}
         manifest = {"step": checkpoint.step, **facts, "sha256": sums}

@@ -1,4 +1,4 @@
-"""What is checked before a base is loaded or downloaded: plan, family, packages, data. Loads no torch."""
+"""Checks of plan, family, packages and data, made before a base is loaded or downloaded. Loads no torch."""
 
 from __future__ import annotations
 

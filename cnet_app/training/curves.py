@@ -166,6 +166,6 @@ class Story:
 
     @property
     def overfits(self) -> bool:
-        """Whether agreement with the probes has fallen for good while the loss of training goes on falling."""
+        """Return whether agreement with the probes has fallen lastingly while the training loss still falls."""
         looks = [(look.score, look.loss) for look in self.looks if look.loss is not None]
         return overfits([score for score, _ in looks], [loss for _, loss in looks])

@@ -1,4 +1,4 @@
-"""Overfitting: the probes' agreement falls for good while the loss of training goes on falling. Loads no torch."""
+"""Overfitting: agreement with the probes falls lastingly while the training loss still falls. Loads no torch."""
 
 from __future__ import annotations
 

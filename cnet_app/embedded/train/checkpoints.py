@@ -34,7 +34,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors and plain values: a reader gets the old file or the whole new one."""
 
     def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # to a path, torch would not tell why it cannot write
+        with temporary.open("wb") as file:  # given a path, torch raises an error without the reason
             torch.save(state, file)
 
     save_whole(path, write)

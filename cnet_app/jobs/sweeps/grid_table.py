@@ -21,7 +21,7 @@ class GridCell:
     picture: Path | None
     error: str = ""
     score: str = ""
-    """How closely the picture follows its control images, as text; empty where it was not measured."""
+    """Agreement of the picture with its control images, as text; empty where it was not measured."""
 
     def load(self) -> Pillow.Image | None:
         """Return the picture; None where there is none, or it cannot be read any more."""
@@ -50,7 +50,7 @@ class GridTable:
 
     @property
     def has_scores(self) -> bool:
-        """Whether any picture was measured."""
+        """Return whether any cell has a score."""
         return any(cell.score for cell in self.cells.values())
 
     @property

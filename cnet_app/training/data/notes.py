@@ -1,4 +1,4 @@
-"""What a training says about its data before it encodes them."""
+"""Notes on the data of a training, made before they are encoded."""
 
 from __future__ import annotations
 
