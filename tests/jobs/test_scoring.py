@@ -19,7 +19,7 @@ from annotators.runtime import Runtime
 from cnet_app.api.jobs import describe_job, describe_record
 from cnet_app.engine.protocol import EngineStatus
 from cnet_app.jobs.runner import Runner
-from cnet_app.jobs.scoring import Scorer
+from cnet_app.jobs.scoring import Scorer, score_now
 from cnet_app.jobs.state import JobState
 from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps, run_here
@@ -98,6 +98,21 @@ def test_a_picture_gets_its_scores_and_keeps_them_in_its_recipe(
     found = read_recipe(path)
     assert found.scores == scores
     assert found.request == ASKED
+
+
+def test_a_picture_that_has_scores_is_not_measured_again(
+    start: Callable[..., Scorer], results: Results, tmp_path: Path
+) -> None:
+    path = saved(tmp_path)
+    score_now(path, annotate_again(Maps(run_here(Runtime()))))
+    known = read_recipe(path).scores
+    assert [one.agreement for one in known] == [1.0, None]
+
+    def annotate(unit: ControlUnit, picture: Image) -> ControlMap:
+        raise AssertionError("measured again")
+
+    start(annotate).submit(path, ASKED)
+    assert results.wait() == [(path, known)]
 
 
 def test_a_blank_picture_follows_nothing(start: Callable[..., Scorer], results: Results, tmp_path: Path) -> None:
