@@ -39,6 +39,11 @@ SLOW_SAVES = """() => {
   };
 }"""
 """The first save ends last."""
+RECORD_NOTES = f"""() => {{
+  window.notes = [];
+  const {{ store }} = {APP};
+  store.on(({{ messages }}) => messages, (messages) => window.notes.push(...messages.map(({{ text }}) => text)));
+}}"""
 TIME_MOVES = f"""() => {{
   const tool = {APP}.stage.tool;
   const event = {{ pressure: 1, kind: "mouse", shift: false, alt: false, ctrl: false }};
@@ -58,6 +63,12 @@ class Easel:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        page.evaluate(RECORD_NOTES)
+
+    def notes(self) -> list[str]:
+        """Every note since the page was opened; a shown note goes after some seconds."""
+        notes: list[str] = self.page.evaluate("window.notes")
+        return notes
 
     def take(self, condition: str, tool: str) -> None:
         self.page.locator(f"#tab-{condition}").click()
@@ -225,8 +236,7 @@ def test_a_detected_map_is_drawn_further_and_kept_in_another_frame(easel: Easel,
     larger = easel.shown(384)
     assert not larger[170:214, 60:320].any()
     assert abs(float((larger > 127).mean()) - float((erased > 127).mean())) < 0.02
-    notes = easel.page.evaluate(f"{APP}.store.state.messages.map(({{ text }}) => text)")
-    assert "The drawing was made at 256 × 256; it is fitted into 384 × 384." in notes
+    assert "The drawing was made at 256 × 256; it is fitted into 384 × 384." in easel.notes()
 
 
 def test_strokes_during_slow_saves_keep_their_order(easel: Easel) -> None:
