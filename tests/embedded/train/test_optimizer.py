@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnet_app.embedded.train.optimizer import Optimizer
+from cnet_app.embedded.train.optimizer import Muon, Optimizer
 
 
 class Small(nn.Module):
@@ -39,6 +39,20 @@ def test_an_inner_matrix_moves_equally_in_every_direction() -> None:
     lengths = torch.linalg.svdvals(change)
     assert lengths.min() > 0.4 * lengths.max()
     assert change.square().mean().sqrt() == pytest.approx(0.2 * 1e-2, rel=0.3)
+
+
+@pytest.mark.parametrize("shape", [(16, 48), (48, 16)])
+def test_it_moves_as_the_librarys_muon_does_to_bfloat16(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    start, gradients = torch.randn(shape), torch.randn(3, *shape)
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    muon = Muon([ours], weight_decay=0.1)
+    library = torch.optim.Muon([theirs], lr=1e-3, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for gradient in gradients:
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        muon.step()
+        library.step()
+    assert (ours - theirs).norm() < 0.02 * (theirs - start).norm()
 
 
 def test_both_optimisers_lower_the_loss() -> None:
