@@ -14,7 +14,7 @@ from PIL import Image
 from models.catalogue.catalog import entry
 from models.catalogue.weights import find
 from tests.cli.conftest import Call
-from tests.models.hub import Hub
+from tests.models.downloads.hub import Hub
 
 
 @pytest.fixture(autouse=True)

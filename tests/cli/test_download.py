@@ -20,7 +20,7 @@ from models.catalogue.row import MB, File
 from models.catalogue.weights import find
 from models.downloads.download import remaining_files
 from tests.cli.conftest import Call
-from tests.models.hub import Hub
+from tests.models.downloads.hub import Hub
 
 WHOLE = save({"weight": np.arange(12, dtype=np.float16)})
 

@@ -57,8 +57,8 @@ from tests.diffusion.latents import (
     preview_of,
     wide_unit,
 )
-from tests.models.gguf import write_gguf
-from tests.models.lora_layouts import ALPHA, RANK, WEIGHT, State, dotted, kohya, library, pair
+from tests.models.layouts.gguf import write_gguf
+from tests.models.lora.lora_layouts import ALPHA, RANK, WEIGHT, State, dotted, kohya, library, pair
 from tests.models.networks import same
 
 FACTS = FAMILIES["sd3"]

@@ -23,8 +23,8 @@ from models.errors import DownloadError, SaveError
 from models.loader import save_network
 from models.tiny import tiny_base
 from tests.faults.conftest import Disk, sentence
-from tests.models.hub import Hub
-from tests.models.test_weights import CONFIG
+from tests.models.catalogue.test_weights import CONFIG
+from tests.models.downloads.hub import Hub
 from tests.training.test_loop import PLAN
 
 

@@ -26,7 +26,7 @@ from models.modules import load_tokenizer
 from models.tiny import tiny_base
 from models.tiny.flux import KINDS, tiny_flux_controlnet
 from models.tiny.qwen_image import tiny_qwen_image_controlnet
-from tests.models.flux_layout import authors_layout, narrow_conversion
+from tests.models.families.flux_layout import authors_layout, narrow_conversion
 from tests.models.networks import same
 
 

@@ -26,7 +26,7 @@ from models.errors import DamagedError, InputError
 from models.layouts.checkpoints import read_metadata
 from models.layouts.pickles import read_pickle
 from models.loader import load_controlnet
-from tests.models.layouts import SIZES, original_layout
+from tests.models.layouts.original_names import SIZES, original_layout
 
 
 def create(family: Family) -> ControlNetModel:

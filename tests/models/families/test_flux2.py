@@ -24,9 +24,9 @@ from models.families import FAMILIES, family_of_network
 from models.loader import Base, base_dtype, load_base, load_controlnet, load_vae, save_base
 from models.lora.loras import use_loras
 from models.tiny import tiny_base
-from tests.models.flux_layout import State, authors_layout
-from tests.models.gguf import write_gguf
-from tests.models.lora_layouts import ALPHA, RANK, WEIGHT, dotted, kohya, library, pair
+from tests.models.families.flux_layout import State, authors_layout
+from tests.models.layouts.gguf import write_gguf
+from tests.models.lora.lora_layouts import ALPHA, RANK, WEIGHT, dotted, kohya, library, pair
 from tests.models.networks import same
 
 FACTS = FAMILIES["flux2"]

@@ -32,7 +32,7 @@ from models.downloads import transfer
 from models.downloads.download import DownloadProgress
 from models.downloads.hub_cache import RepoCache
 from models.errors import DownloadError, WeightsError
-from tests.models.hub import COMMIT, FAULTS, POINTER, RESUMING, STALL, Hub, etag
+from tests.models.downloads.hub import COMMIT, FAULTS, POINTER, RESUMING, STALL, Hub, etag
 from tests.source import ROOT
 
 CONFIG = b'{"_class_name": "ControlNetModel"}'
@@ -457,9 +457,7 @@ def test_too_little_room_for_the_real_size_is_told_before_the_transfer(
 
 def _begin(hub: Hub, cache: Path) -> subprocess.Popen[str]:
     """Start a process that downloads the row, from a mirror."""
-    program = (
-        "from tests.models.hub import edges\nfrom models.catalogue.weights import fetch_row\nprint(fetch_row(edges()))"
-    )
+    program = "from tests.models.downloads.hub import edges\nfrom models.catalogue.weights import fetch_row\nprint(fetch_row(edges()))"
     forbidden = ("HF_HUB_OFFLINE", "CNET_OFFLINE")
     environment = {name: value for name, value in os.environ.items() if name not in forbidden}
     environment |= {"HF_ENDPOINT": f"{hub.url}/mirror", "HF_HUB_CACHE": str(cache), "OMP_NUM_THREADS": "1"}

@@ -35,7 +35,7 @@ from models.catalogue.weights import (
 from models.downloads.download import DownloadProgress
 from models.errors import DamagedError, DownloadError, MissingError, WeightsError
 from models.files import stamp
-from tests.models.hub import Hub
+from tests.models.downloads.hub import Hub
 
 WHOLE = save({"weight": np.arange(12, dtype=np.float16)})
 CONFIG = b'{"_class_name": "ControlNetModel"}'

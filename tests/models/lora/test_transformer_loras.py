@@ -21,7 +21,7 @@ from models.errors import InputError
 from models.lora.loras import use_loras
 from models.lora.updates import Update
 from models.tiny import tiny_base
-from tests.models.lora_layouts import ALPHA, RANK, WEIGHT, State, kohya, library, pair
+from tests.models.lora.lora_layouts import ALPHA, RANK, WEIGHT, State, kohya, library, pair
 
 LAYERS = (
     "layers.0.attention.to_q",

@@ -22,7 +22,7 @@ from models.lora.files import read_lora
 from models.lora.layers import Adapted, Reweighted, plain_state
 from models.lora.loras import acting_files, use_loras
 from models.tiny import tiny_base
-from tests.models.test_loras import ATTENTION, CONVOLUTION, assert_close, of, outputs, pair, peft, same
+from tests.models.lora.test_loras import ATTENTION, CONVOLUTION, assert_close, of, outputs, pair, peft, same
 
 LAYERS = (ATTENTION, CONVOLUTION)
 RANK, ALPHA = 3, 2.0

@@ -27,9 +27,9 @@ from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from models.tiny.flux import KINDS, tiny_flux_controlnet, tiny_schnell
 from models.tiny.qwen_image import tiny_qwen_image_controlnet
-from tests.models.flux_layout import State, authors_layout, narrow_conversion, prefixed
-from tests.models.gguf import write_gguf
-from tests.models.lora_layouts import ALPHA, RANK, WEIGHT, dotted, kohya, library, pair
+from tests.models.families.flux_layout import State, authors_layout, narrow_conversion, prefixed
+from tests.models.layouts.gguf import write_gguf
+from tests.models.lora.lora_layouts import ALPHA, RANK, WEIGHT, dotted, kohya, library, pair
 from tests.models.networks import same
 
 

@@ -16,7 +16,7 @@ from models.catalogue.resolve import download_steps, missing, resolve
 from models.catalogue.weights import fetch_row
 from models.loader import load_base, save_base
 from models.tiny import tiny_base
-from tests.models.hub import Hub, download_all
+from tests.models.downloads.hub import Hub, download_all
 
 
 def cut(folder: Path, stem: str, count: int) -> None:

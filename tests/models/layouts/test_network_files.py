@@ -22,8 +22,8 @@ from models.family_facts import Family
 from models.loader import Base, load_base, save_base, save_network
 from models.lora.loras import use_loras
 from models.tiny import tiny_base
-from tests.models.gguf import write_gguf
-from tests.models.layouts import original_vae
+from tests.models.layouts.gguf import write_gguf
+from tests.models.layouts.original_names import original_vae
 
 SHARDS = 3
 FLOAT8 = torch.float8_e4m3fn

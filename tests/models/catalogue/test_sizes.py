@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from models.catalogue.sizes import control_bytes, expected_sizes, network_key
 from models.tiny import tiny_base
-from tests.models.gguf import write_gguf
+from tests.models.layouts.gguf import write_gguf
 
 HALF, SINGLE = 2, 4
 UNION, LITE = "controlnet_union_z_image", "controlnet_union_lite_z_image"

@@ -12,8 +12,8 @@ from models.catalogue.catalog import Weights
 from models.catalogue.weights import fetch_row, find_row
 from models.downloads.download import DownloadProgress, SpeedMeter
 from models.errors import MissingError
-from tests.models.hub import Hub
-from tests.models.test_weights import CONFIG, WHOLE
+from tests.models.catalogue.test_weights import CONFIG, WHOLE
+from tests.models.downloads.hub import Hub
 
 
 class StopError(Exception):

@@ -18,7 +18,7 @@ from models.downloads import checksums
 from models.downloads.checksums import distinct, recorded_sha256, verify
 from models.downloads.ledger import read_ledger, write_ledger
 from models.errors import DownloadError, WeightsError
-from tests.models.hub import Hub
+from tests.models.downloads.hub import Hub
 
 CONFIG = b'{"_class_name": "ControlNetModel"}'
 WHOLE = save({"weight": np.arange(12, dtype=np.float16)})

@@ -22,7 +22,7 @@ from models.errors import DamagedError, InputError, MissingError
 from models.layouts.one_file import _prediction_type
 from models.loader import Base, load_base, save_base
 from models.tiny import tiny_base
-from tests.models.layouts import SIZES, open_clip, original_layout, original_vae
+from tests.models.layouts.original_names import SIZES, open_clip, original_layout, original_vae
 
 WORDS = 300
 FAMILIES: tuple[Family, ...] = ("sd15", "sd21", "sdxl")

@@ -21,9 +21,9 @@ from models.layouts.control_base import MARKS
 from models.loader import is_completed_by_base, load_controlnet
 from models.lora.layers import create_layer
 from models.lora.loras import plain_state
-from tests.models.layouts import SIZES, original_layout
-from tests.models.test_checkpoints import assert_same, create, residuals
-from tests.models.test_one_file import create_unet
+from tests.models.layouts.original_names import SIZES, original_layout
+from tests.models.layouts.test_checkpoints import assert_same, create, residuals
+from tests.models.layouts.test_one_file import create_unet
 
 pytestmark = pytest.mark.slow
 

@@ -32,7 +32,7 @@ from models.loader import load_base, load_controlnet, load_vae, save_base, save_
 from models.lora.loras import use_loras
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_adapter, tiny_controlnet
-from tests.models.hub import Hub, download_all
+from tests.models.downloads.hub import Hub, download_all
 from tests.source import ROOT
 
 

@@ -13,7 +13,7 @@ from models.catalogue.catalog import CATALOG
 from models.catalogue.own import add_repository, known, known_rows, own_rows, refuse_file
 from models.catalogue.weights import fetch_row
 from models.errors import InputError, MissingError, WeightsError
-from tests.models.hub import Hub
+from tests.models.downloads.hub import Hub
 
 WHOLE = save({"weight": np.arange(12, dtype=np.float16)})
 NET = "diffusion_pytorch_model.safetensors"
