@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Parameter
-from cnet_app.cli.output import end_progress, show_progress
+from cnet_app.cli.terminal.output import end_progress, show_progress
 from cnet_app.embedded.train import command as embedded
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.training import CHANGEABLE, SWITCHES, TRAINING_LIMITS, TrainingPlan

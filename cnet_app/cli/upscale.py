@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from annotators.sources.images import load_image
-from cnet_app.cli.engine import add_engine_arguments, command_settings, download_missing, make_pictures
-from cnet_app.cli.output import only_result
+from cnet_app.cli.tasks.engine import add_engine_arguments, command_settings, download_missing, make_pictures
+from cnet_app.cli.terminal.output import only_result
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.missing import check_models
 from cnet_app.registry.conditions import condition

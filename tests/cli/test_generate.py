@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from annotators.canny import Canny
 from annotators.sources.images import load_image
 from cnet_app.cli import build_parser
-from cnet_app.cli.request import NOT_WITH_RECIPE
+from cnet_app.cli.arguments.request import NOT_WITH_RECIPE
 from cnet_app.engine.torch_engine import REPRODUCIBLE
 from cnet_app.registry.presets import preset
 from cnet_app.request.recipe import MADE_CHUNK, read_request

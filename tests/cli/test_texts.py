@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from annotators.sources.images import load_image
-from cnet_app.cli.texts import parse_control, parse_lora, parse_size
+from cnet_app.cli.arguments.texts import parse_control, parse_lora, parse_size
 from cnet_app.request.units import Lora
 from models.errors import InputError
 

@@ -15,7 +15,7 @@ from annotators.base import create
 from annotators.maps.control_map import make_map
 from annotators.registry import annotator
 from annotators.runtime import Runtime
-from cnet_app.cli.output import write_json, write_png
+from cnet_app.cli.terminal.output import write_json, write_png
 from cnet_app.jobs.library.assets import Assets
 from cnet_app.jobs.library.library import Made
 from cnet_app.jobs.library.search import Query

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cnet_app.cli.output import end_progress, show_progress
+from cnet_app.cli.terminal.output import end_progress, show_progress
 from models.catalogue.catalog import Weights
 from models.catalogue.missing import DownloadItem, describe_download, total_words
 from models.catalogue.weights import fetch_row, missing_error

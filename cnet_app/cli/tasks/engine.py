@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import cache
 
-from cnet_app.cli.consent import add_yes, ask_to_download, download_rows
-from cnet_app.cli.output import end_progress, show_progress
+from cnet_app.cli.terminal.consent import add_yes, ask_to_download, download_rows
+from cnet_app.cli.terminal.output import end_progress, show_progress
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.maps import maps_through
 from cnet_app.engine.missing import rows_to_download

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from annotators.base import Parameter
-from cnet_app.cli.engine import command_settings, download_missing, make_pictures
-from cnet_app.cli.output import end_progress, make_folder, show_progress
+from cnet_app.cli.tasks.engine import command_settings, download_missing, make_pictures
+from cnet_app.cli.terminal.output import end_progress, make_folder, show_progress
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.protocol import Engine
 from cnet_app.request.generation import GenerationRequest

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnet_app.cli.engine import add_engine_arguments, make_pictures
-from cnet_app.cli.output import end_progress, show_progress
-from cnet_app.cli.request import NOT_WITH_RECIPE
+from cnet_app.cli.arguments.request import NOT_WITH_RECIPE
+from cnet_app.cli.tasks.engine import add_engine_arguments, make_pictures
+from cnet_app.cli.terminal.output import end_progress, show_progress
 from cnet_app.engine.protocol import Engine
 from cnet_app.jobs.sweeps.manifest import Manifest, read_manifest
 from cnet_app.jobs.sweeps.sweeps import Work, failures, run_sweep

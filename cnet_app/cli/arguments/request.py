@@ -12,8 +12,8 @@ from typing import Any
 
 from annotators.base import Image
 from annotators.people.poses import Pose
-from cnet_app.cli.engine import create_maps, download_missing
-from cnet_app.cli.texts import ControlText, parse_control, parse_lora, parse_size, read_ip_adapter
+from cnet_app.cli.arguments.texts import ControlText, parse_control, parse_lora, parse_size, read_ip_adapter
+from cnet_app.cli.tasks.engine import create_maps, download_missing
 from cnet_app.engine.missing import check_models
 from cnet_app.engine.protocol import Engine
 from cnet_app.maps.annotate import build_unit
