@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnet_app.request.checks.known import check_known, offered_models
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.known import check_known, offered_models
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.prompts.tags import available_names
 from cnet_app.request.prompts.wildcards import Wildcards

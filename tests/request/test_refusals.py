@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.refusals import (
+from cnet_app.request.checks.refusals import (
     UNIT_NEEDS,
     check_refusals,
     guess_refusal,
@@ -17,6 +16,7 @@ from cnet_app.request.refusals import (
     sampler_refusals,
     unit_refusals,
 )
+from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
 from models.catalogue.catalog import entry
 from models.errors import InputError

@@ -29,7 +29,7 @@ from cnet_app.request.generation import INPAINT_AREAS, REQUEST_LIMITS, Generatio
 from cnet_app.request.inpaint import crop_sources
 from cnet_app.request.pictures import HOLE, START, join_start, read_field
 from cnet_app.request.prompts.wildcards import Wildcards, resolve_request
-from cnet_app.request.recipe_files import JSON, read_request_file
+from cnet_app.request.recipes.recipe_files import JSON, read_request_file
 from cnet_app.request.units import CONTROL_FORMS, IP_ADAPTER_LIMITS, LORA_LIMITS, Lora
 from cnet_app.settings import Settings
 from models.catalogue.catalog import CATALOG

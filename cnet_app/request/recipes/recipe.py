@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from annotators.sources.picture_files import readable_name
-from cnet_app.request.files import file_hashes
 from cnet_app.request.generation import DEFAULT_SCHEDULER, GenerationRequest
 from cnet_app.request.png.chunks import with_text
 from cnet_app.request.png.label import XMP_CHUNK, source_packet
 from cnet_app.request.png.parameters import parameters_text
-from cnet_app.request.scores import UnitScore, scores_from_json
+from cnet_app.request.recipes.files import file_hashes
+from cnet_app.request.recipes.scores import UnitScore, scores_from_json
 from cnet_app.request.tasks import task_from_text, task_to_json
 from models.downloads.whole import sweep_unfinished, write_whole
 from models.errors import InputError, SaveError
@@ -51,7 +51,7 @@ class Recipe:
     made: Mapping[str, str]
     """Facts about how it was made: device, number format, versions; no remake needs them."""
     files: Mapping[str, str]
-    """The sha256 of local model files, by title and name as `cnet_app.request.files.file_hashes` gives them."""
+    """The sha256 of local model files, by title and name as `cnet_app.request.recipes.files.file_hashes` gives them."""
     scores: tuple[UnitScore, ...] = ()
     """One a unit of the request, where the picture was measured; no remake needs them."""
 
