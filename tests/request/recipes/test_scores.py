@@ -19,7 +19,7 @@ from cnet_app.request.recipes.recipe import SCORES_CHUNK, read_recipe, read_requ
 from cnet_app.request.recipes.scores import UnitScore, best_of, mean_agreement, scores_from_json
 from models.downloads import whole
 from models.errors import InputError, SaveError
-from tests.request.test_recipe import PICTURE, REQUEST
+from tests.request.recipes.test_recipe import PICTURE, REQUEST
 from tests.source import ROOT
 
 CANNY = UnitScore(condition="canny", measure="edge_f1", value=0.87, agreement=0.87, words="followed the edges: 87 %", annotator="canny")  # fmt: skip
