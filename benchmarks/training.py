@@ -35,8 +35,8 @@ from cnet_app.request.training import TrainingPlan
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.pairs import DataSet
 from cnet_app.training.data.readers import read_data
-from cnet_app.training.estimate import Memory, counted, saved_bytes
 from cnet_app.training.loop import Loop
+from cnet_app.training.memory.estimate import Memory, counted, saved_bytes
 from cnet_app.training.run import RunFolder
 from cnet_app.training.start import DTYPES, create_accelerator
 from cnet_app.training.trainable import create_trainable

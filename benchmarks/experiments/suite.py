@@ -46,7 +46,7 @@ from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.pairs import Pair, read_control, read_image
 from cnet_app.training.data.readers import read_data
 from cnet_app.training.loop import Loop
-from cnet_app.training.probes import Probes
+from cnet_app.training.monitoring.probes import Probes
 from cnet_app.training.run import Record, RunFolder
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable

@@ -12,9 +12,9 @@ from huggingface_hub import constants
 from cnet_app.embedded.train.checkpoints import load_checkpoint, save_checkpoint
 from cnet_app.embedded.train.common import logger
 from cnet_app.embedded.train.dataset import render
-from cnet_app.training import checkpoints
-from cnet_app.training.export import export
-from cnet_app.training.progress import Progress
+from cnet_app.training.monitoring.progress import Progress
+from cnet_app.training.storage import checkpoints
+from cnet_app.training.storage.export import export
 from cnet_app.training.trainable import create_trainable
 from models.catalogue.catalog import Weights
 from models.catalogue.weights import fetch_row, find_row

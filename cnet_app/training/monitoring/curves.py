@@ -8,7 +8,7 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
-from cnet_app.training.overfitting import overfits
+from cnet_app.training.monitoring.overfitting import overfits
 from cnet_app.training.run import Record, Standing, standing_of
 
 POINTS = 1000

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 
 from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan, plan_to_json
-from cnet_app.training.places import OWNER, base_folder, check_own
-from cnet_app.training.progress import Progress
+from cnet_app.training.monitoring.progress import Progress
+from cnet_app.training.storage.places import OWNER, base_folder, check_own
 from cnet_app.training.trainable.base import Trainable
 from models.downloads.disk import disk_reason
 from models.errors import SaveError

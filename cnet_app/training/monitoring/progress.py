@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnet_app.training.convergence import Jump, find_jump
+from cnet_app.training.monitoring.convergence import Jump, find_jump
 
 
 @dataclass
