@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from cnet_app.embedded.train.checkpoints import load_checkpoint, save_checkpoint
 from cnet_app.embedded.train.common import logger
-from cnet_app.embedded.train.dataset import render
+from cnet_app.embedded.train.data.dataset import render
 from cnet_app.training.monitoring.progress import Progress
 from cnet_app.training.storage import checkpoints
 from cnet_app.training.storage.export import export

@@ -17,11 +17,11 @@ from annotators.base import Image
 from annotators.maps.encoders import ADE20K_PALETTE
 from annotators.networks.scene_net import HEAT_SIGMA, HEAT_STRIDE, SceneMaps, SceneNet, segment_targets
 from annotators.people.sticks import POSE_COLOURS
-from cnet_app.embedded.train.autoencoder import to_tensor
-from cnet_app.embedded.train.batches import having
 from cnet_app.embedded.train.common import Training, half_where_fast, logger
-from cnet_app.embedded.train.dataset import Dataset, batches
+from cnet_app.embedded.train.data.batches import having
+from cnet_app.embedded.train.data.dataset import Dataset, batches
 from cnet_app.embedded.train.plan import StagePlan
+from cnet_app.embedded.train.stages.autoencoder import to_tensor
 from cnet_app.embedded.world import clouded
 
 CLOUDS = 20

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cnet_app.embedded.train.dataset import MAPS, Dataset
-from cnet_app.embedded.train.derived import DERIVED
-from cnet_app.embedded.train.grounding import shape_masks
-from cnet_app.embedded.train.latents import Latents
+from cnet_app.embedded.train.data.dataset import MAPS, Dataset
+from cnet_app.embedded.train.data.derived import DERIVED
+from cnet_app.embedded.train.data.latents import Latents
+from cnet_app.embedded.train.stages.grounding import shape_masks
 
 SHARES = {
     "canny": 0.2,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnet_app.embedded.train.common import Training, half_where_fast, logger
-from cnet_app.embedded.train.dataset import Dataset
+from cnet_app.embedded.train.data.dataset import Dataset
 from cnet_app.embedded.train.plan import AutoencoderPlan
 
 LATENT_CHANNELS = 16

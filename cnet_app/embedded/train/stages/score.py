@@ -8,8 +8,8 @@ from transformers import CLIPTokenizer
 
 from annotators.canny import Canny
 from cnet_app.diffusion.pipeline import generate
-from cnet_app.embedded.train.diffusion import Networks
 from cnet_app.embedded.train.export import as_base
+from cnet_app.embedded.train.stages.diffusion import Networks
 from cnet_app.embedded.world import create_scene
 from cnet_app.fidelity.measures import edge_f1
 from cnet_app.request.generation import GenerationRequest

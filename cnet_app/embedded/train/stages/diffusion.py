@@ -19,12 +19,11 @@ from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from cnet_app.diffusion.backbones.controls.unet import with_encoded_hint
-from cnet_app.embedded.train.batches import Batch, draw_batch, having
 from cnet_app.embedded.train.checkpoints import weights_key
 from cnet_app.embedded.train.common import Training, half_where_fast, logger
-from cnet_app.embedded.train.dataset import Dataset, batches
-from cnet_app.embedded.train.grounding import grounding_loss, shape_words
-from cnet_app.embedded.train.latents import Latents
+from cnet_app.embedded.train.data.batches import Batch, draw_batch, having
+from cnet_app.embedded.train.data.dataset import Dataset, batches
+from cnet_app.embedded.train.data.latents import Latents
 from cnet_app.embedded.train.networks import (
     attend_for_training,
     create_controlnet,
@@ -33,6 +32,7 @@ from cnet_app.embedded.train.networks import (
     open_zero_convolutions,
 )
 from cnet_app.embedded.train.plan import DiffusionPlan
+from cnet_app.embedded.train.stages.grounding import grounding_loss, shape_words
 from cnet_app.embedded.train.text import create_text_encoder, token_ids
 
 NOISY, NOISY_SHARE = 800, 0.25

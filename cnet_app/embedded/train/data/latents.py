@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from cnet_app.embedded.train.autoencoder import LATENT_CHANNELS, encode, to_tensor
 from cnet_app.embedded.train.checkpoints import save_whole, weights_key
 from cnet_app.embedded.train.common import half_where_fast
-from cnet_app.embedded.train.dataset import Dataset
+from cnet_app.embedded.train.data.dataset import Dataset
+from cnet_app.embedded.train.stages.autoencoder import LATENT_CHANNELS, encode, to_tensor
 
 Latents = NDArray[np.float16]
 """(N, 16, h, w)."""
