@@ -22,7 +22,7 @@ from models.loader import Base, load_base, save_base
 from models.machine.memory import module_bytes
 from models.modules import has_odd_numbers
 from models.tiny import tiny_base
-from tests.diffusion.latents import latents_of
+from tests.diffusion.backbones.latents import latents_of
 
 NAMES = ("layers.0.adaLN_modulation.0.weight", "layers.0.adaLN_modulation.0.weight.quant_state.bitsandbytes__nf4")
 

@@ -43,8 +43,7 @@ from models.families import FAMILIES
 from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny.qwen_image import tiny_qwen_image_controlnet, tiny_qwen_image_union
-from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.latents import (
+from tests.diffusion.backbones.latents import (
     CACHE,
     assert_equal,
     diffusers_latents,
@@ -53,6 +52,7 @@ from tests.diffusion.latents import (
     preview_of,
     wide_unit,
 )
+from tests.diffusion.conftest import control_map, request_for, unit
 
 PHOTO = control_map(7, 96, 64)
 HALF = np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2)

@@ -35,8 +35,15 @@ from models.families import FAMILIES
 from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny.z_image import CONTROL_LAYOUTS, tiny_z_image_controlnet
+from tests.diffusion.backbones.latents import (
+    CACHE,
+    assert_equal,
+    diffusers_latents,
+    last_preview,
+    latents_of,
+    preview_of,
+)
 from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.latents import CACHE, assert_equal, diffusers_latents, last_preview, latents_of, preview_of
 
 PHOTO = encode_png(control_map(7, 96, 64))
 HALF = encode_png(np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2))

@@ -30,8 +30,8 @@ from models.errors import DamagedError, InputError, MissingError
 from models.ip_adapter import IpAdapter, image_embeds, load_ip_adapter, use_ip_adapter
 from models.loader import Base
 from models.tiny.unets import save_tiny_ip_adapter
+from tests.diffusion.backbones.test_equals_diffusers import ours
 from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.test_equals_diffusers import ours
 
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
 PHOTO = control_map(5, 64, 48)

@@ -33,8 +33,8 @@ from models.errors import InputError
 from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_adapter
+from tests.diffusion.backbones.test_equals_diffusers import ours
 from tests.diffusion.conftest import control_map, prepare, request_for, unit
-from tests.diffusion.test_equals_diffusers import ours
 
 Nets = dict[Family, tuple[ControlNetModel, ControlNetModel]]
 CountRuns = Callable[..., Counter[str]]

@@ -29,9 +29,9 @@ from models.families import FAMILIES
 from models.loader import Base
 from models.references import NoNetwork
 from models.tiny import tiny_base
+from tests.diffusion.backbones.latents import CACHE, assert_equal, diffusers_latents, last_preview, preview_of
+from tests.diffusion.backbones.latents import latents_of as finished_latents
 from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.latents import CACHE, assert_equal, diffusers_latents, last_preview, preview_of
-from tests.diffusion.latents import latents_of as finished_latents
 
 PHOTO = control_map(7, 96, 64)
 HALF = np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2)

@@ -20,8 +20,8 @@ from models.layouts.union import UnionInput
 from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_union
+from tests.diffusion.backbones.test_equals_diffusers import ours
 from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.test_equals_diffusers import ours
 
 CountRuns = Callable[..., Counter[str]]
 

@@ -47,8 +47,7 @@ from models.loader import Base, base_dtype, load_base, load_controlnet, save_bas
 from models.lora.loras import use_loras
 from models.machine.memory import offload_layers
 from models.tiny import tiny_base
-from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.latents import (
+from tests.diffusion.backbones.latents import (
     CACHE,
     assert_equal,
     diffusers_latents,
@@ -57,6 +56,7 @@ from tests.diffusion.latents import (
     preview_of,
     wide_unit,
 )
+from tests.diffusion.conftest import control_map, request_for, unit
 from tests.models.layouts.gguf import write_gguf
 from tests.models.lora.lora_layouts import ALPHA, RANK, WEIGHT, State, dotted, kohya, library, pair
 from tests.models.networks import same

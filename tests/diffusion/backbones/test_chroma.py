@@ -29,14 +29,14 @@ from cnet_app.request.units import ControlUnit
 from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny.flux import KINDS, tiny_flux_controlnet
-from tests.diffusion.conftest import control_map, request_for
-from tests.diffusion.latents import (
+from tests.diffusion.backbones.latents import (
     CACHE,
     assert_equal,
     diffusers_latents,
     latents_of,
     wide_unit,
 )
+from tests.diffusion.conftest import control_map, request_for
 
 PHOTO = control_map(7, 96, 64)
 HALF = np.repeat(np.array([0, 255], np.uint8), 48)[None, :, None].repeat(64, 0).repeat(3, 2)

@@ -36,8 +36,7 @@ from models.errors import CancelledError, InputError
 from models.loader import Base
 from models.tiny import tiny_base
 from models.tiny.flux import KINDS, tiny_flux_controlnet, tiny_schnell
-from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.latents import (
+from tests.diffusion.backbones.latents import (
     CACHE,
     assert_equal,
     diffusers_latents,
@@ -46,6 +45,7 @@ from tests.diffusion.latents import (
     preview_of,
     wide_unit,
 )
+from tests.diffusion.conftest import control_map, request_for, unit
 
 PHOTO = control_map(7, 96, 64)
 BLOCKS = 9

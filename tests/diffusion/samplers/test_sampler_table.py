@@ -22,7 +22,7 @@ from models.files import HERE
 from models.loader import Base
 from models.modules import load_scheduler
 from tests.diffusion.conftest import control_map, request_for
-from tests.diffusion.test_schedulers import TARGET, run
+from tests.diffusion.samplers.test_schedulers import TARGET, run
 from tests.families import UNETS
 
 pytestmark = pytest.mark.slow
