@@ -29,7 +29,7 @@ from annotators.people.openpose_parts import LEFT_ARM, RIGHT_ARM, face_box, hand
 from annotators.people.poses import Points, Pose
 from annotators.runtime import Runtime
 from benchmarks.drawn_fields import Preset, draw_fields, library_bodies, standing
-from tests.annotators.thin import save_thin, thin
+from tests.annotators.networks.thin import save_thin, thin
 
 HEIGHT, WIDTH = 512, 512
 INPUT = 184, 184

@@ -21,7 +21,7 @@ from annotators.sources.images import resize
 from benchmarks.peers import PEERS, SETTINGS, lineart_anime
 from models.catalogue.catalog import entry
 from tests.annotators.conftest import ON_META
-from tests.annotators.thin import save_thin, thin
+from tests.annotators.networks.thin import save_thin, thin
 
 SIDE = 128
 

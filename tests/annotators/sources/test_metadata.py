@@ -14,7 +14,7 @@ from skimage import data
 from annotators.base import Image
 from annotators.sources.images import load_image
 from annotators.sources.metadata import without_metadata
-from tests.annotators.profiles import wide_rgb
+from tests.annotators.sources.profiles import wide_rgb
 
 PHOTO: Image = np.asarray(data.astronaut())[::8, ::4]
 SECRETS = (b"51.5", b"Jane", b"Camera", b"GPS", b"a prompt of mine", b"http://ns.adobe.com/xap")

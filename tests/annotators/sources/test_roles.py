@@ -16,7 +16,7 @@ from annotators.maps.map_files import map_role
 from annotators.sources.images import load_image, load_noted, load_start
 from annotators.sources.roles import MASK, PHOTO, WEIGHTS
 from models.errors import InputError
-from tests.annotators import profiles
+from tests.annotators.sources import profiles
 
 BOX = (16, 16, 48, 48)
 

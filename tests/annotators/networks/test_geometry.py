@@ -27,7 +27,7 @@ from benchmarks.peers import leres, normal_bae
 from models.errors import InputError, WeightsError
 from models.files import HERE
 from tests.annotators.conftest import ON_META
-from tests.annotators.thin import save_thin, thin
+from tests.annotators.networks.thin import save_thin, thin
 
 STAGES: dict[str, Any] = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
 
