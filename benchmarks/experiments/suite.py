@@ -32,7 +32,7 @@ from benchmarks.experiments.claims import (
 )
 from benchmarks.experiments.document import COSTS, COSTS_COMMAND
 from benchmarks.experiments.drawn import write_drawn
-from benchmarks.models import full_size, miniature
+from benchmarks.pipeline.models import full_size, miniature
 from benchmarks.training import cost, cost_text, middle_ratio, middle_text
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.cache import EncodingCache

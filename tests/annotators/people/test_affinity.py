@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from annotators.people.affinity import FIELDS, JOINTS, LINKS, MOST_PEAKS, STRIDE, bodies_from_fields, find_peaks
-from benchmarks.drawn_fields import draw_fields, standing
+from benchmarks.data.drawn_fields import draw_fields, standing
 
 HEIGHT, WIDTH = 184, 240
 NECK, SHOULDER, ELBOW, WRIST = 1, 2, 3, 4

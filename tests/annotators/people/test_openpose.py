@@ -28,7 +28,7 @@ from annotators.people.affinity import JOINTS, bodies_from_fields, find_peaks
 from annotators.people.openpose_parts import LEFT_ARM, RIGHT_ARM, face_box, hand_box
 from annotators.people.poses import Points, Pose
 from annotators.runtime import Runtime
-from benchmarks.drawn_fields import Preset, draw_fields, library_bodies, standing
+from benchmarks.data.drawn_fields import Preset, draw_fields, library_bodies, standing
 from tests.annotators.networks.thin import save_thin, thin
 
 HEIGHT, WIDTH = 512, 512

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.arms import Arm
-from benchmarks.counters import counting
-from benchmarks.jobs import Job, Pictures, prepare
 from benchmarks.machine import Machine, this_machine
-from benchmarks.models import Models, in_format
+from benchmarks.pipeline.arms import Arm
+from benchmarks.pipeline.counters import counting
+from benchmarks.pipeline.jobs import Job, Pictures, prepare
+from benchmarks.pipeline.models import Models, in_format
 from benchmarks.wall import Wall, time_pairs
 
 TOLERANCE = 1e-4

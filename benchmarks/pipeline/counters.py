@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from benchmarks.models import Models
+from benchmarks.pipeline.models import Models
 
 PARTS = ("unet", "controlnet", "hint", "text", "vae")
 """U-Net, ControlNet, its hint encoder, text encoder, the autoencoder's decoder."""

@@ -10,12 +10,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmarks.counters import PARTS
 from benchmarks.machine import Machine
-from benchmarks.measure import Result, Verdict
+from benchmarks.pipeline.counters import PARTS
+from benchmarks.pipeline.measure import Result, Verdict
 from benchmarks.wall import Wall
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 FIGURES = DOCUMENT.with_suffix(".json")
 HEAD = """\
 # Benchmarks
@@ -44,7 +44,7 @@ PART_TITLES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Waits:
-    """Seconds by name; see waits.py."""
+    """Seconds by name; see benchmarks/app/waits.py."""
 
     seconds: Mapping[str, float]
     load: float

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from benchmarks.jobs import Job, create_request, create_unit
+from benchmarks.pipeline.jobs import Job, create_request, create_unit
 from cnet_app.request.generation import GenerationRequest
 
 STEPS = 8

@@ -13,7 +13,7 @@ from diffusers import MultiControlNetModel, StableDiffusionControlNetPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.models import Models
+from benchmarks.pipeline.models import Models
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.diffusion.schedulers import create_scheduler
 from cnet_app.request.generation import GenerationRequest

@@ -13,7 +13,7 @@ import numpy as np
 
 from annotators.base import Image
 from annotators.sources.images import load_image
-from benchmarks.drawn_pairs import is_ordinary, write_image
+from benchmarks.data.drawn_pairs import is_ordinary, write_image
 
 IMAGES, CONTROLS, VALIDATION = "images", "conditioning_images", "validation"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
 APP, FAKE_APP = ("app.py",), ("-m", "tests.browser.fake_app")
 """The app on the embedded model, and the same over an engine without a model."""
