@@ -29,8 +29,8 @@ NO_FILES: Mapping[str, str] = MappingProxyType({})
 def parameters_text(request: GenerationRequest, files: Mapping[str, str] = NO_FILES, scheduler_class: str = "") -> str:
     """Return the prompt, the negative prompt and a line of settings.
 
-    `files` are hashes as `cnet_app.request.recipes.files.file_hashes` gives them; `scheduler_class` is the base's own, where the
-    request names no sampler.
+    `files` are hashes as `cnet_app.request.recipes.files.file_hashes` gives them; `scheduler_class` is the base's own,
+    where the request names no sampler.
     """
     family, _ = base_defaults(request.base)
     values = {

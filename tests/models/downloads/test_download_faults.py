@@ -457,7 +457,11 @@ def test_too_little_room_for_the_real_size_is_told_before_the_transfer(
 
 def _begin(hub: Hub, cache: Path) -> subprocess.Popen[str]:
     """Start a process that downloads the row, from a mirror."""
-    program = "from tests.models.downloads.hub import edges\nfrom models.catalogue.weights import fetch_row\nprint(fetch_row(edges()))"
+    program = (
+        "from tests.models.downloads.hub import edges\n"
+        "from models.catalogue.weights import fetch_row\n"
+        "print(fetch_row(edges()))"
+    )
     forbidden = ("HF_HUB_OFFLINE", "CNET_OFFLINE")
     environment = {name: value for name, value in os.environ.items() if name not in forbidden}
     environment |= {"HF_ENDPOINT": f"{hub.url}/mirror", "HF_HUB_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
