@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from benchmarks import report
-from benchmarks.arms import create_arms
+from benchmarks.app.waits import generation_times, seconds_to_page
 from benchmarks.machine import this_machine
-from benchmarks.measure import Bench, Result
-from benchmarks.models import control_effect, full_size, miniature
-from benchmarks.waits import generation_times, seconds_to_page
+from benchmarks.pipeline import report
+from benchmarks.pipeline.arms import create_arms
+from benchmarks.pipeline.measure import Bench, Result
+from benchmarks.pipeline.models import control_effect, full_size, miniature
 from models.machine.devices import choose_device
 
 WAITS = "waits"

@@ -25,7 +25,7 @@ from annotators.registry import annotator
 from annotators.runtime import Runtime
 from annotators.segmentation import SegmentationAnnotator
 from annotators.sources.images import resize
-from benchmarks.drawn_fields import draw_fields, library_bodies, standing
+from benchmarks.data.drawn_fields import draw_fields, library_bodies, standing
 from benchmarks.hub_peers import HUB_PEERS, save
 from benchmarks.machine import this_machine
 from benchmarks.peers import LARGE_PEERS, PEERS, SETTINGS

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.drawn_pairs import write_pairs
-from benchmarks.seeded_faults import ALL, VALIDATION, seed_faults
+from benchmarks.data.drawn_pairs import write_pairs
+from benchmarks.data.seeded_faults import ALL, VALIDATION, seed_faults
 from cnet_app.training.data.doctor import CHUNK, WORKERS, check_data
 from cnet_app.training.data.pairs import DataSet, Problem
 from cnet_app.training.data.readers import read_data

@@ -34,10 +34,10 @@ from annotators.base import create
 from annotators.registry import annotator
 from annotators.runtime import Runtime
 from benchmarks.hub_peers import HUB_PEERS, save
-from benchmarks.jobs import create_unit
 from benchmarks.machine import this_machine
-from benchmarks.measure import psnr
-from benchmarks.models import AUTOENCODER
+from benchmarks.pipeline.jobs import create_unit
+from benchmarks.pipeline.measure import psnr
+from benchmarks.pipeline.models import AUTOENCODER
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.request.generation import GenerationRequest

@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from skimage import data
 
-from benchmarks.served import PATIENCE, App, running_app
+from benchmarks.app.served import PATIENCE, App, running_app
 from cnet_app.engine.messages import Close, Ended, Happened, Run, StatusChanged
 from cnet_app.engine.process import ProcessEngine
 from cnet_app.engine.protocol import EngineStatus, PictureMade

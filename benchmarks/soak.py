@@ -21,8 +21,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.served import APP, FAKE_APP, PATIENCE, App, running_app
-from benchmarks.visitors import Visitor, at_once, visit
+from benchmarks.app.served import APP, FAKE_APP, PATIENCE, App, running_app
+from benchmarks.app.visitors import Visitor, at_once, visit
 
 ENGINES = {"fake": FAKE_APP, "embedded": APP}
 OPTIONS = (

@@ -26,17 +26,17 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import transforms
 
-from benchmarks.counters import flop_counter
-from benchmarks.drawn_pairs import write_pairs
+from benchmarks.data.drawn_pairs import write_pairs
 from benchmarks.machine import this_machine
-from benchmarks.models import full_size, miniature
+from benchmarks.pipeline.counters import flop_counter
+from benchmarks.pipeline.models import full_size, miniature
 from benchmarks.wall import Wall, measure_pairs, seconds_of, time_pairs
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.pairs import DataSet
 from cnet_app.training.data.readers import read_data
-from cnet_app.training.estimate import Memory, counted, saved_bytes
 from cnet_app.training.loop import Loop
+from cnet_app.training.memory.estimate import Memory, counted, saved_bytes
 from cnet_app.training.run import RunFolder
 from cnet_app.training.start import DTYPES, create_accelerator
 from cnet_app.training.trainable import create_trainable

@@ -14,16 +14,17 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import gpu, report, reuse, training
-from benchmarks.arms import Arm, create_arms
-from benchmarks.counters import counting
+from benchmarks import gpu, reuse, training
 from benchmarks.experiments.claims import EXPERIMENTS
 from benchmarks.experiments.curves import curves
-from benchmarks.jobs import Job, create_request, prepare
 from benchmarks.machine import this_machine
-from benchmarks.measure import Bench, Result, Verdict, psnr
-from benchmarks.models import Models, control_effect, in_format, miniature
-from benchmarks.report import Figures, Waits
+from benchmarks.pipeline import report
+from benchmarks.pipeline.arms import Arm, create_arms
+from benchmarks.pipeline.counters import counting
+from benchmarks.pipeline.jobs import Job, create_request, prepare
+from benchmarks.pipeline.measure import Bench, Result, Verdict, psnr
+from benchmarks.pipeline.models import Models, control_effect, in_format, miniature
+from benchmarks.pipeline.report import Figures, Waits
 from benchmarks.wall import Wall, time_pairs
 from cnet_app.training.trainable import create_trainable
 from models.machine.memory import module_bytes

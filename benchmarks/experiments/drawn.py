@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from annotators.base import Image
-from cnet_app.cli.output import write_png
+from cnet_app.cli.terminal.output import write_png
 from cnet_app.embedded.world import control_images, create_sample
 
 FIRST_SEED = 50_000

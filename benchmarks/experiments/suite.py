@@ -32,7 +32,7 @@ from benchmarks.experiments.claims import (
 )
 from benchmarks.experiments.document import COSTS, COSTS_COMMAND
 from benchmarks.experiments.drawn import write_drawn
-from benchmarks.models import full_size, miniature
+from benchmarks.pipeline.models import full_size, miniature
 from benchmarks.training import cost, cost_text, middle_ratio, middle_text
 from cnet_app.diffusion import pipeline
 from cnet_app.diffusion.cache import EncodingCache
@@ -46,7 +46,7 @@ from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.pairs import Pair, read_control, read_image
 from cnet_app.training.data.readers import read_data
 from cnet_app.training.loop import Loop
-from cnet_app.training.probes import Probes
+from cnet_app.training.monitoring.probes import Probes
 from cnet_app.training.run import Record, RunFolder
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable

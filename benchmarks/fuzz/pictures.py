@@ -22,7 +22,7 @@ from annotators.sources.images import load_noted, load_start
 from annotators.sources.png_bands import PNG
 from annotators.sources.roles import MASK, PHOTO, WEIGHTS, Role
 from benchmarks.fuzz.changes import EXTREMES, Files, any_text, changed_bytes, few
-from tests.annotators.test_picture_files import HEIC
+from tests.annotators.sources.test_picture_files import HEIC
 
 ROLES: Mapping[str, Role] = MappingProxyType(
     {"photo": PHOTO, "mask": MASK, "weights": WEIGHTS, **{id: map_role(kind) for id, kind in KINDS.items()}}

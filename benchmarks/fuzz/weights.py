@@ -41,7 +41,7 @@ from models.loader import Base
 from models.lora.files import read_lora
 from models.modules import load_single_file
 from models.tiny import tiny_base
-from tests.models.layouts import SIZES
+from tests.models.layouts.original_names import SIZES
 
 NAMES = (
     "zero_convs.0.0.weight", "input_hint_block.0.weight", "time_embed.0.weight", "control_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",

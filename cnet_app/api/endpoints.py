@@ -16,8 +16,8 @@ from cnet_app.api.requests import file_path, make_map, read_generation, read_map
 from cnet_app.api.score import score_picture
 from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.maps.annotate import Maps
+from cnet_app.request.checks.known import check_known
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.known import check_known
 from cnet_app.request.prompts.wildcards import Wildcards, resolve_request
 from cnet_app.request.sizes import size_of
 from cnet_app.settings import Settings

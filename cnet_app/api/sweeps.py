@@ -19,10 +19,10 @@ from cnet_app.jobs.sweeps.grids import create_grid, grid_results
 from cnet_app.jobs.sweeps.sources import remake_from
 from cnet_app.jobs.sweeps.sweeps import Sweeps, SweepState, failures
 from cnet_app.maps.annotate import Maps
+from cnet_app.request.checks.known import check_known
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.known import check_known
 from cnet_app.request.prompts.wildcards import Wildcards
-from cnet_app.request.recipe_files import read_request_file
+from cnet_app.request.recipes.recipe_files import read_request_file
 from cnet_app.request.sweeps.fields import RemakeMap
 from cnet_app.request.sweeps.grids import axis_from_json, grid_requests
 from cnet_app.request.sweeps.tables import CAPTION, Row, read_caption, read_table

@@ -10,9 +10,9 @@ from annotators.maps.recognise import REPAIRS
 from annotators.people.poses import Pose
 from annotators.registry import parse_values
 from annotators.sources.images import load_image
-from cnet_app.cli.engine import add_engine_arguments, command_settings, create_maps
-from cnet_app.cli.output import make_folder, only_result, write_json, write_png
-from cnet_app.cli.texts import parse_size
+from cnet_app.cli.arguments.texts import parse_size
+from cnet_app.cli.tasks.engine import add_engine_arguments, command_settings, create_maps
+from cnet_app.cli.terminal.output import make_folder, only_result, write_json, write_png
 from cnet_app.maps.availability import default_annotator
 from cnet_app.maps.own import is_data, load_source, source_role
 from cnet_app.registry.conditions import CONDITIONS

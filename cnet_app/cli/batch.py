@@ -8,11 +8,11 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from cnet_app.cli.engine import command_settings, create_maps
-from cnet_app.cli.output import only_result
-from cnet_app.cli.request import Asked, add_request_arguments, request_of_flags, request_of_recipe
-from cnet_app.cli.sweeps import add_sweep_arguments, finish_sweep, output_folder, resumed
-from cnet_app.cli.texts import parse_size
+from cnet_app.cli.arguments.request import Asked, add_request_arguments, request_of_flags, request_of_recipe
+from cnet_app.cli.arguments.texts import parse_size
+from cnet_app.cli.tasks.engine import command_settings, create_maps
+from cnet_app.cli.tasks.sweeps import add_sweep_arguments, finish_sweep, output_folder, resumed
+from cnet_app.cli.terminal.output import only_result
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.protocol import Engine
 from cnet_app.jobs.sweeps.batches import START, BatchPlan, BatchWork, create_batch, first_readable, list_pictures

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from annotators.registry import parse_values
 from annotators.runtime import Runtime
-from cnet_app.cli.base_pictures import make_base_pictures
-from cnet_app.cli.engine import add_engine_arguments, command_settings, download_missing
-from cnet_app.cli.output import end_progress, only_result, show_progress, write_png
+from cnet_app.cli.tasks.base_pictures import make_base_pictures
+from cnet_app.cli.tasks.engine import add_engine_arguments, command_settings, download_missing
+from cnet_app.cli.terminal.output import end_progress, only_result, show_progress, write_png
 from cnet_app.maps.availability import default_annotator, missing_weights
 from cnet_app.registry.conditions import CONDITIONS, condition
 from cnet_app.request.training import TRAINING_LIMITS

@@ -13,8 +13,8 @@ from typing import Any, cast
 from annotators.base import Image, create
 from annotators.maps.control_map import ControlMap
 from annotators.registry import annotator, parse_values
-from cnet_app.cli.engine import add_engine_arguments, command_settings, create_maps, download_missing
-from cnet_app.cli.output import end_progress, only_result, show_progress, write_png
+from cnet_app.cli.tasks.engine import add_engine_arguments, command_settings, create_maps, download_missing
+from cnet_app.cli.terminal.output import end_progress, only_result, show_progress, write_png
 from cnet_app.embedded.evaluate import command as embedded
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.missing import rows_to_download
@@ -238,7 +238,7 @@ def _smoke_run(args: argparse.Namespace) -> Run:
 
 def _draw_scenes(folder: Path, exact: str | None) -> tuple[Path, dict[str, str]]:
     """Write the scenes, or their exact maps of a condition, and return the folder and the captions by name."""
-    from cnet_app.cli.output import make_folder
+    from cnet_app.cli.terminal.output import make_folder
     from cnet_app.embedded.world import control_images, create_scene
 
     make_folder(folder)

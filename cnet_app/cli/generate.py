@@ -8,9 +8,9 @@ import time
 from functools import cache
 from pathlib import Path
 
-from cnet_app.cli.engine import add_engine_arguments, command_settings, make_pictures
-from cnet_app.cli.output import only_result
-from cnet_app.cli.request import add_request_arguments, request_of_flags, request_of_recipe
+from cnet_app.cli.arguments.request import add_request_arguments, request_of_flags, request_of_recipe
+from cnet_app.cli.tasks.engine import add_engine_arguments, command_settings, make_pictures
+from cnet_app.cli.terminal.output import only_result
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.protocol import Engine
 from cnet_app.request.generation import GenerationRequest, GenerationResult

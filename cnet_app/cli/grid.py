@@ -8,11 +8,11 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from cnet_app.cli.engine import command_settings, create_maps, download_missing, own_maps
-from cnet_app.cli.output import only_result
-from cnet_app.cli.request import NUMBERS, add_request_arguments, request_of_flags, request_of_recipe
-from cnet_app.cli.sweeps import add_sweep_arguments, finish_sweep, output_folder, resumed
-from cnet_app.cli.texts import UNIT_WORDS
+from cnet_app.cli.arguments.request import NUMBERS, add_request_arguments, request_of_flags, request_of_recipe
+from cnet_app.cli.arguments.texts import UNIT_WORDS
+from cnet_app.cli.tasks.engine import command_settings, create_maps, download_missing, own_maps
+from cnet_app.cli.tasks.sweeps import add_sweep_arguments, finish_sweep, output_folder, resumed
+from cnet_app.cli.terminal.output import only_result
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.engine.protocol import Engine

@@ -20,8 +20,8 @@ from typing import Any, TextIO
 from annotators.base import Image
 from cnet_app import __version__
 from cnet_app.api.endpoints import Endpoints, Object
-from cnet_app.cli.engine import command_settings
-from cnet_app.cli.output import make_folder, write_png
+from cnet_app.cli.tasks.engine import command_settings
+from cnet_app.cli.terminal.output import make_folder, write_png
 from cnet_app.jobs.create import create_runner
 from cnet_app.registry.conditions import CONDITIONS
 

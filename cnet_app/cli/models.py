@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 from annotators.base import create
 from annotators.registry import annotator
-from cnet_app.cli.consent import add_yes, ask_to_download, download_rows
-from cnet_app.cli.output import end_progress, only_result, show_progress
+from cnet_app.cli.terminal.consent import add_yes, ask_to_download, download_rows
+from cnet_app.cli.terminal.output import end_progress, only_result, show_progress
 from cnet_app.maps.availability import free_annotator
 from cnet_app.registry.conditions import CONDITIONS, can_control, condition, own_controlnet
 from models.catalogue import weights

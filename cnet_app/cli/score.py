@@ -9,8 +9,8 @@ from typing import Any
 
 from annotators.base import Image
 from cnet_app.api.score import score_picture
-from cnet_app.cli.engine import add_engine_arguments, command_settings, create_maps
-from cnet_app.cli.output import make_folder, only_result, write_png
+from cnet_app.cli.tasks.engine import add_engine_arguments, command_settings, create_maps
+from cnet_app.cli.terminal.output import make_folder, only_result, write_png
 from cnet_app.maps.annotate import Maps
 
 

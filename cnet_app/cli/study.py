@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from cnet_app.cli.output import end_progress, make_folder, only_result, show_progress
+from cnet_app.cli.terminal.output import end_progress, make_folder, only_result, show_progress
 from cnet_app.evaluation.pairing import parse_methods
 from cnet_app.evaluation.study.create import Created, StudyDraft, create_study
 from cnet_app.evaluation.study.plan import KINDS, SCALES, Study, all_studies, find_study

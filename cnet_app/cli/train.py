@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Parameter
-from cnet_app.cli.output import end_progress, show_progress
+from cnet_app.cli.terminal.output import end_progress, show_progress
 from cnet_app.embedded.train import command as embedded
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.training import CHANGEABLE, SWITCHES, TRAINING_LIMITS, TrainingPlan
 from cnet_app.settings import settings_for_command
 from cnet_app.training.checks import check_plan
-from cnet_app.training.curves import Story, estimate_words
+from cnet_app.training.monitoring.curves import Story, estimate_words
 from cnet_app.training.run import Record, RunFolder, Wish, all_runs, create_run, delete_run, find_run, resume_with
 from models.errors import InputError
 

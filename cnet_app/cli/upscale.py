@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from annotators.sources.images import load_image
-from cnet_app.cli.engine import add_engine_arguments, command_settings, download_missing, make_pictures
-from cnet_app.cli.output import only_result
+from cnet_app.cli.tasks.engine import add_engine_arguments, command_settings, download_missing, make_pictures
+from cnet_app.cli.terminal.output import only_result
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.missing import check_models
 from cnet_app.registry.conditions import condition
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipe import read_request
+from cnet_app.request.recipes.recipe import read_request
 from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
 from models.catalogue.resolve import missing, resolve
 from models.errors import InputError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Parameter
-from cnet_app.cli.output import end_progress, only_result, show_progress, write_png
+from cnet_app.cli.terminal.output import end_progress, only_result, show_progress, write_png
 from models.errors import SaveError
 
 SEED = Parameter(default=0, minimum=0, maximum=2**31 - 1, help="seed of the first picture; the next has seed + 1")

@@ -10,7 +10,7 @@ from cnet_app.registry.measures import measure
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import described_part
 from cnet_app.request.plain import FrozenMap
-from cnet_app.request.scores import UnitScore
+from cnet_app.request.recipes.scores import UnitScore
 from cnet_app.request.units import ControlUnit
 from models.errors import USER_ERRORS
 

@@ -12,7 +12,7 @@ from cnet_app.jobs.pace import Pace, Work, work_of
 from cnet_app.jobs.state import JobState
 from cnet_app.request.generation import GenerationRequest, GenerationResult
 from cnet_app.request.plain import FrozenMap
-from cnet_app.request.scores import UnitScore
+from cnet_app.request.recipes.scores import UnitScore
 
 LOADING = "Loading the model"
 

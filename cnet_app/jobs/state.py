@@ -9,7 +9,7 @@ from typing import Literal
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest, GenerationResult
 from cnet_app.request.plain import FrozenMap
-from cnet_app.request.scores import UnitScore, best_of, mean_agreement
+from cnet_app.request.recipes.scores import UnitScore, best_of, mean_agreement
 from cnet_app.request.upscale import UpscaleRequest
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]

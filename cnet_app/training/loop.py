@@ -18,14 +18,14 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.training import CHANGEABLE, TrainingPlan, plan_to_json
-from cnet_app.training import checkpoints
-from cnet_app.training.checkpoints import Checkpoint
 from cnet_app.training.examples import Encoded, Examples
+from cnet_app.training.monitoring.probes import Look, Probes
+from cnet_app.training.monitoring.progress import Progress
 from cnet_app.training.optimizers import create_optimizer
 from cnet_app.training.order import Order, emptied, noise_generator, part_of_process, variants
-from cnet_app.training.probes import Look, Probes
-from cnet_app.training.progress import Progress
 from cnet_app.training.run import GIVE_WAY_SECONDS, Record, RecordKind, RunFolder, State
+from cnet_app.training.storage import checkpoints
+from cnet_app.training.storage.checkpoints import Checkpoint
 from cnet_app.training.trainable.base import Trainable
 from models.errors import TrainingError, is_out_of_memory
 from models.machine import memory

@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 import psutil
 
 from cnet_app.request.training import TrainingPlan, changed, plan_from_text, plan_to_json
-from cnet_app.training.places import check_name
+from cnet_app.training.storage.places import check_name
 from models.downloads.whole import write_whole
 from models.errors import InputError, SaveError
 from models.names import did_you_mean

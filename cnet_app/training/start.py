@@ -17,26 +17,26 @@ from filelock import FileLock, Timeout
 
 from cnet_app.registry.conditions import condition
 from cnet_app.request.training import TrainingPlan, plan_to_json
-from cnet_app.training import checkpoints
-from cnet_app.training.advice import out_of_memory
-from cnet_app.training.checkpoints import Checkpoint
 from cnet_app.training.checks import check_plan, notes_on
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.framing import Framing, bucket_of, frame_control
 from cnet_app.training.data.notes import notes_on_data
 from cnet_app.training.data.pairs import DataSet, Pair, image_size
-from cnet_app.training.estimate import measure
-from cnet_app.training.export import export
 from cnet_app.training.loop import Loop, Report
-from cnet_app.training.places import base_folder, check_name, export_folder
-from cnet_app.training.probes import Probes
+from cnet_app.training.memory.advice import out_of_memory
+from cnet_app.training.memory.estimate import measure
+from cnet_app.training.monitoring.probes import Probes
+from cnet_app.training.monitoring.progress import Progress
+from cnet_app.training.monitoring.watch import Log, append, repair_log
 from cnet_app.training.processes import by_main, join_processes
-from cnet_app.training.progress import Progress
 from cnet_app.training.run import PROBES, Record, RunFolder, State
 from cnet_app.training.signals import between_steps
+from cnet_app.training.storage import checkpoints
+from cnet_app.training.storage.checkpoints import Checkpoint
+from cnet_app.training.storage.export import export
+from cnet_app.training.storage.places import base_folder, check_name, export_folder
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.base import Trainable
-from cnet_app.training.watch import Log, append, repair_log
 from models.downloads.disk import disk_error
 from models.errors import USER_ERRORS, InputError, OutOfMemoryError, SaveError, is_out_of_memory
 from models.loader import Base, load_base, load_vae

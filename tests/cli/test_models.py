@@ -1,4 +1,4 @@
-"""`models`: list, show, add and verify; `models download` is in test_download.py."""
+"""`models`: list, show, add and verify; `models download` is in terminal/test_download.py."""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ from models.loader import Base, save_base, save_network
 from models.machine.memory import module_bytes
 from models.tiny import tiny_base
 from tests.engine.conftest import small
-from tests.models.layouts import original_layout
-from tests.models.test_checkpoints import create
-from tests.models.test_control_files import control_lora
-from tests.models.test_one_file import create_unet, create_vae
+from tests.models.layouts.original_names import original_layout
+from tests.models.layouts.test_checkpoints import create
+from tests.models.layouts.test_control_files import control_lora
+from tests.models.layouts.test_one_file import create_unet, create_vae
 
 pytestmark = pytest.mark.slow
 

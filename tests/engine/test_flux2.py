@@ -14,8 +14,8 @@ from cnet_app.diffusion.pipeline import generate
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.engine.protocol import Note, PictureMade
 from cnet_app.engine.torch_engine import TorchEngine
-from cnet_app.request.files import file_hashes
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.recipes.files import file_hashes
 from cnet_app.request.units import Lora
 from cnet_app.settings import Settings
 from models.errors import InputError

@@ -129,7 +129,7 @@ def test_units_of_a_union_share_its_network(
 
 def test_a_request_takes_its_additions_and_leaves_none_behind(make: Make, tmp_path: Path) -> None:
     from models.tiny.unets import save_tiny_ip_adapter
-    from tests.models.test_loras import kohya, write
+    from tests.models.lora.test_loras import kohya, write
 
     plain = make(small())
     lora = Lora(name=str(tmp_path / "lora.safetensors"))
@@ -145,7 +145,7 @@ def test_a_lora_in_the_prompt_is_one_of_the_request(
 ) -> None:
     import shutil
 
-    from tests.models.test_loras import kohya, write
+    from tests.models.lora.test_loras import kohya, write
 
     own = tmp_path / "models"
     shutil.copytree(files, own)

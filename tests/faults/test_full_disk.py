@@ -15,7 +15,7 @@ from annotators.base import create
 from annotators.maps.control_map import make_map
 from annotators.registry import annotator
 from annotators.runtime import Runtime
-from cnet_app.cli.output import write_json, write_png
+from cnet_app.cli.terminal.output import write_json, write_png
 from cnet_app.jobs.library.assets import Assets
 from cnet_app.jobs.library.library import Made
 from cnet_app.jobs.library.search import Query
@@ -29,8 +29,8 @@ from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.maps.store import MapStore
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipe import read_request, save_picture, write_scores
-from cnet_app.request.scores import UnitScore
+from cnet_app.request.recipes.recipe import read_request, save_picture, write_scores
+from cnet_app.request.recipes.scores import UnitScore
 from cnet_app.request.sweeps.grids import grid_requests, parse_axis
 from cnet_app.settings import Settings
 from models.errors import SaveError

@@ -11,10 +11,10 @@ from huggingface_hub import constants
 
 from cnet_app.embedded.train.checkpoints import load_checkpoint, save_checkpoint
 from cnet_app.embedded.train.common import logger
-from cnet_app.embedded.train.dataset import render
-from cnet_app.training import checkpoints
-from cnet_app.training.export import export
-from cnet_app.training.progress import Progress
+from cnet_app.embedded.train.data.dataset import render
+from cnet_app.training.monitoring.progress import Progress
+from cnet_app.training.storage import checkpoints
+from cnet_app.training.storage.export import export
 from cnet_app.training.trainable import create_trainable
 from models.catalogue.catalog import Weights
 from models.catalogue.weights import fetch_row, find_row
@@ -23,8 +23,8 @@ from models.errors import DownloadError, SaveError
 from models.loader import save_network
 from models.tiny import tiny_base
 from tests.faults.conftest import Disk, sentence
-from tests.models.hub import Hub
-from tests.models.test_weights import CONFIG
+from tests.models.catalogue.test_weights import CONFIG
+from tests.models.downloads.hub import Hub
 from tests.training.test_loop import PLAN
 
 

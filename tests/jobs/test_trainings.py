@@ -19,7 +19,7 @@ from cnet_app.jobs.trainings.data_work import DataState
 from cnet_app.jobs.trainings.trainings import ERRORS, Trainings, TrainingState
 from cnet_app.request.training import TrainingPlan
 from cnet_app.settings import Settings
-from cnet_app.training.curves import Story, course, thinned
+from cnet_app.training.monitoring.curves import Story, course, thinned
 from cnet_app.training.run import Record, RunFolder
 from models.errors import InputError
 

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import constants
 
 from models.catalogue.catalog import Weights
-from tests.models.hub import Hub, edges, serve
+from tests.models.downloads.hub import Hub, edges, serve
 
 
 @pytest.fixture(autouse=True)

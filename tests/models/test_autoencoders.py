@@ -15,8 +15,8 @@ from torch import Tensor
 from models.catalogue.catalog import Family
 from models.errors import DamagedError, InputError, MissingError
 from models.loader import load_vae, save_network
-from tests.models.hub import Hub, download_all
-from tests.models.layouts import original_vae
+from tests.models.downloads.hub import Hub, download_all
+from tests.models.layouts.original_names import original_vae
 
 OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 

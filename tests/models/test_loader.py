@@ -30,7 +30,7 @@ from models.stopping import stoppable
 from models.tiny import tiny_base
 from models.tiny.unets import tiny_adapter, tiny_controlnet
 from tests.families import UNETS
-from tests.models.hub import Hub, download_all
+from tests.models.downloads.hub import Hub, download_all
 
 
 @pytest.fixture(scope="module")

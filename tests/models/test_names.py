@@ -6,7 +6,7 @@ import pytest
 
 from annotators.registry import ANNOTATORS, annotator
 from cnet_app.cli import main
-from cnet_app.cli.texts import parse_control
+from cnet_app.cli.arguments.texts import parse_control
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import mode
 from cnet_app.registry.presets import preset

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnet_app.training.convergence import LOOKS, find_jump
-from cnet_app.training.progress import Progress
+from cnet_app.training.monitoring.convergence import LOOKS, find_jump
+from cnet_app.training.monitoring.progress import Progress
 
 EVERY, PROBES = 25, 8
 

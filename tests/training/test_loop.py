@@ -18,10 +18,11 @@ import torch
 from accelerate import Accelerator
 
 from cnet_app.request.training import TrainingPlan, changed
-from cnet_app.training import checkpoints, signals
+from cnet_app.training import signals
 from cnet_app.training.loop import Loop
 from cnet_app.training.run import Record, RunFolder
 from cnet_app.training.signals import between_steps
+from cnet_app.training.storage import checkpoints
 from cnet_app.training.trainable import create_trainable
 from models.errors import InputError, SaveError, TrainingError
 from models.family_facts import Family

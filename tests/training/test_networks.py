@@ -22,7 +22,7 @@ from models.layouts.checkpoints import diffusers_names
 from models.layouts.controlnet_files import load_controlnet_tensors
 from models.loader import load_controlnet
 from models.tiny import tiny_base
-from tests.models.layouts import SIZES
+from tests.models.layouts.original_names import SIZES
 from tests.training.test_loop import PLAN
 
 FAMILIES: tuple[Family, ...] = ("embedded", "sd15", "sd21", "sdxl")

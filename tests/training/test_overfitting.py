@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cnet_app.training.overfitting import overfits
+from cnet_app.training.monitoring.overfitting import overfits
 
 LOOKS, RUNS = 40, 200
 

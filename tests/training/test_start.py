@@ -21,12 +21,13 @@ from safetensors.torch import load_file
 
 from cnet_app.cli import main
 from cnet_app.request.training import TrainingPlan
-from cnet_app.training import checkpoints, start
-from cnet_app.training.advice import changes_for_memory, out_of_memory
-from cnet_app.training.curves import Story, duration_words, estimate_words
-from cnet_app.training.probes import Look
+from cnet_app.training import start
+from cnet_app.training.memory.advice import changes_for_memory, out_of_memory
+from cnet_app.training.monitoring.curves import Story, duration_words, estimate_words
+from cnet_app.training.monitoring.probes import Look
 from cnet_app.training.run import RunFolder, all_runs, create_run
 from cnet_app.training.start import LOCK, run_training
+from cnet_app.training.storage import checkpoints
 from models.catalogue.local import local_files
 from models.catalogue.resolve import resolve
 from models.errors import InputError, OutOfMemoryError
@@ -214,7 +215,7 @@ def test_without_memory_for_the_probes_the_training_goes_on(
     def run_out(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("cnet_app.training.probes.Probes.look", run_out)
+    monkeypatch.setattr("cnet_app.training.monitoring.probes.Probes.look", run_out)
     run = begin(tmp_path, pairs, probe_every=1, probes=1)
     assert run_training(run, CPU) == "done"
     notes = [record.values["message"] for record in run.records()[0] if record.kind == "note"]
@@ -375,7 +376,7 @@ def test_early_stopping_exports_the_best_and_any_checkpoint_can_be_exported(
     tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scores = iter((0.1, 0.2, 0.6, 0.5, 0.4))
-    monkeypatch.setattr("cnet_app.training.probes.Probes.look", lambda *_: Look((), (next(scores),)))
+    monkeypatch.setattr("cnet_app.training.monitoring.probes.Probes.look", lambda *_: Look((), (next(scores),)))
     run = begin(tmp_path, pairs, probe_every=1, probes=1, patience=2, checkpoint_every=100)
     run.write_plan(replace(run.plan(), steps=9))
     assert run_training(run, CPU) == "done"

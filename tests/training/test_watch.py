@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnet_app.training.monitoring.watch import Log
 from cnet_app.training.run import Record, RunFolder
-from cnet_app.training.watch import Log
 
 
 def events(folder: Path) -> list[Any]:

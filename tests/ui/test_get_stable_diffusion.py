@@ -22,7 +22,7 @@ from models.catalogue.weights import find
 from models.downloads import transfer
 from models.machine import devices
 from tests.models.conftest import hub, own_folders
-from tests.models.hub import FAULTS, STALL, Hub
+from tests.models.downloads.hub import FAULTS, STALL, Hub
 from tests.ui.conftest import Caller, create_caller
 
 __all__ = ["hub", "own_folders"]

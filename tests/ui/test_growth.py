@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from annotators.runtime import Runtime
-from benchmarks.visitors import visit
+from benchmarks.app.visitors import visit
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.scoring import Scorer
 from cnet_app.jobs.sweeps.sweeps import Sweeps

@@ -19,8 +19,8 @@ from cnet_app.diffusion.backbones.controls.flux import POOLED, block_samples, pl
 from cnet_app.diffusion.backbones.tokens import PATCH, network_time, to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import LONGEST, TransformerBackbone
 from cnet_app.diffusion.cache import EncodingCache
+from cnet_app.request.checks.refusals import checked_mode
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.refusals import checked_mode
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 from models.lora.loras import lora_versions

@@ -17,8 +17,8 @@ from cnet_app.diffusion.backbones.guidance import apply_guidance_to_tokens
 from cnet_app.diffusion.backbones.tokens import image_shapes, network_time, residuals_by_block, to_latents, to_tokens
 from cnet_app.diffusion.backbones.transformer import LONGEST, LanguageModelBackbone, words_of
 from cnet_app.diffusion.cache import EncodingCache
+from cnet_app.request.checks.refusals import checked_mode
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.refusals import checked_mode
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 

@@ -23,8 +23,8 @@ from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.known import known_image, new_latents
 from cnet_app.diffusion.prompt_schedule import prompts_by_step, split_parts, syntax_notes, without_and
 from cnet_app.diffusion.prompt_syntax import has_weights, plain_words
+from cnet_app.request.checks.refusals import unread_negative
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.refusals import unread_negative
 from models.embeddings import Embedding, embedding_files, split_words
 from models.errors import InputError
 from models.families import FAMILIES, require

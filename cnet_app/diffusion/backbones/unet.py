@@ -31,8 +31,8 @@ from cnet_app.diffusion.backbones.controls.unet_adapter import prepare_adapter
 from cnet_app.diffusion.backbones.guidance import apply_guidance
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.steering import control_tensor
+from cnet_app.request.checks.refusals import checked_mode
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.refusals import checked_mode
 from cnet_app.request.units import ControlUnit
 from models.families import FAMILIES
 from models.family_facts import FamilyFacts

@@ -20,8 +20,8 @@ from cnet_app.diffusion.backbones.z_image_tokens import network_time
 from cnet_app.diffusion.cache import EncodingCache
 from cnet_app.diffusion.steering import control_tensor
 from cnet_app.registry.conditions import condition
+from cnet_app.request.checks.refusals import checked_mode
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.refusals import checked_mode
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
 

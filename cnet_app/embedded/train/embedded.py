@@ -18,16 +18,16 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from annotators.networks.scene_net import load_scene_net
-from cnet_app.embedded.train.autoencoder import create_autoencoder, train_autoencoder
 from cnet_app.embedded.train.checkpoints import load_checkpoint
-from cnet_app.embedded.train.dataset import MAPS, Dataset, load_dataset, render
-from cnet_app.embedded.train.diffusion import Networks, create_networks, fresh_controlnet, train_diffusion
+from cnet_app.embedded.train.data.dataset import MAPS, Dataset, load_dataset, render
+from cnet_app.embedded.train.data.latents import dataset_latents, encoder_key
 from cnet_app.embedded.train.export import export_annotator, export_base, export_controlnet
-from cnet_app.embedded.train.latents import dataset_latents, encoder_key
 from cnet_app.embedded.train.model_plan import CONTROLNETS, MODEL_PLAN, SHIPPED, ModelPlan, Pictures
 from cnet_app.embedded.train.plan import AutoencoderPlan, DiffusionPlan
-from cnet_app.embedded.train.scene_net import train_scene_net
-from cnet_app.embedded.train.score import FidelityScore
+from cnet_app.embedded.train.stages.autoencoder import create_autoencoder, train_autoencoder
+from cnet_app.embedded.train.stages.diffusion import Networks, create_networks, fresh_controlnet, train_diffusion
+from cnet_app.embedded.train.stages.scene_net import train_scene_net
+from cnet_app.embedded.train.stages.score import FidelityScore
 from cnet_app.embedded.train.text import bind_colours, create_tokenizer
 from models.errors import InputError
 from models.layouts.union import module_of

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from annotators.networks.scene_net import SceneNet, save_scene_net
-from cnet_app.embedded.train.diffusion import Networks
 from cnet_app.embedded.train.networks import create_scheduler
+from cnet_app.embedded.train.stages.diffusion import Networks
 from models.families import FAMILIES
 from models.loader import Base, save_base, save_network
 

@@ -9,8 +9,8 @@ from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import nn
 
-from cnet_app.embedded.train.autoencoder import LATENT_CHANNELS
-from cnet_app.embedded.train.grounding import record_attention
+from cnet_app.embedded.train.stages.autoencoder import LATENT_CHANNELS
+from cnet_app.embedded.train.stages.grounding import record_attention
 from cnet_app.embedded.train.text import WIDTH as TEXT_WIDTH
 
 CHANNELS = (48, 96, 128, 128)

@@ -17,7 +17,7 @@ from cnet_app.jobs.trainings.commands import PROGRAM, end_command, last_line, st
 from cnet_app.jobs.trainings.data_work import DataWork
 from cnet_app.request.training import TrainingPlan
 from cnet_app.settings import Settings
-from cnet_app.training.curves import Story
+from cnet_app.training.monitoring.curves import Story
 from cnet_app.training.run import (
     BUSY,
     GIVE_WAY_SECONDS,

@@ -14,8 +14,8 @@ from types import MappingProxyType
 from cnet_app.registry.conditions import own_controlnet
 from cnet_app.registry.modes import mode
 from cnet_app.registry.samplers import SAMPLERS
-from cnet_app.request.files import TITLES, Kind
 from cnet_app.request.generation import MASK_AREA, GenerationRequest
+from cnet_app.request.recipes.files import TITLES, Kind
 from cnet_app.request.units import ControlUnit, Lora
 from models.catalogue.local import SUFFIXES
 from models.catalogue.resolve import base_defaults
@@ -29,8 +29,8 @@ NO_FILES: Mapping[str, str] = MappingProxyType({})
 def parameters_text(request: GenerationRequest, files: Mapping[str, str] = NO_FILES, scheduler_class: str = "") -> str:
     """Return the prompt, the negative prompt and a line of settings.
 
-    `files` are hashes as `cnet_app.request.files.file_hashes` gives them; `scheduler_class` is the base's own, where the
-    request names no sampler.
+    `files` are hashes as `cnet_app.request.recipes.files.file_hashes` gives them; `scheduler_class` is the base's own,
+    where the request names no sampler.
     """
     family, _ = base_defaults(request.base)
     values = {

@@ -13,8 +13,8 @@ from cnet_app.jobs.runner import BASE_WAIT, Runner
 from cnet_app.jobs.sweeps.sweeps import Sweeps
 from cnet_app.jobs.trainings.trainings import Trainings
 from cnet_app.maps.annotate import Maps
+from cnet_app.request.checks.known import check_known
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.known import check_known
 from cnet_app.request.prompts.wildcards import Wildcards
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings

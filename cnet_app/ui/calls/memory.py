@@ -7,7 +7,7 @@ from typing import Any
 
 from cnet_app.engine.protocol import EngineStatus
 from cnet_app.registry.conditions import can_control, control_model
-from cnet_app.request.known import offered_models
+from cnet_app.request.checks.known import offered_models
 from cnet_app.ui.bases import defaults_of, family_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from models.catalogue.sizes import expected_sizes

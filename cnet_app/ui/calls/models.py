@@ -12,8 +12,8 @@ from annotators.registry import annotator
 from cnet_app.api.describe import describe_models
 from cnet_app.registry.conditions import CONDITIONS, can_control, start_scale
 from cnet_app.registry.presets import FEW_STEPS
-from cnet_app.request.known import offered_models
-from cnet_app.request.refusals import (
+from cnet_app.request.checks.known import offered_models
+from cnet_app.request.checks.refusals import (
     guess_refusal,
     mode_refusals,
     negative_refusal,

@@ -12,7 +12,7 @@ from cnet_app.jobs.trainings.trainings import TrainingState, with_absolute_folde
 from cnet_app.request.plain import Scalar
 from cnet_app.request.training import CHANGEABLE, SWITCHES, TRAINING_LIMITS, TrainingPlan, plan_from_json, plan_to_json
 from cnet_app.training.checks import check_plan
-from cnet_app.training.curves import course, estimate_words, thinned
+from cnet_app.training.monitoring.curves import course, estimate_words, thinned
 from cnet_app.training.run import Record, RunFolder
 from cnet_app.ui.bases import EMBEDDED, defaults_of, family_of
 from cnet_app.ui.calls.context import Context, Object, Visitor

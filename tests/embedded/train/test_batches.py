@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from cnet_app.embedded.train.batches import SHARES, draw_batch, having
-from cnet_app.embedded.train.dataset import COLOUR, GREY, MAPS, Dataset, batches, training_maps
-from cnet_app.embedded.train.derived import DERIVED
+from cnet_app.embedded.train.data.batches import SHARES, draw_batch, having
+from cnet_app.embedded.train.data.dataset import COLOUR, GREY, MAPS, Dataset, batches, training_maps
+from cnet_app.embedded.train.data.derived import DERIVED
 from cnet_app.embedded.world import control_images, create_scene
 from tests.embedded.train.tiny import CAPTIONS, random_dataset, random_latents
 

@@ -10,9 +10,9 @@ import pytest
 
 from annotators.maps.encoders import ADE20K_PALETTE, encode_normal
 from annotators.people.sticks import draw_pose
-from cnet_app.embedded.train.batches import draw_batch, frayed, having
-from cnet_app.embedded.train.dataset import MAPS, Dataset, batches, load_dataset, render
-from cnet_app.embedded.train.scene_net import classes_of, decode_normal, joint_heat
+from cnet_app.embedded.train.data.batches import draw_batch, frayed, having
+from cnet_app.embedded.train.data.dataset import MAPS, Dataset, batches, load_dataset, render
+from cnet_app.embedded.train.stages.scene_net import classes_of, decode_normal, joint_heat
 from cnet_app.embedded.world import create_sample
 from models.errors import DamagedError, InputError
 
@@ -33,7 +33,7 @@ def test_renders_the_world_with_its_maps(rendered: Dataset) -> None:
 
 def test_rendering_again_draws_nothing_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     render(tmp_path, first_seed=5, count=2, size=64, workers=1)
-    monkeypatch.setattr("cnet_app.embedded.train.dataset._render_chunk", None)
+    monkeypatch.setattr("cnet_app.embedded.train.data.dataset._render_chunk", None)
     assert len(render(tmp_path, first_seed=5, count=2, size=64, workers=1)) == 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnet_app.embedded.train.derived import DERIVED
+from cnet_app.embedded.train.data.derived import DERIVED
 from cnet_app.embedded.world import create_scene
 
 

@@ -9,12 +9,12 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from annotators.networks.scene_net import SceneMaps, SceneNet
-from cnet_app.embedded.train.autoencoder import autoencoder_loss, create_autoencoder, random_crops
-from cnet_app.embedded.train.batches import draw_batch
-from cnet_app.embedded.train.dataset import Dataset
-from cnet_app.embedded.train.diffusion import create_networks, diffusion_losses
+from cnet_app.embedded.train.data.batches import draw_batch
+from cnet_app.embedded.train.data.dataset import Dataset
 from cnet_app.embedded.train.networks import attend_for_training, create_scheduler
-from cnet_app.embedded.train.scene_net import map_losses, scene_batch
+from cnet_app.embedded.train.stages.autoencoder import autoencoder_loss, create_autoencoder, random_crops
+from cnet_app.embedded.train.stages.diffusion import create_networks, diffusion_losses
+from cnet_app.embedded.train.stages.scene_net import map_losses, scene_batch
 from cnet_app.embedded.train.text import create_tokenizer
 from tests.embedded.train.tiny import CAPTIONS, random_dataset, random_latents
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from annotators.maps.encoders import encode_segmentation
-from cnet_app.embedded.train.grounding import SIDE, RecordedAttention, grounding_loss, shape_masks, shape_words
 from cnet_app.embedded.train.networks import create_unet
+from cnet_app.embedded.train.stages.grounding import SIDE, RecordedAttention, grounding_loss, shape_masks, shape_words
 from cnet_app.embedded.train.text import create_tokenizer, token_ids
 from cnet_app.embedded.world import create_scene
 from cnet_app.embedded.world.words import SHAPES

@@ -12,10 +12,10 @@ from diffusers import AutoencoderTiny
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from cnet_app.embedded.train import latents as module
-from cnet_app.embedded.train.autoencoder import create_autoencoder, encode, to_tensor
-from cnet_app.embedded.train.dataset import Dataset
-from cnet_app.embedded.train.latents import dataset_latents, encoder_key
+from cnet_app.embedded.train.data import latents as module
+from cnet_app.embedded.train.data.dataset import Dataset
+from cnet_app.embedded.train.data.latents import dataset_latents, encoder_key
+from cnet_app.embedded.train.stages.autoencoder import create_autoencoder, encode, to_tensor
 from tests.embedded.train.tiny import random_dataset
 
 

@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from annotators.networks.scene_net import SceneMaps
-from cnet_app.embedded.train.autoencoder import psnr, random_crops, reconstruction_loss, to_tensor
 from cnet_app.embedded.train.common import AveragedWeights, learning_rate, logger
-from cnet_app.embedded.train.dataset import Dataset
-from cnet_app.embedded.train.scene_net import map_losses, scene_batch, surface_mask
+from cnet_app.embedded.train.data.dataset import Dataset
+from cnet_app.embedded.train.stages.autoencoder import psnr, random_crops, reconstruction_loss, to_tensor
+from cnet_app.embedded.train.stages.scene_net import map_losses, scene_batch, surface_mask
 from tests.embedded.train.tiny import SIDE, random_dataset
 
 

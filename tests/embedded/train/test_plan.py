@@ -8,7 +8,7 @@ from cnet_app.embedded.evaluate.embedded import FIRST_SEED as REPORT_SEED
 from cnet_app.embedded.evaluate.words import REFERENCE_SEED, REFERENCES
 from cnet_app.embedded.train.model_plan import CONTROLNETS, MODEL_PLAN, SHIPPED, STAGES
 from cnet_app.embedded.train.plan import DiffusionPlan, StagePlan
-from cnet_app.embedded.train.score import FIRST_SEED as SCORE_SEED
+from cnet_app.embedded.train.stages.score import FIRST_SEED as SCORE_SEED
 
 PLAN = StagePlan(stage="test", steps=20, batch_size=4, peak_rate=1e-3)
 

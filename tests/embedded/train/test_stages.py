@@ -14,7 +14,7 @@ from annotators.networks.scene_net import load_scene_net
 from cnet_app.cli import main
 from cnet_app.embedded.train import embedded
 from cnet_app.embedded.train.checkpoints import load_checkpoint
-from cnet_app.embedded.train.dataset import render
+from cnet_app.embedded.train.data.dataset import render
 from cnet_app.embedded.train.embedded import train_embedded
 from models.errors import InputError
 from models.layouts.union import module_of

@@ -13,10 +13,19 @@ from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
 from annotators.networks.scene_net import SceneNet
-from cnet_app.embedded.train.autoencoder import create_autoencoder, decode, encode, psnr, to_tensor, train_autoencoder
 from cnet_app.embedded.train.common import Training, learning_rate
-from cnet_app.embedded.train.dataset import Dataset
-from cnet_app.embedded.train.diffusion import (
+from cnet_app.embedded.train.data.dataset import Dataset
+from cnet_app.embedded.train.embedded import mean_controlnet
+from cnet_app.embedded.train.plan import AutoencoderPlan, DiffusionPlan, StagePlan
+from cnet_app.embedded.train.stages.autoencoder import (
+    create_autoencoder,
+    decode,
+    encode,
+    psnr,
+    to_tensor,
+    train_autoencoder,
+)
+from cnet_app.embedded.train.stages.diffusion import (
     BLOTCH_CELL,
     NOISY,
     NOISY_SHARE,
@@ -27,10 +36,8 @@ from cnet_app.embedded.train.diffusion import (
     spread_timesteps,
     train_diffusion,
 )
-from cnet_app.embedded.train.embedded import mean_controlnet
-from cnet_app.embedded.train.plan import AutoencoderPlan, DiffusionPlan, StagePlan
-from cnet_app.embedded.train.scene_net import map_losses, scene_batch, train_scene_net
-from cnet_app.embedded.train.score import FidelityScore
+from cnet_app.embedded.train.stages.scene_net import map_losses, scene_batch, train_scene_net
+from cnet_app.embedded.train.stages.score import FidelityScore
 from cnet_app.embedded.train.text import bind_colours, create_text_encoder, create_tokenizer, token_ids
 from cnet_app.embedded.world.words import COLOURS, SHAPES
 from models.layouts.union import module_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cnet_app.embedded.train.dataset import GREY, MAPS, Dataset
+from cnet_app.embedded.train.data.dataset import GREY, MAPS, Dataset
 from cnet_app.embedded.train.model_plan import ModelPlan, Pictures
 from cnet_app.embedded.train.plan import AutoencoderPlan, DiffusionPlan, StagePlan
 

@@ -13,8 +13,8 @@ import pytest
 from annotators.base import Image
 from annotators.maps.encoders import encode_segmentation
 from annotators.sources.images import load_image
-from benchmarks.drawn_pairs import draw_pair, write_image, write_pairs
-from benchmarks.seeded_faults import ALL, FAULTS, VALIDATION, seed_faults
+from benchmarks.data.drawn_pairs import draw_pair, write_image, write_pairs
+from benchmarks.data.seeded_faults import ALL, FAULTS, VALIDATION, seed_faults
 from cnet_app.registry.conditions import condition
 from cnet_app.training.data.contact_sheet import CELL, contact_sheet
 from cnet_app.training.data.doctor import TITLES, check_data, read_features

@@ -8,8 +8,8 @@ from typing import Any
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.jobs.state import JobState
 from cnet_app.jobs.store import Record
+from cnet_app.request.checks.refusals import check_refusals
 from cnet_app.request.prompts.wildcards import resolve_request
-from cnet_app.request.refusals import check_refusals
 from cnet_app.ui.bases import family_of
 from cnet_app.ui.calls.access import seen_job
 from cnet_app.ui.calls.context import Context, Object, Visitor
