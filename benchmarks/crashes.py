@@ -29,7 +29,7 @@ from cnet_app.jobs.library.library import Library
 from cnet_app.jobs.runner import HISTORY, Runner
 from cnet_app.jobs.store import Store
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.settings import Settings
 from models.errors import InputError
 

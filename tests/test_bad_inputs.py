@@ -15,7 +15,7 @@ from cnet_app.diffusion.backbones.clip import token_count
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipes.recipe import read_request, save_picture
+from cnet_app.request.recipe import read_request, save_picture
 from cnet_app.request.tasks import task_from_text, task_to_json
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError

@@ -30,7 +30,7 @@ from cnet_app.maps.own import control_image_from_map
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipes.recipe import save_picture
+from cnet_app.request.recipe import save_picture
 from cnet_app.request.units import ControlUnit
 from models.catalogue.catalog import entry
 from models.errors import InputError

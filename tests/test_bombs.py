@@ -24,7 +24,7 @@ from cnet_app.request.foreign.a1111 import parse as parse_a1111
 from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.prompts.wildcards import Wildcards, parse_template
-from cnet_app.request.recipes.recipe import CHUNK, Recipe, read_recipe
+from cnet_app.request.recipe import CHUNK, Recipe, read_recipe
 from cnet_app.request.sweeps.grids import parse_axis
 from cnet_app.request.tasks import task_from_text
 from models.catalogue.local import family_of_shapes, local_files

@@ -23,7 +23,7 @@ from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.maps import MapRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipes.recipe import CHUNK, MADE_CHUNK, SCORES_CHUNK, Recipe, read_recipe
+from cnet_app.request.recipe import CHUNK, MADE_CHUNK, SCORES_CHUNK, Recipe, read_recipe
 from cnet_app.request.recipes.recipe_files import read_request_file
 from cnet_app.request.tasks import task_from_text, task_to_json
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora

@@ -14,7 +14,7 @@ from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps
 from cnet_app.registry.measures import measure
 from cnet_app.request.inpaint import described_part
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.request.recipes.scores import UnitScore, mean_agreement
 from models.errors import InputError
 

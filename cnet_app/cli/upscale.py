@@ -15,7 +15,7 @@ from cnet_app.engine.create import create_engine
 from cnet_app.engine.missing import check_models
 from cnet_app.registry.conditions import condition
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
 from models.catalogue.resolve import missing, resolve
 from models.errors import InputError

@@ -28,7 +28,7 @@ from cnet_app.jobs.store import Record, Store, unknown_job
 from cnet_app.request.downloads import DownloadRequest
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.plain import FrozenMap
-from cnet_app.request.recipes.recipe import save_picture
+from cnet_app.request.recipe import save_picture
 from cnet_app.request.recipes.scores import UnitScore
 from cnet_app.request.tasks import Task
 from cnet_app.request.upscale import UpscaleRequest

@@ -16,7 +16,7 @@ from cnet_app.fidelity.compare import Annotate
 from cnet_app.fidelity.score import score
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.inpaint import described_part
-from cnet_app.request.recipes.recipe import read_recipe, read_request, write_scores
+from cnet_app.request.recipe import read_recipe, read_request, write_scores
 from cnet_app.request.recipes.scores import UnitScore, mean_agreement
 from models.errors import USER_ERRORS, InputError
 

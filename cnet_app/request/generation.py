@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from annotators.base import Parameter, shown
-from cnet_app.request.checks.limits import (
+from cnet_app.request.limits import (
     MAX_NAME,
     MAX_PIXELS,
     MAX_PROMPT,

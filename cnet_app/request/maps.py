@@ -13,7 +13,7 @@ from annotators.base import Annotator, create, parameters
 from annotators.registry import annotator
 from annotators.sources.images import load_image
 from cnet_app.registry.conditions import condition
-from cnet_app.request.checks.limits import MAX_NAME, check_picture, check_text, check_total, checked_scalars
+from cnet_app.request.limits import MAX_NAME, check_picture, check_text, check_total, checked_scalars
 from cnet_app.request.pictures import picture_size
 from cnet_app.request.plain import FrozenMap, Scalar, Versioned
 from models.errors import InputError

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, cast, get_args
 
 from annotators.base import Parameter, shown
 from cnet_app.registry.conditions import condition
-from cnet_app.request.checks.limits import MAX_NAME, check_numbers, check_switches, check_text
+from cnet_app.request.limits import MAX_NAME, check_numbers, check_switches, check_text
 from cnet_app.request.plain import Versioned, from_plain, to_plain
 from models.errors import InputError
 

@@ -19,7 +19,7 @@ from annotators.registry import annotator as annotator_class
 from annotators.sources.images import load_image
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import CUSTOM, mode
-from cnet_app.request.checks.limits import (
+from cnet_app.request.limits import (
     MAX_NAME,
     MAX_PIXELS,
     MAX_PROMPT,

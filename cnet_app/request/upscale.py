@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from annotators.base import Parameter
 from annotators.sources.images import load_image
-from cnet_app.request.checks.limits import MAX_PIXELS, check_numbers, check_picture, check_total
 from cnet_app.request.generation import REQUEST_LIMITS, SharedFields
+from cnet_app.request.limits import MAX_PIXELS, check_numbers, check_picture, check_total
 from cnet_app.request.pictures import picture_size
 from models.errors import InputError
 

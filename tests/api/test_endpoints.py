@@ -16,7 +16,7 @@ from cnet_app.fidelity.overlay import AGREE
 from cnet_app.registry.conditions import CONDITIONS
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipes.recipe import read_request, save_picture
+from cnet_app.request.recipe import read_request, save_picture
 from cnet_app.request.units import ControlUnit
 from models.catalogue.catalog import CATALOG
 from tests.api.conftest import Api

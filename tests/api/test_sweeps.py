@@ -18,7 +18,7 @@ from annotators.sources.images import load_image, resize
 from cnet_app.api.sweeps import PUBLIC_PICTURES, SweepCalls
 from cnet_app.jobs.sweeps.sweeps import Sweeps
 from cnet_app.jobs.sweeps.works import open_work
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.request.tasks import task_to_json
 from tests.api.conftest import Api
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from tests.browser.conftest import FAKE, free_port, open_page, running, visit, visitor
 from tests.browser.driver import LONG, StudioPage
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from cnet_app.registry.conditions import CONDITIONS
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from tests.browser.conftest import visit
 from tests.browser.driver import REAL, StudioPage
 

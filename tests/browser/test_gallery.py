@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from annotators.sources.images import load_image
 from cnet_app.jobs.library.picture_rows import insert_picture
 from cnet_app.jobs.store import Store
-from cnet_app.request.recipes.recipe import save_picture
+from cnet_app.request.recipe import save_picture
 from tests.browser.conftest import FAKE, running, visitor
 from tests.browser.driver import LONG, SHORT
 from tests.jobs.fake_engine import fake_picture, request

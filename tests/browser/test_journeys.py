@@ -17,7 +17,7 @@ from annotators.runtime import Runtime
 from annotators.sources.images import load_image
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.registry.conditions import CONDITIONS
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from tests.browser.conftest import visit
 from tests.browser.driver import LONG, REAL, StudioPage
 

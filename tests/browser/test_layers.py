@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from tests.browser.conftest import FAKE, running, visitor
 from tests.browser.driver import LONG, SHORT
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect
 from skimage import data
 
 from annotators.sources.images import load_image
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from tests.browser.conftest import open_page, visit, visitor
 from tests.browser.driver import StudioPage
 

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, expect
 from skimage import data
 
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from tests.browser.conftest import APP, running, visit
 from tests.browser.driver import LONG, REAL, StudioPage
 

@@ -12,7 +12,7 @@ from PIL import Image
 from annotators.canny import Canny
 from annotators.sources.images import load_image
 from cnet_app.cli.batch import with_file
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.request.tasks import task_to_json
 from models.errors import InputError
 from tests.cli.conftest import Call

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cnet_app.cli.tasks.base_pictures import demo_caption
 from cnet_app.embedded.world.words import COLOURS
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.training.data.readers import read_data
 from tests.cli.conftest import Call
 from tests.training.data.folders import picture_bytes, write

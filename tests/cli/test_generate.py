@@ -20,7 +20,7 @@ from cnet_app.cli import build_parser
 from cnet_app.cli.arguments.request import NOT_WITH_RECIPE
 from cnet_app.engine.torch_engine import REPRODUCIBLE
 from cnet_app.registry.presets import preset
-from cnet_app.request.recipes.recipe import MADE_CHUNK, read_request
+from cnet_app.request.recipe import MADE_CHUNK, read_request
 from models.catalogue.catalog import entry
 from models.catalogue.resolve import resolve
 from models.loader import save_network

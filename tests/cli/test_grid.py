@@ -12,7 +12,7 @@ import pytest
 from annotators.sources.images import load_image
 from cnet_app.cli.grid import long_name
 from cnet_app.request.prompts.wildcards import Wildcards
-from cnet_app.request.recipes.recipe import read_recipe, read_request
+from cnet_app.request.recipe import read_recipe, read_request
 from tests.cli.conftest import Call, pixels
 
 SMALL = ("--steps", 1, "--size", "64x64", "--seed", 4)

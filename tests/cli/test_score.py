@@ -14,7 +14,7 @@ from cnet_app.embedded.world import create_scene
 from cnet_app.fidelity.overlay import AGREE, MISSING
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipes.recipe import save_picture
+from cnet_app.request.recipe import save_picture
 from cnet_app.request.units import ControlUnit
 from tests.cli.conftest import Call, pixels
 

@@ -11,7 +11,7 @@ import pytest
 
 from cnet_app.jobs.library.picture_rows import MAX_STEP_BACK
 from cnet_app.jobs.library.search import Query
-from cnet_app.request.recipes.recipe import save_picture
+from cnet_app.request.recipe import save_picture
 from models.downloads.whole import sweep_unfinished
 from tests.faults.conftest import IS_POSIX
 from tests.jobs.fake_engine import fake_picture, request

@@ -29,7 +29,7 @@ from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.maps.store import MapStore
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipes.recipe import read_request, save_picture, write_scores
+from cnet_app.request.recipe import read_request, save_picture, write_scores
 from cnet_app.request.recipes.scores import UnitScore
 from cnet_app.request.sweeps.grids import grid_requests, parse_axis
 from cnet_app.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import crashes
 from cnet_app.jobs.runner import HISTORY, Runner
-from cnet_app.request.recipes.recipe import save_picture
+from cnet_app.request.recipe import save_picture
 from cnet_app.settings import Settings
 from tests.jobs.fake_engine import FakeEngine, fake_picture, request
 from tests.jobs.test_runner import finish

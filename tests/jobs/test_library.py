@@ -21,7 +21,7 @@ from cnet_app.jobs.library import picture_files
 from cnet_app.jobs.library.library import Library, Made
 from cnet_app.jobs.library.search import ORDERS, Query, where
 from cnet_app.jobs.store import Store
-from cnet_app.request.recipes.recipe import save_picture
+from cnet_app.request.recipe import save_picture
 from cnet_app.request.tasks import task_from_json
 from models.errors import InputError, SaveError
 from tests.jobs.fake_engine import fake_picture, request

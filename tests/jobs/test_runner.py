@@ -17,7 +17,7 @@ from annotators.sources.images import load_image
 from cnet_app.jobs import runner as runner_module
 from cnet_app.jobs.runner import Runner
 from cnet_app.jobs.state import JobState
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.settings import Settings
 from models.errors import EngineError, InputError, OutOfMemoryError, SaveError, StudioError, WeightsError
 from tests.jobs.fake_engine import FakeEngine, fake_picture, request

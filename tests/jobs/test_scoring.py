@@ -25,7 +25,7 @@ from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipes.recipe import read_recipe, save_picture
+from cnet_app.request.recipe import read_recipe, save_picture
 from cnet_app.request.recipes.scores import UnitScore
 from cnet_app.request.units import ControlUnit
 from cnet_app.settings import Settings

@@ -23,7 +23,7 @@ from cnet_app.jobs.sweeps.works import open_work
 from cnet_app.maps.again import annotate_again
 from cnet_app.maps.annotate import Maps, run_here
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.request.sweeps.grids import grid_requests, parse_axis
 from cnet_app.settings import Settings
 from models.errors import EngineError, InputError, SaveError, StudioError, WeightsError

@@ -20,7 +20,7 @@ from cnet_app.maps.annotate import build_unit
 from cnet_app.maps.own import control_image_from_map, control_image_from_pose
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.request.units import ControlUnit
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import Settings

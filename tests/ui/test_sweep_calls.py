@@ -15,7 +15,7 @@ from PIL import Image
 from annotators.canny import Canny
 from annotators.sources.images import load_image, resize
 from cnet_app.jobs.sweeps.grids import grid_table
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from models.errors import EngineError
 from tests.ui.conftest import FRAME, Caller
 

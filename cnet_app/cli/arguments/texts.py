@@ -14,7 +14,7 @@ from annotators.sources.images import load_image
 from cnet_app.maps.availability import default_annotator
 from cnet_app.maps.own import is_data
 from cnet_app.registry.conditions import condition
-from cnet_app.request.checks.limits import parse_numbers, parse_points
+from cnet_app.request.limits import parse_numbers, parse_points
 from cnet_app.request.pictures import PICTURE_ROLES, encode_png, read_field
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, IpAdapter, Lora
 from models.errors import InputError

@@ -15,7 +15,7 @@ from cnet_app.cli.terminal.output import end_progress, make_folder, show_progres
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.protocol import Engine
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.settings import Settings
 from cnet_app.training.data.captions import Captions
 from models.catalogue.resolve import missing, resolve

@@ -17,7 +17,7 @@ from cnet_app.engine.protocol import Engine, Event, Loading, Note, PictureMade, 
 from cnet_app.maps.annotate import Annotated, Maps, open_store
 from cnet_app.request.generation import GenerationRequest, GenerationResult
 from cnet_app.request.maps import MapRequest
-from cnet_app.request.recipes.recipe import save_picture
+from cnet_app.request.recipe import save_picture
 from cnet_app.request.upscale import UpscaleRequest
 from cnet_app.settings import SPEEDS, Settings, device_name, settings_for_command
 from models.catalogue.row import Weights

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.recipes.recipe import read_recipe
+from cnet_app.request.recipe import read_recipe
 from models.errors import InputError
 
 SETTLED = 60.0

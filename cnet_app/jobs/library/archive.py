@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnet_app.jobs.library.search import Picture
-from cnet_app.request.recipes.recipe import read_recipe
+from cnet_app.request.recipe import read_recipe
 from cnet_app.request.tasks import task_to_json
 from models.downloads.whole import unfinished
 from models.errors import InputError, SaveError

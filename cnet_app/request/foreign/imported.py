@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotators.base import Parameter
-from cnet_app.request.checks.limits import MAX_PIXELS, MAX_PROMPT
 from cnet_app.request.foreign.matching import Matched, differs, find_model
 from cnet_app.request.foreign.recipe import ForeignRecipe, NamedModel, one_line, shortened
 from cnet_app.request.generation import MAX_LORAS, REQUEST_LIMITS, GenerationRequest
+from cnet_app.request.limits import MAX_PIXELS, MAX_PROMPT
 from cnet_app.request.units import LORA_LIMITS, Lora
 from models.catalogue.resolve import base_defaults
 from models.errors import InputError

@@ -9,7 +9,7 @@ from cnet_app.request.foreign.imported import Imported, import_recipe
 from cnet_app.request.foreign.readers import READERS
 from cnet_app.request.foreign.recipe import ForeignRecipe
 from cnet_app.request.foreign.texts import Texts, read_texts
-from cnet_app.request.recipes.recipe import CHUNK, Recipe, read_recipe
+from cnet_app.request.recipe import CHUNK, Recipe, read_recipe
 from models.errors import InputError
 
 

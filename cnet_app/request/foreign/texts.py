@@ -13,7 +13,7 @@ from PIL import Image
 
 from annotators.sources.picture_files import MAX_BYTES, PNG_TEXTS, readable_name
 from annotators.sources.png_bands import PNG
-from cnet_app.request.recipes.recipe import CHUNK
+from cnet_app.request.recipe import CHUNK
 from models.errors import InputError
 
 NAMES = frozenset(

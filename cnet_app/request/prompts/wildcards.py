@@ -16,8 +16,8 @@ from pathlib import Path
 from random import Random
 
 from annotators.base import shown
-from cnet_app.request.checks.limits import MAX_PROMPT
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.limits import MAX_PROMPT
 from models.catalogue.places import own_folder
 from models.environment import is_public
 from models.errors import InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.recipes.recipe import read_recipe
+from cnet_app.request.recipe import read_recipe
 from cnet_app.request.tasks import task_from_text
 from models.errors import InputError
 

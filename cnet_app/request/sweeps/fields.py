@@ -13,8 +13,8 @@ from annotators.registry import annotator, parse_values
 from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import CUSTOM, MODES
 from cnet_app.registry.samplers import sampler
-from cnet_app.request.checks.limits import MAX_NAME, MAX_PROMPT
 from cnet_app.request.generation import REQUEST_LIMITS, GenerationRequest
+from cnet_app.request.limits import MAX_NAME, MAX_PROMPT
 from cnet_app.request.plain import Scalar
 from cnet_app.request.prompts.wildcards import TEMPLATES
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS, ControlUnit

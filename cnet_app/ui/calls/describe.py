@@ -17,8 +17,8 @@ from cnet_app.maps.availability import NOTHING_KNOWN, can_run, default_annotator
 from cnet_app.registry.conditions import CONDITIONS, Condition, condition
 from cnet_app.registry.modes import MODES, even_places
 from cnet_app.registry.samplers import SAMPLERS
-from cnet_app.request.checks.limits import MAX_PROMPT
 from cnet_app.request.generation import MAX_LORAS, MAX_UNITS, REQUEST_LIMITS
+from cnet_app.request.limits import MAX_PROMPT
 from cnet_app.request.units import IP_ADAPTER_LIMITS, LORA_LIMITS, UNIT_LIMITS
 from cnet_app.request.upscale import UPSCALE_LIMITS
 from cnet_app.ui.calls.context import Context, Object, Visitor

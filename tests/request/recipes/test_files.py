@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from cnet_app.request.generation import GenerationRequest
+from cnet_app.request.recipe import MADE_CHUNK, Recipe, read_recipe, save_picture
 from cnet_app.request.recipes.files import file_hashes
-from cnet_app.request.recipes.recipe import MADE_CHUNK, Recipe, read_recipe, save_picture
 from cnet_app.request.units import IpAdapter, Lora
 from tests.request.strategies import MAP, unit
 

@@ -15,7 +15,7 @@ from sd_parsers.data import PromptInfo
 
 from cnet_app.registry.samplers import SAMPLERS, Sampler
 from cnet_app.request.generation import GenerationRequest
-from cnet_app.request.recipes.recipe import read_request, save_picture
+from cnet_app.request.recipe import read_request, save_picture
 from cnet_app.request.units import IpAdapter, Lora
 from tests.request.strategies import MAP, unit
 

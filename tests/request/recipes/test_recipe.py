@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.png.parameters import parameters_text
-from cnet_app.request.recipes.recipe import MADE_CHUNK, read_request, save_picture
+from cnet_app.request.recipe import MADE_CHUNK, read_request, save_picture
 from cnet_app.request.units import ControlUnit, IpAdapter, Lora
 from models.downloads.whole import sweep_unfinished
 from models.errors import InputError, SaveError
@@ -167,7 +167,7 @@ def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
 WRITER = """
 import sys, numpy as np
 from pathlib import Path
-from cnet_app.request.recipes.recipe import save_picture
+from cnet_app.request.recipe import save_picture
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.units import ControlUnit

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from cnet_app.request.png.chunks import with_text
-from cnet_app.request.recipes.recipe import SCORES_CHUNK, read_recipe, read_request, save_picture, write_scores
+from cnet_app.request.recipe import SCORES_CHUNK, read_recipe, read_request, save_picture, write_scores
 from cnet_app.request.recipes.scores import UnitScore, best_of, mean_agreement, scores_from_json
 from models.downloads import whole
 from models.errors import InputError, SaveError
@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_the_picture(saved: Path, monkeypatch: pytest.MonkeyP
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from cnet_app.request.recipes import recipe
+from cnet_app.request import recipe
 from cnet_app.request.recipes.scores import UnitScore
 from models.downloads import whole
 whole.flush = lambda path: os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,7 @@ from annotators.sources.images import load_image
 from cnet_app.fidelity.overlay import overlay
 from cnet_app.maps.again import annotate_again
 from cnet_app.request.inpaint import described_part
-from cnet_app.request.recipes.recipe import read_request
+from cnet_app.request.recipe import read_request
 from cnet_app.ui.calls.access import seen_picture
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.draft.maps import quick_png

@@ -11,7 +11,7 @@ from typing import Any
 
 from annotators.base import shown
 from cnet_app.jobs.library.search import Picture, Query
-from cnet_app.request.recipes.recipe import read_recipe
+from cnet_app.request.recipe import read_recipe
 from cnet_app.ui.calls.access import chosen_ids, reach, seen_picture
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.library.recipe_words import recipe_words

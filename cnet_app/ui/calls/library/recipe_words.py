@@ -9,7 +9,7 @@ from cnet_app.registry.conditions import condition
 from cnet_app.registry.modes import mode
 from cnet_app.registry.samplers import SAMPLERS
 from cnet_app.request.generation import DEFAULT_SCHEDULER, GenerationRequest
-from cnet_app.request.recipes.recipe import Recipe
+from cnet_app.request.recipe import Recipe
 from cnet_app.request.units import ControlUnit
 from cnet_app.ui.bases import title_of
 from cnet_app.ui.labels import label_of

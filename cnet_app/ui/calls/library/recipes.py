@@ -14,7 +14,7 @@ from cnet_app.request.foreign.imported import Imported
 from cnet_app.request.foreign.reading import read_picture
 from cnet_app.request.generation import MAX_SEED, GenerationRequest
 from cnet_app.request.pictures import encode_png
-from cnet_app.request.recipes.recipe import Recipe, read_recipe
+from cnet_app.request.recipe import Recipe, read_recipe
 from cnet_app.request.tasks import task_from_json
 from cnet_app.request.upscale import UPSCALE_LIMITS, UpscaleRequest
 from cnet_app.ui.bases import EMBEDDED, family_of
