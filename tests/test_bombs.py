@@ -35,14 +35,14 @@ from models.names import did_you_mean
 MOST = 100_000_000
 """Bytes that reading any of them may take."""
 SOON = 10.0
-"""Seconds on a busy machine."""
+"""CPU seconds, which a busy machine does not change."""
 DEEP = 200_000
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
     """Neither memory nor time may grow with what the file unpacks to."""
-    began = time.monotonic()
+    began = time.process_time()
     tracemalloc.start()
     try:
         yield
@@ -50,7 +50,7 @@ def bounded() -> Iterator[None]:
     finally:
         tracemalloc.stop()
     assert peak < MOST, f"{peak / 1e6:.0f} MB"
-    assert time.monotonic() - began < SOON
+    assert time.process_time() - began < SOON
 
 
 def picture_with(*chunks: tuple[bytes, bytes]) -> bytes:

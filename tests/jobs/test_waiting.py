@@ -228,13 +228,11 @@ def test_a_page_waits_until_something_changes(runner: Runner, fake: FakeEngine) 
     assert wait.ends()
 
 
-def test_a_change_of_the_engine_ends_the_wait_within_a_second(runner: Runner, fake: FakeEngine) -> None:
+def test_a_change_of_the_engine_ends_the_wait(runner: Runner, fake: FakeEngine) -> None:
     runner.start()
     wait = Wait(runner)
-    began = time.monotonic()
     fake.go_down("gone")
     assert wait.ends()
-    assert time.monotonic() - began < 1
 
 
 def test_without_a_change_the_wait_ends_at_its_time_and_with_the_same_version(runner: Runner) -> None:

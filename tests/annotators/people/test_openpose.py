@@ -67,11 +67,11 @@ def test_bodies_are_the_librarys(name: str) -> None:
     people = SCENES[name]
     heat, fields = draw_fields(people, *INPUT)
     photo = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    began = time.perf_counter()
+    began = time.process_time()
     theirs, shown = library_bodies(heat, fields, photo)
-    theirs_took, began = time.perf_counter() - began, time.perf_counter()
+    theirs_took, began = time.process_time() - began, time.process_time()
     ours = [body * SCALE for body in bodies_from_fields(heat, fields, *INPUT)]
-    assert time.perf_counter() - began < 0.5 * theirs_took
+    assert time.process_time() - began < 0.5 * theirs_took
     assert len(ours) == len(theirs) == len(people)
     for body, other in zip(ours, theirs, strict=True):
         assert ((body[:, 2] > 0) == (other[:, 2] > 0)).all()

@@ -163,10 +163,10 @@ def test_a_name_that_comes_again_after_many_is_found_at_once(tmp_path: Path) -> 
     names = [str(number) for number in range(50_000)]
     text = ",".join(f'"{name}":0' for name in [*names, "49999"])
     (tmp_path / "net.safetensors").write_bytes(tensors(f"{{{text}}}".encode()))
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(DamagedError, match="names '49999' twice"):
         check_file(tmp_path / "net.safetensors")
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def test_no_flipped_bit_of_a_header_goes_further_than_a_name(tmp_path: Path) -> None:
