@@ -52,9 +52,8 @@ SCHEDULES: Mapping[str, Callable[[], Any]] = {
 }
 """Of the base that ships, of the families' own bases as published, and of fine-tunes: for few steps, and from pure noise."""
 MOST = 150
-SPACED_COUNTS = (*range(1, 41), 61, *range(70, MOST, 16), 103, 121, 122, MOST)
-"""Steps of a Karras or exponential spacing, each of which costs a search for every noise level: all that people choose, those
-where rounding adds a step, and some between."""
+COUNTS = (*range(1, 41), 61, *range(70, MOST, 16), 103, 121, 122, MOST)
+"""Steps whose schedules are computed: all that people choose, those where rounding adds a step, and some between."""
 RUNS = (1, 2, 3, 21, 25)
 """Steps of the runs. From 21 on rounding gives the embedded schedule equal timesteps, where noise levels lie close together."""
 CASES = [pytest.param(name, row, id=f"{name}-{row.id}") for name in SCHEDULES for row in SAMPLERS]
@@ -80,8 +79,7 @@ def test_a_sampler_runs_at_any_number_of_steps_or_is_refused(schedule: str, row:
         return
     scheduler = create_scheduler(row.id, SCHEDULES[schedule]())
     most = row.most_steps or MOST
-    counts = SPACED_COUNTS if is_spaced(row) else range(1, MOST + 1)
-    for steps in (steps for steps in counts if steps <= most):
+    for steps in (steps for steps in COUNTS if steps <= most):
         timesteps = set_steps(scheduler, steps).float()
         runs = {
             steps * scheduler.order + spare for spare in (-1, 0, 1)
