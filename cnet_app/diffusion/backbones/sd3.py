@@ -195,7 +195,8 @@ def hint_latents(base: Base, network: Any, condition_id: str, image: Tensor, cac
     """
     plain = (2.0, -1.0)
     factor, summand = PIXELS.get(condition_id, plain) if network.context_embedder is None else plain
-    hint = latents_of.encode(base, factor * image + summand, cache)
+    pixels = (factor * image + summand).contiguous()  # of one layout, so that pictures and trainings round alike
+    hint = latents_of.encode(base, pixels, cache)
     if _reads_zeros(network):
         config = base.vae.config
         hint = hint + (config.get("shift_factor") or 0.0) * config["scaling_factor"]
