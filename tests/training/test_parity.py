@@ -99,7 +99,7 @@ def test_weights_by_signal_are_those_of_min_snr(family: Family) -> None:
 
 
 def test_a_flow_goes_straight_from_picture_to_noise() -> None:
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=3.0)
     objective, generator = FlowObjective(scheduler), torch.Generator().manual_seed(0)
     timesteps = objective.draw_timesteps(2000, generator)
     assert set(timesteps.tolist()) <= set(scheduler.timesteps.tolist())

@@ -141,10 +141,11 @@ def test_every_trained_number_gets_a_gradient(base: Base, models: Path) -> None:
 
 
 def test_a_start_that_does_not_fit_is_refused(base: Base, models: Path) -> None:
-    for name, config, sentence in (
+    cases: tuple[tuple[str, dict[str, Any], str], ...] = (
         ("masked", {"extra_conditioning_channels": 1}, "start is 'masked', which also reads a mask"),
         ("wide", {"num_attention_heads": 4, "caption_projection_dim": 64}, "start is 'wide', which was made for a base of 64 channels"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for name, config, sentence in cases:
         save_network(tiny_controlnet(**config), models / "controlnets" / name)
         with pytest.raises(InputError, match=sentence):
             create_trainable(base, replace(SD3_PLAN, start=name))
