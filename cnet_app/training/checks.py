@@ -40,6 +40,10 @@ def check_plan(plan: TrainingPlan) -> PlanData:
     """Return the plan's data. Raises InputError where the plan cannot work, as far as that is known without loading."""
     if plan.optimizer == "adamw_8bit" and find_spec(EIGHT_BIT_PACKAGE) is None:
         raise InputError(NO_EIGHT_BIT)
+    if condition(plan.condition).masked:
+        raise InputError(
+            f"condition is {plan.condition}, whose maps hold a mask, which no pairs of this app have; choose another condition."
+        )
     _check_size(plan, _check_models(plan))
     data = read_data(Path(plan.data))
     validation = read_data(Path(plan.validation)) if plan.validation else None

@@ -45,6 +45,7 @@ def write_pairs(folder: Path, names: tuple[str, ...] = ("images", "conditioning_
         ({"base": "no-such"}, "There is no base 'no-such'"),
         ({"start": "no-such"}, "There is no (?i:controlnet) 'no-such'"),
         ({"vae": "no-such"}, "There is no vae 'no-such'"),
+        ({"condition": "inpaint"}, "condition is inpaint, whose maps hold a mask"),
         ({"base": "sd15_inpaint"}, "base is 'sd15_inpaint', which is for inpainting"),
         ({"size": 72}, "size is 72, but it must be a multiple of 64 px.* choose 64 or 128"),
         ({"size": 2040}, "size is 2040, .* choose 1984 or 2048"),
