@@ -181,6 +181,17 @@ def test_advice_on_memory_names_only_what_the_base_has() -> None:
     assert ["network light" in one for one in words] == [True, False]
 
 
+@pytest.mark.parametrize("changes", [{"unlocked_learning_rate": 1e-3}, {"precision": "float16"}])
+def test_a_change_that_means_nothing_for_the_base_leaves_the_plan_as_it_is(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run = RunFolder(tmp_path)
+    run.write_plan(SD3_PLAN)
+    with pytest.raises(InputError, match=f"{next(iter(changes))} is .* SD 3.5"):
+        run.change(changes)
+    assert run.plan() == SD3_PLAN
+
+
 def test_a_run_killed_at_a_step_and_resumed_equals_one_in_one_go(tmp_path: Path) -> None:
     changes: dict[str, Any] = {
         "gradient_checkpointing": True,

@@ -66,6 +66,8 @@ def test_the_form_has_only_what_the_base_can_be_trained_with(caller: Caller) -> 
     assert set(TRAINING_LIMITS) - set(form["numbers"]) == set(FLOW_TRANSFORMER) & set(TRAINING_LIMITS)
     assert "only_mid_control" not in form["switches"] and set(form["fixed"]) == set(FLOW_TRANSFORMER)
     assert (form["refused"], form["suggested"]) == ("", {"size": 1024})
+    fields = {*form["numbers"], *form["switches"], "data", "validation"}
+    assert set(form["changeable"]) <= fields and "learning_rate" in form["changeable"]
     assert caller("training_form", base="embedded")["fixed"] == []
     assert "ControlNets of FLUX.1 are not trained by this app" in caller("training_form", base="flux")["refused"]
 

@@ -99,7 +99,7 @@ def training_form(context: Context, visitor: Visitor, values: Mapping[str, Any])
         },
         "texts": {name: {"label": label, "help": help} for name, (label, help) in TEXTS.items()},
         "suggested": dict(suggested),
-        "changeable": list(CHANGEABLE),
+        "changeable": [name for name in CHANGEABLE if name not in fixed],
     }
 
 
