@@ -30,10 +30,12 @@ from cnet_app.registry.modes import CUSTOM, MODES, SD_PLACES, Mode
 from cnet_app.registry.presets import FEW_STEPS
 from cnet_app.registry.samplers import SAMPLERS, Sampler, works_with
 from cnet_app.settings import ROOT, Settings
+from cnet_app.training.trainable import TRAINABLES
 from cnet_app.ui.studio import WEB
 from models.catalogue.catalog import CATALOG, TITLES, Weights, entry
 from models.catalogue.licences import LICENCES
 from models.families import FAMILIES
+from models.family_facts import Prediction
 
 NOTE = "<!-- Written by `make docs` from the code; edit there. -->"
 CLI_INTRODUCTION = """\
@@ -46,6 +48,11 @@ How closely a picture follows its control image: it is annotated again, and both
 listed has no measure, since its pictures are not meant to resemble their map. The agreement is the same for all, so that
 pictures can be sorted: 1 at the best value, 0 at the value of a blank map and beyond, a straight line between."""
 
+PREDICTION_TITLES: Mapping[Prediction, str] = {
+    "epsilon": "the noise",
+    "v_prediction": "the velocity (v)",
+    "flow": "the flow from picture to noise",
+}
 MAP_PICTURES = Path("docs/images/maps")
 WEIGHTS_DRAWING = "images/control_weights.svg"
 
@@ -69,6 +76,7 @@ def create_documents(root: Path = ROOT) -> dict[Path, str]:
             "memory": memory_part(),
             "families": families_table(),
         },
+        Path("docs/training.md"): {"trained": trained_table()},
         Path("THIRD_PARTY.md"): {"weights": weights_table(), "licences": licences_table()},
     }
     filled = {path: fill((root / path).read_text(encoding="utf-8"), tables) for path, tables in parts.items()}
@@ -110,6 +118,20 @@ def keys_table() -> str:
     return markdown_table(
         ("Key", "What it does"), ((" or ".join(f"`{key}`" for key in keys if key), title) for title, *keys in rows)
     )
+
+
+def trained_table() -> str:
+    """Return the table of the families whose ControlNets are trained here."""
+    rows = [
+        (
+            facts.title,
+            " or ".join(PREDICTION_TITLES[one] for one in facts.predictions),
+            ", ".join(f"`{name}`" for name in TRAINABLES[facts.backbone].fixed) or "-",
+        )
+        for facts in FAMILIES.values()
+        if facts.backbone in TRAINABLES
+    ]
+    return markdown_table(("Base", "Learns to predict", "Settings without a meaning for it, which are refused"), rows)
 
 
 def conditions_page() -> str:

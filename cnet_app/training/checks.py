@@ -13,7 +13,7 @@ from cnet_app.training.data.framing import BUCKET_MULTIPLE
 from cnet_app.training.data.pairs import DataSet, Pair
 from cnet_app.training.data.readers import read_data, read_facts
 from cnet_app.training.data.split import split
-from cnet_app.training.trainable import check_family
+from cnet_app.training.trainable import check_family, check_settings
 from models.catalogue.resolve import resolve
 from models.errors import InputError
 from models.families import side_multiple
@@ -40,6 +40,10 @@ def check_plan(plan: TrainingPlan) -> PlanData:
     """Return the plan's data. Raises InputError where the plan cannot work, as far as that is known without loading."""
     if plan.optimizer == "adamw_8bit" and find_spec(EIGHT_BIT_PACKAGE) is None:
         raise InputError(NO_EIGHT_BIT)
+    if condition(plan.condition).masked:
+        raise InputError(
+            f"condition is {plan.condition}, whose maps hold a mask, which no pairs of this app have; choose another condition."
+        )
     _check_size(plan, _check_models(plan))
     data = read_data(Path(plan.data))
     validation = read_data(Path(plan.validation)) if plan.validation else None
@@ -54,6 +58,7 @@ def _check_models(plan: TrainingPlan) -> Family | None:
     base = resolve(plan.base, "base")
     if base.family:
         check_family(base.family)
+        check_settings(base.family, plan)
     if base.row and base.row.inpaints:
         raise InputError(f"base is {plan.base!r}, which is for inpainting; choose the plain model of its family.")
     if plan.vae:

@@ -16,7 +16,7 @@ class Encoded:
     moments: Tensor
     """(B, C or 2C, h, w) float32: what `Trainable.sample` takes."""
     hints: Tensor
-    """(B, 3, H, W) float32 in [0, 1]."""
+    """float32: (B, 3, H, W) in [0, 1], or latents of the maps, (B, C, h, w)."""
     prompts: Mapping[str, Tensor]
     """As `Trainable.encode_prompts` returns them."""
 

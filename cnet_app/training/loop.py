@@ -158,7 +158,7 @@ class Loop:
         empty = emptied(count, plan.empty_prompts, plan.seed, number)
         encoded = self._examples.read(indices[taken], kinds[taken], empty[taken])
         latents, noise, timesteps = self._draw(encoded, number, count, taken)
-        width, height = encoded.hints.shape[-1], encoded.hints.shape[-2]
+        height, width = (side * self._trainable.base.vae_scale_factor for side in encoded.moments.shape[-2:])
         text = self._trainable.text(encoded.prompts, width, height)
         device = accelerator.device
         latents, noise, timesteps = latents.to(device), noise.to(device), timesteps.to(device)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
-from diffusers import DDPMScheduler
-from diffusers.training_utils import compute_snr
+from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers.training_utils import compute_density_for_timestep_sampling, compute_snr
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -66,22 +66,30 @@ class DiffusionObjective:
 class FlowObjective:
     """Rectified flow: latents and noise are mixed linearly, and the network predicts noise minus latents.
 
-    Levels are logit-normal, as SD 3 (arXiv 2403.03206) draws them, shifted by `shift`; timesteps are levels × 1000.
+    Levels are those of the base's scheduler, with its shift, drawn logit-normally as SD 3 (arXiv 2403.03206) does. The error is
+    that of the picture which a prediction points at, so that the flow's own is weighed by the squared level: what diffusers'
+    trainer calls `precondition_outputs`.
     """
 
-    STEPS = 1000
-
-    def __init__(self, shift: float = 1.0) -> None:
-        self._shift = shift
+    def __init__(self, scheduler: Any) -> None:
+        """`scheduler` is the base's own; of its settings those of the training count."""
+        create: Any = FlowMatchEulerDiscreteScheduler
+        self._steps: int = scheduler.config.num_train_timesteps
+        self._timesteps: Tensor = create.from_config(scheduler.config).timesteps.clone()
 
     def draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        level = torch.randn(count, generator=generator).sigmoid()
-        return self.STEPS * self._shift * level / (1 + (self._shift - 1) * level)
+        drawn = compute_density_for_timestep_sampling("logit_normal", count, 0.0, 1.0, generator=generator)
+        return self._timesteps[(drawn * self._steps).long().clamp(max=self._steps - 1)]
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        level = (timesteps / self.STEPS).reshape(-1, *[1] * (latents.ndim - 1)).to(latents.device)
+        level = self._levels(timesteps, latents)
         return (1 - level) * latents.float() + level * noise.float()
 
     def losses(self, prediction: Tensor, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         target = noise.float() - latents.float()
-        return F.mse_loss(prediction.float(), target, reduction="none").flatten(1).mean(1)
+        each = F.mse_loss(prediction.float(), target, reduction="none").flatten(1).mean(1)
+        return each * self._levels(timesteps, each) ** 2
+
+    def _levels(self, timesteps: Tensor, like: Tensor) -> Tensor:
+        """Return (B, 1, …), with as many dimensions as `like`: 0 in a picture, 1 in noise."""
+        return (timesteps / self._steps).reshape(-1, *[1] * (like.ndim - 1)).to(like.device)

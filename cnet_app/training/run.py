@@ -25,6 +25,8 @@ import psutil
 
 from cnet_app.request.training import TrainingPlan, changed, plan_from_text, plan_to_json
 from cnet_app.training.storage.places import check_name
+from cnet_app.training.trainable import check_settings
+from models.catalogue.resolve import resolve
 from models.downloads.whole import write_whole
 from models.errors import InputError, SaveError
 from models.names import did_you_mean
@@ -142,8 +144,13 @@ class RunFolder:
         return self.id()
 
     def change(self, changes: Mapping[str, Any]) -> None:
-        """Write the plan with changes that a resumed run may make. InputError for any other, and for fewer steps than are saved."""
+        """Write the plan with changes that a resumed run may make.
+
+        InputError for any other, for those that have no meaning for the base, and for fewer steps than are saved.
+        """
         plan = changed(self.plan(), changes)
+        if family := resolve(plan.base, "base").family:
+            check_settings(family, plan)
         made = max((record.step for record in self.records()[0] if record.kind == "checkpoint"), default=0)
         if plan.steps < made:
             raise InputError(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from cnet_app.training.data.cache import whole
 from cnet_app.training.examples import Encoded
 from cnet_app.training.trainable.base import Trainable
 
@@ -17,7 +18,8 @@ class MemoryExamples:
     def __init__(self, trainable: Trainable, count: int = 6, side: int = 64) -> None:
         generator = torch.Generator().manual_seed(1)
         images = torch.rand((count, 3, side, side), generator=generator)
-        self.hints = (torch.rand((count, 3, side, side), generator=generator) > 0.8).float()
+        maps = 255 * (torch.rand((count, 3, side, side), generator=generator) > 0.8).to(torch.uint8)
+        self.hints = torch.stack([whole(trainable.encode_hint(one)) for one in maps])
         self.moments = trainable.encode_moments(images * 2 - 1)
         self.prompts = trainable.encode_prompts([f"a {'red' if n % 2 else 'blue'} ball" for n in range(count)])
         self.empty = trainable.encode_prompts([""])

@@ -17,6 +17,7 @@ from cnet_app.cli import main
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.checks import EIGHT_BIT_PACKAGE, check_plan, notes_on
 from cnet_app.training.data.readers import FACTS, read_data
+from cnet_app.training.trainable import FLOW_TRANSFORMER, TRAINABLES
 from models.errors import InputError
 from models.families import FAMILIES
 from tests.source import ROOT
@@ -44,6 +45,7 @@ def write_pairs(folder: Path, names: tuple[str, ...] = ("images", "conditioning_
         ({"base": "no-such"}, "There is no base 'no-such'"),
         ({"start": "no-such"}, "There is no (?i:controlnet) 'no-such'"),
         ({"vae": "no-such"}, "There is no vae 'no-such'"),
+        ({"condition": "inpaint"}, "condition is inpaint, whose maps hold a mask"),
         ({"base": "sd15_inpaint"}, "base is 'sd15_inpaint', which is for inpainting"),
         ({"size": 72}, "size is 72, but it must be a multiple of 64 px.* choose 64 or 128"),
         ({"size": 2040}, "size is 2040, .* choose 1984 or 2048"),
@@ -57,11 +59,40 @@ def test_a_plan_that_cannot_work_is_refused(plan: TrainingPlan, changes: dict[st
 
 @pytest.mark.parametrize("row", FAMILIES.values(), ids=lambda row: row.id)
 def test_each_family_is_trained_or_refused_before_its_files_are_needed(plan: TrainingPlan, row: Any) -> None:
-    if row.backbone == "unet":
+    if row.backbone in TRAINABLES:
         assert len(check_plan(replace(plan, base=row.id)).pairs) == 2
     else:
         with pytest.raises(InputError, match=f"ControlNets of {row.title} are not trained by this app"):
             check_plan(replace(plan, base=row.id))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"network": "light"}, "network is light, but SD 3.5 has no ControlNet besides .*; leave it at controlnet, or"),
+        ({"network": "lite"}, "network is lite, but SD 3.5 has no"),
+        ({"rank": 4}, "rank is 4, but SD 3.5 has no light network.*; leave it at 8, or"),
+        ({"only_mid_control": True}, "only_mid_control is on, but SD 3.5 has no middle block; switch it off, or"),
+        ({"unlock_after": 5}, "unlock_after is 5, but SD 3.5 has no decoder"),
+        ({"unlocked_learning_rate": 1e-3}, "unlocked_learning_rate is 0.001, but SD 3.5 has no decoder"),
+        ({"min_snr_gamma": 5}, "min_snr_gamma is 5.0, but SD 3.5 learns a flow"),
+    ],
+)
+def test_a_setting_that_means_nothing_for_the_base_is_refused(
+    plan: TrainingPlan, changes: dict[str, Any], sentence: str
+) -> None:
+    """What `fixed` of the base's kind declares; a U-Net takes each."""
+    with pytest.raises(InputError, match=sentence):
+        check_plan(replace(plan, base="sd3", **changes))
+    assert set(changes) <= set(FLOW_TRANSFORMER) and check_plan(replace(plan, base="sd15", **changes)).pairs
+
+
+def test_a_number_format_that_overflows_is_refused(plan: TrainingPlan) -> None:
+    with pytest.raises(
+        InputError, match="precision is float16, in which the networks of SD 3.5 overflow; choose bfloat16"
+    ):
+        check_plan(replace(plan, base="sd3", precision="float16"))
+    assert check_plan(replace(plan, base="sd15", precision="float16")).pairs
 
 
 def test_a_package_that_is_missing_is_named(plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,11 @@ PLAN = TrainingPlan(
     name="run", condition="canny", data="unused", size=64, steps=6, batch_size=2, learning_rate=1e-3, probe_every=0
 )
 
-TWO_PLAN = replace(PLAN, batch_size=4, steps=3, unlock_after=3, max_grad_norm=0.01)
-"""Of the run that two processes make with half of the batch each."""
+TWO_PLANS: dict[Family, TrainingPlan] = {
+    "sd15": replace(PLAN, batch_size=4, steps=3, unlock_after=3, max_grad_norm=0.01),
+    "sd3": replace(PLAN, batch_size=4, steps=3, max_grad_norm=0.01),
+}
+"""By family, of the run that two processes make with half of the batch each."""
 
 
 def create_loop(folder: Path, plan: TrainingPlan = PLAN, family: Family = "sd15", report: Any = None) -> Loop:
@@ -210,12 +213,13 @@ def test_a_checkpoint_without_room_leaves_the_earlier_ones(tmp_path: Path, monke
 
 
 @pytest.mark.slow
-def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", TWO_PLANS)
+def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path, family: Family) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.training.two_processes", str(tmp_path / "two")]
+    command = [sys.executable, "-m", "tests.training.two_processes", str(tmp_path / "two"), family]
     both = [
         subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, **common, "RANK": rank, "LOCAL_RANK": rank})
         for rank in ("0", "1")
@@ -223,7 +227,7 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path) -> 
     for process in both:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors[-2000:]
-    loop = create_loop(tmp_path / "one", TWO_PLAN)
+    loop = create_loop(tmp_path / "one", TWO_PLANS[family], family)
     loop.train()
     losses = [record.values["loss"] for record in loop.__dict__["records"] if record.kind == "step"]
     two = [record.values["loss"] for record in RunFolder(tmp_path / "two").records()[0] if record.kind == "step"]

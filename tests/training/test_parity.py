@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+from diffusers.training_utils import compute_loss_weighting_for_sd3
 from torch.nn import functional as F
 
 from cnet_app.training.objective import DiffusionObjective, FlowObjective
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.networks import fill_joints
+from cnet_app.training.trainable.sd3 import fill_joints as fill_projections
 from models.family_facts import Family
 from models.tiny import tiny_base
 from tests.training.test_loop import PLAN
@@ -97,14 +99,84 @@ def test_weights_by_signal_are_those_of_min_snr(family: Family) -> None:
 
 
 def test_a_flow_goes_straight_from_picture_to_noise() -> None:
-    objective, generator = FlowObjective(shift=3.0), torch.Generator().manual_seed(0)
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    objective, generator = FlowObjective(scheduler), torch.Generator().manual_seed(0)
     timesteps = objective.draw_timesteps(2000, generator)
-    assert timesteps.min() > 0 and timesteps.max() < 1000
+    assert set(timesteps.tolist()) <= set(scheduler.timesteps.tolist())
     assert timesteps.median() == pytest.approx(750, abs=25)  # shift 3 moves the middle from 500 to 750
     latents, noise = torch.zeros(2, 4, 2, 2), torch.ones(2, 4, 2, 2)
     ends = torch.tensor([0.0, 1000.0])
     assert objective.add_noise(latents, noise, ends)[:, 0, 0, 0].tolist() == [0, 1]
     assert objective.losses(noise - latents, latents, noise, ends).tolist() == [0, 0]
+
+
+def flow_reference_loss(base: Any, controlnet: Any, batch: dict[str, Any], drawn: Any) -> tuple[Any, float]:
+    """As in the loop of examples/controlnet for SD 3, with its defaults: timesteps of logit-normal numbers, and the loss.
+
+    Its control image is in [-1, 1], as the pipeline gives it, and the mode of its distribution.
+    """
+    scheduler, config = base.scheduler, base.vae.config
+
+    def scaled(latents: Any) -> Any:
+        return (latents - config.shift_factor) * config.scaling_factor
+
+    moments = base.vae.encode(batch["pixel_values"]).latent_dist
+    model_input = scaled(moments.mean + moments.std * batch["spread"])
+    timesteps = scheduler.timesteps[(drawn * scheduler.config.num_train_timesteps).long()]
+    places = [(scheduler.timesteps == one).nonzero().item() for one in timesteps]
+    sigmas = scheduler.sigmas[places][:, None, None, None]
+    noisy = (1 - sigmas) * model_input + sigmas * batch["noise"]
+    words = {"encoder_hidden_states": batch["prompt_embeds"], "pooled_projections": batch["pooled_prompt_embeds"]}
+    rows = controlnet(
+        hidden_states=noisy,
+        timestep=timesteps,
+        controlnet_cond=scaled(base.vae.encode(batch["conditioning_pixel_values"]).latent_dist.mode()),
+        **words,
+        return_dict=False,
+    )[0]
+    prediction = base.network(
+        hidden_states=noisy, timestep=timesteps, block_controlnet_hidden_states=rows, **words, return_dict=False
+    )[0]
+    prediction = prediction * -sigmas + noisy
+    weights = compute_loss_weighting_for_sd3("logit_normal", sigmas=sigmas)
+    return timesteps, float((weights * (prediction - model_input) ** 2).flatten(1).mean(1).mean())
+
+
+def test_the_loss_of_a_flow_is_that_of_diffusers_trainer() -> None:
+    base, count = tiny_base("sd3"), len(PROMPTS)
+    trainable = create_trainable(base, PLAN)
+    controlnet = trainable.for_pictures()
+    torch.manual_seed(3)
+    fill_projections(controlnet)
+    maps = torch.randint(0, 256, (count, 3, 64, 64), dtype=torch.uint8)
+    pipeline: Any = StableDiffusion3Pipeline(base.network, base.scheduler, base.vae, *words_of(base))
+    prompt_embeds, _, pooled, _ = pipeline.encode_prompt(PROMPTS, None, None, do_classifier_free_guidance=False)
+    batch = {
+        "pixel_values": torch.rand(count, 3, 64, 64) * 2 - 1,
+        "conditioning_pixel_values": maps / 255 * 2 - 1,
+        "spread": torch.randn(count, 16, 8, 8),
+        "noise": torch.randn(count, 16, 8, 8),
+        "prompt_embeds": prompt_embeds,
+        "pooled_prompt_embeds": pooled,
+    }
+    objective = trainable.objective
+    drawn = torch.randn(count, generator=torch.Generator().manual_seed(5)).sigmoid()
+    timesteps = objective.draw_timesteps(count, torch.Generator().manual_seed(5))
+    latents = trainable.sample(trainable.encode_moments(batch["pixel_values"]), batch["spread"])
+    hints = torch.stack([trainable.encode_hint(one) for one in maps])
+    text = trainable.text(trainable.encode_prompts(PROMPTS), 64, 64)
+    noisy = objective.add_noise(latents, batch["noise"], timesteps)
+    with torch.no_grad():
+        prediction = trainable.module(noisy, timesteps, hints, text.states, text.added)
+        ours = float(objective.losses(prediction, latents, batch["noise"], timesteps).mean())
+        their_timesteps, theirs = flow_reference_loss(base, controlnet, batch, drawn)
+    assert torch.equal(timesteps, their_timesteps)
+    assert ours == pytest.approx(theirs, abs=1e-6)
+
+
+def words_of(base: Any) -> list[Any]:
+    """Text encoders and tokenizers in the order of diffusers' pipeline."""
+    return [part for pair in zip(base.text_encoders, base.tokenizers, strict=True) for part in pair]
 
 
 def test_a_long_prompt_is_cut_as_in_the_training_of_the_base(tmp_path: Path) -> None:

@@ -11,22 +11,23 @@ from accelerate import Accelerator
 from cnet_app.training.loop import Loop
 from cnet_app.training.run import Record, RunFolder, line
 from cnet_app.training.trainable import create_trainable
+from models.family_facts import Family
 from models.tiny import tiny_base
 from tests.training.examples import MemoryExamples
-from tests.training.test_loop import TWO_PLAN
+from tests.training.test_loop import TWO_PLANS
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, family: Family) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    plan, run = replace(TWO_PLAN, batch_size=2), RunFolder(folder)
+    plan, run = replace(TWO_PLANS[family], batch_size=2), RunFolder(folder)
 
     def report(record: Record) -> None:
         with run.log.open("a") as file:
             file.write(line(record))
 
-    trainable = create_trainable(tiny_base("sd15"), plan)
+    trainable = create_trainable(tiny_base(family), plan)
     assert Loop(run, plan, trainable, MemoryExamples(trainable), None, Accelerator(cpu=True), report).train() == "done"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -16,6 +16,7 @@ from PIL import Image
 from cnet_app.jobs.trainings.trainings import Trainings
 from cnet_app.request.training import TRAINING_LIMITS, TrainingPlan
 from cnet_app.training.run import Record, RunFolder, create_run, line
+from cnet_app.training.trainable import FLOW_TRANSFORMER
 from tests.jobs.test_trainings import SOON, STUB
 from tests.ui.conftest import Caller, create_caller
 
@@ -58,6 +59,17 @@ def test_the_form_is_declared_and_suggested_for_the_base(caller: Caller) -> None
     assert set(form["front"]) <= set(form["numbers"])
     TrainingPlan(name="a", condition="canny", data="d", **form["suggested"])
     assert caller("training_form", base="sd15")["suggested"] == {"size": 512}
+
+
+def test_the_form_has_only_what_the_base_can_be_trained_with(caller: Caller) -> None:
+    form = caller("training_form", base="sd3")
+    assert set(TRAINING_LIMITS) - set(form["numbers"]) == set(FLOW_TRANSFORMER) & set(TRAINING_LIMITS)
+    assert "only_mid_control" not in form["switches"] and set(form["fixed"]) == set(FLOW_TRANSFORMER)
+    assert (form["refused"], form["suggested"]) == ("", {"size": 1024})
+    fields = {*form["numbers"], *form["switches"], "data", "validation"}
+    assert set(form["changeable"]) <= fields and "learning_rate" in form["changeable"]
+    assert caller("training_form", base="embedded")["fixed"] == []
+    assert "ControlNets of FLUX.1 are not trained by this app" in caller("training_form", base="flux")["refused"]
 
 
 @pytest.mark.parametrize(

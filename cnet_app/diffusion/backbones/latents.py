@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,20 +32,26 @@ def encode(base: Base, image: Tensor, cache: EncodingCache, generator: torch.Gen
 
     An autoencoder that returns a distribution is sampled with the generator; without one the result is its mode.
     """
-    vae = base.vae
-
-    def moments() -> Tensor:
-        pixels = image.to(base.device, vae.dtype)
-        encoded = vae.encode(pixels[:, :, None] if makes_films(vae) else pixels)
-        found = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.parameters
-        return found[:, :, 0] if makes_films(vae) else found
-
-    found = cache.get(vae, image_key(image), moments)
-    if found.shape[1] > latent_channels(vae):
+    found = cache.get(base.vae, image_key(image), partial(encode_moments, base, image))
+    if found.shape[1] > latent_channels(base.vae):
         distribution = DiagonalGaussianDistribution(found)
         found = distribution.mode() if generator is None else distribution.sample(generator)
-    shift, scaling = _statistics(vae, found)
-    return (found.float() - shift) * scaling
+    return normalised(base, found)
+
+
+def encode_moments(base: Base, images: Tensor) -> Tensor:
+    """(B, 3, H, W) in [-1, 1] to what the autoencoder returns: mean and log variance, (B, 2C, h, w), or latents alone."""
+    vae = base.vae
+    pixels = images.to(base.device, vae.dtype)
+    encoded = vae.encode(pixels[:, :, None] if makes_films(vae) else pixels)
+    found = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.parameters
+    return found[:, :, 0] if makes_films(vae) else found
+
+
+def normalised(base: Base, latents: Tensor) -> Tensor:
+    """Return the autoencoder's (B, C, h, w) latents shifted and scaled as the base reads them, in float32."""
+    shift, scaling = _statistics(base.vae, latents)
+    return (latents.float() - shift) * scaling
 
 
 def decode(base: Base, latents: Tensor) -> Tensor:

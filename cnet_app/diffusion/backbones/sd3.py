@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -38,7 +38,11 @@ from cnet_app.request.checks.refusals import checked_mode
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.request.units import ControlUnit
 from models.errors import InputError
+from models.families import FAMILIES
 from models.lora.loras import lora_versions
+
+if TYPE_CHECKING:
+    from models.loader import Base
 
 LONGEST = 256
 """Tokens that T5 reads, as in diffusers."""
@@ -65,18 +69,8 @@ class HintedSD3:
         return True
 
     def residuals(self, model_input: Tensor, timestep: Tensor, text: Text, weigh: Weigh) -> Residuals:
-        network = self.network
-        assert text.added is not None
-        pooled = text.added[POOLED]
-        shares_places = network.pos_embed is None
-        rows = network(
-            hidden_states=self.transformer.pos_embed(model_input) if shares_places else model_input,
-            controlnet_cond=self.hint.expand(len(model_input), -1, -1, -1),
-            encoder_hidden_states=None if network.context_embedder is None else text.states,
-            pooled_projections=torch.zeros_like(pooled) if _reads_zeros(network) else pooled,
-            timestep=timestep.reshape(1),
-            return_dict=False,
-        )[0]
+        hints = self.hint.expand(len(model_input), -1, -1, -1)
+        rows = control_rows(self.network, self.transformer, model_input, timestep.reshape(1), hints, text)
         return {number: weigh(number, rows[residual]) for residual, number in self.numbers.items()}
 
     def joined(self, other: HintedNetwork) -> None:
@@ -88,11 +82,7 @@ class SD3Backbone(TransformerBackbone):
 
     @property
     def longest(self) -> int:
-        return LONGEST if self._reads_t5 else self._base.tokenizers[0].model_max_length
-
-    @property
-    def _reads_t5(self) -> bool:
-        return len(self._base.text_encoders) == self._facts.text_encoders
+        return longest(self._base)
 
     def prepare_control(
         self, unit: ControlUnit, network: Network, request: GenerationRequest, cache: EncodingCache
@@ -100,7 +90,7 @@ class SD3Backbone(TransformerBackbone):
         row = checked_mode(unit, request.guess_mode, self._facts)
         controlnet: Any = network
         transformer = self._base.network
-        _check_size(controlnet, transformer)
+        check_width(controlnet, transformer)
         runs, blocks = block_runs(controlnet, transformer), len(transformer.transformer_blocks)
         places = tuple(Place(run.middle / max(1, blocks - 1), PATCH) for run in runs.values())
         steering = create_steering(unit, row, places, unit.conditioning_scale, "ControlNet", unit.prompt)
@@ -112,62 +102,27 @@ class SD3Backbone(TransformerBackbone):
         return Control(steering, hinted, tuple(numbers.values()), tokens)
 
     def _hint(self, unit: ControlUnit, network: Any, request: GenerationRequest, cache: EncodingCache) -> Tensor:
-        """Return what a ControlNet reads of a map, (1, C, h, w): latents, which were not shifted for one that reads no vector.
-
-        They are the mode of the autoencoder's distribution; diffusers samples it.
-        """
+        """Return what a ControlNet reads of a map, (1, C, h, w)."""
         if condition(unit.condition).masked or network.config["extra_conditioning_channels"]:
             raise InputError(
                 f"Condition {unit.condition} and its ControlNet are given to {self._facts.title}, whose ControlNets read a map "
                 "alone; choose another, or to inpaint leave the unit out, and give initial_image and inpaint_mask."
             )
-        factor, summand = PIXELS.get(unit.condition, (2.0, -1.0)) if network.context_embedder is None else (2.0, -1.0)
         image = control_tensor(unit, request.width, request.height, self._facts.side_multiple)
-        hint = latents_of.encode(self._base, factor * image + summand, cache)
-        if _reads_zeros(network):
-            config = self._base.vae.config
-            hint = hint + (config.get("shift_factor") or 0.0) * config["scaling_factor"]
-        return hint.to(network.dtype)
+        return hint_latents(self._base, network, unit.condition, image, cache).to(network.dtype)
 
     def encode_rows(self, texts: Sequence[str], weights: tuple[float, ...], cache: EncodingCache) -> Text:
-        encoders = self._base.text_encoders
+        base, encoders = self._base, self._base.text_encoders
         versions = tuple(lora_versions(encoder) for encoder in encoders)
-        rows = [cache.get(encoders[-1], (text, versions), partial(self._encode, text)) for text in texts]
+        rows = [cache.get(encoders[-1], (text, versions), partial(encode_words, base, [text])) for text in texts]
         states, pooled = (torch.cat(parts) for parts in zip(*rows, strict=True))
         return Text(states, {POOLED: pooled}, weights)
-
-    def _encode(self, text: str) -> tuple[Tensor, Tensor]:
-        """Return (1, tokens, channels), filled up, CLIP's before T5's, and (1, channels) of the whole text."""
-        from diffusers import StableDiffusion3Pipeline
-
-        base: Any = self._base
-        last = 2 if self._reads_t5 else None
-        pipeline: Any = StableDiffusion3Pipeline(
-            scheduler=base.scheduler,
-            vae=None,  # pyright: ignore[reportArgumentType]
-            text_encoder=base.text_encoders[0],
-            tokenizer=base.tokenizers[0],
-            text_encoder_2=base.text_encoders[1],
-            tokenizer_2=base.tokenizers[1],
-            text_encoder_3=None if last is None else base.text_encoders[last],  # pyright: ignore[reportArgumentType]
-            tokenizer_3=None if last is None else base.tokenizers[last],  # pyright: ignore[reportArgumentType]
-            transformer=base.network,
-        )
-        states, _, pooled, _ = pipeline.encode_prompt(
-            text, None, None, device=self.device, do_classifier_free_guidance=False, max_sequence_length=LONGEST
-        )
-        return states.to(base.dtype), pooled.to(base.dtype)
 
     def count_tokens(self, text: str) -> int:
         return len(self._base.tokenizers[-1](text, verbose=False).input_ids)
 
     def create_noise(self, width: int, height: int, generator: torch.Generator) -> Tensor:
-        most = self._facts.side_multiple * self._base.network.config["pos_embed_max_size"]
-        if max(width, height) > most:
-            raise InputError(
-                f"The picture is {width} x {height} px, but {self._base.id} knows places up to {most} px a side; choose smaller "
-                "sides."
-            )
+        check_sides(self._base, width, height)
         return super().create_noise(width, height, generator)
 
     def pack(self, latents: Tensor, text: Text) -> Tensor:
@@ -201,16 +156,89 @@ def block_runs(network: Any, transformer: Any) -> dict[int, BlockRange]:
     return {residual: BlockRange(read.index(residual), read.count(residual)) for residual in dict.fromkeys(read)}
 
 
+def longest(base: Base) -> int:
+    """Return the tokens of a prompt that are read, of its last tokenizer."""
+    return LONGEST if _reads_t5(base) else base.tokenizers[0].model_max_length
+
+
+def encode_words(base: Base, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return (B, tokens, channels), filled up, CLIP's before T5's, and (B, channels) of the whole texts."""
+    from diffusers import StableDiffusion3Pipeline
+
+    last = 2 if _reads_t5(base) else None
+    pipeline: Any = StableDiffusion3Pipeline(
+        scheduler=base.scheduler,
+        vae=None,  # pyright: ignore[reportArgumentType]
+        text_encoder=base.text_encoders[0],
+        tokenizer=base.tokenizers[0],
+        text_encoder_2=base.text_encoders[1],
+        tokenizer_2=base.tokenizers[1],
+        text_encoder_3=None if last is None else base.text_encoders[last],  # pyright: ignore[reportArgumentType]
+        tokenizer_3=None if last is None else base.tokenizers[last],  # pyright: ignore[reportArgumentType]
+        transformer=base.network,
+    )
+    states, _, pooled, _ = pipeline.encode_prompt(
+        list(texts), None, None, device=base.device, do_classifier_free_guidance=False, max_sequence_length=LONGEST
+    )
+    return states.to(base.dtype), pooled.to(base.dtype)
+
+
+def _reads_t5(base: Base) -> bool:
+    return len(base.text_encoders) == FAMILIES[base.family].text_encoders
+
+
+def hint_latents(base: Base, network: Any, condition_id: str, image: Tensor, cache: EncodingCache) -> Tensor:
+    """(1, 3, H, W) of a map in [0, 1] to what a ControlNet reads of it, (1, C, h, w) in float32.
+
+    These are latents, the mode of the autoencoder's distribution, which diffusers samples. They are not shifted for a ControlNet
+    that reads no vector.
+    """
+    plain = (2.0, -1.0)
+    factor, summand = PIXELS.get(condition_id, plain) if network.context_embedder is None else plain
+    pixels = (factor * image + summand).contiguous()  # of one layout, so that pictures and trainings round alike
+    hint = latents_of.encode(base, pixels, cache)
+    if _reads_zeros(network):
+        config = base.vae.config
+        hint = hint + (config.get("shift_factor") or 0.0) * config["scaling_factor"]
+    return hint
+
+
+def control_rows(
+    network: Any, transformer: Any, noisy: Tensor, timesteps: Tensor, hints: Tensor, text: Text
+) -> Sequence[Tensor]:
+    """Return the residuals of a ControlNet, each (B, tokens, channels), for (B, C, h, w) latents and hints."""
+    assert text.added is not None
+    pooled = text.added[POOLED]
+    return network(
+        hidden_states=transformer.pos_embed(noisy) if network.pos_embed is None else noisy,
+        controlnet_cond=hints,
+        encoder_hidden_states=None if network.context_embedder is None else text.states,
+        pooled_projections=torch.zeros_like(pooled) if _reads_zeros(network) else pooled,
+        timestep=timesteps,
+        return_dict=False,
+    )[0]
+
+
 def _reads_zeros(network: Any) -> bool:
     """Return whether a ControlNet reads zeros in place of the prompt's vector, as those of InstantX were trained."""
     return bool(network.config["force_zeros_for_pooled_projection"])
 
 
-def _check_size(network: Any, transformer: Any) -> None:
+def check_width(network: Any, transformer: Any) -> None:
+    """Raise InputError where a ControlNet was made for another base of the family."""
     own, wanted = (inner_width(part.config) for part in (network, transformer))
     if own != wanted:
         raise InputError(
             f"The ControlNet was made for a base of {own} channels, but this one has {wanted}; choose a ControlNet made for it."
+        )
+
+
+def check_sides(base: Base, width: int, height: int) -> None:
+    """Raise InputError where a picture has more places than the base knows."""
+    most = FAMILIES[base.family].side_multiple * base.network.config["pos_embed_max_size"]
+    if max(width, height) > most:
+        raise InputError(
+            f"The picture is {width} x {height} px, but {base.id} knows places up to {most} px a side; choose smaller sides."
         )
 
 

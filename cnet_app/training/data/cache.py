@@ -3,7 +3,7 @@
 cache/files.json                the sha256 of the data's files
 cache/KEY/index.json             buckets, prompts, and the sha256 of every shard: written last
 cache/KEY/shards.json            the sha256 of the shards that are whole: what is not in it is encoded again
-cache/KEY/pairs-00000.safetensors    SHARD pairs: `moments.INDEX.VARIANT`, `hint.INDEX.VARIANT` (uint8)
+cache/KEY/pairs-00000.safetensors    SHARD pairs: `moments.INDEX.VARIANT`, `hint.INDEX.VARIANT` (uint8, or latents)
 cache/KEY/prompts-00000.safetensors  prompts: `NAME.INDEX`; the empty one is the first
 """
 
@@ -114,7 +114,7 @@ class StoredExamples:
         chosen = [0 if empty else self.prompts[index] for index, empty in zip(indices, emptied, strict=True)]
         names = self.shards.names(self._shard(PROMPTS, chosen[0]), chosen[0])
         prompts = {name: torch.stack([self._of_prompt(name, one) for one in chosen]).float() for name in names}
-        return Encoded(torch.stack(moments).float(), torch.stack([_whole(hint) for hint in hints]), prompts)
+        return Encoded(torch.stack(moments).float(), torch.stack([whole(hint) for hint in hints]), prompts)
 
     def _of_pair(self, part: str, index: int, variant: int) -> Tensor:
         return self.shards.tensor(self._shard(PAIRS, index), f"{part}.{index}.{variant}")
@@ -131,9 +131,9 @@ def shard_path(folder: Path, kind: str, number: int) -> Path:
     return folder / f"{kind}-{number:05d}.safetensors"
 
 
-def _whole(hint: Tensor) -> Tensor:
-    """uint8 of one or three channels to (3, H, W) float32 in [0, 1]."""
-    return hint.expand(3, -1, -1).float() / 255
+def whole(hint: Tensor) -> Tensor:
+    """uint8 of one or three channels to (3, H, W) float32 in [0, 1]; latents as they are."""
+    return hint.expand(3, -1, -1).float() / 255 if hint.dtype == torch.uint8 else hint
 
 
 def encode_examples(
@@ -214,9 +214,8 @@ class _Work:
 
     def too_long(self) -> str:
         """Return a sentence about prompts of which a text encoder does not read the end; empty where all are read."""
-        base, found = self._trainable.base, dict[str, int]()
-        for tokenizer, encoder in zip(base.tokenizers, base.text_encoders, strict=True):
-            most = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+        found = dict[str, int]()
+        for tokenizer, most in self._trainable.readers:
             candidates = [text for text in self._texts if len(text) > most - 2]  # a token has a character at least
             ids: list[list[int]] = tokenizer(candidates, verbose=False).input_ids if candidates else []
             found |= {text: most for text, tokens in zip(candidates, ids, strict=True) if len(tokens) > most}
@@ -253,6 +252,7 @@ class _Work:
         """By all that the encoded tensors depend on: of the data it is the content, so that a copy has the same."""
         digest = hashlib.sha256()
         digest.update(repr((self._settings(), self._trainable.base.dtype)).encode())
+        digest.update(self._trainable.hint_key.encode())
         for network in (self._trainable.base.vae, *self._trainable.base.text_encoders):
             _digest_weights(digest, network)
         for pair, number in zip(self._pairs, self.prompt_numbers, strict=True):
@@ -285,9 +285,8 @@ class _Work:
             image, control = read_image(self._pairs[index]), read_control(self._pairs[index], self._kind)
             for number, framing in enumerate(self._framings(index)):
                 found[f"moments.{index}.{number}"] = self._moments(frame_image(image, framing), index)
-                found[f"hint.{index}.{number}"] = _compact(
-                    frame_control(control, framing, self._kind, self._poses[index])
-                )
+                framed = frame_control(control, framing, self._kind, self._poses[index])
+                found[f"hint.{index}.{number}"] = self._trainable.encode_hint(_compact(framed)).contiguous()
         return found
 
     def _framings(self, index: int) -> Iterator[Framing]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 
 from cnet_app.request.training import CHANGEABLE, TrainingPlan
+from cnet_app.training.trainable import fixed_settings
+from models.catalogue.resolve import resolve
 from models.machine.memory import total_bytes
 
 
@@ -46,7 +48,7 @@ def changes_for_memory(plan: TrainingPlan, device: torch.device) -> list[str]:
         found.append("optimizer adamw_8bit: its state takes a quarter")
     if plan.ema_decay:
         found.append("ema_decay 0: one copy of the trained weights less")
-    if plan.network == "controlnet":
+    if plan.network == "controlnet" and "network" not in fixed_settings(resolve(plan.base, "base").family):
         found.append(f"network light with rank {plan.rank}: a few MB are trained instead of the whole copy")
     smaller = plan.size * 3 // 4 // 64 * 64
     if smaller >= 64 and smaller < plan.size:

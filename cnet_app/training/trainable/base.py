@@ -22,7 +22,7 @@ class Batch:
     latents: Tensor
     """(B, C, h, w), scaled as the base reads them."""
     hints: Tensor
-    """(B, 3, H, W) in [0, 1]."""
+    """(B, 3, H, W) in [0, 1], or latents of the maps, (B, C, h, w)."""
     text: Text
     """B rows."""
 
@@ -57,7 +57,7 @@ class Trainable(Protocol):
         ...
 
     def unlock(self) -> None:
-        """Train the base's decoder too, from now on."""
+        """Train the base's decoder too, from now on; called only where the plan may unlock it."""
         ...
 
     def encode_moments(self, images: Tensor) -> Tensor:
@@ -66,6 +66,20 @@ class Trainable(Protocol):
 
     def sample(self, moments: Tensor, noise: Tensor) -> Tensor:
         """Return scaled latents, (B, C, h, w) float32, with (B, C, h, w) noise where the autoencoder has a variance."""
+        ...
+
+    @property
+    def hint_key(self) -> str:
+        """What kept maps depend on besides the map and the autoencoder; "" where that is nothing."""
+        ...
+
+    def encode_hint(self, control_image: Tensor) -> Tensor:
+        """(1 or 3, H, W) uint8 to what is kept of a map: itself, or (C, h, w) float32 latents where the network reads those."""
+        ...
+
+    @property
+    def readers(self) -> Sequence[tuple[Any, int]]:
+        """Tokenizers, each with the tokens of a prompt that its text encoder reads."""
         ...
 
     def encode_prompts(self, prompts: Sequence[str]) -> Mapping[str, Tensor]:

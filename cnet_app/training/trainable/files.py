@@ -87,6 +87,16 @@ def save_whole(network: Any, folder: Path, name: str, metadata: Mapping[str, str
     return [folder / "diffusion_pytorch_model.safetensors", path]
 
 
+def save_diffusers(network: Any, folder: Path, metadata: Mapping[str, str]) -> list[Path]:
+    """Write config and weights in diffusers' layout alone, in float16, with the metadata in the file of weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network.save_config(folder)
+    path = folder / "diffusion_pytorch_model.safetensors"
+    save_file(_half(network.state_dict()), path, dict(metadata))
+    path.chmod(0o644)  # as `save_network` has it
+    return [path]
+
+
 def save_light(network: Any, folder: Path, name: str, metadata: Mapping[str, str]) -> list[Path]:
     """Write `NAME.safetensors`, a Control-LoRA in float16: factors, and the layers that read the map."""
     folder.mkdir(parents=True, exist_ok=True)

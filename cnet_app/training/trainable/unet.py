@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from cnet_app.diffusion.backbones.base import Text
 from cnet_app.request.training import TrainingPlan
 from cnet_app.training.objective import DiffusionObjective, Objective
+from cnet_app.training.trainable.common import CommonTrainable
 from cnet_app.training.trainable.files import save_light, save_whole
 from cnet_app.training.trainable.networks import check_start, create_network
-from models.errors import InputError
-from models.families import FAMILIES
-from models.family_facts import FamilyFacts
 from models.loader import Base, load_controlnet
 
 PLAIN_ATTENTION = 1024
@@ -52,21 +50,23 @@ class Controlled(nn.Module):
         )[0]
 
 
-class UNetTrainable:
+class UNetTrainable(CommonTrainable):
     """A Trainable."""
 
     def __init__(self, base: Base, plan: TrainingPlan) -> None:
-        """Raises InputError where the plan does not fit the base, and what `load_controlnet` does for its `start`."""
-        if base.inpaints:
-            raise InputError(f"base is {base.id!r}, which is for inpainting; choose the plain model of its family.")
-        if base.vae is None:
-            raise InputError(f"base is {base.id!r}, which has no autoencoder; give one as vae.")
-        self._base, self._plan, self._facts = base, plan, FAMILIES[base.family]
-        self._control = self._create()
-        self._module = Controlled(base.network, self._control, plan.only_mid_control)
-        self._prepare()
+        super().__init__(base, plan)
+        if plan.only_mid_control:
+            self._control.controlnet_down_blocks.requires_grad_(False)
+            with torch.no_grad():  # what is exported has these joints, so they must add nothing there either
+                for value in self._control.controlnet_down_blocks.parameters():
+                    value.zero_()
+        small = (plan.size // base.vae_scale_factor) ** 2 <= PLAIN_ATTENTION
+        if base.device.type == "cpu" and small:
+            for network in (base.network, self._control):
+                if hasattr(network, "set_attn_processor"):
+                    network.set_attn_processor(AttnProcessor())
 
-    def _create(self) -> Any:
+    def create_control(self) -> Any:
         unet, start = self._base.network, self._plan.start
         if start is None:
             return create_network(unet, self._plan)
@@ -74,43 +74,15 @@ class UNetTrainable:
         check_start(network, unet, start)
         return network.requires_grad_(True)
 
-    def _prepare(self) -> None:
-        self._base.network.requires_grad_(False).eval()
-        self._control.train()
-        nn.Module.to(self._control, self._base.device)
-        if self._plan.only_mid_control:
-            self._control.controlnet_down_blocks.requires_grad_(False)
-            with torch.no_grad():  # what is exported has these joints, so they must add nothing there either
-                for value in self._control.controlnet_down_blocks.parameters():
-                    value.zero_()
-        if self._plan.gradient_checkpointing:
-            for network in (self._base.network, self._control):
-                network.enable_gradient_checkpointing()
-        small = (self._plan.size // self._base.vae_scale_factor) ** 2 <= PLAIN_ATTENTION
-        if self._base.device.type == "cpu" and small:
-            for network in (self._base.network, self._control):
-                if hasattr(network, "set_attn_processor"):
-                    network.set_attn_processor(AttnProcessor())
-
-    @property
-    def base(self) -> Base:
-        return self._base
-
-    @property
-    def facts(self) -> FamilyFacts:
-        return self._facts
+    def create_module(self) -> nn.Module:
+        return Controlled(self._base.network, self._control, self._plan.only_mid_control)
 
     @property
     def objective(self) -> Objective:
         return DiffusionObjective(self._base.scheduler, self._plan.min_snr_gamma)
 
-    @property
-    def module(self) -> nn.Module:
-        return self._module
-
     def groups(self) -> list[dict[str, Any]]:
-        control = [value for value in self._control.parameters() if value.requires_grad]
-        found: list[dict[str, Any]] = [{"name": "control", "params": control, "lr": self._plan.learning_rate}]
+        found = super().groups()
         if self._plan.unlock_after:
             found.append({"name": "decoder", "params": self._decoder(), "lr": self._plan.unlocked_learning_rate})
         return found
@@ -123,38 +95,26 @@ class UNetTrainable:
         unet: Any = self._base.network
         return [value for part in (unet.up_blocks, unet.conv_norm_out, unet.conv_out) for value in part.parameters()]
 
-    def trained_state(self) -> dict[str, Tensor]:
-        return {name: value.detach() for name, value in self._module.named_parameters() if value.requires_grad}
+    @property
+    def readers(self) -> Sequence[tuple[Any, int]]:
+        return [
+            (tokenizer, min(tokenizer.model_max_length, encoder.config.max_position_embeddings))
+            for tokenizer, encoder in zip(self._base.tokenizers, self._base.text_encoders, strict=True)
+        ]
 
-    def load_trained(self, state: Mapping[str, Tensor]) -> None:
-        own = self.trained_state()
-        if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in own.items()}:
-            raise InputError("The checkpoint holds other weights than this plan trains; choose the plan that wrote it.")
-        for name, value in own.items():
-            value.copy_(state[name])
+    @property
+    def hint_key(self) -> str:
+        return ""
 
-    @torch.no_grad()
-    def encode_moments(self, images: Tensor) -> Tensor:
-        vae = self._base.vae
-        encoded = vae.encode(images.to(self._base.device, vae.dtype))
-        found = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.parameters
-        return found.float().cpu()
-
-    def sample(self, moments: Tensor, noise: Tensor) -> Tensor:
-        channels = self._facts.latent_channels
-        latents = moments
-        if moments.shape[1] > channels:
-            mean, log_variance = moments.chunk(2, dim=1)
-            latents = mean + torch.exp(0.5 * log_variance.clamp(-30.0, 20.0)) * noise
-        return latents * self._base.vae.config["scaling_factor"]
+    def encode_hint(self, control_image: Tensor) -> Tensor:
+        return control_image
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> Mapping[str, Tensor]:
         """Longer prompts than one encoder reads are cut, as in the training of the bases."""
         states: list[Tensor] = []
         pooled = torch.empty(0)
-        for tokenizer, encoder in zip(self._base.tokenizers, self._base.text_encoders, strict=True):
-            length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+        for (tokenizer, length), encoder in zip(self.readers, self._base.text_encoders, strict=True):
             ids = tokenizer(
                 list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
             ).input_ids
@@ -174,9 +134,6 @@ class UNetTrainable:
             return Text(states)
         time_ids = torch.tensor([[height, width, 0, 0, height, width]] * len(states), device=device, dtype=dtype)
         return Text(states, {"text_embeds": encoded["pooled"].to(device, dtype), "time_ids": time_ids})
-
-    def for_pictures(self) -> nn.Module:
-        return self._control
 
     def save(self, folder: Path, name: str, metadata: Mapping[str, str]) -> list[Path]:
         if self._plan.network == "light":

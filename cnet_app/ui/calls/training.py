@@ -14,6 +14,7 @@ from cnet_app.request.training import CHANGEABLE, SWITCHES, TRAINING_LIMITS, Tra
 from cnet_app.training.checks import check_plan
 from cnet_app.training.monitoring.curves import course, estimate_words, thinned
 from cnet_app.training.run import Record, RunFolder
+from cnet_app.training.trainable import family_refusal, fixed_settings
 from cnet_app.ui.bases import EMBEDDED, defaults_of, family_of
 from cnet_app.ui.calls.context import Context, Object, Visitor
 from cnet_app.ui.calls.describe import declared
@@ -74,7 +75,10 @@ def check_may_train(context: Context) -> None:
 
 
 def training_form(context: Context, visitor: Visitor, values: Mapping[str, Any]) -> Object:
-    """Describe the plan's fields for a base, {base}: {numbers, switches, texts, titles, front, suggested}."""
+    """Describe the plan's fields for a base, {base}: {refused, fixed, numbers, switches, texts, titles, front, suggested}.
+
+    `refused` is why none of the base's ControlNets is trained here, or ""; `fixed` are settings that have no meaning for it.
+    """
     check_may_train(context)
     base = str(values.get("base") or "") or context.base()[0]
     family = family_of(base)
@@ -82,15 +86,20 @@ def training_form(context: Context, visitor: Visitor, values: Mapping[str, Any])
     suggested: Mapping[str, Scalar] = {"size": defaults_of(base).size} | dict(
         SUGGESTED.get(family, {}) if family else {}
     )
+    fixed = fixed_settings(family)
     return {
         "base": base,
-        "numbers": declared(TRAINING_LIMITS),
+        "refused": family_refusal(family) if family else "",
+        "fixed": list(fixed),
+        "numbers": declared({name: limit for name, limit in TRAINING_LIMITS.items() if name not in fixed}),
         "front": list(FRONT),
         "titles": {name: dict(titles) for name, titles in TITLES.items()},
-        "switches": {name: {"default": defaults[name], "help": SWITCH_HELP[name]} for name in SWITCHES},
+        "switches": {
+            name: {"default": defaults[name], "help": SWITCH_HELP[name]} for name in SWITCHES if name not in fixed
+        },
         "texts": {name: {"label": label, "help": help} for name, (label, help) in TEXTS.items()},
         "suggested": dict(suggested),
-        "changeable": list(CHANGEABLE),
+        "changeable": [name for name in CHANGEABLE if name not in fixed],
     }
 
 

@@ -104,6 +104,7 @@ export class Plan {
       ),
       this.more,
     );
+    if (this.#form.refused) this.#refuse({ field: "base", message: this.#form.refused }, false);
     this.show();
   }
 
@@ -144,13 +145,14 @@ export class Plan {
     event.preventDefault();
     const { values, condition } = this.#new;
     const plan = { ...this.#form.suggested, base: this.#form.base, ...values.plan, condition, data: values.folder };
+    for (const name of this.#form.fixed) delete plan[name]; // set for another base, and not shown for this one
     this.start.disabled = true;
     this.#refuse(await this.#new.start({ ...plan, name: values.plan.name || this.#name() }));
     this.start.disabled = false;
   }
 
-  /** Say what is refused, at its field where it has one. */
-  #refuse(refused) {
+  /** Say what is refused, at its field where it has one, and move to that. */
+  #refuse(refused, moves = true) {
     for (const fault of this.element.querySelectorAll("[data-refused]")) fault.hidden = true;
     const fault = refused && this.element.querySelector(`[data-refused="${refused.field}"]`);
     this.refused.hidden = !refused || Boolean(fault);
@@ -158,6 +160,7 @@ export class Plan {
     if (!fault) return;
     fault.textContent = refused.message;
     fault.hidden = false;
+    if (!moves) return;
     if (this.more.contains(fault)) this.more.open = true;
     this.#fields.get(refused.field).querySelector("input, select")?.focus();
   }
