@@ -25,20 +25,20 @@ from cnet_app.diffusion.control import unit_residuals
 from cnet_app.diffusion.pipeline import generate
 from cnet_app.request.pictures import encode_png
 from cnet_app.request.training import TrainingPlan
-from cnet_app.training import checkpoints
-from cnet_app.training.advice import changes_for_memory
 from cnet_app.training.data.cache import encode_examples
 from cnet_app.training.data.readers import read_data
+from cnet_app.training.memory.advice import changes_for_memory
 from cnet_app.training.run import RunFolder
+from cnet_app.training.storage import checkpoints
 from cnet_app.training.trainable import create_trainable
 from cnet_app.training.trainable.sd3 import fill_joints
 from models.catalogue.local import local_files
 from models.errors import InputError
 from models.loader import Base, load_base, load_controlnet, save_base, save_network
 from models.tiny import tiny_base
+from tests.diffusion.backbones.latents import diffusers_latents, latents_of
+from tests.diffusion.backbones.test_sd3 import KINDS, tiny_controlnet
 from tests.diffusion.conftest import control_map, request_for, unit
-from tests.diffusion.latents import diffusers_latents, latents_of
-from tests.diffusion.test_sd3 import KINDS, tiny_controlnet
 from tests.training.test_loop import PLAN, create_loop, stop_at, weights
 
 SD3_PLAN = replace(PLAN, steps=4, base="sd3")
