@@ -78,6 +78,7 @@ def test_pictures_are_annotated_as_their_control_images_were_built(
         ("--fid x.pth", "--fid needs real pictures to compare with; give their folder with --reference."),
         ("--reference ours --fid x.pth", "--fid is x.pth, which is no file"),
         ("--clip ours", "--clip is ours, which holds no CLIP model"),
+        ("--brisque x.pt", "--brisque is x.pt, which is no file; give `allmodel` of its authors' release"),
         ("--aesthetics x", "--aesthetics needs the CLIP model"),
         ("--prompts none.csv", "--prompts is none.csv, which cannot be read as text"),
         ("--seed -1", "--seed is -1, but it must be at least 0."),
