@@ -93,10 +93,16 @@ def _ours(report: Report, reference: Reference) -> str:
     if reference.measure in known:
         cells = [report.cell(method, reference.measure) for method in report.methods]
         return ", ".join(
-            number(cell.value) + (f" ± {number(cell.deviation)}" if reference.deviation and cell.deviation else "")
+            _scaled(cell.value, reference)
+            + (f" ± {_scaled(cell.deviation, reference)}" if reference.deviation and cell.deviation else "")
             for cell in cells
         )
-    return ", ".join(number(row.value) for row in report.distances if row.id == reference.measure) or number(None)
+    values = [_scaled(row.value, reference) for row in report.distances if row.id == reference.measure]
+    return ", ".join(values) or number(None)
+
+
+def _scaled(value: float | None, reference: Reference) -> str:
+    return number(None if value is None else value * reference.scale)
 
 
 def to_markdown(report: Report) -> str:
