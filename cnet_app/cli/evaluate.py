@@ -198,7 +198,7 @@ def _protocol(args: argparse.Namespace) -> None:
         statistics, distances = _statistics(args), _distances(args)
         run = _smoke_run(args) if args.smoke else _full_run(args)
         settings = command_settings(args, base=run.used.base, output_dir=run.output)
-        engine = cache(lambda: create_engine(settings))
+        engine = cache(lambda: create_engine(settings, previews=False))
         maps = create_maps(settings, args.yes, engine)
         plan = Evaluation(
             controls=run.output,
