@@ -319,5 +319,6 @@ def _progress(what: str) -> Callable[[int, int], None]:
 
 def _tell(tell: Callable[[Mapping[str, Any], str], None], report: Report, output: Path | None) -> None:
     end_progress()
-    written = f"Wrote {output}/report.html, .md, .csv and .json.\n" if output else ""
+    tests = ", and differences.csv" if report.contrasts else ""
+    written = f"Wrote {output}/report.html, .md, .csv and .json{tests}.\n" if output else ""
     tell(report.to_json(), to_markdown(report) + written)

@@ -16,7 +16,7 @@ from cnet_app.evaluation.pairing import Item, Method, Pairing, pair
 from cnet_app.evaluation.report import Distance, Reference, Report, build_cells, build_contrasts
 from cnet_app.evaluation.scores import FILE, Judging, PictureScore, ScoreFile, score_item
 from cnet_app.evaluation.statistics import Settings
-from cnet_app.evaluation.tables import to_csv, to_markdown
+from cnet_app.evaluation.tables import contrasts_to_csv, to_csv, to_markdown
 from models.errors import SaveError
 
 Progress = Callable[[int, int], None]
@@ -139,13 +139,15 @@ def _some(paths: Sequence[str], what: str) -> str:
 
 
 def write_report(report: Report, items: Sequence[Item], output: Path) -> None:
-    """Write report.md, report.csv, report.json and report.html. Raises SaveError."""
+    """Write report.md, report.csv, report.json and report.html, and the tests between methods. Raises SaveError."""
     texts = {
         "report.md": to_markdown(report),
         "report.csv": to_csv(report),
         "report.json": json.dumps(report.to_json(), indent=2, ensure_ascii=False),
         "report.html": to_html(report, items),
     }
+    if report.contrasts:
+        texts["differences.csv"] = contrasts_to_csv(report)
     try:
         for name, text in texts.items():
             (output / name).write_text(text, encoding="utf-8")

@@ -147,3 +147,15 @@ def to_csv(report: Report) -> str:
     for row in report.distances:
         writer.writerow((row.method, row.id, row.value, None, None, None, None, row.count, row.note))
     return out.getvalue()
+
+
+def contrasts_to_csv(report: Report) -> str:
+    """Return a row for each pair of methods and measure."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ("measure", "one", "other", "difference", "low", "high", "p", "p_holm", "test", "control_images", "note")
+    )
+    for row in report.contrasts:
+        writer.writerow((row.measure, row.one, row.other, row.difference, row.low, row.high, row.p, row.corrected, row.test, row.count, row.note))  # fmt: skip
+    return out.getvalue()

@@ -31,7 +31,7 @@ def test_pictures_are_measured_and_the_report_is_written(data: Path, capsys: pyt
     values = json.loads(capsys.readouterr().out)
     assert (values["methods"], values["annotator"], values["pictures"]) == (["ours", "again"], "color_grid", 4)
     assert all(row["p"] == 1.0 for row in values["contrasts"])
-    written = {"pictures.jsonl", "report.html", "report.md", "report.csv", "report.json"}
+    written = {"pictures.jsonl", "report.html", "report.md", "report.csv", "report.json", "differences.csv"}
     assert {path.name for path in (data / "out").iterdir()} == written
     assert main(WORDS.split()) == 0
     assert "| ours | 2 |" in capsys.readouterr().out

@@ -82,6 +82,10 @@ def test_a_report_is_written_in_four_forms_that_agree(folders: Folders, tmp_path
     assert (values["pictures"], values["settings"]["resamples"]) == (12, 500)
     rows = list(csv.DictReader((output / "report.csv").open()))
     assert float(rows[0]["value"]) == report.cells[0].value
+    (test, *_) = csv.DictReader((output / "differences.csv").open())
+    contrast = report.contrasts[0]
+    assert (test["measure"], test["one"], test["other"], test["test"]) == ("rmse", "good", "bad", "permutation")
+    assert (float(test["difference"]), float(test["p_holm"])) == (contrast.difference, contrast.corrected)
     markdown, page = (output / "report.md").read_text(), (output / "report.html").read_text()
     assert f"| good | 6 | {report.cells[0].value:.4f} [" in markdown
     assert "| RMSE | good − bad | 6 |" in markdown
