@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     with only_result(args.json) as tell:
         manifest = resumed(args, OWN, "batch") if args.resume else None
         settings = command_settings(args, base=args.base, output_dir=None if manifest else output_folder(args, "batch"))
-        engine = cache(lambda: create_engine(settings))
+        engine = cache(lambda: create_engine(settings, previews=False))
         manifest = manifest or _begin(args, engine, settings)
         work = BatchWork(manifest, create_maps(settings, args.yes, engine), move=True)
         own = replace(settings, output_dir=manifest.folder)

@@ -19,6 +19,7 @@ from cnet_app.embedded.evaluate import command as embedded
 from cnet_app.engine.create import create_engine
 from cnet_app.engine.missing import rows_to_download
 from cnet_app.engine.protocol import Engine, PictureMade
+from cnet_app.evaluation.brisque import Brisque
 from cnet_app.evaluation.distances import InceptionDistance, OwnDistance, WholeFolder
 from cnet_app.evaluation.pairing import parse_methods, read_prompts
 from cnet_app.evaluation.pictures import Evaluation, evaluate_pictures
@@ -113,6 +114,10 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fid", metavar="FILE", type=Path, help="Inception's weights: FID is given")
     parser.add_argument("--clip", metavar="DIR", type=Path, help="a CLIP model: the CLIP score is given")
     parser.add_argument("--aesthetics", metavar="FILE", type=Path, help="a linear predictor on that CLIP model")
+    parser.add_argument(
+        "--brisque", metavar="FILE", type=Path,
+        help="BRISQUE's regressor, `allmodel` with `allrange` beside it or piq's brisque_svm_weights.pt: BRISQUE is given",
+    )  # fmt: skip
     parser.add_argument("--interval", choices=INTERVALS, default=INTERVALS[0], help="kind of bootstrap interval")
     parser.add_argument(
         "--level", metavar="SHARE", type=float, default=LEVEL.default, help=f"{LEVEL.help} (default: %(default)s)"
@@ -193,7 +198,7 @@ def _protocol(args: argparse.Namespace) -> None:
         statistics, distances = _statistics(args), _distances(args)
         run = _smoke_run(args) if args.smoke else _full_run(args)
         settings = command_settings(args, base=run.used.base, output_dir=run.output)
-        engine = cache(lambda: create_engine(settings))
+        engine = cache(lambda: create_engine(settings, previews=False))
         maps = create_maps(settings, args.yes, engine)
         plan = Evaluation(
             controls=run.output,
@@ -303,6 +308,8 @@ def _distances(args: argparse.Namespace) -> tuple[WholeFolder, ...]:
         found.append(ClipScore(clip))
         if args.aesthetics is not None:
             found.append(Aesthetics(clip, args.aesthetics))
+    if args.brisque is not None:
+        found.append(Brisque(args.brisque))
     return tuple(found)
 
 
@@ -312,5 +319,6 @@ def _progress(what: str) -> Callable[[int, int], None]:
 
 def _tell(tell: Callable[[Mapping[str, Any], str], None], report: Report, output: Path | None) -> None:
     end_progress()
-    written = f"Wrote {output}/report.html, .md, .csv and .json.\n" if output else ""
+    tests = ", and differences.csv" if report.contrasts else ""
+    written = f"Wrote {output}/report.html, .md, .csv and .json{tests}.\n" if output else ""
     tell(report.to_json(), to_markdown(report) + written)

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     with only_result(args.json or args.json_maps) as tell:
         started = time.perf_counter()
         settings = command_settings(args, base=args.base, output_dir=args.output)
-        engine = cache(lambda: create_engine(settings))
+        engine = cache(lambda: create_engine(settings, previews=False))
         if args.recipe:
             asked = request_of_recipe(args)
             requests = (asked.request,)

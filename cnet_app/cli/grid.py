@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         manifest = resumed(args, AXES, "grid") if args.resume else None
         folder = manifest.folder.parent.parent if manifest else output_folder(args, "grid")
         settings = command_settings(args, base=args.base, output_dir=folder)
-        engine = cache(lambda: create_engine(settings))
+        engine = cache(lambda: create_engine(settings, previews=False))
         manifest = manifest or _begin(args, engine, settings)
         work = GridWork(manifest, annotate_again(own_maps(settings, engine)))
         values, text = finish_sweep(manifest, work, engine, settings, args.yes)

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         started = time.perf_counter()
         picture = load_image(args.picture)
         settings = command_settings(args, base=args.base, output_dir=args.output)
-        engine = create_engine(settings)
+        engine = create_engine(settings, previews=False)
         fields = _fields_of_recipe(args.picture, args.base)
         flags: dict[str, Any] = {"prompt": args.prompt, "base": args.base}
         fields |= {name: value for name, value in flags.items() if value is not None}

@@ -64,8 +64,8 @@ PATIENCE = 0.1
 class TorchEngine:
     """Runs tasks on this machine's device. Thread-safe: pictures run one at a time, and so do maps."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, previews: bool = True) -> None:
+        self._settings, self._previews = settings, previews
         self._device, dtype = devices.choose_device(settings.device, settings.speed)
         self._device_bytes, self._value_bytes = memory.total_bytes(self._device), dtype.itemsize
         self._choice = _choose_base(settings.base, self._device)
@@ -189,7 +189,8 @@ class TorchEngine:
             if step.step == (step.steps + 1) // 2:
                 norms[:] = step.norms()
             if time.monotonic() - last >= PREVIEW_INTERVAL:
-                emit(Stepped(image_index=index, step=step.step, steps=step.steps, preview=_small_jpeg(step.preview())))
+                made = _small_jpeg(step.preview()) if self._previews else b""
+                emit(Stepped(image_index=index, step=step.step, steps=step.steps, preview=made))
                 last = time.monotonic()
 
         def cancelled() -> bool:

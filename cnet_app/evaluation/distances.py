@@ -86,13 +86,13 @@ class OwnDistance:
     def measure(self, folders: Folders) -> Distance:
         """Return the distance of a method's pictures to the real ones."""
         weights = require(OWN_WEIGHTS) / "model.safetensors"
-        value, note, reference = None, "", np.empty((0, 0))
+        value, note, reference, own = None, "", np.empty((0, 0)), self.features(folders.pictures)
         if folders.reference is None:
             note = NO_REFERENCE
         else:
             reference = self._of_reference(folders.reference)
             try:
-                value = frechet_distance(self.features(folders.pictures), reference)
+                value = frechet_distance(own, reference)
             except InputError as error:
                 note = str(error)
         facts = {
@@ -103,7 +103,7 @@ class OwnDistance:
             "real pictures": str(len(reference)),
         }
         return Distance(
-            id="fd_own", title="FD-own ↓", method=folders.method, value=value, count=len(folders.pictures), facts=facts, note=note
+            id="fd_own", title="FD-own ↓", method=folders.method, value=value, count=len(own), facts=facts, note=note
         )  # fmt: skip
 
     def _of_reference(self, folder: Path) -> Features:
@@ -165,17 +165,19 @@ class InceptionDistance:
             "crop": "none",
             "real pictures": str(len(reference)),
         }
-        value = None if note else self._distance(folders.pictures, reference)
+        value, count = (None, len(folders.pictures)) if note else self._distance(folders.pictures, reference)
         return Distance(
-            id="fid", title="FID ↓", method=folders.method, value=value, count=len(folders.pictures), facts=facts, note=note
+            id="fid", title="FID ↓", method=folders.method, value=value, count=count, facts=facts, note=note
         )  # fmt: skip
 
-    def _distance(self, pictures: Sequence[Path], reference: Sequence[Path]) -> float:
+    def _distance(self, pictures: Sequence[Path], reference: Sequence[Path]) -> tuple[float, int]:
+        """Return the distance, and how many of the pictures could be read."""
         import torch
 
-        metric = self._create()
+        metric, count = self._create(), 0
         for paths, real in ((pictures, False), (reference, True)):
             for picture in read_pictures(paths):
                 batch = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].to(self._device)
                 metric.update(batch, real=real)
-        return float(metric.compute())
+                count += not real
+        return float(metric.compute()), count

@@ -1,6 +1,6 @@
-"""Published numbers, as data: the paper's tables, and what ControlNet++ gained over ControlNet. Loads nothing heavy.
+"""Published numbers, as data: the tables of the ControlNet paper and of ControlNet++. Loads nothing heavy.
 
-A number is here only where it was read in the paper itself, in its authors' repository or on their page.
+A number is here only where it was read in the paper itself.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from cnet_app.evaluation.report import Reference
 
 PAPER = "Zhang, Rao and Agrawala, Adding Conditional Control to Text-to-Image Diffusion Models (arXiv 2302.05543v3)"
-PLUS = "Li et al., ControlNet++ (arXiv 2404.07987)"
+PLUS = "Li et al., ControlNet++ (arXiv 2404.07987v4)"
 
 
 def _ranking(method: str, quality: tuple[float, float], fidelity: tuple[float, float]) -> tuple[Reference, ...]:
@@ -66,15 +66,42 @@ WHICH_MODEL: tuple[Reference, ...] = (
     ),
 )  # fmt: skip
 """Whether users tell the two models apart; 0.5 is chance."""
-GAINS: dict[str, tuple[Reference, ...]] = {
-    "seg-ade20k": (
-        Reference(method="ControlNet++ less ControlNet", metric="mIoU in points", value=11.1, source=f"{PLUS}, README of its repository"),
+
+
+def _controllability(metric: str, measure: str, data: str, scale: float, **values: float) -> tuple[Reference, ...]:
+    source = f"{PLUS}, Table 1: {data}, 512 px, mean of 4 groups"
+    return tuple(
+        Reference(method=METHODS[id], metric=metric, value=value, source=source, measure=measure, scale=scale)
+        for id, value in values.items()
+    )
+
+
+METHODS = {
+    "t2i": "T2I-Adapter",
+    "gligen": "GLIGEN",
+    "uni": "Uni-ControlNet",
+    "unicontrol": "UniControl",
+    "controlnet": "ControlNet v1.1",
+    "plus": "ControlNet++",
+}
+_MULTIGEN = "MultiGen-20M"
+CONTROLLABILITY: dict[str, tuple[Reference, ...]] = {
+    "seg-ade20k": _controllability(
+        "mIoU in percent", "class_iou", "ADE20K, Mask2Former", 100,
+        t2i=12.61, gligen=23.78, uni=19.39, unicontrol=25.44, controlnet=32.55, plus=43.64,
     ),
-    "lineart": (
-        Reference(method="ControlNet++ less ControlNet", metric="SSIM in percent", value=13.4, source=f"{PLUS}, abstract"),
+    "canny": _controllability(
+        "F1 score in percent", "edge_f1_strict", _MULTIGEN, 100,
+        t2i=23.65, gligen=26.94, uni=27.32, unicontrol=30.82, controlnet=34.65, plus=37.04,
     ),
-    "depth": (
-        Reference(method="ControlNet less ControlNet++", metric="RMSE in percent", value=7.6, source=f"{PLUS}, abstract"),
+    "hed": _controllability(
+        "SSIM", "ms_ssim_strict", _MULTIGEN, 1,
+        gligen=0.5634, uni=0.6910, unicontrol=0.7969, controlnet=0.7621, plus=0.8097,
+    ),
+    "lineart": _controllability("SSIM", "ms_ssim_strict", _MULTIGEN, 1, controlnet=0.7054, plus=0.8399),
+    "depth": _controllability(
+        "RMSE", "grey_rmse", _MULTIGEN, 1,
+        t2i=48.40, gligen=38.83, uni=40.65, unicontrol=39.18, controlnet=35.90, plus=28.32,
     ),
 }  # fmt: skip
-"""By protocol: what ControlNet++ gained over ControlNet."""
+"""By protocol: Table 1 of ControlNet++, its methods on Stable Diffusion 1.4 and 1.5."""

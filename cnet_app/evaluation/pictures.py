@@ -16,7 +16,7 @@ from cnet_app.evaluation.pairing import Item, Method, Pairing, pair
 from cnet_app.evaluation.report import Distance, Reference, Report, build_cells, build_contrasts
 from cnet_app.evaluation.scores import FILE, Judging, PictureScore, ScoreFile, score_item
 from cnet_app.evaluation.statistics import Settings
-from cnet_app.evaluation.tables import to_csv, to_markdown
+from cnet_app.evaluation.tables import contrasts_to_csv, to_csv, to_markdown
 from models.errors import SaveError
 
 Progress = Callable[[int, int], None]
@@ -63,7 +63,7 @@ def evaluate_pictures(plan: Evaluation, progress: Progress = lambda done, total:
         unpaired=pairing.unpaired,
         distances=_distances(plan, pairing),
         references=plan.published,
-        notes=(*plan.notes, *_failures(scores)),
+        notes=(*plan.notes, *_gaps(pairing, plan.methods), *_failures(scores)),
         facts=_facts(plan, pairing),
     )
     if plan.output is not None:
@@ -109,22 +109,45 @@ def _facts(plan: Evaluation, pairing: Pairing) -> dict[str, str]:
 
 
 def _failures(scores: Sequence[PictureScore]) -> list[str]:
-    """Return a note for each reason that kept pictures from being measured, with the first of them."""
+    """Return a note for each reason that kept pictures from being measured, and for those of other proportions."""
     reasons: dict[str, list[str]] = {}
     for score in scores:
         if score.reason:
             reasons.setdefault(score.reason, []).append(score.picture)
-    return [f"{len(paths)} not measured in full, such as {paths[0]}: {reason}" for reason, paths in reasons.items()]
+    notes = [f"{_some(paths, 'picture')} not measured in full: {reason}" for reason, paths in reasons.items()]
+    if other := [score.picture for score in scores if not score.fits]:
+        notes.append(
+            f"{_some(other, 'picture')} of other proportions than the control image, which is cropped to them."
+        )
+    return notes
+
+
+def _gaps(pairing: Pairing, methods: Sequence[Method]) -> list[str]:
+    """Return a note for each method that has no picture of some control images, which others have."""
+    found = (
+        (method, [str(item.control) for item in pairing.items if method.name not in item.pictures])
+        for method in methods
+    )
+    return [f"{_some(paths, 'control image')} without a picture of {method.name}." for method, paths in found if paths]
+
+
+def _some(paths: Sequence[str], what: str) -> str:
+    """Return the number of paths with the first of them, as the subject of a sentence."""
+    if len(paths) == 1:
+        return f"1 {what} ({paths[0]}) is"
+    return f"{len(paths)} {what}s (the first is {paths[0]}) are"
 
 
 def write_report(report: Report, items: Sequence[Item], output: Path) -> None:
-    """Write report.md, report.csv, report.json and report.html. Raises SaveError."""
+    """Write report.md, report.csv, report.json and report.html, and the tests between methods. Raises SaveError."""
     texts = {
         "report.md": to_markdown(report),
         "report.csv": to_csv(report),
         "report.json": json.dumps(report.to_json(), indent=2, ensure_ascii=False),
         "report.html": to_html(report, items),
     }
+    if report.contrasts:
+        texts["differences.csv"] = contrasts_to_csv(report)
     try:
         for name, text in texts.items():
             (output / name).write_text(text, encoding="utf-8")

@@ -33,7 +33,7 @@ Generate = Callable[[GenerationRequest], Image]
 MakeControl = Callable[[Image, int], ControlMap]
 """The control image of a photo at a side in px."""
 SETTINGS = "protocol.json"
-NO_NUMBERS = "No number of this task could be read where it was published, so none is printed beside ours."
+NEGATIVE = 'No negative prompt is used, as their paper says; their script has one, "worst quality, low quality".'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,45 +47,49 @@ class Protocol:
     """Of the pictures, and of the control images where they are made of photos."""
     detector: str
     """Theirs, in words."""
+    is_detector: bool = True
+    """Whether `annotator` is theirs; else it is the nearest one that there is."""
     data: str
     """Theirs, in words."""
     measure: str
     """The one of its table."""
     base: str = "sd15"
+    scheduler: str = "unipc"
     num_inference_steps: int = 20
     guidance_scale: float = 7.5
     size: int = 512
     """Side of a picture in px."""
     pictures: int = 4
     """For each control image."""
-    references: tuple[Reference, ...] = ()
-    standing: tuple[str, ...] = ()
+    references: tuple[Reference, ...]
+    standing: tuple[str, ...] = (NEGATIVE,)
     """Deviations that every run here has."""
 
 
 _MULTIGEN = "MultiGen-20M's evaluation set"
 PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
-        id="canny", title="Canny edges", condition="canny", annotator="canny", detector="Canny", data=_MULTIGEN,
-        measure="edge_f1_strict",
+        id="canny", title="Canny edges", condition="canny", annotator="canny",
+        detector="Kornia's Canny at 0.1 and 0.2", is_detector=False, data=_MULTIGEN, measure="edge_f1_strict",
+        references=paper.CONTROLLABILITY["canny"],
     ),
     Protocol(
         id="hed", title="HED edges", condition="softedge", annotator="hed", detector="HED", data=_MULTIGEN,
-        measure="ms_ssim_strict",
+        measure="ms_ssim_strict", references=paper.CONTROLLABILITY["hed"],
     ),
     Protocol(
         id="lineart", title="Line art", condition="lineart", annotator="lineart", detector="the line drawing network",
-        data=_MULTIGEN, measure="ms_ssim_strict", references=paper.GAINS["lineart"],
+        data=_MULTIGEN, measure="ms_ssim_strict", references=paper.CONTROLLABILITY["lineart"],
     ),
     Protocol(
-        id="depth", title="Depth", condition="depth", annotator="midas", detector="MiDaS", data=_MULTIGEN,
-        measure="grey_rmse", references=paper.GAINS["depth"],
+        id="depth", title="Depth", condition="depth", annotator="midas", detector="DPT-Large",
+        is_detector=False, data=_MULTIGEN, measure="grey_rmse", references=paper.CONTROLLABILITY["depth"],
     ),
     Protocol(
         id="seg-ade20k", title="ADE20K labels", condition="segmentation", annotator="oneformer_ade20k",
         detector="OneFormer (Swin-L)", data="ADE20K's validation set", measure="class_iou",
-        references=(*paper.LABELS, *paper.QUALITY, *paper.GAINS["seg-ade20k"]),
-        standing=("ControlNet++ read the labels again with Mask2Former, the paper with OneFormer.",),
+        references=(*paper.LABELS, *paper.QUALITY, *paper.CONTROLLABILITY["seg-ade20k"]),
+        standing=("ControlNet++ read the labels again with Mask2Former (Swin-L), the paper with OneFormer.", NEGATIVE),
     ),
 )  # fmt: skip
 
@@ -133,13 +137,14 @@ class Run:
             for name, ours, theirs in (
                 ("The base", used.base, row.base),
                 ("The side of a picture", f"{used.size} px", f"{row.size} px"),
+                ("The sampler", used.scheduler, row.scheduler),
                 ("The number of steps", used.num_inference_steps, row.num_inference_steps),
                 ("The guidance", f"{used.guidance_scale:g}", f"{row.guidance_scale:g}"),
                 ("The number of pictures of a control image", used.pictures, row.pictures),
             )
             if ours != theirs
         ]
-        if used.annotator != row.annotator:
+        if used.annotator != row.annotator or not row.is_detector:
             found.append(f"The detector is {used.annotator}, theirs {row.detector}.")
         return (*found, f"The data are {self.data}; theirs {row.data}.", *row.standing)
 
@@ -153,6 +158,7 @@ class Run:
             "controlnet": self.controlnet,
             "annotator": used.annotator,
             "size": used.size,
+            "scheduler": used.scheduler,
             "num_inference_steps": used.num_inference_steps,
             "guidance_scale": used.guidance_scale,
             "seed": self.seed,
@@ -175,7 +181,6 @@ def run_protocol(
     _start(run)
     names = _make_controls(run, make_control)
     _make_pictures(run, names, generate, progress)
-    notes = (*run.deviations, *(() if run.row.references else (NO_NUMBERS,)))
     plan = replace(
         evaluation,
         controls=run.output / "control_images",
@@ -183,7 +188,7 @@ def run_protocol(
         prompts=run.prompts,
         output=run.output,
         published=run.row.references,
-        notes=notes,
+        notes=run.deviations,
     )
     return evaluate_pictures(plan)
 
@@ -256,6 +261,7 @@ def _request(run: Run, name: str, seed: int) -> GenerationRequest:
         base=used.base,
         width=used.size,
         height=used.size,
+        scheduler=used.scheduler,
         num_inference_steps=used.num_inference_steps,
         guidance_scale=used.guidance_scale,
         seed=seed,

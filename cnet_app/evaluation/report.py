@@ -94,6 +94,8 @@ class Reference:
     source: str
     measure: str = ""
     """Id of the measure or distance here that is the same; empty where none is."""
+    scale: float = 1.0
+    """Our numbers are multiplied by it, to be in the unit of the published one."""
 
 
 @dataclass(frozen=True, kw_only=True)

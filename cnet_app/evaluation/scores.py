@@ -46,6 +46,8 @@ class PictureScore:
     """Of a label map, by colour: pixels in which both maps have it, and in which either has it."""
     reason: str = ""
     """Why values are missing."""
+    fits: bool = True
+    """Whether the picture has the proportions of its control image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,15 +112,24 @@ def score_item(item: Item, judging: Judging, known: Mapping[tuple[str, str], Pic
             if found and found.stamp == stamp:
                 yield found
                 continue
+            fits = True
             try:
                 unit = unit or control_unit(item, judging)
-                values, overlaps, reason = _measure(unit, load_image(path, path.name), judging)
+                picture = load_image(path, path.name)
+                fits = _fits(picture, unit.pixels)
+                values, overlaps, reason = _measure(unit, picture, judging)
             except USER_ERRORS as error:
                 values, overlaps, reason = {}, {}, str(error)
             yield PictureScore(
                 method=method, name=item.name, picture=str(path), stamp=stamp,
-                values=values, overlaps=overlaps, reason=reason,
+                values=values, overlaps=overlaps, reason=reason, fits=fits,
             )  # fmt: skip
+
+
+def _fits(picture: Image, control: Image) -> bool:
+    """Return whether a picture, scaled to the width of a control image, has its height but for a pixel."""
+    (height, width), (wanted, side) = picture.shape[:2], control.shape[:2]
+    return abs(height * side / width - wanted) <= 1
 
 
 def _measure(

@@ -93,10 +93,16 @@ def _ours(report: Report, reference: Reference) -> str:
     if reference.measure in known:
         cells = [report.cell(method, reference.measure) for method in report.methods]
         return ", ".join(
-            number(cell.value) + (f" ± {number(cell.deviation)}" if reference.deviation and cell.deviation else "")
+            _scaled(cell.value, reference)
+            + (f" ± {_scaled(cell.deviation, reference)}" if reference.deviation and cell.deviation else "")
             for cell in cells
         )
-    return ", ".join(number(row.value) for row in report.distances if row.id == reference.measure) or number(None)
+    values = [_scaled(row.value, reference) for row in report.distances if row.id == reference.measure]
+    return ", ".join(values) or number(None)
+
+
+def _scaled(value: float | None, reference: Reference) -> str:
+    return number(None if value is None else value * reference.scale)
 
 
 def to_markdown(report: Report) -> str:
@@ -140,4 +146,16 @@ def to_csv(report: Report) -> str:
         writer.writerow((cell.method, cell.measure, cell.value, cell.low, cell.high, cell.deviation, cell.count, cell.pictures, cell.note))  # fmt: skip
     for row in report.distances:
         writer.writerow((row.method, row.id, row.value, None, None, None, None, row.count, row.note))
+    return out.getvalue()
+
+
+def contrasts_to_csv(report: Report) -> str:
+    """Return a row for each pair of methods and measure."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ("measure", "one", "other", "difference", "low", "high", "p", "p_holm", "test", "control_images", "note")
+    )
+    for row in report.contrasts:
+        writer.writerow((row.measure, row.one, row.other, row.difference, row.low, row.high, row.p, row.corrected, row.test, row.count, row.note))  # fmt: skip
     return out.getvalue()

@@ -31,7 +31,7 @@ def test_pictures_are_measured_and_the_report_is_written(data: Path, capsys: pyt
     values = json.loads(capsys.readouterr().out)
     assert (values["methods"], values["annotator"], values["pictures"]) == (["ours", "again"], "color_grid", 4)
     assert all(row["p"] == 1.0 for row in values["contrasts"])
-    written = {"pictures.jsonl", "report.html", "report.md", "report.csv", "report.json"}
+    written = {"pictures.jsonl", "report.html", "report.md", "report.csv", "report.json", "differences.csv"}
     assert {path.name for path in (data / "out").iterdir()} == written
     assert main(WORDS.split()) == 0
     assert "| ours | 2 |" in capsys.readouterr().out
@@ -78,6 +78,7 @@ def test_pictures_are_annotated_as_their_control_images_were_built(
         ("--fid x.pth", "--fid needs real pictures to compare with; give their folder with --reference."),
         ("--reference ours --fid x.pth", "--fid is x.pth, which is no file"),
         ("--clip ours", "--clip is ours, which holds no CLIP model"),
+        ("--brisque x.pt", "--brisque is x.pt, which is no file; give `allmodel` of its authors' release"),
         ("--aesthetics x", "--aesthetics needs the CLIP model"),
         ("--prompts none.csv", "--prompts is none.csv, which cannot be read as text"),
         ("--seed -1", "--seed is -1, but it must be at least 0."),

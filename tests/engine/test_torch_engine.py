@@ -17,6 +17,7 @@ import torch
 
 from cnet_app.diffusion import pipeline
 from cnet_app.engine import loaded, torch_engine
+from cnet_app.engine.create import create_engine
 from cnet_app.engine.loaded import LoadedModels
 from cnet_app.engine.protocol import Event, Loading, MapMade, Note, PictureMade, Prepared, Stepped
 from cnet_app.engine.torch_engine import TorchEngine
@@ -78,6 +79,15 @@ def test_the_events_of_a_job(engine: TorchEngine, monkeypatch: pytest.MonkeyPatc
     steps = [(event.image_index, event.step, event.steps) for event in events if isinstance(event, Stepped)]
     assert steps == [(index, step, 3) for index in (0, 1) for step in (1, 2, 3)]
     assert [event.index for event in events if isinstance(event, PictureMade)] == [0, 1]
+    assert all(event.preview for event in events if isinstance(event, Stepped))
+
+
+def test_steps_come_without_pictures_where_nobody_looks(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_engine, "PREVIEW_INTERVAL", 0.0)
+    settings = replace(engine._settings, engine="thread")
+    quick = create_engine(settings, previews=False)
+    steps = [event for event in quick.run(small(num_inference_steps=2)) if isinstance(event, Stepped)]
+    assert [(event.step, event.preview) for event in steps] == [(1, b""), (2, b"")]
 
 
 def test_the_facts_name_the_scheduler_that_ran_and_it_makes_the_same_picture(engine: TorchEngine, make: Make) -> None:

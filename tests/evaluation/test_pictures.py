@@ -82,12 +82,29 @@ def test_a_report_is_written_in_four_forms_that_agree(folders: Folders, tmp_path
     assert (values["pictures"], values["settings"]["resamples"]) == (12, 500)
     rows = list(csv.DictReader((output / "report.csv").open()))
     assert float(rows[0]["value"]) == report.cells[0].value
+    (test, *_) = csv.DictReader((output / "differences.csv").open())
+    contrast = report.contrasts[0]
+    assert (test["measure"], test["one"], test["other"], test["test"]) == ("rmse", "good", "bad", "permutation")
+    assert (float(test["difference"]), float(test["p_holm"])) == (contrast.difference, contrast.corrected)
     markdown, page = (output / "report.md").read_text(), (output / "report.html").read_text()
     assert f"| good | 6 | {report.cells[0].value:.4f} [" in markdown
     assert "| RMSE | good − bad | 6 |" in markdown
     assert page.count('src="data:image/webp;base64,') == 2 * 12  # three worst and three best of two methods, with maps
     assert "&lt;b&gt;a hill&lt;/b&gt;" in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
+
+
+def test_gaps_and_other_proportions_are_noted(folders: Folders) -> None:
+    for name in ("0001", "0003"):
+        (folders.bad / f"{name}.png").unlink()
+    wide = Pillow.open(folders.good / "0002.png")
+    wide.resize((wide.width * 3 // 2, wide.height)).save(folders.good / "0002.png")
+    wide.resize((wide.width * 2, wide.height * 2)).save(folders.good / "0004.png")
+    notes = evaluate_pictures(evaluation(folders)).notes
+    assert notes == (
+        f"2 control images (the first is {folders.controls / '0001.png'}) are without a picture of bad.",
+        f"1 picture ({folders.good / '0002.png'}) is of other proportions than the control image, which is cropped to them.",
+    )
 
 
 def test_an_interrupted_evaluation_goes_on_with_what_has_not_changed(
@@ -123,7 +140,8 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_measured(folders: Folders)
     report = evaluate_pictures(evaluation(folders))
     cell = report.cell("good", "rmse")
     assert (cell.count, cell.note) == (5, "1 could not be measured")
-    assert any("1 not measured in full, such as" in note and "0002.png" in note for note in report.notes)
+    note = next(note for note in report.notes if "not measured in full" in note)
+    assert note.startswith(f"1 picture ({folders.good / '0002.png'}) is not measured in full: ")
     contrast = next(row for row in report.contrasts if row.measure == "rmse")
     assert contrast.count == 5
 

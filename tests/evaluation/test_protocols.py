@@ -68,7 +68,13 @@ def test_a_row_names_what_there_is(row: Protocol) -> None:
     assert row.annotator in condition(row.condition).annotators
     assert entry(row.base).kind == "base"
     assert "sd15" in condition(row.condition).controlnets
-    assert (row.num_inference_steps, row.guidance_scale, row.pictures, row.size) == (20, 7.5, 4, 512)
+    assert (row.num_inference_steps, row.guidance_scale, row.pictures, row.size, row.scheduler) == (
+        20,
+        7.5,
+        4,
+        512,
+        "unipc",
+    )
 
 
 def test_published_rows_are_those_of_the_paper() -> None:
@@ -78,14 +84,34 @@ def test_published_rows_are_those_of_the_paper() -> None:
     assert all("arXiv" in row.source for row in ours)
 
 
+def test_controlnet_plus_plus_is_beside_every_protocol_by_its_own_measure() -> None:
+    wanted: dict[str, tuple[float, ...]] = {
+        "canny": (30.82, 34.65, 37.04),
+        "hed": (0.7969, 0.7621, 0.8097),
+        "lineart": (0.7054, 0.8399),
+        "depth": (39.18, 35.90, 28.32),
+        "seg-ade20k": (25.44, 32.55, 43.64),
+    }
+    assert {row.id for row in PROTOCOLS} == set(wanted)
+    for row in PROTOCOLS:
+        rows = [one for one in row.references if "2404.07987v4" in one.source]
+        assert {one.measure for one in rows} == {row.measure}
+        known = {one.method: one.value for one in rows}
+        named = [known[name] for name in ("UniControl", "ControlNet v1.1", "ControlNet++") if name in known]
+        assert tuple(named) == wanted[row.id]
+    gains = [wanted["seg-ade20k"][2] - wanted["seg-ade20k"][1], wanted["lineart"][1] - wanted["lineart"][0]]
+    assert gains == pytest.approx([11.1, 0.134], abs=0.011)  # of its abstract
+
+
 def test_a_run_makes_what_is_missing_and_measures_it(tmp_path: Path) -> None:
     run, made = canny_run(tmp_path), list[GenerationRequest]()
     report = score(run, made)
     assert [request.seed for request in made] == list(range(6))
     assert [request.prompt for request in made] == ["", "", "a hill", "a hill", "", ""]
-    assert {(request.width, request.num_inference_steps, request.guidance_scale) for request in made} == {
-        (192, 20, 7.5)
+    kinds = {
+        (request.width, request.num_inference_steps, request.guidance_scale, request.scheduler) for request in made
     }
+    assert kinds == {(192, 20, 7.5, "unipc")}
     cell = report.cell("embedded", "edge_f1_strict")
     assert (cell.count, cell.pictures) == (3, 6)
     assert report.annotator == "canny"
@@ -105,7 +131,10 @@ def test_every_deviation_is_said(tmp_path: Path) -> None:
         "The number of pictures of a control image is 2, theirs 4.",
     )
     assert "The data are three blots; theirs MultiGen-20M's evaluation set." in notes
-    assert any(note.startswith("No number of this task") for note in notes)
+    assert "The detector is canny, theirs Kornia's Canny at 0.1 and 0.2." in notes
+    assert any(note.startswith("No negative prompt is used") for note in notes)
+    changed = canny_run(tmp_path, scheduler="ddim", num_inference_steps=8)
+    assert {"The sampler is ddim, theirs unipc.", "The number of steps is 8, theirs 20."} < set(changed.deviations)
     seg = protocol("seg-ade20k")
     used = dataclasses.replace(seg, annotator="segmentation_embedded")
     run = Run(row=seg, used=used, output=tmp_path, data="x", controls=tmp_path, prompts={})
@@ -139,6 +168,8 @@ def test_the_smoke_mode_prints_the_paper_beside_ours(
     markdown = (tmp_path / "out" / "report.md").read_text()
     ours = next(cell for cell in values["cells"] if cell["measure"] == "mean_iou")
     assert f"| ControlNet | IoU | 0.35 ± 0.14 | {ours['value']:.4f} ± {ours['deviation']:.4f} | Zhang" in markdown
+    theirs = next(cell for cell in values["cells"] if cell["measure"] == "class_iou")
+    assert f"| ControlNet++ | mIoU in percent | 43.64 | {100 * theirs['value']:.2f} | Li et al." in markdown
     assert "- The base is embedded, theirs sd15." in markdown
     page = (tmp_path / "out" / "report.html").read_text()
     assert all(COMPARABLE in text for text in (markdown, page))

@@ -35,7 +35,7 @@ def make_base_pictures(args: argparse.Namespace, captions: Captions | None) -> P
     folder = args.output / FOLDER
     make_folder(folder)
     settings = command_settings(args, base=args.base, output_dir=folder)
-    with closing(create_engine(settings)) as engine:
+    with closing(create_engine(settings, previews=False)) as engine:
         base = args.base or engine.status().base
         texts = (captions.all if captions else ()) or ((args.caption,) if args.caption else ())
         if not texts and base != EMBEDDED:

@@ -48,7 +48,7 @@ def download_missing(rows: Sequence[Weights], yes: bool) -> None:
 
 def create_maps(settings: Settings, yes: bool, engine: Callable[[], Engine] | None = None) -> Maps:
     """Maps whose downloads are asked for; without an `engine` one is created for the first annotator with a network."""
-    engine = engine or cache(lambda: create_engine(settings))
+    engine = engine or cache(lambda: create_engine(settings, previews=False))
 
     def make(request: MapRequest) -> Annotated:
         download_missing(rows_to_download(request), yes)

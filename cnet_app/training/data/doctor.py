@@ -261,13 +261,13 @@ def _captions(examined: Examined) -> Found:
 
 def _duplicates(examined: Examined) -> Found:
     for pair, other in same_pictures(_images(examined)):
-        yield _problem("duplicate", pair, f"has the same picture as {other.where}; remove one of the two", 0.3)
+        yield _problem("duplicate", pair, f"has the same picture as {other.title}; remove one of the two", 0.3)
 
 
 def _leaks(examined: Examined) -> Found:
     held_out = [(pair, found.image) for pair, found in examined.validation if found.image is not None]
     for pair, other in same_pictures(_images(examined), held_out):
-        text = f"has the same picture as {other.where} of the validation data; remove one of the two"
+        text = f"has the same picture as {other.title} of the validation data; remove one of the two"
         yield _problem("leak", pair, text, 0.7)
 
 
@@ -282,16 +282,22 @@ def _misplaced(examined: Examined) -> Found:
     for found in misplaced(examined.fits):
         pair = pairs[found.place]
         if found.other is None:
-            across, down = (round(100 * one / SIDE) for one in found.shift)
-            text = f"has a map that lies {across} % across and {down} % down from its picture; cut both alike"
+            text = f"has a map that lies {_shift(*found.shift)} from its picture; cut both alike"
             yield _problem("shifted", pair, text, found.severity)
         else:
-            text = f"has a map that fits the picture of {pairs[found.other].where}; exchange the maps"
+            text = f"has a map that fits the picture of {pairs[found.other].title}; exchange the maps"
             yield _problem("swapped", pair, text, found.severity)
 
 
+def _shift(right: int, down: int) -> str:
+    """Return a shift in pixels of SIDE in words."""
+    parts = ((right, "to the right", "to the left"), (down, "down", "up"))
+    named = [f"{round(100 * abs(by) / SIDE)} % {ahead if by > 0 else back}" for by, ahead, back in parts if by]
+    return " and ".join(named)
+
+
 def _problem(kind: str, pair: Pair, text: str, severity: float) -> Problem:
-    return Problem(kind, pair.where, f"{pair.where} {text}.", pair.name, severity)
+    return Problem(kind, pair.where, f"{pair.title} {text}.", pair.name, severity)
 
 
 WHOLE = (

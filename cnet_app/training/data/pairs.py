@@ -78,6 +78,12 @@ class Pair:
     control_data: Source | None = None
     """JSON of people or classes that the map was drawn from, where `data build` wrote it; a pose is scored by it alone."""
 
+    @property
+    def title(self) -> str:
+        """Return where the data set names it, with the file of the picture where a line of a table does."""
+        file = self.image.path.name
+        return self.where if self.image.member or self.where.endswith(file) else f"{self.where} ({file})"
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -58,8 +59,25 @@ def test_every_seeded_fault_is_found_and_nobody_else_accused(
         assert problem.kind in TITLES and problem.pair in problem.where
         assert problem.message.startswith(problem.where) and ("; " in problem.message or ", or " in problem.message)
         assert 0 < problem.severity <= 1
+        assert problem.kind != "shifted" or (
+            " % to the right and " in problem.message and " % up from" in problem.message
+        )
     sheet = contact_sheet(data, problems, condition(id).kind)
     assert sheet is not None and sheet.shape[1] > 8 * CELL and sheet.std() > 10
+
+
+def test_faults_of_a_table_name_line_and_file(tmp_path: Path) -> None:
+    lines = [{"image": f"{name}.png", "conditioning_image": f"{name}_map.png", "text": "x"} for name in "abc"]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name, seed in (("a", 1), ("b", 2), ("c", 1)):
+        image, control = draw_pair("canny", seed, SIDE)
+        write_image(tmp_path / f"{name}.png", image)
+        write_image(tmp_path / f"{name}_map.png", np.zeros_like(control) if name == "b" else control)
+    messages = [problem.message for problem in check(tmp_path, "canny")[1]]
+    assert messages == [
+        "metadata.jsonl, line 2 (b.png) has a map of one colour, which teaches nothing; build it again, or remove the pair.",
+        "metadata.jsonl, line 3 (c.png) has the same picture as metadata.jsonl, line 1 (a.png); remove one of the two.",
+    ]
 
 
 def test_every_kind_of_problem_is_seeded() -> None:
