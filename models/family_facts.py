@@ -224,6 +224,12 @@ class FamilyFacts:
     base_by_tensor: tuple[tuple[str, str], ...] = ()
     """Ends of the names of tensors, each with the catalogue id of the base that completes a file with such a tensor. The first
     that a file has counts, and "" ends every name; a file with none is completed by the family's own base."""
+    base_by_config: tuple[tuple[str, Any, str], ...] = ()
+    """Keys of the network's config, each with a value and with the catalogue id of the base that has it; the first that fits a base
+    in a folder counts. One that none fits has a network like that of the family's own base."""
+    block_numbers: tuple[tuple[str, int], ...] = ()
+    """Keys of the network's config that count its blocks, each with the numbers of one such block over the square of the network's
+    width; a list counts its items. Empty where a config alone does not show the size."""
     inner_encoder: str = ""
     """Pattern of what stands before the text encoder's tensors in a file with all parts of a base, where their names behind it are
     those of transformers' class; empty where they would have to be converted."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,16 @@ from models.catalogue.inner_parts import inner_parts
 from models.catalogue.resolve import CLIP_TOKENIZER, resolve, tensor_names, tokenizer_folder
 from models.catalogue.row import TEXT_ENCODERS
 from models.catalogue.weights import require, require_row
-from models.configs import CONFIG, INDEX, class_name, is_distilled, read_base_family, read_controlnet_config, read_json
+from models.configs import (
+    CONFIG,
+    INDEX,
+    check_parts,
+    class_name,
+    is_distilled,
+    read_base_family,
+    read_controlnet_config,
+    read_json,
+)
 from models.errors import InputError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Defaults, Family
@@ -107,12 +116,8 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
     family = read_base_family(id, folder)
     facts = FAMILIES[family]
     dtype = base_dtype(family, dtype)
-    encoders = tuple(name for name in TEXT_ENCODERS if class_name(index, name))
-    least = facts.text_encoders - facts.optional_text_encoders
-    if encoders != TEXT_ENCODERS[: len(encoders)] or not least <= len(encoders) <= facts.text_encoders:
-        raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
-
-    kinds = [_listed(transformers, facts.text_encoder_classes, index, name) for name in encoders]
+    encoders = check_parts(id, index, family)
+    kinds = [getattr(transformers, class_name(index, name)) for name in encoders]
     brought = inner_parts(family, tensor_names(file)) if file else {}
     own = folder / facts.network_folder
     if file is None:
@@ -124,7 +129,7 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
         vae = load_inner_vae(file, brought["vae"], family, folder / "vae", dtype, device)
     elif class_name(index, "vae"):
         wide = vae_dtype(family, dtype, read_json(folder / "vae" / CONFIG))
-        vae = load_network(_listed(diffusers, facts.vae_classes, index, "vae"), folder / "vae", wide, device)
+        vae = load_network(getattr(diffusers, class_name(index, "vae")), folder / "vae", wide, device)
     factor = facts.latent_reduction if vae is None else vae_scale_factor(vae)
     return Base(
         id=id,
@@ -255,16 +260,6 @@ def _defaults(family: Family, sample_size: object, factor: int, undistilled: boo
     facts = FAMILIES[family]
     defaults = facts.undistilled or facts.defaults if undistilled else facts.defaults
     return replace(defaults, size=sample_size * factor) if isinstance(sample_size, int) else defaults
-
-
-def _listed(library: Any, allowed: tuple[str, ...], index: Mapping[str, Any], part: str) -> Any:
-    """The class of a part; a model index may name these few only."""
-    name = class_name(index, part)
-    if name not in allowed:
-        raise InputError(
-            f"The model's {part} is {name or 'missing'}, but this app knows {' and '.join(dict.fromkeys(allowed))} only."
-        )
-    return getattr(library, name)
 
 
 def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> None:

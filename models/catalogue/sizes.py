@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.catalogue.catalog import CATALOG
+from models.catalogue.config_sizes import encoder_numbers, network_numbers
 from models.catalogue.places import present
-from models.catalogue.resolve import Resolved, resolve, row_of_base
+from models.catalogue.resolve import Resolved, base_folder, resolve, row_of_base
 from models.catalogue.row import TEXT_ENCODERS
-from models.configs import CONFIG, read_json
+from models.configs import CONFIG, INDEX, class_name, read_json, read_network_config
 from models.errors import InputError, WeightsError
 from models.families import FAMILIES
 from models.family_facts import Family, Parameters
-from models.files import read_shapes
+from models.files import file_fault, read_shapes
 from models.layouts.gguf_files import GGUF
 
 FOUR_BITS = ".quant_state.bitsandbytes__"
@@ -65,9 +66,35 @@ def whole_sizes(millions: Parameters, value_bytes: int) -> Sizes:
 
 
 def parameters_of(base: str, family: Family) -> Parameters:
-    """Return the numbers in the networks of a base: those of its row, else of its family."""
+    """Return the numbers in the networks of a base: those of its row, else as its configs or headers show them, else its family's."""
     row = row_of_base(base)
-    return (row and row.parameters) or FAMILIES[family].parameters
+    known = (row and row.parameters) or FAMILIES[family].parameters
+    folder = base_folder(base)
+    return known if folder is None else _parameters_in(folder, family, known)
+
+
+def _parameters_in(folder: Path, family: Family, like: Parameters) -> Parameters:
+    """Return the numbers in the networks of a folder; those of `like` where neither configs nor headers tell them."""
+    facts, index = FAMILIES[family], folder / INDEX
+    network = network_numbers(facts, read_network_config(folder)) or _counted(folder / facts.network_folder)
+    parts = [part for part in TEXT_ENCODERS if index.is_file() and class_name(read_json(index), part)]
+    texts = [_encoder(folder / part) for part in parts]
+    text = sum(filter(None, texts)) if texts and all(texts) else like.text_encoders
+    return replace(like, network=network or like.network, text_encoders=text)
+
+
+def _encoder(folder: Path) -> float | None:
+    """Return the millions of numbers in a text encoder in a folder; None where its config does not tell."""
+    return encoder_numbers(read_json(folder / CONFIG)) if (folder / CONFIG).is_file() else None
+
+
+def _counted(folder: Path) -> float | None:
+    """Return the millions of numbers in the tensors of a folder by their headers; None without such files, or with damaged ones."""
+    files = list(folder.glob("*.safetensors"))
+    chosen = [file for file in files if ".fp16." in file.name] or files
+    if any(file_fault(file, file.suffix) for file in chosen):
+        return None
+    return sum(math.prod(shape) for file in chosen for shape in read_shapes(file).values()) / 1e6 or None
 
 
 def network_key(controlnet: str) -> str:

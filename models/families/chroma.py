@@ -49,6 +49,7 @@ FACTS = FamilyFacts(
         frozenset({"distilled_guidance_layer.in_proj.weight", name})
         for name in ("double_blocks.0.img_attn.qkv.weight", "single_transformer_blocks.0.attn.to_q.weight")
     ),
+    block_numbers=(("num_layers", 24), ("num_single_layers", 12)),
     control_class="FluxControlNetModel",
     vae_classes=("AutoencoderKL",),
     text_encoder_classes=("T5EncoderModel",),

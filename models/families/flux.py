@@ -93,6 +93,8 @@ FACTS = FamilyFacts(
         ("guidance_embedder.linear_1.weight", "flux"),
         ("", "flux_schnell"),
     ),
+    base_by_config=(("guidance_embeds", False, "flux_schnell"),),
+    block_numbers=(("num_layers", 36), ("num_single_layers", 15)),
     control_class="FluxControlNetModel",
     control_marks=(
         frozenset({"controlnet_x_embedder.weight", "time_text_embed.text_embedder.linear_1.weight"}),

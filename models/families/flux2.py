@@ -75,6 +75,7 @@ FACTS = FamilyFacts(
             }
         ),
     ),
+    block_numbers=(("num_layers", 26), ("num_single_layers", 13)),
     control_class="",
     vae_classes=("AutoencoderKLFlux2",),
     text_encoder_classes=("Qwen3ForCausalLM",),

@@ -36,6 +36,7 @@ FACTS = FamilyFacts(
     network_folder="transformer",
     network_class="QwenImageTransformer2DModel",
     network_marks=(frozenset({"txt_norm.weight", "norm_out.linear.weight"}),),
+    block_numbers=(("num_layers", 36),),
     control_class="QwenImageControlNetModel",
     control_marks=(
         frozenset({"controlnet_x_embedder.weight", "txt_norm.weight"}),

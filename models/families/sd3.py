@@ -85,6 +85,8 @@ FACTS = FamilyFacts(
         frozenset({"transformer_blocks.0.attn.add_q_proj.weight", "pos_embed.proj.weight", "proj_out.weight"}),
     ),
     base_by_tensor=((".0.attn2.to_q.weight", "sd3_medium"), (".0.x_block.attn2.qkv.weight", "sd3_medium")),
+    base_by_config=(("num_layers", 24, "sd3_medium"),),
+    block_numbers=(("num_layers", 36), ("dual_attention_layers", 7)),
     control_class="SD3ControlNetModel",
     vae_classes=("AutoencoderKL",),
     text_encoder_classes=("CLIPTextModelWithProjection", "CLIPTextModelWithProjection", "T5EncoderModel"),

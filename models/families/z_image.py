@@ -47,6 +47,7 @@ FACTS = FamilyFacts(
     network_class="ZImageTransformer2DModel",
     inner_encoder=r"text_encoders\.[^.]+\.transformer\.model\.",
     network_marks=(frozenset({"layers.0.adaLN_modulation.0.weight"}),),
+    block_numbers=(("n_layers", 12), ("n_refiner_layers", 24)),
     control_class="ZImageControlNetModel",
     control_marks=(frozenset({"control_all_x_embedder.2-1.weight"}),),
     text_encoder_classes=("Qwen3Model",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,17 @@ def test_the_memory_of_what_is_chosen_is_told_before_it_is_loaded(
     base: str, layers: list[tuple[str, str | None]], gigabytes: int, words: str
 ) -> None:
     assert memory_words(base, device(gigabytes), layers) == words
+
+
+def test_a_base_in_a_folder_has_the_memory_that_its_configs_show(tmp_path: Path) -> None:
+    config = {
+        "_class_name": "SD3Transformer2DModel", "num_layers": 24, "num_attention_heads": 24, "attention_head_dim": 64,
+        "dual_attention_layers": list(range(13)), "pos_embed_max_size": 384, "sample_size": 128,
+    }  # fmt: skip
+    (tmp_path / "transformer").mkdir()
+    (tmp_path / "transformer" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model_index.json").write_text("{}")
+    assert memory_words(str(tmp_path), device(80), [CANNY]) == "About 18.7 of 80 GB without a ControlNet at 1 MP."
 
 
 def test_the_rung_is_told_too() -> None:
