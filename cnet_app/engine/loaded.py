@@ -21,6 +21,7 @@ from cnet_app.registry.conditions import control_model
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from models import loader
+from models.catalogue.addition_sizes import Additions, expected_additions, image_prompt_bytes
 from models.catalogue.fitting import fitting_rows
 from models.catalogue.resolve import NamedKind, expected_bytes, resolve
 from models.catalogue.sizes import Sizes, control_bytes, network_key
@@ -30,7 +31,7 @@ from models.family_facts import Family
 from models.files import stamp
 from models.ip_adapter import IpAdapter, load_ip_adapter
 from models.layouts.union import module_of
-from models.lora.loras import use_loras
+from models.lora.loras import updates_bytes, use_loras
 from models.machine import memory
 from models.machine.ladder import LADDER, Rung, choose_rung, next_rung
 from models.machine.speed import tune
@@ -194,19 +195,35 @@ class LoadedModels:
         """The rung a request runs on."""
         value_bytes: int = (base.vae or base.network).dtype.itemsize
         controls, here = self._control_bytes(base, request)
+        additions, added = self._additions(base, request)
         sizes = Sizes(
-            text=memory.module_bytes(base.text_encoders),
-            network=memory.module_bytes([base.network]),
+            text=memory.module_bytes(base.text_encoders) - updates_bytes(base.text_encoders),
+            network=memory.module_bytes([base.network]) - updates_bytes([base.network]),
             vae=memory.module_bytes([base.vae] if base.vae is not None else []),
             controls=controls,
+            additions=additions,
         )
         free, on_cpu = memory.free_bytes(self._device), self._device.type == "cpu"
         if on_cpu or (loaded and not base.rung.rests_on_cpu):  # they are in this memory already
-            free += sizes.network + sizes.vae + (sizes.text if on_cpu or not base.rung.encoders_rest else 0) + here
+            free += (
+                sizes.network + sizes.vae + (sizes.text if on_cpu or not base.rung.encoders_rest else 0) + here + added
+            )
         maps = sum(map(has_effect, request.units)) if FAMILIES[base.family].references else 0
         pixels = request.width * request.height
         rung = choose_rung(self._device.type, free, sizes.weights, pixels, value_bytes, maps)
         return self._untried(rung, request)
+
+    def _additions(self, base: loader.Base, request: GenerationRequest) -> tuple[Additions, int]:
+        """Return the bytes of the request's LoRAs and image prompt, and those of LoRAs and of the image prompt that are loaded."""
+        units = [unit for unit in request.units if has_effect(unit)] if FAMILIES[base.family].references else []
+        names = [
+            *(lora.name for lora in request.loras if lora.scale),
+            *(unit.controlnet for unit in units if unit.controlnet),
+        ]
+        prompt = request.ip_adapter.name if request.ip_adapter else ""
+        known = self._pool.peek(self._ip_adapter_key(prompt, base)) if prompt else None
+        here = updates_bytes(base.networks) + (_bytes_of(known) if known is not None else 0)
+        return expected_additions(base.family, names, prompt, base.dtype.itemsize), here
 
     def _control_bytes(self, base: loader.Base, request: GenerationRequest) -> tuple[dict[str, int], int]:
         """Return the bytes of the request's ControlNets, each once, and those of them that are loaded."""
@@ -276,7 +293,11 @@ class LoadedModels:
             with self._loading:
                 return load_ip_adapter(id, base)
 
-        return self._pool.get((*self._key("ip_adapter", id), base.id, _place(base.rung)), load, expected_bytes(id))
+        expected = image_prompt_bytes(id, base.family, base.dtype.itemsize)
+        return self._pool.get(self._ip_adapter_key(id, base), load, expected)
+
+    def _ip_adapter_key(self, id: str, base: loader.Base) -> Hashable:
+        return *self._key("ip_adapter", id), base.id, _place(base.rung)
 
     def _key(self, kind: NamedKind, id: str) -> tuple[str, str, Hashable]:
         """A model whose file was replaced under its name has another key."""

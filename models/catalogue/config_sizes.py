@@ -14,10 +14,9 @@ def network_numbers(facts: FamilyFacts, config: Mapping[str, Any]) -> float | No
     Blocks are counted, and a table of places. Layers before and after the blocks have a few percent of the numbers.
     """
     width = config.get("dim") or _of(config, "num_attention_heads") * _of(config, "attention_head_dim")
-    counts = [(config.get(key), numbers) for key, numbers in facts.block_numbers]
-    if not counts or not width or any(count is None for count, _ in counts):
+    if not facts.block_numbers or not width or any(key not in config for key, _ in facts.block_numbers):
         return None
-    squares = sum(numbers * (len(count) if isinstance(count, list | tuple) else count) for count, numbers in counts)
+    squares = sum(numbers * _count(config[key]) for key, numbers in facts.block_numbers)
     return (squares * width**2 + _of(config, "pos_embed_max_size") ** 2 * width) / 1e6
 
 
@@ -46,6 +45,10 @@ def _picture_numbers(config: Mapping[str, Any]) -> float:
     part: Mapping[str, Any] = config.get("vision_config") or {}
     width, inner = _of(part, "hidden_size"), _of(part, "intermediate_size")
     return _of(part, "depth") * (4 * width**2 + 3 * width * inner)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else len(value or ())
 
 
 def _of(config: Mapping[str, Any], *keys: str) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from models.catalogue.addition_sizes import Additions, expected_additions
 from models.catalogue.catalog import CATALOG
 from models.catalogue.config_sizes import encoder_numbers, network_numbers
 from models.catalogue.places import present
@@ -36,15 +37,25 @@ class Sizes:
     vae: int
     controls: Mapping[str, int]
     """By ControlNet, each once."""
+    additions: Additions = field(default_factory=Additions)
 
     @property
     def weights(self) -> dict[str, int]:
         """As models.machine.ladder takes them."""
-        return {"text": self.text, "denoiser": self.network + sum(self.controls.values()), "vae": self.vae}
+        denoiser = self.network + sum(self.controls.values()) + self.additions.network
+        text = self.text + self.additions.text
+        return {"text": text, "denoiser": denoiser, "vae": self.vae, "picture": self.additions.picture}
 
 
-def expected_sizes(base: str, family: Family, controlnets: Iterable[str], value_bytes: int) -> Sizes:
-    """Return the sizes of a base of a family and of ControlNets by their ids; `value_bytes` are those of a loaded number.
+def expected_sizes(
+    base: str,
+    family: Family,
+    controlnets: Iterable[str],
+    value_bytes: int,
+    loras: Iterable[str] = (),
+    ip_adapter: str = "",
+) -> Sizes:
+    """Return the sizes of a base of a family and of what a request adds, by ids; `value_bytes` are those of a loaded number.
 
     Quantised weights count as they are stored, since they stay packed; all others in the format in which they are loaded.
     """
@@ -55,6 +66,7 @@ def expected_sizes(base: str, family: Family, controlnets: Iterable[str], value_
         network=packed.get("network", sizes.network),
         vae=sizes.vae,
         controls={key: control_bytes(id, family, value_bytes) for key, id in distinct.items()},
+        additions=expected_additions(family, loras, ip_adapter, value_bytes),
     )
 
 

@@ -176,6 +176,9 @@ def test_the_page_gets_the_memory_of_its_layers(caller: Caller) -> None:
     words = caller("memory", base="z_image", layers=layers, frame=frame)["words"]
     assert words == "About 23.4 of 80 GB with a ControlNet at 0.26 MP."
     assert caller("memory", base="owner/unknown")["words"] == ""
+    more = caller("memory", base="sdxl", loras=["lcm_lora_sdxl"], ip_adapter="ip_adapter_sdxl")["words"]
+    plain = caller("memory", base="sdxl")["words"]
+    assert float(more.split()[1]) - float(plain.split()[1]) == pytest.approx(0.394 + 4.393, abs=0.11)
 
 
 def test_sizes_that_follow_a_photo_lie_on_the_grid_of_the_family(caller: Caller) -> None:
