@@ -83,7 +83,7 @@ class LoadedModels:
         self._free_annotators = free_annotators
         self._loading = loading
         budget = int(settings.model_memory_gb * 1e9) or int(SHARE * memory.total_bytes(self._device))
-        self._pool: Pool[Any] = Pool(_bytes_of, budget)
+        self._pool: Pool[Any] = Pool(_storages_of, budget)
         self._failed: dict[tuple[str, str], int] = {}
         """By base and rung, the cost of the smallest request that ran out of memory there."""
 
@@ -337,10 +337,14 @@ def _cost(request: GenerationRequest) -> int:
 
 
 def _bytes_of(model: Any) -> int:
+    return sum(_storages_of(model).values())
+
+
+def _storages_of(model: Any) -> dict[Hashable, int]:
     if isinstance(model, loader.Base):
-        return memory.module_bytes(model.networks)
+        return memory.storage_bytes(model.networks)
     if isinstance(model, LoadedControl):
-        return memory.module_bytes([module_of(model.network)])
+        return memory.storage_bytes([module_of(model.network)])
     if isinstance(model, IpAdapter):
-        return memory.module_bytes((model.projection, model.image_encoder, *model.attention.values()))
-    return memory.module_bytes([module_of(model)])
+        return memory.storage_bytes((model.projection, model.image_encoder, *model.attention.values()))
+    return memory.storage_bytes([module_of(model)])
