@@ -17,8 +17,8 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, T2IAdapter
 
 from models.autoencoders import load_inner_vae, load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
-from models.catalogue.inner_parts import inner_parts
-from models.catalogue.resolve import CLIP_TOKENIZER, resolve, tensor_names, tokenizer_folder
+from models.catalogue.inner_parts import inner_encoder
+from models.catalogue.resolve import CLIP_TOKENIZER, inner_parts_of, resolve, tokenizer_folder
 from models.catalogue.row import TEXT_ENCODERS
 from models.catalogue.weights import require, require_row
 from models.configs import (
@@ -118,7 +118,7 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
     dtype = base_dtype(family, dtype)
     encoders = check_parts(id, index, family)
     kinds = [getattr(transformers, class_name(index, name)) for name in encoders]
-    brought = inner_parts(family, tensor_names(file)) if file else {}
+    brought = inner_parts_of(file, family) if file else {}
     own = folder / facts.network_folder
     if file is None:
         network = load_network(getattr(diffusers, facts.network_class), own, dtype, device)
@@ -137,7 +137,7 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
         network=network,
         vae=vae,
         text_encoders=tuple(
-            load_inner_encoder(kind, file, brought[name], folder / name, dtype, device)
+            load_inner_encoder(kind, file, brought[name], inner_encoder(family, name), folder / name, dtype, device)
             if file is not None and name in brought
             else load_network(kind, folder / name, dtype, device)
             for kind, name in zip(kinds, encoders, strict=True)

@@ -18,7 +18,7 @@ from models.catalogue.weights import check_file, short
 from models.configs import CONFIG, read_json
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES, TITLES, network_prefix
-from models.family_facts import Family
+from models.family_facts import Family, InnerEncoder
 from models.files import read_shapes
 from models.layouts.adapters import ADAPTER
 from models.layouts.checkpoints import open_tensors, part_of, read_all
@@ -142,18 +142,40 @@ def load_network_file(path: Path, family: Family, folder: Path, dtype: torch.dty
 
 
 def load_inner_encoder(
-    kind: Any, path: Path, prefix: str, folder: Path, dtype: torch.dtype, device: torch.device | str
+    kind: Any,
+    path: Path,
+    prefix: str,
+    facts: InnerEncoder,
+    folder: Path,
+    dtype: torch.dtype,
+    device: torch.device | str,
 ) -> Any:
     """Load a text encoder of a class of transformers from a file with other parts of a base; `folder` has its config.
 
-    The names of its tensors behind `prefix` are the class's own.
+    Tensors whose names behind `prefix` the class does not have, such as tables of places, are left out.
     """
-    title = "the text encoder"
+    title = f"the text encoder {facts.folder}"
     with ExitStack() as stack, damage_reported(path, title):
-        state = read_all(part_of(open_tensors(path, stack), prefix), dtype)
         with without_weights():
             network = kind(kind.config_class.from_pretrained(folder, local_files_only=True))
-    return fill_network(network, state, path, title, dtype, device)
+        found = {_class_name(name, facts): read for name, read in part_of(open_tensors(path, stack), prefix).items()}
+        for layer in facts.unread:
+            if f"{layer}.weight" not in found:
+                network.set_submodule(layer, torch.nn.Identity())
+        names = network.state_dict()
+        wanted = {name: read for name, read in found.items() if name in names and name not in facts.identity}
+        state = read_all(wanted, dtype)
+        state |= {name: torch.eye(len(names[name]), dtype=dtype) for name in facts.identity}
+        state |= {name: state[source] for name, source in facts.shared if name in names and name not in state}
+    filled = fill_network(network, state, path, title, dtype, device)
+    filled.tie_weights()  # numbers in two places stay one storage, also after a move to another device
+    return filled
+
+
+def _class_name(name: str, facts: InnerEncoder) -> str:
+    """Return the class's name of a tensor."""
+    found = next(((start, own) for start, own in facts.renamed if name.startswith(start)), ("", ""))
+    return found[1] + name.removeprefix(found[0])
 
 
 @contextmanager

@@ -253,11 +253,16 @@ def other_parts(family: Family, file: Path | None = None) -> Weights:
     names = _names_in(file, stamp(file)) if file else frozenset[str]()
     ids = (id for end, id in marks if any(name.endswith(end) for name in names))
     row = entry(next(ids, family))
-    brought = (FAMILIES[family].network_folder, *inner_parts(family, names))
+    brought = (FAMILIES[family].network_folder, *(inner_parts_of(file, family) if file else ()))
     kept = (
         file for file in row.files if file.name.partition("/")[0] not in brought or file.name.endswith(f"/{CONFIG}")
     )
     return replace(row, files=tuple(kept))
+
+
+def inner_parts_of(file: Path, family: Family) -> dict[str, str]:
+    """Return the folders of a base whose weights a file of its network has too, with the prefix of their tensors there."""
+    return inner_parts(family, tensor_names(file)) if file.suffix == SAFETENSORS else {}
 
 
 def row_of_base(id: str) -> Weights | None:
