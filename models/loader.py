@@ -77,6 +77,8 @@ class Base:
     defaults: Defaults
     is_distilled: bool = False
     """Distilled to few steps by its index, so that guidance has no effect. A file of the network alone does not tell."""
+    was_float8: bool = False
+    """Whether its network's weights were in float8 and are widened now, so that they could take less memory."""
     rung: Rung = LADDER[0]
     """The rung of the memory ladder that it was loaded on."""
 
@@ -91,9 +93,12 @@ class Base:
         return self.network.config["in_channels"] == FAMILIES[self.family].inpainting_channels
 
 
-def load_base(id: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
+def load_base(
+    id: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, *, keeps_float8: bool = False
+) -> Base:
     """Load a base by catalogue id, name of a dropped file, path of a file or a folder in diffusers format, or hub id.
 
+    With `keeps_float8` linear layers of a file of the network alone that are in float8 stay so: see models.layouts.float8.
     Raises InputError and WeightsError, MissingError where files are not on this disk.
     """
     resolved = resolve(id, "base")
@@ -103,11 +108,18 @@ def load_base(id: str, device: torch.device | str = "cpu", dtype: torch.dtype = 
     if resolved.path.suffix == GGUF and not resolved.family:
         raise unknown_file(resolved.path)
     if resolved.family and FAMILIES[resolved.family].network_marks:
-        return _base_of_folder(id, require_row(resolved.rows[0]), device, dtype, file=resolved.path)
+        return _base_of_folder(id, require_row(resolved.rows[0]), device, dtype, resolved.path, keeps_float8)
     return _base_of_file(id, resolved.path, device, dtype)  # its own faults come before a missing vocabulary
 
 
-def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dtype, file: Path | None = None) -> Base:
+def _base_of_folder(
+    id: str,
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    file: Path | None = None,
+    keeps_float8: bool = False,
+) -> Base:
     """Load a base from a folder; `file` brings the network of every step in place of the folder's."""
     import diffusers
     import transformers
@@ -123,7 +135,7 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
     if file is None:
         network = load_network(getattr(diffusers, facts.network_class), own, dtype, device)
     else:
-        network = load_network_file(file, family, own, dtype, device)
+        network = load_network_file(file, family, own, dtype, device, keeps_float8)
     vae = None
     if file is not None and "vae" in brought:
         vae = load_inner_vae(file, brought["vae"], family, folder / "vae", dtype, device)

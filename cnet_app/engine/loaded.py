@@ -30,6 +30,7 @@ from models.families import FAMILIES, TITLES
 from models.family_facts import Family
 from models.files import stamp
 from models.ip_adapter import IpAdapter, load_ip_adapter
+from models.layouts.float8 import spared_bytes, widen
 from models.layouts.union import module_of
 from models.lora.loras import updates_bytes, use_loras
 from models.machine import memory
@@ -162,9 +163,11 @@ class LoadedModels:
     def _base(self, request: GenerationRequest, emit: Emit) -> loader.Base:
         key = self._key("base", request.base)
         known = self._pool.peek(key)
-        if known is not None and _place(known.rung) != _place(self._rung(known, request)):
-            known = None
-            self._release()  # its ControlNets are in the wrong place too
+        if known is not None:
+            rung = self._rung(known, request)
+            if _place(known.rung) != _place(rung) or (known.was_float8 and rung is not LADDER[0]):
+                known = None
+                self._release()  # its ControlNets are in the wrong place too
         base = self._pool.get(key, lambda: self._load_base(request, emit), expected_bytes(request.base))
         base = dataclasses.replace(base, rung=self._rung(base, request))
         if not base.rung.rests_on_cpu:
@@ -179,8 +182,11 @@ class LoadedModels:
     def _load_base(self, request: GenerationRequest, emit: Emit) -> loader.Base:
         emit(Loading(name=request.base))
         with self._loading:
-            base = loader.load_base(request.base, "cpu", self._dtype)
+            base = loader.load_base(request.base, "cpu", self._dtype, keeps_float8=True)
         base = dataclasses.replace(base, device=self._device)
+        if spared_bytes(base.network) and self._rung(base, request, loaded=False, widened=True) is LADDER[0]:
+            widen(base.network)  # there is room, and a pass is a little faster
+            base = dataclasses.replace(base, was_float8=True)
         rung = self._rung(base, request, loaded=False)
         if rung is not LADDER[0] and self._free_annotators():
             memory.release(self._device)
@@ -191,14 +197,16 @@ class LoadedModels:
                 self._settle(network, rung)
         return dataclasses.replace(base, rung=rung)
 
-    def _rung(self, base: loader.Base, request: GenerationRequest, loaded: bool = True) -> Rung:
-        """The rung a request runs on."""
+    def _rung(self, base: loader.Base, request: GenerationRequest, loaded: bool = True, widened: bool = False) -> Rung:
+        """The rung a request runs on; `widened` as if weights in float8 were wide."""
         value_bytes: int = (base.vae or base.network).dtype.itemsize
         controls, here = self._control_bytes(base, request)
         additions, added = self._additions(base, request)
         sizes = Sizes(
             text=memory.module_bytes(base.text_encoders) - updates_bytes(base.text_encoders),
-            network=memory.module_bytes([base.network]) - updates_bytes([base.network]),
+            network=memory.module_bytes([base.network])
+            - updates_bytes([base.network])
+            + (spared_bytes(base.network) if widened else 0),
             vae=memory.module_bytes([base.vae] if base.vae is not None else []),
             controls=controls,
             additions=additions,

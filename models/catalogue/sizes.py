@@ -10,14 +10,15 @@ from pathlib import Path
 from models.catalogue.addition_sizes import Additions, expected_additions
 from models.catalogue.catalog import CATALOG
 from models.catalogue.config_sizes import encoder_numbers, network_numbers
+from models.catalogue.inner_parts import VAE_PREFIXES
 from models.catalogue.places import present
 from models.catalogue.resolve import Resolved, base_folder, resolve, row_of_base
 from models.catalogue.row import TEXT_ENCODERS
 from models.configs import CONFIG, INDEX, class_name, read_json, read_network_config
 from models.errors import InputError, WeightsError
-from models.families import FAMILIES
+from models.families import FAMILIES, network_prefix
 from models.family_facts import Family, Parameters
-from models.files import file_fault, read_shapes
+from models.files import file_fault, read_formats, read_shapes
 from models.layouts.gguf_files import GGUF
 
 FOUR_BITS = ".quant_state.bitsandbytes__"
@@ -38,6 +39,8 @@ class Sizes:
     controls: Mapping[str, int]
     """By ControlNet, each once."""
     additions: Additions = field(default_factory=Additions)
+    float8: int = 0
+    """Bytes of the network where its weights in float8 stay so, which they do where memory is short; 0 without such."""
 
     @property
     def weights(self) -> dict[str, int]:
@@ -67,6 +70,7 @@ def expected_sizes(
         vae=sizes.vae,
         controls={key: control_bytes(id, family, value_bytes) for key, id in distinct.items()},
         additions=expected_additions(family, loras, ip_adapter, value_bytes),
+        float8=_float8_bytes(base, family, value_bytes),
     )
 
 
@@ -157,6 +161,24 @@ def _packed_bytes(base: str, family: Family) -> dict[str, int]:
     except (InputError, WeightsError):
         return {}
     return {"network": path.stat().st_size} if is_packed else {}
+
+
+def _float8_bytes(base: str, family: Family, value_bytes: int) -> int:
+    """Return the bytes of a network in a file whose weights in float8 stay so; 0 where none is in float8."""
+    try:
+        path = resolve(base, "base").path
+        if path is None or not path.is_file() or path.suffix != ".safetensors" or not FAMILIES[family].network_marks:
+            return 0
+        formats, shapes = read_formats(path), read_shapes(path)
+    except (InputError, WeightsError):
+        return 0
+    prefix = network_prefix(FAMILIES[family], shapes)
+    if prefix is None or not any(name.startswith("F8") for name in formats.values()):
+        return 0
+    others = () if prefix else (*VAE_PREFIXES, "text_encoders.")
+    own = [name for name in shapes if name.startswith(prefix) and not name.startswith(others)]
+    narrow = {name for name in own if formats[name].startswith("F8") and len(shapes[name]) == 2}
+    return sum(math.prod(shapes[name]) * (1 if name in narrow else value_bytes) for name in own)
 
 
 def _packed_folders(path: Path, family: Family) -> dict[str, int]:

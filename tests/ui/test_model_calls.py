@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from cnet_app.engine.protocol import EngineStatus
@@ -158,6 +159,15 @@ def test_a_base_in_a_folder_has_the_memory_that_its_configs_show(tmp_path: Path)
     (tmp_path / "transformer" / "config.json").write_text(json.dumps(config))
     (tmp_path / "model_index.json").write_text("{}")
     assert memory_words(str(tmp_path), device(80), [CANNY]) == "About 18.7 of 80 GB without a ControlNet at 1 MP."
+
+
+def test_weights_in_float8_stay_packed_where_memory_is_short(tmp_path: Path) -> None:
+    state = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in tiny_base("z_image").network.state_dict().items()}
+    save_file(state, tmp_path / "eight.safetensors")
+    remark = "Weights in float8 stay packed."
+    assert remark in memory_words(str(tmp_path / "eight.safetensors"), device(20))
+    assert remark not in memory_words(str(tmp_path / "eight.safetensors"), device(80))
+    assert remark not in memory_words("z_image", device(20))
 
 
 def test_the_rung_is_told_too() -> None:

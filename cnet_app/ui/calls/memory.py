@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cnet_app.engine.protocol import EngineStatus
@@ -13,7 +14,7 @@ from cnet_app.ui.calls.context import Context, Object, Visitor
 from models.catalogue.sizes import expected_sizes
 from models.families import FAMILIES
 from models.family_facts import Family
-from models.machine.ladder import RESERVE, choose_rung, needed_bytes
+from models.machine.ladder import LADDER, RESERVE, choose_rung, needed_bytes
 
 Layers = Iterable[tuple[str, str | None]]
 """Condition, and the ControlNet that is chosen for it; None is the condition's own."""
@@ -59,12 +60,16 @@ def memory_words(
     controls, maps, own_loras = _controls(base, family, layers)
     sizes = expected_sizes(base, family, controls, status.value_bytes, (*loras, *own_loras), ip_adapter)
     rung = choose_rung(device, status.device_bytes, sizes.weights, pixels, status.value_bytes, maps)
+    remark = ""
+    if sizes.float8 and rung is not LADDER[0]:
+        sizes, remark = replace(sizes, network=sizes.float8), "Weights in float8 stay packed. "
+        rung = choose_rung(device, status.device_bytes, sizes.weights, pixels, status.value_bytes, maps)
     needed = needed_bytes(rung, sizes.weights, pixels, status.value_bytes, maps) + RESERVE
     what = f"{_named(maps or len(sizes.controls), 'map' if FAMILIES[family].references else 'ControlNet')} at {pixels / 1e6:.2g} MP"
     has = status.device_bytes / 1e9
     if needed > status.device_bytes:
         return f"About {needed / 1e9:.1f} GB {what}, but the device has {has:.1f} GB."
-    return f"About {needed / 1e9:.1f} of {has:.0f} GB {what}. {rung.message}".strip()
+    return f"About {needed / 1e9:.1f} of {has:.0f} GB {what}. {remark}{rung.message}".strip()
 
 
 def _controls(base: str, family: Family, layers: Layers) -> tuple[list[str], int, list[str]]:
