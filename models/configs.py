@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.catalogue.row import TEXT_ENCODERS
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES, TITLES, family_of, takers
 from models.family_facts import Family
@@ -17,6 +18,8 @@ from models.layouts.adapters import ADAPTER, adapter_family
 _CONTROL_CLASSES = tuple(row.control_class.removesuffix("Model") for row in FAMILIES.values() if row.control_class)
 """Beginnings of the classes of ControlNets, unions included."""
 CONFIG, INDEX = "config.json", "model_index.json"
+NETWORK_FOLDERS = tuple(dict.fromkeys(row.network_folder for row in FAMILIES.values()))
+"""Folders of a base in which the network of every step may be."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -47,17 +50,46 @@ def named_class(config: Mapping[str, Any]) -> str:
 
 def read_base_family(id: str, folder: Path) -> Family:
     """Return the family of a base model by its network's config; InputError where it is none of the known ones."""
-    family = family_of(_network_config(folder))
+    family = family_of(read_network_config(folder))
     if family is None:
-        raise InputError(
-            f"{id} is none of the kinds of model this app knows: {', '.join(TITLES.values())}; choose one of those."
-        )
+        raise unknown_kind(id)
     return family
 
 
-def _network_config(folder: Path) -> dict[str, Any]:
+def unknown_kind(id: str) -> InputError:
+    """Return the error for a base of none of the known families."""
+    return InputError(
+        f"{id} is none of the kinds of model this app knows: {', '.join(TITLES.values())}; choose one of those."
+    )
+
+
+def check_parts(id: str, index: Mapping[str, Any], family: Family) -> tuple[str, ...]:
+    """Return the folders of a base's text encoders; InputError where its index names parts that are not the family's."""
+    facts = FAMILIES[family]
+    encoders = tuple(name for name in TEXT_ENCODERS if class_name(index, name))
+    least = facts.text_encoders - facts.optional_text_encoders
+    if encoders != TEXT_ENCODERS[: len(encoders)] or not least <= len(encoders) <= facts.text_encoders:
+        raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
+    for name in encoders:
+        listed_class(index, name, facts.text_encoder_classes)
+    if class_name(index, "vae"):
+        listed_class(index, "vae", facts.vae_classes)
+    return encoders
+
+
+def listed_class(index: Mapping[str, Any], part: str, allowed: tuple[str, ...]) -> str:
+    """Return the class of a part by its index, which may be one of a few only; InputError for any other."""
+    name = class_name(index, part)
+    if name not in allowed:
+        raise InputError(
+            f"The model's {part} is {name or 'missing'}, but this app knows {' and '.join(dict.fromkeys(allowed))} only."
+        )
+    return name
+
+
+def read_network_config(folder: Path) -> dict[str, Any]:
     """Return the config of the network that runs at every step, from the first of the families' folders that is there."""
-    folders = [folder / name for name in dict.fromkeys(row.network_folder for row in FAMILIES.values())]
+    folders = [folder / name for name in NETWORK_FOLDERS]
     return read_json(next((place for place in folders if (place / CONFIG).is_file()), folders[0]) / CONFIG)
 
 
@@ -68,7 +100,7 @@ def is_distilled(index: Mapping[str, Any]) -> bool:
 
 def read_sample_size(folder: Path) -> int | None:
     """Return the side of the latents that a base model was trained at, where its config has it."""
-    size = _network_config(folder).get("sample_size")
+    size = read_network_config(folder).get("sample_size")
     return size if isinstance(size, int) else None
 
 

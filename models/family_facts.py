@@ -107,6 +107,26 @@ class OriginalEncoder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InnerEncoder:
+    """A text encoder of transformers in a file with other parts of a base."""
+
+    folder: str
+    """Its folder in a base."""
+    prefix: str
+    """Pattern of what stands before the names of its tensors."""
+    ends: tuple[str, ...]
+    """Names behind it that a file must have, so that the encoder is used."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Beginnings of names in files, with those of the class; the first that fits counts."""
+    shared: tuple[tuple[str, str], ...] = ()
+    """Tensors of the class that a file may lack, each with the one whose numbers it has."""
+    identity: tuple[str, ...] = ()
+    """Matrices that do nothing in the family's bases, and that its authors' code does not read from a file."""
+    unread: tuple[str, ...] = ()
+    """Layers whose output nothing reads, which a file may lack."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OneFile:
     """Parts that a single-file base model in the original layout does not contain."""
 
@@ -224,9 +244,14 @@ class FamilyFacts:
     base_by_tensor: tuple[tuple[str, str], ...] = ()
     """Ends of the names of tensors, each with the catalogue id of the base that completes a file with such a tensor. The first
     that a file has counts, and "" ends every name; a file with none is completed by the family's own base."""
-    inner_encoder: str = ""
-    """Pattern of what stands before the text encoder's tensors in a file with all parts of a base, where their names behind it are
-    those of transformers' class; empty where they would have to be converted."""
+    base_by_config: tuple[tuple[str, Any, str], ...] = ()
+    """Keys of the network's config, each with a value and with the catalogue id of the base that has it; the first that fits a base
+    in a folder counts. One that none fits has a network like that of the family's own base."""
+    block_numbers: tuple[tuple[str, int], ...] = ()
+    """Keys of the network's config that count its blocks, each with the numbers of one such block over the square of the network's
+    width; a list counts its items. Empty where a config alone does not show the size."""
+    inner_encoders: tuple[InnerEncoder, ...] = ()
+    """Text encoders that are used where they lie in a file with other parts of a base; all others are those of the catalogue's base."""
     control_class: str = "ControlNetModel"
     """A ControlNet's, in diffusers; empty where there are none."""
     network_marks: tuple[frozenset[str], ...] = ()

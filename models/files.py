@@ -101,6 +101,17 @@ def read_shapes(path: Path) -> dict[str, list[int]]:
     return {name: tensor["shape"] for name, tensor in _read_header(path)[0].items()}
 
 
+def read_formats(path: Path) -> dict[str, str]:
+    """Return the number format of every tensor in a safetensors file that `check_file` has found whole, such as "BF16"."""
+    return {name: str(tensor["dtype"]) for name, tensor in _read_header(path)[0].items()}
+
+
+def read_sizes(path: Path) -> dict[str, int]:
+    """Return the bytes of every tensor in a safetensors file that `check_file` has found whole."""
+    spans = {name: tensor["data_offsets"] for name, tensor in _read_header(path)[0].items()}
+    return {name: end - start for name, (start, end) in spans.items()}
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """Return the metadata of a safetensors file that `check_file` has found whole; empty for another kind of file."""
     if path.suffix != ".safetensors":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,11 +17,20 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, T2IAdapter
 
 from models.autoencoders import load_inner_vae, load_vae_file, load_vae_folder, vae_dtype, vae_scale_factor
-from models.catalogue.inner_parts import inner_parts
-from models.catalogue.resolve import CLIP_TOKENIZER, resolve, tensor_names, tokenizer_folder
+from models.catalogue.inner_parts import inner_encoder
+from models.catalogue.resolve import CLIP_TOKENIZER, inner_parts_of, resolve, tokenizer_folder
 from models.catalogue.row import TEXT_ENCODERS
 from models.catalogue.weights import require, require_row
-from models.configs import CONFIG, INDEX, class_name, is_distilled, read_base_family, read_controlnet_config, read_json
+from models.configs import (
+    CONFIG,
+    INDEX,
+    check_parts,
+    class_name,
+    is_distilled,
+    read_base_family,
+    read_controlnet_config,
+    read_json,
+)
 from models.errors import InputError
 from models.families import FAMILIES, TITLES
 from models.family_facts import Defaults, Family
@@ -68,6 +77,8 @@ class Base:
     defaults: Defaults
     is_distilled: bool = False
     """Distilled to few steps by its index, so that guidance has no effect. A file of the network alone does not tell."""
+    was_float8: bool = False
+    """Whether its network's weights were in float8 and are widened now, so that they could take less memory."""
     rung: Rung = LADDER[0]
     """The rung of the memory ladder that it was loaded on."""
 
@@ -82,9 +93,12 @@ class Base:
         return self.network.config["in_channels"] == FAMILIES[self.family].inpainting_channels
 
 
-def load_base(id: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
+def load_base(
+    id: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, *, keeps_float8: bool = False
+) -> Base:
     """Load a base by catalogue id, name of a dropped file, path of a file or a folder in diffusers format, or hub id.
 
+    With `keeps_float8` linear layers of a file of the network alone that are in float8 stay so: see models.layouts.float8.
     Raises InputError and WeightsError, MissingError where files are not on this disk.
     """
     resolved = resolve(id, "base")
@@ -94,11 +108,18 @@ def load_base(id: str, device: torch.device | str = "cpu", dtype: torch.dtype = 
     if resolved.path.suffix == GGUF and not resolved.family:
         raise unknown_file(resolved.path)
     if resolved.family and FAMILIES[resolved.family].network_marks:
-        return _base_of_folder(id, require_row(resolved.rows[0]), device, dtype, file=resolved.path)
+        return _base_of_folder(id, require_row(resolved.rows[0]), device, dtype, resolved.path, keeps_float8)
     return _base_of_file(id, resolved.path, device, dtype)  # its own faults come before a missing vocabulary
 
 
-def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dtype, file: Path | None = None) -> Base:
+def _base_of_folder(
+    id: str,
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    file: Path | None = None,
+    keeps_float8: bool = False,
+) -> Base:
     """Load a base from a folder; `file` brings the network of every step in place of the folder's."""
     import diffusers
     import transformers
@@ -107,24 +128,20 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
     family = read_base_family(id, folder)
     facts = FAMILIES[family]
     dtype = base_dtype(family, dtype)
-    encoders = tuple(name for name in TEXT_ENCODERS if class_name(index, name))
-    least = facts.text_encoders - facts.optional_text_encoders
-    if encoders != TEXT_ENCODERS[: len(encoders)] or not least <= len(encoders) <= facts.text_encoders:
-        raise InputError(f"{id} has {len(encoders)} text encoders, which is not how a {TITLES[family]} model is made.")
-
-    kinds = [_listed(transformers, facts.text_encoder_classes, index, name) for name in encoders]
-    brought = inner_parts(family, tensor_names(file)) if file else {}
+    encoders = check_parts(id, index, family)
+    kinds = [getattr(transformers, class_name(index, name)) for name in encoders]
+    brought = inner_parts_of(file, family) if file else {}
     own = folder / facts.network_folder
     if file is None:
         network = load_network(getattr(diffusers, facts.network_class), own, dtype, device)
     else:
-        network = load_network_file(file, family, own, dtype, device)
+        network = load_network_file(file, family, own, dtype, device, keeps_float8)
     vae = None
     if file is not None and "vae" in brought:
         vae = load_inner_vae(file, brought["vae"], family, folder / "vae", dtype, device)
     elif class_name(index, "vae"):
         wide = vae_dtype(family, dtype, read_json(folder / "vae" / CONFIG))
-        vae = load_network(_listed(diffusers, facts.vae_classes, index, "vae"), folder / "vae", wide, device)
+        vae = load_network(getattr(diffusers, class_name(index, "vae")), folder / "vae", wide, device)
     factor = facts.latent_reduction if vae is None else vae_scale_factor(vae)
     return Base(
         id=id,
@@ -132,7 +149,7 @@ def _base_of_folder(id: str, folder: Path, device: torch.device, dtype: torch.dt
         network=network,
         vae=vae,
         text_encoders=tuple(
-            load_inner_encoder(kind, file, brought[name], folder / name, dtype, device)
+            load_inner_encoder(kind, file, brought[name], inner_encoder(family, name), folder / name, dtype, device)
             if file is not None and name in brought
             else load_network(kind, folder / name, dtype, device)
             for kind, name in zip(kinds, encoders, strict=True)
@@ -255,16 +272,6 @@ def _defaults(family: Family, sample_size: object, factor: int, undistilled: boo
     facts = FAMILIES[family]
     defaults = facts.undistilled or facts.defaults if undistilled else facts.defaults
     return replace(defaults, size=sample_size * factor) if isinstance(sample_size, int) else defaults
-
-
-def _listed(library: Any, allowed: tuple[str, ...], index: Mapping[str, Any], part: str) -> Any:
-    """The class of a part; a model index may name these few only."""
-    name = class_name(index, part)
-    if name not in allowed:
-        raise InputError(
-            f"The model's {part} is {name or 'missing'}, but this app knows {' and '.join(dict.fromkeys(allowed))} only."
-        )
-    return getattr(library, name)
 
 
 def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,11 +19,12 @@ from models.catalogue.weights import check_file, short
 from models.configs import CONFIG, read_json
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES, TITLES, network_prefix
-from models.family_facts import Family
+from models.family_facts import Family, InnerEncoder
 from models.files import read_shapes
 from models.layouts.adapters import ADAPTER
-from models.layouts.checkpoints import open_tensors, part_of, read_all
+from models.layouts.checkpoints import open_float8, open_tensors, part_of, read_all
 from models.layouts.controlnet_files import load_controlnet_tensors
+from models.layouts.float8 import float8_layers, put_packed, read_packed
 from models.layouts.gguf_files import GGUF, load_quantised
 from models.layouts.quantised import check_quantised, load_four_bits
 from models.stopping import stopping_point
@@ -109,10 +111,18 @@ def load_single_file(
     return network
 
 
-def load_network_file(path: Path, family: Family, folder: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
+def load_network_file(
+    path: Path,
+    family: Family,
+    folder: Path,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    keeps_float8: bool = False,
+) -> Any:
     """Load the network of every step from a file of it alone, in the layout of its authors or of diffusers.
 
-    `folder` has its config. Quantised weights stay so, and are widened to `dtype` in every pass.
+    `folder` has its config. Quantised weights stay so, and are widened to `dtype` in every pass; those in float8 only with
+    `keeps_float8`, else once.
     """
     import diffusers
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
@@ -132,28 +142,65 @@ def load_network_file(path: Path, family: Family, folder: Path, dtype: torch.dty
         return _ready(network, device, path)
     with ExitStack() as stack, damage_reported(path, title):
         tensors = open_tensors(path, stack)
-        state = read_all(part_of(tensors, network_prefix(facts, tensors) or ""), dtype)
+        prefix = network_prefix(facts, tensors) or ""
+        own = part_of(tensors, prefix)
         with without_weights():
             network = kind.from_config(config)
-        if not network.state_dict().keys() <= state.keys():
-            convert: Any = SINGLE_FILE_LOADABLE_CLASSES[facts.network_class]["checkpoint_mapping_fn"]
-            state = convert(checkpoint=state, config=config)
+        convert: Any = None
+        if not network.state_dict().keys() <= own.keys():
+            mapping: Any = SINGLE_FILE_LOADABLE_CLASSES[facts.network_class]["checkpoint_mapping_fn"]
+            convert = partial(_converted, mapping, config)
+        raw, scales = open_float8(path, stack) if keeps_float8 else ({}, {})
+        scales = {name.removeprefix(prefix): scale for name, scale in scales.items()}
+        packed = read_packed(part_of(raw, prefix), scales, dtype, convert) if raw else None
+        if packed:
+            state = put_packed(network, packed, dtype)
+        else:
+            state = read_all(own, dtype)
+            state = convert(state) if convert else state
     return fill_network(network, state, path, title, dtype, device)
+
+
+def _converted(mapping: Any, config: Mapping[str, Any], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state in diffusers' names by its own converter."""
+    return mapping(checkpoint=state, config=config)
 
 
 def load_inner_encoder(
-    kind: Any, path: Path, prefix: str, folder: Path, dtype: torch.dtype, device: torch.device | str
+    kind: Any,
+    path: Path,
+    prefix: str,
+    facts: InnerEncoder,
+    folder: Path,
+    dtype: torch.dtype,
+    device: torch.device | str,
 ) -> Any:
     """Load a text encoder of a class of transformers from a file with other parts of a base; `folder` has its config.
 
-    The names of its tensors behind `prefix` are the class's own.
+    Tensors whose names behind `prefix` the class does not have, such as tables of places, are left out.
     """
-    title = "the text encoder"
+    title = f"the text encoder {facts.folder}"
     with ExitStack() as stack, damage_reported(path, title):
-        state = read_all(part_of(open_tensors(path, stack), prefix), dtype)
         with without_weights():
             network = kind(kind.config_class.from_pretrained(folder, local_files_only=True))
-    return fill_network(network, state, path, title, dtype, device)
+        found = {_class_name(name, facts): read for name, read in part_of(open_tensors(path, stack), prefix).items()}
+        for layer in facts.unread:
+            if f"{layer}.weight" not in found:
+                network.set_submodule(layer, torch.nn.Identity())
+        names = network.state_dict()
+        wanted = {name: read for name, read in found.items() if name in names and name not in facts.identity}
+        state = read_all(wanted, dtype)
+        state |= {name: torch.eye(len(names[name]), dtype=dtype) for name in facts.identity}
+        state |= {name: state[source] for name, source in facts.shared if name in names and name not in state}
+    filled = fill_network(network, state, path, title, dtype, device)
+    filled.tie_weights()  # numbers in two places stay one storage, also after a move to another device
+    return filled
+
+
+def _class_name(name: str, facts: InnerEncoder) -> str:
+    """Return the class's name of a tensor."""
+    found = next(((start, own) for start, own in facts.renamed if name.startswith(start)), ("", ""))
+    return found[1] + name.removeprefix(found[0])
 
 
 @contextmanager
@@ -228,7 +275,9 @@ def load_scheduler(name: str, folder: Path) -> Any:
 
 
 def has_odd_numbers(network: torch.nn.Module) -> bool:
-    """Return whether a weight is not finite; packed ones are not looked at."""
+    """Return whether a weight is not finite; packed ones are not looked at, but for those in float8."""
+    if not all(bool(torch.isfinite(layer.widened()).all()) for _, layer in float8_layers(network)):
+        return True
     plain = (weight for weight in network.parameters() if type(weight) is torch.nn.Parameter)
     return not all(bool(torch.isfinite(weight).all()) for weight in plain if weight.dtype.is_floating_point)
 

@@ -105,7 +105,7 @@ def _build(args: argparse.Namespace) -> None:
     )
     plan.create()
     captions = read_captions(args.captions) if args.captions else None
-    download_missing(missing_weights(chosen), args.yes)
+    download_missing(lambda: missing_weights(chosen), args.yes)
     settings = command_settings(args)
     with only_result(args.json) as tell:
         pairs, notes = _pictures(args, captions)

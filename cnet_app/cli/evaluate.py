@@ -266,7 +266,7 @@ def _generator(engine: Callable[[], Engine], yes: bool) -> Generate:
     """Return what makes one picture by the engine, which is created for the first."""
 
     def generate(request: Any) -> Image:
-        download_missing(rows_to_download(request), yes)
+        download_missing(lambda: rows_to_download(request), yes)
         with closing(engine().run(request)) as stream:
             made = next((event.pixels for event in stream if isinstance(event, PictureMade)), None)
         if made is None:

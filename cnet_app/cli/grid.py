@@ -24,6 +24,7 @@ from cnet_app.maps.again import annotate_again
 from cnet_app.request.prompts.wildcards import Wildcards
 from cnet_app.request.sweeps.grids import AXIS, Cell, grid_requests, parse_axis
 from cnet_app.settings import Settings
+from models.catalogue.row import Weights
 from models.errors import InputError
 
 AXES = ("x", "y", "z")
@@ -80,5 +81,8 @@ def long_name(text: str) -> str:
 
 def _download(cells: list[Cell], yes: bool) -> None:
     """Ask once for everything that a cell needs."""
-    rows = {row.id: row for cell in cells for row in rows_to_download(cell.request)}
-    download_missing(tuple(rows.values()), yes)
+
+    def needed() -> tuple[Weights, ...]:
+        return tuple({row.id: row for cell in cells for row in rows_to_download(cell.request)}.values())
+
+    download_missing(needed, yes)

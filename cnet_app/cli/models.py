@@ -21,6 +21,7 @@ from models.catalogue.local import FOLDERS, LocalFile, LocalKind, local_files
 from models.catalogue.missing import missing_rows
 from models.catalogue.own import HUB_ID, OWN_KINDS, add_repository, known, known_rows, refuse_file
 from models.catalogue.places import fullest_folder, present
+from models.catalogue.resolve import missing, resolve
 from models.downloads.checksums import Checked, distinct, recorded_sha256, verify
 from models.errors import DamagedError, InputError, MissingError
 from models.families import FAMILIES
@@ -113,11 +114,18 @@ def _download(args: argparse.Namespace) -> None:
     with only_result(args.json) as show:
         rows = [_row_or_repository(id) for id in args.ids]
         rows += _first_picture(args.family, args.condition) if args.family else []
-        missing = missing_rows(row.id for row in rows)
-        ask_to_download(missing, args.yes)
-        download_rows(missing)
+        while needed := _needed(rows):
+            ask_to_download(needed, args.yes)
+            download_rows(needed)
         found = [_values(row) for row in distinct(rows)]
         show({"models": found}, "\n".join(str(values["path"]) for values in found))
+
+
+def _needed(rows: Sequence[Weights]) -> list[Weights]:
+    """What is missing of these rows; of a base that the user has added as far as its configs show it by now."""
+    added = [row.id for row in rows if row.kind == "base" and row.id == row.repo]
+    steps = [one for id in added for one in missing(resolve(id, "base"))]
+    return [*missing_rows(row.id for row in rows if row.id not in added), *steps]
 
 
 def _first_picture(family: Family, conditions: Sequence[str]) -> list[Weights]:

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         base = fields.setdefault("base", engine.status().base)
         given = {"picture": encode_png(picture), "factor": args.factor, "strength": args.strength}
         check_models(_started(base, given | fields))
-        download_missing(missing(resolve(base, "base")), args.yes)
+        download_missing(lambda: missing(resolve(base, "base")), args.yes)
         request = _started(base, given | fields)
         result = make_pictures(engine, request, settings, args.yes)
         result = dataclasses.replace(result, seconds=round(time.perf_counter() - started, 3))

@@ -21,6 +21,7 @@ from cnet_app.registry.conditions import control_model
 from cnet_app.request.generation import GenerationRequest
 from cnet_app.settings import Settings
 from models import loader
+from models.catalogue.addition_sizes import Additions, expected_additions, image_prompt_bytes
 from models.catalogue.fitting import fitting_rows
 from models.catalogue.resolve import NamedKind, expected_bytes, resolve
 from models.catalogue.sizes import Sizes, control_bytes, network_key
@@ -29,8 +30,9 @@ from models.families import FAMILIES, TITLES
 from models.family_facts import Family
 from models.files import stamp
 from models.ip_adapter import IpAdapter, load_ip_adapter
+from models.layouts.float8 import spared_bytes, widen
 from models.layouts.union import module_of
-from models.lora.loras import use_loras
+from models.lora.loras import updates_bytes, use_loras
 from models.machine import memory
 from models.machine.ladder import LADDER, Rung, choose_rung, next_rung
 from models.machine.speed import tune
@@ -82,7 +84,7 @@ class LoadedModels:
         self._free_annotators = free_annotators
         self._loading = loading
         budget = int(settings.model_memory_gb * 1e9) or int(SHARE * memory.total_bytes(self._device))
-        self._pool: Pool[Any] = Pool(_bytes_of, budget)
+        self._pool: Pool[Any] = Pool(_storages_of, budget)
         self._failed: dict[tuple[str, str], int] = {}
         """By base and rung, the cost of the smallest request that ran out of memory there."""
 
@@ -161,9 +163,11 @@ class LoadedModels:
     def _base(self, request: GenerationRequest, emit: Emit) -> loader.Base:
         key = self._key("base", request.base)
         known = self._pool.peek(key)
-        if known is not None and _place(known.rung) != _place(self._rung(known, request)):
-            known = None
-            self._release()  # its ControlNets are in the wrong place too
+        if known is not None:
+            rung = self._rung(known, request)
+            if _place(known.rung) != _place(rung) or (known.was_float8 and rung is not LADDER[0]):
+                known = None
+                self._release()  # its ControlNets are in the wrong place too
         base = self._pool.get(key, lambda: self._load_base(request, emit), expected_bytes(request.base))
         base = dataclasses.replace(base, rung=self._rung(base, request))
         if not base.rung.rests_on_cpu:
@@ -178,8 +182,11 @@ class LoadedModels:
     def _load_base(self, request: GenerationRequest, emit: Emit) -> loader.Base:
         emit(Loading(name=request.base))
         with self._loading:
-            base = loader.load_base(request.base, "cpu", self._dtype)
+            base = loader.load_base(request.base, "cpu", self._dtype, keeps_float8=True)
         base = dataclasses.replace(base, device=self._device)
+        if spared_bytes(base.network) and self._rung(base, request, loaded=False, widened=True) is LADDER[0]:
+            widen(base.network)  # there is room, and a pass is a little faster
+            base = dataclasses.replace(base, was_float8=True)
         rung = self._rung(base, request, loaded=False)
         if rung is not LADDER[0] and self._free_annotators():
             memory.release(self._device)
@@ -190,23 +197,41 @@ class LoadedModels:
                 self._settle(network, rung)
         return dataclasses.replace(base, rung=rung)
 
-    def _rung(self, base: loader.Base, request: GenerationRequest, loaded: bool = True) -> Rung:
-        """The rung a request runs on."""
+    def _rung(self, base: loader.Base, request: GenerationRequest, loaded: bool = True, widened: bool = False) -> Rung:
+        """The rung a request runs on; `widened` as if weights in float8 were wide."""
         value_bytes: int = (base.vae or base.network).dtype.itemsize
         controls, here = self._control_bytes(base, request)
+        additions, added = self._additions(base, request)
         sizes = Sizes(
-            text=memory.module_bytes(base.text_encoders),
-            network=memory.module_bytes([base.network]),
+            text=memory.module_bytes(base.text_encoders) - updates_bytes(base.text_encoders),
+            network=memory.module_bytes([base.network])
+            - updates_bytes([base.network])
+            + (spared_bytes(base.network) if widened else 0),
             vae=memory.module_bytes([base.vae] if base.vae is not None else []),
             controls=controls,
+            additions=additions,
         )
         free, on_cpu = memory.free_bytes(self._device), self._device.type == "cpu"
         if on_cpu or (loaded and not base.rung.rests_on_cpu):  # they are in this memory already
-            free += sizes.network + sizes.vae + (sizes.text if on_cpu or not base.rung.encoders_rest else 0) + here
+            free += (
+                sizes.network + sizes.vae + (sizes.text if on_cpu or not base.rung.encoders_rest else 0) + here + added
+            )
         maps = sum(map(has_effect, request.units)) if FAMILIES[base.family].references else 0
         pixels = request.width * request.height
         rung = choose_rung(self._device.type, free, sizes.weights, pixels, value_bytes, maps)
         return self._untried(rung, request)
+
+    def _additions(self, base: loader.Base, request: GenerationRequest) -> tuple[Additions, int]:
+        """Return the bytes of the request's LoRAs and image prompt, and those of LoRAs and of the image prompt that are loaded."""
+        units = [unit for unit in request.units if has_effect(unit)] if FAMILIES[base.family].references else []
+        names = [
+            *(lora.name for lora in request.loras if lora.scale),
+            *(unit.controlnet for unit in units if unit.controlnet),
+        ]
+        prompt = request.ip_adapter.name if request.ip_adapter else ""
+        known = self._pool.peek(self._ip_adapter_key(prompt, base)) if prompt else None
+        here = updates_bytes(base.networks) + (_bytes_of(known) if known is not None else 0)
+        return expected_additions(base.family, names, prompt, base.dtype.itemsize), here
 
     def _control_bytes(self, base: loader.Base, request: GenerationRequest) -> tuple[dict[str, int], int]:
         """Return the bytes of the request's ControlNets, each once, and those of them that are loaded."""
@@ -276,7 +301,11 @@ class LoadedModels:
             with self._loading:
                 return load_ip_adapter(id, base)
 
-        return self._pool.get((*self._key("ip_adapter", id), base.id, _place(base.rung)), load, expected_bytes(id))
+        expected = image_prompt_bytes(id, base.family, base.dtype.itemsize)
+        return self._pool.get(self._ip_adapter_key(id, base), load, expected)
+
+    def _ip_adapter_key(self, id: str, base: loader.Base) -> Hashable:
+        return *self._key("ip_adapter", id), base.id, _place(base.rung)
 
     def _key(self, kind: NamedKind, id: str) -> tuple[str, str, Hashable]:
         """A model whose file was replaced under its name has another key."""
@@ -316,10 +345,14 @@ def _cost(request: GenerationRequest) -> int:
 
 
 def _bytes_of(model: Any) -> int:
+    return sum(_storages_of(model).values())
+
+
+def _storages_of(model: Any) -> dict[Hashable, int]:
     if isinstance(model, loader.Base):
-        return memory.module_bytes(model.networks)
+        return memory.storage_bytes(model.networks)
     if isinstance(model, LoadedControl):
-        return memory.module_bytes([module_of(model.network)])
+        return memory.storage_bytes([module_of(model.network)])
     if isinstance(model, IpAdapter):
-        return memory.module_bytes((model.projection, model.image_encoder, *model.attention.values()))
-    return memory.module_bytes([module_of(model)])
+        return memory.storage_bytes((model.projection, model.image_encoder, *model.attention.values()))
+    return memory.storage_bytes([module_of(model)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -18,8 +18,9 @@ class Pool(Generic[T]):
     memory together. It is evicted when a later request loads something else.
     """
 
-    def __init__(self, size: Callable[[T], int], budget: int) -> None:
-        self._size = size
+    def __init__(self, storages: Callable[[T], Mapping[Hashable, int]], budget: int) -> None:
+        """`storages` returns the bytes of what a model holds, by keys that are the same for what models share."""
+        self._storages = storages
         self._budget = budget
         self._models: OrderedDict[Hashable, T] = OrderedDict()
         self._pins: set[Hashable] = set()
@@ -35,10 +36,10 @@ class Pool(Generic[T]):
 
     @property
     def bytes(self) -> int:
-        """Bytes of all models that are alive, those included that were evicted and are still held by somebody."""
+        """Bytes of all models that are alive, each storage once, those included that were evicted and are still held by somebody."""
         self._alive = [reference for reference in self._alive if reference() is not None]
         models = [model for reference in self._alive if (model := reference()) is not None]
-        return sum(map(self._size, models))
+        return sum({key: size for model in models for key, size in self._storages(model).items()}.values())
 
     @contextmanager
     def pinned(self) -> Generator[None]:

@@ -57,6 +57,7 @@ class Loop:
         self._saved: int | None = None
         self._must_end = False
         checkpoints.check_same(run.checkpoints, plan_to_json(plan), examples.key, examples.pairs_key, CHANGEABLE)
+        moved = checkpoints.check_processes(run.checkpoints, plan.name, plan.batch_size, accelerator.num_processes)
         checkpoint = checkpoints.newest(run.checkpoints)
         step = checkpoint.step if checkpoint else 0
         if plan.unlock_after and (step + 1 >= plan.unlock_after or accelerator.num_processes > 1):
@@ -72,6 +73,8 @@ class Loop:
         self._optimizer = accelerator.prepare_optimizer(self._optimizer)
         if checkpoint:
             self._restore(checkpoint)
+        if moved:
+            self._note(moved)
         size = plan.batch_size * accelerator.num_processes
         self._order = Order(examples.buckets, size, plan.seed)
 
@@ -324,20 +327,17 @@ class Loop:
             "data": self._examples.key,
             "pairs": self._examples.pairs_key,
             "score": self._last_score(),
+            "processes": self._accelerator.num_processes,
         }
         path = checkpoints.save(self._run.checkpoints, checkpoint, facts)
         self._saved = step
-        best = self._best_saved()
+        best = checkpoints.best(self._run.checkpoints)
         checkpoints.remove_old(self._run.checkpoints, self._plan.keep_checkpoints, best)
         self._record("checkpoint", path=path.relative_to(self._run.path).as_posix(), best=best == step)
 
     def _last_score(self) -> float | None:
         looks = self.progress.looks
         return looks[-1][1] if looks and looks[-1][0] == self.progress.step else None
-
-    def _best_saved(self) -> int | None:
-        """Return the checkpoint with the best score; None where none has one."""
-        return checkpoints.best(self._run.checkpoints)
 
     # Wishes of others
 

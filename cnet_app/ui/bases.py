@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from cnet_app.registry.conditions import condition, own_controlnet
 from cnet_app.settings import Settings
-from models.catalogue.catalog import TITLES, Defaults, Family, Kind
+from models.catalogue.catalog import CATALOG, TITLES, Defaults, Family, Kind
 from models.catalogue.fitting import fits
 from models.catalogue.local import LocalFile, LocalKind, local_files
 from models.catalogue.own import known_rows
-from models.catalogue.resolve import row_of_base
+from models.catalogue.resolve import base_defaults, row_of_base
 from models.catalogue.row import Weights
 from models.catalogue.weights import find_row
+from models.environment import is_public
 from models.families import FAMILIES, side_multiple
 
 EMBEDDED = "embedded"
@@ -38,16 +39,25 @@ def first_base(settings: Settings) -> str:
 
 
 def family_of(base: str) -> Family | None:
-    """Return the family of a base; None where neither the catalogue nor the file states it."""
+    """Return the family of a base; None where neither the catalogue, nor the file, nor configs that are here state it."""
     file = next((file for file in local_files("base") if file.name == base), None)
-    return file.family if file else next((row.family for row in known_rows() if row.id == base), None)
+    if file:
+        return file.family
+    return next((row.family for row in known_rows() if row.id == base), None) or _by_configs(base)[0]
+
+
+def _by_configs(base: str) -> tuple[Family | None, Defaults]:
+    """Return family and defaults of a folder or of a repository of the hub. Visitors of a public app see nothing of either."""
+    return (
+        (None, UNLISTED) if is_public() or any(base in (row.id, row.repo) for row in CATALOG) else base_defaults(base)
+    )
 
 
 def defaults_of(base: str) -> Defaults:
     """Return the size, guidance and steps of a base, or of its family."""
-    ids = (base, family_of(base))
     rows = {row.id: row.defaults for row in known_rows() if row.kind == "base" and row.defaults}
-    return next((rows[id] for id in ids if id in rows), UNLISTED)
+    family, defaults = (None, UNLISTED) if base in rows else _by_configs(base)
+    return defaults if family else next((rows[id] for id in (base, family_of(base)) if id in rows), UNLISTED)
 
 
 def side_multiple_of(base: str) -> int:

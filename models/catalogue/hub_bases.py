@@ -1,4 +1,4 @@
-"""Base models of the hub that are no rows of the catalogue: their files, as far as what is here of them tells. Loads no torch."""
+"""Base models in folders: their rows, files and sizes, as far as their small files tell. Loads no torch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.catalogue.catalog import hub_entry
-from models.catalogue.row import ALL_COMPONENTS, File, Weights, shard_index
-from models.configs import INDEX, class_name, read_json
+from models.catalogue.catalog import entry, hub_entry
+from models.catalogue.row import ALL_COMPONENTS, TEXT_ENCODERS, File, Weights, shard_index, text_files
+from models.configs import CONFIG, INDEX, NETWORK_FOLDERS, class_name, read_json, unknown_kind
+from models.families import FAMILIES, family_of
+
+
+def config_row(id: str, folder: Path) -> Weights:
+    """Return the row of the configs of a repository's networks, by the index of its parts in a folder.
+
+    They show whether the rest is worth its download. Raises InputError where there is no network that runs at every step.
+    """
+    index = read_json(folder / INDEX)
+    networks = [part for part in NETWORK_FOLDERS if class_name(index, part)]
+    if not networks:
+        raise unknown_kind(id)
+    parts = [part for part in (*networks, "vae", *TEXT_ENCODERS) if class_name(index, part)]
+    return replace(hub_entry(id, "base"), files=text_files(INDEX, *(f"{part}/{CONFIG}" for part in parts)))
+
+
+def similar_row(config: Mapping[str, Any]) -> Weights | None:
+    """Return the catalogue's base that has a network like that of a config; None where the config is of no known family."""
+    family = family_of(config)
+    if family is None:
+        return None
+    marks = FAMILIES[family].base_by_config
+    return entry(next((id for key, value, id in marks if config.get(key) == value), family))
 
 
 def base_row(id: str, folder: Path) -> Weights:

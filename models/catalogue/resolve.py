@@ -16,7 +16,7 @@ from typing import Literal
 
 from models.catalogue.catalog import CATALOG, File, Kind, Weights, entry, hub_entry
 from models.catalogue.fitting import check_fit, fits, made_for
-from models.catalogue.hub_bases import base_row
+from models.catalogue.hub_bases import base_row, config_row, similar_row
 from models.catalogue.inner_parts import inner_parts
 from models.catalogue.local import LocalFile, adapter_files, check_kind, find_local, local_files, network_files
 from models.catalogue.own import HUB_ID, known_rows, own_rows
@@ -25,11 +25,14 @@ from models.catalogue.weights import find_row, require_row
 from models.configs import (
     CONFIG,
     INDEX,
+    NETWORK_FOLDERS,
+    check_parts,
     controlnet_family,
     is_distilled,
     read_base_family,
     read_controlnet_config,
     read_json,
+    read_network_config,
     read_sample_size,
     wrong_family,
 )
@@ -164,13 +167,14 @@ def download_steps(id: str) -> Iterator[Weights]:
         start = replace(hub_entry(id, "controlnet"), files=(either,))
         if find_row(start) is None:
             yield start
-        folder = require_row(start)
-        is_base = present(folder, File(INDEX)) is not None
-        row = base_row(id, folder) if is_base else hub_entry(id, "controlnet")
-        if is_base and find_row(row) is None:
-            yield row  # networks may be cut into files that are known then
-            row = base_row(id, folder)
-    if find_row(row) is None:
+        row = hub_entry(id, "base" if present(require_row(start), File(INDEX)) else "controlnet")
+    if row.kind == "base" and row not in CATALOG:
+        # The parts, then their configs, then files, which may be the lists of those that networks are cut into.
+        while needed := missing(resolve(id, "base")):
+            for one in needed:
+                yield one
+                require_row(one)
+    elif find_row(row) is None:
         yield row
 
 
@@ -249,19 +253,42 @@ def other_parts(family: Family, file: Path | None = None) -> Weights:
     names = _names_in(file, stamp(file)) if file else frozenset[str]()
     ids = (id for end, id in marks if any(name.endswith(end) for name in names))
     row = entry(next(ids, family))
-    brought = (FAMILIES[family].network_folder, *inner_parts(family, names))
+    brought = (FAMILIES[family].network_folder, *(inner_parts_of(file, family) if file else ()))
     kept = (
         file for file in row.files if file.name.partition("/")[0] not in brought or file.name.endswith(f"/{CONFIG}")
     )
     return replace(row, files=tuple(kept))
 
 
+def inner_parts_of(file: Path, family: Family) -> dict[str, str]:
+    """Return the folders of a base whose weights a file of its network has too, with the prefix of their tensors there."""
+    return inner_parts(family, tensor_names(file)) if file.suffix == SAFETENSORS else {}
+
+
 def row_of_base(id: str) -> Weights | None:
-    """Return the catalogue's row of a base, or of the one that completes a file of the network alone; None for all others."""
-    if file := _own_file(id, "base"):
+    """Return the catalogue's row of a base, or of the one that completes a file of the network alone.
+
+    Of a folder, and of a repository of the hub whose configs are here, it is the row of the base with such a network; None for
+    all others.
+    """
+    if (file := _own_file(id, "base")) and file.is_file():
         family = LocalFile(file, "base").family
         return other_parts(family, file) if family and FAMILIES[family].network_marks else None
-    return _catalogue_row(id, "base")
+    if row := _catalogue_row(id, "base"):
+        return row
+    folder = base_folder(id)
+    return similar_row(read_network_config(folder)) if folder else None
+
+
+def base_folder(id: str) -> Path | None:
+    """Return the folder of a base that is no row of the catalogue, where its network's config is in it; else None."""
+    given = _own_file(id, "base") or Path(id)
+    if any(id in (row.id, row.repo) for row in CATALOG):
+        return None
+    if not given.is_dir() and HUB_ID.fullmatch(id):
+        first, *others = (f"{folder}/{CONFIG}" for folder in NETWORK_FOLDERS)
+        return find_row(replace(hub_entry(id, "base"), files=(File(first, 0, others=tuple(others)),)))
+    return given if any((given / folder / CONFIG).is_file() for folder in NETWORK_FOLDERS) else None
 
 
 def tensor_names(file: Path) -> frozenset[str]:
@@ -323,13 +350,18 @@ def _of_folder(found: Resolved, family: Family | None) -> Resolved:
         return replace(found, family=own)
     if found.kind != "base":
         return found
-    own, side = read_base_family(found.id, folder), read_sample_size(folder)
-    facts = FAMILIES[own]
-    defaults = facts.defaults
+    own = read_base_family(found.id, folder)
+    return replace(found, family=own, defaults=_folder_defaults(own, folder))
+
+
+def _folder_defaults(family: Family, folder: Path) -> Defaults:
+    """Return the settings of a base in a folder: those of the catalogue's base with such a network, at the size of its config."""
+    facts, side = FAMILIES[family], read_sample_size(folder)
+    row = similar_row(read_network_config(folder))
+    defaults = _row_defaults(row) if row else facts.defaults
     if facts.undistilled and not is_distilled(read_json(folder / INDEX)):
         defaults = facts.undistilled
-    defaults = replace(defaults, size=side * facts.latent_reduction) if side else defaults
-    return replace(found, family=own, defaults=defaults)
+    return replace(defaults, size=side * facts.latent_reduction) if side else defaults
 
 
 def _of_hub(id: str, kind: NamedKind, family: Family | None) -> Resolved:
@@ -348,7 +380,13 @@ def _of_hub(id: str, kind: NamedKind, family: Family | None) -> Resolved:
         read_controlnet_config(id, folder / CONFIG, family)
         found = replace(found, rows=(row,))
     else:
-        row = replace(base_row(id, folder), family=row.family)
-        found = replace(found, row=row, rows=(row,))
+        configs = config_row(id, folder)
+        small = find_row(configs)
+        if small is None:
+            return replace(found, rows=(configs,))
+        own = read_base_family(id, small)
+        check_parts(id, read_json(small / INDEX), own)
+        row = replace(base_row(id, small), family=own)
+        found = replace(found, row=row, rows=(row,), family=own, defaults=_folder_defaults(own, small))
     whole = find_row(row)
     return found if whole is None else _of_folder(replace(found, path=whole), family)

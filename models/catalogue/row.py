@@ -70,6 +70,8 @@ class Weights:
     """Of a base: whether the ControlNets of its family fit it, which those for a network of another size do not."""
     parameters: Parameters | None = None
     """Of a base: the sizes of its networks; None where they are the family's."""
+    loaded: int | None = None
+    """Of an IP-Adapter: bytes of its networks in 16 bits; None where that is the size of its files."""
     control_type: int | None = None
     """Which of its inputs a union ControlNet is asked to read."""
     blocks: int | None = None

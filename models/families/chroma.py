@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from models.catalogue.row import MB, File, Weights, folder_files, sharded_files, text_files
 from models.families.flux import FLUX_LAYERS, FLUX_PARTS
+from models.families.inner_encoders import T5_XXL
 from models.families.previews import FLUX_PREVIEW
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Layers, Miniature, Parameters
 
@@ -49,6 +52,8 @@ FACTS = FamilyFacts(
         frozenset({"distilled_guidance_layer.in_proj.weight", name})
         for name in ("double_blocks.0.img_attn.qkv.weight", "single_transformer_blocks.0.attn.to_q.weight")
     ),
+    block_numbers=(("num_layers", 24), ("num_single_layers", 12)),
+    inner_encoders=(replace(T5_XXL, folder="text_encoder"),),
     control_class="FluxControlNetModel",
     vae_classes=("AutoencoderKL",),
     text_encoder_classes=("T5EncoderModel",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.catalogue.row import MB, File, Weights, folder_files, network_files, sharded_files, text_files
+from models.families.inner_encoders import CLIP_L, T5_XXL
 from models.families.previews import FLUX_PREVIEW
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Layers, Miniature, Parameters
 
@@ -93,6 +94,9 @@ FACTS = FamilyFacts(
         ("guidance_embedder.linear_1.weight", "flux"),
         ("", "flux_schnell"),
     ),
+    base_by_config=(("guidance_embeds", False, "flux_schnell"),),
+    block_numbers=(("num_layers", 36), ("num_single_layers", 15)),
+    inner_encoders=(CLIP_L, T5_XXL),
     control_class="FluxControlNetModel",
     control_marks=(
         frozenset({"controlnet_x_embedder.weight", "time_text_embed.text_embedder.linear_1.weight"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.catalogue.row import MB, File, Weights, folder_files, sharded_files, text_files
+from models.families.inner_encoders import QWEN3_WITH_HEAD
 from models.families.previews import FLUX2_PREVIEW
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Layers, Miniature, Parameters
 
@@ -75,6 +76,8 @@ FACTS = FamilyFacts(
             }
         ),
     ),
+    block_numbers=(("num_layers", 26), ("num_single_layers", 13)),
+    inner_encoders=(QWEN3_WITH_HEAD,),
     control_class="",
     vae_classes=("AutoencoderKLFlux2",),
     text_encoder_classes=("Qwen3ForCausalLM",),

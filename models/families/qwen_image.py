@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.catalogue.row import MB, File, Weights, folder_files, network_files, sharded_files
+from models.families.inner_encoders import QWEN_VL
 from models.families.previews import WAN_PREVIEW
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Miniature, Parameters
 
@@ -36,6 +37,8 @@ FACTS = FamilyFacts(
     network_folder="transformer",
     network_class="QwenImageTransformer2DModel",
     network_marks=(frozenset({"txt_norm.weight", "norm_out.linear.weight"}),),
+    block_numbers=(("num_layers", 36),),
+    inner_encoders=(QWEN_VL,),
     control_class="QwenImageControlNetModel",
     control_marks=(
         frozenset({"controlnet_x_embedder.weight", "txt_norm.weight"}),

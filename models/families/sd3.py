@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.catalogue.row import MB, File, Weights, folder_files, network_file, network_files, sharded_files, text_files
+from models.families.inner_encoders import CLIP_G, CLIP_L_IDENTITY, T5_XXL
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Layers, Miniature, Parameters, Rows
 
 # fmt: off
@@ -85,6 +86,9 @@ FACTS = FamilyFacts(
         frozenset({"transformer_blocks.0.attn.add_q_proj.weight", "pos_embed.proj.weight", "proj_out.weight"}),
     ),
     base_by_tensor=((".0.attn2.to_q.weight", "sd3_medium"), (".0.x_block.attn2.qkv.weight", "sd3_medium")),
+    base_by_config=(("num_layers", 24, "sd3_medium"),),
+    block_numbers=(("num_layers", 36), ("dual_attention_layers", 7)),
+    inner_encoders=(CLIP_L_IDENTITY, CLIP_G, replace(T5_XXL, folder="text_encoder_3")),
     control_class="SD3ControlNetModel",
     vae_classes=("AutoencoderKL",),
     text_encoder_classes=("CLIPTextModelWithProjection", "CLIPTextModelWithProjection", "T5EncoderModel"),

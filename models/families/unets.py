@@ -82,8 +82,10 @@ def adapter(id: str, facts: FamilyFacts, title: str, conditions: str, repo: str,
     )
 
 
-def ip_adapter(id: str, facts: FamilyFacts, title: str, path: str, mb: int, encoder_mb: int) -> Weights:
-    """Return the row of an IP-Adapter: its file, and the image encoder in a folder next to it."""
+def ip_adapter(
+    id: str, facts: FamilyFacts, title: str, path: str, mb: int, encoder_mb: int, loaded_mb: int | None = None
+) -> Weights:
+    """Return the row of an IP-Adapter: its file, and the image encoder in a folder next to it; `loaded_mb` is both in 16 bits."""
     encoder = f"{path.rpartition('/')[0]}/image_encoder"
     files = (
         File(path, mb * MB),
@@ -91,7 +93,14 @@ def ip_adapter(id: str, facts: FamilyFacts, title: str, path: str, mb: int, enco
         File(f"{encoder}/model.safetensors", encoder_mb * MB),
     )
     return Weights(
-        id=id, kind="ip_adapter", family=facts.id, title=title, repo="h94/IP-Adapter", licence=APACHE, files=files
+        id=id,
+        kind="ip_adapter",
+        family=facts.id,
+        title=title,
+        repo="h94/IP-Adapter",
+        licence=APACHE,
+        files=files,
+        loaded=loaded_mb and loaded_mb * MB,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.catalogue.row import MB, File, Weights, folder_files, sharded_files, text_files
+from models.families.inner_encoders import QWEN3
 from models.families.previews import FLUX_PREVIEW
 from models.family_facts import TINY_WORDS, Defaults, FamilyFacts, Miniature, Parameters
 
@@ -45,8 +46,9 @@ FACTS = FamilyFacts(
     pipeline_class="ZImagePipeline",
     network_folder="transformer",
     network_class="ZImageTransformer2DModel",
-    inner_encoder=r"text_encoders\.[^.]+\.transformer\.model\.",
+    inner_encoders=(QWEN3,),
     network_marks=(frozenset({"layers.0.adaLN_modulation.0.weight"}),),
+    block_numbers=(("n_layers", 12), ("n_refiner_layers", 24)),
     control_class="ZImageControlNetModel",
     control_marks=(frozenset({"control_all_x_embedder.2-1.weight"}),),
     text_encoder_classes=("Qwen3Model",),

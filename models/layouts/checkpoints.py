@@ -16,7 +16,7 @@ from models.catalogue.weights import check_file
 from models.errors import InputError
 from models.families import FAMILIES
 from models.family_facts import TWO_TEXT_STREAMS, Family
-from models.files import MAX_NAME
+from models.files import MAX_NAME, read_formats
 from models.layouts.pickles import read_pickle, unreadable
 
 HEAD_WIDTH = 64
@@ -71,6 +71,28 @@ def _unpacked(path: Path, tensors: Tensors) -> Tensors:
             if weight in tensors:
                 found[weight] = _scaled(tensors[weight], scale)
     return found
+
+
+def open_float8(path: Path, stack: ExitStack) -> tuple[Tensors, dict[str, float]]:
+    """Return the tensors of a .safetensors file as they are stored, and the scales of those in float8 that have one, by name.
+
+    Both are empty where none is in float8, or a scale is no single number: then `open_tensors` reads the file.
+    """
+    if path.suffix != ".safetensors" or not any(dtype.startswith("F8") for dtype in read_formats(path).values()):
+        return {}, {}
+    from safetensors import safe_open
+
+    file: Any = stack.enter_context(safe_open(path, "pt"))
+    readers = {name: _reader(file, name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    found = {name: read for name, read in readers.items() if not name.endswith((*_SCALES, *_OTHER_SCALES))}
+    scales: dict[str, float] = {}
+    for name, read in readers.items():
+        for weight in (f"{name.removesuffix(end)}.weight" for end in _SCALES if name.endswith(end)):
+            scale = read()
+            if scale.numel() != 1:
+                return {}, {}
+            scales[weight] = float(scale.float())
+    return found, scales
 
 
 def _scaled(read: Callable[[], Tensor], scale: Callable[[], Tensor]) -> Callable[[], Tensor]:

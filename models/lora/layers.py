@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.errors import InputError
+from models.layouts.float8 import Float8Linear
 from models.lora.files import LoraFile
 from models.lora.updates import Kind, Update, changed
 
@@ -63,15 +64,16 @@ class Reweighted(Updated):
 
     def weights(self) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias, in the layer's number format."""
-        own = self.plain.weight.float()
+        wide = self.plain.widened() if isinstance(self.plain, Float8Linear) else self.plain.weight
+        own = wide.float()
         total, bias = own, self.plain.bias
         for number, (kind, names, scale, weight) in enumerate(self._updates):
             tensors: dict[str, Tensor] = {name: self.get_buffer(_buffer(number, name)) for name in names}
             total = total + weight * (changed(kind, tensors, scale, own) - own)
             if "bias" in tensors:
                 added = weight * scale * tensors["bias"].to(own)
-                bias = (added if bias is None else bias + added).to(self.plain.weight.dtype)
-        return total.to(self.plain.weight.dtype), bias
+                bias = (added if bias is None else bias + added).to(wide.dtype)
+        return total.to(wide.dtype), bias
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weights()
@@ -88,7 +90,7 @@ def create_layer(plain: Plain, added: Sequence[Scaled]) -> Updated:
     """Return the layer with these updates."""
     if all(update.is_low_rank for _, update, _ in added):
         return Adapted(plain, added)
-    if is_quantised(plain):
+    if is_quantised(plain) and not isinstance(plain, Float8Linear):
         name = next(file.name for file, update, _ in added if not update.is_low_rank)
         raise InputError(
             f"{name} changes weights as a whole, which cannot be done to quantised ones; choose a base in 16 bits, or a LoRA "

@@ -19,6 +19,7 @@ from models.lora.files import LoraFile, read_lora
 from models.lora.layers import Adapted, Plain, Scaled, Updated, create_layer, plain_state, source_of, weight_shape
 from models.lora.names import Place, parts, spellings
 from models.lora.updates import Update
+from models.machine.memory import module_bytes
 
 if TYPE_CHECKING:
     from models.loader import Base
@@ -62,6 +63,12 @@ def acting_files(base: Base) -> tuple[LoraFile, ...]:
     layers = (module for network in parts(base).values() for module in network.modules())
     files = (file for layer in layers if isinstance(layer, Updated) for file in layer.files)
     return tuple({file.version: file for file in files}.values())
+
+
+def updates_bytes(networks: Iterable[nn.Module]) -> int:
+    """Return the bytes that the updates in networks take beside the networks' own weights."""
+    layers = [module for network in networks for module in network.modules() if isinstance(module, Updated)]
+    return module_bytes(layers) - module_bytes([layer.plain for layer in layers])
 
 
 def lora_versions(network: nn.Module) -> Hashable:

@@ -66,8 +66,8 @@ def choose_rung(
 ) -> Rung:
     """Return the first rung that fits into `free` bytes of the device; the last where none does.
 
-    `weights` are bytes of "text", "denoiser" (U-Net and ControlNets) and "vae"; `pixels` those of the picture. `maps` is
-    the number of control maps that the base itself reads as further tokens.
+    `weights` are bytes of "text", "denoiser" (U-Net and ControlNets), "vae", and perhaps of "picture", an image prompt's networks,
+    which never move; `pixels` those of the picture. `maps` is the number of control maps that the base itself reads as further tokens.
     """
     rung = LADDER[0]
     while needed_bytes(rung, weights, pixels, value_bytes, maps) + RESERVE > free:
@@ -80,6 +80,11 @@ def choose_rung(
 
 def needed_bytes(rung: Rung, weights: Mapping[str, int], pixels: int, value_bytes: int, maps: int = 0) -> int:
     """Return the most bytes of the device that are in use at once; parameters as of `choose_rung`."""
+    return weights.get("picture", 0) + _moving_bytes(rung, weights, pixels, value_bytes, maps)
+
+
+def _moving_bytes(rung: Rung, weights: Mapping[str, int], pixels: int, value_bytes: int, maps: int) -> int:
+    """Return those of what a rung may move."""
     decoded = min(pixels, TILE**2) if rung.tiles_vae else pixels
     decoding = decoded * VALUES_PER_PIXEL_DECODED * value_bytes
     denoising = (1 + maps) * pixels * VALUES_PER_PIXEL_DENOISED * value_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,14 +29,25 @@ def set_tiling(vae: Any, on: bool) -> None:
 
 
 def module_bytes(modules: Iterable[nn.Module]) -> int:
-    """Return the bytes of all parameters and buffers."""
-    return sum(_held(tensor) for module in modules for tensor in (*module.parameters(), *module.buffers()))
+    """Return the bytes of all parameters and buffers, each storage once."""
+    return sum(storage_bytes(modules).values())
 
 
-def _held(tensor: Any) -> int:
-    """Return the bytes of a tensor; a quantised one presents itself in its wide format, and holds its parts."""
+def storage_bytes(modules: Iterable[nn.Module]) -> dict[Hashable, int]:
+    """Return the bytes of the storages of all parameters and buffers, by a key that no other storage in memory has."""
+    tensors = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
+    storages = (held.untyped_storage() for tensor in tensors for held in _held(tensor))
+    return {storage._cdata: storage.nbytes() for storage in storages}  # noqa: SLF001 - it has no public identity on "meta"
+
+
+def _held(tensor: Any) -> Iterator[Any]:
+    """Yield what holds the numbers of a tensor; a quantised one presents itself in its wide format, and holds its parts."""
     flatten: Any = getattr(tensor, "__tensor_flatten__", None)
-    return tensor.nbytes if flatten is None else sum(_held(getattr(tensor, name)) for name in flatten()[0])
+    if flatten is None:
+        yield tensor
+    else:
+        for name in flatten()[0]:
+            yield from _held(getattr(tensor, name))
 
 
 def free_bytes(device: torch.device) -> int:

@@ -11,9 +11,10 @@ from cnet_app.engine.pool import Pool
 
 @dataclass(eq=False)
 class Model:
-    """So many bytes."""
+    """So many bytes; models with the same `shared` hold the same ones."""
 
     size: int
+    shared: str = ""
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Loads:
 
 @pytest.fixture
 def loads() -> Loads:
-    return Loads(Pool(lambda model: model.size, 8))
+    return Loads(Pool(lambda model: {model.shared or id(model): model.size}, 8))
 
 
 def test_a_model_is_loaded_once(loads: Loads) -> None:
@@ -92,6 +93,16 @@ def test_an_evicted_model_that_somebody_holds_is_counted_until_it_is_gone(loads:
     assert loads.pool.bytes == 12
     del held
     assert loads.pool.bytes == 6
+
+
+def test_what_models_share_counts_once(loads: Loads) -> None:
+    """A union ControlNet has a row for each kind of map, and one network."""
+    with loads.pool.pinned():
+        for key in ("depth", "canny"):
+            loads.pool.get(key, lambda: Model(6, shared="union"))
+        assert loads.pool.bytes == 6
+        loads.get("base", 2)
+    assert (loads.pool.keys, loads.pool.bytes) == (("depth", "canny", "base"), 8)
 
 
 def test_a_load_that_fails_leaves_nothing_behind(loads: Loads) -> None:

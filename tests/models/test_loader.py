@@ -151,7 +151,7 @@ def test_a_base_comes_from_the_hub(hub: Hub, saved: dict[Family, Path]) -> None:
     folder = saved["sdxl"] / "base"
     files = [path for path in folder.rglob("*") if path.is_file()]
     hub.files = {f"who/model/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in files}
-    assert download_all("who/model", "base") == ["who/model"] * 2  # its index, and what that names
+    assert download_all("who/model", "base") == ["who/model"] * 3  # its index, and what that names
     base = load_base("who/model")
     assert (base.id, base.family) == ("who/model", "sdxl")
     assert same(base.text_encoders[1], tiny_base("sdxl").text_encoders[1])

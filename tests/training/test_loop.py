@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -232,9 +234,56 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path, fam
     losses = [record.values["loss"] for record in loop.__dict__["records"] if record.kind == "step"]
     two = [record.values["loss"] for record in RunFolder(tmp_path / "two").records()[0] if record.kind == "step"]
     assert two == pytest.approx(losses, abs=1e-5)
-    one_weights, two_weights = weights(tmp_path / "one", 3), weights(tmp_path / "two", 3)
-    for name, value in one_weights.items():
-        torch.testing.assert_close(two_weights[name], value, atol=1e-5, rtol=0)
+    for folder in ("one", "two"):  # the other one goes on in one process
+        create_loop(tmp_path / folder, replace(TWO_PLAN, steps=5)).train()
+    for step in (3, 5):
+        one_weights, two_weights = weights(tmp_path / "one", step), weights(tmp_path / "two", step)
+        for name, value in one_weights.items():
+            torch.testing.assert_close(two_weights[name], value, atol=1e-5, rtol=0)
+
+
+def trained_by(folder: Path, processes: int, batch_size: int = 2) -> None:
+    """Leave the checkpoint of a step that so many processes have made, as its manifest has it."""
+    create_loop(folder, replace(PLAN, steps=1, batch_size=batch_size)).train()
+    path = checkpoints.folder_of(folder / "checkpoints", 1) / checkpoints.MANIFEST
+    manifest = json.loads(path.read_text())
+    assert manifest["processes"] == 1
+    path.write_text(json.dumps(manifest | {"processes": processes}))
+
+
+def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
+    trained_by(tmp_path, 2)
+    sentence = (
+        r"was trained in 2 processes with 2 pairs each, 4 in one pass, but now there are 1 with 2 each; .*: start it by "
+        r"`python -m torch.distributed.run --nproc_per_node 2 -m cnet_app train resume run`, or add `--batch-size 4`\.$"
+    )
+    for batch_size in (2, 3):
+        with pytest.raises(InputError, match=sentence.replace("1 with 2", f"1 with {batch_size}")):
+            create_loop(tmp_path, replace(PLAN, steps=2, batch_size=batch_size))
+
+
+def test_a_run_goes_on_in_fewer_processes_with_as_many_pairs_in_a_pass(tmp_path: Path) -> None:
+    trained_by(tmp_path / "two", 2)
+    loop = create_loop(tmp_path / "two", replace(PLAN, steps=2, batch_size=4))
+    notes = [record.values["message"] for record in loop.__dict__["records"] if record.kind == "note"]
+    assert notes == ["The run goes on in 1 and not 2 processes, with the same 4 pairs in one pass, so that its steps are the same up to rounding."]  # fmt: skip
+    assert loop.train() == "done"
+
+
+def test_processes_of_earlier_versions_are_not_known(tmp_path: Path) -> None:
+    trained_by(tmp_path, 1)
+    path = checkpoints.folder_of(tmp_path / "checkpoints", 1) / checkpoints.MANIFEST
+    path.write_text(
+        json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "processes"})
+    )
+    assert checkpoints.check_processes(tmp_path / "checkpoints", "run", 2, 3) == ""
+
+
+@pytest.mark.parametrize(("before", "now", "batch_size", "start"), [(1, 2, 2, "`python -m cnet_app train resume run`, or add `--batch-size 1`"), (2, 3, 2, "--nproc_per_node 2 -m cnet_app train resume run`.")])  # fmt: skip
+def test_the_refusal_names_how_to_start_it(tmp_path: Path, before: int, now: int, batch_size: int, start: str) -> None:
+    trained_by(tmp_path, before)
+    with pytest.raises(InputError, match=re.escape(start)):
+        checkpoints.check_processes(tmp_path / "checkpoints", "run", batch_size, now)
 
 
 def test_a_resumed_run_takes_the_changes_that_are_safe(tmp_path: Path) -> None:

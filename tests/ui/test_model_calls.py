@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from cnet_app.engine.protocol import EngineStatus
@@ -148,6 +150,26 @@ def test_the_memory_of_what_is_chosen_is_told_before_it_is_loaded(
     assert memory_words(base, device(gigabytes), layers) == words
 
 
+def test_a_base_in_a_folder_has_the_memory_that_its_configs_show(tmp_path: Path) -> None:
+    config = {
+        "_class_name": "SD3Transformer2DModel", "num_layers": 24, "num_attention_heads": 24, "attention_head_dim": 64,
+        "dual_attention_layers": list(range(13)), "pos_embed_max_size": 384, "sample_size": 128,
+    }  # fmt: skip
+    (tmp_path / "transformer").mkdir()
+    (tmp_path / "transformer" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model_index.json").write_text("{}")
+    assert memory_words(str(tmp_path), device(80), [CANNY]) == "About 18.7 of 80 GB without a ControlNet at 1 MP."
+
+
+def test_weights_in_float8_stay_packed_where_memory_is_short(tmp_path: Path) -> None:
+    state = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in tiny_base("z_image").network.state_dict().items()}
+    save_file(state, tmp_path / "eight.safetensors")
+    remark = "Weights in float8 stay packed."
+    assert remark in memory_words(str(tmp_path / "eight.safetensors"), device(20))
+    assert remark not in memory_words(str(tmp_path / "eight.safetensors"), device(80))
+    assert remark not in memory_words("z_image", device(20))
+
+
 def test_the_rung_is_told_too() -> None:
     told = memory_words("z_image", device(24), [CANNY])
     assert told == f"About 21.6 of 24 GB with a ControlNet at 1 MP. {LADDER[1].message}"
@@ -164,6 +186,9 @@ def test_the_page_gets_the_memory_of_its_layers(caller: Caller) -> None:
     words = caller("memory", base="z_image", layers=layers, frame=frame)["words"]
     assert words == "About 23.4 of 80 GB with a ControlNet at 0.26 MP."
     assert caller("memory", base="owner/unknown")["words"] == ""
+    more = caller("memory", base="sdxl", loras=["lcm_lora_sdxl"], ip_adapter="ip_adapter_sdxl")["words"]
+    plain = caller("memory", base="sdxl")["words"]
+    assert float(more.split()[1]) - float(plain.split()[1]) == pytest.approx(0.394 + 4.393, abs=0.11)
 
 
 def test_sizes_that_follow_a_photo_lie_on_the_grid_of_the_family(caller: Caller) -> None:

@@ -34,6 +34,7 @@ from cnet_app.request.units import CONTROL_FORMS, IP_ADAPTER_LIMITS, LORA_LIMITS
 from cnet_app.settings import Settings
 from models.catalogue.catalog import CATALOG
 from models.catalogue.resolve import missing, resolve
+from models.catalogue.row import Weights
 from models.errors import InputError
 from models.families import own_base_note
 from models.family_facts import Family
@@ -208,10 +209,15 @@ def request_of_flags(args: argparse.Namespace, engine: Callable[[], Engine], set
     resolve_request(GenerationRequest(**chosen), Wildcards())  # refuses what is wrong whatever the base
 
     base = args.base or engine().status().base
-    if resolve(base, "base").family:
-        wanted = ((control.condition, _named(control)) for control in controls)
-        check_models(_started(base, args.preset, chosen), wanted)
-    download_missing(missing(resolve(base, "base")), args.yes)
+    wanted = [(control.condition, _named(control)) for control in controls]
+
+    def needed() -> tuple[Weights, ...]:
+        found = resolve(base, "base")
+        if found.family:
+            check_models(_started(base, args.preset, chosen), wanted)
+        return missing(found)
+
+    download_missing(needed, args.yes)
     request = _started(base, args.preset, chosen)
     maps = create_maps(settings, args.yes, engine)
     pictures = crop_sources(request, [source for source, _ in sources])

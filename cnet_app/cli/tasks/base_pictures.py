@@ -42,7 +42,7 @@ def make_base_pictures(args: argparse.Namespace, captions: Captions | None) -> P
             raise InputError(
                 f"--from-base makes pictures of {base} by captions, but there are none; give --captions or --caption."
             )
-        download_missing(missing(resolve(base, "base")), args.yes)
+        download_missing(lambda: missing(resolve(base, "base")), args.yes)
         values = dataclasses.asdict(resolve(base, "base").defaults)
         side = values.pop("size")
         plain = GenerationRequest(**values, base=base, width=side, height=side)

@@ -40,10 +40,14 @@ def command_settings(args: argparse.Namespace, **given: object) -> Settings:
     return settings_for_command(device=args.device, speed=args.speed, engine="thread", **given)
 
 
-def download_missing(rows: Sequence[Weights], yes: bool) -> None:
-    """Ask, then download; raises MissingError where the answer is no."""
-    ask_to_download(rows, yes)
-    download_rows(rows)
+def download_missing(find: Callable[[], Sequence[Weights]], yes: bool) -> None:
+    """Ask, then download, until nothing is missing: what a repository holds shows only in its configs.
+
+    Raises MissingError where the answer is no, and what `find` raises for what is known by then.
+    """
+    while rows := find():
+        ask_to_download(rows, yes)
+        download_rows(rows)
 
 
 def create_maps(settings: Settings, yes: bool, engine: Callable[[], Engine] | None = None) -> Maps:
@@ -51,7 +55,7 @@ def create_maps(settings: Settings, yes: bool, engine: Callable[[], Engine] | No
     engine = engine or cache(lambda: create_engine(settings, previews=False))
 
     def make(request: MapRequest) -> Annotated:
-        download_missing(rows_to_download(request), yes)
+        download_missing(lambda: rows_to_download(request), yes)
         return maps_through(engine())(request)
 
     return Maps(make, open_store(settings))
@@ -75,7 +79,7 @@ def make_pictures(
 ) -> GenerationResult:
     """Pictures one by one, each in the output folder before the next begins."""
     started = time.perf_counter()
-    download_missing(rows_to_download(task), yes)
+    download_missing(lambda: rows_to_download(task), yes)
     request: GenerationRequest | None = None
     paths: list[str] = []
     norms: tuple[tuple[float, ...], ...] = ()

@@ -192,3 +192,32 @@ def check_same(folder: Path, plan: Mapping[str, Any], data: str, pairs: str, may
             f"The run in {folder.parent} was begun by another plan ({words}); give it the old values, or give the "
             "training another name."
         )
+
+
+def check_processes(folder: Path, name: str, batch_size: int, processes: int) -> str:
+    """Return a note where a run goes on in another number of processes; empty where it does not.
+
+    Raises InputError where a pass would then have another number of pairs: its order and noise follow from that number. With the
+    same number every step has the same pairs and noise, and its mean gradient differs by rounding alone.
+    """
+    found = steps(folder)
+    manifest = read_manifest(folder_of(folder, found[-1])) if found else {}
+    before = int(manifest.get("processes", processes))  # not in checkpoints of earlier versions
+    if before == processes:
+        return ""
+    each = int(manifest["plan"]["batch_size"])
+    total = before * each
+    if processes * batch_size == total:
+        return (
+            f"The run goes on in {processes} and not {before} processes, with the same {total} pairs in one pass, so that its steps are "
+            "the same up to rounding."
+        )
+    command = f"-m cnet_app train resume {name}"
+    launched = (
+        f"python -m torch.distributed.run --nproc_per_node {before} {command}" if before > 1 else f"python {command}"
+    )
+    more = f", or add `--batch-size {total // processes}`" if total % processes == 0 else ""
+    raise InputError(
+        f"The run in {folder.parent} was trained in {before} processes with {each} pairs each, {total} in one pass, but now there are "
+        f"{processes} with {batch_size} each; the pairs in one pass must be as many: start it by `{launched}`{more}."
+    )

@@ -11,16 +11,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save
 
 from cnet_app.registry.conditions import CONDITIONS
 from models.catalogue.catalog import CATALOG, entry
 from models.catalogue.missing import describe_download, missing_rows, total_words
+from models.catalogue.resolve import missing, resolve
 from models.catalogue.row import MB, File
 from models.catalogue.weights import find
 from models.downloads.download import remaining_files
+from models.loader import save_base
+from models.tiny import tiny_base
 from tests.cli.conftest import Call
-from tests.models.downloads.hub import Hub
+from tests.models.hub import Hub
+from tests.models.test_hub_bases import cut, put
 
 WHOLE = save({"weight": np.arange(12, dtype=np.float16)})
 
@@ -204,3 +209,13 @@ def test_offline_nothing_is_asked(call: Call, own_folders: Path) -> None:
     assert (code, out, err.count("\n")) == (3, "", 1)
     assert "29.4 MB" in err
     assert "the app is offline; go online, or put that file of" in err
+
+
+def test_a_base_of_the_hub_comes_whole_in_one_run(call: Call, hub: Hub, tmp_path: Path) -> None:
+    """The index of its parts, its configs, the lists of the files that its networks are cut into, and those."""
+    save_base(tiny_base("z_image"), tmp_path / "base", torch.float32)
+    cut(tmp_path / "base" / "transformer", "diffusion_pytorch_model", 2)
+    put(hub, tmp_path / "base", "who/tuned")
+    code, _, err = call("models", "download", "who/tuned", "--yes")
+    assert code == 0 and err.count("To download into ") == 3  # the index came when it was added
+    assert missing(resolve("who/tuned", "base")) == ()

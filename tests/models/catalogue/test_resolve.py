@@ -147,7 +147,7 @@ def test_a_repository_shows_its_parts_step_by_step(hub: Hub, sd15: Path) -> None
     assert ([file.name for file in first.files], first.licence) == (["model_index.json"], "unknown")
     assert base_defaults("who/model") == (None, UNKNOWN_DEFAULTS)
     assert hub.asked == []
-    assert download_all("who/model", "base") == ["who/model"] * 2
+    assert download_all("who/model", "base") == ["who/model"] * 3
     found = resolve("who/model", "base")
     assert (found.family, found.defaults, missing(found)) == ("sd15", Defaults(64, 9.0, 20), ())
     assert load_base("who/model").family == "sd15"
@@ -166,8 +166,8 @@ def test_a_download_by_id_alone_goes_step_by_step(hub: Hub, sd15: Path) -> None:
     files = [(f"who/model/{path.relative_to(base).as_posix()}", path) for path in base.rglob("*") if path.is_file()]
     files += [(f"who/edges/{path.name}", path) for path in net.iterdir()]
     hub.files = {name: path.read_bytes() for name, path in files}
-    for id, kind in (("who/model", "base"), ("who/edges", "controlnet")):
-        assert [fetch_row(row) and row.kind for row in download_steps(id)] == ["controlnet", kind]
+    for id, kinds in (("who/model", ["base"] * 2), ("who/edges", ["controlnet"])):
+        assert [fetch_row(row) and row.kind for row in download_steps(id)] == ["controlnet", *kinds]
         assert list(download_steps(id)) == []
     assert load_base("who/model").family == resolve("who/edges", "controlnet").family == "sd15"
     assert list(download_steps("embedded")) == []

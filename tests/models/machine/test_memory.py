@@ -9,7 +9,7 @@ import torch
 
 from models.machine import memory
 from models.machine.ladder import CPU_LADDER, LADDER, Rung, choose_rung, needed_bytes, next_rung
-from models.machine.memory import free_bytes, module_bytes, offload_layers, on_device
+from models.machine.memory import free_bytes, module_bytes, offload_layers, on_device, storage_bytes
 from models.references import NoNetwork
 from models.tiny import tiny_base
 
@@ -41,6 +41,15 @@ def test_every_rung_but_the_first_tells_what_it_costs() -> None:
 def test_bytes_are_those_of_all_tensors() -> None:
     assert module_bytes([torch.nn.Linear(3, 2)]) == 4 * (3 * 2 + 2)
     assert 0 < free_bytes(CPU) < 10**13
+
+
+def test_a_storage_counts_once_in_whatever_networks_it_is() -> None:
+    one, other = torch.nn.Linear(4, 4, bias=False), torch.nn.Linear(4, 2, bias=False)
+    other.weight.data = one.weight.data[:2]
+    assert module_bytes([one, other]) == module_bytes([one]) == 4 * 16
+    assert storage_bytes([one]) == storage_bytes([other])
+    with torch.device("meta"):
+        assert module_bytes([torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)]) == 2 * 4 * (3 * 2 + 2)
 
 
 def test_a_network_that_comes_layer_by_layer_gives_the_same_numbers() -> None:

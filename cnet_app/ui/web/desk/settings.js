@@ -65,10 +65,12 @@ function choice(app, name, label, list, choose = (value) => changeSettings(app, 
   return row(label, select.id, select);
 }
 
-/** Conditions and ControlNets of the layers that are on, as text, which is compared with one look. */
-function networksOf({ layers }) {
-  const active = layers.filter(({ enabled }) => enabled !== false);
-  return JSON.stringify(active.map(({ condition, controlnet }) => ({ condition, controlnet: controlnet ?? "" })));
+/** What is loaded besides the base: ControlNets of the layers that are on, LoRAs, IP-Adapter; as text, which is compared with one look. */
+function networksOf(state) {
+  const active = state.draft.layers.filter(({ enabled }) => enabled !== false);
+  const layers = active.map(({ condition, controlnet }) => ({ condition, controlnet: controlnet ?? "" }));
+  const loras = (settingOf(state, "loras") ?? []).map(({ name }) => name);
+  return JSON.stringify({ layers, loras, ip_adapter: settingOf(state, "ip_adapter")?.name ?? null });
 }
 
 /** The samplers; those that the base refuses stay in the list, disabled. */
@@ -93,10 +95,10 @@ function memoryNote(app) {
   const note = h("p", { class: "note", id: "base-memory" });
   let newest = null;
   app.store.on(
-    ({ choices, draft, frame }) => [choices.base.id, choices.base.note, frame?.width, frame?.height, networksOf(draft)],
+    (state) => [state.choices.base.id, state.choices.base.note, state.frame?.width, state.frame?.height, networksOf(state)],
     async ([base, remark, width, height, networks]) => {
       const size = width ? { frame: { width, height } } : {};
-      const asked = app.attempt(() => app.server.call("memory", { base, layers: JSON.parse(networks), ...size }));
+      const asked = app.attempt(() => app.server.call("memory", { base, ...JSON.parse(networks), ...size }));
       newest = asked; // of two answers the later question's counts
       const answer = await asked;
       if (newest !== asked || !answer) return;
