@@ -16,8 +16,8 @@ from models.layouts.float8 import spared_bytes
 from models.loader import Base
 from models.machine import memory
 from tests.models.conftest import own_folders
+from tests.models.layouts.test_network_files import base, others
 from tests.models.test_float8 import narrowed
-from tests.models.test_network_files import base, others
 
 __all__ = ["base", "others", "own_folders"]
 

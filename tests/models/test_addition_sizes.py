@@ -20,7 +20,7 @@ from models.machine.ladder import LADDER, needed_bytes
 from models.machine.memory import module_bytes
 from models.tiny import tiny_base
 from models.tiny.unets import save_tiny_ip_adapter
-from tests.models.lora_layouts import RANK, State, dotted, kohya, library, pair
+from tests.models.lora.lora_layouts import RANK, State, dotted, kohya, library, pair
 
 SINGLE, HALF = 4, 2
 TO_K = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"

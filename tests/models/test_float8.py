@@ -17,9 +17,9 @@ from models.lora.loras import use_loras
 from models.machine.memory import module_bytes
 from models.modules import load_network_file
 from models.tiny import tiny_base
-from tests.models.flux_layout import authors_layout as flux_authors
-from tests.models.flux_layout import narrow_conversion
-from tests.models.lora_layouts import library, pair
+from tests.models.families.flux_layout import authors_layout as flux_authors
+from tests.models.families.flux_layout import narrow_conversion
+from tests.models.lora.lora_layouts import library, pair
 
 FLOAT8 = torch.float8_e4m3fn
 State = dict[str, Tensor]

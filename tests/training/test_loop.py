@@ -227,7 +227,7 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path, fam
         for rank in ("0", "1")
     ]  # fmt: skip
     for process in both:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors[-2000:]
     loop = create_loop(tmp_path / "one", TWO_PLANS[family], family)
     loop.train()
@@ -235,7 +235,7 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path, fam
     two = [record.values["loss"] for record in RunFolder(tmp_path / "two").records()[0] if record.kind == "step"]
     assert two == pytest.approx(losses, abs=1e-5)
     for folder in ("one", "two"):  # the other one goes on in one process
-        create_loop(tmp_path / folder, replace(TWO_PLAN, steps=5)).train()
+        create_loop(tmp_path / folder, replace(TWO_PLANS[family], steps=5), family).train()
     for step in (3, 5):
         one_weights, two_weights = weights(tmp_path / "one", step), weights(tmp_path / "two", step)
         for name, value in one_weights.items():

@@ -24,8 +24,8 @@ from models.downloads.download import remaining_files
 from models.loader import save_base
 from models.tiny import tiny_base
 from tests.cli.conftest import Call
-from tests.models.hub import Hub
-from tests.models.test_hub_bases import cut, put
+from tests.models.catalogue.test_hub_bases import cut, put
+from tests.models.downloads.hub import Hub
 
 WHOLE = save({"weight": np.arange(12, dtype=np.float16)})
 
