@@ -28,7 +28,7 @@ LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--npro
 def launch(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CNET_MODELS_DIR": str(tmp_path / "models")}
     command = [*LAUNCH, "train", *words, "--device", "cpu", "--output-dir", str(tmp_path)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""One of the processes of an accelerate launch: the run of test_loop.py, its log written by the main process."""
+"""One of the processes of an accelerate launch: the runs of test_loop.py, a folder each, their logs written by the main process."""
 
 from __future__ import annotations
 
@@ -30,4 +30,5 @@ def main(folder: Path, family: Family) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    for family in TWO_PLANS:
+        main(Path(sys.argv[1]) / family, family)

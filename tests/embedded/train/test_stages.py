@@ -19,7 +19,7 @@ from cnet_app.embedded.train.embedded import train_embedded
 from models.errors import InputError
 from models.layouts.union import module_of
 from models.loader import load_base, load_controlnet
-from tests.embedded.train.tiny import TINY_PLAN
+from tests.embedded.train.tiny import NARROW, TINY_PLAN
 from tests.source import ROOT
 
 CONTROLNETS = ("canny", "picture")
@@ -93,7 +93,10 @@ def test_a_base_is_not_written_with_an_encoder_it_was_not_trained_for(
 
 
 @pytest.mark.slow
-def test_all_stages_from_nothing_resume_and_ship_a_model_that_loads(work: Path) -> None:
+def test_all_stages_from_nothing_resume_and_ship_a_model_that_loads(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnet_app.embedded.train.networks.CHANNELS", NARROW)
     first = train(work, ["pictures", "autoencoder", "base"])
     assert first == ["base", *(f"controlnet/{id}" for id in CONTROLNETS)]
     before = load_file(work.parent / "out" / "base" / "unet" / "diffusion_pytorch_model.safetensors")

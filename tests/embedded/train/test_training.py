@@ -42,7 +42,7 @@ from cnet_app.embedded.train.text import bind_colours, create_text_encoder, crea
 from cnet_app.embedded.world.words import COLOURS, SHAPES
 from models.layouts.union import module_of
 from models.loader import load_controlnet
-from tests.embedded.train.tiny import CAPTIONS, SIDE, random_dataset, random_latents
+from tests.embedded.train.tiny import CAPTIONS, NARROW, SIDE, random_dataset, random_latents
 from tests.source import ROOT
 
 pytestmark = pytest.mark.slow
@@ -59,6 +59,11 @@ def dataset() -> Dataset:
 @pytest.fixture(scope="module")
 def latents() -> np.ndarray:
     return random_latents()
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnet_app.embedded.train.networks.CHANNELS", NARROW)
 
 
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -120,6 +125,7 @@ def test_latents_start_as_a_thumbnail() -> None:
         assert decode(vae, latents).shape == image.shape
 
 
+@pytest.mark.usefixtures("narrow")
 def test_a_fresh_controlnet_is_silent_and_the_base_stays_locked(
     dataset: Dataset, latents: np.ndarray, tmp_path: Path
 ) -> None:
@@ -140,6 +146,7 @@ def test_a_fresh_controlnet_is_silent_and_the_base_stays_locked(
     assert changed == {"controlnet"}
 
 
+@pytest.mark.usefixtures("narrow")
 def test_killed_and_resumed_is_as_never_killed(
     dataset: Dataset, latents: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

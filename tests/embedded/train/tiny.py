@@ -10,6 +10,8 @@ from cnet_app.embedded.train.model_plan import ModelPlan, Pictures
 from cnet_app.embedded.train.plan import AutoencoderPlan, DiffusionPlan, StagePlan
 
 SIDE = 64
+NARROW = (16, 16, 32, 32)
+"""Channels of the U-Net and its ControlNet where their size does not matter."""
 CAPTIONS = ["a shaded picture of a red ball and a blue cone", "a flat picture of a blue cone"] * 4
 BASE = DiffusionPlan(stage="base", steps=2, batch_size=2, peak_rate=1e-3, locked=False)
 CONTROLNET = DiffusionPlan(stage="controlnets", steps=1, batch_size=1, peak_rate=1e-3)
