@@ -32,7 +32,7 @@ export class Run {
   constructor(app, name, view) {
     [this.#app, this.#name, this.#view] = [app, name, view];
     this.agreement = new Chart("Agreement with the probes", { range: [0, 1], note: "0 to 1; held-out maps, annotated again" });
-    this.loss = new Chart("Loss", { isLog: true, note: "logarithmic; smoothed over single steps" });
+    this.loss = new Chart("Loss", { isLog: true, note: "logarithmic; smoothed, with the single steps behind" });
     this.further = FURTHER.map(({ name, title }) => ({ name, title, chart: new Chart(title) }));
     this.samples = new Samples(app);
     this.change = new Further(app, name, () => this.#look());
