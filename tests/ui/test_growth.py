@@ -27,8 +27,8 @@ from tests.jobs.fake_engine import FakeEngine
 
 BATCH = 12
 FEW = 5
-SETTLES = 30.0
-"""Seconds in which what is still at work ends."""
+SETTLES = 120.0
+"""Seconds in which what is still at work ends, also on a busy machine."""
 Census = tuple[Counter[str], dict[int, int]]
 CONTAINERS = (dict, list, set, deque, OrderedDict)
 TIMERS = "asyncio.events.TimerHandle"
@@ -86,9 +86,13 @@ def census() -> Census:
         if type(one).__name__ == "_lru_cache_wrapper" and one.cache_parameters()["maxsize"] is not None:
             one.cache_clear()
     gc.collect()
-    types = Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects())
+    types = Counter(map(type_of, gc.get_objects()))
     del types[TIMERS]
     return types, {id(one): len(one) for one in containers()}
+
+
+def type_of(one: Any) -> str:
+    return f"{type(one).__module__}.{type(one).__qualname__}"
 
 
 def containers() -> list[Any]:
@@ -121,5 +125,7 @@ def growth(before: Census) -> list[str]:
     """Return what there is more of by BATCH or more: objects of a type, items of a container."""
     known, sizes = before
     types, _ = census()
-    grown = [f"{count - known[name]} of {name}" for name, count in types.items() if count - known[name] >= BATCH]
+    names = {name: count - known[name] for name, count in types.items() if count - known[name] >= BATCH}
+    newest = {name: [one for one in gc.get_objects() if type_of(one) == name][-3:] for name in names}
+    grown = [f"{count} of {name}, such as {str(newest[name])[:300]}" for name, count in names.items()]
     return grown + [shown(one) for one in containers() if len(one) - sizes.get(id(one), len(one)) >= BATCH]
