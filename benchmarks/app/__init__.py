@@ -1,0 +1,1 @@
+"""Parts of benchmarks that ask the running app: its server, visitors, waiting times."""

@@ -1,0 +1,1 @@
+"""Parts of benchmarks of the pipeline: models, counters, timed arms and reports."""

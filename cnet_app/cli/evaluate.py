@@ -116,7 +116,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--aesthetics", metavar="FILE", type=Path, help="a linear predictor on that CLIP model")
     parser.add_argument(
         "--brisque", metavar="FILE", type=Path,
-        help="BRISQUE's regressor, `allmodel` with `allrange` beside it or piq's brisque_svm_weights.pt: BRISQUE is given",
+        help="a trained regressor, for BRISQUE: `allmodel` in one folder with `allrange`, or brisque_svm_weights.pt of piq",
     )  # fmt: skip
     parser.add_argument("--interval", choices=INTERVALS, default=INTERVALS[0], help="kind of bootstrap interval")
     parser.add_argument(

@@ -122,7 +122,7 @@ def _download(args: argparse.Namespace) -> None:
 
 
 def _needed(rows: Sequence[Weights]) -> list[Weights]:
-    """What is missing of these rows; of a base that the user has added as far as its configs show it by now."""
+    """Return the rows that are not on this disk. For a base that the user added, its configs come first, and name the others."""
     added = [row.id for row in rows if row.kind == "base" and row.id == row.repo]
     steps = [one for id in added for one in missing(resolve(id, "base"))]
     return [*missing_rows(row.id for row in rows if row.id not in added), *steps]

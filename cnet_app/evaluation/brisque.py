@@ -16,10 +16,10 @@ from models.errors import USER_ERRORS, InputError
 from models.files import sha256_of
 
 RANGES = "allrange"
-"""File with the ranges of the features, beside a regressor of LIBSVM; the authors' is named so."""
+"""Name of the file with the ranges of the features, in the folder of a LIBSVM regressor."""
 WHERE = (
-    "give `allmodel` of its authors' release (live.ece.utexas.edu/research/Quality/BRISQUE_release.zip), with `allrange` "
-    "beside it, or brisque_svm_weights.pt of the package piq (github.com/photosynthesis-team/piq/releases/tag/v0.4.0)"
+    "give `allmodel` of its authors' release (live.ece.utexas.edu/research/Quality/BRISQUE_release.zip) in one folder with "
+    "`allrange`, or the package piq's brisque_svm_weights.pt (github.com/photosynthesis-team/piq/releases/tag/v0.4.0)"
 )
 PICKLES = (".pt", ".pth")
 GAMMA, RHO = 0.05, -153.591
@@ -67,7 +67,7 @@ class Brisque:
     def __init__(self, path: Path) -> None:
         """Raises InputError where the file is missing or holds no regressor of 36 features."""
         if not path.is_file():
-            raise InputError(f"--brisque is {path}, which is no file; {WHERE}.")
+            raise InputError(f"--brisque is {path}, but there is no such file; {WHERE}.")
         self._path = path
         self.regressor = _of_piq(path) if path.suffix.lower() in PICKLES else _of_libsvm(path)
 
@@ -119,24 +119,26 @@ def _of_piq(path: Path) -> Regressor:
 
 
 def _of_libsvm(path: Path) -> Regressor:
-    """Return the regressor of a model file of LIBSVM, with the ranges of `svm-scale` beside it."""
-    beside = path.with_name(RANGES)
-    if not beside.is_file():
-        raise InputError(f"--brisque is {path}, but there is no {RANGES} beside it; {WHERE}.")
+    """Return the regressor of a LIBSVM model file; the ranges that `svm-scale` wrote are in the same folder."""
+    ranges_file = path.with_name(RANGES)
+    if not ranges_file.is_file():
+        raise InputError(f"--brisque is {path}, but its folder has no {RANGES}; {WHERE}.")
     head, _, body = _text(path).partition("\nSV")
     facts = dict(line.split(maxsplit=1) for line in head.splitlines() if " " in line)
     if not facts.get("svm_type", "").endswith("_svr") or facts.get("kernel_type") != "rbf":
-        raise InputError(f"--brisque is {path}, which is no regressor of LIBSVM with a Gaussian kernel; {WHERE}.")
+        raise InputError(f"--brisque is {path}, but it is not a LIBSVM regressor with a Gaussian kernel; {WHERE}.")
     rows = [line.split() for line in body.splitlines() if line.strip()]
     try:
         if len(rows) != int(facts["total_sv"]) or not rows:
             raise ValueError(f"{len(rows)} vectors in place of {facts['total_sv']}")
         weights = np.array([float(row[0]) for row in rows])
         vectors = np.array([_sparse(row[1:]) for row in rows]).reshape(len(rows), FEATURES)
-        bounds, ranges = _ranges(_text(beside))
+        bounds, ranges = _ranges(_text(ranges_file))
         return Regressor(ranges, bounds, vectors, weights, float(facts["gamma"]), float(facts["rho"]))
     except (ValueError, LookupError) as error:
-        raise InputError(f"--brisque is {path}, but it or {beside} is damaged ({error}); {WHERE}.") from error
+        raise InputError(
+            f"--brisque is {path}, but this file or {ranges_file} is damaged ({error}); {WHERE}."
+        ) from error
 
 
 def _text(path: Path) -> str:

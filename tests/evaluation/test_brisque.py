@@ -181,12 +181,12 @@ def test_files_that_are_no_regressor_are_refused(tmp_path: Path, arrays: tuple[V
         assert "BRISQUE_release.zip" in str(caught.value) and "brisque_svm_weights.pt" in str(caught.value)
 
     vectors, weights = arrays
-    refused(tmp_path / "none", "is .*none, which is no file; give `allmodel`")
+    refused(tmp_path / "none", "is .*none, but there is no such file; give `allmodel`")
     text = libsvm_files(tmp_path / "authors", vectors, weights)
     good, ranges = text.read_text(), (tmp_path / "authors" / "allrange").read_text()
     for content, words in (
-        (good.replace("epsilon_svr", "c_svc"), "no regressor of LIBSVM"),
-        (good.replace("rbf", "linear"), "no regressor of LIBSVM"),
+        (good.replace("epsilon_svr", "c_svc"), "not a LIBSVM regressor"),
+        (good.replace("rbf", "linear"), "not a LIBSVM regressor"),
         (good.replace("36:", "37:"), "feature 37 is not from 1 to 36"),
         (good.replace("gamma 0.05\n", ""), "is damaged"),
         (good[: good.index("\nSV\n") + 4], "0 vectors in place of 774"),
@@ -203,7 +203,7 @@ def test_files_that_are_no_regressor_are_refused(tmp_path: Path, arrays: tuple[V
         (tmp_path / "authors" / "allrange").write_text(content)
         refused(text, words)
     (tmp_path / "authors" / "allrange").unlink()
-    refused(text, "there is no allrange beside it")
+    refused(text, "its folder has no allrange")
     saved = tmp_path / "weights.pt"
     saved.write_bytes(b"x")
     refused(saved, "cannot be read")

@@ -1,0 +1,1 @@
+"""Running of tasks for commands: the engine, sweeps, pictures of the base."""

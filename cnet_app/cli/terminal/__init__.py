@@ -1,0 +1,1 @@
+"""Output of commands, and their questions before a download."""

@@ -1,0 +1,1 @@
+"""Checks of requests beyond numbers: known ids, and what a family refuses."""

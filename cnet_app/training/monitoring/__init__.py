@@ -1,0 +1,1 @@
+"""Probes, curves, sudden convergence and overfitting of a training."""

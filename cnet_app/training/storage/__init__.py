@@ -1,0 +1,1 @@
+"""Folders, checkpoints and exports of a training."""

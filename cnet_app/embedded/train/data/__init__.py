@@ -1,0 +1,1 @@
+"""Pictures, maps and latents that the embedded model is trained on."""

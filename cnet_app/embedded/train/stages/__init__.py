@@ -1,0 +1,1 @@
+"""Trainings of the embedded model's networks, and their losses and scores."""
