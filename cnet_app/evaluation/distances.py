@@ -134,7 +134,7 @@ class InceptionDistance:
         """Raises InputError where a package or the weights are missing."""
         if not weights.is_file():
             raise InputError(
-                f"--fid is {weights}, which is no file; give Inception's weights, pt_inception-2015-12-05-6726825d.pth."
+                f"--fid is {weights}, but there is no such file; give Inception's weights, pt_inception-2015-12-05-6726825d.pth."
             )
         self._weights, self._device = weights, device
         self._create()

@@ -90,7 +90,7 @@ def test_enough_features_make_a_number(pictures: tuple[Path, ...], monkeypatch: 
 
 
 def test_fid_without_its_weights_or_package_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--fid is .*none\.pth, which is no file; give Inception's weights"):
+    with pytest.raises(InputError, match=r"--fid is .*none\.pth, but there is no such file; give Inception's weights"):
         InceptionDistance(tmp_path / "none.pth")
     (tmp_path / "weights.pth").write_bytes(b"x")
     with pytest.raises(
